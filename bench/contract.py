@@ -1,0 +1,131 @@
+"""What an operator promises: its axes, inputs, oracle, costs, tolerance and the ways it can fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from attnlab.bench.axes import Case
+
+C = TypeVar("C", bound="Case")
+I = TypeVar("I")  # noqa: E741
+
+NORMAL_DRAW = "drawn"
+NEEDLE_DRAW = "needles"
+
+
+def static(description: str, **options: Any) -> Any:
+    """A field of inputs that exists before the call (weights, a cache): may be packed beforehand."""
+    return field(metadata={"role": "static", "description": description}, **options)
+
+
+def dynamic(description: str, **options: Any) -> Any:
+    """A field of inputs that is redrawn after `prepare`: nothing may be computed from it ahead."""
+    return field(metadata={"role": "dynamic", "description": description}, **options)
+
+
+def mutable(description: str, **options: Any) -> Any:
+    """A static field that the operator may write to (a cache it appends to)."""
+    return field(metadata={"role": "mutable", "description": description}, **options)
+
+
+def tensors(inputs: Any, *roles: str) -> dict[str, Tensor]:
+    """The tensors among the fields of `inputs` that have one of the roles (all roles if none given)."""
+    import torch
+
+    return {
+        f.name: value
+        for f in fields(inputs)
+        if isinstance(value := getattr(inputs, f.name), torch.Tensor)
+        and (not roles or f.metadata.get("role") in roles)
+    }
+
+
+def redraw(inputs: Any, fresh: Any) -> None:
+    """Overwrite the dynamic tensors of `inputs` in place with those of `fresh`."""
+    source = tensors(fresh, "dynamic")
+    for name, tensor in tensors(inputs, "dynamic").items():
+        tensor.copy_(source[name])
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """Name, shape and dtype of one output."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+
+
+@dataclass(frozen=True)
+class Figures:
+    """How far one set of outputs is from the oracle, and how far it may be.
+
+    Root-mean-square error and largest error, both over the root mean square of the oracle's
+    output: pure numbers.
+    """
+
+    output: str
+    rms_error: float
+    rms_allowed: float
+    max_error: float
+    max_allowed: float
+
+    @property
+    def within(self) -> bool:
+        """NaN compares false, so that an undefined error is never within."""
+        return self.rms_error <= self.rms_allowed and self.max_error <= self.max_allowed
+
+    @property
+    def share_of_budget(self) -> float:
+        """The larger of the two errors over what it may be; 1 is the limit."""
+        return max(self.rms_error / self.rms_allowed, self.max_error / self.max_allowed)
+
+
+class Expectation(Protocol):
+    """What is expected of one set of inputs; holds the oracle's result and the budget."""
+
+    def judge(self, outputs: Sequence[Tensor]) -> list[Figures]: ...
+
+    def blunt_probes(self) -> list[str]:
+        """Names of the wrong results that this expectation would accept although they can be told apart."""
+        ...
+
+    @property
+    def coverage(self) -> float:
+        """The share of the output that is compared, from 0 to 1."""
+        ...
+
+
+class Check(Protocol[C, I]):
+    """How outputs are judged; owned by the contract and never loosened by the environment."""
+
+    def expect(self, case: C, inputs: I) -> Expectation: ...
+
+
+@dataclass(frozen=True)
+class Operator(Generic[C, I]):
+    """The contract of one operator.
+
+    make_inputs(case, draw, seed, device): seeded inputs; `draw` is "drawn" for data of the case's
+    source and "needles" for inputs on which a wrong edge dominates a row.
+    operations(case): unmasked multiply-adds, each counted as two operations (FLOP).
+    bytes_moved(case): distinct bytes that the result depends on, read once, and the output written once.
+    length_axis: the axis along which growth of time and memory is fitted.
+    """
+
+    name: str
+    summary: str
+    case_type: type[C]
+    inputs_type: type[I]
+    outputs: Callable[[C], tuple[TensorSpec, ...]]
+    make_inputs: Callable[[C, str, int, torch.device], I]
+    operations: Callable[[C], int]
+    bytes_moved: Callable[[C], int]
+    check: Check[C, I]
+    length_axis: str | None = None

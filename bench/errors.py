@@ -1,0 +1,75 @@
+"""Every error class of attnlab.
+
+AttnlabError                    one line that says what was got, what was expected and how to mend it
+├── UsageError                  the caller's to mend; the command line ends with exit code 2
+│   ├── UnknownName             no such operator, implementation, axis, suite or metric
+│   ├── ImpossibleCase          axes that contradict each other or the operator
+│   ├── SuiteError              a suite file that cannot be read or has unknown keys
+│   ├── PluginError             a plugin that does not import or registers nothing
+│   │   └── DuplicateName       one name registered twice
+│   └── StoreError              results that cannot be read, written or resumed
+├── Unavailable                 an implementation cannot serve this case here; the reason is reported
+│   └── CaptureUnavailable      the real activations asked for are not on this machine
+└── MeasurementError            a measurement that cannot be trusted or taken
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class AttnlabError(Exception):
+    """Base of all errors that attnlab raises on purpose."""
+
+
+class UsageError(AttnlabError):
+    """Something that the caller can mend."""
+
+
+class UnknownName(UsageError):
+    """A name that nothing answers to; suggests the nearest that exists."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names) or 'none'}"
+        super().__init__(f"unknown {kind} {name!r}; {hint}")
+        self.kind, self.name, self.known = kind, name, names
+
+
+class ImpossibleCase(UsageError):
+    """Axes that contradict each other or the operator."""
+
+
+class SuiteError(UsageError):
+    """A suite that cannot be read; the message starts with file and line."""
+
+
+class PluginError(UsageError):
+    """A plugin that does not import or brings nothing."""
+
+
+class DuplicateName(PluginError):
+    """One name registered by two modules."""
+
+    def __init__(self, kind: str, name: str, first: str, second: str) -> None:
+        super().__init__(
+            f"{kind} {name!r} is registered twice: by {first} and by {second}; rename one of them"
+        )
+
+
+class StoreError(UsageError):
+    """Results that cannot be read, written or resumed."""
+
+
+class Unavailable(AttnlabError):
+    """Raised by `prepare` where an implementation finds that it cannot serve a case here."""
+
+
+class CaptureUnavailable(Unavailable):
+    """The real activations asked for are neither in the fixture nor to be computed here."""
+
+
+class MeasurementError(AttnlabError):
+    """A measurement that cannot be taken or trusted."""

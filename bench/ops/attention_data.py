@@ -1,0 +1,159 @@
+"""Where the queries, keys and values of attention cases come from: random, outliers, captured, needles."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from attnlab.bench import captured
+from attnlab.bench.contract import NEEDLE_DRAW
+from attnlab.bench.errors import ImpossibleCase
+
+if TYPE_CHECKING:
+    from attnlab.bench.ops.attention import AttentionCase
+
+SOURCE_PATTERN = rf"normal|outliers|smollm2(?::\d+:(?:{'|'.join(captured.TEXTS)}))?"
+
+OUTLIER_CHANNELS = 4
+OUTLIER_FACTOR = 20.0  # real models have key channels of about this size beside ordinary ones
+NEEDLE_SCORE = 40.0  # e**-40 leaves nothing of the other keys, even summed over a million
+FORBIDDEN_SCORE = 60.0
+
+
+def read_source(value: Any) -> str:
+    """`normal`, `outliers`, `smollm2` or `smollm2:LAYER:TEXT`; the default layer and text are dropped."""
+    text = str(value)
+    if not re.fullmatch(SOURCE_PATTERN, text):
+        raise ImpossibleCase(
+            f"unknown source of inputs {value!r}; expected normal, outliers, smollm2 or smollm2:LAYER:TEXT "
+            f"with a text of {', '.join(captured.TEXTS)}"
+        )
+    default = f"smollm2:{captured.DEFAULT_LAYER}:{captured.DEFAULT_TEXT}"
+    return "smollm2" if text == default else text
+
+
+def capture_of(source: str) -> tuple[int, str]:
+    """Layer and text of a `smollm2…` source."""
+    _, _, rest = source.partition(":")
+    layer, _, text = rest.partition(":")
+    return (int(layer), text) if rest else (captured.DEFAULT_LAYER, captured.DEFAULT_TEXT)
+
+
+def validate_source(case: AttentionCase) -> None:
+    """Raise ImpossibleCase where captured activations do not have the case's shape."""
+    if not case.inputs.startswith("smollm2"):
+        return
+    layer, text = capture_of(case.inputs)
+    got = (case.q_heads, case.kv_heads, case.head_dim, case.v_head_dim)
+    real = (captured.Q_HEADS, captured.KV_HEADS, captured.HEAD_DIM, captured.HEAD_DIM)
+    if got != real:
+        raise ImpossibleCase(
+            f"inputs={case.inputs} got q_heads, kv_heads, head_dim, v_head_dim = {got}; expected {real}, the "
+            f"model's own: set those axes, or take inputs=normal"
+        )
+    if layer >= captured.LAYERS:
+        raise ImpossibleCase(f"got layer {layer}; expected 0 to {captured.LAYERS - 1}")
+    needed = case.batch * case.kv_len
+    if case.kv_len < case.q_len or needed > captured.longest(text):
+        raise ImpossibleCase(
+            f"inputs={case.inputs} got {case.batch} × {case.kv_len} keys for {case.q_len} queries; expected keys "
+            f"for each query and at most {captured.longest(text)} tokens in all, which is how long the text is"
+        )
+
+
+def queries_keys_values(case: AttentionCase, draw: str, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    """float32 on the CPU: q [B, Hq, Sq, D], k [B, Hkv, Sk, D], v [B, Hkv, Sk, Dv]."""
+    generator = torch.Generator().manual_seed(seed)
+    if draw == NEEDLE_DRAW:
+        return _needles(case, generator)
+    if case.inputs.startswith("smollm2"):
+        return _captured(case, generator, seed)
+    q, k, v = _normal(case, generator)
+    if case.inputs == "outliers":
+        channels = torch.randperm(case.head_dim, generator=generator)[:OUTLIER_CHANNELS]
+        k[..., channels] *= OUTLIER_FACTOR
+    return q, k, v
+
+
+def _normal(case: AttentionCase, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    def draw(heads: int, length: int, dim: int) -> Tensor:
+        return torch.randn(case.batch, heads, length, dim, generator=generator)
+
+    return (
+        draw(case.q_heads, case.q_len, case.head_dim),
+        draw(case.kv_heads, case.kv_len, case.head_dim),
+        draw(case.kv_heads, case.kv_len, case.v_head_dim),
+    )
+
+
+def _captured(case: AttentionCase, generator: torch.Generator, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Consecutive stretches of one text, one a sequence; other seeds take the heads in another order.
+
+    Queries are the last q_len of each stretch, so that the causal mask stays bottom-right aligned.
+    """
+    layer, text = capture_of(case.inputs)
+    real = captured.attention_activations(layer, text, case.batch * case.kv_len)
+    group = captured.Q_HEADS // captured.KV_HEADS
+    order = torch.randperm(captured.KV_HEADS, generator=generator) if seed else torch.arange(captured.KV_HEADS)
+    q_order = (order[:, None] * group + torch.arange(group)).flatten()
+
+    def stretches(x: Tensor, heads: Tensor, length: int) -> Tensor:
+        batched = x[heads].float().unflatten(1, (case.batch, case.kv_len)).movedim(1, 0)
+        return batched[:, :, case.kv_len - length :].contiguous()
+
+    return (
+        stretches(real.q, q_order, case.q_len),
+        stretches(real.k, order, case.kv_len),
+        stretches(real.v, order, case.kv_len),
+    )
+
+
+def _needles(case: AttentionCase, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Inputs on which one permitted key at an edge dominates each row, and a forbidden one would dominate more.
+
+    The permitted key is the last of the row's range, its first, or one at an edge of a tile or page
+    (a multiple of 16, or one before); the forbidden one follows the range or precedes it.
+    """
+    q, k, v = _normal(case, generator)
+    k = k * (math.sqrt(case.head_dim) / k.norm(dim=-1, keepdim=True))
+    first, last = _key_ranges(case)
+    shape = (case.batch, case.q_heads, case.q_len)
+
+    def chance() -> Tensor:
+        return torch.rand(shape, generator=generator)
+
+    pick, side = chance(), chance()
+    inside = (first + chance() * (last - first)).long()
+    tile_edge = inside - inside % 16 - (chance() < 0.5).long()
+    target = torch.where(pick < 0.5, last - 1, torch.where(pick < 0.7, first, tile_edge))
+    target = torch.minimum(torch.maximum(target, first), last - 1)
+    forbidden = torch.where((side < 0.6) & (last < case.kv_len), last, first - 1)
+
+    unit = case.scale * case.head_dim  # the score of a query equal to a key
+    heads = torch.arange(case.q_heads) // (case.q_heads // case.kv_heads)
+
+    def key_at(index: Tensor) -> Tensor:
+        batch = torch.arange(case.batch)[:, None, None]
+        chosen = k[batch, heads[None, :, None], index.clamp(0, case.kv_len - 1)]
+        return torch.where((index >= 0)[..., None], chosen, 0.0)
+
+    q = (NEEDLE_SCORE * key_at(target) + FORBIDDEN_SCORE * key_at(forbidden)) / unit + 0.1 * q
+    return q, k, v
+
+
+def _key_ranges(case: AttentionCase) -> tuple[Tensor, Tensor]:
+    """For each query row [Sq]: its first permitted key, and one past its last."""
+    if not case.packed:
+        ranges = [case.mask.key_range(row, case.q_len, case.kv_len) for row in range(case.q_len)]
+    else:
+        ranges, start = [], 0
+        for length in case.packed:
+            own = (case.mask.key_range(row, length, length) for row in range(length))
+            ranges += [(start + first, start + last) for first, last in own]
+            start += length
+    first, last = torch.tensor(ranges).unbind(1)
+    return first, last

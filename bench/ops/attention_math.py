@@ -1,0 +1,107 @@
+"""Attention in plain torch: the float64 oracle, the yardstick that sets the error budget, and the probes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from attnlab.bench.error_budget import Probe
+from attnlab.bench.masks import permitted_pairs
+
+if TYPE_CHECKING:
+    from attnlab.bench.ops.attention import AttentionCase, AttentionInputs
+
+FULL_CHECK_OPERATIONS = 4_000_000_000  # up to here every row is compared; a float64 oracle takes about 0.3 s
+CHUNK_SCORES = 1 << 24  # scores in memory at a time
+EDGES = (16, 32, 64, 128, 256)
+
+
+def sample_rows(case: AttentionCase) -> Tensor:
+    """The query rows to compare: all of a short case; else all edges and a seeded sample of the rest.
+
+    Edges are those of sequences, of tiles and pages of 16 to 256 rows, and of the window.
+    """
+    cost = 2 * (case.head_dim + case.v_head_dim) * case.batch * case.q_heads * case.kv_len
+    wanted = max(64, FULL_CHECK_OPERATIONS // cost)
+    if wanted >= case.q_len:
+        return torch.arange(case.q_len)
+    corners = {0, case.q_len - 1}
+    corners |= {start for length in EDGES for start in (length, (case.q_len - 1) // length * length)}
+    if case.mask.window is not None:
+        corners.add(case.mask.window - (case.kv_len - case.q_len))
+    corners |= set(torch.tensor((0, *case.packed)).cumsum(0).tolist())
+    edges = {row + step for row in corners for step in (-1, 0, 1) if 0 <= row + step < case.q_len}
+    others = torch.randperm(case.q_len, generator=torch.Generator().manual_seed(case.q_len))
+    filled = dict.fromkeys([*sorted(edges), *others.tolist()])
+    return torch.tensor(sorted(list(filled)[: max(wanted, len(edges))]))
+
+
+def select_rows(outputs: tuple[Tensor, ...], rows: Tensor) -> tuple[Tensor, ...]:
+    """The sampled rows of outputs [B, Hq, Sq, Dv]."""
+    return tuple(out.index_select(2, rows.to(out.device)) for out in outputs)
+
+
+def oracle(case: AttentionCase, inputs: AttentionInputs, rows: Tensor) -> tuple[Tensor, ...]:
+    """Attention in float64, [B, Hq, len(rows), Dv]; a row without a permitted key is zeros."""
+    return (_attend(inputs, rows, torch.float64, torch.float64),)
+
+
+def yardstick(case: AttentionCase, inputs: AttentionInputs, rows: Tensor) -> tuple[Tensor, ...]:
+    """What careful code in the case's dtype gets: scores and sums in float32, probabilities and output rounded."""
+    return (_attend(inputs, rows, torch.float32, case.torch_dtype).to(case.torch_dtype),)
+
+
+def _attend(inputs: AttentionInputs, rows: Tensor, compute: torch.dtype, rounded: torch.dtype) -> Tensor:
+    rows = rows.to(inputs.q.device)
+    scores_a_row = inputs.q.shape[0] * inputs.q.shape[1] * inputs.k.shape[2]
+    parts = rows.split(max(1, CHUNK_SCORES // scores_a_row))
+    return torch.cat([_attend_rows(inputs, part, compute, rounded) for part in parts], dim=2)
+
+
+def _attend_rows(inputs: AttentionInputs, rows: Tensor, compute: torch.dtype, rounded: torch.dtype) -> Tensor:
+    p = probabilities(inputs, rows, compute).to(rounded).to(compute)
+    out = p @ inputs.v.to(compute)[:, :, None]  # [B, Hkv, G, R, Dv]
+    return out.flatten(1, 2)
+
+
+def probabilities(inputs: AttentionInputs, rows: Tensor, compute: torch.dtype) -> Tensor:
+    """Softmax over the permitted keys, [B, Hkv, G, R, Sk] with G query heads a key-value head."""
+    kv_heads = inputs.k.shape[1]
+    q = inputs.q.index_select(2, rows).to(compute).unflatten(1, (kv_heads, -1))  # [B, Hkv, G, R, D]
+    k = inputs.k.to(compute)[:, :, None]  # [B, Hkv, 1, Sk, D]
+    scores = q @ k.mT * inputs.scale
+    allowed = permitted_pairs(inputs.mask, rows, inputs.q.shape[2], inputs.k.shape[2], inputs.packed)
+    p = scores.masked_fill(~allowed, float("-inf")).softmax(-1)
+    return p.masked_fill(~allowed, 0.0)  # a row of nothing but -inf is NaN by definition: zeros here
+
+
+def _zeros(case: AttentionCase, inputs: AttentionInputs, rows: Tensor) -> tuple[Tensor, ...]:
+    return tuple(torch.zeros_like(out) for out in oracle(case, inputs, rows))
+
+
+def _key_shifted(case: AttentionCase, inputs: AttentionInputs, rows: Tensor) -> tuple[Tensor, ...]:
+    return oracle(case, replace(inputs, k=inputs.k.roll(1, dims=2)), rows)
+
+
+def _heads_permuted(case: AttentionCase, inputs: AttentionInputs, rows: Tensor) -> tuple[Tensor, ...]:
+    return tuple(out.flip(1) for out in oracle(case, inputs, rows))
+
+
+def has_choice(case: AttentionCase) -> bool:
+    """Whether some query may see two keys or more; with one key the softmax is 1 whatever the scores."""
+    longest = max(k for _, k in case.sequences)  # the last query sees every key, or as many as its window
+    return min(longest, case.mask.window or longest) >= 2
+
+
+def heads_differ(case: AttentionCase) -> bool:
+    return case.q_heads > 1 and (case.kv_heads > 1 or has_choice(case))
+
+
+PROBES = (
+    Probe("zeros", lambda case: True, _zeros),
+    Probe("one key shifted", has_choice, _key_shifted),
+    Probe("heads permuted", heads_differ, _heads_permuted),
+)

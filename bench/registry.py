@@ -1,0 +1,259 @@
+"""The one registry: operators, implementations, metrics and reporters by name, and where they come from."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import inspect
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from attnlab.bench.errors import DuplicateName, PluginError, UnknownName
+
+if TYPE_CHECKING:
+    from attnlab.bench.contract import Operator
+    from attnlab.bench.metrics import Metric
+
+T = TypeVar("T")
+
+ENTRY_POINT_GROUP = "attnlab.implementations"
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What an implementation needs of the machine; checked before anything of it runs.
+
+    device: "cpu", "cuda" or None for either. capability: the least CUDA compute capability, and
+    `capability_below` the first that is no longer served. packages: importable names.
+    compiler: a C++ compiler and Python's headers.
+    """
+
+    device: str | None = None
+    capability: tuple[int, int] | None = None
+    capability_below: tuple[int, int] | None = None
+    packages: tuple[str, ...] = ()
+    compiler: bool = False
+
+
+@dataclass(frozen=True)
+class Implementation:
+    """One way to compute an operator.
+
+    supports(case) -> None or the reason why not; prepare(case, inputs) -> state, timed as set-up;
+    run(inputs, state) -> the outputs, timed. `untimed(device_kind)` gives the reason why a time
+    would mean nothing here (an interpreter), `configuration(case)` what was chosen (tile sizes), and
+    `unverified` names the release that an adapter was written from while it has never been run.
+    """
+
+    operator: str
+    name: str
+    summary: str
+    module: str
+    source: str
+    needs: Needs
+    supports: Callable[[Any], str | None]
+    prepare: Callable[[Any, Any], Any]
+    run: Callable[[Any, Any], Any]
+    untimed: Callable[[str], str | None]
+    configuration: Callable[[Any], str | None]
+    compiled: bool = False
+    unverified: str | None = None
+
+    @property
+    def key(self) -> str:
+        return f"{self.operator}/{self.name}"
+
+
+class Table(Generic[T]):
+    """Names to things, each with the module that registered it."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._items: dict[str, tuple[T, str]] = {}
+
+    def add(self, name: str, item: T, module: str) -> None:
+        if name in self._items:
+            raise DuplicateName(self.kind, name, self._items[name][1], module)
+        self._items[name] = (item, module)
+
+    def get(self, name: str) -> T:
+        if name not in self._items:
+            raise UnknownName(self.kind, name, self._items)
+        return self._items[name][0]
+
+    def discard(self, name: str) -> None:
+        self._items.pop(name, None)
+
+    def names(self) -> list[str]:
+        return list(self._items)
+
+    def __iter__(self) -> Iterator[T]:
+        return iter([item for item, _ in self._items.values()])
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._items
+
+
+class Registry:
+    """All that was registered in this process."""
+
+    def __init__(self) -> None:
+        self.operators: Table[Operator[Any, Any]] = Table("operator")
+        self.metrics: Table[Metric] = Table("metric")
+        self.suites: Table[Path] = Table("suite")
+        self._implementations: dict[str, Table[Implementation]] = {}
+
+    def implementations(self, operator: str) -> Table[Implementation]:
+        """The implementations of an operator; raises UnknownName where there is no such operator."""
+        self.operators.get(operator)
+        return self._implementations.setdefault(operator, Table(f"implementation of {operator}"))
+
+    def add_implementation(self, made: Implementation) -> None:
+        table = self._implementations.setdefault(made.operator, Table(f"implementation of {made.operator}"))
+        table.add(made.name, made, made.module)
+
+    def remove_implementation(self, operator: str, name: str) -> None:
+        """For tests and notebooks that register the same name again."""
+        self._implementations.get(operator, Table[Implementation]("")).discard(name)
+
+
+registry = Registry()
+
+
+def _nothing(*_: Any) -> None:
+    return None
+
+
+def implements(operator: str, *, name: str, needs: Needs = ..., unverified: str | None = ..., compiled: bool = ...) -> Callable[[T], T]: ...
+def implements(operator: str, *, name: str, needs: Needs = ..., unverified: str | None = ..., compiled: bool = ..., into: Registry) -> Callable[[T], T]: ...
+def implements(
+    operator: str,
+    *,
+    name: str,
+    needs: Needs = Needs(),
+    unverified: str | None = None,
+    compiled: bool = False,
+    into: Registry | None = None,
+) -> Callable[[T], T]:
+    """Register an implementation: a function `run(inputs)`, or a class that has
+
+    run(inputs, state)       the timed call; returns the output tensor, or a tuple of them
+    prepare(case, inputs)    optional: set-up, timed apart; its result is `state`
+    supports(case)           optional: None, or the reason why this case cannot be served
+    untimed(device_kind)     optional: the reason why a time would mean nothing on "cpu" or "cuda"
+    configuration(case)      optional: a short text of what was chosen, such as tile sizes
+
+    `compiled` says that it runs through torch.compile. Raises DuplicateName where the operator has
+    an implementation of that name already.
+    """
+
+    def register(target: T) -> T:
+        built: Any = target() if inspect.isclass(target) else target
+        if inspect.isclass(target):
+            run: Callable[[Any, Any], Any] = built.run
+        else:
+
+            def run(inputs: Any, state: Any) -> Any:
+                return built(inputs)
+
+        module = getattr(target, "__module__", "?")
+        (into or registry).add_implementation(
+            Implementation(
+                operator=operator,
+                name=name,
+                summary=(inspect.getdoc(target) or "").partition("\n")[0],
+                module=module,
+                source=_source_file(target, module),
+                needs=needs,
+                supports=getattr(built, "supports", _nothing),
+                prepare=getattr(built, "prepare", _nothing),
+                run=run,
+                untimed=getattr(built, "untimed", _nothing),
+                configuration=getattr(built, "configuration", _nothing),
+                compiled=compiled,
+                unverified=unverified,
+            )
+        )
+        return target
+
+    return register
+
+
+def _source_file(target: Any, module: str) -> str:
+    try:
+        return inspect.getsourcefile(target) or module
+    except TypeError:
+        return module
+
+
+def discover(plugins: tuple[str, ...] = ()) -> Registry:
+    """Import our operators, metrics and implementations, those of installed entry points, and `plugins`.
+
+    A plugin is a module's name or a path to a Python file. Importing twice registers nothing
+    twice. Raises PluginError, or DuplicateName where a plugin takes a name that is taken.
+    """
+    for package in ("attnlab.bench.ops", "attnlab.bench.metrics", "attnlab.impls"):
+        for name in _modules_below(package):
+            importlib.import_module(name)
+    for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
+        _load(f"entry point {point.name!r}", lambda point=point: point.load())
+    for plugin in plugins:
+        load_plugin(plugin)
+    return registry
+
+
+def load_plugin(plugin: str) -> ModuleType:
+    """Import one plugin by module name or by path to a `.py` file."""
+    if plugin.endswith(".py") or "/" in plugin:
+        return _load(f"plugin {plugin!r}", lambda: _import_file(Path(plugin)))
+    return _load(f"plugin {plugin!r}", lambda: importlib.import_module(plugin))
+
+
+def _load(what: str, load: Callable[[], T]) -> T:
+    try:
+        return load()
+    except PluginError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a plugin is foreign code: any failure is its own
+        detail = " ".join(f"{type(error).__name__}: {error}".split())
+        raise PluginError(f"{what} does not import: {detail}; mend it, or leave it out") from error
+
+
+def _import_file(path: Path) -> ModuleType:
+    path = path.expanduser().resolve()
+    if not path.is_file():
+        raise PluginError(f"plugin {str(path)!r} is no file; give a path to a .py file or a module's name")
+    name = path.stem
+    known = sys.modules.get(name)
+    if known is not None:
+        if getattr(known, "__file__", None) == str(path):
+            return known
+        name = f"{path.stem}_{zlib.crc32(str(path).encode()):08x}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise PluginError(f"plugin {str(path)!r} cannot be read as Python; expected a .py file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _modules_below(package: str) -> list[str]:
+    """Every module below a package, in order of name; its folders need no `__init__.py`."""
+    root = importlib.import_module(package)
+    return sorted(
+        f"{package}.{'.'.join(path.relative_to(folder).with_suffix('').parts)}"
+        for folder in root.__path__
+        for path in Path(folder).rglob("*.py")
+        if path.name != "__init__.py"
+    )
