@@ -169,7 +169,7 @@ class Case:
     def values(self) -> dict[str, Any]:
         """Every axis with its value, a number or as a user spells it, for tables and stored results."""
         return {
-            name: value if isinstance(value := getattr(self, name), int) else declared.write(value)
+            name: value if isinstance(value := getattr(self, name), (int, str)) else declared.write(value)
             for name, declared in self.axes().items()
         }
 

@@ -88,24 +88,35 @@ class Figures:
 
 
 class Expectation(Protocol):
-    """What is expected of one set of inputs; holds the oracle's result and the budget."""
+    """What is expected of one set of inputs; holds the oracle's result and the budget.
+
+    probes: the wrong results that were tried; blunt: those of them that would have been accepted.
+    """
+
+    @property
+    def probes(self) -> tuple[str, ...]: ...
+
+    @property
+    def blunt(self) -> tuple[str, ...]: ...
+
+    @property
+    def expected(self) -> tuple[Tensor, ...]: ...
 
     def judge(self, outputs: Sequence[Tensor]) -> list[Figures]: ...
 
-    def blunt_probes(self) -> list[str]:
-        """Names of the wrong results that this expectation would accept although they can be told apart."""
-        ...
-
-    @property
-    def coverage(self) -> float:
-        """The share of the output that is compared, from 0 to 1."""
-        ...
-
 
 class Check(Protocol[C, I]):
-    """How outputs are judged; owned by the contract and never loosened by the environment."""
+    """How outputs are judged; owned by the contract and never loosened by the environment.
+
+    `parts` and `restore` take an expectation apart into tensors and plain values, and put it together
+    again, so that the workers of a run compute each once.
+    """
 
     def expect(self, case: C, inputs: I) -> Expectation: ...
+
+    def parts(self, expectation: Any) -> dict[str, Any]: ...
+
+    def restore(self, case: C, parts: dict[str, Any]) -> Expectation: ...
 
 
 @dataclass(frozen=True)

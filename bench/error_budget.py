@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -28,13 +28,23 @@ MAX_OVER_RMS = 4.0  # the largest of many rounding errors over their root mean s
 class Probe(Generic[C, I]):
     """A wrong result that the check of a case must reject.
 
-    applies(case): whether it can be told apart at all. outputs(case, inputs, sample): the wrong
-    outputs, sampled.
+    applies(case): whether it can be told apart at all. outputs(case, inputs, sample, expected): the
+    wrong outputs, sampled; `expected` are the right ones.
     """
 
     name: str
     applies: Callable[[C], bool]
-    outputs: Callable[[C, I, Any], Outputs]
+    outputs: Callable[[C, I, Any, Outputs], Outputs]
+
+
+def zeros(case: Any, inputs: Any, sample: Any, expected: Outputs) -> Outputs:
+    """The probe that every operator has: an output that was never computed."""
+    return tuple(torch.zeros_like(out) for out in expected)
+
+
+def heads_permuted(case: Any, inputs: Any, sample: Any, expected: Outputs) -> Outputs:
+    """Outputs whose heads, in dimension 1, are in reverse order."""
+    return tuple(out.flip(1) for out in expected)
 
 
 @dataclass(frozen=True)
@@ -53,6 +63,7 @@ class ErrorBudget(Generic[C, I]):
     probes: tuple[Probe[Any, Any], ...]
     dtype: Callable[[C], str]
     names: tuple[str, ...] = ("out",)
+    cap: float = 1.0  # a multiple of CAP_ROUNDOFFS, for operators that cancel
 
     def expect(self, case: C, inputs: I) -> Budgeted:
         """The oracle's result and the budget for one set of inputs; raises MeasurementError above the cap."""
@@ -61,7 +72,7 @@ class ErrorBudget(Generic[C, I]):
         reached = self.yardstick(case, inputs, sample)
         dtype = self.dtype(case)
         floor = FLOOR_ROUNDOFFS[dtype] * EPSILON[dtype]
-        cap = CAP_ROUNDOFFS[dtype] * EPSILON[dtype]
+        cap = self.cap * CAP_ROUNDOFFS[dtype] * EPSILON[dtype]
         allowed = []
         for name, got, want in zip(self.names, reached, expected, strict=True):
             rms, largest = relative_errors(got, want)
@@ -71,48 +82,43 @@ class ErrorBudget(Generic[C, I]):
                     f"this case cannot be judged"
                 )
             allowed.append((max(MARGIN * rms, floor), max(MARGIN * largest, MAX_OVER_RMS * floor)))
-        wrong = {
-            probe.name: probe.outputs(case, inputs, sample) for probe in self.probes if probe.applies(case)
-        }
-        return Budgeted(self, sample, expected, tuple(allowed), wrong)
+        judged = Budgeted(self.names, self.select, sample, expected, tuple(allowed))
+        applying = [probe for probe in self.probes if probe.applies(case)]
+        blunt = [p.name for p in applying if judged.accepts(p.outputs(case, inputs, sample, expected))]
+        return replace(judged, probes=tuple(p.name for p in applying), blunt=tuple(blunt))
+
+    def parts(self, expectation: Budgeted) -> dict[str, Any]:
+        return {name: getattr(expectation, name) for name in ("expected", "allowed", "probes", "blunt")}
+
+    def restore(self, case: C, parts: dict[str, Any]) -> Budgeted:
+        return Budgeted(names=self.names, select=self.select, sample=self.sample(case), **parts)
 
 
 @dataclass(frozen=True)
 class Budgeted:
     """The expectation of one set of inputs under an error budget."""
 
-    budget: ErrorBudget[Any, Any]
+    names: tuple[str, ...]
+    select: Callable[[Outputs, Any], Outputs]
     sample: Any
     expected: Outputs
     allowed: tuple[tuple[float, float], ...]
-    wrong: dict[str, Outputs]
+    probes: tuple[str, ...] = ()
+    blunt: tuple[str, ...] = ()
 
     def judge(self, outputs: Sequence[Tensor]) -> list[Figures]:
         """Compare whole outputs; only the sampled part is looked at."""
-        return self._figures(self.budget.select(tuple(outputs), self.sample))
+        return self._figures(self.select(tuple(outputs), self.sample))
 
-    def blunt_probes(self) -> list[str]:
-        return [
-            name
-            for name, outputs in self.wrong.items()
-            if all(figure.within for figure in self._figures(outputs))
-        ]
-
-    @property
-    def probe_names(self) -> list[str]:
-        return list(self.wrong)
+    def accepts(self, sampled: Outputs) -> bool:
+        return all(figure.within for figure in self._figures(sampled))
 
     def _figures(self, outputs: Outputs) -> list[Figures]:
-        return [
-            Figures(name, *_interleave(relative_errors(got, want), allowed))
-            for name, got, want, allowed in zip(
-                self.budget.names, outputs, self.expected, self.allowed, strict=True
-            )
-        ]
-
-
-def _interleave(errors: tuple[float, float], allowed: tuple[float, float]) -> tuple[float, float, float, float]:
-    return errors[0], allowed[0], errors[1], allowed[1]
+        figures = []
+        for name, got, want, (rms, largest) in zip(self.names, outputs, self.expected, self.allowed, strict=True):
+            rms_error, max_error = relative_errors(got, want)
+            figures.append(Figures(name, rms_error, rms, max_error, largest))
+        return figures
 
 
 def relative_errors(got: Tensor, want: Tensor) -> tuple[float, float]:

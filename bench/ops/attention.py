@@ -137,11 +137,15 @@ def bytes_moved(case: AttentionCase) -> int:
 def make_inputs(case: AttentionCase, draw: str, seed: int, device: torch.device) -> AttentionInputs:
     """Seeded inputs; drawn on the CPU, so that one seed gives one set of inputs on every device."""
     q, k, v = attention_data.queries_keys_values(case, draw, seed)
-    packed = None
-    if case.packed:
-        packed = torch.tensor((0, *case.packed)).cumsum(0).to(torch.int32).to(device)
-    move = {"device": device, "dtype": case.torch_dtype}
-    return AttentionInputs(q.to(**move), k.to(**move), v.to(**move), case.mask, packed, case.scale)
+    q, k, v = (x.to(device=device, dtype=case.torch_dtype) for x in (q, k, v))
+    return AttentionInputs(q, k, v, case.mask, cumulative_lengths(case, device), case.scale)
+
+
+def cumulative_lengths(case: AttentionCase, device: torch.device) -> Tensor | None:
+    """Where packed sequences begin and end, int32 [N + 1]; None where none are packed."""
+    if not case.packed:
+        return None
+    return torch.tensor((0, *case.packed)).cumsum(0).to(torch.int32).to(device)
 
 
 ATTENTION: Operator[AttentionCase, AttentionInputs] = Operator(

@@ -20,8 +20,7 @@ SOURCE_PATTERN = rf"normal|outliers|smollm2(?::\d+:(?:{'|'.join(captured.TEXTS)}
 
 OUTLIER_CHANNELS = 4
 OUTLIER_FACTOR = 20.0  # real models have key channels of about this size beside ordinary ones
-NEEDLE_SCORE = 40.0  # e**-40 leaves nothing of the other keys, even summed over a million
-FORBIDDEN_SCORE = 60.0
+SHARP_SCORE = 40.0  # e**-40 leaves nothing of the other keys, even summed over a million
 
 
 def read_source(value: Any) -> str:
@@ -65,11 +64,16 @@ def validate_source(case: AttentionCase) -> None:
         )
 
 
-def queries_keys_values(case: AttentionCase, draw: str, seed: int) -> tuple[Tensor, Tensor, Tensor]:
-    """float32 on the CPU: q [B, Hq, Sq, D], k [B, Hkv, Sk, D], v [B, Hkv, Sk, Dv]."""
+def queries_keys_values(
+    case: AttentionCase, draw: str, seed: int, needle_score: float = SHARP_SCORE
+) -> tuple[Tensor, Tensor, Tensor]:
+    """float32 on the CPU: q [B, Hq, Sq, D], k [B, Hkv, Sk, D], v [B, Hkv, Sk, Dv].
+
+    `needle_score` is what the key that dominates a row scores on needle inputs, where others score near 0.
+    """
     generator = torch.Generator().manual_seed(seed)
     if draw == NEEDLE_DRAW:
-        return _needles(case, generator)
+        return _needles(case, generator, needle_score)
     if case.inputs.startswith("smollm2"):
         return _captured(case, generator, seed)
     q, k, v = _normal(case, generator)
@@ -112,7 +116,7 @@ def _captured(case: AttentionCase, generator: torch.Generator, seed: int) -> tup
     )
 
 
-def _needles(case: AttentionCase, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+def _needles(case: AttentionCase, generator: torch.Generator, score: float) -> tuple[Tensor, Tensor, Tensor]:
     """Inputs on which one permitted key at an edge dominates each row, and a forbidden one would dominate more.
 
     The permitted key is the last of the row's range, its first, or one at an edge of a tile or page
@@ -141,7 +145,7 @@ def _needles(case: AttentionCase, generator: torch.Generator) -> tuple[Tensor, T
         chosen = k[batch, heads[None, :, None], index.clamp(0, case.kv_len - 1)]
         return torch.where((index >= 0)[..., None], chosen, 0.0)
 
-    q = (NEEDLE_SCORE * key_at(target) + FORBIDDEN_SCORE * key_at(forbidden)) / unit + 0.1 * q
+    q = score * (key_at(target) + 1.5 * key_at(forbidden)) / unit + 0.1 * q
     return q, k, v
 
 

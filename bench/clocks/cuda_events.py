@@ -1,0 +1,43 @@
+"""Clock `cuda_events`: time between two events on the current CUDA stream, launch cost hidden, L2 cold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+HIDE_NS = 200_000  # longer than any launch here takes; a blocking kernel of this length runs first
+CYCLES_PER_NS = 2  # `_sleep` counts cycles; SM clocks are just under 2 GHz, so this errs to the long side
+FLUSH_OVER_L2 = 2  # bytes written between calls, over the L2's size
+
+
+class CudaEvents:
+    """Device time of each call, from an event before to one after it.
+
+    Before each call twice the L2's size is written (unless `hot`), and a kernel that waits keeps the
+    device busy while the host enqueues the call, so that the events bracket device work alone.
+    Both lie before the first event and so outside the timed span.
+    """
+
+    name = "cuda_events"
+
+    def __init__(self, device: torch.device, hot: bool = False) -> None:
+        self.cache = "hot" if hot else "cold"
+        self._device = device
+        l2_bytes = torch.cuda.get_device_properties(device).L2_cache_size
+        self._flush = None if hot else torch.empty(FLUSH_OVER_L2 * l2_bytes, dtype=torch.uint8, device=device)
+
+    def burst(self, calls: Sequence[Callable[[], object]]) -> list[float]:
+        pairs = []
+        torch.cuda.synchronize(self._device)
+        for call in calls:
+            if self._flush is not None:
+                self._flush.zero_()
+            torch.cuda._sleep(HIDE_NS * CYCLES_PER_NS)
+            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            start.record()
+            call()
+            end.record()
+            pairs.append((start, end))
+        torch.cuda.synchronize(self._device)
+        return [start.elapsed_time(end) * 1e6 for start, end in pairs]

@@ -1,0 +1,171 @@
+"""Judges one implementation's outputs on one case: shape, dtype, values, needles, determinism, inputs kept."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from attnlab.bench.axes import Case
+from attnlab.bench.contract import NEEDLE_DRAW, NORMAL_DRAW, Expectation, Operator, redraw, tensors
+from attnlab.bench.registry import Implementation
+from attnlab.bench.store.records import CheckRecord, Outcome, SetFigures
+
+AnyOperator = Operator[Any, Any]
+
+
+class Rejected(Exception):  # noqa: N818 - a verdict, not an error
+    """An output that the contract does not accept."""
+
+    def __init__(self, outcome: Outcome, reason: str) -> None:
+        super().__init__(reason)
+        self.outcome = outcome
+
+
+class Expectations:
+    """Expectations by draw and seed, kept in a folder so that the workers of a run compute each once."""
+
+    def __init__(self, operator: AnyOperator, case: Case, device: torch.device, folder: Path | None = None) -> None:
+        self._operator, self._case, self._device, self._folder = operator, case, device, folder
+
+    def get(self, inputs: Any, draw: str, seed: int) -> Expectation:
+        """The expectation of inputs made from that draw and seed."""
+        path = self._folder and self._folder / f"{self._operator.name}-{self._case.id}-{draw}-{seed}.pt"
+        if path and path.exists():
+            parts = torch.load(path, map_location=self._device, weights_only=True)
+            return self._operator.check.restore(self._case, parts)
+        made = self._operator.check.expect(self._case, inputs)
+        if path:
+            partial = path.with_suffix(".partial")
+            torch.save(self._operator.check.parts(made), partial)
+            partial.replace(path)
+        return made
+
+
+@dataclass
+class Checker:
+    """Checks one implementation on one case; each `check_…` raises Rejected at the first fault."""
+
+    operator: AnyOperator
+    case: Case
+    implementation: Implementation
+    expectations: Expectations
+
+    def __post_init__(self) -> None:
+        self._sets: list[SetFigures] = []
+        self._blunt: set[str] | None = None
+        self._probes: dict[str, None] = {}
+        self._deterministic: bool | None = None
+        self._coverage = 1.0
+
+    def check_redrawn(self, inputs: Any, state: Any, seeds: Sequence[int], device: torch.device) -> None:
+        """Draw dynamic inputs anew, in place, for each seed: what `prepare` or an earlier call saw is gone."""
+        for number, seed in enumerate(seeds):
+            redraw(inputs, self.operator.make_inputs(self.case, NORMAL_DRAW, seed, device))
+            self._run_and_judge("redrawn" if number else "drawn", inputs, state, NORMAL_DRAW, seed)
+
+    def check_needles(self, prepare: Callable[[Any], Any], seed: int, device: torch.device) -> None:
+        inputs = self.operator.make_inputs(self.case, NEEDLE_DRAW, seed, device)
+        self._run_and_judge("needles", inputs, prepare(inputs), NEEDLE_DRAW, seed)
+
+    def check_timed(self, outputs: Any, inputs: Any, seed: int) -> None:
+        """The output of a timed call."""
+        self._judge("timed", self._as_tuple(outputs), self.expectations.get(inputs, NORMAL_DRAW, seed))
+
+    def record(self) -> CheckRecord:
+        return CheckRecord(
+            sets=tuple(self._sets),
+            probes=tuple(self._probes),
+            blunt=tuple(sorted(self._blunt or ())),
+            deterministic=self._deterministic,
+            coverage=self._coverage,
+            poisoned=not self.implementation.compiled,
+        )
+
+    def _run_and_judge(self, name: str, inputs: Any, state: Any, draw: str, seed: int) -> None:
+        expectation = self.expectations.get(inputs, draw, seed)
+        before = {field: tensor.clone() for field, tensor in tensors(inputs, "static", "dynamic").items()}
+        with poisoned_memory(inputs, enabled=not self.implementation.compiled):
+            outputs = self._as_tuple(self.implementation.run(inputs, state))
+        for field, tensor in tensors(inputs, "static", "dynamic").items():
+            if not _same_bits(tensor, before[field]):
+                raise Rejected(Outcome.WRONG_VALUES, f"changed its input {field}, which must come back as it was")
+        self._judge(name, outputs, expectation)
+        kept = [out.clone() for out in outputs]
+        again = self._as_tuple(self.implementation.run(inputs, state))
+        same = all(_same_bits(a, b) for a, b in zip(kept, again, strict=True))
+        self._deterministic = same if self._deterministic is None else self._deterministic and same
+        self._probes.update(dict.fromkeys(expectation.probes))
+        blunt = set(expectation.blunt)
+        self._blunt = blunt if self._blunt is None else self._blunt & blunt
+
+    def _as_tuple(self, outputs: Any) -> tuple[Tensor, ...]:
+        """The outputs as a tuple, of the contract's number, shapes, dtypes."""
+        got = tuple(outputs) if isinstance(outputs, (tuple, list)) else (outputs,)
+        specs = self.operator.outputs(self.case)
+        if len(got) != len(specs) or not all(isinstance(out, Tensor) for out in got):
+            kinds = ", ".join(type(out).__name__ for out in got)
+            raise Rejected(Outcome.WRONG_SHAPE, f"returned ({kinds}); expected {len(specs)} tensors: {', '.join(s.name for s in specs)}")
+        for out, spec in zip(got, specs, strict=True):
+            if tuple(out.shape) != spec.shape:
+                raise Rejected(Outcome.WRONG_SHAPE, f"{spec.name} has shape {list(out.shape)}; expected {list(spec.shape)}")
+            if out.dtype != spec.dtype:
+                raise Rejected(Outcome.WRONG_DTYPE, f"{spec.name} has dtype {out.dtype}; expected {spec.dtype}")
+        return got
+
+    def _judge(self, name: str, outputs: tuple[Tensor, ...], expectation: Expectation) -> None:
+        for out, spec in zip(outputs, self.operator.outputs(self.case), strict=True):
+            bad = int((~torch.isfinite(out)).sum())
+            if bad:
+                raise Rejected(
+                    Outcome.WRONG_VALUES,
+                    f"{spec.name} has {bad} of {out.numel()} elements NaN or infinite on {name} inputs",
+                )
+        figures = expectation.judge(outputs)
+        self._sets.append(SetFigures(name, tuple(figures)))
+        total = sum(out.numel() for out in outputs)
+        self._coverage = min(self._coverage, sum(e.numel() for e in expectation.expected) / total)
+        for figure in figures:
+            if not figure.within:
+                raise Rejected(
+                    Outcome.WRONG_VALUES,
+                    f"{figure.output} on {name} inputs: relative RMS error {figure.rms_error:.2e} (allowed "
+                    f"{figure.rms_allowed:.2e}), largest {figure.max_error:.2e} (allowed {figure.max_allowed:.2e})",
+                )
+
+
+def _same_bits(a: Tensor, b: Tensor) -> bool:
+    return torch.equal(a.contiguous().view(torch.uint8), b.contiguous().view(torch.uint8))
+
+
+@contextlib.contextmanager
+def poisoned_memory(inputs: Any, enabled: bool = True) -> Iterator[None]:
+    """Fresh memory is NaN inside, so that an element never written shows.
+
+    torch fills what it allocates; on CUDA, blocks of the inputs' sizes are also filled and freed,
+    for kernels that take their memory from the allocator themselves.
+    """
+    if not enabled:
+        yield
+        return
+    for tensor in tensors(inputs).values():
+        if tensor.is_cuda and tensor.is_floating_point():
+            torch.full_like(tensor, math.nan)
+    before = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+        torch.utils.deterministic.fill_uninitialized_memory,  # type: ignore[attr-defined]
+    )
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = True  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        torch.utils.deterministic.fill_uninitialized_memory = before[2]  # type: ignore[attr-defined]

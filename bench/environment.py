@@ -1,0 +1,157 @@
+"""The machine a run was taken on: processor, device, versions, threads, load and state of the source."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from attnlab.bench.errors import UsageError
+
+PACKAGES = ("attnlab", "torch", "triton", "numpy", "flash-attn", "flashinfer-python", "xformers", "nvidia-cudnn-cu13")
+
+
+@dataclass(frozen=True)
+class Device:
+    """What calls run on. kind is "cpu" or "cuda"; capability is CUDA's, as (major, minor)."""
+
+    kind: str
+    name: str
+    capability: tuple[int, ...] | None = None
+    multiprocessors: int | None = None
+    memory_bytes: int | None = None
+    cache_bytes: int | None = None
+    driver: str | None = None
+
+
+@dataclass(frozen=True)
+class Environment:
+    """All that may explain a difference between two runs."""
+
+    device: Device
+    processor: str
+    cores: int
+    affinity: tuple[int, ...]
+    threads: int
+    memory_bytes: int
+    system: str
+    python: str
+    packages: dict[str, str]
+    governor: str | None
+    load_average: float | None
+    variables: dict[str, str]
+    revision: str | None
+    dirty: bool | None
+
+
+def choose_device(wanted: str) -> str:
+    """"cpu" or "cuda" from "auto", "cpu" or "cuda"; raises UsageError where there is no such device."""
+    import torch
+
+    if wanted not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"unknown device {wanted!r}; expected auto, cpu or cuda")
+    usable = torch.cuda.is_available()
+    if wanted == "cuda" and not usable:
+        raise UsageError("device cuda was asked for, but torch finds no usable NVIDIA GPU; take --device cpu")
+    return "cuda" if usable and wanted != "cpu" else "cpu"
+
+
+def describe_device(kind: str) -> Device:
+    """The device of that kind, as torch sees it."""
+    import torch
+
+    if kind == "cpu":
+        return Device("cpu", processor_name(), memory_bytes=_memory_bytes(), cache_bytes=_last_level_cache_bytes())
+    p: Any = torch.cuda.get_device_properties(torch.cuda.current_device())
+    return Device(
+        "cuda", p.name, (p.major, p.minor), p.multi_processor_count, p.total_memory, p.L2_cache_size, _driver()
+    )
+
+
+def describe_environment(device_kind: str) -> Environment:
+    """Read the state of this machine now."""
+    import torch
+
+    revision, dirty = _git_state()
+    return Environment(
+        device=describe_device(device_kind),
+        processor=processor_name(),
+        cores=os.cpu_count() or 1,
+        affinity=tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else (),
+        threads=torch.get_num_threads(),
+        memory_bytes=_memory_bytes(),
+        system=platform.platform(),
+        python=platform.python_version(),
+        packages=_versions(),
+        governor=_read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        load_average=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        variables={
+            name: value for name, value in sorted(os.environ.items())
+            if name.startswith(("OMP_", "MKL_", "KMP_", "TORCH_", "TRITON_", "CUDA_", "GOMP_"))
+        },
+        revision=revision,
+        dirty=dirty,
+    )
+
+
+def processor_name() -> str:
+    """The processor as the kernel names it."""
+    lines = (_read("/proc/cpuinfo") or "").splitlines()
+    name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    return name or platform.processor() or platform.machine()
+
+
+def _memory_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _last_level_cache_bytes() -> int | None:
+    sizes = []
+    for path in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size"):
+        text = path.read_text().strip()
+        sizes.append(int(text[:-1]) * {"K": 1 << 10, "M": 1 << 20}[text[-1]])
+    return max(sizes, default=None)
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _driver() -> str | None:
+    text = _output(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"])
+    return text.splitlines()[0].strip() if text else None
+
+
+def _git_state() -> tuple[str | None, bool | None]:
+    """The revision of the checkout that attnlab runs from, and whether it has uncommitted changes."""
+    folder = str(Path(__file__).resolve().parent)
+    revision = _output(["git", "-C", folder, "rev-parse", "HEAD"])
+    if revision is None:
+        return None, None
+    status = _output(["git", "-C", folder, "status", "--porcelain", "--untracked-files=no"])
+    return revision.strip(), bool(status and status.strip())
+
+
+def _output(command: list[str]) -> str | None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout
+
+
+def _read(path: str) -> str | None:
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return None

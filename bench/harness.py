@@ -1,0 +1,231 @@
+"""One implementation on one case: check, time, measure memory -> a measurement."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from attnlab.bench import memory, roofline, units
+from attnlab.bench.axes import Case
+from attnlab.bench.clocks import Clock
+from attnlab.bench.contract import NORMAL_DRAW, Operator
+from attnlab.bench.correctness import Checker, Expectations, Rejected
+from attnlab.bench.errors import AttnlabError, Unavailable
+from attnlab.bench.fingerprint import fingerprint
+from attnlab.bench.registry import Implementation
+from attnlab.bench.roofline import Ceilings
+from attnlab.bench.store.records import Burst, Launch, Measurement, Outcome, Series
+from attnlab.bench.timing import Effort, Timed, time_calls
+
+COPIES = 2  # sets of inputs that timed calls rotate through; what is cold is the clock's to see to
+OUT_OF_MEMORY_SIGNS = ("can't allocate memory", "out of memory", "Cannot allocate memory", "bad_alloc", "not enough memory")
+FASTER_THAN_LIGHT = 0.95  # of the published floor: below, the work cannot have been done
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Where and how an implementation is measured; `announce` is told each phase as it begins."""
+
+    device: torch.device
+    clocks: tuple[Clock, ...]
+    ceilings: Ceilings
+    effort: Effort = field(default_factory=Effort)
+    seed: int = 0
+    shared_folder: Path | None = None
+    announce: Callable[[str], None] = lambda phase: None
+
+
+def measure(operator: Operator[Any, Any], case: Case, implementation: Implementation, setup: Setup) -> Measurement:
+    """Measure; whatever the implementation raises ends as an outcome with its reason and traceback."""
+    blank = Measurement(
+        operator=operator.name,
+        implementation=implementation.name,
+        case=case.values(),
+        case_id=case.id,
+        outcome=Outcome.PASSED,
+        fingerprint=fingerprint(implementation),
+        operations=operator.operations(case),
+        bytes_moved=operator.bytes_moved(case),
+    )
+    session = _Session(operator, case, implementation, setup)
+    try:
+        reason = implementation.supports(case)
+        if reason is not None:
+            return replace(blank, outcome=Outcome.UNAVAILABLE, reason=reason)
+        return session.measured(blank)
+    except Unavailable as error:
+        return replace(blank, outcome=Outcome.UNAVAILABLE, reason=str(error))
+    except Rejected as error:
+        return session.with_check(replace(blank, outcome=error.outcome, reason=str(error)))
+    except Exception as error:  # noqa: BLE001 - the isolation boundary: foreign code, traceback kept
+        return session.with_check(_failure(blank, error))
+    finally:
+        session.forget()
+
+
+def _failure(blank: Measurement, error: Exception) -> Measurement:
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    exhausted = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(
+        sign in text for sign in OUT_OF_MEMORY_SIGNS
+    )
+    outcome = Outcome.OUT_OF_MEMORY if exhausted else Outcome.FAILED
+    detail = None if isinstance(error, AttnlabError) else "".join(traceback.format_exception(error))
+    return replace(blank, outcome=outcome, reason=text, detail=detail)
+
+
+class _Copy:
+    """One set of inputs with its state, and the output of the last timed call on it."""
+
+    def __init__(self, implementation: Implementation, inputs: Any, state: Any, seed: int) -> None:
+        self.inputs, self.seed = inputs, seed
+        self._run, self._state = implementation.run, state
+        self.outputs: Any = None
+
+    def __call__(self) -> None:
+        self.outputs = self._run(self.inputs, self._state)
+
+
+class _Session:
+    def __init__(
+        self, operator: Operator[Any, Any], case: Case, implementation: Implementation, setup: Setup
+    ) -> None:
+        self.operator, self.case, self.implementation, self.setup = operator, case, implementation, setup
+        self.phases: dict[str, float] = {}
+        expectations = Expectations(operator, case, setup.device, setup.shared_folder)
+        self.checker = Checker(operator, case, implementation, expectations)
+        self.seeds = itertools.count(setup.seed)
+
+    def measured(self, blank: Measurement) -> Measurement:
+        self._reset_compiler()
+        first = self._inputs(next(self.seeds))
+        state = self._prepare(first)
+        drawn, redrawn, needle, other = itertools.islice(self.seeds, 4)
+        with self._phase("check"):
+            self.checker.check_redrawn(first, state, (drawn, redrawn), self.setup.device)
+            self.checker.check_needles(lambda i: self.implementation.prepare(self.case, i), needle, self.setup.device)
+        checked = self.with_check(replace(blank, configuration=self.implementation.configuration(self.case)))
+        untimed = self.implementation.untimed(self.setup.device.type)
+        if untimed is not None:
+            return replace(checked, untimed=untimed)
+        second = self._inputs(other)
+        copies = [
+            _Copy(self.implementation, first, state, redrawn),
+            _Copy(self.implementation, second, self.implementation.prepare(self.case, second), other),
+        ]
+        timed = self._time(copies)
+        with self._phase("check timed"):
+            for copy in copies:
+                self.checker.check_timed(copy.outputs, copy.inputs, copy.seed)
+        return self._finish(checked, timed, self._memory(copies[0]))
+
+    def with_check(self, measurement: Measurement) -> Measurement:
+        return replace(measurement, check=self.checker.record(), phases_ns=dict(self.phases))
+
+    def forget(self) -> None:
+        """Free what the case held, so that the next one starts with an empty cache."""
+        self.checker = None  # type: ignore[assignment]
+        if self.setup.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _reset_compiler(self) -> None:
+        """Each case compiles for itself: no recompilation limit is ever near."""
+        if self.implementation.compiled:
+            torch.compiler.reset()
+
+    def _inputs(self, seed: int) -> Any:
+        with self._phase("inputs"):
+            return self.operator.make_inputs(self.case, NORMAL_DRAW, seed, self.setup.device)
+
+    def _prepare(self, inputs: Any) -> Any:
+        with self._phase("set-up"):
+            state = self.implementation.prepare(self.case, inputs)
+            self._synchronise()
+        return state
+
+    def _time(self, copies: list[_Copy]) -> Timed:
+        with self._phase("timing"):
+            return time_calls(copies, self.setup.clocks, self.setup.effort)
+
+    def _memory(self, copy: _Copy) -> tuple[Series, ...]:
+        def call() -> Any:
+            copy()
+            outputs = copy.outputs
+            copy.outputs = None
+            return outputs if isinstance(outputs, (tuple, list)) else (outputs,)
+
+        copy.outputs = None
+        with self._phase("memory"):
+            peak = memory.peak_bytes(call, self.setup.device)
+            found = [Series("peak_memory", "B", None, "lower", (float(peak),))]
+            if self.setup.device.type == "cpu" and peak >= memory.VISIBLE_BYTES:
+                resident = memory.process_peak_bytes(call)
+                if resident is not None:
+                    found.append(Series("peak_resident_memory", "B", None, "lower", (float(resident),)))
+        return tuple(found)
+
+    def _finish(self, checked: Measurement, timed: Timed, memory_series: tuple[Series, ...]) -> Measurement:
+        setup_series = Series("setup", "ns", "wall", "lower", (self.phases["set-up"],))
+        bursts = (*timed.bursts, Burst(time.time(), (setup_series, *memory_series)))
+        done = replace(
+            checked,
+            timing=timed.record,
+            launches=(Launch(os.getpid(), bursts),),
+            median_ns=timed.summary.median,
+            ci_low_ns=timed.summary.low,
+            ci_high_ns=timed.summary.high,
+            phases_ns=dict(self.phases),
+        )
+        return _judge_speed(replace(done, flags=tuple(_flags(done))), str(self.case.values()["dtype"]), self.setup)
+
+    def _synchronise(self) -> None:
+        if self.setup.device.type == "cuda":
+            torch.cuda.synchronize(self.setup.device)
+
+    @contextmanager
+    def _phase(self, name: str) -> Iterator[None]:
+        self.setup.announce(name)
+        start = time.perf_counter_ns()
+        try:
+            yield
+        finally:
+            self.phases[name] = self.phases.get(name, 0.0) + time.perf_counter_ns() - start
+
+
+def _flags(measurement: Measurement) -> Iterator[str]:
+    timing, check = measurement.timing, measurement.check
+    if timing is not None and not timing.warmup_stable:
+        yield "warm-up ended by its time limit, not because the time was stable"
+    if timing is not None and timing.stopped != "target":
+        yield "sampling ended by its time limit, before the interval was as narrow as asked"
+    if check is not None and check.blunt:
+        yield f"the check of this case cannot tell apart: {', '.join(check.blunt)}"
+
+
+def _judge_speed(measurement: Measurement, dtype: str, setup: Setup) -> Measurement:
+    """Reject what is faster than light on a cold GPU; flag what is faster than the measured ceiling on a CPU."""
+    assert measurement.median_ns is not None
+    amounts = (measurement.operations or 0, measurement.bytes_moved or 0, dtype)
+    published = roofline.published_light(setup.ceilings, *amounts)
+    cold = measurement.timing is not None and measurement.timing.cache == "cold"
+    if cold and published is not None and measurement.median_ns < FASTER_THAN_LIGHT * published.time_ns:
+        took, floor = units.format_time(measurement.median_ns), units.format_time(published.time_ns)
+        return replace(
+            measurement,
+            outcome=Outcome.FAILED,
+            reason=f"faster than light: took {took} where the published peaks allow no less than {floor}",
+            median_ns=None, ci_low_ns=None, ci_high_ns=None,
+        )
+    measured = roofline.measured_light(setup.ceilings, *amounts)
+    if measured is not None and measurement.median_ns < measured.time_ns:
+        flag = "faster than the measured ceiling: the data stayed in a cache, or the ceiling was measured low"
+        return replace(measurement, flags=(*measurement.flags, flag))
+    return measurement

@@ -1,0 +1,78 @@
+"""Peak memory of one call, beyond its inputs and its output."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+VISIBLE_BYTES = 32 << 20  # below this the process's own high-water mark drowns in the interpreter's noise
+
+
+def peak_bytes(call: Callable[[], Sequence[Tensor]], device: torch.device) -> int:
+    """High-water mark of memory allocated by torch during one call, less the output's own bytes.
+
+    CUDA: the allocator's peak. CPU: allocations and frees as torch's profiler records them, in a
+    call of its own; memory that does not come from torch's allocator is not seen.
+    """
+    return max(0, (_cuda_peak(call, device) if device.type == "cuda" else _cpu_peak(call)))
+
+
+def _output_bytes(outputs: Sequence[Tensor]) -> int:
+    return sum(out.untyped_storage().nbytes() for out in outputs)
+
+
+def _cuda_peak(call: Callable[[], Sequence[Tensor]], device: torch.device) -> int:
+    torch.cuda.synchronize(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device)
+    outputs = call()
+    torch.cuda.synchronize(device)
+    return torch.cuda.max_memory_allocated(device) - before - _output_bytes(outputs)
+
+
+def _cpu_peak(call: Callable[[], Sequence[Tensor]]) -> int:
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    with torch.profiler.profile(activities=activities, profile_memory=True) as profile:
+        outputs = call()
+    events: Any = profile.profiler
+    sizes = sorted(
+        (event.start_ns(), event.nbytes())
+        for event in events.kineto_results.events()
+        if event.name() == "[memory]" and event.device_type() == torch.autograd.DeviceType.CPU
+    )
+    peak = total = 0
+    for _, size in sizes:
+        total += size
+        peak = max(peak, total)
+    return peak - _output_bytes(outputs)
+
+
+def process_peak_bytes(call: Callable[[], Sequence[Tensor]]) -> int | None:
+    """Growth of the process's resident high-water mark during one call, output included; None where unreadable.
+
+    A cross-check of `peak_bytes` on Linux that trusts no profiler. Free memory is handed back first,
+    so that a call cannot hide in memory that an earlier one left behind.
+    """
+    gc.collect()
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM to the present size
+        before = _status_bytes("VmHWM")
+        call()
+        after = _status_bytes("VmHWM")
+    except (OSError, KeyError):
+        return None
+    return after - before
+
+
+def _status_bytes(name: str) -> int:
+    fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(fields[name].split()[0]) * 1024

@@ -1,0 +1,1 @@
+"""The operators' contracts, one file each."""

@@ -1,0 +1,196 @@
+"""Operator `attention_backward`: the gradients of attention by q, k and v, without the forward's time."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from attnlab.bench.contract import NEEDLE_DRAW, Operator, TensorSpec, dynamic, static
+from attnlab.bench.error_budget import ErrorBudget, Probe, heads_permuted, zeros
+from attnlab.bench.masks import Mask
+from attnlab.bench.ops import attention, attention_data, attention_math
+from attnlab.bench.ops.attention import AttentionCase, AttentionInputs
+from attnlab.bench.registry import registry
+
+CANCELLATION = 8.0  # dS = P (dP - delta) is a difference of near-equal terms, so the yardstick may err more
+
+
+@dataclass(frozen=True)
+class AttentionBackwardCase(AttentionCase):
+    """The axes of attention, for its backward pass."""
+
+    kind = "attention_backward"
+
+
+@dataclass(frozen=True)
+class AttentionBackwardInputs(AttentionInputs):
+    """What a backward pass gets: the forward's inputs and results, and the gradient of its output.
+
+    q [B, Hq, Sq, D], k [B, Hkv, Sk, D], v [B, Hkv, Sk, Dv], out [B, Hq, Sq, Dv], lse [B, Hq, Sq]
+    float32 (natural logarithm of the sum of exponentials; -inf where a row has no key) are static, so
+    that `prepare` may run a forward of its own; dout [B, Hq, Sq, Dv] is dynamic. The outputs are
+    (dq, dk, dv), shaped as q, k and v, in their dtype.
+    """
+
+    q: Tensor = static("queries [B, Hq, Sq, D]")
+    k: Tensor = static("keys [B, Hkv, Sk, D]")
+    v: Tensor = static("values [B, Hkv, Sk, Dv]")
+    mask: Mask
+    packed: Tensor | None = static("cumulative lengths [N + 1], int32")
+    scale: float
+    out: Tensor = static("the forward's output [B, Hq, Sq, Dv]")
+    lse: Tensor = static("log-sum-exp of the scaled scores [B, Hq, Sq], float32")
+    dout: Tensor = dynamic("gradient of the output [B, Hq, Sq, Dv]")
+
+
+def outputs(case: AttentionCase) -> tuple[TensorSpec, ...]:
+    keys = (case.batch, case.kv_heads, case.kv_len)
+    return (
+        TensorSpec("dq", (case.batch, case.q_heads, case.q_len, case.head_dim), case.torch_dtype),
+        TensorSpec("dk", (*keys, case.head_dim), case.torch_dtype),
+        TensorSpec("dv", (*keys, case.v_head_dim), case.torch_dtype),
+    )
+
+
+def operations(case: AttentionCase) -> int:
+    """FLOP of the five products over permitted pairs: scores again, dP, dV, dQ and dK."""
+    return 2 * (3 * case.head_dim + 2 * case.v_head_dim) * case.pairs * case.q_heads
+
+
+def bytes_moved(case: AttentionCase) -> int:
+    """What the gradients depend on, q, k, v and dout, read once; dq, dk, dv written once.
+
+    out and lse follow from q, k and v, so that the least traffic does not count them.
+    """
+    element = case.torch_dtype.itemsize
+    rows = sum(q for q, _ in case.sequences)
+    keys = sum(k for _, k in case.sequences)
+    queries = sum(case.mask.rows_with_keys(q, k) for q, k in case.sequences)
+    seen = sum(case.mask.keys_seen(q, k) for q, k in case.sequences)
+    read = case.q_heads * queries * (case.head_dim + case.v_head_dim)
+    read += case.kv_heads * seen * (case.head_dim + case.v_head_dim)
+    written = case.q_heads * rows * case.head_dim + case.kv_heads * keys * (case.head_dim + case.v_head_dim)
+    table = 4 * (len(case.packed) + 1) if case.packed else 0
+    return (read + written) * element + table
+
+
+def make_inputs(case: AttentionCase, draw: str, seed: int, device: torch.device) -> AttentionBackwardInputs:
+    """Seeded inputs with a forward's results; needles are soft, for a saturated softmax has no gradient."""
+    score = math.log(case.kv_len) + 1
+    shape = (case.batch, case.q_heads, case.q_len, case.v_head_dim)
+    dout = torch.randn(shape, generator=torch.Generator().manual_seed(seed + 1))
+    q, k, v = attention_data.queries_keys_values(case, draw, 0 if draw != NEEDLE_DRAW else 1, score)
+    packed = attention.cumulative_lengths(case, device)
+    q, k, v, dout = (x.to(device=device, dtype=case.torch_dtype) for x in (q, k, v, dout))
+    forward = AttentionInputs(q, k, v, case.mask, packed, case.scale)
+    out, lse = attention_math.forward_with_lse(case, forward)
+    return AttentionBackwardInputs(q, k, v, case.mask, packed, case.scale, out, lse, dout)
+
+
+def sample_heads(case: AttentionCase) -> Tensor:
+    """The key-value heads to compare, each with its group of query heads: all, or the first, last and some."""
+    cost = operations(case) // case.kv_heads
+    wanted = max(2, attention_math.FULL_CHECK_OPERATIONS // max(1, cost))
+    if wanted >= case.kv_heads:
+        return torch.arange(case.kv_heads)
+    others = torch.randperm(case.kv_heads, generator=torch.Generator().manual_seed(case.kv_heads)).tolist()
+    return torch.tensor(sorted(list(dict.fromkeys([0, case.kv_heads - 1, *others]))[:wanted]))
+
+
+def select_heads(grads: tuple[Tensor, ...], heads: Tensor) -> tuple[Tensor, ...]:
+    """dq [B, Hkv', G, Sq, D], dk and dv [B, Hkv', Sk, …] of the sampled key-value heads."""
+    dq, dk, dv = grads
+    heads = heads.to(dq.device)
+    return (
+        attention_math.grouped(dq, dk.shape[1]).index_select(1, heads),
+        dk.index_select(1, heads),
+        dv.index_select(1, heads),
+    )
+
+
+def oracle(case: AttentionCase, inputs: AttentionBackwardInputs, heads: Tensor) -> tuple[Tensor, ...]:
+    """The gradients in float64, for the sampled key-value heads."""
+    return _gradients(inputs, heads, torch.float64, torch.float64)
+
+
+def yardstick(case: AttentionCase, inputs: AttentionBackwardInputs, heads: Tensor) -> tuple[Tensor, ...]:
+    """What careful code gets: float32 inside, P, dS and the gradients rounded to the dtype, delta from `out`."""
+    grads = _gradients(inputs, heads, torch.float32, case.torch_dtype)
+    return tuple(grad.to(case.torch_dtype) for grad in grads)
+
+
+def _gradients(
+    inputs: AttentionBackwardInputs, heads: Tensor, compute: torch.dtype, rounded: torch.dtype
+) -> tuple[Tensor, ...]:
+    part = _of_heads(inputs, heads)
+    kv_heads = part.k.shape[1]
+    k, v = part.k.to(compute)[:, :, None], part.v.to(compute)[:, :, None]  # [B, Hkv, 1, Sk, D]
+    dq, dk, dv = [], torch.zeros_like(k), torch.zeros_like(v)
+    for rows in attention_math.row_chunks(part, torch.arange(part.q.shape[2])):
+        q, dout, out = (
+            attention_math.grouped(x, kv_heads).index_select(3, rows).to(compute)  # [B, Hkv, G, R, D]
+            for x in (part.q, part.dout, part.out)
+        )
+        p = attention_math.probabilities(part, rows, compute)
+        if compute is torch.float64:
+            out = p @ v
+        delta = (dout * out).sum(-1, keepdim=True)
+        ds = (p * (dout @ v.mT - delta)).to(rounded).to(compute)
+        p = p.to(rounded).to(compute)
+        dq.append(ds @ k * inputs.scale)
+        dk += (ds.mT @ q).sum(2, keepdim=True) * inputs.scale
+        dv += (p.mT @ dout).sum(2, keepdim=True)
+    return torch.cat(dq, dim=3), dk[:, :, 0], dv[:, :, 0]
+
+
+def _of_heads(inputs: AttentionBackwardInputs, heads: Tensor) -> AttentionBackwardInputs:
+    heads = heads.to(inputs.q.device)
+    kv_heads = inputs.k.shape[1]
+
+    def queries(x: Tensor) -> Tensor:
+        return attention_math.grouped(x, kv_heads).index_select(1, heads).flatten(1, 2)
+
+    def keys(x: Tensor) -> Tensor:
+        return x.index_select(1, heads)
+
+    return replace(
+        inputs, q=queries(inputs.q), out=queries(inputs.out), lse=queries(inputs.lse), dout=queries(inputs.dout),
+        k=keys(inputs.k), v=keys(inputs.v),
+    )
+
+
+def key_shifted(
+    case: AttentionCase, inputs: AttentionBackwardInputs, heads: Tensor, expected: tuple[Tensor, ...]
+) -> tuple[Tensor, ...]:
+    return oracle(case, replace(inputs, k=inputs.k.roll(1, dims=2)), heads)
+
+
+ATTENTION_BACKWARD: Operator[AttentionBackwardCase, AttentionBackwardInputs] = Operator(
+    name="attention_backward",
+    summary="gradients of attention by q, k and v, from the forward's output and log-sum-exp",
+    case_type=AttentionBackwardCase,
+    inputs_type=AttentionBackwardInputs,
+    outputs=outputs,
+    make_inputs=make_inputs,
+    operations=operations,
+    bytes_moved=bytes_moved,
+    check=ErrorBudget(
+        sample=sample_heads,
+        select=select_heads,
+        oracle=oracle,
+        yardstick=yardstick,
+        probes=(
+            Probe("zeros", lambda case: True, zeros),
+            Probe("one key shifted", attention_math.has_choice, key_shifted),
+            Probe("heads permuted", lambda case: case.kv_heads > 1, heads_permuted),
+        ),
+        dtype=lambda case: case.dtype,
+        names=("dq", "dk", "dv"),
+        cap=CANCELLATION,
+    ),
+    length_axis="q_len",
+)
+registry.operators.add(ATTENTION_BACKWARD.name, ATTENTION_BACKWARD, __name__)

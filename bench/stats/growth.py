@@ -1,0 +1,30 @@
+"""How a quantity grows with size: the exponent of a power law and its confidence interval."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Growth:
+    """quantity ∝ size^exponent over the sizes seen; low and high bound the exponent at 95 %."""
+
+    exponent: float
+    low: float
+    high: float
+    points: int
+
+
+def fit_growth(sizes: Sequence[float], values: Sequence[float], confidence: float = CONFIDENCE) -> Growth | None:
+    """Least squares in logarithms, the interval by Student's t; None with under three points or a value of 0."""
+    if len(set(sizes)) < 3 or min(values) <= 0:
+        return None
+    fit = stats.linregress(np.log(sizes), np.log(values))
+    reach = float(stats.t.ppf((1 + confidence) / 2, len(sizes) - 2)) * float(fit.stderr)
+    return Growth(float(fit.slope), float(fit.slope) - reach, float(fit.slope) + reach, len(sizes))

@@ -1,0 +1,1 @@
+"""Where runs are kept: the schema, the files and the table made of them."""

@@ -1,0 +1,182 @@
+"""The stored schema: what is kept of one measurement and of one run.
+
+History of SCHEMA_VERSION, newest first:
+1  the first: run.json and measurements.jsonl
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from attnlab.bench.contract import Figures
+from attnlab.bench.environment import Environment
+from attnlab.bench.roofline import Ceilings
+
+SCHEMA_VERSION = 1
+DEFINITIONS_VERSION = 1
+
+__all__ = ["Burst", "CheckRecord", "Figures", "Launch", "Measurement", "Outcome", "RunRecord", "Series", "TimingRecord"]
+
+
+class Outcome(Enum):
+    """What came of one implementation on one case."""
+
+    PASSED = "passed"
+    WRONG_SHAPE = "wrong_shape"
+    WRONG_DTYPE = "wrong_dtype"
+    WRONG_VALUES = "wrong_values"
+    UNAVAILABLE = "unavailable"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    OUT_OF_MEMORY = "out_of_memory"
+
+
+@dataclass(frozen=True)
+class Series:
+    """Values of one quantity in one burst: latency, set-up, peak memory and whatever comes later alike.
+
+    direction is "lower" or "higher", whichever is better. clock names the method where time was taken.
+    """
+
+    quantity: str
+    unit: str
+    clock: str | None
+    direction: str
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Burst:
+    """Samples taken in one go; started_s is Unix time."""
+
+    started_s: float
+    series: tuple[Series, ...]
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What one process measured."""
+
+    process: int
+    bursts: tuple[Burst, ...]
+
+
+@dataclass(frozen=True)
+class SetFigures:
+    """Errors of all outputs on one set of inputs ("drawn", "redrawn", "needles", "timed")."""
+
+    inputs: str
+    figures: tuple[Figures, ...]
+
+
+@dataclass(frozen=True)
+class CheckRecord:
+    """What the check of one implementation on one case found.
+
+    blunt: probes that the check would have accepted although they can be told apart. deterministic:
+    whether two runs agreed bit for bit. coverage: share of the output compared with the oracle (the
+    rest is only searched for NaN). poisoned: whether fresh memory was filled with NaN meanwhile.
+    """
+
+    sets: tuple[SetFigures, ...]
+    probes: tuple[str, ...]
+    blunt: tuple[str, ...]
+    deterministic: bool | None
+    coverage: float
+    poisoned: bool
+
+
+@dataclass(frozen=True)
+class TimingRecord:
+    """How the time was taken.
+
+    cache: "warm" (CPU), "cold" or "hot" (CUDA's L2). stopped: "target" where the median's interval
+    became narrow enough, else "time limit". copies: sets of inputs that calls rotated through.
+    """
+
+    clock: str
+    cache: str
+    copies: int
+    warmup_calls: int
+    warmup_ns: float
+    warmup_stable: bool
+    samples: int
+    stopped: str
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """All that is known of one implementation on one case in one run.
+
+    operations (FLOP) and bytes_moved are the contract's for one call. median_ns and its 95 % interval
+    are of the main clock, within one process: never compare revisions by them. flags are warnings in
+    plain words. phases_ns: elapsed time by phase (inputs, set-up, check, warm-up, sampling, memory).
+    """
+
+    operator: str
+    implementation: str
+    case: dict[str, Any]
+    case_id: str
+    outcome: Outcome
+    reason: str | None = None
+    detail: str | None = None
+    check: CheckRecord | None = None
+    timing: TimingRecord | None = None
+    untimed: str | None = None
+    configuration: str | None = None
+    fingerprint: str | None = None
+    operations: int | None = None
+    bytes_moved: int | None = None
+    launches: tuple[Launch, ...] = ()
+    median_ns: float | None = None
+    ci_low_ns: float | None = None
+    ci_high_ns: float | None = None
+    phases_ns: dict[str, float] = field(default_factory=dict)
+    flags: tuple[str, ...] = ()
+    schema_version: int = SCHEMA_VERSION
+    definitions_version: int = DEFINITIONS_VERSION
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return self.operator, self.implementation, self.case_id
+
+    def values(self, quantity: str, clock: str | None = None) -> list[float]:
+        """All values of a quantity (of one clock, where given) over launches and bursts; [] if not measured."""
+        return [
+            value
+            for launch in self.launches
+            for burst in launch.bursts
+            for series in burst.series
+            if series.quantity == quantity and clock in (None, series.clock)
+            for value in series.values
+        ]
+
+
+@dataclass(frozen=True)
+class BenchRecord:
+    """One table of a suite, as it was run: which implementations on which cases."""
+
+    operator: str
+    implementations: tuple[str, ...]
+    baseline: str | None
+    cases: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What is known of a whole run; `command` repeats it."""
+
+    run_id: str
+    suite: str
+    started: str
+    command: str
+    benches: tuple[BenchRecord, ...]
+    environment: Environment
+    ceilings: Ceilings
+    seed: int
+    plugins: tuple[str, ...] = ()
+    schema_version: int = SCHEMA_VERSION
+    definitions_version: int = DEFINITIONS_VERSION
+    extra: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,1 @@
+"""The suites that come with attnlab, as TOML files."""

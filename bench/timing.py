@@ -1,0 +1,110 @@
+"""Warm up until stable, sample until the median is known well enough or time is up."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from attnlab.bench import units
+from attnlab.bench.clocks import Clock
+from attnlab.bench.stats.summary import Summary, summarise
+from attnlab.bench.store.records import Burst, Series, TimingRecord
+
+BURST_NS = 30 * units.NS_PER_MS
+MAX_BURST_CALLS = 256
+STABLE_BURSTS = 3
+STABLE_SPREAD = 0.03  # of the medians of the last STABLE_BURSTS bursts
+BESIDE_EVERY = 4  # bursts of the main clock for one of each clock beside it
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long one implementation may be timed on one case.
+
+    target: half the width of the median's 95 % interval over the median, at which sampling stops.
+    """
+
+    target: float = 0.01
+    sampling_limit_s: float = 2.0
+    warmup_limit_s: float = 2.0
+    min_samples: int = 10
+    max_samples: int = 20_000
+
+
+@dataclass(frozen=True)
+class Timed:
+    """What timing gives: raw bursts, how they were taken, and the main clock's summary."""
+
+    bursts: tuple[Burst, ...]
+    record: TimingRecord
+    summary: Summary
+
+
+def time_calls(calls: Sequence[Callable[[], object]], clocks: Sequence[Clock], effort: Effort) -> Timed:
+    """Time `calls` in rotation; the first clock decides when to stop, the others are recorded beside it."""
+    main, *beside = clocks
+    rotation = itertools.cycle(calls)
+    warm = _warm_up(rotation, main, effort)
+    bursts: list[Burst] = []
+    samples: list[float] = []
+    deadline = time.perf_counter() + effort.sampling_limit_s
+    stopped = "time limit"
+    while len(samples) < effort.max_samples:
+        used = [main, *beside] if len(bursts) % BESIDE_EVERY == 0 else [main]
+        bursts.append(_burst(rotation, used, warm.calls_a_burst))
+        samples += bursts[-1].series[0].values
+        if len(samples) >= effort.min_samples and summarise(samples).relative_half_width <= effort.target:
+            stopped = "target"
+            break
+        if time.perf_counter() >= deadline:
+            break
+    record = TimingRecord(
+        clock=main.name,
+        cache=main.cache,
+        copies=len(calls),
+        warmup_calls=warm.calls,
+        warmup_ns=warm.elapsed_ns,
+        warmup_stable=warm.stable,
+        samples=len(samples),
+        stopped=stopped,
+    )
+    return Timed(tuple(bursts), record, summarise(samples))
+
+
+@dataclass(frozen=True)
+class _WarmUp:
+    calls: int
+    elapsed_ns: float
+    stable: bool
+    calls_a_burst: int
+
+
+def _warm_up(rotation: Iterator[Callable[[], object]], clock: Clock, effort: Effort) -> _WarmUp:
+    """Call until the medians of successive bursts agree; a fixed time would read a cold GPU as slow."""
+    start = time.perf_counter_ns()
+    first = clock.burst([next(rotation)])[0]
+    medians: list[float] = [first]
+    done, stable = 1, False
+    while not stable and time.perf_counter_ns() - start < units.seconds_to_ns(effort.warmup_limit_s):
+        count = _calls_a_burst(medians[-1])
+        medians.append(statistics.median(clock.burst(list(itertools.islice(rotation, count)))))
+        done += count
+        last = medians[-STABLE_BURSTS:]
+        stable = len(medians) > STABLE_BURSTS and max(last) <= (1 + STABLE_SPREAD) * min(last)
+    return _WarmUp(done, float(time.perf_counter_ns() - start), stable, _calls_a_burst(medians[-1]))
+
+
+def _calls_a_burst(call_ns: float) -> int:
+    return int(min(MAX_BURST_CALLS, max(1, BURST_NS // max(call_ns, 1.0))))
+
+
+def _burst(rotation: Iterator[Callable[[], object]], clocks: Sequence[Clock], count: int) -> Burst:
+    started_s = time.time()
+    series = [
+        Series("latency", "ns", clock.name, "lower", tuple(clock.burst(list(itertools.islice(rotation, count)))))
+        for clock in clocks
+    ]
+    return Burst(started_s, tuple(series))
