@@ -1,0 +1,120 @@
+"""The worker process: measures one implementation on the cases that its parent names, one after another.
+
+Requests come as JSON lines on standard input, answers go as JSON lines to the file descriptor given
+as the only argument; what the implementation prints goes to the parent's log file.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import os
+import signal
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from attnlab.bench.store.codec import decode, encode
+
+if TYPE_CHECKING:
+    from attnlab.bench.harness import Setup
+
+
+@dataclass(frozen=True)
+class WorkerOrder:
+    """What a worker is started with: which implementation, on what device, within which limits."""
+
+    operator: str
+    implementation: str
+    plugins: tuple[str, ...]
+    device: str
+    effort: dict[str, float]
+    ceilings: dict[str, Any]
+    seed: int
+    memory_limit_bytes: int | None
+    shared_folder: str
+
+
+def main() -> None:
+    """Read the order, then a case id a line, until standard input ends."""
+    answers = os.fdopen(int(sys.argv[1]), "w", encoding="utf-8")
+    faulthandler.enable()
+    _die_with_parent()
+    order = decode(WorkerOrder, json.loads(sys.stdin.readline()))
+    _limit_memory(order)
+    try:
+        session = _Session(order, answers)
+    except Exception as error:  # noqa: BLE001 - a plugin may fail in a worker that imported well in the parent
+        _send(answers, "broken", f"{type(error).__name__}: {error}")
+        raise
+    _send(answers, "ready", None)
+    for line in sys.stdin:
+        session.measure(json.loads(line))
+
+
+class _Session:
+    def __init__(self, order: WorkerOrder, answers: IO[str]) -> None:
+        import torch
+
+        from attnlab.bench.clocks import clocks_for
+        from attnlab.bench.harness import Setup
+        from attnlab.bench.registry import discover
+        from attnlab.bench.roofline import Ceilings
+        from attnlab.bench.timing import Effort
+
+        registry = discover(order.plugins)
+        self._operator = registry.operators.get(order.operator)
+        self._implementation = registry.implementations(order.operator).get(order.implementation)
+        self._answers = answers
+        device = torch.device(order.device)
+        self._setup: Setup = Setup(
+            device=device,
+            clocks=clocks_for(device),
+            ceilings=decode(Ceilings, order.ceilings),
+            effort=Effort(**order.effort),  # type: ignore[arg-type]
+            seed=order.seed,
+            shared_folder=Path(order.shared_folder),
+            announce=lambda phase: _send(answers, "phase", phase),
+        )
+
+    def measure(self, case_id: str) -> None:
+        from attnlab.bench.harness import measure
+
+        case = self._operator.case_type.parse(case_id)
+        measured = measure(self._operator, case, self._implementation, self._setup)
+        _send(self._answers, "measurement", encode(measured))
+
+
+def _send(answers: IO[str], kind: str, value: Any) -> None:
+    answers.write(json.dumps([kind, value]) + "\n")
+    answers.flush()
+
+
+def _limit_memory(order: WorkerOrder) -> None:
+    """On the CPU the data segment's size, on CUDA the allocator's share of the device."""
+    if order.memory_limit_bytes is None:
+        return
+    if order.device == "cuda":
+        import torch
+
+        total = torch.cuda.get_device_properties(0).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(1.0, order.memory_limit_bytes / total))
+        return
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_DATA, (order.memory_limit_bytes, order.memory_limit_bytes))
+
+
+def _die_with_parent() -> None:
+    """Linux: be killed when the parent is, so that no orphan goes on computing."""
+    with suppress(OSError, AttributeError):
+        import ctypes
+
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main()
