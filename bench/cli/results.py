@@ -1,0 +1,32 @@
+"""Turn many stored runs into one Parquet table."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+from pathlib import Path
+
+from attnlab.bench.cli import _options
+from attnlab.bench.errors import StoreError, UsageError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=["compact"], help="compact: one row a sample, into one Parquet file")
+    parser.add_argument("folder", nargs="?", default="results", help="a run, or a folder of runs (results)")
+    parser.add_argument("--out", default="results.parquet", metavar="FILE", help="the file to write (results.parquet)")
+    _options.add_plugin(parser)
+
+
+def execute(options: argparse.Namespace) -> int:
+    from attnlab.bench.registry import discover
+    from attnlab.bench.store.parquet import compact
+
+    if importlib.util.find_spec("pyarrow") is None:
+        raise UsageError("package pyarrow is not installed; install attnlab with its extra 'parquet'")
+    discover(tuple(options.plugin))
+    out = Path(options.out)
+    if out.exists():
+        raise StoreError(f"{out} exists already; take another --out, nothing is overwritten")
+    rows = compact(Path(options.folder), out)
+    print(f"{rows} samples in {out}")
+    return 0

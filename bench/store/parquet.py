@@ -1,0 +1,18 @@
+"""Many runs as one Parquet file, one row a sample."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from attnlab.bench.errors import StoreError
+from attnlab.bench.store.frame import load
+
+
+def compact(folder: Path, out: Path) -> int:
+    """Write every sample below `folder` to `out`; the number of rows. Raises StoreError where it cannot be written."""
+    table = load(folder, samples=True)
+    try:
+        table.to_parquet(out, index=False)
+    except OSError as error:
+        raise StoreError(f"cannot write {out}: {error.strerror}; take another --out") from error
+    return len(table)
