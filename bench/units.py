@@ -35,17 +35,22 @@ def three_digits(value: float) -> str:
     """A number with three significant digits and no exponent, such as `0.0123`, `4.56` or `1230`."""
     if value == 0 or not math.isfinite(value):
         return f"{value:g}"
-    decimals = max(0, 2 - math.floor(math.log10(abs(value))))
+    rounded = float(f"{value:.3g}")  # 9.999 is 10.0, not 10.00
+    decimals = max(0, 2 - math.floor(math.log10(abs(rounded))))
     return f"{value:.{decimals}f}"
 
 
 def _scaled(value: float | None, steps: tuple[tuple[float, str], ...]) -> str:
     if value is None or math.isnan(value):
         return MISSING
-    size, unit = next(
-        ((size, unit) for size, unit in reversed(steps) if abs(value) >= size), steps[0]
-    )
+    size, unit = _step(value, steps)
     return f"{three_digits(value / size)} {unit}".rstrip()
+
+
+def _step(value: float, steps: tuple[tuple[float, str], ...]) -> tuple[float, str]:
+    """The largest step that the value, rounded to three digits, reaches."""
+    rounded = abs(float(f"{value:.3g}"))
+    return next(((size, unit) for size, unit in reversed(steps) if rounded >= size), steps[0])
 
 
 def format_time(ns: float | None) -> str:
@@ -82,10 +87,34 @@ def format_error(value: float | None) -> str:
     return MISSING if value is None or math.isnan(value) else f"{value:.1e}"
 
 
-def format_value(value: float | None, unit: str) -> str:
-    """A value in one of the stored units (`ns`, `B`, `share`, `ratio`, `GB/s`, …) as text."""
-    known = {"ns": format_time, "B": format_bytes, "share": format_share, "ratio": format_ratio}
-    if unit in known:
-        return known[unit](value)
-    text = format_number(value)
-    return text if value is None or not unit else f"{text} {unit}"
+def format_value(value: float | str | None, unit: str) -> str:
+    """A value in one of the stored units (`ns`, `B`, `share`, `ratio`, `GB/s`, …) as text with its unit."""
+    text = format_cell(value, unit)
+    return text if text == MISSING or isinstance(value, str) else f"{text} {heading_unit(unit)}".rstrip()
+
+
+def format_cell(value: float | str | None, unit: str) -> str:
+    """As `format_value`, without a unit that a column's heading gives (see `heading_unit`)."""
+    if isinstance(value, str):
+        return value or MISSING
+    return _SELF_SCALED.get(unit, format_number)(value)
+
+
+def heading_unit(unit: str) -> str:
+    """The unit that belongs in a heading: none where each value is written with a unit of its own."""
+    return "" if unit in _SELF_SCALED else unit
+
+
+def format_interval(low: float | None, high: float | None, unit: str) -> str:
+    """`1.2e6, 1.3e6, "ns"` -> `1.20 to 1.30 ms`; missing where either end is."""
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+        return MISSING
+    steps = _STEPS.get(unit)
+    if steps is None:
+        return f"{format_number(low)} to {format_value(high, unit)}"
+    size, name = _step(high, steps)
+    return f"{three_digits(low / size)} to {three_digits(high / size)} {name}"
+
+
+_STEPS = {"ns": _TIMES, "B": _BYTES}
+_SELF_SCALED = {"ns": format_time, "B": format_bytes, "share": format_share, "ratio": format_ratio}

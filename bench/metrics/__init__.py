@@ -1,0 +1,112 @@
+"""Derived quantities: one metric a file, each a number or a word worked out from one stored measurement."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import pkgutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from attnlab.bench.errors import PluginError
+from attnlab.bench.registry import Registry, registry
+from attnlab.bench.roofline import SpeedOfLight, measured_light, published_light
+from attnlab.bench.store.jsonl import latest
+from attnlab.bench.store.records import Measurement, Outcome, RunRecord
+
+Value = float | str | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a metric is worked out from: a measurement, its run, and the baseline's of the same case and run."""
+
+    run: RunRecord
+    measurement: Measurement
+    baseline: Measurement | None = None
+
+    @property
+    def passed(self) -> bool:
+        return self.measurement.outcome is Outcome.PASSED
+
+    @property
+    def timed(self) -> bool:
+        """Whether there is a time that may be shown: of a right result only."""
+        return self.passed and self.measurement.median_ns is not None
+
+    def measured_light(self) -> SpeedOfLight | None:
+        """The least time of this case at the rates measured on the device."""
+        operations, bytes_moved, dtype = self._costs()
+        return None if dtype is None else measured_light(self.run.ceilings, operations, bytes_moved, dtype)
+
+    def published_light(self) -> SpeedOfLight | None:
+        """The least time of this case at the rates that the device's data sheet gives."""
+        operations, bytes_moved, dtype = self._costs()
+        return None if dtype is None else published_light(self.run.ceilings, operations, bytes_moved, dtype)
+
+    def _costs(self) -> tuple[int, int, str | None]:
+        m = self.measurement
+        if not m.operations and not m.bytes_moved:
+            return 0, 0, None
+        return m.operations or 0, m.bytes_moved or 0, m.case.get("dtype")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A derived quantity, shown as a column of every table.
+
+    unit: `ns`, `B`, `share`, `ratio`, another unit as text, or "" for a word. direction: which way is
+    better. `compute` gets a row and returns None where the quantity was not measured. Metrics are
+    shown by rising `rank`. Unless `of_any_outcome`, a result that did not pass has no value, whatever
+    `compute` says: no figure of speed is shown for a wrong result.
+    """
+
+    name: str
+    label: str
+    unit: str
+    direction: Literal["higher", "lower", "neither"]
+    summary: str
+    formula: str
+    compute: Callable[[Row], Value]
+    rank: int = 1000
+    of_any_outcome: bool = False
+
+    def value(self, row: Row) -> Value:
+        """The row's value; None where it was not measured, is undefined, or may not be shown."""
+        if not (row.passed or self.of_any_outcome):
+            return None
+        try:
+            found = self.compute(row)
+        except Exception as error:  # a plugin's metric is foreign code
+            m = row.measurement
+            raise PluginError(
+                f"metric {self.name!r} fails on {m.implementation} at {m.case_id}: "
+                f"{type(error).__name__}: {error}; mend it, or leave its plugin out"
+            ) from error
+        if found is None or isinstance(found, str):
+            return found
+        return float(found) if math.isfinite(found) else None
+
+
+def rows_of(run: RunRecord, measurements: Sequence[Measurement]) -> list[Row]:
+    """A row for each implementation and case of one run, the latest where one was measured again."""
+    kept = latest(measurements)
+    found = {m.key: m for m in kept}
+    baselines = {
+        (bench.operator, case_id): bench.baseline
+        for bench in reversed(run.benches)
+        if bench.baseline is not None
+        for case_id in bench.cases
+    }
+    return [
+        Row(run, m, found.get((m.operator, baselines.get((m.operator, m.case_id), ""), m.case_id)))
+        for m in kept
+    ]
+
+
+def known_metrics(source: Registry = registry) -> list[Metric]:
+    """All metrics, ours and those of loaded plugins, in the order in which they are shown."""
+    for module in pkgutil.iter_modules(__path__):
+        importlib.import_module(f"{__name__}.{module.name}")
+    return sorted(source.metrics, key=lambda metric: metric.rank)
