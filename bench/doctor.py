@@ -40,8 +40,11 @@ def examine(environment: Environment, ceilings: Ceilings) -> Iterator[Finding]:
     if environment.governor is not None:
         slow = environment.governor not in ("performance", "schedutil")
         yield Finding(
-            "CPU frequency governor", environment.governor,
-            "clocks may be low at first: choose 'performance' (cpupower frequency-set -g performance)" if slow else None,
+            "CPU frequency governor",
+            environment.governor,
+            "clocks may be low at first: choose 'performance' (cpupower frequency-set -g performance)"
+            if slow
+            else None,
         )
     reason = availability.compiler_reason()
     yield Finding("C++ compiler and Python's headers", "found" if reason is None else "missing", reason)
@@ -55,7 +58,9 @@ def _timer_resolution() -> Finding:
     step = min(b - a for a, b in zip(stamps, stamps[1:], strict=False) if b > a)
     coarse = step > 1_000
     return Finding(
-        "timer resolution", units.format_time(step), "time only calls of a millisecond or more" if coarse else None
+        "timer resolution",
+        units.format_time(step),
+        "time only calls of a millisecond or more" if coarse else None,
     )
 
 
@@ -83,8 +88,11 @@ def _steadiness(kind: str) -> Finding:
     spread = (deciles[8] - deciles[0]) / statistics.median(samples)
     noisy = spread > SPREAD_WORTH_A_WORD
     return Finding(
-        "spread of a repeated matrix product (10th to 90th percentile)", units.format_share(spread),
-        "other work disturbs this machine: compare only implementations measured in one run" if noisy else None,
+        "spread of a repeated matrix product (10th to 90th percentile)",
+        units.format_share(spread),
+        "other work disturbs this machine: compare only implementations measured in one run"
+        if noisy
+        else None,
     )
 
 
@@ -94,7 +102,8 @@ def _load(environment: Environment) -> Finding:
         return Finding("load average", units.MISSING)
     busy = load > 0.5 * environment.cores
     return Finding(
-        "load average", f"{load:.2f} on {environment.cores} cores",
+        "load average",
+        f"{load:.2f} on {environment.cores} cores",
         "stop what else is running, or times will be long and scattered" if busy else None,
     )
 
@@ -103,7 +112,8 @@ def _threads(environment: Environment) -> Finding:
     usable = len(environment.affinity) or environment.cores
     off = environment.threads > usable
     return Finding(
-        "threads", f"{environment.threads} on {usable} usable cores",
+        "threads",
+        f"{environment.threads} on {usable} usable cores",
         f"set OMP_NUM_THREADS={usable}: more threads than cores wait for each other" if off else None,
     )
 

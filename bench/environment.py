@@ -12,7 +12,16 @@ from typing import Any
 
 from attnlab.bench.errors import UsageError
 
-PACKAGES = ("attnlab", "torch", "triton", "numpy", "flash-attn", "flashinfer-python", "xformers", "nvidia-cudnn-cu13")
+PACKAGES = (
+    "attnlab",
+    "torch",
+    "triton",
+    "numpy",
+    "flash-attn",
+    "flashinfer-python",
+    "xformers",
+    "nvidia-cudnn-cu13",
+)
 
 
 @dataclass(frozen=True)
@@ -49,7 +58,7 @@ class Environment:
 
 
 def choose_device(wanted: str) -> str:
-    """"cpu" or "cuda" from "auto", "cpu" or "cuda"; raises UsageError where there is no such device."""
+    """ "cpu" or "cuda" from "auto", "cpu" or "cuda"; raises UsageError where there is no such device."""
     import torch
 
     if wanted not in ("auto", "cpu", "cuda"):
@@ -65,10 +74,18 @@ def describe_device(kind: str) -> Device:
     import torch
 
     if kind == "cpu":
-        return Device("cpu", processor_name(), memory_bytes=_memory_bytes(), cache_bytes=_last_level_cache_bytes())
+        return Device(
+            "cpu", processor_name(), memory_bytes=_memory_bytes(), cache_bytes=_last_level_cache_bytes()
+        )
     p: Any = torch.cuda.get_device_properties(torch.cuda.current_device())
     return Device(
-        "cuda", p.name, (p.major, p.minor), p.multi_processor_count, p.total_memory, p.L2_cache_size, _driver()
+        "cuda",
+        p.name,
+        (p.major, p.minor),
+        p.multi_processor_count,
+        p.total_memory,
+        p.L2_cache_size,
+        _driver(),
     )
 
 
@@ -90,7 +107,8 @@ def describe_environment(device_kind: str) -> Environment:
         governor=_read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         load_average=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         variables={
-            name: value for name, value in sorted(os.environ.items())
+            name: value
+            for name, value in sorted(os.environ.items())
             if name.startswith(("OMP_", "MKL_", "KMP_", "TORCH_", "TRITON_", "CUDA_", "GOMP_"))
         },
         revision=revision,

@@ -27,7 +27,13 @@ from attnlab.bench.store.records import Burst, Launch, Measurement, Outcome, Ser
 from attnlab.bench.timing import Effort, Timed, time_calls
 
 COPIES = 2  # sets of inputs that timed calls rotate through; what is cold is the clock's to see to
-OUT_OF_MEMORY_SIGNS = ("can't allocate memory", "out of memory", "Cannot allocate memory", "bad_alloc", "not enough memory")
+OUT_OF_MEMORY_SIGNS = (
+    "can't allocate memory",
+    "out of memory",
+    "Cannot allocate memory",
+    "bad_alloc",
+    "not enough memory",
+)
 FASTER_THAN_LIGHT = 0.95  # of the published floor: below, the work cannot have been done
 
 
@@ -44,7 +50,9 @@ class Setup:
     announce: Callable[[str], None] = lambda phase: None
 
 
-def measure(operator: Operator[Any, Any], case: Case, implementation: Implementation, setup: Setup) -> Measurement:
+def measure(
+    operator: Operator[Any, Any], case: Case, implementation: Implementation, setup: Setup
+) -> Measurement:
     """Measure; whatever the implementation raises ends as an outcome with its reason and traceback."""
     blank = Measurement(
         operator=operator.name,
@@ -111,7 +119,9 @@ class _Session:
         drawn, redrawn, needle, other = itertools.islice(self.seeds, 4)
         with self._phase("check"):
             self.checker.check_redrawn(first, state, (drawn, redrawn), self.setup.device)
-            self.checker.check_needles(lambda i: self.implementation.prepare(self.case, i), needle, self.setup.device)
+            self.checker.check_needles(
+                lambda i: self.implementation.prepare(self.case, i), needle, self.setup.device
+            )
         checked = self.with_check(replace(blank, configuration=self.implementation.configuration(self.case)))
         untimed = self.implementation.untimed(self.setup.device.type)
         if untimed is not None:
@@ -184,7 +194,9 @@ class _Session:
             ci_high_ns=timed.summary.high,
             phases_ns=dict(self.phases),
         )
-        return _judge_speed(replace(done, flags=tuple(_flags(done))), str(self.case.values()["dtype"]), self.setup)
+        return _judge_speed(
+            replace(done, flags=tuple(_flags(done))), str(self.case.values()["dtype"]), self.setup
+        )
 
     def _synchronise(self) -> None:
         if self.setup.device.type == "cuda":
@@ -222,7 +234,9 @@ def _judge_speed(measurement: Measurement, dtype: str, setup: Setup) -> Measurem
             measurement,
             outcome=Outcome.FAILED,
             reason=f"faster than light: took {took} where the published peaks allow no less than {floor}",
-            median_ns=None, ci_low_ns=None, ci_high_ns=None,
+            median_ns=None,
+            ci_low_ns=None,
+            ci_high_ns=None,
         )
     measured = roofline.measured_light(setup.ceilings, *amounts)
     if measured is not None and measurement.median_ns < measured.time_ns:

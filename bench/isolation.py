@@ -41,7 +41,9 @@ class Worker:
         self._time_limit_s = time_limit_s
         self._process: subprocess.Popen[bytes] | None = None
 
-    def run(self, case_id: str, blank: Measurement, on_phase: Callable[[str], None] = lambda phase: None) -> Measurement:
+    def run(
+        self, case_id: str, blank: Measurement, on_phase: Callable[[str], None] = lambda phase: None
+    ) -> Measurement:
         """The measurement of a case; `blank` is what to fill in where the worker does not survive it."""
         try:
             if self._process is None:
@@ -107,7 +109,9 @@ class Worker:
                 if kind == wanted:
                     return value
                 if kind == "broken":
-                    raise WorkerEnded(Outcome.FAILED, f"the worker could not start: {value}", self._log_tail())
+                    raise WorkerEnded(
+                        Outcome.FAILED, f"the worker could not start: {value}", self._log_tail()
+                    )
                 self._phase = value
                 on_phase(value)
             ready, _, _ = select.select([self._answers], [], [], max(0.0, deadline - time.monotonic()))

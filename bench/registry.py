@@ -130,8 +130,18 @@ def _nothing(*_: Any) -> None:
     return None
 
 
-def implements(operator: str, *, name: str, needs: Needs = ..., unverified: str | None = ..., compiled: bool = ...) -> Callable[[T], T]: ...
-def implements(operator: str, *, name: str, needs: Needs = ..., unverified: str | None = ..., compiled: bool = ..., into: Registry) -> Callable[[T], T]: ...
+def implements(
+    operator: str, *, name: str, needs: Needs = ..., unverified: str | None = ..., compiled: bool = ...
+) -> Callable[[T], T]: ...
+def implements(
+    operator: str,
+    *,
+    name: str,
+    needs: Needs = ...,
+    unverified: str | None = ...,
+    compiled: bool = ...,
+    into: Registry,
+) -> Callable[[T], T]: ...
 def implements(
     operator: str,
     *,

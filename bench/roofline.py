@@ -73,7 +73,9 @@ class SpeedOfLight:
     bound: str  # "compute" or "memory"
 
 
-def speed_of_light(operations: int, bytes_moved: int, dtype: str, bandwidth: float, rates: dict[str, float]) -> SpeedOfLight | None:
+def speed_of_light(
+    operations: int, bytes_moved: int, dtype: str, bandwidth: float, rates: dict[str, float]
+) -> SpeedOfLight | None:
     """None where the rate of the dtype is not known."""
     if dtype not in rates:
         return None
@@ -89,14 +91,19 @@ def measured_light(ceilings: Ceilings, operations: int, bytes_moved: int, dtype:
 def published_light(ceilings: Ceilings, operations: int, bytes_moved: int, dtype: str) -> SpeedOfLight | None:
     if ceilings.published is None:
         return None
-    return speed_of_light(operations, bytes_moved, dtype, ceilings.published.bandwidth, ceilings.published.rates)
+    return speed_of_light(
+        operations, bytes_moved, dtype, ceilings.published.bandwidth, ceilings.published.rates
+    )
 
 
 def load_or_measure(device: Device, fresh: bool = False) -> Ceilings:
     """The ceilings of this device, from the user's cache where they were measured before with as many threads."""
     import torch
 
-    path = cache_folder() / f"ceilings-{_slug(device.name)}-{torch.get_num_threads()}t-torch{torch.__version__}.json"
+    path = (
+        cache_folder()
+        / f"ceilings-{_slug(device.name)}-{torch.get_num_threads()}t-torch{torch.__version__}.json"
+    )
     if not fresh:
         try:
             stored = json.loads(path.read_text())

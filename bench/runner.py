@@ -75,7 +75,9 @@ def plan(suite: Suite, registry: Registry, only: tuple[str, ...] = ()) -> list[B
         table = registry.implementations(bench.operator)
         names = [n for n in bench.implementations or sorted(table.names()) if not only or n in only]
         baseline = bench.baseline if bench.baseline in names else None
-        benches.append(BenchRecord(bench.operator, tuple(names), baseline, tuple(case.id for case in bench.cases)))
+        benches.append(
+            BenchRecord(bench.operator, tuple(names), baseline, tuple(case.id for case in bench.cases))
+        )
     return benches
 
 

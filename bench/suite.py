@@ -72,14 +72,18 @@ def load_suite(path: Path, registry: Registry, overrides: Mapping[str, Any] | No
     reader.known(data, TOP_KEYS, "suite")
     tables = data.get("bench")
     if not isinstance(tables, list) or not tables:
-        raise SuiteError(f"{path}:1: got no [[bench]] table; expected at least one with an operator and its axes")
+        raise SuiteError(
+            f"{path}:1: got no [[bench]] table; expected at least one with an operator and its axes"
+        )
     effort = data.get("effort", {})
     reader.effort(effort)
     benches = tuple(reader.bench(table, registry, overrides or {}) for table in tables)
     return Suite(path.stem, benches, str(data.get("description", "")), effort)
 
 
-def operator_suite(name: str, registry: Registry, overrides: Mapping[str, Any], cases: tuple[str, ...]) -> Suite:
+def operator_suite(
+    name: str, registry: Registry, overrides: Mapping[str, Any], cases: tuple[str, ...]
+) -> Suite:
     """A suite of one operator on the cases of a command line: its default case where none is given."""
     case_type = registry.operators.get(name).case_type
     chosen: list[Case] = [case_type.parse(text) for text in cases]
@@ -99,7 +103,9 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise SuiteError(f"{path}:1: not TOML: it is no UTF-8 text ({error.reason} at byte {error.start})") from error
+        raise SuiteError(
+            f"{path}:1: not TOML: it is no UTF-8 text ({error.reason} at byte {error.start})"
+        ) from error
     except OSError as error:
         raise SuiteError(f"{path}: cannot be read: {error.strerror}") from error
 
@@ -132,7 +138,9 @@ class _Reader:
     def bench(self, table: Mapping[str, Any], registry: Registry, overrides: Mapping[str, Any]) -> Bench:
         self.known(table, BENCH_KEYS, "bench")
         if "operator" not in table:
-            raise SuiteError(f"{self.at('bench')}: a [[bench]] lacks its operator, such as operator = \"attention\"")
+            raise SuiteError(
+                f'{self.at("bench")}: a [[bench]] lacks its operator, such as operator = "attention"'
+            )
         name = table["operator"]
         try:
             case_type = registry.operators.get(name).case_type

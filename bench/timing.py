@@ -104,7 +104,9 @@ def _calls_a_burst(call_ns: float) -> int:
 def _burst(rotation: Iterator[Callable[[], object]], clocks: Sequence[Clock], count: int) -> Burst:
     started_s = time.time()
     series = [
-        Series("latency", "ns", clock.name, "lower", tuple(clock.burst(list(itertools.islice(rotation, count)))))
+        Series(
+            "latency", "ns", clock.name, "lower", tuple(clock.burst(list(itertools.islice(rotation, count))))
+        )
         for clock in clocks
     ]
     return Burst(started_s, tuple(series))

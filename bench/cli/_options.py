@@ -11,7 +11,10 @@ from attnlab.bench.errors import UsageError
 
 def add_plugin(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--plugin", action="append", default=[], metavar="MODULE",
+        "--plugin",
+        action="append",
+        default=[],
+        metavar="MODULE",
         help="a module, or a path to a .py file, with implementations of your own; may be repeated",
     )
 
@@ -32,7 +35,9 @@ def read_axes(texts: Sequence[str]) -> dict[str, Any]:
     for text in texts:
         name, equals, values = text.partition("=")
         if not equals or not name or not values:
-            raise UsageError(f"got -a {text!r}; expected AXIS=VALUE or AXIS=VALUE,VALUE such as q_len=1024,4096")
+            raise UsageError(
+                f"got -a {text!r}; expected AXIS=VALUE or AXIS=VALUE,VALUE such as q_len=1024,4096"
+            )
         if name in axes:
             raise UsageError(f"axis {name} is given twice; give all of its values at once, as {name}=A,B")
         axes[name] = values.split(",")

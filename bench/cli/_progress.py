@@ -34,7 +34,9 @@ class Lines(AbstractContextManager["Lines"]):
         self._done += 1
         if not self._quiet:
             what = f"{step.operator}/{step.implementation} {step.case.id}"
-            print(f"[{self._done}/{self._total}] {what}: {describe(measurement)}", file=sys.stderr, flush=True)
+            print(
+                f"[{self._done}/{self._total}] {what}: {describe(measurement)}", file=sys.stderr, flush=True
+            )
 
 
 class Bar(AbstractContextManager["Bar"]):
@@ -46,8 +48,13 @@ class Bar(AbstractContextManager["Bar"]):
         from rich.progress import TimeRemainingColumn
 
         self._bar = Progress(
-            MofNCompleteColumn(), BarColumn(bar_width=24), TimeElapsedColumn(), TextColumn("left"),
-            TimeRemainingColumn(), TextColumn("{task.description}", markup=False), console=Console(stderr=True),
+            MofNCompleteColumn(),
+            BarColumn(bar_width=24),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}", markup=False),
+            console=Console(stderr=True),
         )
         self._task = self._bar.add_task("starting", total=total)
 

@@ -52,7 +52,9 @@ def collect(registry, device) -> list[Entry]:  # type: ignore[no-untyped-def]
         entries.append(Entry("operator", operator.name, operator.summary))
         for one in sorted(registry.implementations(operator.name), key=lambda i: i.name):
             note = one.untimed(device.kind) or (f"unverified: {one.unverified}" if one.unverified else None)
-            entries.append(Entry("implementation", one.key, one.summary, availability.missing(one, device), note))
+            entries.append(
+                Entry("implementation", one.key, one.summary, availability.missing(one, device), note)
+            )
         for name, axis in operator.case_type.axes().items():
             entries.append(Entry("axis", f"{operator.name}.{name}", axis.help))
     for name in suite_names(registry):
@@ -71,8 +73,11 @@ def _show(entries: list[Entry], device: str) -> None:
     console = Console(soft_wrap=not sys.stdout.isatty())
     console.print(f"on {device}", highlight=False)
     for kind, title in (
-        ("operator", "operators"), ("implementation", "implementations"), ("axis", "axes"),
-        ("suite", "suites"), ("metric", "metrics"),
+        ("operator", "operators"),
+        ("implementation", "implementations"),
+        ("axis", "axes"),
+        ("suite", "suites"),
+        ("metric", "metrics"),
     ):
         table = Table(title=title, title_justify="left", box=None, pad_edge=False)
         for column in ("name", "here", "what") if kind == "implementation" else ("name", "what"):

@@ -22,18 +22,37 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("target", metavar="SUITE|OPERATOR", help="a suite's name, a .toml file or an operator")
-    parser.add_argument("--impl", action="append", default=[], metavar="NAMES", help="only these implementations")
-    parser.add_argument("--case", action="append", default=[], metavar="ID", help="a case of the operator, by id")
     parser.add_argument(
-        "-a", "--axis", action="append", default=[], metavar="AXIS=VALUES", help="set or sweep an axis: q_len=1024,4096"
+        "target", metavar="SUITE|OPERATOR", help="a suite's name, a .toml file or an operator"
+    )
+    parser.add_argument(
+        "--impl", action="append", default=[], metavar="NAMES", help="only these implementations"
+    )
+    parser.add_argument(
+        "--case", action="append", default=[], metavar="ID", help="a case of the operator, by id"
+    )
+    parser.add_argument(
+        "-a",
+        "--axis",
+        action="append",
+        default=[],
+        metavar="AXIS=VALUES",
+        help="set or sweep an axis: q_len=1024,4096",
     )
     _options.add_plugin(parser)
     _options.add_device(parser)
-    parser.add_argument("--out", default="results", metavar="FOLDER", help="where the run's folder is made (results)")
-    parser.add_argument("--resume", metavar="RUN", help="go on with this run's folder, measuring only what it lacks")
     parser.add_argument(
-        "--time-limit", type=float, default=120.0, metavar="S", help="seconds for one implementation and case (120)"
+        "--out", default="results", metavar="FOLDER", help="where the run's folder is made (results)"
+    )
+    parser.add_argument(
+        "--resume", metavar="RUN", help="go on with this run's folder, measuring only what it lacks"
+    )
+    parser.add_argument(
+        "--time-limit",
+        type=float,
+        default=120.0,
+        metavar="S",
+        help="seconds for one implementation and case (120)",
     )
     _options.add_json(parser)
 
@@ -86,7 +105,9 @@ def execute(options: argparse.Namespace) -> int:
         print()
     else:
         show(stored, registry)
-        print(f"\n{len(steps)} measured in {time.monotonic() - started:.0f} s, {len(done)} taken from before.")
+        print(
+            f"\n{len(steps)} measured in {time.monotonic() - started:.0f} s, {len(done)} taken from before."
+        )
         print(f"Run: {writer.folder}\nReport: attnlab report {shlex.quote(str(writer.folder))}")
     good = (Outcome.PASSED, Outcome.UNAVAILABLE)
     return EXIT_OK if all(m.outcome in good for m in measured) else EXIT_FAULTS
@@ -101,7 +122,9 @@ def choose_suite(options: argparse.Namespace, registry: Registry) -> Suite:
         return operator_suite(options.target, registry, axes, tuple(options.case))
     path = find_suite(options.target, registry)
     if options.case:
-        raise UsageError(f"--case goes with an operator, and {options.target!r} is a suite; narrow it with -a")
+        raise UsageError(
+            f"--case goes with an operator, and {options.target!r} is a suite; narrow it with -a"
+        )
     return load_suite(path, registry, axes)
 
 

@@ -21,7 +21,9 @@ class Growth:
     points: int
 
 
-def fit_growth(sizes: Sequence[float], values: Sequence[float], confidence: float = CONFIDENCE) -> Growth | None:
+def fit_growth(
+    sizes: Sequence[float], values: Sequence[float], confidence: float = CONFIDENCE
+) -> Growth | None:
     """Least squares in logarithms, the interval by Student's t; None with under three points or a value of 0."""
     if len(set(sizes)) < 3 or min(values) <= 0:
         return None

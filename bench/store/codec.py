@@ -36,11 +36,18 @@ def _decode(kind: Any, data: Any, where: str) -> Any:
     if kind is Any:
         return data
     if origin in (Union, types.UnionType):
-        return None if data is None else _decode(next(a for a in get_args(kind) if a is not type(None)), data, where)
+        return (
+            None
+            if data is None
+            else _decode(next(a for a in get_args(kind) if a is not type(None)), data, where)
+        )
     if origin is tuple:
         return tuple(_decode(get_args(kind)[0], item, where) for item in _expect(list, data, where))
     if origin is dict:
-        return {key: _decode(get_args(kind)[1], item, f"{where}.{key}") for key, item in _expect(dict, data, where).items()}
+        return {
+            key: _decode(get_args(kind)[1], item, f"{where}.{key}")
+            for key, item in _expect(dict, data, where).items()
+        }
     if dataclasses.is_dataclass(kind):
         return _decode_dataclass(kind, _expect(dict, data, where), where)
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
@@ -56,7 +63,8 @@ def _decode_dataclass(kind: Any, data: dict[str, Any], where: str) -> Any:
     if unknown := sorted(set(data) - set(fields)):
         raise ValueError(f"{where} has unknown keys: {', '.join(unknown)}")
     missing = [
-        name for name, f in fields.items()
+        name
+        for name, f in fields.items()
         if name not in data and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
     ]
     if missing:

@@ -58,7 +58,9 @@ class RunWriter:
             (folder / RUN_FILE).write_text(json.dumps(encode(run), indent=1) + "\n", encoding="utf-8")
             return cls(folder)
         except OSError as error:
-            raise StoreError(f"cannot write to {folder}: {error.strerror}; take another folder with --out") from error
+            raise StoreError(
+                f"cannot write to {folder}: {error.strerror}; take another folder with --out"
+            ) from error
 
     def append(self, measurement: Measurement) -> None:
         self._file.write(json.dumps(encode(measurement), separators=(",", ":")) + "\n")
@@ -84,7 +86,9 @@ def read_run(folder: Path) -> StoredRun:
         _check_version(data)
         run = decode(RunRecord, data)
     except FileNotFoundError:
-        raise StoreError(f"{folder} holds no run: {RUN_FILE} is missing; give a folder that `attnlab run` wrote") from None
+        raise StoreError(
+            f"{folder} holds no run: {RUN_FILE} is missing; give a folder that `attnlab run` wrote"
+        ) from None
     except (OSError, ValueError) as error:
         raise StoreError(f"{path} is damaged: {error}; restore it, or run the suite again") from error
     measurements, damages = _read_lines(folder / MEASUREMENTS_FILE)
@@ -100,7 +104,9 @@ def read_runs(path: Path | str) -> list[StoredRun]:
         return [read_run(folder)]
     runs = [read_run(file.parent) for file in sorted(folder.glob(f"*/{RUN_FILE}"))]
     if not runs:
-        raise StoreError(f"{folder} holds no run: {RUN_FILE} is missing; give a folder that `attnlab run` wrote")
+        raise StoreError(
+            f"{folder} holds no run: {RUN_FILE} is missing; give a folder that `attnlab run` wrote"
+        )
     return sorted(runs, key=lambda stored: stored.run.started)
 
 

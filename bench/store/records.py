@@ -17,7 +17,17 @@ from attnlab.bench.roofline import Ceilings
 SCHEMA_VERSION = 1
 DEFINITIONS_VERSION = 1
 
-__all__ = ["Burst", "CheckRecord", "Figures", "Launch", "Measurement", "Outcome", "RunRecord", "Series", "TimingRecord"]
+__all__ = [
+    "Burst",
+    "CheckRecord",
+    "Figures",
+    "Launch",
+    "Measurement",
+    "Outcome",
+    "RunRecord",
+    "Series",
+    "TimingRecord",
+]
 
 
 class Outcome(Enum):
