@@ -1,10 +1,10 @@
 """Real activations of a language model, to feed operators with."""
 
 from attnlab.bench.captured.activations import DEFAULT_LAYER, DEFAULT_TEXT, Activations, attention_activations
-from attnlab.bench.captured.errors import CaptureUnavailable, DamagedCapture
 from attnlab.bench.captured.fixture import fixture_tokens
 from attnlab.bench.captured.smollm2 import HEAD_DIM, KV_HEADS, LAYERS, Q_HEADS
 from attnlab.bench.captured.texts import TEXTS, longest
+from attnlab.bench.errors import CaptureUnavailable
 
 __all__ = [
     "DEFAULT_LAYER",
@@ -16,7 +16,6 @@ __all__ = [
     "TEXTS",
     "Activations",
     "CaptureUnavailable",
-    "DamagedCapture",
     "attention_activations",
     "fixture_tokens",
     "longest",

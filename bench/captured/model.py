@@ -6,10 +6,10 @@ from pathlib import Path
 
 import torch
 
-from attnlab.bench.captured.errors import CaptureUnavailable
 from attnlab.bench.captured.packed import QKV
 from attnlab.bench.captured.smollm2 import CHUNK_TOKENS, Checkpoint, attention_inputs
 from attnlab.bench.captured.texts import token_ids
+from attnlab.bench.errors import CaptureUnavailable
 
 MODEL_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 MODEL_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
@@ -48,7 +48,7 @@ def verified(path: Path) -> Path:
 def compute(checkpoint: Checkpoint, layer: int, text: str, tokens: int) -> QKV:
     """bfloat16 queries, keys and values of at least the first `tokens` tokens.
 
-    The last chunk is a whole one, or the text's end, so that no value depends on how many tokens were asked for.
+    The last chunk is whole, or the text's end, so that no value depends on how many tokens were asked for.
     """
     ids = token_ids(text)[: -(-tokens // CHUNK_TOKENS) * CHUNK_TOKENS]
     *_, (q, k, v) = attention_inputs(checkpoint, ids, layers=layer + 1)

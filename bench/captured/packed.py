@@ -1,7 +1,7 @@
 """The file format of activations: bfloat16 queries, keys and values in a compressed `.npz`.
 
-Each of `q`, `k` and `v` is stored as uint8 `[2, H, T, D]`: all low bytes, then all high bytes, which deflate packs
-into seven tenths of the size, against eight tenths where they alternate.
+Each of `q`, `k` and `v` is stored as uint8 `[2, H, T, D]`: all low bytes, then all high bytes, which deflate
+packs into seven tenths of the size, against eight tenths where they alternate.
 """
 
 import zlib
@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from attnlab.bench.captured.errors import DamagedCapture
 from attnlab.bench.captured.smollm2 import HEAD_DIM, KV_HEADS, Q_HEADS
+from attnlab.bench.errors import CaptureUnavailable
 
 QKV = tuple[Tensor, Tensor, Tensor]
 """Queries `[9, T, 64]`, keys `[3, T, 64]` and values `[3, T, 64]`."""
@@ -43,16 +43,18 @@ def write(file: IO[bytes], qkv: QKV) -> None:
 
 
 def read(path: Path) -> QKV:
-    """bfloat16 queries, keys and values; raises DamagedCapture, saying why, where `path` is not such a file."""
+    """bfloat16 queries, keys and values; raises CaptureUnavailable, saying why, for a damaged file."""
     try:
         with np.load(path) as stored:
             planes = {name: stored[name] for name in HEADS}
     except UNREADABLE as error:
-        raise DamagedCapture(f"cannot read the activations in {path}: {error}") from error
+        raise CaptureUnavailable(f"cannot read the activations in {path}: {error}") from error
     tokens = planes["q"].shape[-2] if planes["q"].ndim == 4 else 0
     for name, heads in HEADS.items():
         expected = (2, heads, tokens, HEAD_DIM)
         if tokens == 0 or planes[name].shape != expected or planes[name].dtype != np.uint8:
             got = f"{planes[name].dtype} {list(planes[name].shape)}"
-            raise DamagedCapture(f"{path} holds {got} for {name}, expected uint8 [2, {heads}, T, {HEAD_DIM}]")
+            raise CaptureUnavailable(
+                f"{path} holds {got} for {name}, expected uint8 [2, {heads}, T, {HEAD_DIM}]"
+            )
     return from_planes(planes["q"]), from_planes(planes["k"]), from_planes(planes["v"])

