@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 NS_PER_S = 1_000_000_000
 NS_PER_MS = 1_000_000
@@ -114,6 +115,18 @@ def format_interval(low: float | None, high: float | None, unit: str) -> str:
         return f"{format_number(low)} to {format_value(high, unit)}"
     size, name = _step(high, steps)
     return f"{three_digits(low / size)} to {three_digits(high / size)} {name}"
+
+
+def format_tick(value: float, unit: str) -> str:
+    """As `format_value`, for an axis: `1 ms` rather than `1.00 ms`, and TFLOP/s in the prefix that suits."""
+    scaled = {"TFLOP/s": (TERA, "FLOP/s"), "GB/s": (GB, "B/s")}.get(unit)
+    text = format_value(value, unit) if scaled is None else f"{format_count(value * scaled[0])}{scaled[1]}"
+    return re.sub(r"(\.\d*?)0+(?=\D|$)", lambda found: found[1].rstrip("."), text)
+
+
+def format_estimate(value: float, low: float, high: float) -> str:
+    """An estimated pure number with its interval: `1.98 (1.95 to 2.01)`."""
+    return f"{value:.2f} ({low:.2f} to {high:.2f})"
 
 
 _STEPS = {"ns": _TIMES, "B": _BYTES}

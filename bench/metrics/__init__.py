@@ -20,7 +20,7 @@ Value = float | str | None
 
 @dataclass(frozen=True)
 class Row:
-    """What a metric is worked out from: a measurement, its run, and the baseline's of the same case and run."""
+    """What a metric is worked out from: a measurement, its run, and its baseline in that run."""
 
     run: RunRecord
     measurement: Measurement

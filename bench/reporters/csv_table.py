@@ -1,0 +1,25 @@
+"""CSV: every result with every column, of all runs in one file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from attnlab.bench.reporters.model.report import Report
+from attnlab.bench.store.frame import frame
+
+
+@dataclass(frozen=True)
+class CsvTable:
+    """Values in stored units and full precision; an empty field was not measured or may not be shown."""
+
+    name: str = "csv"
+    suffix: str = ".csv"
+
+    def write(self, report: Report, folder: Path) -> list[Path]:
+        path = folder / f"results{self.suffix}"
+        frame(report.stored).to_csv(path, index=False)
+        return [path]
+
+
+REPORTER = CsvTable()

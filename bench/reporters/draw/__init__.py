@@ -1,0 +1,1 @@
+"""Panels drawn with matplotlib, for files and for pages alike."""

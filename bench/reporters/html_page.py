@@ -1,0 +1,111 @@
+"""HTML: one page that stands alone, with its style, script and pictures inside."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from attnlab.bench import units
+from attnlab.bench.reporters.draw.look import TONES
+from attnlab.bench.reporters.model.report import Report, Section
+from attnlab.bench.reporters.model.results import Column, Result
+from attnlab.bench.store.records import Outcome
+
+TEMPLATES = Path(__file__).with_name("templates")
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One panel as inline SVG, and what it shows in words."""
+
+    svg: Markup
+    description: str
+
+
+@dataclass(frozen=True)
+class DrawnPlot:
+    title: str
+    caption: str
+    drawings: tuple[Drawing, ...]
+
+
+@dataclass(frozen=True)
+class View:
+    """A section with its drawings; `key` starts its ids, `results` are those that ran."""
+
+    key: str
+    section: Section
+    plots: tuple[DrawnPlot, ...]
+    results: tuple[Result, ...]
+
+
+@dataclass(frozen=True)
+class HtmlPage:
+    """Escapes every name and reason; a content security policy lets nothing be loaded or injected."""
+
+    name: str = "html"
+    suffix: str = ".html"
+
+    def write(self, report: Report, folder: Path) -> list[Path]:
+        path = folder / f"index{self.suffix}"
+        path.write_text(render(report), encoding="utf-8")
+        return [path]
+
+
+def render(report: Report) -> str:
+    """The whole page."""
+    environment = _environment()
+    script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return environment.get_template("page.html").render(
+        report=report,
+        views=[_view(section, f"s{number}") for number, section in enumerate(report.sections)],
+        light={tone.variable: tone.light for tone in TONES},
+        dark={tone.variable: tone.dark for tone in TONES},
+        script=Markup(script),
+        script_digest=digest,
+        units=units,
+        sort_key=_sort_key,
+    )
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _view(section: Section, key: str) -> View:
+    from attnlab.bench.reporters.draw.figures import inline_svg
+    from attnlab.bench.reporters.draw.look import marks
+
+    look = marks(section.implementations)
+    plots = []
+    for plot in section.plots:
+        drawings = [
+            Drawing(Markup(inline_svg(panel, look, f"{key}-{plot.name}-{number}")), panel.description)
+            for number, panel in enumerate(plot.panels)
+        ]
+        plots.append(DrawnPlot(plot.title, plot.caption, tuple(drawings)))
+    ran = tuple(r for r in section.results if r.outcome is not Outcome.UNAVAILABLE)
+    return View(key, section, tuple(plots), ran)
+
+
+def _sort_key(column: Column, result: Result) -> str:
+    """What the page's script sorts by: a plain number or a word; empty sorts last."""
+    value = column.value(result)
+    return "" if value is None else value if isinstance(value, str) else repr(value)
+
+
+REPORTER = HtmlPage()

@@ -1,0 +1,147 @@
+"""Markdown: the same words with compact tables, short enough for a job summary."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from attnlab.bench import units
+from attnlab.bench.reporters.model.growths import GrowthRow
+from attnlab.bench.reporters.model.outcomes import ABSENT
+from attnlab.bench.reporters.model.picks import Pick
+from attnlab.bench.reporters.model.report import Report, RunFacts, Section
+from attnlab.bench.reporters.model.results import Result
+from attnlab.bench.reporters.model.words import Sentence
+from attnlab.bench.store.records import Outcome
+
+PLAIN_NAME = re.compile(r"[A-Za-z0-9_.+:/-]+")
+
+
+@dataclass(frozen=True)
+class Markdown:
+    """GitHub's dialect; the full table is in the other formats."""
+
+    name: str = "markdown"
+    suffix: str = ".md"
+
+    def write(self, report: Report, folder: Path) -> list[Path]:
+        path = folder / f"summary{self.suffix}"
+        path.write_text("\n".join(render(report)) + "\n", encoding="utf-8")
+        return [path]
+
+
+def render(report: Report) -> Iterator[str]:
+    """The lines of the summary."""
+    yield f"# {text(report.title)}"
+    yield ""
+    yield text(report.subtitle)
+    for section in report.sections:
+        if len(report.sections) > 1:
+            yield ""
+            yield f"## {text(section.operator)} on {text(section.device)}, run {text(section.run_id)}"
+        yield from _section(section)
+    for run in report.runs:
+        yield from _provenance(run)
+
+
+def _section(section: Section) -> Iterator[str]:
+    yield ""
+    yield " ".join(words(f.words) for f in section.findings if f.kind == "found")
+    for finding in section.findings:
+        if finding.kind == "wrong":
+            yield ""
+            yield f"> **WRONG RESULT:** {words(finding.words)}"
+    if silent := [words(f.words) for f in section.findings if f.kind == "not shown"]:
+        yield ""
+        yield " ".join(silent)
+    if section.note:
+        yield ""
+        yield text(section.note)
+    if section.picks:
+        yield from _picks(section.picks)
+    yield from _results(section)
+    if section.growths:
+        yield from _growths(section.growths, section.length_axis or "length")
+
+
+def _picks(picks: Sequence[Pick]) -> Iterator[str]:
+    rows = [
+        [
+            name(p.case.case_id),
+            f"**{name(p.best.implementation)}**" if p.told_apart else ", ".join(map(name, p.names)),
+            units.format_ratio(p.lead) if not p.level else "not told apart",
+            units.format_share(p.best.number("share_of_ceiling")),
+            text(str(p.best.figures.get("bound") or units.MISSING)),
+        ]
+        for p in picks
+    ]
+    headings = ["case", "use", "over the next", "of measured ceiling", "bound by"]
+    yield from _table("Which to use", headings, rows)
+
+
+def _results(section: Section) -> Iterator[str]:
+    """A line for each case, a column for each implementation that ran: its time, or what came of it."""
+    ran = {r.implementation for r in section.results if r.outcome is not Outcome.UNAVAILABLE}
+    shown = [name for name in section.implementations if name in ran]
+    found = {(r.case.case_id, r.implementation): r for r in section.results}
+    best = {(p.case.case_id, p.best.implementation) for p in section.picks if p.told_apart}
+    rows = [
+        [name(c.case_id), *(_cell(found.get((c.case_id, i)), (c.case_id, i) in best) for i in shown)]
+        for c in section.cases
+    ]
+    over = f" (speed-up over {name(section.baseline)})" if section.baseline else ""
+    yield from _table(f"Latency{over}", ["case", *map(name, shown)], rows)
+
+
+def _cell(result: Result | None, best: bool) -> str:
+    if result is None:
+        return ABSENT
+    if not result.timed:
+        return f"**{text(result.outcome_text)}**" if result.wrong else text(result.outcome_text)
+    speedup = result.number("speedup")
+    shown = units.format_time(result.median_ns)
+    shown = f"**{shown}**" if best else shown
+    return shown if speedup is None else f"{shown} ({units.format_ratio(speedup)})"
+
+
+def _growths(growths: Sequence[GrowthRow], axis: str) -> Iterator[str]:
+    rows = [[name(g.family.label), name(g.implementation), g.time.text, g.memory.text] for g in growths]
+    yield from _table(f"Growth with {text(axis)}", ["family", "implementation", "time", "memory"], rows)
+
+
+def _provenance(run: RunFacts) -> Iterator[str]:
+    yield ""
+    yield f"### How to take these figures again: {text(run.run_id)}"
+    yield ""
+    for fact in (*run.provenance, *run.environment):
+        yield f"- {text(fact.label)}: {name(fact.text) if fact.is_code else text(fact.text)}"
+
+
+def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    yield ""
+    yield f"### {title}"
+    yield ""
+    yield f"| {' | '.join(headings)} |"
+    yield f"|{'---|' * len(headings)}"
+    for row in rows:
+        yield f"| {' | '.join(row)} |"
+
+
+def words(pieces: Sentence) -> str:
+    return "".join(name(piece.text) if piece.is_name else text(piece.text) for piece in pieces)
+
+
+def name(raw: str) -> str:
+    """A name as code where it is made of harmless characters, else escaped text."""
+    return f"`{raw}`" if PLAIN_NAME.fullmatch(raw) else text(raw)
+
+
+def text(raw: str) -> str:
+    """Nothing in it is markup, and it stays on one line of one cell."""
+    escaped = re.sub(r"\s+", " ", raw).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_\[\]|#~])", r"\\\1", escaped)
+
+
+REPORTER = Markdown()

@@ -1,0 +1,1 @@
+"""What a report says, worked out once: formats only lay it out."""

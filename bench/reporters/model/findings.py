@@ -1,0 +1,222 @@
+"""What was found, in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from attnlab.bench import units
+from attnlab.bench.reporters.model.cases import CaseRef, Family, describe
+from attnlab.bench.reporters.model.outcomes import Reason
+from attnlab.bench.reporters.model.picks import Pick
+from attnlab.bench.reporters.model.results import Result
+from attnlab.bench.reporters.model.words import Piece, Sentence, count, from_to, name, names, sentence
+from attnlab.bench.store.records import Outcome, RunRecord
+
+ABOVE = "; a share above 100 % means that the data stayed in a cache"
+BROKE = {"out of memory": "ran out of memory"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing to know; kind is `found`, `wrong` (to be shown loudly) or `not shown` (what has no time)."""
+
+    kind: str
+    words: Sentence
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What findings are made from: one operator in one run."""
+
+    run: RunRecord
+    operator: str
+    length_axis: str | None
+    families: tuple[Family, ...]
+    cases: tuple[CaseRef, ...]
+    implementations: tuple[str, ...]
+    results: tuple[Result, ...]
+    picks: tuple[Pick, ...]
+    reasons: tuple[Reason, ...]
+
+    def where(self, cases: Sequence[CaseRef]) -> list[Piece]:
+        return describe(cases, self.families, self.length_axis)
+
+
+def findings(e: Evidence) -> list[Finding]:
+    found = [_measured(e), _right(e), *_use(e), *_light(e)]
+    wrong = [_wrong(reason) for reason in e.reasons if reason.kind == "wrong"]
+    silent = [*_unavailable(e), *_broken(e), *_untimed(e), *_nondeterministic(e), *_flagged(e), *_missing(e)]
+    return (
+        [Finding("found", words) for words in found]
+        + [Finding("wrong", words) for words in wrong]
+        + [Finding("not shown", words) for words in silent]
+    )
+
+
+def _measured(e: Evidence) -> Sentence:
+    environment = e.run.environment
+    threads = f" with {count(environment.threads, 'thread')}" if environment.device.kind == "cpu" else ""
+    methods = sorted({result.method for result in e.results if result.method})
+    timed = " and ".join(f"the clock {clock} and {cache} caches" for clock, cache in methods)
+    ran = {r.implementation for r in e.results if r.outcome is not Outcome.UNAVAILABLE}
+    return sentence(
+        name(e.operator),
+        f" was measured on {environment.device.name}{threads}: {len(ran)} of "
+        f"{count(len(e.implementations), 'implementation')} ran, on {count(len(e.cases), 'case')}"
+        f"{f', timed by {timed}' if timed else ''}.",
+    )
+
+
+def _right(e: Evidence) -> Sentence:
+    wrong = {r.implementation for r in e.results if r.wrong}
+    right = [
+        i
+        for i in e.implementations
+        if i not in wrong and any(r.passed for r in e.results if r.implementation == i)
+    ]
+    if not right:
+        return sentence("No implementation passed its check, so no time is shown.")
+    return sentence("Right wherever they ran: ", names(right), ".")
+
+
+def _use(e: Evidence) -> Iterator[Sentence]:
+    if not e.picks:
+        return
+    if len({p.names for p in e.picks}) == 1 and all(p.told_apart for p in e.picks):
+        yield sentence(
+            "Use ", name(e.picks[0].names[0]), ": the fastest ", e.where(_cases(e.picks)), _lead(e.picks), "."
+        )
+        return
+    for group in _grouped([p for p in e.picks if p.told_apart]):
+        yield sentence("Use ", name(group[0].names[0]), " ", e.where(_cases(group)), _lead(group), ".")
+    for group in _grouped([p for p in e.picks if p.level]):
+        yield sentence(
+            "Not told apart, their intervals overlapping: ",
+            names(sorted(group[0].names)),
+            " ",
+            e.where(_cases(group)),
+            ".",
+        )
+    for group in _grouped([p for p in e.picks if p.alone]):
+        yield sentence(
+            "Only ", name(group[0].names[0]), " passed and was timed ", e.where(_cases(group)), "."
+        )
+    if uncompared := sum(p.uncompared for p in e.picks):
+        yield sentence(f"{count(uncompared, 'result')} timed by another method are not compared.")
+
+
+def _grouped(picks: Sequence[Pick]) -> list[list[Pick]]:
+    """Picks of the same implementations, the most frequent first."""
+    groups: dict[frozenset[str], list[Pick]] = {}
+    for pick in picks:
+        groups.setdefault(frozenset(pick.names), []).append(pick)
+    return sorted(groups.values(), key=len, reverse=True)
+
+
+def _cases(picks: Sequence[Pick]) -> list[CaseRef]:
+    return [p.case for p in picks]
+
+
+def _lead(picks: Sequence[Pick]) -> str:
+    leads = sorted(p.lead for p in picks if p.lead is not None)
+    if not leads:
+        return ""
+    return f", {from_to([units.format_ratio(leads[0]), units.format_ratio(leads[-1])])} as fast as the next"
+
+
+def _light(e: Evidence) -> Iterator[Sentence]:
+    """How far the fastest results are from the least time that the device allows."""
+    known = [(share, p) for p in e.picks if (share := p.best.number("share_of_ceiling")) is not None]
+    if not known:
+        return
+    shares = sorted(share for share, _ in known)
+    reached = from_to([units.format_share(shares[0]), units.format_share(shares[-1])])
+    bounds = [p.best.figures.get("bound") for _, p in known]
+    kinds = sorted({str(bound) for bound in bounds if bound})
+    bound_by = " and ".join(
+        kind if len(kinds) == 1 else f"{kind} in {count(bounds.count(kind), 'case')}" for kind in kinds
+    )
+    yield sentence(
+        f"The fastest reach {reached} of the speed of light, the least time at the rates measured here, "
+        f"which is bound by {bound_by}{ABOVE if shares[-1] > 1 else ''}."
+    )
+
+
+def _wrong(reason: Reason) -> Sentence:
+    return sentence(
+        name(reason.implementation),
+        f" gave {reason.outcome} ",
+        reason.where,
+        f". Do not use it there; no time of a wrong result is shown. First reason: {reason.text}.",
+    )
+
+
+def _unavailable(e: Evidence) -> Iterator[Sentence]:
+    """Grouped by reason, for one missing package or GPU often stops several."""
+    groups: dict[tuple[str, tuple[CaseRef, ...]], list[Reason]] = {}
+    for reason in e.reasons:
+        if reason.kind == "unavailable":
+            groups.setdefault((reason.text, reason.cases), []).append(reason)
+    for (text, cases), members in groups.items():
+        where = [] if len(cases) == len(e.cases) else [Piece(" "), *e.where(cases)]
+        yield sentence(
+            "Could not run: ", names(dict.fromkeys(r.implementation for r in members)), where, f" ({text})."
+        )
+
+
+def _broken(e: Evidence) -> Iterator[Sentence]:
+    for reason in e.reasons:
+        if reason.kind == "broken":
+            verb = BROKE.get(reason.outcome, reason.outcome)
+            yield sentence(name(reason.implementation), f" {verb} ", reason.where, f" ({reason.text}).")
+
+
+def _untimed(e: Evidence) -> Iterator[Sentence]:
+    groups: dict[str, list[Reason]] = {}
+    for reason in e.reasons:
+        if reason.kind == "untimed":
+            groups.setdefault(reason.text, []).append(reason)
+    for text, members in groups.items():
+        yield sentence(
+            "Checked and right, but not timed: ",
+            names(dict.fromkeys(r.implementation for r in members)),
+            f" ({text}).",
+        )
+
+
+def _nondeterministic(e: Evidence) -> Iterator[Sentence]:
+    moving = [
+        i
+        for i in e.implementations
+        if any(
+            r.passed and (c := r.row.measurement.check) and c.deterministic is False
+            for r in e.results
+            if r.implementation == i
+        )
+    ]
+    if moving:
+        yield sentence("Not the same bit for bit from call to call: ", names(moving), ".")
+
+
+def _flagged(e: Evidence) -> Iterator[Sentence]:
+    flagged = sum(1 for r in e.results if r.row.measurement.flags)
+    if flagged:
+        yield sentence(
+            f"{count(flagged, 'result')} of {len(e.results)} carry a warning, in the column flags."
+        )
+
+
+def _missing(e: Evidence) -> Iterator[Sentence]:
+    planned = {
+        (implementation, case_id)
+        for bench in e.run.benches
+        if bench.operator == e.operator
+        for implementation in bench.implementations
+        for case_id in bench.cases
+    }
+    missing = planned - {(r.implementation, r.case.case_id) for r in e.results}
+    if missing:
+        yield sentence(
+            f"The run is not complete: {len(missing)} of {count(len(planned), 'measurement')} are missing."
+        )

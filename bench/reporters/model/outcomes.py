@@ -1,0 +1,96 @@
+"""The matrix of implementation by case, and the reasons of all that did not pass or was not timed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from attnlab.bench.reporters.model.cases import CaseRef, Family, describe
+from attnlab.bench.reporters.model.results import BROKEN, WRONG, Result
+from attnlab.bench.reporters.model.words import Sentence, one_line, sentence
+from attnlab.bench.store.records import Outcome
+
+ABSENT = "not measured"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One outcome: kind is `passed`, `untimed`, `wrong`, `broken`, `unavailable` or `absent`."""
+
+    kind: str
+    text: str
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class MatrixRow:
+    implementation: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why one implementation did not pass, or was not timed, on some cases; detail is a traceback."""
+
+    implementation: str
+    kind: str
+    outcome: str
+    text: str
+    where: Sentence
+    cases: tuple[CaseRef, ...]
+    detail: str | None
+
+
+def kind_of(result: Result) -> str:
+    if result.passed:
+        return "passed" if result.timed else "untimed"
+    if result.outcome in WRONG:
+        return "wrong"
+    return "broken" if result.outcome in BROKEN else Outcome.UNAVAILABLE.value
+
+
+def matrix(
+    implementations: Sequence[str], cases: Sequence[CaseRef], results: Sequence[Result]
+) -> list[MatrixRow]:
+    found = {(r.implementation, r.case.case_id): r for r in results}
+    return [
+        MatrixRow(implementation, tuple(_cell(found.get((implementation, case.case_id))) for case in cases))
+        for implementation in implementations
+    ]
+
+
+def _cell(result: Result | None) -> Cell:
+    if result is None:
+        return Cell("absent", ABSENT, None)
+    return Cell(kind_of(result), result.outcome_text, result.reason)
+
+
+def reasons(
+    implementations: Sequence[str], families: Sequence[Family], axis: str | None, results: Sequence[Result]
+) -> list[Reason]:
+    """One for each implementation, outcome and reason, in the order of the implementations."""
+    grouped: dict[tuple[str, str, str, str], list[Result]] = {}
+    for result in results:
+        if not result.timed:
+            key = (result.implementation, kind_of(result), result.outcome_text, _group(result))
+            grouped.setdefault(key, []).append(result)
+    place = {name: position for position, name in enumerate(implementations)}
+    return [
+        Reason(
+            implementation,
+            kind,
+            outcome,
+            one_line(members[0].reason) or "no reason was stored",
+            sentence(describe([r.case for r in members], families, axis)),
+            tuple(r.case for r in members),
+            next((r.row.measurement.detail for r in members if r.row.measurement.detail), None),
+        )
+        for (implementation, kind, outcome, _), members in sorted(
+            grouped.items(), key=lambda item: place.get(item[0][0], len(place))
+        )
+    ]
+
+
+def _group(result: Result) -> str:
+    """Wrong values differ in their figures from case to case: one reason stands for all."""
+    return "" if result.wrong else one_line(result.reason)

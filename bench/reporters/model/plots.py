@@ -1,0 +1,76 @@
+"""What a plot shows, as data without a drawing library: panels of lines, dots or rooflines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from attnlab.bench import units
+
+
+@dataclass(frozen=True)
+class Point:
+    """low and high bound y in panels of lines, x in panels of dots."""
+
+    x: float
+    y: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The points of one implementation; `wrong` ones show an error, never a time."""
+
+    name: str
+    points: tuple[Point, ...]
+    wrong: bool = False
+
+
+@dataclass(frozen=True)
+class Roof:
+    """One roof: bandwidth in B/s, rate in FLOP/s."""
+
+    name: str
+    bandwidth: float
+    rate: float
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One pair of axes. kind: `lines` over lengths, `dots` in named rows, or `roofline`.
+
+    Quantities are in the stored units. reference: a value to mark, with its label.
+    """
+
+    kind: str
+    title: str
+    x_label: str
+    y_label: str
+    unit: str
+    curves: tuple[Curve, ...]
+    rows: tuple[str, ...] = ()
+    reference: float | None = None
+    reference_label: str = ""
+    roofs: tuple[Roof, ...] = ()
+    logarithmic: bool = True
+
+    @property
+    def description(self) -> str:
+        """For those who cannot see it: what is drawn, and the range of each curve."""
+        spans = [f"{curve.name} {self._span(curve)}" for curve in self.curves]
+        return f"{self.y_label or self.x_label}, {self.title}: {'; '.join(spans)}"
+
+    def _span(self, curve: Curve) -> str:
+        values = sorted(p.x if self.kind == "dots" else p.y for p in curve.points)
+        low, high = (units.format_value(v, self.unit) for v in (values[0], values[-1]))
+        return low if low == high else f"{low} to {high}"
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Panels that belong together; `name` is the file's stem."""
+
+    name: str
+    title: str
+    caption: str
+    panels: tuple[Panel, ...]

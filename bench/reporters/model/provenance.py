@@ -1,0 +1,99 @@
+"""Where, when and how a run was measured, as labelled facts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from attnlab.bench import units
+from attnlab.bench.reporters.model.results import Result
+from attnlab.bench.roofline import Ceilings
+from attnlab.bench.store.jsonl import StoredRun
+from attnlab.bench.store.records import RunRecord, TimingRecord
+
+INTERVAL = (
+    "order-statistic interval of the median at 95 %, within one process, the number of samples adjusted for "
+    "their autocorrelation"
+)
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One line of a table; `is_code` is to be read literally."""
+
+    label: str
+    text: str
+    is_code: bool = False
+
+
+def environment(run: RunRecord) -> list[Fact]:
+    """The machine, and what its device can do."""
+    e, device = run.environment, run.environment.device
+    capability = f", compute capability {'.'.join(map(str, device.capability))}" if device.capability else ""
+    facts = [
+        Fact("device", f"{device.name} ({device.kind}{capability})"),
+        Fact("multiprocessors", str(device.multiprocessors) if device.multiprocessors else ""),
+        Fact("device memory", units.format_bytes(device.memory_bytes) if device.kind != "cpu" else ""),
+        Fact("last-level cache", units.format_bytes(device.cache_bytes) if device.cache_bytes else ""),
+        Fact("driver", device.driver or ""),
+        Fact("processor", e.processor),
+        Fact(
+            "cores and threads",
+            f"{e.cores} cores, {len(e.affinity) or e.cores} usable, {e.threads} threads used",
+        ),
+        Fact("memory", units.format_bytes(e.memory_bytes)),
+        Fact("frequency governor", e.governor or ""),
+        Fact(
+            "load average at start", units.format_number(e.load_average) if e.load_average is not None else ""
+        ),
+        Fact("system", e.system),
+        Fact("Python", e.python),
+        Fact("packages", ", ".join(f"{name} {version}" for name, version in e.packages.items())),
+        Fact("variables", " ".join(f"{name}={value}" for name, value in e.variables.items()), is_code=True),
+        *_ceilings(run.ceilings),
+    ]
+    return [fact for fact in facts if fact.text]
+
+
+def _ceilings(ceilings: Ceilings) -> Iterable[Fact]:
+    yield Fact("ceilings, measured", _rates(ceilings.bandwidth, ceilings.rates))
+    if ceilings.published is not None:
+        yield Fact("ceilings, published", _rates(ceilings.published.bandwidth, ceilings.published.rates))
+
+
+def _rates(bandwidth: float, rates: dict[str, float]) -> str:
+    parts = [f"{units.format_count(bandwidth)}B/s"]
+    return ", ".join(parts + [f"{dtype} {units.format_count(rate)}FLOP/s" for dtype, rate in rates.items()])
+
+
+def provenance(stored: StoredRun, results: Iterable[Result]) -> list[Fact]:
+    """All that is needed to take the same figures again."""
+    run = stored.run
+    state = {True: ", with uncommitted changes", False: ", clean", None: ""}[run.environment.dirty]
+    facts = [
+        Fact("command", run.command, is_code=True),
+        Fact("run", run.run_id),
+        Fact("suite", run.suite),
+        Fact("started", run.started),
+        Fact("revision", f"{run.environment.revision}{state}" if run.environment.revision else "not known"),
+        Fact("seed", str(run.seed)),
+        Fact("plugins", ", ".join(run.plugins)),
+        Fact("timing", "; ".join(_methods([r.row.measurement.timing for r in results if r.timed]))),
+        Fact("intervals", INTERVAL),
+        Fact("schema and definitions", f"version {run.schema_version} and {run.definitions_version}"),
+        *(Fact("damaged, left out", f"line {d.line} of {d.path.name}: {d.reason}") for d in stored.damages),
+    ]
+    return [fact for fact in facts if fact.text]
+
+
+def _methods(timings: Iterable[TimingRecord | None]) -> list[str]:
+    kept = [timing for timing in timings if timing is not None]
+    texts = []
+    for clock, cache in dict.fromkeys((t.clock, t.cache) for t in kept):
+        counts = sorted(t.samples for t in kept if (t.clock, t.cache) == (clock, cache))
+        copies = sorted({t.copies for t in kept if (t.clock, t.cache) == (clock, cache)})
+        texts.append(
+            f"clock {clock}, {cache} caches, {counts[0]} to {counts[-1]} samples a result, calls rotating "
+            f"through {' or '.join(map(str, copies))} sets of inputs, warm-up left out"
+        )
+    return texts

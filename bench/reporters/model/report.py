@@ -1,0 +1,148 @@
+"""The report: sections of one operator in one run each, ready to be laid out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from attnlab.bench.axes import unique
+from attnlab.bench.contract import Operator
+from attnlab.bench.metrics import Metric, Row, known_metrics, rows_of
+from attnlab.bench.registry import Registry, registry
+from attnlab.bench.reporters.model.cases import CaseRef, Family, families, refer
+from attnlab.bench.reporters.model.findings import Evidence, Finding, findings
+from attnlab.bench.reporters.model.growths import GrowthRow, growths
+from attnlab.bench.reporters.model.outcomes import MatrixRow, Reason, matrix, reasons
+from attnlab.bench.reporters.model.panels import plots
+from attnlab.bench.reporters.model.picks import Pick, picks
+from attnlab.bench.reporters.model.plots import Plot
+from attnlab.bench.reporters.model.provenance import Fact, environment, provenance
+from attnlab.bench.reporters.model.results import Column, Result, columns, result_of
+from attnlab.bench.store.jsonl import StoredRun
+
+
+@dataclass(frozen=True)
+class Section:
+    """One operator in one run: results are compared within a section only."""
+
+    name: str
+    operator: str
+    run_id: str
+    device: str
+    baseline: str | None
+    length_axis: str | None
+    note: str | None
+    families: tuple[Family, ...]
+    cases: tuple[CaseRef, ...]
+    implementations: tuple[str, ...]
+    results: tuple[Result, ...]
+    findings: tuple[Finding, ...]
+    picks: tuple[Pick, ...]
+    matrix: tuple[MatrixRow, ...]
+    reasons: tuple[Reason, ...]
+    growths: tuple[GrowthRow, ...]
+    plots: tuple[Plot, ...]
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """The environment and the provenance of one run."""
+
+    run_id: str
+    environment: tuple[Fact, ...]
+    provenance: tuple[Fact, ...]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that formats lay out; `stored` is for those that need the runs themselves."""
+
+    title: str
+    subtitle: str
+    sections: tuple[Section, ...]
+    columns: tuple[Column, ...]
+    runs: tuple[RunFacts, ...]
+    stored: tuple[StoredRun, ...]
+
+
+def build_report(stored: Sequence[StoredRun], source: Registry = registry) -> Report:
+    """Work out a report; operators and metrics of plugins are known once these are loaded (`discover`)."""
+    metrics = known_metrics(source)
+    sections: list[Section] = []
+    facts: list[RunFacts] = []
+    for one in stored:
+        made = _sections(one, metrics, source)
+        results = [result for section in made for result in section.results]
+        facts.append(RunFacts(one.run.run_id, tuple(environment(one.run)), tuple(provenance(one, results))))
+        sections += made
+    operators = unique(section.operator for section in sections)
+    return Report(
+        title=", ".join(operators) or "nothing measured",
+        subtitle=" · ".join(unique(f"{one.run.environment.device.name} · {_day(one)}" for one in stored)),
+        sections=tuple(sections),
+        columns=columns(metrics),
+        runs=tuple(facts),
+        stored=tuple(stored),
+    )
+
+
+def _day(stored: StoredRun) -> str:
+    return f"suite {stored.run.suite}, {stored.run.started.partition('T')[0]}"
+
+
+def _sections(stored: StoredRun, metrics: Sequence[Metric], source: Registry) -> list[Section]:
+    rows = rows_of(stored.run, stored.measurements)
+    operators = unique(
+        [*(b.operator for b in stored.run.benches), *(row.measurement.operator for row in rows)]
+    )
+    return [
+        _section(stored, name, [row for row in rows if row.measurement.operator == name], metrics, source)
+        for name in operators
+    ]
+
+
+def _section(
+    stored: StoredRun, name: str, rows: Sequence[Row], metrics: Sequence[Metric], source: Registry
+) -> Section:
+    run = stored.run
+    benches = [bench for bench in run.benches if bench.operator == name]
+    operator: Operator[Any, Any] | None = source.operators.get(name) if name in source.operators else None
+    ids = unique([*(c for b in benches for c in b.cases), *(row.measurement.case_id for row in rows)])
+    refs = {case_id: refer(case_id, operator) for case_id in ids}
+    grouped = families(refs.values())
+    cases = tuple(case for family in grouped for case in family.cases)
+    implementations = tuple(
+        unique(
+            [
+                *(i for b in benches for i in b.implementations),
+                *(row.measurement.implementation for row in rows),
+            ]
+        )
+    )
+    results = tuple(result_of(row, refs[row.measurement.case_id], metrics) for row in rows)
+    axis = operator.length_axis if operator else None
+    chosen = picks(cases, results)
+    why = tuple(reasons(implementations, grouped, axis, results))
+    evidence = Evidence(run, name, axis, grouped, cases, implementations, results, chosen, why)
+    return Section(
+        name=f"{run.run_id}-{name}",
+        operator=name,
+        run_id=run.run_id,
+        device=run.environment.device.name,
+        baseline=", ".join(unique(b.baseline for b in benches if b.baseline)) or None,
+        length_axis=axis,
+        note=None
+        if operator
+        else f"The operator {name} is not known here (its plugin is not loaded), so lengths are not.",
+        families=grouped,
+        cases=cases,
+        implementations=implementations,
+        results=results,
+        findings=tuple(findings(evidence)),
+        picks=chosen,
+        matrix=tuple(matrix(implementations, cases, results)),
+        reasons=why,
+        growths=tuple(growths(grouped, implementations, results)),
+        plots=plots(grouped, implementations, axis, results, run.ceilings),
+    )

@@ -1,0 +1,36 @@
+"""Plots as files: one PNG and one SVG for each kind of plot, section by section."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from attnlab.bench.reporters.model.report import Report
+
+
+@dataclass(frozen=True)
+class PlotFiles:
+    """On a white page, for documents; where there are several sections, each file starts with its name."""
+
+    name: str = "plots"
+    suffix: str = ".svg"
+
+    def write(self, report: Report, folder: Path) -> list[Path]:
+        from attnlab.bench.reporters.draw.figures import write_plot
+        from attnlab.bench.reporters.draw.look import marks
+
+        alone = len(report.sections) == 1
+        paths: list[Path] = []
+        for section in report.sections:
+            look = marks(section.implementations)
+            for plot in section.plots:
+                stem = plot.name if alone else f"{_file_name(section.name)}-{plot.name}"
+                paths += write_plot(plot, look, folder / stem)
+        return paths
+
+
+def _file_name(text: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_" else "_" for c in text)
+
+
+REPORTER = PlotFiles()
