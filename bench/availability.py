@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shlex
 import shutil
 import sysconfig
 from pathlib import Path
@@ -33,7 +34,8 @@ def _device_reason(needs: Needs, device: Device) -> str | None:
             f"needs compute capability {'.'.join(map(str, needs.capability))} or later; this GPU has {have}"
         )
     if needs.capability_below is not None and device.capability >= needs.capability_below:
-        return f"serves compute capabilities before {'.'.join(map(str, needs.capability_below))}; this GPU has {have}"
+        below = ".".join(map(str, needs.capability_below))
+        return f"serves compute capabilities before {below}; this GPU has {have}"
     return None
 
 
@@ -47,7 +49,7 @@ def _package_reason(name: str) -> str | None:
 
 def compiler_reason() -> str | None:
     """None where torch.compile can build C++: a compiler and Python's headers are there."""
-    wanted = os.environ.get("CXX", "g++")
+    wanted = (shlex.split(os.environ.get("CXX", "")) or ["g++"])[0]
     if shutil.which(wanted) is None:
         return f"needs a C++ compiler; {wanted} was not found (Debian: apt-get install g++)"
     header = Path(sysconfig.get_paths()["include"], "Python.h")

@@ -108,15 +108,19 @@ class Case:
     def __post_init__(self) -> None:
         for name, declared in self.axes().items():
             value = getattr(self, name)
-            if value is None:
-                value = declared.default(self)
-            else:
-                try:
-                    value = declared.read(value)
-                except ImpossibleCase as error:
-                    raise ImpossibleCase(f"axis {name}: {error}") from None
+            value = declared.default(self) if value is None else self.read_value(name, value)
             object.__setattr__(self, name, value)
         self.validate()
+
+    @classmethod
+    def read_value(cls, name: str, value: Any) -> Any:
+        """A value of an axis from its spelling; raises UnknownName, or ImpossibleCase naming the axis."""
+        if name not in cls.axes():
+            raise UnknownName(f"axis of {cls.kind}", name, cls.axes())
+        try:
+            return cls.axes()[name].read(value)
+        except ImpossibleCase as error:
+            raise ImpossibleCase(f"axis {name}: {error}") from None
 
     def validate(self) -> None:
         """Raise ImpossibleCase where axes contradict each other."""
@@ -156,7 +160,9 @@ class Case:
             if value is not None:
                 return name, value
         example = cls().id
-        raise ImpossibleCase(f"case id {text!r}: {token!r} is no axis of {cls.kind}; an id reads like {example!r}")
+        raise ImpossibleCase(
+            f"case id {text!r}: {token!r} is no axis of {cls.kind}; an id reads like {example!r}"
+        )
 
     @classmethod
     def build(cls, values: Mapping[str, Any]) -> Self:
@@ -165,6 +171,14 @@ class Case:
             if name not in cls.axes():
                 raise UnknownName(f"axis of {cls.kind}", name, cls.axes())
         return cls(**values)
+
+    def chosen(self) -> dict[str, Any]:
+        """The axes that are not at their default: `build(chosen())` is this case again."""
+        return {
+            name: value
+            for name, declared in self.axes().items()
+            if (value := getattr(self, name)) != declared.default(self)
+        }
 
     def values(self) -> dict[str, Any]:
         """Every axis with its value, a number or as a user spells it, for tables and stored results."""
@@ -177,11 +191,16 @@ class Case:
 def sweep(case_type: type[Case], axes: Mapping[str, Any]) -> list[Case]:
     """Every combination of the given values that the contract allows, in the order given.
 
-    A list is swept, anything else is one value. Combinations that contradict themselves are left
-    out; where none is left, the first contradiction is raised.
+    A list is swept, anything else is one value. A value that is none of its axis raises. Combinations
+    that contradict themselves are left out; where none is left, the first contradiction is raised.
     """
     names = list(axes)
     choices: list[Sequence[Any]] = [v if isinstance(v, list) else [v] for v in axes.values()]
+    for name, values in zip(names, choices, strict=True):
+        if not values:
+            raise ImpossibleCase(f"axis {name}: got no value; expected one or more")
+        for value in values:
+            case_type.read_value(name, value)
     cases: dict[Case, None] = {}
     refused: list[ImpossibleCase] = []
     for values in itertools.product(*choices):

@@ -1,10 +1,12 @@
-"""Whether this machine can be trusted to time on: each finding with its figure and, where wanted, a remedy."""
+"""Whether this machine can be trusted to time on: findings, each with its figure and a remedy if needed."""
 
 from __future__ import annotations
 
+import functools
+import itertools
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from attnlab.bench import availability, roofline, units
@@ -14,6 +16,7 @@ from attnlab.bench.roofline import Ceilings
 
 KNOWN_CALL_NS = 20 * units.NS_PER_MS
 SPREAD_WORTH_A_WORD = 0.05
+SIGN_OF_A_FLUSH = 1.05  # a cold read takes longer than a hot one by more than this
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,8 @@ def examine(environment: Environment, ceilings: Ceilings) -> Iterator[Finding]:
     yield _timer_resolution()
     yield _empty_call(environment.device.kind)
     yield _steadiness(environment.device.kind)
+    if environment.device.kind == "cuda":
+        yield _flush()
     yield _load(environment)
     yield _threads(environment)
     if environment.governor is not None:
@@ -55,7 +60,7 @@ def examine(environment: Environment, ceilings: Ceilings) -> Iterator[Finding]:
 
 def _timer_resolution() -> Finding:
     stamps = [time.perf_counter_ns() for _ in range(10_000)]
-    step = min(b - a for a, b in zip(stamps, stamps[1:], strict=False) if b > a)
+    step = min(b - a for a, b in itertools.pairwise(stamps) if b > a)
     coarse = step > 1_000
     return Finding(
         "timer resolution",
@@ -79,7 +84,7 @@ def _steadiness(kind: str) -> Finding:
     device = torch.device(kind)
     clock = clocks_for(device)[0]
     a = torch.randn(512, 512, device=device)
-    call: Callable[[], object] = lambda: a @ a  # noqa: E731
+    call = functools.partial(torch.matmul, a, a)
     clock.burst([call] * 20)
     samples: list[float] = []
     while sum(samples) < 10 * KNOWN_CALL_NS:
@@ -93,6 +98,29 @@ def _steadiness(kind: str) -> Finding:
         "other work disturbs this machine: compare only implementations measured in one run"
         if noisy
         else None,
+    )
+
+
+def _flush() -> Finding:
+    """Whether a call that reads half the L2 finds it emptied by the clock."""
+    import torch
+
+    from attnlab.bench.clocks.cuda_events import CudaEvents
+
+    device = torch.device("cuda")
+    half = torch.ones(
+        torch.cuda.get_device_properties(device).L2_cache_size // 2, dtype=torch.uint8, device=device
+    )
+    call = functools.partial(torch.amax, half)
+    cold_ns, hot_ns = (
+        statistics.median(clock.burst([call] * 50))
+        for clock in (CudaEvents(device), CudaEvents(device, hot=True))
+    )
+    fails = cold_ns <= SIGN_OF_A_FLUSH * hot_ns
+    return Finding(
+        "reading half the L2, emptied before and not",
+        f"{units.format_time(cold_ns)} and {units.format_time(hot_ns)}",
+        "the L2 is not emptied between calls: take times of data that fits into it as hot" if fails else None,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,10 +60,10 @@ class Environment:
 
 def choose_device(wanted: str) -> str:
     """ "cpu" or "cuda" from "auto", "cpu" or "cuda"; raises UsageError where there is no such device."""
-    import torch
-
     if wanted not in ("auto", "cpu", "cuda"):
         raise UsageError(f"unknown device {wanted!r}; expected auto, cpu or cuda")
+    import torch
+
     usable = torch.cuda.is_available()
     if wanted == "cuda" and not usable:
         raise UsageError("device cuda was asked for, but torch finds no usable NVIDIA GPU; take --device cpu")
@@ -127,11 +128,13 @@ def _memory_bytes() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def _last_level_cache_bytes() -> int | None:
+def _last_level_cache_bytes(folder: Path = Path("/sys/devices/system/cpu/cpu0/cache")) -> int | None:
+    """The largest of the first core's caches; None where the kernel does not tell (`32768K`)."""
     sizes = []
-    for path in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size"):
-        text = path.read_text().strip()
-        sizes.append(int(text[:-1]) * {"K": 1 << 10, "M": 1 << 20}[text[-1]])
+    for path in folder.glob("index*/size"):
+        size = re.fullmatch(r"(\d+)([KMG]?)", _read(str(path)) or "")
+        if size:
+            sizes.append(int(size[1]) * {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}[size[2]])
     return max(sizes, default=None)
 
 
@@ -151,13 +154,17 @@ def _driver() -> str | None:
 
 
 def _git_state() -> tuple[str | None, bool | None]:
-    """The revision of the checkout that attnlab runs from, and whether it has uncommitted changes."""
-    folder = str(Path(__file__).resolve().parent)
-    revision = _output(["git", "-C", folder, "rev-parse", "HEAD"])
-    if revision is None:
+    """The revision of the checkout that attnlab runs from, and whether it has uncommitted changes.
+
+    None where this file is not tracked: an environment inside another project's checkout is not that project.
+    """
+    here = Path(__file__).resolve()
+    git = ["git", "-C", str(here.parent)]
+    if _output([*git, "ls-files", "--error-unmatch", here.name]) is None:
         return None, None
-    status = _output(["git", "-C", folder, "status", "--porcelain", "--untracked-files=no"])
-    return revision.strip(), bool(status and status.strip())
+    revision = _output([*git, "rev-parse", "HEAD"])
+    status = _output([*git, "status", "--porcelain", "--untracked-files=no"])
+    return revision and revision.strip(), None if status is None else bool(status.strip())
 
 
 def _output(command: list[str]) -> str | None:

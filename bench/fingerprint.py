@@ -1,22 +1,30 @@
-"""What an implementation is made of: a hash of its source and of what it imports from our tree."""
+"""What an implementation is made of: a hash of its source, of what it imports from our tree, of versions."""
 
 from __future__ import annotations
 
 import ast
 import hashlib
+import importlib.metadata
 import importlib.util
+import tokenize
 from pathlib import Path
 
 from attnlab.bench.registry import Implementation
 
-OURS = ("attnlab.impls", "attnlab.kernels")
+OURS = ("attnlab.impls.", "attnlab.kernels.")
+ALWAYS = ("torch", "triton")  # the packages that everything here is built on
 
 
-def fingerprint(implementation: Implementation) -> str:
-    """Sixteen hexadecimal digits of a SHA-256 over the source files, in order of name."""
+def fingerprint(implementation: Implementation) -> str | None:
+    """Sixteen hexadecimal digits of a SHA-256 over sources and package versions; None without a source."""
+    sources = _sources(Path(implementation.source))
+    if not sources:
+        return None
     digest = hashlib.sha256()
-    for path in sorted(_sources(Path(implementation.source))):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    for path in sorted(sources):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    for name in (*ALWAYS, *implementation.needs.packages):
+        digest.update(f"{name}={_version(name)}\0".encode())
     return digest.hexdigest()[:16]
 
 
@@ -35,7 +43,9 @@ def _sources(path: Path) -> set[Path]:
 
 def _imports(path: Path) -> set[str]:
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    with tokenize.open(path) as file:  # in the encoding that the file declares
+        tree = ast.parse(file.read())
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -49,3 +59,11 @@ def _file_of(module: str) -> Path | None:
     except (ImportError, ValueError):
         return None
     return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
+
+
+def _version(importable: str) -> str | None:
+    """The version of a package; None where it is absent, or distributed under a name of another form."""
+    try:
+        return importlib.metadata.version(importable.partition(".")[0].replace("_", "-"))
+    except importlib.metadata.PackageNotFoundError:
+        return None

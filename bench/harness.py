@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import time
 import traceback
@@ -19,15 +20,15 @@ from attnlab.bench.axes import Case
 from attnlab.bench.clocks import Clock
 from attnlab.bench.contract import NORMAL_DRAW, Operator
 from attnlab.bench.correctness import Checker, Expectations, Rejected
-from attnlab.bench.errors import AttnlabError, Unavailable
+from attnlab.bench.errors import AttnlabError, MeasurementError, Unavailable
 from attnlab.bench.fingerprint import fingerprint
 from attnlab.bench.registry import Implementation
 from attnlab.bench.roofline import Ceilings
 from attnlab.bench.store.records import Burst, Launch, Measurement, Outcome, Series
-from attnlab.bench.timing import Effort, Timed, time_calls
+from attnlab.bench.timing import STOPPED_AT_TARGET, Effort, Timed, time_calls
 
-COPIES = 2  # sets of inputs that timed calls rotate through; what is cold is the clock's to see to
 OUT_OF_MEMORY_SIGNS = (
+    "MemoryError",
     "can't allocate memory",
     "out of memory",
     "Cannot allocate memory",
@@ -54,24 +55,17 @@ def measure(
     operator: Operator[Any, Any], case: Case, implementation: Implementation, setup: Setup
 ) -> Measurement:
     """Measure; whatever the implementation raises ends as an outcome with its reason and traceback."""
-    blank = Measurement(
-        operator=operator.name,
-        implementation=implementation.name,
-        case=case.values(),
-        case_id=case.id,
-        outcome=Outcome.PASSED,
-        fingerprint=fingerprint(implementation),
-        operations=operator.operations(case),
-        bytes_moved=operator.bytes_moved(case),
-    )
+    blank = blank_measurement(operator, case, implementation)
+    if blank.outcome is Outcome.FAILED:
+        return blank
     session = _Session(operator, case, implementation, setup)
     try:
-        reason = implementation.supports(case)
+        reason = _text(implementation.supports(case), "supports(case)")
         if reason is not None:
-            return replace(blank, outcome=Outcome.UNAVAILABLE, reason=reason)
-        return session.measured(blank)
+            return replace(blank, reason=reason)
+        return session.measured(replace(blank, outcome=Outcome.PASSED))
     except Unavailable as error:
-        return replace(blank, outcome=Outcome.UNAVAILABLE, reason=str(error))
+        return replace(blank, reason=_one_line(error))
     except Rejected as error:
         return session.with_check(replace(blank, outcome=error.outcome, reason=str(error)))
     except Exception as error:  # noqa: BLE001 - the isolation boundary: foreign code, traceback kept
@@ -80,14 +74,45 @@ def measure(
         session.forget()
 
 
+def blank_measurement(
+    operator: Operator[Any, Any], case: Case, implementation: Implementation
+) -> Measurement:
+    """What is known beforehand, marked unavailable; failed where the contract's own figures cannot be had."""
+    blank = Measurement(
+        operator=operator.name,
+        implementation=implementation.name,
+        case=case.values(),
+        case_id=case.id,
+        outcome=Outcome.UNAVAILABLE,
+        fingerprint=fingerprint(implementation),
+    )
+    try:
+        return replace(
+            blank, operations=int(operator.operations(case)), bytes_moved=int(operator.bytes_moved(case))
+        )
+    except Exception as error:  # noqa: BLE001 - an operator may be a plugin's
+        return _failure(blank, error)
+
+
 def _failure(blank: Measurement, error: Exception) -> Measurement:
-    text = " ".join(f"{type(error).__name__}: {error}".split())
+    text = f"{type(error).__name__}: {_one_line(error)}"
     exhausted = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(
         sign in text for sign in OUT_OF_MEMORY_SIGNS
     )
     outcome = Outcome.OUT_OF_MEMORY if exhausted else Outcome.FAILED
     detail = None if isinstance(error, AttnlabError) else "".join(traceback.format_exception(error))
     return replace(blank, outcome=outcome, reason=text, detail=detail)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _text(answer: object, method: str) -> str | None:
+    """What a method of an implementation may return: a text or None."""
+    if answer is None or isinstance(answer, str):
+        return answer
+    raise MeasurementError(f"{method} returned {answer!r}; expected None, or a text that says why")
 
 
 class _Copy:
@@ -122,10 +147,12 @@ class _Session:
             self.checker.check_needles(
                 lambda i: self.implementation.prepare(self.case, i), needle, self.setup.device
             )
-        checked = self.with_check(replace(blank, configuration=self.implementation.configuration(self.case)))
-        untimed = self.implementation.untimed(self.setup.device.type)
+        configuration = _text(self.implementation.configuration(self.case), "configuration(case)")
+        checked = self.with_check(replace(blank, configuration=configuration))
+        untimed = _text(self.implementation.untimed(self.setup.device.type), "untimed(device_kind)")
         if untimed is not None:
             return replace(checked, untimed=untimed)
+        # Calls rotate through two sets of inputs; what the caches hold is the clock's to see to.
         second = self._inputs(other)
         copies = [
             _Copy(self.implementation, first, state, redrawn),
@@ -190,13 +217,11 @@ class _Session:
             timing=timed.record,
             launches=(Launch(os.getpid(), bursts),),
             median_ns=timed.summary.median,
-            ci_low_ns=timed.summary.low,
-            ci_high_ns=timed.summary.high,
+            ci_low_ns=_finite(timed.summary.low),
+            ci_high_ns=_finite(timed.summary.high),
             phases_ns=dict(self.phases),
         )
-        return _judge_speed(
-            replace(done, flags=tuple(_flags(done))), str(self.case.values()["dtype"]), self.setup
-        )
+        return judge_speed(replace(done, flags=tuple(_flags(done))), self.setup.ceilings)
 
     def _synchronise(self) -> None:
         if self.setup.device.type == "cuda":
@@ -212,21 +237,32 @@ class _Session:
             self.phases[name] = self.phases.get(name, 0.0) + time.perf_counter_ns() - start
 
 
+def _finite(bound: float) -> float | None:
+    return bound if math.isfinite(bound) else None
+
+
 def _flags(measurement: Measurement) -> Iterator[str]:
     timing, check = measurement.timing, measurement.check
     if timing is not None and not timing.warmup_stable:
         yield "warm-up ended by its time limit, not because the time was stable"
-    if timing is not None and timing.stopped != "target":
-        yield "sampling ended by its time limit, before the interval was as narrow as asked"
+    if timing is not None and timing.stopped != STOPPED_AT_TARGET:
+        yield f"sampling ended by its {timing.stopped}, before the interval was as narrow as asked"
     if check is not None and check.blunt:
         yield f"the check of this case cannot tell apart: {', '.join(check.blunt)}"
 
 
-def _judge_speed(measurement: Measurement, dtype: str, setup: Setup) -> Measurement:
-    """Reject what is faster than light on a cold GPU; flag what is faster than the measured ceiling on a CPU."""
+def judge_speed(measurement: Measurement, ceilings: Ceilings) -> Measurement:
+    """Reject what is faster than light with cold caches; flag what is faster than the measured ceiling.
+
+    A rejected measurement keeps no time, only the reason: no figure of speed stands beside a wrong result.
+    """
     assert measurement.median_ns is not None
-    amounts = (measurement.operations or 0, measurement.bytes_moved or 0, dtype)
-    published = roofline.published_light(setup.ceilings, *amounts)
+    amounts = (
+        measurement.operations or 0,
+        measurement.bytes_moved or 0,
+        str(measurement.case.get("dtype", "")),
+    )
+    published = roofline.published_light(ceilings, *amounts)
     cold = measurement.timing is not None and measurement.timing.cache == "cold"
     if cold and published is not None and measurement.median_ns < FASTER_THAN_LIGHT * published.time_ns:
         took, floor = units.format_time(measurement.median_ns), units.format_time(published.time_ns)
@@ -237,8 +273,10 @@ def _judge_speed(measurement: Measurement, dtype: str, setup: Setup) -> Measurem
             median_ns=None,
             ci_low_ns=None,
             ci_high_ns=None,
+            timing=None,
+            launches=(),
         )
-    measured = roofline.measured_light(setup.ceilings, *amounts)
+    measured = roofline.measured_light(ceilings, *amounts)
     if measured is not None and measurement.median_ns < measured.time_ns:
         flag = "faster than the measured ceiling: the data stayed in a cache, or the ceiling was measured low"
         return replace(measurement, flags=(*measurement.flags, flag))

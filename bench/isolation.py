@@ -10,19 +10,29 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
+from attnlab.bench.cgroup import own_group
 from attnlab.bench.harness import OUT_OF_MEMORY_SIGNS
 from attnlab.bench.store.codec import decode, encode
 from attnlab.bench.store.records import Measurement, Outcome
 from attnlab.bench.worker import WorkerOrder
 
 START_LIMIT_S = 120.0  # importing torch and every adapter takes 2 to 10 s; a plugin may add to that
+DYING_S = 5.0  # for a process to write its traceback and end
+LOOK_S = 1.0  # how often a silent worker is looked at, lest a child of its own hold the pipe open
 LOG_TAIL = 8_000  # characters of a dead worker's output that are kept
-CGROUP_EVENTS = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
+BULKY_LINE = "Extension modules:"  # hundreds of names after a crash, which would push the traceback out
+
+# The worker finds modules where its parent does, and never first in the current folder, whose files may
+# be named as torch's or the standard library's are.
+BOOT = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[3]); from attnlab.bench.worker import main; "
+    "main(int(sys.argv[1]), int(sys.argv[2]))"
+)
 
 
 class WorkerEnded(Exception):  # noqa: N818 - carries an outcome to its measurement
@@ -39,30 +49,106 @@ class Worker:
     def __init__(self, order: WorkerOrder, time_limit_s: float) -> None:
         self._order = order
         self._time_limit_s = time_limit_s
-        self._process: subprocess.Popen[bytes] | None = None
+        self._running: _Process | None = None
 
     def run(
         self, case_id: str, blank: Measurement, on_phase: Callable[[str], None] = lambda phase: None
     ) -> Measurement:
         """The measurement of a case; `blank` is what to fill in where the worker does not survive it."""
         try:
-            if self._process is None:
-                self._start()
-            self._send(case_id)
-            measured = decode(Measurement, self._await("measurement", self._time_limit_s, on_phase))
+            process = self._started()
+            process.begin_case()
+            process.send(case_id)
+            measured = _read(process.receive("measurement", self._time_limit_s, on_phase))
         except WorkerEnded as end:
             self.close()
-            from dataclasses import replace
-
             return replace(blank, outcome=end.outcome, reason=str(end), detail=end.detail)
         if measured.outcome in (Outcome.FAILED, Outcome.OUT_OF_MEMORY):
             self.close()  # a failed call may leave a broken CUDA context or heap behind
         return measured
 
+    def _started(self) -> _Process:
+        if self._running is None:
+            try:
+                self._running = _Process(self._order.device)
+            except OSError as error:
+                raise WorkerEnded(Outcome.FAILED, f"no process could be started: {error}", None) from error
+            self._running.send(encode(self._order))
+            self._running.receive("ready", START_LIMIT_S, lambda phase: None)
+        return self._running
+
     def close(self) -> None:
         """End the process and all that it started."""
-        if self._process is None:
-            return
+        if self._running is not None:
+            self._running.close()
+            self._running = None
+
+
+def _read(value: Any) -> Measurement:
+    try:
+        return decode(Measurement, value)
+    except ValueError as error:
+        raise WorkerEnded(
+            Outcome.FAILED, f"gave a measurement that cannot be stored: {error}", None
+        ) from error
+
+
+class _Process:
+    """The process behind a worker: its requests, its answers and its log."""
+
+    def __init__(self, device: str) -> None:
+        self._pending = b""
+        self._kills_before = own_group().kernel_kills()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        self._answers, far_end = os.pipe()
+        path = json.dumps([entry or os.getcwd() for entry in sys.path])
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-c", BOOT, str(far_end), str(os.getpid()), path],
+            stdin=subprocess.PIPE,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            pass_fds=(far_end,),
+            start_new_session=True,
+            env=worker_environment(device),
+        )
+        os.close(far_end)
+        self.begin_case()
+        self._phase = "start"
+
+    def begin_case(self) -> None:
+        """What was printed before does not explain a death from here on."""
+        self._log_start = os.fstat(self._log.fileno()).st_size
+        self._phase = "supports"
+
+    def send(self, value: Any) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(value).encode() + b"\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise self._death() from None
+
+    def receive(self, wanted: str, limit_s: float, on_phase: Callable[[str], None]) -> Any:
+        """The next answer of that kind; raises WorkerEnded at the limit, or where the process ends."""
+        deadline = time.monotonic() + limit_s
+        while True:
+            for kind, value in self._complete_answers():
+                if kind == wanted:
+                    return value
+                if kind == "broken":
+                    reason, detail = value
+                    raise WorkerEnded(Outcome.FAILED, f"the worker could not start: {reason}", detail)
+                self._phase = value
+                on_phase(value)
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise self._out_of_time(limit_s)
+            if self._readable(min(left, LOOK_S)):
+                self._read_some()
+            elif self._process.poll() is not None and not self._readable(0):
+                raise self._death()
+
+    def close(self) -> None:
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
@@ -71,91 +157,66 @@ class Worker:
             self._process.stdin.close()
         os.close(self._answers)
         self._log.close()
-        self._process = None
 
-    def _start(self) -> None:
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
-        self._answers, far_end = os.pipe()
-        self._pending = b""
-        self._phase = "start"
-        self._kills_before = _kernel_kills()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "attnlab.bench.worker", str(far_end)],
-            stdin=subprocess.PIPE,
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-            pass_fds=(far_end,),
-            start_new_session=True,
-            env=worker_environment(self._order.device),
-        )
-        os.close(far_end)
-        self._send(encode(self._order))
-        self._await("ready", START_LIMIT_S, lambda phase: None)
+    def _complete_answers(self) -> Iterator[tuple[str, Any]]:
+        while b"\n" in self._pending:
+            line, self._pending = self._pending.split(b"\n", 1)
+            kind, value = json.loads(line)
+            yield kind, value
 
-    def _send(self, value: Any) -> None:
-        assert self._process is not None and self._process.stdin is not None
-        try:
-            self._process.stdin.write(json.dumps(value).encode() + b"\n")
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            raise self._death() from None
+    def _readable(self, wait_s: float) -> bool:
+        return bool(select.select([self._answers], [], [], wait_s)[0])
 
-    def _await(self, wanted: str, limit_s: float, on_phase: Callable[[str], None]) -> Any:
-        deadline = time.monotonic() + limit_s
-        while True:
-            while b"\n" in self._pending:
-                line, self._pending = self._pending.split(b"\n", 1)
-                kind, value = json.loads(line)
-                if kind == wanted:
-                    return value
-                if kind == "broken":
-                    raise WorkerEnded(
-                        Outcome.FAILED, f"the worker could not start: {value}", self._log_tail()
-                    )
-                self._phase = value
-                on_phase(value)
-            ready, _, _ = select.select([self._answers], [], [], max(0.0, deadline - time.monotonic()))
-            if not ready:
-                reason = f"took longer than {limit_s:g} s, and was ended in phase {self._phase!r}"
-                raise WorkerEnded(Outcome.TIMED_OUT, reason, self._log_tail())
-            chunk = os.read(self._answers, 1 << 16)
-            if not chunk:
-                raise self._death()
-            self._pending += chunk
+    def _read_some(self) -> None:
+        chunk = os.read(self._answers, 1 << 16)
+        if not chunk:
+            raise self._death()
+        self._pending += chunk
+
+    def _out_of_time(self, limit_s: float) -> WorkerEnded:
+        """End it with SIGABRT first, upon which it writes where each of its threads was."""
+        with suppress(ProcessLookupError):
+            os.kill(self._process.pid, signal.SIGABRT)
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(DYING_S)
+        reason = f"took longer than {limit_s:g} s, and was ended in phase {self._phase!r}"
+        return WorkerEnded(Outcome.TIMED_OUT, reason, self._log_tail())
 
     def _death(self) -> WorkerEnded:
         """What a process that is gone died of; out of memory only where there is evidence of it."""
-        assert self._process is not None
-        code = self._process.wait()
+        try:
+            code = self._process.wait(DYING_S)
+        except subprocess.TimeoutExpired:
+            reason = f"the process closed the channel for its answers in phase {self._phase!r}"
+            return WorkerEnded(Outcome.FAILED, reason, self._log_tail())
         tail = self._log_tail()
-        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        reason = f"the process was {how}" if code < 0 else f"the process {how}"
-        reason += f" in phase {self._phase!r}"
-        said = next((sign for sign in OUT_OF_MEMORY_SIGNS if sign in tail), None)
+        how = f"was killed by {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
+        reason = f"the process {how} in phase {self._phase!r}"
+        said = next((sign for sign in OUT_OF_MEMORY_SIGNS if sign in (tail or "")), None)
         if said is not None:
             return WorkerEnded(Outcome.OUT_OF_MEMORY, f"{reason}, after it printed {said!r}", tail)
-        if code == -signal.SIGKILL and _kernel_kills() > self._kills_before:
+        if code == -signal.SIGKILL and own_group().kernel_kills() > self._kills_before:
             return WorkerEnded(Outcome.OUT_OF_MEMORY, f"{reason} when the kernel ran out of memory", tail)
         return WorkerEnded(Outcome.FAILED, reason, tail)
 
     def _log_tail(self) -> str | None:
-        self._log.seek(0)
-        return self._log.read().decode(errors="replace")[-LOG_TAIL:] or ""
+        """The last of what the process printed since its last request; None where it was silent."""
+        end = os.fstat(self._log.fileno()).st_size
+        start = max(self._log_start, end - 4 * LOG_TAIL)
+        text = os.pread(self._log.fileno(), end - start, start).decode(errors="replace")
+        kept = "\n".join(line for line in text.splitlines() if not line.startswith(BULKY_LINE))
+        return kept.strip()[-LOG_TAIL:] or None
+
+
+def _signal_name(number: int) -> str:
+    with suppress(ValueError):
+        return signal.Signals(number).name
+    return f"signal {number}"  # real-time signals have no name
 
 
 def worker_environment(device: str) -> dict[str, str]:
-    """A worker's variables: on the CPU, Triton kernels run in its interpreter, which must be known at import."""
+    """A worker's variables: on the CPU, Triton must know when imported that it is to interpret kernels."""
     variables = {**os.environ, "PYTHONUNBUFFERED": "1"}
     if device == "cpu":
         variables["TRITON_INTERPRET"] = "1"
     return variables
-
-
-def _kernel_kills() -> int:
-    """How many processes of this control group the kernel has killed for memory; 0 where unreadable."""
-    for path in CGROUP_EVENTS:
-        with suppress(OSError, ValueError, IndexError):
-            for line in Path(path).read_text().splitlines():
-                if line.startswith("oom_kill "):
-                    return int(line.split()[1])
-    return 0

@@ -19,13 +19,16 @@ def peak_bytes(call: Callable[[], Sequence[Tensor]], device: torch.device) -> in
     """High-water mark of memory allocated by torch during one call, less the output's own bytes.
 
     CUDA: the allocator's peak. CPU: allocations and frees as torch's profiler records them, in a
-    call of its own; memory that does not come from torch's allocator is not seen.
+    call of its own; memory that does not come from torch's allocator is not seen. What the call
+    keeps for itself beside its output counts; an output that lay there before the call is not taken off.
     """
     return max(0, (_cuda_peak(call, device) if device.type == "cuda" else _cpu_peak(call)))
 
 
-def _output_bytes(outputs: Sequence[Tensor]) -> int:
-    return sum(out.untyped_storage().nbytes() for out in outputs)
+def _new_output_bytes(outputs: Sequence[Tensor], kept: int) -> int:
+    """Bytes of the outputs' storages, each once, as far as they are among the `kept` that the call left."""
+    storages = {out.untyped_storage().data_ptr(): out.untyped_storage().nbytes() for out in outputs}
+    return min(sum(storages.values()), max(0, kept))
 
 
 def _cuda_peak(call: Callable[[], Sequence[Tensor]], device: torch.device) -> int:
@@ -34,7 +37,8 @@ def _cuda_peak(call: Callable[[], Sequence[Tensor]], device: torch.device) -> in
     before = torch.cuda.memory_allocated(device)
     outputs = call()
     torch.cuda.synchronize(device)
-    return torch.cuda.max_memory_allocated(device) - before - _output_bytes(outputs)
+    kept = torch.cuda.memory_allocated(device) - before
+    return torch.cuda.max_memory_allocated(device) - before - _new_output_bytes(outputs, kept)
 
 
 def _cpu_peak(call: Callable[[], Sequence[Tensor]]) -> int:
@@ -51,28 +55,38 @@ def _cpu_peak(call: Callable[[], Sequence[Tensor]]) -> int:
     for _, size in sizes:
         total += size
         peak = max(peak, total)
-    return peak - _output_bytes(outputs)
+    return peak - _new_output_bytes(outputs, total)
 
 
 def process_peak_bytes(call: Callable[[], Sequence[Tensor]]) -> int | None:
-    """Growth of the process's resident high-water mark during one call, output included; None where unreadable.
+    """Growth of the process's resident high-water mark during one call, its output included.
 
-    A cross-check of `peak_bytes` on Linux that trusts no profiler. Free memory is handed back first,
-    so that a call cannot hide in memory that an earlier one left behind.
+    A cross-check of `peak_bytes` on Linux that trusts no profiler; None where the kernel does not let us
+    read it. Free memory is handed back first, so that a call cannot hide in what an earlier one left.
     """
     gc.collect()
     with suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)
-    try:
-        Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM to the present size
-        before = _status_bytes("VmHWM")
-        call()
-        after = _status_bytes("VmHWM")
-    except (OSError, KeyError):
+    before = _reset_resident_peak()
+    if before is None:
         return None
-    return after - before
+    call()
+    after = _status_bytes("VmHWM")
+    return None if after is None else after - before
 
 
-def _status_bytes(name: str) -> int:
-    fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return int(fields[name].split()[0]) * 1024
+def _reset_resident_peak() -> int | None:
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # sets VmHWM to the present size
+    except OSError:
+        return None
+    return _status_bytes("VmHWM")
+
+
+def _status_bytes(name: str) -> int | None:
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return None
+    fields = dict(line.split(":", 1) for line in lines if ":" in line)
+    return int(fields[name].split()[0]) * 1024 if name in fields else None

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
-import importlib.util
 import inspect
-import sys
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from attnlab.bench.errors import DuplicateName, PluginError, UnknownName
+from attnlab.bench.plugins import load_entry_points, load_plugin, modules_below
 
 if TYPE_CHECKING:
     from attnlab.bench.contract import Operator
@@ -22,7 +18,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-ENTRY_POINT_GROUP = "attnlab.implementations"
+SUITES = Path(__file__).parent / "suites"
 
 
 @dataclass(frozen=True)
@@ -39,6 +35,9 @@ class Needs:
     capability_below: tuple[int, int] | None = None
     packages: tuple[str, ...] = ()
     compiler: bool = False
+
+
+ANYWHERE = Needs()
 
 
 @dataclass(frozen=True)
@@ -114,6 +113,15 @@ class Registry:
         self.operators.get(operator)
         return self._implementations.setdefault(operator, Table(f"implementation of {operator}"))
 
+    def all_implementations(self) -> list[Implementation]:
+        """Those of every operator, of unknown ones too."""
+        return [made for table in self._implementations.values() for made in table]
+
+    def count(self) -> int:
+        """How many things are registered in all."""
+        tables = (self.operators, self.metrics, self.suites)
+        return sum(len(table.names()) for table in tables) + len(self.all_implementations())
+
     def add_implementation(self, made: Implementation) -> None:
         table = self._implementations.setdefault(made.operator, Table(f"implementation of {made.operator}"))
         table.add(made.name, made, made.module)
@@ -131,22 +139,10 @@ def _nothing(*_: Any) -> None:
 
 
 def implements(
-    operator: str, *, name: str, needs: Needs = ..., unverified: str | None = ..., compiled: bool = ...
-) -> Callable[[T], T]: ...
-def implements(
     operator: str,
     *,
     name: str,
-    needs: Needs = ...,
-    unverified: str | None = ...,
-    compiled: bool = ...,
-    into: Registry,
-) -> Callable[[T], T]: ...
-def implements(
-    operator: str,
-    *,
-    name: str,
-    needs: Needs = Needs(),
+    needs: Needs = ANYWHERE,
     unverified: str | None = None,
     compiled: bool = False,
     into: Registry | None = None,
@@ -160,12 +156,17 @@ def implements(
     configuration(case)      optional: a short text of what was chosen, such as tile sizes
 
     `compiled` says that it runs through torch.compile. Raises DuplicateName where the operator has
-    an implementation of that name already.
+    an implementation of that name already, and PluginError on a class without `run`.
     """
 
     def register(target: T) -> T:
         built: Any = target() if inspect.isclass(target) else target
         if inspect.isclass(target):
+            if not callable(getattr(built, "run", None)):
+                raise PluginError(
+                    f"implementation {name!r} of {operator} is class {target.__qualname__} without "
+                    "run(inputs, state); add it, or decorate a function run(inputs)"
+                )
             run: Callable[[Any, Any], Any] = built.run
         else:
 
@@ -208,62 +209,17 @@ def discover(plugins: tuple[str, ...] = ()) -> Registry:
     A plugin is a module's name or a path to a Python file. Importing twice registers nothing
     twice. Raises PluginError, or DuplicateName where a plugin takes a name that is taken.
     """
+    for path in sorted(SUITES.glob("*.toml")):
+        if path.stem not in registry.suites:
+            registry.suites.add(path.stem, path, "attnlab.bench.suites")
     for package in ("attnlab.bench.ops", "attnlab.bench.metrics", "attnlab.impls"):
-        for name in _modules_below(package):
+        for name in modules_below(package):
             importlib.import_module(name)
-    for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
-        _load(f"entry point {point.name!r}", lambda point=point: point.load())
+    load_entry_points(registry.count)
     for plugin in plugins:
-        load_plugin(plugin)
+        load_plugin(plugin, registry.count)
+    for made in registry.all_implementations():
+        if made.operator not in registry.operators:
+            unknown = UnknownName("operator", made.operator, registry.operators.names())
+            raise PluginError(f"implementation {made.name!r} in {made.module}: {unknown}")
     return registry
-
-
-def load_plugin(plugin: str) -> ModuleType:
-    """Import one plugin by module name or by path to a `.py` file."""
-    if plugin.endswith(".py") or "/" in plugin:
-        return _load(f"plugin {plugin!r}", lambda: _import_file(Path(plugin)))
-    return _load(f"plugin {plugin!r}", lambda: importlib.import_module(plugin))
-
-
-def _load(what: str, load: Callable[[], T]) -> T:
-    try:
-        return load()
-    except PluginError:
-        raise
-    except Exception as error:  # noqa: BLE001 - a plugin is foreign code: any failure is its own
-        detail = " ".join(f"{type(error).__name__}: {error}".split())
-        raise PluginError(f"{what} does not import: {detail}; mend it, or leave it out") from error
-
-
-def _import_file(path: Path) -> ModuleType:
-    path = path.expanduser().resolve()
-    if not path.is_file():
-        raise PluginError(f"plugin {str(path)!r} is no file; give a path to a .py file or a module's name")
-    name = path.stem
-    known = sys.modules.get(name)
-    if known is not None:
-        if getattr(known, "__file__", None) == str(path):
-            return known
-        name = f"{path.stem}_{zlib.crc32(str(path).encode()):08x}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise PluginError(f"plugin {str(path)!r} cannot be read as Python; expected a .py file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
-
-
-def _modules_below(package: str) -> list[str]:
-    """Every module below a package, in order of name; its folders need no `__init__.py`."""
-    root = importlib.import_module(package)
-    return sorted(
-        f"{package}.{'.'.join(path.relative_to(folder).with_suffix('').parts)}"
-        for folder in root.__path__
-        for path in Path(folder).rglob("*.py")
-        if path.name != "__init__.py"
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import time
@@ -97,20 +98,13 @@ def published_light(ceilings: Ceilings, operations: int, bytes_moved: int, dtype
 
 
 def load_or_measure(device: Device, fresh: bool = False) -> Ceilings:
-    """The ceilings of this device, from the user's cache where they were measured before with as many threads."""
+    """The ceilings of this device, from the user's cache where this torch measured them with as many threads."""
     import torch
 
-    path = (
-        cache_folder()
-        / f"ceilings-{_slug(device.name)}-{torch.get_num_threads()}t-torch{torch.__version__}.json"
-    )
-    if not fresh:
-        try:
-            stored = json.loads(path.read_text())
-            if stored.pop("cache_version") == CACHE_VERSION:
-                return replace(decode(Ceilings, stored), published=PUBLISHED.get(device.name))
-        except (OSError, ValueError, KeyError):
-            pass  # absent, cut or of another version: measured anew
+    name = f"ceilings-{_slug(device.name)}-{torch.get_num_threads()}t-torch{torch.__version__}.json"
+    path = cache_folder() / name
+    if not fresh and (stored := _stored(path)) is not None:
+        return replace(stored, published=PUBLISHED.get(device.name))
     ceilings = measure(device)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -122,8 +116,20 @@ def load_or_measure(device: Device, fresh: bool = False) -> Ceilings:
     return ceilings
 
 
+def _stored(path: Path) -> Ceilings | None:
+    """Ceilings that were kept; None where absent, cut, of another version or no rates at all."""
+    try:
+        stored = json.loads(path.read_text())
+        if not isinstance(stored, dict) or stored.pop("cache_version", None) != CACHE_VERSION:
+            return None
+        found = decode(Ceilings, stored)
+    except (OSError, ValueError):
+        return None
+    return found if all(rate > 0 for rate in (found.bandwidth, *found.rates.values())) else None
+
+
 def cache_folder() -> Path:
-    """Where measured ceilings and captured activations are kept: $XDG_CACHE_HOME/attnlab or ~/.cache/attnlab."""
+    """Where ceilings and captured activations are kept: $XDG_CACHE_HOME/attnlab or ~/.cache/attnlab."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "attnlab")
 
 
@@ -135,32 +141,38 @@ def measure(device: Device) -> Ceilings:
     return Ceilings(
         device=device.name,
         threads=torch.get_num_threads(),
-        bandwidth=_copy_bandwidth(target),
+        bandwidth=_copy_bandwidth(target, _copy_bytes(device)),
         rates={dtype: _matrix_rate(target, getattr(torch, dtype)) for dtype in MEASURED_DTYPES},
         published=PUBLISHED.get(device.name),
         measured_at_s=time.time(),
     )
 
 
-def _copy_bandwidth(device: torch.device) -> float:
+def _copy_bytes(device: Device) -> int:
+    """Several times the cache, but never more than an eighth of the memory, which holds two of it."""
+    wanted = COPY_BYTES[device.kind]
+    return wanted if device.memory_bytes is None else min(wanted, device.memory_bytes // 8)
+
+
+def _copy_bandwidth(device: torch.device, size_bytes: int) -> float:
     import torch
 
-    source = torch.randint(0, 256, (COPY_BYTES[device.type],), dtype=torch.uint8, device=device)
+    source = torch.randint(0, 256, (size_bytes,), dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     return 2 * source.numel() / units.ns_to_seconds(_least_ns(lambda: target.copy_(source), device))
 
 
 def _matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
-    """The best of growing sizes; stops where a size takes longer than a probe may."""
+    """The best of growing sizes; stops where a call of the next, of eight times the work, would take long."""
     import torch
 
     best = 0.0
     for n in (512, 1024, 2048) if device.type == "cpu" else (4096, 8192):
         a = torch.randn(n, n, device=device).to(dtype)
         b = torch.randn(n, n, device=device).to(dtype)
-        took_ns = _least_ns(lambda a=a, b=b: a @ b, device)
+        took_ns = _least_ns(functools.partial(torch.matmul, a, b), device)
         best = max(best, 2 * n**3 / units.ns_to_seconds(took_ns))
-        if took_ns > PROBE_NS:
+        if 8 * took_ns > 2 * PROBE_NS:
             break
     return best
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-import psutil
-
 from attnlab.bench import availability
 from attnlab.bench.axes import Case
+from attnlab.bench.cgroup import free_memory_bytes
 from attnlab.bench.environment import Environment
-from attnlab.bench.fingerprint import fingerprint
+from attnlab.bench.errors import UnknownName, UsageError
+from attnlab.bench.harness import blank_measurement
 from attnlab.bench.isolation import Worker
 from attnlab.bench.registry import Implementation, Registry
 from attnlab.bench.roofline import Ceilings
@@ -64,20 +64,25 @@ class Sink(Protocol):
 def plan(suite: Suite, registry: Registry, only: tuple[str, ...] = ()) -> list[BenchRecord]:
     """The benches of a suite with their implementations written out; `only` narrows them.
 
-    A name in `only` must be an implementation of at least one of the operators.
+    Raises UnknownName where a name in `only` is no implementation of any of the operators, and
+    UsageError where no bench has anything left to measure.
     """
     known = {name for bench in suite.benches for name in registry.implementations(bench.operator).names()}
     for name in only:
         if name not in known:
-            registry.implementations(suite.benches[0].operator).get(name)
+            operators = ", ".join(dict.fromkeys(bench.operator for bench in suite.benches))
+            raise UnknownName(f"implementation of {operators}", name, known)
     benches = []
     for bench in suite.benches:
-        table = registry.implementations(bench.operator)
-        names = [n for n in bench.implementations or sorted(table.names()) if not only or n in only]
-        baseline = bench.baseline if bench.baseline in names else None
-        benches.append(
-            BenchRecord(bench.operator, tuple(names), baseline, tuple(case.id for case in bench.cases))
-        )
+        asked = bench.implementations or sorted(registry.implementations(bench.operator).names())
+        names = tuple(name for name in asked if not only or name in only)
+        if names:
+            baseline = bench.baseline if bench.baseline in names else None
+            cases = tuple(case.id for case in bench.cases)
+            benches.append(BenchRecord(bench.operator, names, baseline, cases))
+    if not benches:
+        wanted = f"none of {', '.join(only)} is" if only else "no implementation is"
+        raise UsageError(f"nothing to measure: {wanted} in {suite.name}; `attnlab list` names what there is")
     return benches
 
 
@@ -95,7 +100,7 @@ def steps_of(benches: list[BenchRecord], registry: Registry) -> list[Step]:
 
 @dataclass
 class Runner:
-    """Takes steps to measurements; workers live until `close`."""
+    """Takes steps to measurements; workers live as long as one call of `run`."""
 
     registry: Registry
     environment: Environment
@@ -105,49 +110,41 @@ class Runner:
     plugins: tuple[str, ...] = ()
     seed: int = 0
 
-    def __post_init__(self) -> None:
-        self._workers: dict[tuple[str, str], Worker] = {}
-
     def run(self, steps: list[Step], sink: Sink, progress: Progress) -> Iterator[Measurement]:
         """Measure each step, store it, yield it; the workers end with the generator."""
+        workers: dict[tuple[str, str], Worker] = {}
         with tempfile.TemporaryDirectory(prefix="attnlab-") as folder:
             try:
                 for step in steps:
                     progress.begin(step)
-                    measured = self._measure(step, Path(folder), progress)
+                    measured = self._measure(step, workers, Path(folder), progress)
                     sink.append(measured)
                     progress.end(step, measured)
                     yield measured
             finally:
-                for worker in self._workers.values():
+                for worker in workers.values():
                     worker.close()
 
-    def _measure(self, step: Step, folder: Path, progress: Progress) -> Measurement:
+    def _measure(
+        self, step: Step, workers: dict[tuple[str, str], Worker], folder: Path, progress: Progress
+    ) -> Measurement:
         operator = self.registry.operators.get(step.operator)
         implementation = self.registry.implementations(step.operator).get(step.implementation)
-        blank = Measurement(
-            operator=step.operator,
-            implementation=step.implementation,
-            case=step.case.values(),
-            case_id=step.case.id,
-            outcome=Outcome.UNAVAILABLE,
-            reason=availability.missing(implementation, self.environment.device),
-            fingerprint=fingerprint(implementation),
-            operations=operator.operations(step.case),
-            bytes_moved=operator.bytes_moved(step.case),
-        )
-        if blank.reason is not None:
+        blank = blank_measurement(operator, step.case, implementation)
+        if blank.outcome is Outcome.FAILED:
             return blank
-        worker = self._workers.get((step.operator, step.implementation))
-        if worker is None:
-            worker = Worker(self._order(implementation, folder), self.limits.time_s)
-            self._workers[step.operator, step.implementation] = worker
-        return worker.run(step.case.id, blank, lambda phase: progress.phase(step, phase))
+        reason = availability.missing(implementation, self.environment.device)
+        if reason is not None:
+            return replace(blank, reason=reason)
+        who = (step.operator, step.implementation)
+        if who not in workers:
+            workers[who] = Worker(self._order(implementation, folder), self.limits.time_s)
+        return workers[who].run(step.case.id, blank, lambda phase: progress.phase(step, phase))
 
     def _order(self, implementation: Implementation, folder: Path) -> WorkerOrder:
         limit = self.limits.memory_bytes
         if limit is None and self.environment.device.kind == "cpu":
-            limit = int(MEMORY_SHARE * psutil.virtual_memory().available)
+            limit = int(MEMORY_SHARE * free_memory_bytes())
         ceilings: Mapping[str, Any] = encode(self.ceilings)
         return WorkerOrder(
             operator=implementation.operator,

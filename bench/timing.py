@@ -19,6 +19,10 @@ STABLE_BURSTS = 3
 STABLE_SPREAD = 0.03  # of the medians of the last STABLE_BURSTS bursts
 BESIDE_EVERY = 4  # bursts of the main clock for one of each clock beside it
 
+STOPPED_AT_TARGET = "target"
+STOPPED_BY_TIME = "time limit"
+STOPPED_BY_COUNT = "limit of samples"
+
 
 @dataclass(frozen=True)
 class Effort:
@@ -43,23 +47,33 @@ class Timed:
     summary: Summary
 
 
-def time_calls(calls: Sequence[Callable[[], object]], clocks: Sequence[Clock], effort: Effort) -> Timed:
-    """Time `calls` in rotation; the first clock decides when to stop, the others are recorded beside it."""
+def time_calls(
+    calls: Sequence[Callable[[], object]],
+    clocks: Sequence[Clock],
+    effort: Effort,
+    now_ns: Callable[[], int] = time.perf_counter_ns,
+) -> Timed:
+    """Time `calls` in rotation; the first clock decides when to stop, the others are recorded beside it.
+
+    `now_ns` is what the limits are kept by.
+    """
     main, *beside = clocks
     rotation = itertools.cycle(calls)
-    warm = _warm_up(rotation, main, effort)
+    warm = _warm_up(rotation, main, effort, now_ns)
     bursts: list[Burst] = []
     samples: list[float] = []
-    deadline = time.perf_counter() + effort.sampling_limit_s
-    stopped = "time limit"
-    while len(samples) < effort.max_samples:
+    deadline = now_ns() + units.seconds_to_ns(effort.sampling_limit_s)
+    stopped = STOPPED_BY_COUNT
+    while not samples or len(samples) < effort.max_samples:
         used = [main, *beside] if len(bursts) % BESIDE_EVERY == 0 else [main]
-        bursts.append(_burst(rotation, used, warm.calls_a_burst))
+        count = min(warm.calls_a_burst, max(1, int(effort.max_samples) - len(samples)))
+        bursts.append(_burst(rotation, used, count))
         samples += bursts[-1].series[0].values
         if len(samples) >= effort.min_samples and summarise(samples).relative_half_width <= effort.target:
-            stopped = "target"
+            stopped = STOPPED_AT_TARGET
             break
-        if time.perf_counter() >= deadline:
+        if now_ns() >= deadline:
+            stopped = STOPPED_BY_TIME
             break
     record = TimingRecord(
         clock=main.name,
@@ -82,19 +96,21 @@ class _WarmUp:
     calls_a_burst: int
 
 
-def _warm_up(rotation: Iterator[Callable[[], object]], clock: Clock, effort: Effort) -> _WarmUp:
+def _warm_up(
+    rotation: Iterator[Callable[[], object]], clock: Clock, effort: Effort, now_ns: Callable[[], int]
+) -> _WarmUp:
     """Call until the medians of successive bursts agree; a fixed time would read a cold GPU as slow."""
-    start = time.perf_counter_ns()
-    first = clock.burst([next(rotation)])[0]
-    medians: list[float] = [first]
+    start = now_ns()
+    limit = units.seconds_to_ns(effort.warmup_limit_s)
+    medians: list[float] = clock.burst([next(rotation)])
     done, stable = 1, False
-    while not stable and time.perf_counter_ns() - start < units.seconds_to_ns(effort.warmup_limit_s):
+    while not stable and now_ns() - start < limit:
         count = _calls_a_burst(medians[-1])
         medians.append(statistics.median(clock.burst(list(itertools.islice(rotation, count)))))
         done += count
         last = medians[-STABLE_BURSTS:]
         stable = len(medians) > STABLE_BURSTS and max(last) <= (1 + STABLE_SPREAD) * min(last)
-    return _WarmUp(done, float(time.perf_counter_ns() - start), stable, _calls_a_burst(medians[-1]))
+    return _WarmUp(done, float(now_ns() - start), stable, _calls_a_burst(medians[-1]))
 
 
 def _calls_a_burst(call_ns: float) -> int:
@@ -105,7 +121,11 @@ def _burst(rotation: Iterator[Callable[[], object]], clocks: Sequence[Clock], co
     started_s = time.time()
     series = [
         Series(
-            "latency", "ns", clock.name, "lower", tuple(clock.burst(list(itertools.islice(rotation, count))))
+            "latency",
+            "ns",
+            clock.name,
+            "lower",
+            tuple(clock.burst(list(itertools.islice(rotation, count)))),
         )
         for clock in clocks
     ]

@@ -1,7 +1,7 @@
 """The worker process: measures one implementation on the cases that its parent names, one after another.
 
-Requests come as JSON lines on standard input, answers go as JSON lines to the file descriptor given
-as the only argument; what the implementation prints goes to the parent's log file.
+Requests come as JSON lines on standard input, which the implementation finds empty; answers go as JSON
+lines to a file descriptor of their own; what the implementation prints goes to the parent's log file.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from __future__ import annotations
 import faulthandler
 import json
 import os
+import resource
 import signal
 import sys
+import traceback
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,20 +39,24 @@ class WorkerOrder:
     shared_folder: str
 
 
-def main() -> None:
-    """Read the order, then a case id a line, until standard input ends."""
-    answers = os.fdopen(int(sys.argv[1]), "w", encoding="utf-8")
+def main(answers_descriptor: int, parent: int) -> None:
+    """Read the order, then a case id a line, until the requests end."""
+    _end_with(parent)
+    os.set_inheritable(answers_descriptor, False)
+    answers = os.fdopen(answers_descriptor, "w", encoding="utf-8")
+    requests = _take_standard_input()
     faulthandler.enable()
-    _die_with_parent()
-    order = decode(WorkerOrder, json.loads(sys.stdin.readline()))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash is told by its traceback, not by a file
+    order = decode(WorkerOrder, json.loads(requests.readline()))
     _limit_memory(order)
     try:
         session = _Session(order, answers)
     except Exception as error:  # noqa: BLE001 - a plugin may fail in a worker that imported well in the parent
-        _send(answers, "broken", f"{type(error).__name__}: {error}")
-        raise
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        _send(answers, "broken", [reason, traceback.format_exc()])
+        sys.exit(1)
     _send(answers, "ready", None)
-    for line in sys.stdin:
+    for line in requests:
         session.measure(json.loads(line))
 
 
@@ -92,6 +98,15 @@ def _send(answers: IO[str], kind: str, value: Any) -> None:
     answers.flush()
 
 
+def _take_standard_input() -> IO[str]:
+    """The requests, moved off descriptor 0, so that no call, nor a process that one starts, reads them."""
+    requests = os.fdopen(os.dup(0), encoding="utf-8")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return requests
+
+
 def _limit_memory(order: WorkerOrder) -> None:
     """On the CPU the data segment's size, on CUDA the allocator's share of the device."""
     if order.memory_limit_bytes is None:
@@ -102,19 +117,15 @@ def _limit_memory(order: WorkerOrder) -> None:
         total = torch.cuda.get_device_properties(0).total_memory
         torch.cuda.set_per_process_memory_fraction(min(1.0, order.memory_limit_bytes / total))
         return
-    import resource
-
     resource.setrlimit(resource.RLIMIT_DATA, (order.memory_limit_bytes, order.memory_limit_bytes))
 
 
-def _die_with_parent() -> None:
+def _end_with(parent: int) -> None:
     """Linux: be killed when the parent is, so that no orphan goes on computing."""
     with suppress(OSError, AttributeError):
         import ctypes
 
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
-
-
-if __name__ == "__main__":
-    main()
+    if os.getppid() != parent:  # it died before we could ask
+        sys.exit(1)

@@ -1,15 +1,19 @@
-"""The command line: one sub-command a file of this folder, found by name; torch is imported only to run one."""
+"""The command line: one sub-command a file of this folder; torch is imported only where one is run."""
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.metadata
+import os
 import pkgutil
+import shlex
 import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Any
+from contextlib import suppress
+from typing import Any, NoReturn
 
 from attnlab.bench.errors import AttnlabError
 
@@ -34,6 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
         "correct first, then fast, then compared.",
         epilog="Exit codes: 0 done; 1 done, but something was wrong, failed or timed out; 2 usage.",
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in command_names():
         module: Any = importlib.import_module(f"{__name__}.{name}")
@@ -46,22 +51,34 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one sub-command; an expected error is one line on standard error and exit code 2."""
-    chosen = build_parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    chosen = build_parser().parse_args(given)
+    chosen.command_line = shlex.join(["attnlab", *given])
     try:
         code: int = chosen.execute(chosen)
+        sys.stdout.flush()
     except AttnlabError as error:
         if chosen.debug:
             traceback.print_exc()
-        print(f"attnlab: {error}", file=sys.stderr)
+        print(f"attnlab: {' '.join(str(error).split())}", file=sys.stderr)
         return EXIT_USAGE
     except KeyboardInterrupt:
         print("attnlab: interrupted; what was measured is kept", file=sys.stderr)
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        sys.stderr.close()  # a reader such as `head` went away: nothing to say
+    except BrokenPipeError:  # a reader such as `head` went away: nothing to say
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
     return code
 
 
-def run_as_script() -> None:
+def run_as_script() -> NoReturn:
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that workers are ended
     sys.exit(main())
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("attnlab")
+    except importlib.metadata.PackageNotFoundError:
+        return "(not installed)"

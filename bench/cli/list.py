@@ -5,14 +5,30 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 from attnlab.bench.cli import _options
+from attnlab.bench.errors import AttnlabError
+
+if TYPE_CHECKING:
+    from attnlab.bench.environment import Device
+    from attnlab.bench.registry import Implementation, Registry
+
+TITLES = {
+    "operator": "operators",
+    "implementation": "implementations",
+    "axis": "axes",
+    "suite": "suites",
+    "metric": "metrics",
+}
+PIPE_WIDTH = 200  # where there is no terminal to ask: lines long enough for grep
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the list; reason says why an implementation cannot run here, or None."""
+    """One line of the list; reason says why it cannot be used here, or None."""
 
     kind: str
     name: str
@@ -31,60 +47,67 @@ def execute(options: argparse.Namespace) -> int:
     from attnlab.bench.environment import choose_device, describe_device
     from attnlab.bench.registry import discover
 
-    registry = discover(tuple(options.plugin))
     device = describe_device(choose_device(options.device))
-    entries = collect(registry, device)
+    entries = list(collect(discover(tuple(options.plugin)), device))
     if options.json:
-        json.dump([asdict(entry) for entry in entries], sys.stdout, indent=1)
-        print()
+        print(json.dumps([asdict(entry) for entry in entries], indent=1))
     else:
         _show(entries, f"{device.kind} ({device.name})")
     return 0
 
 
-def collect(registry, device) -> list[Entry]:  # type: ignore[no-untyped-def]
+def collect(registry: Registry, device: Device) -> Iterator[Entry]:
     """Everything that is registered."""
     from attnlab.bench import availability
-    from attnlab.bench.suite import find_suite, load_suite, suite_names
+    from attnlab.bench.suite import suite_names
 
-    entries = []
     for operator in registry.operators:
-        entries.append(Entry("operator", operator.name, operator.summary))
+        yield Entry("operator", operator.name, operator.summary)
         for one in sorted(registry.implementations(operator.name), key=lambda i: i.name):
-            note = one.untimed(device.kind) or (f"unverified: {one.unverified}" if one.unverified else None)
-            entries.append(
-                Entry("implementation", one.key, one.summary, availability.missing(one, device), note)
-            )
+            reason = availability.missing(one, device)
+            yield Entry("implementation", one.key, one.summary, reason, _note(one, device))
         for name, axis in operator.case_type.axes().items():
-            entries.append(Entry("axis", f"{operator.name}.{name}", axis.help))
+            yield Entry("axis", f"{operator.name}.{name}", axis.help)
     for name in suite_names(registry):
-        suite = load_suite(find_suite(name, registry), registry)
-        entries.append(Entry("suite", name, suite.description))
+        yield _suite(name, registry)
     for metric in registry.metrics:
         unit = f" [{metric.unit}]" if metric.unit else ""
-        entries.append(Entry("metric", metric.name, f"{metric.summary}{unit}"))
-    return entries
+        yield Entry("metric", metric.name, f"{metric.summary}{unit}")
+
+
+def _note(one: Implementation, device: Device) -> str | None:
+    try:
+        untimed = one.untimed(device.kind)
+    except Exception as error:  # noqa: BLE001 - foreign code; one implementation must not hide the others
+        return f"untimed(device_kind) fails: {type(error).__name__}: {' '.join(str(error).split())}"
+    return untimed or (f"unverified: {one.unverified}" if one.unverified else None)
+
+
+def _suite(name: str, registry: Registry) -> Entry:
+    from attnlab.bench.suite import find_suite
+    from attnlab.bench.suite_file import load_suite
+
+    try:
+        return Entry("suite", name, load_suite(find_suite(name, registry), registry).description)
+    except AttnlabError as error:
+        return Entry("suite", name, "", reason=str(error))
 
 
 def _show(entries: list[Entry], device: str) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    console = Console(soft_wrap=not sys.stdout.isatty())
-    console.print(f"on {device}", highlight=False)
-    for kind, title in (
-        ("operator", "operators"),
-        ("implementation", "implementations"),
-        ("axis", "axes"),
-        ("suite", "suites"),
-        ("metric", "metrics"),
-    ):
+    console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
+    console.print(f"on {device}\n", highlight=False, markup=False)
+    for kind, title in TITLES.items():
         table = Table(title=title, title_justify="left", box=None, pad_edge=False)
         for column in ("name", "here", "what") if kind == "implementation" else ("name", "what"):
             table.add_column(column, overflow="fold", no_wrap=column == "name")
         for entry in (e for e in entries if e.kind == kind):
             what = entry.summary + (f" ({entry.note})" if entry.note else "")
             here = [entry.reason or "available"] if kind == "implementation" else []
-            table.add_row(entry.name, *here, what)
-        console.print(table, highlight=False, markup=False)
+            unusable = f"cannot be used: {entry.reason}" if entry.reason and not here else what
+            table.add_row(*(Text(cell) for cell in (entry.name, *here, unusable)))
+        console.print(table)
         console.print()

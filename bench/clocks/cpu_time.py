@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 
 class CpuTime:
-    """Processor time of each call: blind to waiting and to other processes, so that two busy threads count twice."""
+    """Processor time of each call: two busy threads count twice, waiting and other processes do not count."""
 
     name = "cpu_time"
     cache = "warm"

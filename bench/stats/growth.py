@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,8 +25,12 @@ class Growth:
 def fit_growth(
     sizes: Sequence[float], values: Sequence[float], confidence: float = CONFIDENCE
 ) -> Growth | None:
-    """Least squares in logarithms, the interval by Student's t; None with under three points or a value of 0."""
-    if len(set(sizes)) < 3 or min(values) <= 0:
+    """Least squares in logarithms, the interval by Student's t.
+
+    None with under three sizes, or where a size or value has no logarithm (0, or not finite).
+    """
+    known = all(math.isfinite(number) and number > 0 for number in (*sizes, *values))
+    if not known or len(set(sizes)) < 3:
         return None
     fit = stats.linregress(np.log(sizes), np.log(values))
     reach = float(stats.t.ppf((1 + confidence) / 2, len(sizes) - 2)) * float(fit.stderr)

@@ -15,7 +15,10 @@ MIN_SAMPLES = 6  # fewer have no order-statistic interval of 95 %
 
 @dataclass(frozen=True)
 class Summary:
-    """Median and 95 % interval within one process, in the samples' unit; effective < samples where they correlate."""
+    """Median and its interval within one process, in the samples' unit.
+
+    effective: how many independent samples they are worth; less than samples where they correlate.
+    """
 
     median: float
     low: float

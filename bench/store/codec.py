@@ -27,7 +27,10 @@ def encode(value: Any) -> Any:
 
 
 def decode(kind: type[T], data: Any) -> T:
-    """The dataclass that `data` encodes; raises ValueError on a key too many, too few or of another type."""
+    """The dataclass that `data` encodes; raises ValueError on a key too many, too few or of another type.
+
+    null stands for None where that is allowed, and for a number that was not finite where it is not.
+    """
     return _decode(kind, data, kind.__name__)  # type: ignore[no-any-return]
 
 
@@ -36,24 +39,21 @@ def _decode(kind: Any, data: Any, where: str) -> Any:
     if kind is Any:
         return data
     if origin in (Union, types.UnionType):
-        return (
-            None
-            if data is None
-            else _decode(next(a for a in get_args(kind) if a is not type(None)), data, where)
-        )
+        if data is None:
+            return None
+        only = next(a for a in get_args(kind) if a is not type(None))  # unions here are `X | None`
+        return _decode(only, data, where)
     if origin is tuple:
         return tuple(_decode(get_args(kind)[0], item, where) for item in _expect(list, data, where))
     if origin is dict:
-        return {
-            key: _decode(get_args(kind)[1], item, f"{where}.{key}")
-            for key, item in _expect(dict, data, where).items()
-        }
+        items = _expect(dict, data, where).items()
+        return {key: _decode(get_args(kind)[1], item, f"{where}.{key}") for key, item in items}
     if dataclasses.is_dataclass(kind):
         return _decode_dataclass(kind, _expect(dict, data, where), where)
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
-        return kind(data)
+        return _decode_enum(kind, data, where)
     if kind is float:
-        return math.nan if data is None else float(_expect((int, float), data, where))
+        return math.nan if data is None else _number(data, where)
     return _expect(kind, data, where)
 
 
@@ -72,7 +72,22 @@ def _decode_dataclass(kind: Any, data: dict[str, Any], where: str) -> Any:
     return kind(**{name: _decode(hints[name], item, f"{where}.{name}") for name, item in data.items()})
 
 
-def _expect(kind: Any, data: Any, where: str) -> Any:
+def _decode_enum(kind: type[enum.Enum], data: Any, where: str) -> enum.Enum:
+    known = {member.value: member for member in kind}
+    if not isinstance(data, str) or data not in known:
+        raise ValueError(f"{where}: got {data!r}, expected one of {', '.join(map(str, known))}")
+    return known[data]
+
+
+def _number(data: Any, where: str) -> float:
+    try:
+        return float(_expect((int, float), data, where))
+    except OverflowError:
+        raise ValueError(f"{where}: got a number of {len(str(data))} digits, expected a float") from None
+
+
+def _expect(kind: type | tuple[type, ...], data: Any, where: str) -> Any:
     if not isinstance(data, kind) or (isinstance(data, bool) and kind is not bool):
-        raise ValueError(f"{where}: got {data!r}, expected {kind}")
+        names = " or ".join(k.__name__ for k in (kind if isinstance(kind, tuple) else (kind,)))
+        raise ValueError(f"{where}: got {data!r}, expected {names}")
     return data

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from attnlab.bench.store.records import SCHEMA_VERSION, Measurement, RunRecord
 
 RUN_FILE = "run.json"
 MEASUREMENTS_FILE = "measurements.jsonl"
+SAME_NAME_TRIES = 1000  # runs of one suite that start in the same second
 
 
 @dataclass(frozen=True)
@@ -40,56 +43,107 @@ class StoredRun:
 
 
 class RunWriter:
-    """Appends measurements to a run's folder; each is on disk before the next is taken."""
+    """Appends measurements to a run's folder; each is on disk before the next is taken.
+
+    Raises StoreError where the folder cannot be written, or another process writes to it now.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         path = folder / MEASUREMENTS_FILE
-        self._mend_tail(path)
-        self._file = path.open("a", encoding="utf-8")
+        try:
+            self._file = path.open("a+b")
+        except OSError as error:
+            raise _unwritable(folder, error) from error
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._file.close()
+            raise StoreError(
+                f"{folder} is being written by another process; wait for its end, or end it"
+            ) from None
+        except OSError:
+            pass  # a file system without locks
+        self._mend_tail()
 
     @classmethod
-    def create(cls, folder: Path, run: RunRecord) -> RunWriter:
-        """Start a new run; raises StoreError where the folder holds one or cannot be written."""
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            if (folder / RUN_FILE).exists():
-                raise StoreError(f"{folder} holds a run already; take another --out, or go on with --resume")
-            (folder / RUN_FILE).write_text(json.dumps(encode(run), indent=1) + "\n", encoding="utf-8")
+    def create(cls, parent: Path, run: RunRecord) -> RunWriter:
+        """Start a run in a folder of its own below `parent`, named by its id.
+
+        Where that is taken, `-2`, `-3` … is added to the id. Nothing is ever overwritten.
+        """
+        names = (run.run_id, *(f"{run.run_id}-{n}" for n in range(2, SAME_NAME_TRIES)))
+        for name in names:
+            folder = parent / name
+            try:
+                parent.mkdir(parents=True, exist_ok=True)
+                folder.mkdir()
+                text = json.dumps(encode(replace(run, run_id=name)), indent=1) + "\n"
+                (folder / RUN_FILE).write_text(text, encoding="utf-8")
+            except FileExistsError as error:
+                if folder.exists():
+                    continue
+                raise _unwritable(folder, error) from error  # `parent` is a file
+            except OSError as error:
+                raise _unwritable(folder, error) from error
             return cls(folder)
-        except OSError as error:
-            raise StoreError(
-                f"cannot write to {folder}: {error.strerror}; take another folder with --out"
-            ) from error
+        raise StoreError(f"{parent} holds {SAME_NAME_TRIES} runs named {run.run_id}; take another --out")
 
     def append(self, measurement: Measurement) -> None:
-        self._file.write(json.dumps(encode(measurement), separators=(",", ":")) + "\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        line = json.dumps(encode(measurement), separators=(",", ":")) + "\n"
+        try:
+            self._file.write(line.encode())
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise StoreError(
+                f"cannot write to {self.folder}: {error.strerror}; what was measured before is kept: "
+                f"make room, then go on with --resume {self.folder}"
+            ) from error
 
     def close(self) -> None:
-        self._file.close()
+        with suppress(OSError):  # what could not be written was told by `append`
+            self._file.close()
 
-    @staticmethod
-    def _mend_tail(path: Path) -> None:
+    def _mend_tail(self) -> None:
         """End a line that was cut by a kill, so that the next one starts on its own."""
-        if path.exists() and (data := path.read_bytes()) and not data.endswith(b"\n"):
-            with path.open("ab") as file:
-                file.write(b"\n")
+        size = self._file.seek(0, os.SEEK_END)
+        if size:
+            self._file.seek(size - 1)
+            if self._file.read(1) != b"\n":
+                self._file.write(b"\n")
+
+
+def check_writable(parent: Path) -> None:
+    """Raise StoreError where no folder can be made below `parent`; makes `parent`."""
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(parent, os.W_OK | os.X_OK):
+            raise PermissionError(13, os.strerror(13))
+    except OSError as error:
+        raise _unwritable(parent, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> StoreError:
+    return StoreError(f"cannot write to {folder}: {error.strerror}; take another folder with --out")
 
 
 def read_run(folder: Path) -> StoredRun:
-    """Read one run; raises StoreError where run.json is missing or damaged."""
+    """Read one run; raises StoreError where run.json is missing, damaged or of a later schema."""
     path = folder / RUN_FILE
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        _check_version(data)
+        later = _later_schema(data)
+        if later is not None:
+            raise StoreError(f"{path} {later}; update attnlab, or read it with the version that wrote it")
         run = decode(RunRecord, data)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise StoreError(
             f"{folder} holds no run: {RUN_FILE} is missing; give a folder that `attnlab run` wrote"
         ) from None
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
         raise StoreError(f"{path} is damaged: {error}; restore it, or run the suite again") from error
     measurements, damages = _read_lines(folder / MEASUREMENTS_FILE)
     return StoredRun(folder, run, measurements, damages)
@@ -107,7 +161,7 @@ def read_runs(path: Path | str) -> list[StoredRun]:
         raise StoreError(
             f"{folder} holds no run: {RUN_FILE} is missing; give a folder that `attnlab run` wrote"
         )
-    return sorted(runs, key=lambda stored: stored.run.started)
+    return sorted(runs, key=lambda stored: (stored.run.started, stored.run.run_id))
 
 
 def latest(measurements: Sequence[Measurement]) -> list[Measurement]:
@@ -116,23 +170,32 @@ def latest(measurements: Sequence[Measurement]) -> list[Measurement]:
 
 
 def _read_lines(path: Path) -> tuple[tuple[Measurement, ...], tuple[Damage, ...]]:
-    if not path.exists():
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
         return (), ()
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror}") from error
     measurements: list[Measurement] = []
     damages: list[Damage] = []
-    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
             data = json.loads(line.decode("utf-8"))
-            _check_version(data)
+            if (later := _later_schema(data)) is not None:
+                raise ValueError(later)
             measurements.append(decode(Measurement, data))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             damages.append(Damage(path, number, f"unreadable measurement: {error}"))
     return tuple(measurements), tuple(damages)
 
 
-def _check_version(data: Any) -> None:
+def _later_schema(data: Any) -> str | None:
+    """How a record is too new to be read here; None where it is not. Raises ValueError on no version."""
     version = data.get("schema_version") if isinstance(data, dict) else None
-    if not isinstance(version, int) or version > SCHEMA_VERSION:
-        raise ValueError(f"schema version {version!r}; this attnlab reads up to {SCHEMA_VERSION}")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise ValueError(f"got schema version {version!r}, expected 1 to {SCHEMA_VERSION}")
+    if version > SCHEMA_VERSION:
+        return f"is of schema version {version}, and this attnlab reads up to {SCHEMA_VERSION}"
+    return None

@@ -9,7 +9,7 @@ from attnlab.bench.store.frame import load
 
 
 def compact(folder: Path, out: Path) -> int:
-    """Write every sample below `folder` to `out`; the number of rows. Raises StoreError where it cannot be written."""
+    """Write every sample below `folder` to `out`, and return their number; raises StoreError."""
     table = load(folder, samples=True)
     try:
         table.to_parquet(out, index=False)

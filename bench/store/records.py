@@ -103,7 +103,8 @@ class TimingRecord:
     """How the time was taken.
 
     cache: "warm" (CPU), "cold" or "hot" (CUDA's L2). stopped: "target" where the median's interval
-    became narrow enough, else "time limit". copies: sets of inputs that calls rotated through.
+    became narrow enough, else "time limit" or "limit of samples". copies: sets of inputs that calls
+    rotated through.
     """
 
     clock: str
@@ -122,7 +123,8 @@ class Measurement:
 
     operations (FLOP) and bytes_moved are the contract's for one call. median_ns and its 95 % interval
     are of the main clock, within one process: never compare revisions by them. flags are warnings in
-    plain words. phases_ns: elapsed time by phase (inputs, set-up, check, warm-up, sampling, memory).
+    plain words. phases_ns: elapsed time by phase (inputs, set-up, check, timing, check timed, memory),
+    of which timing holds warm-up and sampling.
     """
 
     operator: str
@@ -153,7 +155,7 @@ class Measurement:
         return self.operator, self.implementation, self.case_id
 
     def values(self, quantity: str, clock: str | None = None) -> list[float]:
-        """All values of a quantity (of one clock, where given) over launches and bursts; [] if not measured."""
+        """All values of a quantity (of one clock, where given); [] where it was not measured."""
         return [
             value
             for launch in self.launches
@@ -176,7 +178,11 @@ class BenchRecord:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What is known of a whole run; `command` repeats it."""
+    """What is known of a whole run; `command` repeats it.
+
+    effort: how long was timed at most, by name of the fields of `timing.Effort`; empty in runs that were
+    stored before it was.
+    """
 
     run_id: str
     suite: str
@@ -187,6 +193,7 @@ class RunRecord:
     ceilings: Ceilings
     seed: int
     plugins: tuple[str, ...] = ()
+    effort: dict[str, float] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
     definitions_version: int = DEFINITIONS_VERSION
     extra: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,190 @@
+"""Reads a suite's TOML file; what is wrong in it is told by file and line."""
+
+from __future__ import annotations
+
+import math
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from attnlab.bench.axes import Case, sweep, unique
+from attnlab.bench.errors import ImpossibleCase, SuiteError, UnknownName, UsageError
+from attnlab.bench.registry import Registry
+from attnlab.bench.suite import Bench, Suite, with_axes
+
+TOP_KEYS = ("description", "effort", "bench")
+BENCH_KEYS = ("operator", "implementations", "baseline", "axes", "cases")
+
+
+def load_suite(path: Path, registry: Registry, overrides: Mapping[str, Any] | None = None) -> Suite:
+    """Read a suite; `overrides` take the place of axes in every case of it.
+
+    Raises SuiteError with file and line, and UnknownName or ImpossibleCase where an override is at
+    fault. A bench of which no case is possible with the overrides is left out, and `notes` says so.
+    """
+    text = _read(path)
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        line = re.search(r"line (\d+)", str(error))
+        place = line.group(1) if line else len(text.splitlines())
+        raise SuiteError(f"{path}:{place}: not TOML: {error}") from error
+    file = _SuiteFile(path, text)
+    file.no_other_keys(data, TOP_KEYS, "suite", None)
+    tables = file.expect(data, "bench", list, "one or more [[bench]] tables", None)
+    if not tables or not all(isinstance(table, dict) for table in tables):
+        raise SuiteError(f"{file.at('bench')}: expected one [[bench]] table or more, each with its operator")
+    benches = [file.bench(table, number, registry) for number, table in enumerate(tables)]
+    changed, notes = _overridden(benches, registry, overrides or {})
+    return Suite(
+        name=path.stem,
+        benches=tuple(changed),
+        description=file.expect(data, "description", str, "a text", None) or "",
+        effort=file.effort(file.expect(data, "effort", dict, "a table", None) or {}),
+        notes=tuple(notes),
+    )
+
+
+def _overridden(
+    benches: list[Bench], registry: Registry, overrides: Mapping[str, Any]
+) -> tuple[list[Bench], list[str]]:
+    """The benches with other axes, and a note for each of which no case is possible with them."""
+    if not overrides:
+        return benches, []
+    kept: list[Bench] = []
+    refused: list[ImpossibleCase] = []
+    for bench in benches:
+        case_type = registry.operators.get(bench.operator).case_type
+        for name, values in overrides.items():
+            for value in values if isinstance(values, list) else [values]:
+                case_type.read_value(name, value)
+        cases: list[Case] = []
+        errors: list[ImpossibleCase] = []
+        for case in bench.cases:
+            try:
+                cases += with_axes([case], overrides)
+            except ImpossibleCase as error:
+                errors.append(error)
+        if cases:
+            kept.append(Bench(bench.operator, tuple(unique(cases)), bench.implementations, bench.baseline))
+        else:
+            refused.append(errors[0])
+    if not kept:
+        raise refused[0]
+    return kept, [f"a bench of the suite is left out: {error}" for error in refused]
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise SuiteError(
+            f"{path}:1: not TOML: it is no UTF-8 text ({error.reason} at byte {error.start})"
+        ) from error
+    except OSError as error:
+        raise SuiteError(f"{path}: cannot be read: {error.strerror}; give the path of a suite") from error
+
+
+@dataclass(frozen=True)
+class _SuiteFile:
+    path: Path
+    text: str
+
+    def bench(self, table: Mapping[str, Any], number: int, registry: Registry) -> Bench:
+        """The bench of the file's table of that number, counted from 0."""
+        self.no_other_keys(table, BENCH_KEYS, "bench", number)
+        name = self.expect(table, "operator", str, "an operator's name", number)
+        if name is None:
+            raise SuiteError(f'{self.at("bench", number)}: a [[bench]] lacks its operator = "attention"')
+        listed = self.names(table, "implementations", number)
+        baseline = self.expect(table, "baseline", str, "an implementation's name", number)
+        axes = self.expect(table, "axes", dict, "a table of axes", number) or {}
+        ids = self.names(table, "cases", number) or []
+        try:
+            case_type = registry.operators.get(name).case_type
+            known = registry.implementations(name)
+            for implementation in [*(listed or ()), *([baseline] if baseline else ())]:
+                known.get(implementation)
+        except UnknownName as error:
+            raise SuiteError(f"{self.at_word(error.name, number)}: {error}") from error
+        if baseline and listed is not None and baseline not in listed:
+            place = self.at("baseline", number)
+            raise SuiteError(
+                f"{place}: baseline {baseline!r} is not among the implementations; add it to them"
+            )
+        cases = [self._case(case_type, text, number) for text in ids]
+        if axes or not cases:
+            cases += self._sweep(case_type, axes, number)
+        return Bench(name, tuple(unique(cases)), tuple(listed) if listed else None, baseline)
+
+    def _case(self, case_type: type[Case], text: str, number: int) -> Case:
+        try:
+            return case_type.parse(text)
+        except UsageError as error:
+            raise SuiteError(f"{self.at_word(text, number)}: {error}") from error
+
+    def _sweep(self, case_type: type[Case], axes: Mapping[str, Any], number: int) -> list[Case]:
+        try:
+            return sweep(case_type, axes)
+        except UnknownName as error:
+            raise SuiteError(f"{self.at(error.name, number)}: {error}") from error
+        except ImpossibleCase as error:
+            named = re.match(r"axis (\w+): ", str(error))
+            place = self.at(named.group(1) if named else "axes", number)
+            raise SuiteError(f"{place}: {error}") from error
+
+    def effort(self, table: Mapping[str, Any]) -> dict[str, float]:
+        from attnlab.bench.timing import Effort
+
+        self.no_other_keys(table, tuple(f.name for f in fields(Effort)), "effort", None)
+        for key, value in table.items():
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if not number or not (0 < value < math.inf):
+                raise SuiteError(f"{self.at(key)}: got {key} = {value!r}; expected a number above zero")
+        return dict(table)
+
+    def no_other_keys(
+        self, table: Mapping[str, Any], keys: tuple[str, ...], what: str, number: int | None
+    ) -> None:
+        for key in table:
+            if key not in keys:
+                raise SuiteError(f"{self.at(key, number)}: {UnknownName(f'key of a {what}', key, keys)}")
+
+    def expect(self, table: Mapping[str, Any], key: str, kind: type, words: str, number: int | None) -> Any:
+        """The value of a key, of that type; None where the key is absent."""
+        value = table.get(key)
+        if value is not None and not isinstance(value, kind):
+            raise SuiteError(f"{self.at(key, number)}: got {key} = {value!r}; expected {words}")
+        return value
+
+    def names(self, table: Mapping[str, Any], key: str, number: int) -> list[str] | None:
+        """A list of texts, not empty; None where the key is absent."""
+        value = self.expect(table, key, list, "a list of texts", number)
+        if value is None or (value and all(isinstance(item, str) for item in value)):
+            return value  # type: ignore[no-any-return]
+        raise SuiteError(
+            f"{self.at(key, number)}: got {key} = {value!r}; expected one text or more, or no {key} at all"
+        )
+
+    def at(self, key: str, number: int | None = None) -> str:
+        """`file:line` of a key: in the bench of that number, else where it first stands."""
+        pattern = rf"\s*\[*\s*(?:[\w.]+\.)?[\"']?{re.escape(key)}[\"']?\s*[\].=]"
+        return self._place(lambda line: re.match(pattern, line) is not None, number)
+
+    def at_word(self, word: str, number: int | None) -> str:
+        """`file:line` where a word stands, as a key or as a value."""
+        pattern = rf"(?<![\w-]){re.escape(word)}(?![\w-])"
+        return self._place(lambda line: re.search(pattern, line.partition("#")[0]) is not None, number)
+
+    def _place(self, fits: Callable[[str], bool], number: int | None) -> str:
+        lines = self.text.splitlines()
+        starts = [n for n, line in enumerate(lines) if re.match(r"\s*\[\[\s*bench\s*\]\]", line)]
+        first, end = 0, len(lines)
+        if number is not None and number < len(starts):
+            first = starts[number]
+            end = starts[number + 1] if number + 1 < len(starts) else end
+        found = next((n for n in range(first, end) if fits(lines[n])), first)
+        return f"{self.path}:{found + 1}"
