@@ -1,0 +1,64 @@
+"""What the implementations on our Triton kernels share: their arguments, limits, and Triton's interpreter."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from attnlab.bench.errors import Unavailable
+from attnlab.bench.ops.attention import AttentionCase, AttentionInputs
+
+LARGEST_HEAD_DIM = 256  # of the kernels
+CHECK_RUNS = 6  # two draws and the needles, each run twice
+INTERPRETER_LIMIT_S = 20.0  # for the check of one case
+TILE = 64  # the interpreter's time is stated for tiles of 64 × 64
+
+
+def interpreted() -> bool:
+    """Whether kernels are run by Triton's interpreter; it reads the variable where a kernel is defined."""
+    return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+def limits(case: AttentionCase, tile_s: float) -> str | None:
+    """What the kernels do not serve, or why the interpreter, at `tile_s` a tile, would take too long."""
+    for name, size in (("head size", case.head_dim), ("value head size", case.v_head_dim)):
+        if size > LARGEST_HEAD_DIM:
+            return f"{name} {size} is not served: {LARGEST_HEAD_DIM} at most"
+    if not interpreted():
+        return None
+    tiles = sum(case.mask.pairs(q, k) / TILE**2 + q // TILE + 1 for q, k in case.sequences) * case.q_heads
+    needed_s = CHECK_RUNS * tiles * tile_s
+    if needed_s > INTERPRETER_LIMIT_S:
+        return (
+            f"would take about {needed_s:.0f} s to check in Triton's interpreter, which is given "
+            f"{INTERPRETER_LIMIT_S:.0f} s: take a smaller case, or a GPU"
+        )
+    return None
+
+
+def require_device(inputs: AttentionInputs) -> None:
+    """Raise Unavailable for tensors on the CPU without the interpreter."""
+    if not inputs.q.is_cuda and not interpreted():
+        raise Unavailable(
+            "needs an NVIDIA GPU, or TRITON_INTERPRET=1 in the environment to run in Triton's interpreter"
+        )
+
+
+def untimed(device_kind: str) -> str | None:
+    return "runs in Triton's interpreter, whose time means nothing" if device_kind == "cpu" else None
+
+
+def mask_arguments(case: AttentionCase, inputs: AttentionInputs) -> dict[str, Any]:
+    """The kernels' keywords for scale, mask and packed sequences."""
+    return {
+        "scale": inputs.scale,
+        "causal": case.mask.is_causal,
+        "window": case.mask.window,
+        "cu_seqlens": inputs.packed,
+        "max_seqlen": max(case.packed) if case.packed else None,
+    }
+
+
+def describe(tiling: Any) -> str:
+    """A tiling in short: queries × keys of a tile, warps, tiles in flight, and how float32 is multiplied."""
+    return f"{tiling.block_m}×{tiling.block_n} tiles, {tiling.num_warps} warps, {tiling.num_stages} stages"

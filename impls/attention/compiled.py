@@ -1,0 +1,35 @@
+"""The eager formula through torch.compile, which fuses mask and softmax but keeps the score matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from attnlab.bench import implements
+from attnlab.bench.axes import Case
+from attnlab.bench.ops.attention import AttentionInputs
+from attnlab.bench.registry import Needs
+from attnlab.impls import _compile, _eager
+
+
+@dataclass(frozen=True)
+class State:
+    """The compiled formula, and the mask as a boolean [Sq, Sk] or None."""
+
+    attend: Callable[..., Tensor]
+    forbidden: Tensor | None
+
+
+@implements("attention", name="compiled", needs=Needs(compiler=True), compiled=True)
+class Compiled:
+    """The formula of `naive` through torch.compile: mask and softmax fused, the score matrix kept."""
+
+    def prepare(self, case: Case, inputs: AttentionInputs) -> State:
+        state = State(_compile.compile_whole(_eager.attend), _eager.forbidden_pairs(case, inputs))
+        self.run(inputs, state)  # compiles
+        return state
+
+    def run(self, inputs: AttentionInputs, state: State) -> Tensor:
+        return state.attend(inputs.q, inputs.k, inputs.v, state.forbidden, inputs.scale)

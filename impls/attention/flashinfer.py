@@ -1,0 +1,69 @@
+"""FlashInfer's prefill over ragged keys and values, planned as set-up."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from attnlab.bench import implements
+from attnlab.bench.ops.attention import AttentionCase, AttentionInputs
+from attnlab.bench.registry import Needs
+
+HEAD_SIZES = ((64, 64), (128, 128), (192, 128), (256, 256))  # of queries and keys, and of values
+WORKSPACE_BYTES = 128 << 20  # what FlashInfer recommends
+
+
+@implements(
+    "attention",
+    name="flashinfer",
+    needs=Needs(device="cuda", capability=(8, 0), packages=("flashinfer",)),
+    unverified="flashinfer-python 0.6.8: BatchPrefillWithRaggedKVCacheWrapper(workspace, 'NHD'), "
+    "plan(qo_indptr, kv_indptr, num_qo_heads, num_kv_heads, head_dim_qk, head_dim_vo, causal=…, "
+    "window_left=…, sm_scale=…, q_data_type=…, kv_data_type=…), run(q, k, v)",
+)
+class FlashInfer:
+    """FlashInfer's ragged prefill, which picks its FlashAttention-2 or -3 kernel; planned as set-up.
+
+    A single or packed sequence goes in as a view; several of a batch are copied to [T, H, D] in its time.
+    """
+
+    def supports(self, case: AttentionCase) -> str | None:
+        if case.dtype == "float32":
+            return "float32 is not served: float16 and bfloat16 only"
+        if (case.head_dim, case.v_head_dim) not in HEAD_SIZES:
+            served = ", ".join(f"{qk}/{v}" for qk, v in HEAD_SIZES)
+            return f"head sizes {case.head_dim}/{case.v_head_dim} (keys/values) are not served: {served} only"
+        return None
+
+    def prepare(self, case: AttentionCase, inputs: AttentionInputs) -> Any:
+        flashinfer = importlib.import_module("flashinfer")
+        workspace = torch.empty(WORKSPACE_BYTES, dtype=torch.uint8, device=inputs.q.device)
+        wrapper = flashinfer.BatchPrefillWithRaggedKVCacheWrapper(workspace, "NHD")
+        wrapper.plan(
+            _starts([q for q, _ in case.sequences], inputs.q.device),
+            _starts([k for _, k in case.sequences], inputs.q.device),
+            case.q_heads,
+            case.kv_heads,
+            case.head_dim,
+            case.v_head_dim,
+            causal=case.mask.is_causal,
+            window_left=-1 if case.mask.window is None else case.mask.window - 1,
+            sm_scale=inputs.scale,
+            q_data_type=inputs.q.dtype,
+            kv_data_type=inputs.k.dtype,
+        )
+        self.run(inputs, wrapper)  # compiles at first use
+        return wrapper
+
+    def run(self, inputs: AttentionInputs, wrapper: Any) -> Tensor:
+        rows = (x.transpose(1, 2).flatten(0, 1) for x in (inputs.q, inputs.k, inputs.v))  # [T, H, D]
+        out: Tensor = wrapper.run(*rows)
+        return out.view(inputs.q.shape[0], -1, *out.shape[1:]).transpose(1, 2)
+
+
+def _starts(lengths: list[int], device: torch.device) -> Tensor:
+    """Where each sequence starts among all rows, and where the last ends: int32 [N + 1]."""
+    return torch.tensor([0, *lengths]).cumsum(0).to(dtype=torch.int32, device=device)

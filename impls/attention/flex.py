@@ -1,0 +1,65 @@
+"""Compiled FlexAttention: the mask is a function, and blocks that it forbids whole are skipped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+from torch.nn.attention.flex_attention import BlockMask, and_masks, create_block_mask, flex_attention
+
+from attnlab.bench import implements
+from attnlab.bench.axes import Case
+from attnlab.bench.masks import segments_of
+from attnlab.bench.ops.attention import AttentionInputs
+from attnlab.bench.registry import Needs
+from attnlab.impls import _compile
+
+MaskMod = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]  # (batch, head, query, key) -> permitted
+
+
+@dataclass(frozen=True)
+class State:
+    """The compiled function, and which blocks of 128 keys each block of 128 queries visits."""
+
+    attend: Callable[..., Tensor]
+    block_mask: BlockMask | None
+
+
+@implements("attention", name="flex", needs=Needs(compiler=True), compiled=True)
+class Flex:
+    """FlexAttention through torch.compile: Triton on CUDA, C++ on the CPU; the block mask is set-up."""
+
+    def prepare(self, case: Case, inputs: AttentionInputs) -> State:
+        mask_mod = _mask_mod(inputs)
+        q_len, kv_len = inputs.q.shape[2], inputs.k.shape[2]
+        block_mask = mask_mod and create_block_mask(
+            mask_mod, None, None, q_len, kv_len, device=inputs.q.device
+        )
+        state = State(_compile.compile_whole(flex_attention), block_mask)
+        self.run(inputs, state)  # compiles
+        return state
+
+    def run(self, inputs: AttentionInputs, state: State) -> Tensor:
+        return state.attend(
+            inputs.q,
+            inputs.k,
+            inputs.v,
+            block_mask=state.block_mask,
+            scale=inputs.scale,
+            enable_gqa=inputs.q.shape[1] != inputs.k.shape[1],
+        )
+
+
+def _mask_mod(inputs: AttentionInputs) -> MaskMod | None:
+    """The contract's mask as a function of indices; None where every query sees every key."""
+    mods: list[MaskMod] = []
+    shift, window = inputs.k.shape[2] - inputs.q.shape[2], inputs.mask.window
+    if inputs.mask.is_causal:
+        mods.append(lambda batch, head, query, key: key <= query + shift)
+    if window is not None:
+        mods.append(lambda batch, head, query, key: key > query + shift - window)
+    if inputs.packed is not None:
+        segment = segments_of(inputs.packed, inputs.q.shape[2])
+        mods.append(lambda batch, head, query, key: segment[query] == segment[key])
+    return and_masks(*mods) if mods else None

@@ -1,0 +1,14 @@
+"""torch's scaled_dot_product_attention pinned to the memory-efficient kernel that came from xFormers."""
+
+from __future__ import annotations
+
+from attnlab.bench import implements
+from attnlab.bench.registry import Needs
+from attnlab.impls import _sdpa
+
+
+@implements("attention", name="sdpa_efficient", needs=Needs(device="cuda"))
+class SdpaEfficient(_sdpa.Forward):
+    """SDPA's memory-efficient kernel (CUTLASS): any mask, float32 too; packed sequences are one call each."""
+
+    backend = "efficient"

@@ -1,0 +1,31 @@
+"""The backward pass of attention as its formulas say, with the whole score matrix in memory."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from attnlab.bench import implements
+from attnlab.bench.axes import Case
+from attnlab.bench.ops.attention_backward import AttentionBackwardInputs
+from attnlab.impls import _eager
+from attnlab.impls._heads import as_heads, as_rows
+
+
+@implements("attention_backward", name="naive")
+class Naive:
+    """Eager formulas of dq, dk and dv with the whole score matrix in memory."""
+
+    def prepare(self, case: Case, inputs: AttentionBackwardInputs) -> Tensor | None:
+        return _eager.forbidden_pairs(case, inputs)
+
+    def run(self, inputs: AttentionBackwardInputs, forbidden: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        q_len, kv_heads, dtype = inputs.q.shape[2], inputs.k.shape[1], inputs.q.dtype
+        forward = (inputs.q, inputs.out, inputs.lse[..., None])
+        q, out, lse, dout = (as_rows(x, kv_heads) for x in (*forward, inputs.dout))  # [B, Hkv, G·Sq, …]
+        p = ((q.float() * inputs.scale) @ inputs.k.float().mT - lse).exp()  # [B, Hkv, G·Sq, Sk]
+        if forbidden is not None:
+            as_heads(p, q_len).masked_fill_(forbidden, 0.0)
+        delta = (dout.float() * out.float()).sum(-1, keepdim=True)  # [B, Hkv, G·Sq, 1]
+        ds = p * (dout.float() @ inputs.v.float().mT - delta) * inputs.scale
+        ds, p = ds.to(dtype), p.to(dtype)
+        return as_heads(ds @ inputs.k, q_len), ds.mT @ q, p.mT @ dout  # the products sum over a group's heads

@@ -1,0 +1,23 @@
+"""The backward pass of SDPA's flash kernels, by autograd."""
+
+from __future__ import annotations
+
+from attnlab.bench import Unavailable, implements
+from attnlab.bench.ops.attention import AttentionCase
+from attnlab.bench.ops.attention_backward import AttentionBackwardInputs
+from attnlab.impls import _sdpa_backward
+
+
+@implements("attention_backward", name="sdpa_flash")
+class SdpaFlash(_sdpa_backward.Backward):
+    """SDPA's flash backward: FlashAttention-2 on CUDA; on the CPU torch's own, which serves float32 only."""
+
+    backend = "flash"
+
+    def prepare(self, case: AttentionCase, inputs: AttentionBackwardInputs) -> _sdpa_backward.Graph:
+        if not inputs.q.is_cuda and case.dtype != "float32":
+            raise Unavailable(
+                f"{case.dtype} is not served: on the CPU torch adds up dq, dk and dv in {case.dtype} from tile to "
+                f"tile and head to head, which errs by more than the budget allows"
+            )
+        return super().prepare(case, inputs)

@@ -1,0 +1,13 @@
+"""The backward pass of SDPA's unfused formula, by autograd."""
+
+from __future__ import annotations
+
+from attnlab.bench import implements
+from attnlab.impls import _sdpa_backward
+
+
+@implements("attention_backward", name="sdpa_math")
+class SdpaMath(_sdpa_backward.Backward):
+    """Autograd through SDPA's unfused formula, which keeps the score matrix of the forward pass."""
+
+    backend = "math"
