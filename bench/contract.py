@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 C = TypeVar("C", bound="Case")
 I = TypeVar("I")  # noqa: E741
+C_contra = TypeVar("C_contra", bound="Case", contravariant=True)
+I_contra = TypeVar("I_contra", contravariant=True)
 
 NORMAL_DRAW = "drawn"
 NEEDLE_DRAW = "needles"
@@ -105,18 +107,18 @@ class Expectation(Protocol):
     def judge(self, outputs: Sequence[Tensor]) -> list[Figures]: ...
 
 
-class Check(Protocol[C, I]):
+class Check(Protocol[C_contra, I_contra]):
     """How outputs are judged; owned by the contract and never loosened by the environment.
 
     `parts` and `restore` take an expectation apart into tensors and plain values, and put it together
     again, so that the workers of a run compute each once.
     """
 
-    def expect(self, case: C, inputs: I) -> Expectation: ...
+    def expect(self, case: C_contra, inputs: I_contra) -> Expectation: ...
 
     def parts(self, expectation: Any) -> dict[str, Any]: ...
 
-    def restore(self, case: C, parts: dict[str, Any]) -> Expectation: ...
+    def restore(self, case: C_contra, parts: dict[str, Any]) -> Expectation: ...
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+_CPU: Any = torch.autograd.DeviceType.CPU  # type: ignore[attr-defined]
 VISIBLE_BYTES = 32 << 20  # below this the process's own high-water mark drowns in the interpreter's noise
 
 
@@ -49,7 +50,7 @@ def _cpu_peak(call: Callable[[], Sequence[Tensor]]) -> int:
     sizes = sorted(
         (event.start_ns(), event.nbytes())
         for event in events.kineto_results.events()
-        if event.name() == "[memory]" and event.device_type() == torch.autograd.DeviceType.CPU
+        if event.name() == "[memory]" and event.device_type() == _CPU
     )
     peak = total = 0
     for _, size in sizes:

@@ -203,6 +203,20 @@ def _source_file(target: Any, module: str) -> str:
         return module
 
 
+def discover_one(operator: str, name: str, module: str, plugins: tuple[str, ...] = ()) -> Implementation:
+    """One implementation, importing nothing but operators and its own module where that is ours.
+
+    Importing all adapters costs a worker seconds, and each is one more that could disturb it.
+    """
+    if module.startswith("attnlab.impls."):
+        for contract in modules_below("attnlab.bench.ops"):
+            importlib.import_module(contract)
+        importlib.import_module(module)
+        if operator in registry.operators and name in registry.implementations(operator):
+            return registry.implementations(operator).get(name)
+    return discover(plugins).implementations(operator).get(name)
+
+
 def discover(plugins: tuple[str, ...] = ()) -> Registry:
     """Import our operators, metrics and implementations, those of installed entry points, and `plugins`.
 

@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -101,19 +102,28 @@ def load_or_measure(device: Device, fresh: bool = False) -> Ceilings:
     """The ceilings of this device, from the user's cache where this torch measured them with as many threads."""
     import torch
 
-    name = f"ceilings-{_slug(device.name)}-{torch.get_num_threads()}t-torch{torch.__version__}.json"
-    path = cache_folder() / name
+    path = cache_path(device, torch.get_num_threads())
     if not fresh and (stored := _stored(path)) is not None:
         return replace(stored, published=PUBLISHED.get(device.name))
     ceilings = measure(device)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{os.getpid()}")
-        partial.write_text(json.dumps(encode(ceilings) | {"cache_version": CACHE_VERSION}))
-        partial.replace(path)
-    except OSError:
-        pass  # a read-only home costs a measurement in each run, nothing else
+    with suppress(OSError):  # a read-only home costs a measurement in each run, nothing else
+        keep(ceilings, path)
     return ceilings
+
+
+def keep(ceilings: Ceilings, path: Path) -> None:
+    """Store ceilings where `load_or_measure` finds them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}")
+    partial.write_text(json.dumps(encode(ceilings) | {"cache_version": CACHE_VERSION}))
+    partial.replace(path)
+
+
+def cache_path(device: Device, threads: int) -> Path:
+    """Where the ceilings of a device are kept, as this torch measures them with that many threads."""
+    import torch
+
+    return cache_folder() / f"ceilings-{_slug(device.name)}-{threads}t-torch{torch.__version__}.json"
 
 
 def _stored(path: Path) -> Ceilings | None:

@@ -149,6 +149,7 @@ class Runner:
         return WorkerOrder(
             operator=implementation.operator,
             implementation=implementation.name,
+            module=implementation.module,
             plugins=self.plugins,
             device=self.environment.device.kind,
             effort=asdict(self.effort),

@@ -164,7 +164,7 @@ class _SuiteFile:
         """A list of texts, not empty; None where the key is absent."""
         value = self.expect(table, key, list, "a list of texts", number)
         if value is None or (value and all(isinstance(item, str) for item in value)):
-            return value  # type: ignore[no-any-return]
+            return value
         raise SuiteError(
             f"{self.at(key, number)}: got {key} = {value!r}; expected one text or more, or no {key} at all"
         )

@@ -30,6 +30,7 @@ class WorkerOrder:
 
     operator: str
     implementation: str
+    module: str
     plugins: tuple[str, ...]
     device: str
     effort: dict[str, float]
@@ -66,13 +67,12 @@ class _Session:
 
         from attnlab.bench.clocks import clocks_for
         from attnlab.bench.harness import Setup
-        from attnlab.bench.registry import discover
+        from attnlab.bench.registry import discover_one, registry
         from attnlab.bench.roofline import Ceilings
         from attnlab.bench.timing import Effort
 
-        registry = discover(order.plugins)
+        self._implementation = discover_one(order.operator, order.implementation, order.module, order.plugins)
         self._operator = registry.operators.get(order.operator)
-        self._implementation = registry.implementations(order.operator).get(order.implementation)
         self._answers = answers
         device = torch.device(order.device)
         self._setup: Setup = Setup(

@@ -33,11 +33,15 @@ class CudaEvents:
         for call in calls:
             if self._flush is not None:
                 self._flush.zero_()
-            torch.cuda._sleep(HIDE_NS * CYCLES_PER_NS)
-            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            torch.cuda._sleep(HIDE_NS * CYCLES_PER_NS)  # type: ignore[no-untyped-call]
+            start, end = _event(), _event()
             start.record()
             call()
             end.record()
             pairs.append((start, end))
         torch.cuda.synchronize(self._device)
         return [start.elapsed_time(end) * 1e6 for start, end in pairs]
+
+
+def _event() -> torch.cuda.Event:
+    return torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
