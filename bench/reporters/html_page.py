@@ -98,8 +98,14 @@ def _view(section: Section, key: str) -> View:
             for number, panel in enumerate(plot.panels)
         ]
         plots.append(DrawnPlot(plot.title, plot.caption, tuple(drawings)))
-    ran = tuple(r for r in section.results if r.outcome is not Outcome.UNAVAILABLE)
-    return View(key, section, tuple(plots), ran)
+    return View(key, section, tuple(plots), tuple(_ranked(section)))
+
+
+def _ranked(section: Section) -> list[Result]:
+    """What ran, case by case, the fastest first and what has no time last."""
+    place = {case.case_id: position for position, case in enumerate(section.cases)}
+    ran = [result for result in section.results if result.outcome is not Outcome.UNAVAILABLE]
+    return sorted(ran, key=lambda r: (place[r.case.case_id], r.median_ns or float("inf")))
 
 
 def _sort_key(column: Column, result: Result) -> str:

@@ -16,7 +16,7 @@ from attnlab.bench.reporters.model.results import Result
 from attnlab.bench.reporters.model.words import Sentence
 from attnlab.bench.store.records import Outcome
 
-PLAIN_NAME = re.compile(r"[A-Za-z0-9_.+:/-]+")
+PLAIN = re.compile(r"[A-Za-z0-9 _.,+:;=@/()-]+")
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def words(pieces: Sentence) -> str:
 
 def name(raw: str) -> str:
     """A name as code where it is made of harmless characters, else escaped text."""
-    return f"`{raw}`" if PLAIN_NAME.fullmatch(raw) else text(raw)
+    return f"`{raw}`" if PLAIN.fullmatch(raw) else text(raw)
 
 
 def text(raw: str) -> str:

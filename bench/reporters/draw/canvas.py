@@ -15,11 +15,11 @@ from attnlab.bench.reporters.draw.look import INK, MUTED, RULE, WRONG, Mark
 from attnlab.bench.reporters.draw.ticks import logarithmic_ticks
 from attnlab.bench.reporters.model.plots import Curve, Panel
 
-WIDTH_IN = 4.5
-LEGEND_ROW_IN = 0.2
+WIDTH_IN = 4.2
+LEGEND_ROW_IN = 0.21
 SIDE_IN = 0.15
 LONGEST_LABEL = 18
-CHARACTER_IN = 0.073  # width of a character of a label, about
+CHARACTER_IN = 0.08  # width of a character of a label, about
 MOST_TICKS = 7
 
 
@@ -58,7 +58,7 @@ class Canvas:
     def _title(self) -> None:
         """At the figure's left edge, so that long names of cases fit."""
         x, y = SIDE_IN / self.width_in, 1 - 0.2 / self.height_in
-        self.figure.text(x, y, self.panel.title, va="center", fontsize=8.5, color=INK.light)
+        self.figure.text(x, y, self.panel.title, va="center", fontsize=9, color=INK.light)
 
     def _legend(self) -> None:
         """Marks and names below the axes, in columns of one width."""

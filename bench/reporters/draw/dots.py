@@ -8,10 +8,10 @@ from attnlab.bench.reporters.draw.canvas import Canvas, legend_in, legend_names,
 from attnlab.bench.reporters.draw.look import INK, MUTED, RULE
 from attnlab.bench.reporters.model.plots import Panel
 
-ROW_IN, HEAD_IN = 0.36, 0.85
-BOTTOM_IN, TOP_IN = 0.45, 0.36
+ROW_IN, HEAD_IN = 0.5, 0.88
+BOTTOM_IN, TOP_IN = 0.47, 0.4
 LEAST = 1e-3  # where a value of 0 is drawn
-ROW_SPREAD = 0.34  # of a row's height, over which dots of several implementations are set apart
+ROW_SPREAD = 0.3  # of a row's height, over which dots of several implementations are set apart
 
 
 def dots_in(panel: Panel) -> float:
@@ -32,11 +32,11 @@ def draw_dots(canvas: Canvas) -> None:
         ax.axvline(value, color=MUTED.light, linewidth=1, dashes=(3, 2))
         above = ax.get_xaxis_transform()
         label = panel.reference_label
-        ax.text(value, 1.02, label, ha="center", color=MUTED.light, fontsize=7.5, transform=above)
+        ax.text(value, 1.02, label, ha="center", color=MUTED.light, fontsize=8.2, transform=above)
     for row, name in enumerate(panel.rows):
         ax.axhline(row, color=RULE.light, linewidth=0.7)
         beside = ax.get_yaxis_transform()
-        ax.text(0, row - 0.2, name, va="bottom", color=INK.light, fontsize=7.5, transform=beside)
+        ax.text(0, row - 0.24, name, va="bottom", color=INK.light, fontsize=8.2, transform=beside)
     shared = legend_names(panel) and len(panel.curves) > 1
     for place, curve in enumerate(panel.curves):
         shift = ROW_SPREAD * (place / (len(panel.curves) - 1) - 0.5) if shared else 0.0

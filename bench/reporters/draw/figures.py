@@ -23,7 +23,7 @@ COLUMNS = 3
 TITLE_IN = 0.42
 _SETTINGS: dict[Any, Any] = {
     "font.family": "sans-serif",
-    "font.size": 8.0,
+    "font.size": 8.8,
     "svg.fonttype": "none",  # text stays text: it can be read aloud, searched and set in the page's font
     "svg.hashsalt": "attnlab",  # the same run gives the same file
     "text.parse_math": False,  # a name may hold a dollar sign

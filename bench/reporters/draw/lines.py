@@ -9,16 +9,16 @@ from attnlab.bench.reporters.draw.look import MUTED
 from attnlab.bench.reporters.draw.ticks import spread
 from attnlab.bench.reporters.model.plots import Curve
 
-HEIGHT_IN = 3.1
+HEIGHT_IN = 3.2
 BOTTOM_IN, TOP_IN = 0.45, 0.42
-LABEL_GAP_IN = 0.145
+LABEL_GAP_IN = 0.16
 
 
 def draw_lines(canvas: Canvas) -> None:
     """Both axes logarithmic; the interval of each point is a stroke through it."""
     panel = canvas.panel
     right = 0.25 + CHARACTER_IN * max(len(short(curve.name)) for curve in panel.curves)
-    ax = canvas.axes(left=0.62, right=right, bottom=BOTTOM_IN, top=TOP_IN)
+    ax = canvas.axes(left=0.66, right=right, bottom=BOTTOM_IN, top=TOP_IN)
     lengths = sorted({p.x for curve in panel.curves for p in curve.points})
     values = [v for c in panel.curves for p in c.points for v in (p.y, p.low, p.high) if v is not None]
     canvas.scale(ax, "x", room(lengths, 0.04), "", lengths)

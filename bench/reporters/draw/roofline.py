@@ -9,13 +9,13 @@ from attnlab.bench.reporters.draw.canvas import Canvas, room
 from attnlab.bench.reporters.draw.look import MUTED
 from attnlab.bench.reporters.model.plots import Roof
 
-HEIGHT_IN = 3.1
+HEIGHT_IN = 3.2
 
 
 def draw_roofline(canvas: Canvas) -> None:
     """Rate over intensity; the first roof is solid, others are dashed."""
     panel = canvas.panel
-    ax = canvas.axes(left=0.78, right=0.2, bottom=0.45, top=0.42)
+    ax = canvas.axes(left=0.86, right=0.2, bottom=0.45, top=0.42)
     points = [p for curve in panel.curves for p in curve.points]
     ridges = [roof.rate / roof.bandwidth for roof in panel.roofs]
     low, high = room([p.x for p in points] + [r for ridge in ridges for r in (ridge / 3, ridge * 2)], 0.03)
@@ -37,4 +37,4 @@ def _draw_roof(ax: Axes, roof: Roof, low: float, high: float, linestyle: str) ->
     rate = units.format_tick(top, "TFLOP/s")
     bandwidth = units.format_tick(roof.bandwidth / units.GB, "GB/s")
     text = f"{roof.name}: {rate}, {bandwidth}"
-    ax.text(high, top * 1.06, text, ha="right", va="bottom", color=MUTED.light, fontsize=7.5)
+    ax.text(high, top * 1.06, text, ha="right", va="bottom", color=MUTED.light, fontsize=8)

@@ -10,7 +10,16 @@ from attnlab.bench.reporters.model.cases import CaseRef, Family, describe
 from attnlab.bench.reporters.model.outcomes import Reason
 from attnlab.bench.reporters.model.picks import Pick
 from attnlab.bench.reporters.model.results import Result
-from attnlab.bench.reporters.model.words import Piece, Sentence, count, from_to, name, names, sentence
+from attnlab.bench.reporters.model.words import (
+    Piece,
+    Sentence,
+    count,
+    enumerated,
+    from_to,
+    name,
+    names,
+    sentence,
+)
 from attnlab.bench.store.records import Outcome, RunRecord
 
 ABOVE = "; a share above 100 % means that the data stayed in a cache"
@@ -81,29 +90,22 @@ def _right(e: Evidence) -> Sentence:
 
 
 def _use(e: Evidence) -> Iterator[Sentence]:
-    if not e.picks:
-        return
-    if len({p.names for p in e.picks}) == 1 and all(p.told_apart for p in e.picks):
-        yield sentence(
-            "Use ", name(e.picks[0].names[0]), ": the fastest ", e.where(_cases(e.picks)), _lead(e.picks), "."
-        )
-        return
-    for group in _grouped([p for p in e.picks if p.told_apart]):
-        yield sentence("Use ", name(group[0].names[0]), " ", e.where(_cases(group)), _lead(group), ".")
+    told_apart = [p for p in e.picks if p.told_apart]
+    if told_apart == list(e.picks) and len({p.names for p in e.picks}) == 1:
+        only = name(told_apart[0].best.implementation)
+        yield sentence("Use ", only, ": the fastest ", e.where(_cases(e.picks)), _lead(e.picks), ".")
+    else:
+        for group in _grouped(told_apart):
+            best = name(group[0].best.implementation)
+            yield sentence("Use ", best, " ", e.where(_cases(group)), _lead(group), ".")
     for group in _grouped([p for p in e.picks if p.level]):
-        yield sentence(
-            "Not told apart, their intervals overlapping: ",
-            names(sorted(group[0].names)),
-            " ",
-            e.where(_cases(group)),
-            ".",
-        )
+        tied = names(sorted(group[0].names))
+        yield sentence("Not told apart, for intervals overlap: ", tied, " ", e.where(_cases(group)), ".")
     for group in _grouped([p for p in e.picks if p.alone]):
-        yield sentence(
-            "Only ", name(group[0].names[0]), " passed and was timed ", e.where(_cases(group)), "."
-        )
+        alone = name(group[0].best.implementation)
+        yield sentence("Only ", alone, " passed and was timed ", e.where(_cases(group)), ".")
     if uncompared := sum(p.uncompared for p in e.picks):
-        yield sentence(f"{count(uncompared, 'result')} timed by another method are not compared.")
+        yield sentence(f"Not compared, for they were timed by another method: {count(uncompared, 'result')}.")
 
 
 def _grouped(picks: Sequence[Pick]) -> list[list[Pick]]:
@@ -153,16 +155,17 @@ def _wrong(reason: Reason) -> Sentence:
 
 
 def _unavailable(e: Evidence) -> Iterator[Sentence]:
-    """Grouped by reason, for one missing package or GPU often stops several."""
-    groups: dict[tuple[str, tuple[CaseRef, ...]], list[Reason]] = {}
+    """Grouped by reason, for one missing package or GPU often stops several; what never ran comes first."""
+    groups: dict[tuple[str, tuple[CaseRef, ...]], list[str]] = {}
     for reason in e.reasons:
         if reason.kind == "unavailable":
-            groups.setdefault((reason.text, reason.cases), []).append(reason)
-    for (text, cases), members in groups.items():
+            groups.setdefault((reason.text, reason.cases), []).append(reason.implementation)
+    parts: list[list[Piece]] = []
+    for (text, cases), members in sorted(groups.items(), key=lambda group: -len(group[0][1])):
         where = [] if len(cases) == len(e.cases) else [Piece(" "), *e.where(cases)]
-        yield sentence(
-            "Could not run: ", names(dict.fromkeys(r.implementation for r in members)), where, f" ({text})."
-        )
+        parts.append([*names(members), *where, Piece(f" ({text})")])
+    if parts:
+        yield sentence("Could not run: ", enumerated(parts, "; ", "; "), ".")
 
 
 def _broken(e: Evidence) -> Iterator[Sentence]:

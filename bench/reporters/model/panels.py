@@ -132,7 +132,7 @@ def _dots(
         Curve(name, tuple(Point(q.value(r) or 0.0, places[r.case.case_id], *_interval(q, r)) for r in found))
         for name, found in _by_implementation(implementations, shown, cases)
     )
-    title = "cases without a sweep" if len(cases) > 1 else cases[0].case_id
+    title = "single cases" if len(cases) > 1 else cases[0].case_id
     rows = tuple(case.case_id for case in cases)
     return Panel("dots", title, q.label, "", q.unit, curves, rows, q.reference, q.reference_label)
 

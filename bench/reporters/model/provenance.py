@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from attnlab.bench import units
 from attnlab.bench.reporters.model.results import Result
+from attnlab.bench.reporters.model.words import from_to
 from attnlab.bench.roofline import Ceilings
 from attnlab.bench.store.jsonl import StoredRun
 from attnlab.bench.store.records import RunRecord, TimingRecord
@@ -86,6 +87,10 @@ def provenance(stored: StoredRun, results: Iterable[Result]) -> list[Fact]:
     return [fact for fact in facts if fact.text]
 
 
+def _range(counts: list[int]) -> str:
+    return from_to([str(counts[0]), str(counts[-1])])
+
+
 def _methods(timings: Iterable[TimingRecord | None]) -> list[str]:
     kept = [timing for timing in timings if timing is not None]
     texts = []
@@ -93,7 +98,7 @@ def _methods(timings: Iterable[TimingRecord | None]) -> list[str]:
         counts = sorted(t.samples for t in kept if (t.clock, t.cache) == (clock, cache))
         copies = sorted({t.copies for t in kept if (t.clock, t.cache) == (clock, cache)})
         texts.append(
-            f"clock {clock}, {cache} caches, {counts[0]} to {counts[-1]} samples a result, calls rotating "
+            f"clock {clock}, {cache} caches, {_range(counts)} samples a result, calls rotating "
             f"through {' or '.join(map(str, copies))} sets of inputs, warm-up left out"
         )
     return texts

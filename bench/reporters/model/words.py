@@ -38,12 +38,14 @@ def plain(pieces: Sentence) -> str:
     return "".join(piece.text for piece in pieces)
 
 
-def enumerated(parts: Sequence[Iterable[Piece] | Piece], last: str = " and ") -> list[Piece]:
+def enumerated(
+    parts: Sequence[Iterable[Piece] | Piece], last: str = " and ", between: str = ", "
+) -> list[Piece]:
     """`a, b and c`."""
     found: list[Piece] = []
     for position, part in enumerate(parts):
         if position:
-            found.append(Piece(last if position == len(parts) - 1 else ", "))
+            found.append(Piece(last if position == len(parts) - 1 else between))
         found += [part] if isinstance(part, Piece) else part
     return found
 
