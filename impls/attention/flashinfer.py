@@ -34,8 +34,8 @@ class FlashInfer:
         if case.dtype == "float32":
             return "float32 is not served: float16 and bfloat16 only"
         if (case.head_dim, case.v_head_dim) not in HEAD_SIZES:
-            served = ", ".join(f"{qk}/{v}" for qk, v in HEAD_SIZES)
-            return f"head sizes {case.head_dim}/{case.v_head_dim} (keys/values) are not served: {served} only"
+            odd = "" if case.v_head_dim == case.head_dim else f" (values {case.v_head_dim})"
+            return f"head size {case.head_dim}{odd} is not served: 64, 128, 192 (values 128) and 256 only"
         return None
 
     def prepare(self, case: AttentionCase, inputs: AttentionInputs) -> Any:

@@ -17,7 +17,7 @@ class SdpaFlash(_sdpa_backward.Backward):
     def prepare(self, case: AttentionCase, inputs: AttentionBackwardInputs) -> _sdpa_backward.Graph:
         if not inputs.q.is_cuda and case.dtype != "float32":
             raise Unavailable(
-                f"{case.dtype} is not served: on the CPU torch adds up dq, dk and dv in {case.dtype} from tile to "
-                f"tile and head to head, which errs by more than the budget allows"
+                f"{case.dtype} is not served: on the CPU torch adds gradients up in {case.dtype} over "
+                f"tiles and heads, which errs by more than the budget allows"
             )
         return super().prepare(case, inputs)

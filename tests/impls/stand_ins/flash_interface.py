@@ -1,0 +1,29 @@
+"""The two functions of FlashAttention's Python interface, recording how they are called."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from plain_attention import NO_LIMIT, attend, attend_ragged
+from torch import Tensor
+
+calls: list[dict[str, Any]] = []
+
+
+def dense(q: Tensor, k: Tensor, v: Tensor, scale: float, causal: bool, left: int | None) -> Tensor:
+    calls.append({"q": q, "k": k, "v": v, "left": left, "causal": causal})
+    return attend(q, k, v, scale, causal, _limit(left)).to(q.dtype)
+
+
+def ragged(
+    q: Tensor, k: Tensor, v: Tensor, starts: tuple[Tensor, Tensor], longest: tuple[int, int], scale: float,
+    causal: bool, left: int | None,
+) -> Tensor:  # fmt: skip
+    calls.append({"q": q, "k": k, "v": v, "left": left, "causal": causal})
+    for start, length in zip(starts, longest, strict=True):
+        assert int((start[1:] - start[:-1]).max()) <= length
+    return attend_ragged(q, k, v, *starts, scale, causal, _limit(left)).to(q.dtype)
+
+
+def _limit(left: int | None) -> int:
+    return NO_LIMIT if left is None or left < 0 else left

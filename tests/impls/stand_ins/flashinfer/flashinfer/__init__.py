@@ -1,0 +1,44 @@
+"""Stands in for flashinfer-python 0.6.8: prefill over ragged keys and values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from plain_attention import NO_LIMIT, attend_ragged
+from torch import Tensor
+
+calls: list[dict[str, Any]] = []
+
+
+class BatchPrefillWithRaggedKVCacheWrapper:
+    def __init__(self, float_workspace_buffer: Tensor, kv_layout: str = "NHD") -> None:
+        assert (kv_layout, float_workspace_buffer.dtype) == ("NHD", torch.uint8)
+        self._plan: dict[str, Any] | None = None
+
+    def plan(
+        self, qo_indptr: Tensor, kv_indptr: Tensor, num_qo_heads: int, num_kv_heads: int, head_dim_qk: int,
+        head_dim_vo: int | None = None, causal: bool = False, window_left: int = -1,
+        sm_scale: float | None = None, q_data_type: torch.dtype = torch.float16,
+        kv_data_type: torch.dtype | None = None,
+    ) -> None:  # fmt: skip
+        assert qo_indptr.dtype == kv_indptr.dtype == torch.int32
+        self._plan = {
+            "starts": (qo_indptr, kv_indptr),
+            "shape": (num_qo_heads, num_kv_heads, head_dim_qk, head_dim_vo),
+            "dtypes": (q_data_type, kv_data_type or q_data_type),
+            "causal": causal,
+            "left": window_left,
+            "scale": sm_scale,
+        }
+
+    def run(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        plan = self._plan
+        assert plan is not None, "run before plan"
+        assert (q.shape[1], k.shape[1], q.shape[2], v.shape[2]) == plan["shape"]
+        assert (q.dtype, k.dtype) == plan["dtypes"]
+        assert q.shape[0] == plan["starts"][0][-1]
+        calls.append({"q": q, "k": k, "v": v, "left": plan["left"], "causal": plan["causal"]})
+        left = NO_LIMIT if plan["left"] < 0 else plan["left"]
+        out = attend_ragged(q, k, v, *plan["starts"], plan["scale"], plan["causal"], left)
+        return out.to(q.dtype).contiguous()

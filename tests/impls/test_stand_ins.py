@@ -1,0 +1,106 @@
+"""Adapters to packages that cannot be run here, through the real check, with stand-ins in plain torch."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from attnlab.bench.contract import NORMAL_DRAW
+from attnlab.bench.registry import discover
+from attnlab.bench.store.records import Outcome
+
+ADAPTERS = {  # folder of the stand-in: implementation, module that records calls
+    "flash_attn_2": ("flash_attn", "flash_attn.flash_attn_interface"),
+    "flash_attn_3": ("flash_attn_3", "flash_attn_interface"),
+    "fa3_fwd": ("flash_attn_3", "fa3_fwd_interface"),
+    "flash_attn_4": ("flash_attn_4", "flash_attn.cute"),
+    "flashinfer": ("flashinfer", "flashinfer"),
+    "xformers": ("xformers", "xformers.ops"),
+}
+SERVED_BY_ALL = [
+    "Hq2-Sq33-bf16",
+    "B2-Hq4-Hkv2-Sq40-Sk71-bf16-causal",
+    "Hq4-Hkv1-packed20+33+1-bf16",
+    "Hq2-packed20+33+1-bf16-causal",
+    "Hq4-Hkv2-Sq41-Sk20-D128-bf16-causal",
+]
+WINDOWS = [
+    "Hq4-Hkv2-Sq40-Sk71-bf16-window.9",
+    "B2-Hq2-Sq30-Sk17-bf16-window.1",
+    "Hq2-packed20+33-bf16-window.7",
+]
+LIMITS = [
+    ("flash_attn_2", "Hq2-Sq16-fp32", "float32 is not served: float16 and bfloat16 only"),
+    ("flash_attn_2", "Hq2-Sq16-D512-bf16", "head size 512 is not served: 256 at most"),
+    ("flash_attn_2", "Hq2-Sq16-D64-Dv32-bf16", "value head size 32 is not served beside head size 64"),
+    ("flash_attn_3", "Hq2-Sq16-D60-bf16", "head size 60 is not served: multiples of 8 only"),
+    ("flash_attn_3", "Hq2-Sq16-D96-Dv64-bf16", "value head size 64 is not served beside head size 96"),
+    ("fa3_fwd", "Hq2-Sq16-fp16", "float16 is not served: fa3_fwd_interface was built without it"),
+    ("flash_attn_4", "Hq2-Sq16-D160-bf16", "flash-attn-4: head_dim 160 is not supported on SM100/SM110."),
+    ("flashinfer", "Hq2-Sq16-fp32", "float32 is not served: float16 and bfloat16 only"),
+    ("flashinfer", "Hq2-Sq16-D80-bf16", "head size 80 is not served: 64, 128, 192 (values 128) and 256 only"),
+    ("xformers", "Hq2-Sq16-D60-bf16", "xformers: No operator found: K % 8"),
+]
+SERVED_BY_SOME = {
+    "Hq2-Sq16-D192-Dv128-bf16": {"fa3_fwd", "flashinfer", "flash_attn_3", "flash_attn_4", "xformers"},
+    "Hq2-Sq16-D80-fp16": {"flash_attn_2", "flash_attn_3", "flash_attn_4", "xformers"},
+    "Hq2-Sq16-D36-bf16": {"flash_attn_2"},
+}
+
+
+@pytest.mark.parametrize("folder", ADAPTERS)
+@pytest.mark.parametrize("case_id", [*SERVED_BY_ALL, *WINDOWS])
+def test_right_through_the_check(folder, case_id, stand_in, measured):
+    name, module = ADAPTERS[folder]
+    recorded = stand_in(folder, module)
+    measurement = measured("attention", name, case_id)
+    if folder == "fa3_fwd" and case_id in WINDOWS:
+        reason = "sliding windows are not served: fa3_fwd_interface was built without them"
+        assert (measurement.outcome, measurement.reason) == (Outcome.UNAVAILABLE, reason)
+    else:
+        assert (measurement.outcome, measurement.reason) == (Outcome.PASSED, None)
+        assert recorded.calls
+
+
+@pytest.mark.parametrize(("folder", "case_id", "reason"), LIMITS)
+def test_limits_are_reasons(folder, case_id, reason, stand_in, measured):
+    name, module = ADAPTERS[folder]
+    stand_in(folder, module)
+    measurement = measured("attention", name, case_id)
+    assert (measurement.outcome, measurement.reason) == (Outcome.UNAVAILABLE, reason)
+
+
+@pytest.mark.parametrize("folder", ADAPTERS)
+@pytest.mark.parametrize("case_id", SERVED_BY_SOME)
+def test_head_sizes_that_some_serve(folder, case_id, stand_in, measured):
+    name, module = ADAPTERS[folder]
+    stand_in(folder, module)
+    measurement = measured("attention", name, case_id)
+    served = folder in SERVED_BY_SOME[case_id]
+    assert measurement.outcome is (Outcome.PASSED if served else Outcome.UNAVAILABLE), measurement.reason
+
+
+@pytest.mark.parametrize("folder", ADAPTERS)
+@pytest.mark.parametrize("case_id", ["Hq4-Hkv2-Sq24-bf16", "Hq4-Hkv2-packed10+14-bf16"])
+def test_single_and_packed_sequences_go_in_as_views(folder, case_id, stand_in):
+    name, module = ADAPTERS[folder]
+    recorded = stand_in(folder, module)
+    registry = discover()
+    adapter = registry.implementations("attention").get(name)
+    contract = registry.operators.get("attention")
+    case = contract.case_type.parse(case_id)
+    inputs = contract.make_inputs(case, NORMAL_DRAW, 0, torch.device("cpu"))
+    adapter.run(inputs, adapter.prepare(case, inputs))
+    for field in ("q", "k", "v"):
+        assert recorded.calls[-1][field].data_ptr() == getattr(inputs, field).data_ptr()
+
+
+@pytest.mark.parametrize(
+    "case_id",
+    ["Hq2-Sq33-bf16-causal", "B2-Hq4-Hkv2-Sq40-Sk20-D36-fp16-causal", "Hq4-Hkv2-packed20+13-bf16-window.5"],
+)
+def test_flash_attn_backward(case_id, stand_in, measured):
+    recorded = stand_in("flash_attn_2", "flash_attn.flash_attn_interface")
+    measurement = measured("attention_backward", "flash_attn", case_id)
+    assert (measurement.outcome, measurement.reason) == (Outcome.PASSED, None)
+    assert len(recorded.calls) == 2  # forwards of set-up, for drawn inputs and for needles

@@ -1,0 +1,47 @@
+"""The adapters to our Triton kernels: limits, the interpreter's slowness, and what was chosen."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from attnlab.bench import AttentionCase, Unavailable
+from attnlab.bench.contract import NORMAL_DRAW
+from attnlab.bench.ops.attention import make_inputs
+from attnlab.bench.registry import discover
+from attnlab.impls import _triton
+
+BOTH = pytest.mark.parametrize("operator", ["attention", "attention_backward"])
+
+
+def adapter(operator):
+    return discover().implementations(operator).get("triton")
+
+
+@BOTH
+def test_head_sizes_beyond_the_kernels(operator):
+    case = AttentionCase(head_dim=320)
+    assert adapter(operator).supports(case) == "head size 320 is not served: 256 at most"
+
+
+@BOTH
+def test_the_interpreter_takes_small_cases_only(operator, monkeypatch):
+    long = AttentionCase(q_heads=8, q_len=4096, mask="causal")
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    assert adapter(operator).supports(long) is None
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    assert "s to check in Triton's interpreter" in adapter(operator).supports(long)
+    assert adapter(operator).supports(AttentionCase(q_heads=2, q_len=100)) is None
+
+
+@BOTH
+def test_no_time_is_given_for_the_interpreter(operator):
+    assert adapter(operator).untimed("cpu") == "runs in Triton's interpreter, whose time means nothing"
+    assert adapter(operator).untimed("cuda") is None
+
+
+def test_neither_a_gpu_nor_the_interpreter(monkeypatch):
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    inputs = make_inputs(AttentionCase(q_heads=1, q_len=4), NORMAL_DRAW, 0, torch.device("cpu"))
+    with pytest.raises(Unavailable, match="needs an NVIDIA GPU, or TRITON_INTERPRET=1"):
+        _triton.require_device(inputs)
