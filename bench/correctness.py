@@ -1,4 +1,4 @@
-"""Judges one implementation's outputs on one case: shape, dtype, values, needles, determinism, inputs kept."""
+"""Judges one implementation's outputs on a case: shape, dtype, values, needles, determinism, inputs kept."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ class Rejected(Exception):  # noqa: N818 - a verdict, not an error
 class Expectations:
     """Expectations by draw and seed, kept in a folder so that the workers of a run compute each once."""
 
-    def __init__(self, operator: AnyOperator, case: Case, device: torch.device, folder: Path | None = None) -> None:
+    def __init__(
+        self, operator: AnyOperator, case: Case, device: torch.device, folder: Path | None = None
+    ) -> None:
         self._operator, self._case, self._device, self._folder = operator, case, device, folder
 
     def get(self, inputs: Any, draw: str, seed: int) -> Expectation:
@@ -65,7 +67,7 @@ class Checker:
         self._coverage = 1.0
 
     def check_redrawn(self, inputs: Any, state: Any, seeds: Sequence[int], device: torch.device) -> None:
-        """Draw dynamic inputs anew, in place, for each seed: what `prepare` or an earlier call saw is gone."""
+        """Draw dynamic inputs anew, in place, for each seed: what `prepare` or a call before saw is gone."""
         for number, seed in enumerate(seeds):
             redraw(inputs, self.operator.make_inputs(self.case, NORMAL_DRAW, seed, device))
             self._run_and_judge("redrawn" if number else "drawn", inputs, state, NORMAL_DRAW, seed)
@@ -93,13 +95,14 @@ class Checker:
         before = {field: tensor.clone() for field, tensor in tensors(inputs, "static", "dynamic").items()}
         with poisoned_memory(inputs, enabled=not self.implementation.compiled):
             outputs = self._as_tuple(self.implementation.run(inputs, state))
-        for field, tensor in tensors(inputs, "static", "dynamic").items():
-            if not _same_bits(tensor, before[field]):
-                raise Rejected(Outcome.WRONG_VALUES, f"changed its input {field}, which must come back as it was")
+        _judge_unchanged(inputs, before)
         self._judge(name, outputs, expectation)
         kept = [out.clone() for out in outputs]
         again = self._as_tuple(self.implementation.run(inputs, state))
+        _judge_unchanged(inputs, before)
         same = all(_same_bits(a, b) for a, b in zip(kept, again, strict=True))
+        if not same:
+            self._judge(f"{name} (second call)", again, expectation)
         self._deterministic = same if self._deterministic is None else self._deterministic and same
         self._probes.update(dict.fromkeys(expectation.probes))
         blunt = set(expectation.blunt)
@@ -111,12 +114,20 @@ class Checker:
         specs = self.operator.outputs(self.case)
         if len(got) != len(specs) or not all(isinstance(out, Tensor) for out in got):
             kinds = ", ".join(type(out).__name__ for out in got)
-            raise Rejected(Outcome.WRONG_SHAPE, f"returned ({kinds}); expected {len(specs)} tensors: {', '.join(s.name for s in specs)}")
+            raise Rejected(
+                Outcome.WRONG_SHAPE,
+                f"returned ({kinds}); expected {len(specs)} tensors: {', '.join(s.name for s in specs)}",
+            )
         for out, spec in zip(got, specs, strict=True):
             if tuple(out.shape) != spec.shape:
-                raise Rejected(Outcome.WRONG_SHAPE, f"{spec.name} has shape {list(out.shape)}; expected {list(spec.shape)}")
+                raise Rejected(
+                    Outcome.WRONG_SHAPE,
+                    f"{spec.name} has shape {list(out.shape)}; expected {list(spec.shape)}",
+                )
             if out.dtype != spec.dtype:
-                raise Rejected(Outcome.WRONG_DTYPE, f"{spec.name} has dtype {out.dtype}; expected {spec.dtype}")
+                raise Rejected(
+                    Outcome.WRONG_DTYPE, f"{spec.name} has dtype {out.dtype}; expected {spec.dtype}"
+                )
         return got
 
     def _judge(self, name: str, outputs: tuple[Tensor, ...], expectation: Expectation) -> None:
@@ -135,9 +146,16 @@ class Checker:
             if not figure.within:
                 raise Rejected(
                     Outcome.WRONG_VALUES,
-                    f"{figure.output} on {name} inputs: relative RMS error {figure.rms_error:.2e} (allowed "
-                    f"{figure.rms_allowed:.2e}), largest {figure.max_error:.2e} (allowed {figure.max_allowed:.2e})",
+                    f"{figure.output} on {name} inputs: relative RMS error {figure.rms_error:.2e} "
+                    f"(allowed {figure.rms_allowed:.2e}), largest {figure.max_error:.2e} "
+                    f"(allowed {figure.max_allowed:.2e})",
                 )
+
+
+def _judge_unchanged(inputs: Any, before: dict[str, Tensor]) -> None:
+    for field, tensor in tensors(inputs, "static", "dynamic").items():
+        if not _same_bits(tensor, before[field]):
+            raise Rejected(Outcome.WRONG_VALUES, f"changed its input {field}, which must come back as it was")
 
 
 def _same_bits(a: Tensor, b: Tensor) -> bool:

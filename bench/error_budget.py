@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
@@ -18,10 +19,24 @@ I = TypeVar("I")  # noqa: E741
 Outputs = tuple[Tensor, ...]
 
 MARGIN = 2.0  # honest code may round once more often than the yardstick, not more
-EPSILON = {"float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}  # unit roundoff, from IEEE 754 and bfloat16
-FLOOR_ROUNDOFFS = {"float32": 64.0, "float16": 0.5, "bfloat16": 0.5}  # orders of summation differ in float32
+EPSILON = {"float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}  # unit roundoff
+FLOOR_ROUNDOFFS = {"float32": 128.0, "float16": 0.75, "bfloat16": 0.75}  # float32: orders of sums differ
 CAP_ROUNDOFFS = {"float32": 4096.0, "float16": 8.0, "bfloat16": 8.0}  # beyond: the yardstick itself is broken
-MAX_OVER_RMS = 4.0  # the largest of many rounding errors over their root mean square, for the floor
+MAX_OVER_RMS = 8.0  # the largest of many rounding errors over their root mean square, for the floor
+LUCK = 4.0  # the floor of n elements is higher by LUCK / √n: a yardstick may round a few of them luckily
+
+
+@dataclass(frozen=True)
+class Reached:
+    """What the yardstick computes.
+
+    terms: for each element of an output, the root of the sum of squares of the terms that it adds up,
+    which is about its size if their signs are random. Where they cancel, an output may be as small as
+    it likes, and the rounding of honest code is not.
+    """
+
+    outputs: Outputs
+    terms: Outputs
 
 
 @dataclass(frozen=True)
@@ -51,19 +66,19 @@ def heads_permuted(case: Any, inputs: Any, sample: Any, expected: Outputs) -> Ou
 class ErrorBudget(Generic[C, I]):
     """Allowed is twice the yardstick's error against the float64 oracle, or a small floor if that is larger.
 
-    Both the root-mean-square and the largest error count, over the root mean square of the oracle's
-    output. sample(case) says which part is compared, select(outputs, sample) takes that part, and
-    oracle and yardstick compute that part alone.
+    Both the root-mean-square error counts, over the root mean square of the oracle's output or of its
+    terms, whichever is larger; and the largest error, over that or over its element's own terms, for
+    the rounding of a large element is large. sample(case) says which part is compared,
+    select(outputs, sample) takes that part, and oracle and yardstick compute that part alone.
     """
 
     sample: Callable[[C], Any]
     select: Callable[[Outputs, Any], Outputs]
     oracle: Callable[[C, I, Any], Outputs]
-    yardstick: Callable[[C, I, Any], Outputs]
+    yardstick: Callable[[C, I, Any], Reached]
     probes: tuple[Probe[Any, Any], ...]
     dtype: Callable[[C], str]
     names: tuple[str, ...] = ("out",)
-    cap: float = 1.0  # a multiple of CAP_ROUNDOFFS, for operators that cancel
 
     def expect(self, case: C, inputs: I) -> Budgeted:
         """The oracle's result and the budget for one set of inputs; raises MeasurementError above the cap."""
@@ -71,27 +86,51 @@ class ErrorBudget(Generic[C, I]):
         expected = self.oracle(case, inputs, sample)
         reached = self.yardstick(case, inputs, sample)
         dtype = self.dtype(case)
-        floor = FLOOR_ROUNDOFFS[dtype] * EPSILON[dtype]
-        cap = self.cap * CAP_ROUNDOFFS[dtype] * EPSILON[dtype]
-        allowed = []
-        for name, got, want in zip(self.names, reached, expected, strict=True):
-            rms, largest = relative_errors(got, want)
+        cap = CAP_ROUNDOFFS[dtype] * EPSILON[dtype]
+        scales, allowed = [], []
+        for name, got, want, terms in zip(self.names, reached.outputs, expected, reached.terms, strict=True):
+            scales.append(Scale.of(want, terms))
+            rms, largest = scales[-1].errors(got, want)
             if not rms <= cap:
                 raise MeasurementError(
-                    f"the yardstick's error on {name} is {rms:.2e} where at most {cap:.2e} was expected of {dtype}: "
-                    f"this case cannot be judged"
+                    f"the yardstick's error on {name} is {rms:.2e} where at most {cap:.2e} was expected of "
+                    f"{dtype}: this case cannot be judged"
                 )
+            floor = FLOOR_ROUNDOFFS[dtype] * EPSILON[dtype] * (1 + LUCK / math.sqrt(want.numel()))
             allowed.append((max(MARGIN * rms, floor), max(MARGIN * largest, MAX_OVER_RMS * floor)))
-        judged = Budgeted(self.names, self.select, sample, expected, tuple(allowed))
+        judged = Budgeted(self.names, self.select, sample, expected, tuple(scales), tuple(allowed))
         applying = [probe for probe in self.probes if probe.applies(case)]
         blunt = [p.name for p in applying if judged.accepts(p.outputs(case, inputs, sample, expected))]
         return replace(judged, probes=tuple(p.name for p in applying), blunt=tuple(blunt))
 
     def parts(self, expectation: Budgeted) -> dict[str, Any]:
-        return {name: getattr(expectation, name) for name in ("expected", "allowed", "probes", "blunt")}
+        parts = {name: getattr(expectation, name) for name in ("expected", "allowed", "probes", "blunt")}
+        return parts | {"scales": [(scale.size, scale.elements) for scale in expectation.scales]}
 
     def restore(self, case: C, parts: dict[str, Any]) -> Budgeted:
-        return Budgeted(names=self.names, select=self.select, sample=self.sample(case), **parts)
+        scales = tuple(Scale(size, elements) for size, elements in parts["scales"])
+        return Budgeted(
+            names=self.names, select=self.select, sample=self.sample(case), **(parts | {"scales": scales})
+        )
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What the errors of an output are taken over: its size, or an element's own terms if they are larger."""
+
+    size: float
+    elements: Tensor
+
+    @classmethod
+    def of(cls, want: Tensor, terms: Tensor) -> Scale:
+        """A size of 0, of an output that is zeros by definition, counts as 1."""
+        size = max(root_mean_square(want), root_mean_square(terms)) or 1.0
+        return cls(size, terms.float().clamp_min(size))
+
+    def errors(self, got: Tensor, want: Tensor) -> tuple[float, float]:
+        """Root-mean-square and largest error; NaN in, NaN out."""
+        difference = got.to(torch.float64) - want.to(torch.float64)
+        return root_mean_square(difference) / self.size, float((difference.abs() / self.elements).max())
 
 
 @dataclass(frozen=True)
@@ -102,6 +141,7 @@ class Budgeted:
     select: Callable[[Outputs, Any], Outputs]
     sample: Any
     expected: Outputs
+    scales: tuple[Scale, ...]
     allowed: tuple[tuple[float, float], ...]
     probes: tuple[str, ...] = ()
     blunt: tuple[str, ...] = ()
@@ -115,18 +155,12 @@ class Budgeted:
 
     def _figures(self, outputs: Outputs) -> list[Figures]:
         figures = []
-        for name, got, want, (rms, largest) in zip(self.names, outputs, self.expected, self.allowed, strict=True):
-            rms_error, max_error = relative_errors(got, want)
+        limits = zip(self.names, self.expected, self.scales, self.allowed, strict=True)
+        for got, (name, want, scale, (rms, largest)) in zip(outputs, limits, strict=True):
+            rms_error, max_error = scale.errors(got, want)
             figures.append(Figures(name, rms_error, rms, max_error, largest))
         return figures
 
 
-def relative_errors(got: Tensor, want: Tensor) -> tuple[float, float]:
-    """Root-mean-square and largest error over the root mean square of `want`; NaN in, NaN out.
-
-    Where `want` is all zeros, the errors themselves, so that exact zeros have no error.
-    """
-    difference = got.to(torch.float64) - want.to(torch.float64)
-    size = want.to(torch.float64).square().mean().sqrt()
-    unit = size if size > 0 else torch.ones_like(size)
-    return float(difference.square().mean().sqrt() / unit), float(difference.abs().max() / unit)
+def root_mean_square(x: Tensor) -> float:
+    return float(x.to(torch.float64).square().mean().sqrt())

@@ -20,7 +20,11 @@ SOURCE_PATTERN = rf"normal|outliers|smollm2(?::\d+:(?:{'|'.join(captured.TEXTS)}
 
 OUTLIER_CHANNELS = 4
 OUTLIER_FACTOR = 20.0  # real models have key channels of about this size beside ordinary ones
-SHARP_SCORE = 40.0  # e**-40 leaves nothing of the other keys, even summed over a million
+SHARP_SCORE = 100.0  # leaves nothing of the other keys, and its exponential is beyond float32
+LOW_SCORE = {"float32": 40.0, "float16": 110.0, "bfloat16": 110.0}
+"""Below 0, so that nothing is left beside a score of 0; and beyond float32's exponents, where the dtype is
+coarse enough for the rounding of such scores not to show."""
+COMMON_CHANNEL_FROM = 8  # head size from which one channel may be the same in all keys
 
 
 def read_source(value: Any) -> str:
@@ -59,8 +63,8 @@ def validate_source(case: AttentionCase) -> None:
     needed = case.batch * case.kv_len
     if case.kv_len < case.q_len or needed > captured.longest(text):
         raise ImpossibleCase(
-            f"inputs={case.inputs} got {case.batch} × {case.kv_len} keys for {case.q_len} queries; expected keys "
-            f"for each query and at most {captured.longest(text)} tokens in all, which is how long the text is"
+            f"inputs={case.inputs} got {case.batch} × {case.kv_len} keys for {case.q_len} queries; expected "
+            f"keys for each query and at most {captured.longest(text)} tokens in all, as long as the text is"
         )
 
 
@@ -102,7 +106,9 @@ def _captured(case: AttentionCase, generator: torch.Generator, seed: int) -> tup
     layer, text = capture_of(case.inputs)
     real = captured.attention_activations(layer, text, case.batch * case.kv_len)
     group = captured.Q_HEADS // captured.KV_HEADS
-    order = torch.randperm(captured.KV_HEADS, generator=generator) if seed else torch.arange(captured.KV_HEADS)
+    order = (
+        torch.randperm(captured.KV_HEADS, generator=generator) if seed else torch.arange(captured.KV_HEADS)
+    )
     q_order = (order[:, None] * group + torch.arange(group)).flatten()
 
     def stretches(x: Tensor, heads: Tensor, length: int) -> Tensor:
@@ -117,47 +123,49 @@ def _captured(case: AttentionCase, generator: torch.Generator, seed: int) -> tup
 
 
 def _needles(case: AttentionCase, generator: torch.Generator, score: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Inputs on which one permitted key at an edge dominates each row, and a forbidden one would dominate more.
+    """Inputs on which one permitted key at an edge dominates each row, where a forbidden one would even more.
 
-    The permitted key is the last of the row's range, its first, or one at an edge of a tile or page
-    (a multiple of 16, or one before); the forbidden one follows the range or precedes it.
+    By turns, rows find the last key of their range, its first, or one at an edge of a tile or page (a
+    multiple of 16, or one before); the last row of every sequence, which alone sees the last key of a
+    causal mask, finds that in the first head. The forbidden key follows the range or precedes it. In
+    one turn of five all keys score equally low instead, so that anything which is no key would dominate.
     """
     q, k, v = _normal(case, generator)
     k = k * (math.sqrt(case.head_dim) / k.norm(dim=-1, keepdim=True))
-    first, last = _key_ranges(case)
-    shape = (case.batch, case.q_heads, case.q_len)
+    first, last, from_end = _key_ranges(case)
+    batch, heads = torch.arange(case.batch)[:, None, None], torch.arange(case.q_heads)[:, None]
+    turn = (batch + heads + from_end) % 5  # [B, Hq, Sq]
 
     def chance() -> Tensor:
-        return torch.rand(shape, generator=generator)
+        return torch.rand(turn.shape, generator=generator)
 
-    pick, side = chance(), chance()
     inside = (first + chance() * (last - first)).long()
     tile_edge = inside - inside % 16 - (chance() < 0.5).long()
-    target = torch.where(pick < 0.5, last - 1, torch.where(pick < 0.7, first, tile_edge))
+    target = torch.where(turn == 1, first, torch.where(turn == 3, tile_edge, last - 1))
     target = torch.minimum(torch.maximum(target, first), last - 1)
-    forbidden = torch.where((side < 0.6) & (last < case.kv_len), last, first - 1)
-
-    unit = case.scale * case.head_dim  # the score of a query equal to a key
-    heads = torch.arange(case.q_heads) // (case.q_heads // case.kv_heads)
+    forbidden = torch.where((chance() < 0.6) & (last < case.kv_len), last, first - 1)
 
     def key_at(index: Tensor) -> Tensor:
-        batch = torch.arange(case.batch)[:, None, None]
-        chosen = k[batch, heads[None, :, None], index.clamp(0, case.kv_len - 1)]
+        chosen = k[batch, heads // (case.q_heads // case.kv_heads), index.clamp(0, case.kv_len - 1)]
         return torch.where((index >= 0)[..., None], chosen, 0.0)
 
-    q = score * (key_at(target) + 1.5 * key_at(forbidden)) / unit + 0.1 * q
-    return q, k, v
+    unit = case.scale * case.head_dim  # the score of a query equal to a key
+    sharp = score * (key_at(target) + 1.5 * key_at(forbidden)) / unit + 0.1 * q
+    if case.head_dim < COMMON_CHANNEL_FROM:
+        return sharp, k, v
+    k[..., 0] = 1.0
+    q[..., 0] = -min(score, LOW_SCORE[case.dtype]) / case.scale
+    return torch.where((turn == 4)[..., None], q, sharp), k, v
 
 
-def _key_ranges(case: AttentionCase) -> tuple[Tensor, Tensor]:
-    """For each query row [Sq]: its first permitted key, and one past its last."""
-    if not case.packed:
-        ranges = [case.mask.key_range(row, case.q_len, case.kv_len) for row in range(case.q_len)]
-    else:
-        ranges, start = [], 0
-        for length in case.packed:
-            own = (case.mask.key_range(row, length, length) for row in range(length))
-            ranges += [(start + first, start + last) for first, last in own]
-            start += length
-    first, last = torch.tensor(ranges).unbind(1)
-    return first, last
+def _key_ranges(case: AttentionCase) -> tuple[Tensor, Tensor, Tensor]:
+    """For each query row [Sq]: its first permitted key, one past its last, the rows of its sequence after it."""
+    rows: list[tuple[int, int, int]] = []
+    start = 0
+    for q_len, kv_len in case.sequences if case.packed else case.sequences[:1]:
+        for row in range(q_len):
+            first, last = case.mask.key_range(row, q_len, kv_len)
+            rows.append((start + first, start + last, q_len - 1 - row))
+        start += q_len
+    ranges = torch.tensor(rows)
+    return ranges[:, 0], ranges[:, 1], ranges[:, 2]

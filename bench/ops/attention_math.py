@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from attnlab.bench.error_budget import Probe, heads_permuted, zeros
+from attnlab.bench.error_budget import Probe, Reached, heads_permuted, zeros
 from attnlab.bench.masks import permitted_pairs
 
 if TYPE_CHECKING:
     from attnlab.bench.ops.attention import AttentionCase, AttentionInputs
 
-FULL_CHECK_OPERATIONS = 2_000_000_000  # up to here every row is compared: float64 takes a fraction of a second
+FULL_CHECK_OPERATIONS = (
+    2_000_000_000  # up to here every row is compared: float64 takes a fraction of a second
+)
 CHUNK_SCORES = 1 << 24  # scores in memory at a time
 EDGES = (16, 32, 64, 128, 256)
 
@@ -46,23 +48,30 @@ def select_rows(outputs: tuple[Tensor, ...], rows: Tensor) -> tuple[Tensor, ...]
 
 def oracle(case: AttentionCase, inputs: AttentionInputs, rows: Tensor) -> tuple[Tensor, ...]:
     """Attention in float64, [B, Hq, len(rows), Dv]; a row without a permitted key is zeros."""
-    return (_attend(inputs, rows, torch.float64, torch.float64),)
+    v = inputs.v.double()[:, :, None]  # [B, Hkv, 1, Sk, Dv]
+    return (_of_rows([probabilities(inputs, part, v.dtype) @ v for part in row_chunks(inputs, rows)]),)
 
 
-def yardstick(case: AttentionCase, inputs: AttentionInputs, rows: Tensor) -> tuple[Tensor, ...]:
-    """What careful code in the case's dtype gets: scores and sums in float32, probabilities and output rounded."""
-    return (_attend(inputs, rows, torch.float32, case.torch_dtype).to(case.torch_dtype),)
+def yardstick(case: AttentionCase, inputs: AttentionInputs, rows: Tensor) -> Reached:
+    """What careful code gets: scores and sums in float32, probabilities and output rounded to the dtype."""
+    dtype, v = case.torch_dtype, inputs.v.float()[:, :, None]
+    outs, terms = [], []
+    for part in row_chunks(inputs, rows):
+        p = probabilities(inputs, part, v.dtype)
+        outs.append(p.to(dtype).float() @ v)
+        terms.append((p.square() @ v.square()).sqrt())
+    return Reached((_of_rows(outs).to(dtype),), (_of_rows(terms),))
 
 
-def _attend(inputs: AttentionInputs, rows: Tensor, compute: torch.dtype, rounded: torch.dtype) -> Tensor:
-    parts = row_chunks(inputs, rows)
-    return torch.cat([_attend_rows(inputs, part, compute, rounded) for part in parts], dim=2)
+def _of_rows(parts: list[Tensor]) -> Tensor:
+    """Parts [B, Hkv, G, R, Dv] joined as [B, Hq, rows, Dv]."""
+    return torch.cat(parts, dim=3).flatten(1, 2)
 
 
 def forward_with_lse(case: AttentionCase, inputs: AttentionInputs) -> tuple[Tensor, Tensor]:
     """The output in the case's dtype, and the log-sum-exp of scaled scores in float32 [B, Hq, Sq]."""
     rows = torch.arange(case.q_len)
-    (out,) = yardstick(case, inputs, rows)
+    (out,) = yardstick(case, inputs, rows).outputs
     lse = [
         masked_scores(inputs, part, torch.float32)[0].logsumexp(-1).flatten(1, 2)
         for part in row_chunks(inputs, rows)
@@ -76,16 +85,12 @@ def row_chunks(inputs: AttentionInputs, rows: Tensor) -> tuple[Tensor, ...]:
     return rows.to(inputs.q.device).split(max(1, CHUNK_SCORES // scores_a_row))
 
 
-def _attend_rows(inputs: AttentionInputs, rows: Tensor, compute: torch.dtype, rounded: torch.dtype) -> Tensor:
-    p = probabilities(inputs, rows, compute).to(rounded).to(compute)
-    out = p @ inputs.v.to(compute)[:, :, None]  # [B, Hkv, G, R, Dv]
-    return out.flatten(1, 2)
-
-
 def probabilities(inputs: AttentionInputs, rows: Tensor, compute: torch.dtype) -> Tensor:
     """Softmax over the permitted keys, [B, Hkv, G, R, Sk] with G query heads a key-value head."""
     scores, allowed = masked_scores(inputs, rows, compute)
-    return scores.softmax(-1).masked_fill(~allowed, 0.0)  # a row of nothing but -inf is NaN by definition: zeros here
+    return scores.softmax(-1).masked_fill(
+        ~allowed, 0.0
+    )  # a row of nothing but -inf is NaN by definition: zeros here
 
 
 def masked_scores(inputs: AttentionInputs, rows: Tensor, compute: torch.dtype) -> tuple[Tensor, Tensor]:

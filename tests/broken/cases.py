@@ -1,0 +1,52 @@
+"""The cases on which broken and honest implementations are told apart: every mask, grouping and edge."""
+
+from __future__ import annotations
+
+DTYPES = ("fp32", "fp16", "bf16")
+
+SHAPES = (
+    # full
+    "B2-Hq4-Sq37-D40",
+    "Hkv2-Sq65-Dv48",
+    "Hq6-Hkv1-Sq33-Sk200-D80",
+    "Hq4-Hkv2-Sq100-D32-outliers",
+    "Sq8-D16",
+    # causal
+    "B2-Hq4-Hkv2-Sq100-D40-Dv24-causal",
+    "Hq2-Sq130-D256-causal",
+    "Hq6-Hkv3-Sq33-Sk97-causal",
+    "Hq4-Hkv2-Sq97-Sk33-D32-causal",
+    "Hq9-Hkv3-Sq64-Sk128-causal-smollm2",
+    # window
+    "Hq4-Hkv2-Sq130-D32-window.17",
+    "Hq4-Hkv1-Sq40-Sk200-window.64",
+    "Hq4-Hkv2-Sq80-Sk50-D32-window.8-outliers",
+    # packed
+    "Hq4-Hkv2-packed5+37+64+1",
+    "Hkv4-packed70+3+66-D32-causal",
+    "Hq2-packed100+50-D32-window.16",
+    # one query
+    "B2-Hq4-Hkv2-Sq1-Sk300-causal",
+    "Hq2-Hkv1-Sq1-Sk130-D128-window.65",
+    "Hq4-Hkv2-Sq1",
+    # long rows
+    "Hq2-Hkv1-Sq512-Sk4097",
+    "Hq2-Sq512-Sk4097-D32-causal",
+)
+
+
+def in_every_dtype(shapes: tuple[str, ...]) -> list[str]:
+    """The ids with the dtype put where an id has it: before the mask and the source of inputs."""
+    return [_with(shape, dtype) for shape in shapes for dtype in DTYPES]
+
+
+def _with(shape: str, dtype: str) -> str:
+    sizes = [token for token in shape.split("-") if token[0].isupper() or token.startswith("packed")]
+    rest = [token for token in shape.split("-") if token not in sizes]
+    return "-".join([*sizes, dtype, *rest])
+
+
+BACKWARD_SHAPES = (*(shape for shape in SHAPES if "Sk4097" not in shape), "Hq2-Hkv1-Sq200-Sk1025-causal")
+
+ATTENTION_IDS = in_every_dtype(SHAPES)
+BACKWARD_IDS = in_every_dtype(BACKWARD_SHAPES)
