@@ -1,0 +1,150 @@
+"""Attention forward in Triton: online softmax over tiles of keys, with GQA, causal, window and packed sequences.
+
+Technique: FlashAttention-2 (Dao, 2023, arXiv:2307.08691), with exp2 instead of exp, the loop over keys split into
+tiles that need no mask and tiles that do, and tiles without a permitted key left out.
+"""
+
+import math
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from attnlab.kernels.triton.attention_arguments import LOG2_E, Tiling, architecture, check, padded
+from attnlab.kernels.triton.attention_tiles import (
+    add_product,
+    dot_rows,
+    head_pointer,
+    lengths,
+    load_rows,
+    permitted,
+    place,
+    scale_rows,
+    spans,
+    store_rows,
+    tile_count,
+    tile_first,
+    zero_rows,
+)
+
+LN_2 = tl.constexpr(math.log(2))
+
+
+def configuration(head_dim: int, v_head_dim: int, dtype: torch.dtype, sm: int) -> Tiling:
+    """The shipped tiling for a pair of head sizes on a compute capability (times ten).
+
+    None spills on sm_80, sm_90 or sm_100 in 16 bits.
+    """
+    widest = padded(max(head_dim, v_head_dim))
+    if dtype == torch.float32:
+        return Tiling(block_m=64, block_n=32, num_warps=4 if widest <= 64 else 8, num_stages=2)
+    if widest <= 64:
+        return Tiling(block_m=128, block_n=64, num_warps=4, num_stages=3)
+    if widest <= 128:
+        return Tiling(block_m=128, block_n=64, num_warps=8, num_stages=3)
+    return Tiling(block_m=64, block_n=64, num_warps=8, num_stages=2)
+
+
+def attention_forward(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    scale: float,
+    causal: bool = False,
+    window: int | None = None,
+    cu_seqlens: Tensor | None = None,
+    max_seqlen: int | None = None,
+    tiling: Tiling | None = None,
+) -> tuple[Tensor, Tensor]:
+    """softmax(scale · q kᵀ) v and the logarithm of the softmax's denominator.
+
+    q [B, Hq, Sq, D], k [B, Hkv, Sk, D], v [B, Hkv, Sk, Dv]: one dtype of float32, float16, bfloat16; head sizes 1 to
+    256; Hq a multiple of Hkv; any strides but in the last axis. Sums are in float32.
+
+    causal: query i sees keys up to i + Sk - Sq. window: only the last `window` of these; needs causal.
+    cu_seqlens: int32 [N + 1], for batch 1: rows cu_seqlens[n] to cu_seqlens[n + 1] of q, k and v are a sequence of
+    their own. max_seqlen: the longest of them; where it is left out, the lengths are read, which waits for the
+    device. On a GPU the lengths are not read where it is given, and one too small leaves rows unwritten.
+    tiling: another than `configuration` would choose.
+
+    Returns out [B, Hq, Sq, Dv] in q's dtype and lse [B, Hq, Sq], float32, natural; 0 and -inf for a query without
+    a permitted key. Raises ValueError on arguments that do not fit, before any launch.
+    """
+    sizes = check(
+        q, k, v, scale=scale, causal=causal, window=window, cu_seqlens=cu_seqlens, max_seqlen=max_seqlen
+    )
+    out = torch.empty(*q.shape[:3], sizes.v_head_dim, dtype=q.dtype, device=q.device)
+    lse = torch.empty(q.shape[:3], dtype=torch.float32, device=q.device)
+    if lse.numel() == 0:
+        return out, lse
+    with torch.cuda.device_of(q):
+        tiling = tiling or configuration(sizes.head_dim, sizes.v_head_dim, q.dtype, architecture())
+        tiles = triton.cdiv(sizes.longest, tiling.block_m)
+        _forward[(tiles * sizes.q_heads * sizes.sequences,)](
+            q, k, v, out, lse, cu_seqlens,
+            q.stride()[:3], k.stride()[:3], v.stride()[:3], out.stride()[:3], lse.stride()[:3],
+            scale * LOG2_E, sizes.longest, sizes.q_heads, sizes.group, sizes.q_len, sizes.kv_len, window or 0,
+            CAUSAL=causal, WINDOWED=window is not None, PACKED=cu_seqlens is not None,
+            **sizes.widths, **tiling.meta,
+        )  # fmt: skip
+    return out, lse
+
+
+@triton.jit(do_not_specialize=["longest", "q_heads", "group", "q_len", "kv_len", "window"])
+def _forward(
+    q: tl.tensor, k: tl.tensor, v: tl.tensor, out: tl.tensor, lse: tl.tensor, cu_seqlens: tl.tensor,
+    q_strides: tl.tuple, k_strides: tl.tuple, v_strides: tl.tuple, out_strides: tl.tuple, lse_strides: tl.tuple,
+    scale_log2: tl.tensor, longest: tl.tensor, q_heads: tl.tensor, group: tl.tensor,
+    q_len: tl.tensor, kv_len: tl.tensor, window: tl.tensor,
+    CAUSAL: tl.constexpr, WINDOWED: tl.constexpr, PACKED: tl.constexpr,
+    HEAD_DIM: tl.constexpr, V_HEAD_DIM: tl.constexpr, BLOCKS_D: tl.constexpr, BLOCKS_DV: tl.constexpr,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, PRECISION: tl.constexpr,
+) -> None:  # fmt: skip
+    tile, head, sequence = place(longest, q_heads, BLOCK_M)
+    if CAUSAL:
+        tile = tl.cdiv(longest, BLOCK_M) - 1 - tile  # the tiles with most keys start first
+    start, q_len, kv_len = lengths(cu_seqlens, sequence, q_len, kv_len, PACKED)
+    first = tile * BLOCK_M
+    if first >= q_len:
+        return
+
+    q = head_pointer(q, q_strides, start, head, PACKED)
+    k = head_pointer(k, k_strides, start, head // group, PACKED)
+    v = head_pointer(v, v_strides, start, head // group, PACKED)
+    queries = load_rows(q, q_strides, first, q_len, BLOCK_M, HEAD_DIM, BLOCKS_D, RAGGED=True)  # [M, D]
+    rows = first + tl.arange(0, BLOCK_M)
+
+    shift = kv_len - q_len
+    last = tl.minimum(first + BLOCK_M, q_len) - 1
+    span = spans(first, last, shift - window + 1, shift + 1, kv_len, BLOCK_N, HAS_LOW=WINDOWED, HAS_HIGH=CAUSAL)
+    acc = zero_rows(BLOCK_M, BLOCKS_DV)
+    total = tl.zeros([BLOCK_M], tl.float32)  # sum of the weights
+    peak = tl.full([BLOCK_M], float("-inf"), tl.float32)  # largest score, in base 2
+    for MASKED in tl.static_range(2):
+        for index in tl.range(0, tile_count(span, BLOCK_N, MASKED)):
+            key = tile_first(index, span, BLOCK_N, MASKED)
+            keys = load_rows(k, k_strides, key, kv_len, BLOCK_N, HEAD_DIM, BLOCKS_D, RAGGED=MASKED)  # [N, D]
+            scores = dot_rows(queries, keys, PRECISION)  # [M, N]
+            if MASKED:
+                columns = key + tl.arange(0, BLOCK_N)
+                allowed = permitted(rows[:, None], columns[None, :], kv_len, shift, window, CAUSAL, WINDOWED)
+                scores = tl.where(allowed, scores, float("-inf"))
+            new_peak = tl.maximum(peak, tl.max(scores, 1) * scale_log2)
+            anchor = new_peak
+            if MASKED:
+                anchor = tl.where(new_peak == float("-inf"), 0.0, new_peak)  # -inf less -inf would be NaN
+            weights = tl.exp2(scores * scale_log2 - anchor[:, None])
+            fade = tl.exp2(peak - anchor)
+            values = load_rows(v, v_strides, key, kv_len, BLOCK_N, V_HEAD_DIM, BLOCKS_DV, RAGGED=MASKED)  # [N, Dv]
+            total = total * fade + tl.sum(weights, 1)
+            acc = add_product(scale_rows(acc, fade[:, None]), weights, values, PRECISION)
+            peak = new_peak
+
+    blind = total == 0  # rows without a permitted key
+    total = tl.where(blind, 1.0, total)
+    out = head_pointer(out, out_strides, start, head, PACKED)
+    store_rows(out, out_strides, first, q_len, scale_rows(acc, 1 / total[:, None]), BLOCK_M, V_HEAD_DIM, BLOCKS_DV)
+    lse = head_pointer(lse, lse_strides, start, head, PACKED)
+    tl.store(lse + rows, tl.where(blind, float("-inf"), (peak + tl.log2(total)) * LN_2), mask=rows < q_len)

@@ -1,0 +1,225 @@
+"""What the attention kernels share on the device: the place of a program, ranges of tiles, masks, loads, dots.
+
+Sizes in capitals are compile-time constants. A tile [ROWS, WIDTH] is a tuple of one or two parts, side by side, whose
+columns, BLOCKS, are powers of two: a head size of 80 is 64 + 16, not 128.
+"""
+
+
+import triton
+import triton.language as tl
+
+# The interpreter multiplies float16 and bfloat16 wrongly, and cuts float32 to bfloat16 where a device rounds. `dot` and
+# `narrow` make it do what a device does; nothing else differs.
+INTERPRETED = tl.constexpr(triton.knobs.runtime.interpret)
+
+
+@triton.jit
+def dot(a: tl.tensor, b: tl.tensor, acc: tl.tensor = None, PRECISION: tl.constexpr = "ieee") -> tl.tensor:
+    """a [M, K] times b [K, N] plus acc, accumulated in float32; PRECISION matters to float32 operands only."""
+    if INTERPRETED:
+        a = a.to(tl.float32)
+        b = b.to(tl.float32)
+    return tl.dot(a, b, acc, input_precision=PRECISION)
+
+
+@triton.jit
+def narrow(tile: tl.tensor, DTYPE: tl.constexpr) -> tl.tensor:
+    """A float32 tile in DTYPE, rounded to nearest even."""
+    if INTERPRETED and DTYPE == tl.bfloat16:
+        bits = tile.to(tl.uint32, bitcast=True)
+        tile = (bits + 0x7FFF + ((bits >> 16) & 1)).to(tl.float32, bitcast=True)
+    return tile.to(DTYPE)
+
+
+@triton.jit
+def place(longest: tl.tensor, heads: tl.tensor, BLOCK: tl.constexpr) -> tl.tuple:
+    """This program's (tile, head, sequence) in a flat grid, tiles running fastest."""
+    tiles = tl.cdiv(longest, BLOCK)
+    program = tl.program_id(0)
+    row = program // tiles
+    return program % tiles, row % heads, row // heads
+
+
+@triton.jit
+def lengths(
+    cu_seqlens: tl.tensor, sequence: tl.tensor, q_len: tl.tensor, kv_len: tl.tensor, PACKED: tl.constexpr
+) -> tl.tuple:
+    """(start, queries, keys) of a sequence; start is its first row where packed, else its place in the batch."""
+    if PACKED:
+        start = tl.load(cu_seqlens + sequence)
+        length = tl.load(cu_seqlens + sequence + 1) - start
+        return start, length, length
+    else:
+        return sequence, q_len, kv_len
+
+
+@triton.jit
+def head_pointer(
+    base: tl.tensor, strides: tl.tuple, start: tl.tensor, head: tl.tensor, PACKED: tl.constexpr
+) -> tl.tensor:
+    """Pointer to a sequence's first row in a head; in 64 bits, as tensors may pass 2^31 elements.
+
+    strides: of batch, head and row.
+    """
+    first = tl.cast(start, tl.int64) * (strides[2] if PACKED else strides[0])
+    return base + first + tl.cast(head, tl.int64) * strides[1]
+
+
+@triton.jit
+def spans(
+    first: tl.tensor, last: tl.tensor, low: tl.tensor, high: tl.tensor, length: tl.tensor,
+    BLOCK: tl.constexpr, HAS_LOW: tl.constexpr, HAS_HIGH: tl.constexpr,
+) -> tl.tuple:  # fmt: skip
+    """Tiles of the other axis that rows first..last may meet, row t being permitted t + low <= x < t + high.
+
+    Returns (begin, inner_begin, inner_end, end), multiples of BLOCK but for end: tiles in [inner_begin, inner_end)
+    need no mask, those in [begin, inner_begin) and [inner_end, end) do, and all others are skipped.
+    """
+    begin = length * 0
+    inner_begin = begin
+    end = length
+    inner_end = length
+    if HAS_LOW:
+        begin = tl.maximum(first + low, 0) // BLOCK * BLOCK
+        inner_begin = tl.cdiv(tl.maximum(last + low, 0), BLOCK) * BLOCK
+    if HAS_HIGH:
+        end = tl.maximum(tl.minimum(last + high, length), begin)
+        inner_end = tl.maximum(tl.minimum(first + high, length), 0)
+    # Where every tile needs a mask, the first masked range covers them all and the second is empty.
+    inner_begin = tl.minimum(inner_begin, tl.cdiv(tl.maximum(end, begin), BLOCK) * BLOCK)
+    inner_end = tl.maximum(inner_end // BLOCK * BLOCK, inner_begin)
+    return begin, inner_begin, inner_end, end
+
+
+@triton.jit
+def tile_count(span: tl.tuple, BLOCK: tl.constexpr, MASKED: tl.constexpr) -> tl.tensor:
+    """How many tiles of `spans` need a mask, or need none."""
+    begin, inner_begin, inner_end, end = span
+    if MASKED:
+        return (inner_begin - begin) // BLOCK + tl.cdiv(tl.maximum(end - inner_end, 0), BLOCK)
+    else:
+        return (inner_end - inner_begin) // BLOCK
+
+
+@triton.jit
+def tile_first(index: tl.tensor, span: tl.tuple, BLOCK: tl.constexpr, MASKED: tl.constexpr) -> tl.tensor:
+    """First row of one of the tiles that `tile_count` counts."""
+    begin, inner_begin, inner_end, end = span
+    if MASKED:
+        row = begin + index * BLOCK
+        return tl.where(row < inner_begin, row, row - inner_begin + inner_end)
+    else:
+        return inner_begin + index * BLOCK
+
+
+@triton.jit
+def permitted(
+    queries: tl.tensor, keys: tl.tensor, kv_len: tl.tensor, shift: tl.tensor, window: tl.tensor,
+    CAUSAL: tl.constexpr, WINDOWED: tl.constexpr,
+) -> tl.tensor:  # fmt: skip
+    """Whether a query may see a key; shift is keys less queries, which aligns the diagonal bottom-right."""
+    mask = keys < kv_len
+    if CAUSAL:
+        mask = mask & (keys <= queries + shift)
+    if WINDOWED:
+        mask = mask & (keys > queries + shift - window)
+    return mask
+
+
+@triton.jit
+def load_rows(
+    base: tl.tensor, strides: tl.tuple, first: tl.tensor, length: tl.tensor,
+    ROWS: tl.constexpr, WIDTH: tl.constexpr, BLOCKS: tl.constexpr, RAGGED: tl.constexpr,
+) -> tl.tuple:  # fmt: skip
+    """Tile [ROWS, WIDTH] from row `first`; columns past WIDTH and, where RAGGED, rows past length are zero."""
+    left = _load_part(base, strides, first, length, ROWS, WIDTH, 0, BLOCKS[0], RAGGED)
+    if len(BLOCKS) == 1:
+        return (left,)
+    else:
+        return left, _load_part(base, strides, first, length, ROWS, WIDTH, BLOCKS[0], BLOCKS[1], RAGGED)
+
+
+@triton.jit
+def store_rows(
+    base: tl.tensor, strides: tl.tuple, first: tl.tensor, length: tl.tensor, tile: tl.tuple,
+    ROWS: tl.constexpr, WIDTH: tl.constexpr, BLOCKS: tl.constexpr,
+) -> None:  # fmt: skip
+    """Writes a tile [ROWS, WIDTH] from row `first`, cast to the pointer's dtype, up to row `length`."""
+    _store_part(base, strides, first, length, tile[0], ROWS, WIDTH, 0, BLOCKS[0])
+    if len(BLOCKS) == 2:
+        _store_part(base, strides, first, length, tile[1], ROWS, WIDTH, BLOCKS[0], BLOCKS[1])
+
+
+@triton.jit
+def zero_rows(ROWS: tl.constexpr, BLOCKS: tl.constexpr) -> tl.tuple:
+    """Tile [ROWS, WIDTH] of zeros in float32."""
+    if len(BLOCKS) == 1:
+        return (tl.full([ROWS, BLOCKS[0]], 0.0, tl.float32),)
+    else:
+        return tl.full([ROWS, BLOCKS[0]], 0.0, tl.float32), tl.full([ROWS, BLOCKS[1]], 0.0, tl.float32)
+
+
+@triton.jit
+def scale_rows(tile: tl.tuple, factor: tl.tensor) -> tl.tuple:
+    """tile [ROWS, WIDTH] times a scalar or [ROWS, 1]."""
+    if len(tile) == 1:
+        return (tile[0] * factor,)
+    else:
+        return tile[0] * factor, tile[1] * factor
+
+
+@triton.jit
+def dot_rows(a: tl.tuple, b: tl.tuple, PRECISION: tl.constexpr) -> tl.tensor:
+    """a bᵀ [M, N] of tiles a [M, WIDTH] and b [N, WIDTH]."""
+    scores = dot(a[0], tl.trans(b[0]), None, PRECISION)
+    if len(a) == 2:
+        scores = dot(a[1], tl.trans(b[1]), scores, PRECISION)
+    return scores
+
+
+@triton.jit
+def add_product(acc: tl.tuple, weights: tl.tensor, b: tl.tuple, PRECISION: tl.constexpr) -> tl.tuple:
+    """acc [M, WIDTH] plus weights [M, N], rounded to b's dtype, times the tile b [N, WIDTH]."""
+    weights = narrow(weights, b[0].dtype)
+    if len(b) == 1:
+        return (dot(weights, b[0], acc[0], PRECISION),)
+    else:
+        return dot(weights, b[0], acc[0], PRECISION), dot(weights, b[1], acc[1], PRECISION)
+
+
+@triton.jit
+def _load_part(
+    base: tl.tensor, strides: tl.tuple, first: tl.tensor, length: tl.tensor,
+    ROWS: tl.constexpr, WIDTH: tl.constexpr, START: tl.constexpr, BLOCK: tl.constexpr, RAGGED: tl.constexpr,
+) -> tl.tensor:  # fmt: skip
+    pointers, rows, columns = _part(base, strides, first, ROWS, START, BLOCK)
+    # A mask that is always true would still cost registers.
+    if RAGGED and START + BLOCK > WIDTH:
+        return tl.load(pointers, mask=(rows < length - first) & (columns < WIDTH), other=0.0)
+    elif RAGGED:
+        return tl.load(pointers, mask=rows < length - first, other=0.0)
+    elif START + BLOCK > WIDTH:
+        return tl.load(pointers, mask=columns < WIDTH, other=0.0)
+    else:
+        return tl.load(pointers)
+
+
+@triton.jit
+def _store_part(
+    base: tl.tensor, strides: tl.tuple, first: tl.tensor, length: tl.tensor, part: tl.tensor,
+    ROWS: tl.constexpr, WIDTH: tl.constexpr, START: tl.constexpr, BLOCK: tl.constexpr,
+) -> None:  # fmt: skip
+    pointers, rows, columns = _part(base, strides, first, ROWS, START, BLOCK)
+    tl.store(pointers, narrow(part, base.dtype.element_ty), mask=(rows < length - first) & (columns < WIDTH))
+
+
+@triton.jit
+def _part(
+    base: tl.tensor, strides: tl.tuple, first: tl.tensor,
+    ROWS: tl.constexpr, START: tl.constexpr, BLOCK: tl.constexpr,
+) -> tl.tuple:  # fmt: skip
+    """(pointers [ROWS, BLOCK], rows [ROWS, 1] from 0, columns [1, BLOCK] from START)."""
+    rows = tl.arange(0, ROWS)[:, None]
+    columns = START + tl.arange(0, BLOCK)[None, :]
+    first_row = base + tl.cast(first, tl.int64) * strides[2]
+    return first_row + tl.cast(rows, tl.int64) * strides[2] + columns, rows, columns
