@@ -15,12 +15,7 @@ CPU = torch.device("cpu")
 
 
 def settings():
-    return (
-        cuda.math_sdp_enabled(),
-        cuda.flash_sdp_enabled(),
-        cuda.mem_efficient_sdp_enabled(),
-        cuda.cudnn_sdp_enabled(),
-    )
+    return [enabled() for enabled, _ in _sdpa.SWITCHES.values()]
 
 
 def parts(case_id, lower_right=False):

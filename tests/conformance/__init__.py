@@ -1,0 +1,1 @@
+"""Every implementation on every case."""

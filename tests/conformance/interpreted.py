@@ -1,0 +1,30 @@
+"""A script that checks our Triton kernels in the interpreter: operator, case ids -> a JSON line a case."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+
+os.environ["TRITON_INTERPRET"] = "1"  # read where a kernel is defined
+
+import torch
+
+from attnlab.bench.harness import Setup, measure
+from attnlab.bench.registry import discover
+
+
+def main(operator: str, *case_ids: str) -> None:
+    registry = discover()
+    contract = registry.operators.get(operator)
+    triton = registry.implementations(operator).get("triton")
+    setup = Setup(torch.device("cpu"), clocks=(), ceilings=None)  # type: ignore[arg-type]
+    for case_id in case_ids:
+        found = measure(contract, contract.case_type.parse(case_id), dataclasses.replace(triton), setup)
+        said = {"case": case_id, "outcome": found.outcome.value, "reason": found.reason}
+        print(json.dumps(said | {"untimed": found.untimed, "configuration": found.configuration}), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,42 @@
+"""Every registered implementation is right on every case, or says why it cannot serve: nothing else."""
+
+from __future__ import annotations
+
+import pytest
+
+from attnlab.bench.registry import discover
+from attnlab.bench.store.records import Outcome
+
+from . import cases
+
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
+OF_OPERATOR = {"attention": cases.ATTENTION, "attention_backward": cases.BACKWARD}
+
+
+def pairs():
+    """Each implementation with each case that it is held to."""
+    for operator, case_ids in OF_OPERATOR.items():
+        for implementation in discover().implementations(operator):
+            for case_id in cases.COMPILED if implementation.compiled else case_ids:
+                name = f"{operator}-{implementation.name}-{case_id}"
+                yield pytest.param(operator, implementation.name, case_id, id=name)
+
+
+@pytest.mark.parametrize("kind", DEVICES)
+@pytest.mark.parametrize(("operator", "name", "case_id"), list(pairs()))
+def test_conforms(operator, name, case_id, kind, conform):
+    case = discover().operators.get(operator).case_type.parse(case_id)
+    outcome, reason = conform(operator, name, case, kind)
+    assert outcome in (Outcome.PASSED, Outcome.UNAVAILABLE), reason
+    assert (outcome is Outcome.PASSED) == (reason is None)
+
+
+MUST_SERVE_ALL = ["naive", "tiled", "sdpa_math"]
+
+
+@pytest.mark.parametrize("name", MUST_SERVE_ALL)
+def test_what_may_not_hide_behind_a_reason(name, conform):
+    """An implementation in plain torch that called itself unavailable would pass the test above."""
+    for case_id in cases.ATTENTION[:3]:
+        case = discover().operators.get("attention").case_type.parse(case_id)
+        assert conform("attention", name, case, "cpu") == (Outcome.PASSED, None)
