@@ -90,7 +90,7 @@ def _view(section: Section, key: str) -> View:
     from attnlab.bench.reporters.draw.figures import inline_svg
     from attnlab.bench.reporters.draw.look import marks
 
-    look = marks(section.implementations)
+    look = marks(section.drawn)
     plots = []
     for plot in section.plots:
         drawings = [

@@ -22,7 +22,7 @@ class PlotFiles:
         alone = len(report.sections) == 1
         paths: list[Path] = []
         for section in report.sections:
-            look = marks(section.implementations)
+            look = marks(section.drawn)
             for plot in section.plots:
                 stem = plot.name if alone else f"{_file_name(section.name)}-{plot.name}"
                 paths += write_plot(plot, look, folder / stem)

@@ -15,7 +15,7 @@ HEIGHT_IN = 3.2
 def draw_roofline(canvas: Canvas) -> None:
     """Rate over intensity; the first roof is solid, others are dashed."""
     panel = canvas.panel
-    ax = canvas.axes(left=0.86, right=0.2, bottom=0.45, top=0.42)
+    ax = canvas.axes(left=0.94, right=0.2, bottom=0.45, top=0.42)
     points = [p for curve in panel.curves for p in curve.points]
     ridges = [roof.rate / roof.bandwidth for roof in panel.roofs]
     low, high = room([p.x for p in points] + [r for ridge in ridges for r in (ridge / 3, ridge * 2)], 0.03)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -18,11 +19,13 @@ from attnlab.bench.reporters.model.words import (
     from_to,
     name,
     names,
+    one_line,
     sentence,
 )
 from attnlab.bench.store.records import Outcome, RunRecord
 
 ABOVE = "; a share above 100 % means that the data stayed in a cache"
+MOST_FLAGS, MOST_TIES = 4, 2
 BROKE = {"out of memory": "ran out of memory"}
 
 
@@ -67,7 +70,7 @@ def _measured(e: Evidence) -> Sentence:
     environment = e.run.environment
     threads = f" with {count(environment.threads, 'thread')}" if environment.device.kind == "cpu" else ""
     methods = sorted({result.method for result in e.results if result.method})
-    timed = " and ".join(f"the clock {clock} and {cache} caches" for clock, cache in methods)
+    timed = " and ".join(f"the clock {clock} with {cache} caches" for clock, cache in methods)
     ran = {r.implementation for r in e.results if r.outcome is not Outcome.UNAVAILABLE}
     return sentence(
         name(e.operator),
@@ -98,14 +101,23 @@ def _use(e: Evidence) -> Iterator[Sentence]:
         for group in _grouped(told_apart):
             best = name(group[0].best.implementation)
             yield sentence("Use ", best, " ", e.where(_cases(group)), _lead(group), ".")
-    for group in _grouped([p for p in e.picks if p.level]):
-        tied = names(sorted(group[0].names))
-        yield sentence("Not told apart, for intervals overlap: ", tied, " ", e.where(_cases(group)), ".")
+    yield from _ties(e, [p for p in e.picks if p.level])
     for group in _grouped([p for p in e.picks if p.alone]):
         alone = name(group[0].best.implementation)
         yield sentence("Only ", alone, " passed and was timed ", e.where(_cases(group)), ".")
     if uncompared := sum(p.uncompared for p in e.picks):
-        yield sentence(f"Not compared, for they were timed by another method: {count(uncompared, 'result')}.")
+        yield sentence(f"Not compared, as they were timed by another method: {count(uncompared, 'result')}.")
+
+
+def _ties(e: Evidence, ties: Sequence[Pick]) -> Iterator[Sentence]:
+    groups = _grouped(ties)
+    if len(groups) > MOST_TIES:
+        yield sentence(
+            "The fastest are not told apart ", e.where(_cases(ties)), ", as their intervals overlap."
+        )
+    elif groups:
+        parts = [[*names(sorted(g[0].names)), Piece(" "), *e.where(_cases(g))] for g in groups]
+        yield sentence("Not told apart, as their intervals overlap: ", enumerated(parts, "; ", "; "), ".")
 
 
 def _grouped(picks: Sequence[Pick]) -> list[list[Pick]]:
@@ -203,11 +215,13 @@ def _nondeterministic(e: Evidence) -> Iterator[Sentence]:
 
 
 def _flagged(e: Evidence) -> Iterator[Sentence]:
-    flagged = sum(1 for r in e.results if r.row.measurement.flags)
-    if flagged:
-        yield sentence(
-            f"{count(flagged, 'result')} of {len(e.results)} carry a warning, in the column flags."
+    flags = Counter(flag for r in e.results for flag in r.row.measurement.flags)
+    if flags:
+        listed = "; ".join(
+            f"{one_line(flag)} ({count(n, 'result')})" for flag, n in flags.most_common(MOST_FLAGS)
         )
+        more = f"; and {count(len(flags) - MOST_FLAGS, 'other')}" if len(flags) > MOST_FLAGS else ""
+        yield sentence(f"Warnings, told in the column flags: {listed}{more}.")
 
 
 def _missing(e: Evidence) -> Iterator[Sentence]:

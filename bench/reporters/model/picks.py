@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from attnlab.bench.reporters.model.cases import CaseRef
 from attnlab.bench.reporters.model.results import Result
 
+FEW = 3  # fewer samples say nothing of how times scatter
+FAR, VERY_FAR = 1.5, 3.0
+
 
 @dataclass(frozen=True)
 class Pick:
     """The fastest results of one case.
 
-    best: by median. level: the others whose intervals overlap with the best's, so that they are not
-    told apart. next: the fastest of the others that do not. uncompared: timed by another method.
+    best: by median. level: the others that are not told apart from it, as intervals overlap or samples
+    are too few. next: the fastest of the rest. uncompared: how many were timed by another method.
     """
 
     case: CaseRef
@@ -59,9 +62,23 @@ def pick(case: CaseRef, results: Iterable[Result]) -> Pick | None:
 
 
 def _apart(fast: Result, slow: Result) -> bool:
-    if fast.interval_ns is None or slow.interval_ns is None:
+    """Whether the intervals are apart; the samples' range stands for an interval that is missing.
+
+    A range of few samples covers the median less often than an interval does, so then the medians have
+    to be far apart too.
+    """
+    if not _bounds(fast)[1] < _bounds(slow)[0]:
         return False
-    return fast.interval_ns[1] < slow.interval_ns[0]
+    unsure = [len(r.samples_ns) for r in (fast, slow) if r.interval_ns is None]
+    far = 1.0 if not unsure else FAR if min(unsure) >= FEW else VERY_FAR
+    return (slow.median_ns or 0.0) >= far * (fast.median_ns or 0.0)
+
+
+def _bounds(result: Result) -> tuple[float, float]:
+    """The interval, else the samples' range, else everything."""
+    samples = result.samples_ns
+    known = (min(samples), max(samples)) if samples else (float("-inf"), float("inf"))
+    return result.interval_ns or known
 
 
 def picks(cases: Sequence[CaseRef], results: Sequence[Result]) -> tuple[Pick, ...]:

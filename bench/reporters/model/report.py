@@ -44,6 +44,12 @@ class Section:
     growths: tuple[GrowthRow, ...]
     plots: tuple[Plot, ...]
 
+    @property
+    def drawn(self) -> list[str]:
+        """The implementations that any plot shows."""
+        shown = {curve.name for plot in self.plots for panel in plot.panels for curve in panel.curves}
+        return [name for name in self.implementations if name in shown]
+
 
 @dataclass(frozen=True)
 class RunFacts:

@@ -72,6 +72,12 @@ class Result:
             return None
         return low, high
 
+    @property
+    def samples_ns(self) -> list[float]:
+        """The samples behind the median; [] where there is no time that may be shown."""
+        timing = self.row.measurement.timing
+        return self.row.measurement.values("latency", timing.clock) if timing and self.timed else []
+
     def number(self, metric: str) -> float | None:
         """A metric's value where it is a number."""
         value = self.figures.get(metric)

@@ -29,7 +29,7 @@ def test_the_first_paragraph_says_what_was_measured_and_which_to_use(section: Se
     text = said(section, "found")
     assert text.startswith(
         "attention was measured on Example Processor 9000 with 2 threads: 8 of 11 implementations ran, on 10 "
-        "cases, timed by the clock wall and warm caches."
+        "cases, timed by the clock wall with warm caches."
     )
     assert "Right wherever they ran: naive, tiled, compiled, sdpa_math, sdpa_flash, flex and triton." in text
     assert "Use sdpa_flash in 8 of 10 cases, 1.12× to 2.24× as fast as the next." in text
@@ -39,7 +39,7 @@ def test_the_first_paragraph_says_what_was_measured_and_which_to_use(section: Se
 
 def test_ties_are_not_told_apart(section: Section) -> None:
     assert (
-        "Not told apart, for intervals overlap: flex and sdpa_flash on Hq9-Hkv3-bf16-causal-smollm2 at "
+        "Not told apart, as their intervals overlap: flex and sdpa_flash on Hq9-Hkv3-bf16-causal-smollm2 at "
         "q_len 512 and Hq9-Hkv3-fp32-causal-smollm2 at q_len 512."
     ) in said(section)
     tie = next(p for p in section.picks if p.level)
@@ -63,7 +63,7 @@ def test_what_has_no_time_is_told_with_its_reason(section: Section) -> None:
     assert "flex timed out on" in text
     assert "Checked and right, but not timed: triton (runs in Triton's interpreter" in text
     assert "Not the same bit for bit from call to call: flex." in text
-    assert "2 results of 110 carry a warning" in text
+    assert "Warnings, told in the column flags: sampling ended by its time limit, before" in text
 
 
 def test_one_winner_everywhere_is_said_once(synthetic: SimpleNamespace) -> None:
@@ -90,11 +90,29 @@ def test_the_only_one_is_no_winner(synthetic: SimpleNamespace) -> None:
     assert "Use only" not in text
 
 
-def test_no_interval_means_not_told_apart(synthetic: SimpleNamespace) -> None:
+def test_without_an_interval_only_far_samples_are_told_apart(synthetic: SimpleNamespace) -> None:
     case = synthetic.cases()[0]
-    unsure = synthetic.timed("a", case, ns=1e6, ci_low_ns=None, ci_high_ns=None)
-    (pick,) = of(synthetic, [unsure, synthetic.timed("b", case, ns=9e6)]).picks
-    assert not pick.told_apart
+    sure = synthetic.timed("sure", case, ns=1e6)
+
+    def told_apart(ns: float, samples: list[float]) -> bool:
+        unsure = synthetic.timed("unsure", case, ns=ns, ci_low_ns=None, ci_high_ns=None)
+        unsure = replace(unsure, launches=(synthetic.launch(samples, 0.0, 0.0),))
+        (pick,) = of(synthetic, [unsure, sure]).picks
+        return pick.told_apart
+
+    assert told_apart(9e6, [8e6, 9e6, 10e6])
+    assert not told_apart(9e6, [1e6, 9e6, 10e6])
+    assert told_apart(9e6, [9e6])
+    assert not told_apart(2e6, [2e6])  # one sample says nothing of how times scatter
+    assert not told_apart(1.2e6, [1.19e6, 1.2e6, 1.21e6])  # a range of three is often too narrow
+
+
+def test_many_ties_are_counted(synthetic: SimpleNamespace) -> None:
+    cases = synthetic.cases()[:4]
+    found = [synthetic.timed("a", c, ns=1e6) for c in cases]
+    found += [synthetic.timed(f"b{n}", c, ns=1.001e6) for n, c in enumerate(cases)]
+    text = said(of(synthetic, found))
+    assert "The fastest are not told apart in all 4 cases, as their intervals overlap." in text
 
 
 def test_figures_of_two_methods_are_not_compared(synthetic: SimpleNamespace) -> None:
@@ -105,7 +123,7 @@ def test_figures_of_two_methods_are_not_compared(synthetic: SimpleNamespace) -> 
     )
     (pick,) = section.picks
     assert pick.names == ("a",)
-    assert "Not compared, for they were timed by another method: 1 result." in said(section)
+    assert "Not compared, as they were timed by another method: 1 result." in said(section)
     speedups = {r.implementation: r.figures["speedup"] for r in section.results}
     assert speedups == {"other": None, "a": 1.0, "b": 0.5}
 
