@@ -213,13 +213,12 @@ class _Session:
         setup_series = Series("setup", "ns", "wall", "lower", (self.phases["set-up"],))
         bursts = (*timed.bursts, Burst(time.time(), (setup_series, *memory_series)))
         done = replace(
-            checked,
+            self.with_check(checked),  # with the timed outputs now
             timing=timed.record,
             launches=(Launch(os.getpid(), bursts),),
             median_ns=timed.summary.median,
             ci_low_ns=_finite(timed.summary.low),
             ci_high_ns=_finite(timed.summary.high),
-            phases_ns=dict(self.phases),
         )
         return judge_speed(replace(done, flags=tuple(_flags(done))), self.setup.ceilings)
 

@@ -33,7 +33,7 @@ def load_suite(path: Path, registry: Registry, overrides: Mapping[str, Any] | No
         place = line.group(1) if line else len(text.splitlines())
         raise SuiteError(f"{path}:{place}: not TOML: {error}") from error
     file = _SuiteFile(path, text)
-    file.no_other_keys(data, TOP_KEYS, "suite", None)
+    file.no_other_keys(data, TOP_KEYS, "a suite", None)
     tables = file.expect(data, "bench", list, "one or more [[bench]] tables", None)
     if not tables or not all(isinstance(table, dict) for table in tables):
         raise SuiteError(f"{file.at('bench')}: expected one [[bench]] table or more, each with its operator")
@@ -95,7 +95,7 @@ class _SuiteFile:
 
     def bench(self, table: Mapping[str, Any], number: int, registry: Registry) -> Bench:
         """The bench of the file's table of that number, counted from 0."""
-        self.no_other_keys(table, BENCH_KEYS, "bench", number)
+        self.no_other_keys(table, BENCH_KEYS, "a bench", number)
         name = self.expect(table, "operator", str, "an operator's name", number)
         if name is None:
             raise SuiteError(f'{self.at("bench", number)}: a [[bench]] lacks its operator = "attention"')
@@ -151,7 +151,7 @@ class _SuiteFile:
     ) -> None:
         for key in table:
             if key not in keys:
-                raise SuiteError(f"{self.at(key, number)}: {UnknownName(f'key of a {what}', key, keys)}")
+                raise SuiteError(f"{self.at(key, number)}: {UnknownName(f'key of {what}', key, keys)}")
 
     def expect(self, table: Mapping[str, Any], key: str, kind: type, words: str, number: int | None) -> Any:
         """The value of a key, of that type; None where the key is absent."""

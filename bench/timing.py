@@ -102,7 +102,7 @@ def _warm_up(
     """Call until the medians of successive bursts agree; a fixed time would read a cold GPU as slow."""
     start = now_ns()
     limit = units.seconds_to_ns(effort.warmup_limit_s)
-    medians: list[float] = clock.burst([next(rotation)])
+    medians = [*clock.burst([next(rotation)])]
     done, stable = 1, False
     while not stable and now_ns() - start < limit:
         count = _calls_a_burst(medians[-1])

@@ -51,7 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one sub-command; an expected error is one line on standard error and exit code 2."""
-    given = sys.argv[1:] if arguments is None else list(arguments)
+    given = sys.argv[1:] if arguments is None else [*arguments]  # `list` is a sub-command here
     chosen = build_parser().parse_args(given)
     chosen.command_line = shlex.join(["attnlab", *given])
     try:

@@ -18,7 +18,7 @@ from attnlab.bench.errors import UsageError
 if TYPE_CHECKING:
     from attnlab.bench.registry import Registry
     from attnlab.bench.store.jsonl import RunWriter
-    from attnlab.bench.store.records import RunRecord
+    from attnlab.bench.store.records import BenchRecord, RunRecord
     from attnlab.bench.suite import Suite
 
 
@@ -61,8 +61,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(options: argparse.Namespace) -> int:
     from attnlab.bench.cli._progress import make_progress
     from attnlab.bench.cli._resume import open_run
+    from attnlab.bench.environment import choose_device
     from attnlab.bench.registry import discover
-    from attnlab.bench.runner import Limits, Runner, steps_of
+    from attnlab.bench.runner import Limits, Runner, plan, steps_of
     from attnlab.bench.store.jsonl import check_writable
     from attnlab.bench.suite import make_effort
 
@@ -70,11 +71,13 @@ def execute(options: argparse.Namespace) -> int:
         raise UsageError(f"got --time-limit {options.time_limit:g}; expected seconds above zero")
     registry = discover(tuple(options.plugin))
     suite = choose_suite(options, registry)
+    benches = tuple(plan(suite, registry, _options.read_names(options.impl)))
+    device = choose_device(options.device)
     for note in suite.notes:
         print(f"attnlab: {note}", file=sys.stderr)
     if options.resume is None:
         check_writable(Path(options.out))  # before the seconds that measuring the ceilings takes
-    writer, run, done = open_run(options, _draft(options, suite, registry))
+    writer, run, done = open_run(options, _draft(options, suite, benches, device))
     every = steps_of(list(run.benches), registry)
     steps = [step for step in every if step.key not in done]
     runner = Runner(
@@ -117,16 +120,16 @@ def choose_suite(options: argparse.Namespace, registry: Registry) -> Suite:
     return load_suite(path, registry, axes)
 
 
-def _draft(options: argparse.Namespace, suite: Suite, registry: Registry) -> RunRecord:
+def _draft(
+    options: argparse.Namespace, suite: Suite, benches: tuple[BenchRecord, ...], device: str
+) -> RunRecord:
     """The record of a run that starts now."""
     from attnlab.bench import roofline
-    from attnlab.bench.environment import choose_device, describe_environment
-    from attnlab.bench.runner import plan
+    from attnlab.bench.environment import describe_environment
     from attnlab.bench.store.records import RunRecord
 
     now = datetime.now(UTC)
-    benches = tuple(plan(suite, registry, _options.read_names(options.impl)))
-    environment = describe_environment(choose_device(options.device))
+    environment = describe_environment(device)
     return RunRecord(
         run_id=f"{now:%Y%m%d-%H%M%S}-{suite.name}",
         suite=suite.name,

@@ -32,6 +32,11 @@ def fit_growth(
     known = all(math.isfinite(number) and number > 0 for number in (*sizes, *values))
     if not known or len(set(sizes)) < 3:
         return None
-    fit = stats.linregress(np.log(sizes), np.log(values))
-    reach = float(stats.t.ppf((1 + confidence) / 2, len(sizes) - 2)) * float(fit.stderr)
-    return Growth(float(fit.slope), float(fit.slope) - reach, float(fit.slope) + reach, len(sizes))
+    x, y = np.log(sizes), np.log(values)
+    x, y = x - x.mean(), y - y.mean()
+    slope = float(x @ y / (x @ x))
+    freedom = len(sizes) - 2
+    residuals = y - slope * x
+    error = math.sqrt(float(residuals @ residuals) / freedom / float(x @ x))
+    reach = float(stats.t.ppf((1 + confidence) / 2, freedom)) * error
+    return Growth(slope, slope - reach, slope + reach, len(sizes))

@@ -1,0 +1,44 @@
+"""Runs the command line in this process, from an empty folder, as a user would."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from attnlab.bench.cli import main
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def cli(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    ceilings_cache: Path,
+    plugins_forgotten: None,
+) -> Callable[..., Ended]:
+    """Runs `attnlab …` in an empty current folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(ceilings_cache))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+    def run(*arguments: str | Path) -> Ended:
+        try:
+            code = main([str(argument) for argument in arguments])
+        except SystemExit as end:  # argparse
+            code = end.code if isinstance(end.code, int) else 1
+        captured = capsys.readouterr()
+        return Ended(code, captured.out, captured.err)
+
+    return run

@@ -1,0 +1,80 @@
+"""A plugin that is wrong is one line that names it, its fault and the remedy."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+MINE = """
+from attnlab.bench import implements
+
+@implements("attention", name="mine")
+def mine(inputs):
+    return inputs.q
+"""
+
+SOURCES = {
+    "syntax": ("def mine(:", "plugin 'bad.py' does not import: SyntaxError"),
+    "missing package": ("import no_such_package", "does not import: ModuleNotFoundError: No module named 'no_such_package'"),
+    "fault": ("raise ValueError('two\\nlines')", "does not import: ValueError: two lines; mend it, or leave it out"),
+    "exit": ("import sys; sys.exit(0)", "does not import: SystemExit: 0; mend it, or leave it out"),
+    "nothing registered": ("x = 1", "plugin 'bad.py' registers nothing; decorate a function or class with @implements("),
+    "name taken by us": (MINE.replace('"mine"', '"naive"'), "'naive' is registered twice: by attnlab.impls.attention.naive and by bad"),
+    "name twice": (MINE + MINE, "implementation of attention 'mine' is registered twice: by bad and by bad; rename one"),
+    "unknown operator": (MINE.replace("attention", "atention"), "implementation 'mine' in bad: unknown operator 'atention'; did you mean 'attention'?"),
+    "class without run": (MINE.replace("def mine(inputs):", "class Mine:").replace("    return inputs.q", "    pass"), "class Mine without run(inputs, state); add it"),
+    "suite named as ours": ("from attnlab.bench import registry\nregistry.suites.add('quick', 'x.toml', __name__)", "suite 'quick' is registered twice: by attnlab.bench.suites and by bad"),
+    "operator named as ours": ("from attnlab.bench import registry\nregistry.operators.add('attention', None, __name__)", "operator 'attention' is registered twice: by attnlab.bench.ops.attention and by bad"),
+    "metric named as ours": ("from attnlab.bench import registry\nregistry.metrics.add('latency_ns', None, __name__)", "metric 'latency_ns' is registered twice: by attnlab.bench.metrics.latency and by bad"),
+    "no text": ("\x00", "does not import: "),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_one_line_names_the_plugin(cli, name: str, tmp_path: Path) -> None:
+    source, expected = SOURCES[name]
+    (tmp_path / "bad.py").write_text(source)
+    ended = cli("list", "--plugin", "bad.py")
+    assert ended.code == 2
+    assert ended.err.startswith("attnlab: ")
+    assert ended.err.count("\n") == 1
+    assert expected in ended.err
+    assert "bad" not in sys.modules or name in ("nothing registered", "unknown operator")
+
+
+def test_two_plugins_with_one_name_are_both_named(cli, tmp_path: Path) -> None:
+    (tmp_path / "first.py").write_text(MINE)
+    (tmp_path / "second.py").write_text(MINE)
+    ended = cli("run", "attention", "--plugin", "first.py", "--plugin", "second.py")
+    assert ended.code == 2
+    assert "'mine' is registered twice: by first and by second; rename one of them" in ended.err
+
+
+def test_a_traceback_is_shown_on_demand(cli, tmp_path: Path) -> None:
+    (tmp_path / "bad.py").write_text("1 / 0")
+    assert 'bad.py", line 1' not in cli("list", "--plugin", "bad.py").err
+    assert 'bad.py", line 1' in cli("list", "--plugin", "bad.py", "--debug").err
+
+
+def test_a_suite_that_a_plugin_breaks_does_not_hide_the_others(cli, tmp_path: Path) -> None:
+    (tmp_path / "bad.py").write_text(
+        "from pathlib import Path\nfrom attnlab.bench import registry\n"
+        "registry.suites.add('mine', Path(__file__).with_name('mine.toml'), __name__)"
+    )
+    ended = cli("list", "--plugin", "bad.py")
+    assert ended.code == 0
+    assert "mine.toml: cannot be read: No such file or directory" in ended.out
+    assert "prefill" in ended.out
+
+
+def test_an_implementation_that_fails_to_say_whether_it_is_timed_does_not_hide_the_others(cli, tmp_path: Path) -> None:
+    (tmp_path / "bad.py").write_text(
+        "from attnlab.bench import implements\n@implements('attention', name='mine')\nclass Mine:\n"
+        "    def run(self, inputs, state): ...\n    def untimed(self, device_kind): raise KeyError(device_kind)\n"
+    )
+    ended = cli("list", "--plugin", "bad.py")
+    assert ended.code == 0
+    assert "untimed(device_kind) fails: KeyError: 'cpu'" in ended.out
+    assert "attention/naive" in ended.out

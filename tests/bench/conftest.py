@@ -1,0 +1,125 @@
+"""What tests of the harness share: plugins, a registry that forgets them, a command line, known ceilings."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+HELPERS = Path(__file__).parents[1] / "helpers"
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def helpers() -> Path:
+    """The folder of plugins."""
+    return HELPERS
+
+
+@pytest.fixture(scope="session")
+def ceilings_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A user's cache with made-up ceilings of this machine, which take a quarter of a minute to measure."""
+    from attnlab.bench import roofline
+    from attnlab.bench.environment import describe_device
+
+    folder = tmp_path_factory.mktemp("cache")
+    device = describe_device("cpu")
+    rates = {"float32": 1e11, "bfloat16": 1e11, "float16": 1e11}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder))
+        for threads in range(1, 65):
+            made = roofline.Ceilings(device.name, threads, 1e10, rates, None, 0.0)
+            roofline.keep(made, roofline.cache_path(device, threads))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def user_environment(ceilings_cache: Path) -> dict[str, str]:
+    """Variables of a user's shell: one thread, known ceilings, and no sign of pytest."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    return own | {"XDG_CACHE_HOME": str(ceilings_cache), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+
+
+@pytest.fixture(scope="session")
+def attnlab(user_environment: dict[str, str]) -> Cli:
+    """Runs `attnlab …` as a process of its own."""
+
+    def run(*arguments: str | Path, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-P", "-m", "attnlab.bench", *map(str, arguments)],
+            cwd=cwd,
+            env=user_environment | variables,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    return run
+
+
+@contextmanager
+def forgetting_plugins() -> Iterator[None]:
+    """What is registered, imported or put on the import path inside is gone afterwards."""
+    from attnlab.bench import discover
+    from attnlab.bench.registry import Registry, Table
+
+    registry: Registry = discover()
+    modules, path = dict(sys.modules), list(sys.path)
+    tables: list[Table] = [  # type: ignore[type-arg]
+        registry.operators, registry.metrics, registry.suites, *registry._implementations.values()
+    ]  # fmt: skip
+    kept = [dict(table._items) for table in tables]
+    operators = set(registry._implementations)
+    try:
+        yield
+    finally:
+        for table, items in zip(tables, kept, strict=True):
+            table._items = items
+        for operator in set(registry._implementations) - operators:
+            del registry._implementations[operator]
+        for name in set(sys.modules) - set(modules):
+            file = getattr(sys.modules[name], "__file__", None) or ""
+            if Path(file).is_relative_to(HELPERS) or Path(file).is_relative_to(tempfile.gettempdir()):
+                del sys.modules[name]
+        sys.path[:] = path
+
+
+@pytest.fixture
+def plugins_forgotten() -> Iterator[None]:
+    with forgetting_plugins():
+        yield
+
+
+@pytest.fixture(scope="module")
+def plugins_forgotten_by_module() -> Iterator[None]:
+    with forgetting_plugins():
+        yield
+
+
+class FakeClock:
+    """Runs every call and says that it took the next of `times_ns`, over and over; `told` keeps each burst."""
+
+    def __init__(self, times_ns: Iterable[float], name: str = "fake", cache: str = "warm") -> None:
+        self.name, self.cache = name, cache
+        self._times = itertools.cycle(times_ns)
+        self.told: list[list[float]] = []
+        self.elapsed_ns = 0.0
+
+    def burst(self, calls: Sequence[Callable[[], object]]) -> list[float]:
+        for call in calls:
+            call()
+        self.told.append([next(self._times) for _ in calls])
+        self.elapsed_ns += sum(self.told[-1])
+        return self.told[-1]
+
+
+@pytest.fixture(scope="session")
+def fake_clock() -> type[FakeClock]:
+    return FakeClock

@@ -1,0 +1,141 @@
+"""How the parent reads the ways in which a worker can go, with workers that answer without torch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from attnlab.bench import isolation
+from attnlab.bench.cgroup import ControlGroup
+from attnlab.bench.isolation import Worker
+from attnlab.bench.store.codec import encode
+from attnlab.bench.store.records import Measurement, Outcome
+from attnlab.bench.worker import WorkerOrder
+
+ORDER = WorkerOrder("toy", "one", "toys", (), "cpu", {}, {}, 0, None, "/nowhere")
+BLANK = Measurement("toy", "one", {"n": 8}, "N8", Outcome.UNAVAILABLE, operations=8)
+GREETING = """
+import json, os, signal, sys, time
+answers = os.fdopen(int(sys.argv[1]), "w")
+def say(kind, value=None):
+    print(json.dumps([kind, value]), file=answers, flush=True)
+sys.stdin.readline()
+say("ready")
+sys.stdin.readline()
+say("phase", "check")
+"""
+
+
+@pytest.fixture
+def dying(monkeypatch: pytest.MonkeyPatch) -> object:
+    """Takes what a worker does upon its first case; gives the measurement that comes of it."""
+
+    def measure(code: str, limit_s: float = 60.0) -> Measurement:
+        monkeypatch.setattr(isolation, "BOOT", GREETING + code)
+        worker = Worker(ORDER, limit_s)
+        try:
+            return worker.run("N8", BLANK)
+        finally:
+            worker.close()
+
+    return measure
+
+
+def test_a_good_answer_is_taken_as_it_is(dying) -> None:
+    good = Measurement("toy", "one", {"n": 8}, "N8", Outcome.PASSED, median_ns=5.0)
+    assert dying(f"say('measurement', json.loads({json.dumps(encode(good))!r}))") == good
+
+
+def test_an_answer_that_cannot_be_stored_is_a_failure(dying) -> None:
+    measured = dying("say('measurement', {'outcome': 'splendid'})")
+    assert measured.outcome is Outcome.FAILED
+    assert "cannot be stored" in measured.reason
+    assert measured.operations == 8
+
+
+def test_an_exit_says_its_code_and_what_was_printed(dying) -> None:
+    measured = dying("sys.exit('enough')")
+    assert measured.outcome is Outcome.FAILED
+    assert measured.reason == "the process ended with exit code 1 in phase 'check'"
+    assert measured.detail == "enough"
+
+
+def test_a_signal_without_a_name_is_told_by_its_number(dying) -> None:
+    assert "killed by signal 40 " in dying("os.kill(os.getpid(), 40)").reason
+
+
+def test_a_process_that_cuts_itself_off_is_ended(dying, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(isolation, "DYING_S", 0.1)
+    measured = dying("answers.close(); time.sleep(60)")
+    assert measured.outcome is Outcome.FAILED
+    assert measured.reason == "the process closed the channel for its answers in phase 'check'"
+
+
+def test_a_child_that_holds_the_channel_open_does_not_hide_a_death(dying) -> None:
+    measured = dying("os.fork() == 0 and (time.sleep(60), os._exit(0)); os._exit(4)")
+    assert measured.outcome is Outcome.FAILED
+    assert "exit code 4" in measured.reason
+
+
+def test_the_log_of_an_earlier_case_is_no_evidence(monkeypatch: pytest.MonkeyPatch) -> None:
+    good = json.dumps(encode(Measurement("toy", "one", {"n": 8}, "N8", Outcome.PASSED)))
+    code = f"""
+print("out of memory", flush=True)
+say("measurement", json.loads({good!r}))
+sys.stdin.readline()
+os._exit(9)
+"""
+    monkeypatch.setattr(isolation, "BOOT", GREETING + code)
+    worker = Worker(ORDER, 60.0)
+    assert worker.run("N8", BLANK).outcome is Outcome.PASSED
+    second = worker.run("N8", BLANK)
+    worker.close()
+    assert second.outcome is Outcome.FAILED
+    assert second.detail is None
+
+
+@pytest.mark.parametrize("sign", ["std::bad_alloc", "MemoryError", "CUDA out of memory"])
+def test_words_of_the_dying_process_are_evidence_of_memory(dying, sign: str) -> None:
+    measured = dying(f"print('terminate: {sign}', flush=True); os.abort()")
+    assert measured.outcome is Outcome.OUT_OF_MEMORY
+    assert "SIGABRT" in measured.reason
+
+
+@pytest.mark.parametrize(("before", "after", "outcome"), [(3, 4, Outcome.OUT_OF_MEMORY), (3, 3, Outcome.FAILED)])
+def test_a_kill_is_out_of_memory_where_the_kernel_counted_one(
+    dying, monkeypatch: pytest.MonkeyPatch, before: int, after: int, outcome: Outcome
+) -> None:
+    counts = iter((before, after))
+
+    class Counting(ControlGroup):
+        def kernel_kills(self) -> int:
+            return next(counts)
+
+    monkeypatch.setattr(isolation, "own_group", lambda: Counting(()))
+    measured = dying("os.kill(os.getpid(), signal.SIGKILL)")
+    assert measured.outcome is outcome
+    assert "SIGKILL" in measured.reason
+
+
+def test_a_silent_worker_is_ended_at_its_limit(dying) -> None:
+    measured = dying("import faulthandler; faulthandler.enable(); time.sleep(60)", limit_s=0.2)
+    assert measured.outcome is Outcome.TIMED_OUT
+    assert measured.reason == "took longer than 0.2 s, and was ended in phase 'check'"
+    assert 'File "<string>", line' in measured.detail, "where it was"
+
+
+def test_a_worker_that_cannot_be_started_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(isolation.sys, "executable", "/no/such/python")
+    measured = Worker(ORDER, 60.0).run("N8", BLANK)
+    assert measured.outcome is Outcome.FAILED
+    assert "no process could be started" in measured.reason
+
+
+def test_files_of_the_current_folder_shadow_nothing_in_a_worker(
+    dying, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "json.py").write_text("raise SystemExit('a file of the user was imported')")
+    monkeypatch.chdir(tmp_path)
+    assert dying("os._exit(5)").reason == "the process ended with exit code 5 in phase 'check'"

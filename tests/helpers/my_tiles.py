@@ -1,0 +1,3 @@
+"""A module that `mykernel` imports."""
+
+TILE = 64
