@@ -114,7 +114,9 @@ class Canvas:
 
 
 def short(text: str) -> str:
-    return text if len(text) <= LONGEST_LABEL else text[: LONGEST_LABEL - 1] + "…"
+    """A name cut in its middle where it is long, for names often differ at their ends."""
+    half = LONGEST_LABEL // 2
+    return text if len(text) <= LONGEST_LABEL else f"{text[: half - 1]}…{text[-half:]}"
 
 
 def room(values: Sequence[float], share: float) -> tuple[float, float]:
