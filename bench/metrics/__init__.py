@@ -99,10 +99,7 @@ def rows_of(run: RunRecord, measurements: Sequence[Measurement]) -> list[Row]:
         if bench.baseline is not None
         for case_id in bench.cases
     }
-    return [
-        Row(run, m, found.get((m.operator, baselines.get((m.operator, m.case_id), ""), m.case_id)))
-        for m in kept
-    ]
+    return [Row(run, m, found.get((m.operator, baselines.get((m.operator, m.case_id), ""), m.case_id))) for m in kept]
 
 
 def known_metrics(source: Registry = registry) -> list[Metric]:

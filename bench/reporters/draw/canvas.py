@@ -85,13 +85,9 @@ class Canvas:
             if p.low is not None and p.high is not None:
                 ax.plot([p.low, p.high], [p.y + shift] * 2, color=colour, linewidth=1)
         x, y = [max(p.x, least) for p in curve.points], [p.y + shift for p in curve.points]
-        ax.plot(
-            x, y, color=colour, marker=marker, markersize=4.5, linestyle="none", alpha=0.85, clip_on=False
-        )
+        ax.plot(x, y, color=colour, marker=marker, markersize=4.5, linestyle="none", alpha=0.85, clip_on=False)
 
-    def scale(
-        self, ax: Axes, which: str, limits: tuple[float, float], unit: str, ticks: Sequence[float] = ()
-    ) -> None:
+    def scale(self, ax: Axes, which: str, limits: tuple[float, float], unit: str, ticks: Sequence[float] = ()) -> None:
         """A logarithmic axis with ticks at round values, or at the given ones as far as they are readable."""
         axis = ax.xaxis if which == "x" else ax.yaxis
         if isinstance(axis, XAxis):

@@ -50,7 +50,5 @@ def _label_ends(canvas: Canvas, ax: Axes) -> None:
     places = spread([y for _, y in reached], gap, 0.0, 1.0)
     for curve, (x, y), place in zip(curves, reached, places, strict=True):
         colour, across = canvas.marks[curve.name].colour, ax.transAxes
-        ax.plot(
-            [x, 1.05], [y, place], color=colour, linewidth=0.6, alpha=0.5, clip_on=False, transform=across
-        )
+        ax.plot([x, 1.05], [y, place], color=colour, linewidth=0.6, alpha=0.5, clip_on=False, transform=across)
         ax.text(1.07, place, short(curve.name), color=colour, va="center_baseline", transform=across)

@@ -59,8 +59,7 @@ def families(refs: Iterable[CaseRef]) -> tuple[Family, ...]:
     for ref in refs:
         grouped.setdefault(ref.family, {})[ref] = None
     return tuple(
-        Family(label, tuple(sorted(members, key=lambda ref: ref.length or 0)))
-        for label, members in grouped.items()
+        Family(label, tuple(sorted(members, key=lambda ref: ref.length or 0))) for label, members in grouped.items()
     )
 
 
@@ -70,9 +69,7 @@ def describe(chosen: Iterable[CaseRef], among: Sequence[Family], axis: str | Non
     total = sum(len(family.cases) for family in among)
     if len(wanted) == total:
         return [Piece("in the one case" if total == 1 else f"in all {total} cases")]
-    parts = [
-        _part(family, wanted, axis) for family in among if any(c.case_id in wanted for c in family.cases)
-    ]
+    parts = [_part(family, wanted, axis) for family in among if any(c.case_id in wanted for c in family.cases)]
     if len(parts) > 3:
         return [Piece(f"in {len(wanted)} of {count(total, 'case')}")]
     return [Piece("on "), *enumerated(parts)]

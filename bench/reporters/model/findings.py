@@ -83,9 +83,7 @@ def _measured(e: Evidence) -> Sentence:
 def _right(e: Evidence) -> Sentence:
     wrong = {r.implementation for r in e.results if r.wrong}
     right = [
-        i
-        for i in e.implementations
-        if i not in wrong and any(r.passed for r in e.results if r.implementation == i)
+        i for i in e.implementations if i not in wrong and any(r.passed for r in e.results if r.implementation == i)
     ]
     if not right:
         return sentence("No implementation passed its check, so no time is shown.")
@@ -112,9 +110,7 @@ def _use(e: Evidence) -> Iterator[Sentence]:
 def _ties(e: Evidence, ties: Sequence[Pick]) -> Iterator[Sentence]:
     groups = _grouped(ties)
     if len(groups) > MOST_TIES:
-        yield sentence(
-            "The fastest are not told apart ", e.where(_cases(ties)), ", as their intervals overlap."
-        )
+        yield sentence("The fastest are not told apart ", e.where(_cases(ties)), ", as their intervals overlap.")
     elif groups:
         parts = [[*names(sorted(g[0].names)), Piece(" "), *e.where(_cases(g))] for g in groups]
         yield sentence("Not told apart, as their intervals overlap: ", enumerated(parts, "; ", "; "), ".")
@@ -217,9 +213,7 @@ def _nondeterministic(e: Evidence) -> Iterator[Sentence]:
 def _flagged(e: Evidence) -> Iterator[Sentence]:
     flags = Counter(flag for r in e.results for flag in r.row.measurement.flags)
     if flags:
-        listed = "; ".join(
-            f"{one_line(flag)} ({count(n, 'result')})" for flag, n in flags.most_common(MOST_FLAGS)
-        )
+        listed = "; ".join(f"{one_line(flag)} ({count(n, 'result')})" for flag, n in flags.most_common(MOST_FLAGS))
         more = f"; and {count(len(flags) - MOST_FLAGS, 'other')}" if len(flags) > MOST_FLAGS else ""
         yield sentence(f"Warnings, told in the column flags: {listed}{more}.")
 
@@ -234,6 +228,4 @@ def _missing(e: Evidence) -> Iterator[Sentence]:
     }
     missing = planned - {(r.implementation, r.case.case_id) for r in e.results}
     if missing:
-        yield sentence(
-            f"The run is not complete: {len(missing)} of {count(len(planned), 'measurement')} are missing."
-        )
+        yield sentence(f"The run is not complete: {len(missing)} of {count(len(planned), 'measurement')} are missing.")

@@ -38,9 +38,7 @@ class GrowthRow:
     memory: Exponent
 
 
-def growths(
-    families: Sequence[Family], implementations: Sequence[str], results: Sequence[Result]
-) -> list[GrowthRow]:
+def growths(families: Sequence[Family], implementations: Sequence[str], results: Sequence[Result]) -> list[GrowthRow]:
     """A row for each swept family and implementation that was timed at enough lengths."""
     found = {(r.case.case_id, r.implementation): r for r in results if r.timed}
     rows = []

@@ -49,9 +49,7 @@ def kind_of(result: Result) -> str:
     return "broken" if result.outcome in BROKEN else Outcome.UNAVAILABLE.value
 
 
-def matrix(
-    implementations: Sequence[str], cases: Sequence[CaseRef], results: Sequence[Result]
-) -> list[MatrixRow]:
+def matrix(implementations: Sequence[str], cases: Sequence[CaseRef], results: Sequence[Result]) -> list[MatrixRow]:
     found = {(r.implementation, r.case.case_id): r for r in results}
     return [
         MatrixRow(implementation, tuple(_cell(found.get((implementation, case.case_id))) for case in cases))

@@ -101,9 +101,7 @@ def _by_length(
     for family in swept:
         places = {case.case_id: float(case.length or 0) for case in family.cases}
         curves = [
-            Curve(
-                name, tuple(Point(places[r.case.case_id], q.value(r) or 0.0, *_interval(q, r)) for r in found)
-            )
+            Curve(name, tuple(Point(places[r.case.case_id], q.value(r) or 0.0, *_interval(q, r)) for r in found))
             for name, found in _by_implementation(implementations, shown, family.cases)
         ]
         if curves:
@@ -124,9 +122,7 @@ def _by_length(
         yield _dots(q, single[start : start + ROWS_A_PANEL], implementations, shown)
 
 
-def _dots(
-    q: _Quantity, cases: Sequence[CaseRef], implementations: Sequence[str], shown: Sequence[Result]
-) -> Panel:
+def _dots(q: _Quantity, cases: Sequence[CaseRef], implementations: Sequence[str], shown: Sequence[Result]) -> Panel:
     places = {case.case_id: float(row) for row, case in enumerate(cases)}
     curves = tuple(
         Curve(name, tuple(Point(q.value(r) or 0.0, places[r.case.case_id], *_interval(q, r)) for r in found))
@@ -152,9 +148,7 @@ def _interval(q: _Quantity, result: Result) -> tuple[float | None, float | None]
     return (result.interval_ns or (None, None)) if q.interval else (None, None)
 
 
-def _rooflines(
-    implementations: Sequence[str], results: Sequence[Result], ceilings: Ceilings
-) -> Iterator[Panel]:
+def _rooflines(implementations: Sequence[str], results: Sequence[Result], ceilings: Ceilings) -> Iterator[Panel]:
     """One for each dtype whose rate was measured."""
     dtypes = dict.fromkeys(_dtype(r) for r in results if r.timed)
     for dtype in dtypes:
@@ -168,9 +162,7 @@ def _rooflines(
             roofs = [Roof("measured", ceilings.bandwidth, ceilings.rates[dtype])]
             if (sheet := ceilings.published) is not None and dtype in sheet.rates:
                 roofs.append(Roof("published", sheet.bandwidth, sheet.rates[dtype]))
-            yield Panel(
-                "roofline", dtype, "intensity, FLOP/B", "rate", "TFLOP/s", tuple(curves), roofs=tuple(roofs)
-            )
+            yield Panel("roofline", dtype, "intensity, FLOP/B", "rate", "TFLOP/s", tuple(curves), roofs=tuple(roofs))
 
 
 def _dtype(result: Result) -> str:

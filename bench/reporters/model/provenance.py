@@ -44,9 +44,7 @@ def environment(run: RunRecord) -> list[Fact]:
         ),
         Fact("memory", units.format_bytes(e.memory_bytes)),
         Fact("frequency governor", e.governor or ""),
-        Fact(
-            "load average at start", units.format_number(e.load_average) if e.load_average is not None else ""
-        ),
+        Fact("load average at start", units.format_number(e.load_average) if e.load_average is not None else ""),
         Fact("system", e.system),
         Fact("Python", e.python),
         Fact("packages", ", ".join(f"{name} {version}" for name, version in e.packages.items())),

@@ -99,18 +99,14 @@ def _day(stored: StoredRun) -> str:
 
 def _sections(stored: StoredRun, metrics: Sequence[Metric], source: Registry) -> list[Section]:
     rows = rows_of(stored.run, stored.measurements)
-    operators = unique(
-        [*(b.operator for b in stored.run.benches), *(row.measurement.operator for row in rows)]
-    )
+    operators = unique([*(b.operator for b in stored.run.benches), *(row.measurement.operator for row in rows)])
     return [
         _section(stored, name, [row for row in rows if row.measurement.operator == name], metrics, source)
         for name in operators
     ]
 
 
-def _section(
-    stored: StoredRun, name: str, rows: Sequence[Row], metrics: Sequence[Metric], source: Registry
-) -> Section:
+def _section(stored: StoredRun, name: str, rows: Sequence[Row], metrics: Sequence[Metric], source: Registry) -> Section:
     run = stored.run
     benches = [bench for bench in run.benches if bench.operator == name]
     operator: Operator[Any, Any] | None = source.operators.get(name) if name in source.operators else None

@@ -38,9 +38,7 @@ def plain(pieces: Sentence) -> str:
     return "".join(piece.text for piece in pieces)
 
 
-def enumerated(
-    parts: Sequence[Iterable[Piece] | Piece], last: str = " and ", between: str = ", "
-) -> list[Piece]:
+def enumerated(parts: Sequence[Iterable[Piece] | Piece], last: str = " and ", between: str = ", ") -> list[Piece]:
     """`a, b and c`."""
     found: list[Piece] = []
     for position, part in enumerate(parts):

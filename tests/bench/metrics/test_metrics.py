@@ -103,9 +103,7 @@ def test_a_result_that_did_not_pass_has_no_speed(outcome: Outcome) -> None:
 
 
 def test_what_was_not_measured_is_none() -> None:
-    nothing = measured(
-        median_ns=None, launches=(), check=None, operations=None, bytes_moved=None, timing=None
-    )
+    nothing = measured(median_ns=None, launches=(), check=None, operations=None, bytes_moved=None, timing=None)
     assert {metric.value(Row(run(), nothing)) for metric in METRICS.values()} == {None}
 
 

@@ -47,9 +47,7 @@ REASONS = {
 
 def cases() -> list[AttentionCase]:
     sweep = [
-        AttentionCase(q_len=length, dtype=dtype, **SHAPE)
-        for dtype in ("bfloat16", "float32")
-        for length in LENGTHS
+        AttentionCase(q_len=length, dtype=dtype, **SHAPE) for dtype in ("bfloat16", "float32") for length in LENGTHS
     ]
     return [
         *sweep,
@@ -183,6 +181,4 @@ def stored_run(
     )
     found = tuple(measure(name, case) for name in names for case in chosen)
     damage = Damage(Path("results/example/measurements.jsonl"), 12, "unreadable measurement: cut")
-    return StoredRun(
-        Path("results/example"), RunRecord(**{**vars(record), **rest}), (*found, *extra), (damage,)
-    )
+    return StoredRun(Path("results/example"), RunRecord(**{**vars(record), **rest}), (*found, *extra), (damage,))

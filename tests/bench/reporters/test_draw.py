@@ -52,9 +52,7 @@ def test_ticks_are_round(low: float, high: float, binary: bool, expected: list[f
 
 
 def test_ticks_are_few_over_any_range() -> None:
-    for low, factor, binary in itertools.product(
-        (1e-3, 1.0, 7e5), (1.01, 1.5, 30.0, 1e4, 1e12), (False, True)
-    ):
+    for low, factor, binary in itertools.product((1e-3, 1.0, 7e5), (1.01, 1.5, 30.0, 1e4, 1e12), (False, True)):
         found = logarithmic_ticks(low, low * factor, binary)
         assert 1 <= len(found) <= 6
         assert found == sorted(found)

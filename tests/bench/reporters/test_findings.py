@@ -68,9 +68,7 @@ def test_what_has_no_time_is_told_with_its_reason(section: Section) -> None:
 
 def test_one_winner_everywhere_is_said_once(synthetic: SimpleNamespace) -> None:
     cases = synthetic.cases()[:4]
-    found = [synthetic.timed("slow", c, ns=4e6) for c in cases] + [
-        synthetic.timed("quick", c, ns=1e6) for c in cases
-    ]
+    found = [synthetic.timed("slow", c, ns=4e6) for c in cases] + [synthetic.timed("quick", c, ns=1e6) for c in cases]
     assert "Use quick: the fastest in all 4 cases, 4.00× as fast as the next." in said(of(synthetic, found))
 
 
@@ -118,9 +116,7 @@ def test_many_ties_are_counted(synthetic: SimpleNamespace) -> None:
 def test_figures_of_two_methods_are_not_compared(synthetic: SimpleNamespace) -> None:
     case = synthetic.cases()[0]
     other = synthetic.timed("other", case, ns=1e3, timing=synthetic.timing(clock="cuda_events"))
-    section = of(
-        synthetic, [other, synthetic.timed("a", case, ns=1e6), synthetic.timed("b", case, ns=2e6)], "a"
-    )
+    section = of(synthetic, [other, synthetic.timed("a", case, ns=1e6), synthetic.timed("b", case, ns=2e6)], "a")
     (pick,) = section.picks
     assert pick.names == ("a",)
     assert "Not compared, as they were timed by another method: 1 result." in said(section)
@@ -150,9 +146,7 @@ def test_above_the_ceiling_is_explained(synthetic: SimpleNamespace) -> None:
 
 
 def test_words() -> None:
-    assert (
-        plain(sentence("a ", name("b"), "", enumerated([name("x"), name("y"), name("z")]))) == "a bx, y and z"
-    )
+    assert plain(sentence("a ", name("b"), "", enumerated([name("x"), name("y"), name("z")]))) == "a bx, y and z"
     assert (count(1, "case"), count(3, "case")) == ("1 case", "3 cases")
     assert (from_to(["1×", "1×"]), from_to(["1×", "2×"])) == ("1×", "1× to 2×")
     assert one_line(" a\n  b ") == "a b"

@@ -90,9 +90,7 @@ def test_the_page_is_well_formed_and_stands_alone(html: str, page: Page) -> None
     assert 'scope="row"' in html
 
 
-def test_the_page_has_every_column_and_its_definition(
-    report: Report, html: str, results: list[dict[str, str]]
-) -> None:
+def test_the_page_has_every_column_and_its_definition(report: Report, html: str, results: list[dict[str, str]]) -> None:
     wanted = {"latency", "95 % interval", "speed-up", "bandwidth, GB/s", "rate, TFLOP/s", "intensity, FLOP/B"}
     wanted |= {"of measured ceiling", "of published ceiling", "peak memory", "error of budget"}
     wanted |= {"deterministic", "flags"}
@@ -103,9 +101,7 @@ def test_the_page_has_every_column_and_its_definition(
 
 def test_figures_in_the_page(results: list[dict[str, str]]) -> None:
     (row,) = (
-        r
-        for r in results
-        if r["implementation"] == "sdpa_flash" and r["case"] == "Hq9-Hkv3-Sq128-bf16-causal-smollm2"
+        r for r in results if r["implementation"] == "sdpa_flash" and r["case"] == "Hq9-Hkv3-Sq128-bf16-causal-smollm2"
     )
     assert row["latency"] == "97.9 µs"
     assert row["95 % interval"] == "96.9 to 99.1 µs"
@@ -241,9 +237,7 @@ def test_a_plugins_metric_is_a_column_without_an_edit(synthetic: SimpleNamespace
         __name__,
     )
     try:
-        page, table = (
-            path.read_text(encoding="utf-8") for path in write_report([run], tmp_path, ["html", "csv"])
-        )
+        page, table = (path.read_text(encoding="utf-8") for path in write_report([run], tmp_path, ["html", "csv"]))
     finally:
         registry.metrics.discard(name)
     assert "&lt;i&gt;calls&lt;/i&gt;, 1/s" in page
@@ -252,15 +246,11 @@ def test_a_plugins_metric_is_a_column_without_an_edit(synthetic: SimpleNamespace
 
 def test_an_unknown_operator_is_reported_all_the_same(synthetic: SimpleNamespace, tmp_path: Path) -> None:
     found = [
-        replace(synthetic.timed(name, case), operator="novel")
-        for name in ("a", "b")
-        for case in synthetic.cases()
+        replace(synthetic.timed(name, case), operator="novel") for name in ("a", "b") for case in synthetic.cases()
     ]
     run = synthetic.stored_run()
     stored = replace(run, run=replace(run.run, benches=()), measurements=tuple(found))
-    page, summary = (
-        p.read_text(encoding="utf-8") for p in write_report([stored], tmp_path, ["html", "markdown"])
-    )
+    page, summary = (p.read_text(encoding="utf-8") for p in write_report([stored], tmp_path, ["html", "markdown"]))
     assert "The operator novel is not known here" in page
     assert "The operator novel is not known here" in summary
 

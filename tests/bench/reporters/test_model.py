@@ -100,9 +100,7 @@ def test_an_unknown_operator_has_no_lengths(synthetic: SimpleNamespace) -> None:
 
 def test_runs_are_never_mixed(synthetic: SimpleNamespace) -> None:
     first = synthetic.stored_run("first")
-    other = replace(
-        first.run, run_id="second", environment=synthetic.environment(Device("cuda", "Another GPU"))
-    )
+    other = replace(first.run, run_id="second", environment=synthetic.environment(Device("cuda", "Another GPU")))
     second = replace(first, run=other)
     report = build_report([first, second])
     assert [(s.run_id, s.device) for s in report.sections] == [
