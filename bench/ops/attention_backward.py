@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -77,7 +76,7 @@ def bytes_moved(case: AttentionCase) -> int:
 
 def make_inputs(case: AttentionCase, draw: str, seed: int, device: torch.device) -> AttentionBackwardInputs:
     """Seeded inputs with a forward's results; needles are soft, for a saturated softmax has no gradient."""
-    score = math.log(case.kv_len) + 1
+    score = attention_data.soft_score(case)
     shape = (case.batch, case.q_heads, case.q_len, case.v_head_dim)
     dout = torch.randn(shape, generator=torch.Generator().manual_seed(seed + 1))
     q, k, v = attention_data.queries_keys_values(case, draw, 0 if draw != NEEDLE_DRAW else 1, score)

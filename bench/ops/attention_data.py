@@ -122,13 +122,19 @@ def _captured(case: AttentionCase, generator: torch.Generator, seed: int) -> tup
     )
 
 
+def soft_score(case: AttentionCase) -> float:
+    """The score with which a key weighs about as much as all others of score 0 together, or a little more."""
+    return math.log(case.kv_len) + 1
+
+
 def _needles(case: AttentionCase, generator: torch.Generator, score: float) -> tuple[Tensor, Tensor, Tensor]:
     """Inputs on which one permitted key at an edge dominates each row, where a forbidden one would even more.
 
     By turns, rows find the last key of their range, its first, or one at an edge of a tile or page (a
-    multiple of 16, or one before); the last row of every sequence, which alone sees the last key of a
-    causal mask, finds that in the first head. The forbidden key follows the range or precedes it. In
-    one turn of five all keys score equally low instead, so that anything which is no key would dominate.
+    multiple of 16, or one before); the forbidden key follows the range or precedes it. In the first turn
+    the key weighs about as much as all others together, so that it shows if it counts twice; that is
+    the turn of every sequence's last row in the first head, which may alone see the last key. In the
+    last turn all keys score about equally low, so that anything which is no key would dominate.
     """
     q, k, v = _normal(case, generator)
     k = k * (math.sqrt(case.head_dim) / k.norm(dim=-1, keepdim=True))
@@ -150,7 +156,8 @@ def _needles(case: AttentionCase, generator: torch.Generator, score: float) -> t
         return torch.where((index >= 0)[..., None], chosen, 0.0)
 
     unit = case.scale * case.head_dim  # the score of a query equal to a key
-    sharp = score * (key_at(target) + 1.5 * key_at(forbidden)) / unit + 0.1 * q
+    scores = torch.where(turn == 0, min(score, soft_score(case)), score)[..., None]
+    sharp = scores * (key_at(target) + 1.5 * key_at(forbidden)) / unit + 0.1 * q
     if case.head_dim < COMMON_CHANNEL_FROM:
         return sharp, k, v
     k[..., 0] = 1.0
@@ -159,7 +166,7 @@ def _needles(case: AttentionCase, generator: torch.Generator, score: float) -> t
 
 
 def _key_ranges(case: AttentionCase) -> tuple[Tensor, Tensor, Tensor]:
-    """For each query row [Sq]: its first permitted key, one past its last, the rows of its sequence after it."""
+    """For each query row [Sq]: its first permitted key, one past its last, and rows left in its sequence."""
     rows: list[tuple[int, int, int]] = []
     start = 0
     for q_len, kv_len in case.sequences if case.packed else case.sequences[:1]:

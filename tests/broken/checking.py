@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from attnlab.bench.contract import NORMAL_DRAW
 from attnlab.bench.correctness import Checker, Expectations, Rejected
 from attnlab.bench.registry import Implementation, Registry, implements
 from attnlab.bench.store.records import CheckRecord, Outcome
+
+from .collection import Defect
 
 CPU = torch.device("cpu")
 
@@ -46,3 +49,29 @@ def implementation_of(operator: str, target: Any) -> Implementation:
     own = Registry()
     implements(operator, name=target.__name__, into=own)(target)
     return next(iter(own._implementations[operator]))
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How many honest and broken implementations a case had, and which were taken for the other."""
+
+    honest: int
+    broken: int
+    alarms: tuple[str, ...]
+    through: tuple[str, ...]
+
+
+def tally(operator: Any, case: Any, honest: Iterable[type], defects: Iterable[Defect], folder: Path) -> Tally:
+    """Check the honest implementations and those of the broken ones that differ on this case."""
+    alarms, through = [], []
+    good = [implementation_of(operator.name, target) for target in honest]
+    bad = [defect for defect in defects if defect.applies(case)]
+    for implementation in good:
+        checked = check(operator, case, implementation, folder=folder)
+        if checked.outcome is not Outcome.PASSED or checked.record.blunt:
+            alarms.append(f"{implementation.name}: {checked.reason}, blunt for {checked.record.blunt}")
+    for defect in bad:
+        checked = check(operator, case, defect.implementation, folder=folder)
+        if checked.outcome is not defect.outcome(case):
+            through.append(f"{defect.name}: {checked.outcome.value}, {checked.reason}")
+    return Tally(len(good), len(bad), tuple(alarms), tuple(through))
