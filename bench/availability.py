@@ -30,9 +30,7 @@ def _device_reason(needs: Needs, device: Device) -> str | None:
         return None
     have = ".".join(map(str, device.capability))
     if needs.capability is not None and device.capability < needs.capability:
-        return (
-            f"needs compute capability {'.'.join(map(str, needs.capability))} or later; this GPU has {have}"
-        )
+        return f"needs compute capability {'.'.join(map(str, needs.capability))} or later; this GPU has {have}"
     if needs.capability_below is not None and device.capability >= needs.capability_below:
         below = ".".join(map(str, needs.capability_below))
         return f"serves compute capabilities before {below}; this GPU has {have}"

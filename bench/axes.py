@@ -160,9 +160,7 @@ class Case:
             if value is not None:
                 return name, value
         example = cls().id
-        raise ImpossibleCase(
-            f"case id {text!r}: {token!r} is no axis of {cls.kind}; an id reads like {example!r}"
-        )
+        raise ImpossibleCase(f"case id {text!r}: {token!r} is no axis of {cls.kind}; an id reads like {example!r}")
 
     @classmethod
     def build(cls, values: Mapping[str, Any]) -> Self:

@@ -36,6 +36,11 @@ def mutable(description: str, **options: Any) -> Any:
     return field(metadata={"role": "mutable", "description": description}, **options)
 
 
+def constant(description: str, **options: Any) -> Any:
+    """A field of inputs that follows from the case alone (a mask, a scale): known before the call."""
+    return field(metadata={"role": "constant", "description": description}, **options)
+
+
 def tensors(inputs: Any, *roles: str) -> dict[str, Tensor]:
     """The tensors among the fields of `inputs` that have one of the roles (all roles if none given)."""
     import torch
@@ -43,8 +48,7 @@ def tensors(inputs: Any, *roles: str) -> dict[str, Tensor]:
     return {
         f.name: value
         for f in fields(inputs)
-        if isinstance(value := getattr(inputs, f.name), torch.Tensor)
-        and (not roles or f.metadata.get("role") in roles)
+        if isinstance(value := getattr(inputs, f.name), torch.Tensor) and (not roles or f.metadata.get("role") in roles)
     }
 
 

@@ -95,9 +95,7 @@ def _steadiness(kind: str) -> Finding:
     return Finding(
         "spread of a repeated matrix product (10th to 90th percentile)",
         units.format_share(spread),
-        "other work disturbs this machine: compare only implementations measured in one run"
-        if noisy
-        else None,
+        "other work disturbs this machine: compare only implementations measured in one run" if noisy else None,
     )
 
 
@@ -108,13 +106,10 @@ def _flush() -> Finding:
     from attnlab.bench.clocks.cuda_events import CudaEvents
 
     device = torch.device("cuda")
-    half = torch.ones(
-        torch.cuda.get_device_properties(device).L2_cache_size // 2, dtype=torch.uint8, device=device
-    )
+    half = torch.ones(torch.cuda.get_device_properties(device).L2_cache_size // 2, dtype=torch.uint8, device=device)
     call = functools.partial(torch.amax, half)
     cold_ns, hot_ns = (
-        statistics.median(clock.burst([call] * 50))
-        for clock in (CudaEvents(device), CudaEvents(device, hot=True))
+        statistics.median(clock.burst([call] * 50)) for clock in (CudaEvents(device), CudaEvents(device, hot=True))
     )
     fails = cold_ns <= SIGN_OF_A_FLUSH * hot_ns
     return Finding(

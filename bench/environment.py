@@ -75,9 +75,7 @@ def describe_device(kind: str) -> Device:
     import torch
 
     if kind == "cpu":
-        return Device(
-            "cpu", processor_name(), memory_bytes=_memory_bytes(), cache_bytes=_last_level_cache_bytes()
-        )
+        return Device("cpu", processor_name(), memory_bytes=_memory_bytes(), cache_bytes=_last_level_cache_bytes())
     p: Any = torch.cuda.get_device_properties(torch.cuda.current_device())
     return Device(
         "cuda",

@@ -51,9 +51,7 @@ class Setup:
     announce: Callable[[str], None] = lambda phase: None
 
 
-def measure(
-    operator: Operator[Any, Any], case: Case, implementation: Implementation, setup: Setup
-) -> Measurement:
+def measure(operator: Operator[Any, Any], case: Case, implementation: Implementation, setup: Setup) -> Measurement:
     """Measure; whatever the implementation raises ends as an outcome with its reason and traceback."""
     blank = blank_measurement(operator, case, implementation)
     if blank.outcome is Outcome.FAILED:
@@ -74,9 +72,7 @@ def measure(
         session.forget()
 
 
-def blank_measurement(
-    operator: Operator[Any, Any], case: Case, implementation: Implementation
-) -> Measurement:
+def blank_measurement(operator: Operator[Any, Any], case: Case, implementation: Implementation) -> Measurement:
     """What is known beforehand, marked unavailable; failed where the contract's own figures cannot be had."""
     blank = Measurement(
         operator=operator.name,
@@ -87,9 +83,7 @@ def blank_measurement(
         fingerprint=fingerprint(implementation),
     )
     try:
-        return replace(
-            blank, operations=int(operator.operations(case)), bytes_moved=int(operator.bytes_moved(case))
-        )
+        return replace(blank, operations=int(operator.operations(case)), bytes_moved=int(operator.bytes_moved(case)))
     except Exception as error:  # noqa: BLE001 - an operator may be a plugin's
         return _failure(blank, error)
 
@@ -128,9 +122,7 @@ class _Copy:
 
 
 class _Session:
-    def __init__(
-        self, operator: Operator[Any, Any], case: Case, implementation: Implementation, setup: Setup
-    ) -> None:
+    def __init__(self, operator: Operator[Any, Any], case: Case, implementation: Implementation, setup: Setup) -> None:
         self.operator, self.case, self.implementation, self.setup = operator, case, implementation, setup
         self.phases: dict[str, float] = {}
         expectations = Expectations(operator, case, setup.device, setup.shared_folder)
@@ -144,9 +136,7 @@ class _Session:
         drawn, redrawn, needle, other = itertools.islice(self.seeds, 4)
         with self._phase("check"):
             self.checker.check_redrawn(first, state, (drawn, redrawn), self.setup.device)
-            self.checker.check_needles(
-                lambda i: self.implementation.prepare(self.case, i), needle, self.setup.device
-            )
+            self.checker.check_needles(lambda i: self.implementation.prepare(self.case, i), needle, self.setup.device)
         configuration = _text(self.implementation.configuration(self.case), "configuration(case)")
         checked = self.with_check(replace(blank, configuration=configuration))
         untimed = _text(self.implementation.untimed(self.setup.device.type), "untimed(device_kind)")

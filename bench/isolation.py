@@ -35,7 +35,7 @@ BOOT = (
 )
 
 
-class WorkerEnded(Exception):  # noqa: N818 - carries an outcome to its measurement
+class WorkerEnded(Exception):
     """The worker died, was killed for its time, or could not start."""
 
     def __init__(self, outcome: Outcome, reason: str, detail: str | None) -> None:
@@ -88,9 +88,7 @@ def _read(value: Any) -> Measurement:
     try:
         return decode(Measurement, value)
     except ValueError as error:
-        raise WorkerEnded(
-            Outcome.FAILED, f"gave a measurement that cannot be stored: {error}", None
-        ) from error
+        raise WorkerEnded(Outcome.FAILED, f"gave a measurement that cannot be stored: {error}", None) from error
 
 
 class _Process:

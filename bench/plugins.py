@@ -29,9 +29,7 @@ def load_plugin(plugin: str, count: Callable[[], int]) -> None:
     if plugin.endswith(".py") or "/" in plugin:
         path = Path(plugin).expanduser().resolve()
         if not path.is_file():
-            raise PluginError(
-                f"plugin {str(path)!r} is no file; give a path to a .py file or a module's name"
-            )
+            raise PluginError(f"plugin {str(path)!r} is no file; give a path to a .py file or a module's name")
         _search_also(path.parent)
         name = _module_name(path)
         _load(what, name, lambda: _import_file(path, name), count)

@@ -93,9 +93,7 @@ def measured_light(ceilings: Ceilings, operations: int, bytes_moved: int, dtype:
 def published_light(ceilings: Ceilings, operations: int, bytes_moved: int, dtype: str) -> SpeedOfLight | None:
     if ceilings.published is None:
         return None
-    return speed_of_light(
-        operations, bytes_moved, dtype, ceilings.published.bandwidth, ceilings.published.rates
-    )
+    return speed_of_light(operations, bytes_moved, dtype, ceilings.published.bandwidth, ceilings.published.rates)
 
 
 def load_or_measure(device: Device, fresh: bool = False) -> Ceilings:

@@ -56,9 +56,7 @@ def find_suite(name: str, registry: Registry) -> Path:
     return Path(registry.suites.get(name))
 
 
-def operator_suite(
-    name: str, registry: Registry, overrides: Mapping[str, Any], cases: tuple[str, ...]
-) -> Suite:
+def operator_suite(name: str, registry: Registry, overrides: Mapping[str, Any], cases: tuple[str, ...]) -> Suite:
     """A suite of one operator on the cases of a command line: its default case where none is given.
 
     Axes in `overrides` take the place of those in each case.

@@ -81,9 +81,7 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise SuiteError(
-            f"{path}:1: not TOML: it is no UTF-8 text ({error.reason} at byte {error.start})"
-        ) from error
+        raise SuiteError(f"{path}:1: not TOML: it is no UTF-8 text ({error.reason} at byte {error.start})") from error
     except OSError as error:
         raise SuiteError(f"{path}: cannot be read: {error.strerror}; give the path of a suite") from error
 
@@ -112,9 +110,7 @@ class _SuiteFile:
             raise SuiteError(f"{self.at_word(error.name, number)}: {error}") from error
         if baseline and listed is not None and baseline not in listed:
             place = self.at("baseline", number)
-            raise SuiteError(
-                f"{place}: baseline {baseline!r} is not among the implementations; add it to them"
-            )
+            raise SuiteError(f"{place}: baseline {baseline!r} is not among the implementations; add it to them")
         cases = [self._case(case_type, text, number) for text in ids]
         if axes or not cases:
             cases += self._sweep(case_type, axes, number)
@@ -146,9 +142,7 @@ class _SuiteFile:
                 raise SuiteError(f"{self.at(key)}: got {key} = {value!r}; expected a number above zero")
         return dict(table)
 
-    def no_other_keys(
-        self, table: Mapping[str, Any], keys: tuple[str, ...], what: str, number: int | None
-    ) -> None:
+    def no_other_keys(self, table: Mapping[str, Any], keys: tuple[str, ...], what: str, number: int | None) -> None:
         for key in table:
             if key not in keys:
                 raise SuiteError(f"{self.at(key, number)}: {UnknownName(f'key of {what}', key, keys)}")

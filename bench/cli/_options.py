@@ -20,9 +20,7 @@ def add_plugin(parser: argparse.ArgumentParser) -> None:
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--device", default="auto", metavar="KIND", help="auto (a GPU where there is one), cpu or cuda"
-    )
+    parser.add_argument("--device", default="auto", metavar="KIND", help="auto (a GPU where there is one), cpu or cuda")
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -35,9 +33,7 @@ def read_axes(texts: Sequence[str]) -> dict[str, Any]:
     for text in texts:
         name, equals, values = text.partition("=")
         if not equals or not name or not values:
-            raise UsageError(
-                f"got -a {text!r}; expected AXIS=VALUE or AXIS=VALUE,VALUE such as q_len=1024,4096"
-            )
+            raise UsageError(f"got -a {text!r}; expected AXIS=VALUE or AXIS=VALUE,VALUE such as q_len=1024,4096")
         if name in axes:
             raise UsageError(f"axis {name} is given twice; give all of its values at once, as {name}=A,B")
         axes[name] = values.split(",")

@@ -34,9 +34,7 @@ class Lines(AbstractContextManager["Lines"]):
         self._done += 1
         if not self._quiet:
             what = f"{step.operator}/{step.implementation} {step.case.id}"
-            print(
-                f"[{self._done}/{self._total}] {what}: {describe(measurement)}", file=sys.stderr, flush=True
-            )
+            print(f"[{self._done}/{self._total}] {what}: {describe(measurement)}", file=sys.stderr, flush=True)
 
 
 class Bar(AbstractContextManager["Bar"]):

@@ -54,10 +54,7 @@ def _check_machine(before: Environment, now: Environment, folder: Path) -> None:
     for then, here in (
         (_device(before.device), _device(now.device)),
         (f"{before.threads} threads", f"{now.threads} threads"),
-        *(
-            (f"{name} {before.packages.get(name)}", f"{name} {now.packages.get(name)}")
-            for name in ("torch", "triton")
-        ),
+        *((f"{name} {before.packages.get(name)}", f"{name} {now.packages.get(name)}") for name in ("torch", "triton")),
     ):
         if then != here:
             raise StoreError(f"{folder} was measured with {then}, and this is {here}; start a new run here")

@@ -58,9 +58,7 @@ def _case_table(title: str, rows: list[Row], metrics: list[Metric]) -> Table:
     for metric in metrics:
         table.add_column(metric.label, justify="right")
     for row in rows:
-        table.add_row(
-            row.measurement.implementation, _latency(row.measurement), *(_text(m, row) for m in metrics)
-        )
+        table.add_row(row.measurement.implementation, _latency(row.measurement), *(_text(m, row) for m in metrics))
     return table
 
 
@@ -87,8 +85,6 @@ def _latency(m: Measurement) -> str:
     if m.median_ns is None or m.outcome is not Outcome.PASSED:
         return units.MISSING
     spread = (
-        (m.ci_high_ns - m.ci_low_ns) / 2 / m.median_ns
-        if m.ci_low_ns is not None and m.ci_high_ns is not None
-        else None
+        (m.ci_high_ns - m.ci_low_ns) / 2 / m.median_ns if m.ci_low_ns is not None and m.ci_high_ns is not None else None
     )
     return f"{units.format_time(m.median_ns)} ± {units.format_share(spread)}"

@@ -33,15 +33,11 @@ def execute(options: argparse.Namespace) -> int:
     for run in runs:
         for damage in run.damages:
             print(f"attnlab: {damage}", file=sys.stderr)
-    folder = (
-        Path(options.out) if options.out else REPORTS / (runs[0].run.run_id if len(runs) == 1 else "together")
-    )
+    folder = Path(options.out) if options.out else REPORTS / (runs[0].run.run_id if len(runs) == 1 else "together")
     try:
         paths = write_report(runs, folder, _options.read_names(options.format))
     except OSError as error:
-        raise StoreError(
-            f"cannot write to {folder}: {error.strerror}; take another folder with --out"
-        ) from error
+        raise StoreError(f"cannot write to {folder}: {error.strerror}; take another folder with --out") from error
     if options.json:
         print(json.dumps([str(path) for path in paths]))
     else:

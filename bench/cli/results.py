@@ -11,13 +11,9 @@ from attnlab.bench.errors import StoreError, UsageError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "action", choices=["compact"], help="compact: one row a sample, into one Parquet file"
-    )
+    parser.add_argument("action", choices=["compact"], help="compact: one row a sample, into one Parquet file")
     parser.add_argument("folder", nargs="?", default="results", help="a run, or a folder of runs (results)")
-    parser.add_argument(
-        "--out", default="results.parquet", metavar="FILE", help="the file to write (results.parquet)"
-    )
+    parser.add_argument("--out", default="results.parquet", metavar="FILE", help="the file to write (results.parquet)")
     _options.add_plugin(parser)
 
 

@@ -23,15 +23,9 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "target", metavar="SUITE|OPERATOR", help="a suite's name, a .toml file or an operator"
-    )
-    parser.add_argument(
-        "--impl", action="append", default=[], metavar="NAMES", help="only these implementations"
-    )
-    parser.add_argument(
-        "--case", action="append", default=[], metavar="ID", help="a case of the operator, by id"
-    )
+    parser.add_argument("target", metavar="SUITE|OPERATOR", help="a suite's name, a .toml file or an operator")
+    parser.add_argument("--impl", action="append", default=[], metavar="NAMES", help="only these implementations")
+    parser.add_argument("--case", action="append", default=[], metavar="ID", help="a case of the operator, by id")
     parser.add_argument(
         "-a",
         "--axis",
@@ -42,12 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     _options.add_plugin(parser)
     _options.add_device(parser)
-    parser.add_argument(
-        "--out", default="results", metavar="FOLDER", help="where the run's folder is made (results)"
-    )
-    parser.add_argument(
-        "--resume", metavar="RUN", help="go on with this run's folder, measuring only what it lacks"
-    )
+    parser.add_argument("--out", default="results", metavar="FOLDER", help="where the run's folder is made (results)")
+    parser.add_argument("--resume", metavar="RUN", help="go on with this run's folder, measuring only what it lacks")
     parser.add_argument(
         "--time-limit",
         type=float,
@@ -99,9 +89,7 @@ def execute(options: argparse.Namespace) -> int:
         raise
     finally:
         writer.close()
-    return _conclude(
-        options, writer, registry, len(steps), len(every) - len(steps), time.monotonic() - started
-    )
+    return _conclude(options, writer, registry, len(steps), len(every) - len(steps), time.monotonic() - started)
 
 
 def choose_suite(options: argparse.Namespace, registry: Registry) -> Suite:
@@ -114,15 +102,11 @@ def choose_suite(options: argparse.Namespace, registry: Registry) -> Suite:
         return operator_suite(options.target, registry, axes, tuple(options.case))
     path = find_suite(options.target, registry)
     if options.case:
-        raise UsageError(
-            f"--case goes with an operator, and {options.target!r} is a suite; narrow it with -a"
-        )
+        raise UsageError(f"--case goes with an operator, and {options.target!r} is a suite; narrow it with -a")
     return load_suite(path, registry, axes)
 
 
-def _draft(
-    options: argparse.Namespace, suite: Suite, benches: tuple[BenchRecord, ...], device: str
-) -> RunRecord:
+def _draft(options: argparse.Namespace, suite: Suite, benches: tuple[BenchRecord, ...], device: str) -> RunRecord:
     """The record of a run that starts now."""
     from attnlab.bench import roofline
     from attnlab.bench.environment import describe_environment

@@ -22,9 +22,7 @@ class Growth:
     points: int
 
 
-def fit_growth(
-    sizes: Sequence[float], values: Sequence[float], confidence: float = CONFIDENCE
-) -> Growth | None:
+def fit_growth(sizes: Sequence[float], values: Sequence[float], confidence: float = CONFIDENCE) -> Growth | None:
     """Least squares in logarithms, the interval by Student's t.
 
     None with under three sizes, or where a size or value has no logarithm (0, or not finite).

@@ -59,9 +59,7 @@ class RunWriter:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._file.close()
-            raise StoreError(
-                f"{folder} is being written by another process; wait for its end, or end it"
-            ) from None
+            raise StoreError(f"{folder} is being written by another process; wait for its end, or end it") from None
         except OSError:
             pass  # a file system without locks
         self._mend_tail()
@@ -158,9 +156,7 @@ def read_runs(path: Path | str) -> list[StoredRun]:
         return [read_run(folder)]
     runs = [read_run(file.parent) for file in sorted(folder.glob(f"*/{RUN_FILE}"))]
     if not runs:
-        raise StoreError(
-            f"{folder} holds no run: {RUN_FILE} is missing; give a folder that `attnlab run` wrote"
-        )
+        raise StoreError(f"{folder} holds no run: {RUN_FILE} is missing; give a folder that `attnlab run` wrote")
     return sorted(runs, key=lambda stored: (stored.run.started, stored.run.run_id))
 
 

@@ -81,7 +81,7 @@ def test_an_operator_runs_its_default_case_or_those_given() -> None:
 
 def test_names_of_suites_come_from_the_registry_alone(tmp_path: Path) -> None:
     assert {"quick", "prefill"} <= set(OURS)
-    with pytest.raises(UnknownName, match="unknown suite or operator '../quick'"):
+    with pytest.raises(UnknownName, match=r"unknown suite or operator .\.\./quick"):
         find_suite("../quick", REGISTRY)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from torch import Tensor
-from toy_operator import ToyCase, ToyInputs
+from toy_operator import ToyInputs
 
 from attnlab.bench import Unavailable, implements
 
@@ -78,24 +78,18 @@ def reads() -> None:
 
 
 BEHAVIOURS: dict[int, Callable[[], None]] = {
-    n: behaviour
-    for n, behaviour in enumerate(
-        (
-            segfault,
-            endless,
-            torch_memory,
-            numpy_memory,
-            native_memory,
-            exits,
-            killed,
-            raises,
-            unavailable,
-            says_it_is_out_of_memory,
-            prints,
-            reads,
-        ),
-        start=100,
-    )
+    100: segfault,
+    101: endless,
+    102: torch_memory,
+    103: numpy_memory,
+    104: native_memory,
+    105: exits,
+    106: killed,
+    107: raises,
+    108: unavailable,
+    109: says_it_is_out_of_memory,
+    110: prints,
+    111: reads,
 }
 
 
@@ -108,17 +102,3 @@ class Misbehaving:
         if behaviour is not None:
             behaviour()
         return inputs.x * 2
-
-
-@implements("toy", name="odd_answers")
-class OddAnswers:
-    """Methods that answer what they should not, by size."""
-
-    def supports(self, case: ToyCase) -> object:
-        return {1: False, 2: "not this\nsize"}.get(case.n)
-
-    def configuration(self, case: ToyCase) -> object:
-        return {"tile": 64} if case.n == 3 else None
-
-    def run(self, inputs: ToyInputs, state: object) -> Tensor:
-        return inputs.x * 2 if inputs.x.numel() != 4 else inputs.x * 3

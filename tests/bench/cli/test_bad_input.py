@@ -1,5 +1,7 @@
 """What a user gets wrong is one line with a remedy and exit code 2, and nothing is written."""
 
+# ruff: noqa: E501 - a table of what is given and what is answered
+
 from __future__ import annotations
 
 from pathlib import Path

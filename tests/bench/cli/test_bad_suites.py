@@ -1,5 +1,7 @@
 """What is wrong in a suite's file is told by file and line."""
 
+# ruff: noqa: E501 - a table of what is given and what is answered
+
 from __future__ import annotations
 
 from pathlib import Path
