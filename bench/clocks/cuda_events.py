@@ -33,7 +33,7 @@ class CudaEvents:
         for call in calls:
             if self._flush is not None:
                 self._flush.zero_()
-            torch.cuda._sleep(HIDE_NS * CYCLES_PER_NS)  # type: ignore[no-untyped-call]
+            torch.cuda._sleep(HIDE_NS * CYCLES_PER_NS)
             start, end = _event(), _event()
             start.record()
             call()
@@ -44,4 +44,4 @@ class CudaEvents:
 
 
 def _event() -> torch.cuda.Event:
-    return torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+    return torch.cuda.Event(enable_timing=True)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from attnlab.bench.axes import Case, axis, dtype_axis, like, size
-from attnlab.bench.contract import Operator, TensorSpec, dynamic, static
+from attnlab.bench.contract import Operator, TensorSpec, constant, dynamic, static
 from attnlab.bench.error_budget import ErrorBudget
 from attnlab.bench.errors import ImpossibleCase
 from attnlab.bench.masks import KINDS, Mask
@@ -104,9 +104,9 @@ class AttentionInputs:
     q: Tensor = dynamic("queries [B, Hq, Sq, D]")
     k: Tensor = dynamic("keys [B, Hkv, Sk, D]")
     v: Tensor = dynamic("values [B, Hkv, Sk, Dv]")
-    mask: Mask
+    mask: Mask = constant("which keys a query may see")
     packed: Tensor | None = static("cumulative lengths [N + 1], int32")
-    scale: float
+    scale: float = constant("what scores are multiplied by, 1/√D")
 
 
 def outputs(case: AttentionCase) -> tuple[TensorSpec, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from attnlab.bench.contract import NEEDLE_DRAW, Operator, TensorSpec, dynamic, static
+from attnlab.bench.contract import NEEDLE_DRAW, Operator, TensorSpec, constant, dynamic, static
 from attnlab.bench.error_budget import ErrorBudget, Probe, Reached, heads_permuted, zeros
 from attnlab.bench.masks import Mask
 from attnlab.bench.ops import attention, attention_data, attention_math
@@ -35,9 +35,9 @@ class AttentionBackwardInputs(AttentionInputs):
     q: Tensor = static("queries [B, Hq, Sq, D]")
     k: Tensor = static("keys [B, Hkv, Sk, D]")
     v: Tensor = static("values [B, Hkv, Sk, Dv]")
-    mask: Mask
+    mask: Mask = constant("which keys a query may see")
     packed: Tensor | None = static("cumulative lengths [N + 1], int32")
-    scale: float
+    scale: float = constant("what scores are multiplied by, 1/√D")
     out: Tensor = static("the forward's output [B, Hq, Sq, Dv]")
     lse: Tensor = static("log-sum-exp of the scaled scores [B, Hq, Sq], float32")
     dout: Tensor = dynamic("gradient of the output [B, Hq, Sq, Dv]")

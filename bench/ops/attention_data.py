@@ -112,7 +112,7 @@ def _captured(case: AttentionCase, generator: torch.Generator, seed: int) -> tup
     q_order = (order[:, None] * group + torch.arange(group)).flatten()
 
     def stretches(x: Tensor, heads: Tensor, length: int) -> Tensor:
-        batched = x[heads].float().unflatten(1, (case.batch, case.kv_len)).movedim(1, 0)
+        batched = x[heads].float().reshape(len(heads), case.batch, case.kv_len, -1).movedim(1, 0)
         return batched[:, :, case.kv_len - length :].contiguous()
 
     return (

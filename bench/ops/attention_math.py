@@ -82,7 +82,7 @@ def forward_with_lse(case: AttentionCase, inputs: AttentionInputs) -> tuple[Tens
 def row_chunks(inputs: AttentionInputs, rows: Tensor) -> tuple[Tensor, ...]:
     """The rows, on the inputs' device, in parts whose scores fit in memory."""
     scores_a_row = inputs.q.shape[0] * inputs.q.shape[1] * inputs.k.shape[2]
-    return rows.to(inputs.q.device).split(max(1, CHUNK_SCORES // scores_a_row))
+    return torch.tensor_split(rows.to(inputs.q.device), -(-len(rows) * scores_a_row // CHUNK_SCORES))
 
 
 def probabilities(inputs: AttentionInputs, rows: Tensor, compute: torch.dtype) -> Tensor:
@@ -103,7 +103,7 @@ def masked_scores(inputs: AttentionInputs, rows: Tensor, compute: torch.dtype) -
 
 def grouped(x: Tensor, kv_heads: int) -> Tensor:
     """[B, Hq, S, D] -> [B, Hkv, G, S, D]: the query heads of a group beside their key-value head."""
-    return x.unflatten(1, (kv_heads, -1))
+    return x.reshape(x.shape[0], kv_heads, -1, *x.shape[2:])
 
 
 def key_shifted(
