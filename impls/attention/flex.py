@@ -33,9 +33,7 @@ class Flex:
     def prepare(self, case: Case, inputs: AttentionInputs) -> State:
         mask_mod = _mask_mod(inputs)
         q_len, kv_len = inputs.q.shape[2], inputs.k.shape[2]
-        block_mask = mask_mod and create_block_mask(
-            mask_mod, None, None, q_len, kv_len, device=inputs.q.device
-        )
+        block_mask = mask_mod and create_block_mask(mask_mod, None, None, q_len, kv_len, device=inputs.q.device)
         state = State(_compile.compile_whole(flex_attention), block_mask)
         self.run(inputs, state)  # compiles
         return state

@@ -46,9 +46,7 @@ class Xformers:
         return state
 
     def run(self, inputs: AttentionInputs, state: State) -> Tensor:
-        q, k, v = (
-            x.transpose(1, 2) for x in (inputs.q[:, :, state.blind :], inputs.k, inputs.v)
-        )  # [B, S, H, D]
+        q, k, v = (x.transpose(1, 2) for x in (inputs.q[:, :, state.blind :], inputs.k, inputs.v))  # [B, S, H, D]
         kv_heads, group = k.shape[2], q.shape[2] // k.shape[2]
         if group > 1:  # [B, S, Hkv, G, D], keys and values repeated by stride 0
             q = torch.unflatten(q, 2, (kv_heads, group))

@@ -29,9 +29,7 @@ class Triton:
             self.run(inputs, arguments)  # compiles
         return arguments
 
-    def run(
-        self, inputs: AttentionBackwardInputs, arguments: dict[str, Any]
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def run(self, inputs: AttentionBackwardInputs, arguments: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
         from attnlab.kernels.triton.attention_backward import attention_backward
 
         forward = (inputs.q, inputs.k, inputs.v, inputs.out, inputs.lse)

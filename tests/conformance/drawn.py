@@ -8,9 +8,7 @@ from attnlab.bench import AttentionCase
 
 LONGEST = 96
 HEAD_DIMS = [5, 8, 16, 32, 40, 64, 72, 80, 96, 128]
-MASKS = st.one_of(
-    st.sampled_from(["full", "causal"]), st.integers(1, LONGEST).map(lambda window: f"window:{window}")
-)
+MASKS = st.one_of(st.sampled_from(["full", "causal"]), st.integers(1, LONGEST).map(lambda window: f"window:{window}"))
 
 
 @st.composite

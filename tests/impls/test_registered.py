@@ -52,9 +52,7 @@ def test_the_summary_is_one_sentence(operator, name):
     assert 30 < len(summary) <= 110
 
 
-@pytest.mark.parametrize(
-    "name", [n for n in ATTENTION if n.startswith(("flash", "xformers")) or n == "sdpa_cudnn"]
-)
+@pytest.mark.parametrize("name", [n for n in ATTENTION if n.startswith(("flash", "xformers")) or n == "sdpa_cudnn"])
 def test_without_a_gpu_that_is_the_reason(name):
     assert availability.missing(found("attention", name), CPU) == "needs an NVIDIA GPU"
 
@@ -73,14 +71,8 @@ def test_flash_attn_3_names_both_packages_that_would_do(nothing_installed):
 
 def test_generations_of_gpus():
     flash_attn_3, flash_attn_4 = (found("attention", f"flash_attn_{n}") for n in (3, 4))
-    assert (
-        availability.missing(flash_attn_3, AMPERE)
-        == "needs compute capability 9.0 or later; this GPU has 8.0"
-    )
-    assert (
-        availability.missing(flash_attn_4, AMPERE)
-        == "needs compute capability 9.0 or later; this GPU has 8.0"
-    )
+    assert availability.missing(flash_attn_3, AMPERE) == "needs compute capability 9.0 or later; this GPU has 8.0"
+    assert availability.missing(flash_attn_4, AMPERE) == "needs compute capability 9.0 or later; this GPU has 8.0"
     assert "before 10.0" in str(availability.missing(flash_attn_3, BLACKWELL))
 
 

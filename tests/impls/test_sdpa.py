@@ -41,9 +41,7 @@ def test_a_refusal_is_torchs_own_reason_in_one_line():
     q, v = torch.randn(1, 2, 8, 16), torch.randn(1, 2, 8, 32)
     with pytest.raises(Unavailable) as caught, _sdpa.refusals("flash"), _sdpa.only("flash"):
         torch.nn.functional.scaled_dot_product_attention(q, q, v)
-    assert str(caught.value).startswith(
-        "torch: Flash attention requires q,k,v to have the same last dimension"
-    )
+    assert str(caught.value).startswith("torch: Flash attention requires q,k,v to have the same last dimension")
     assert "\n" not in str(caught.value)
     assert "Triggered" not in str(caught.value)
 
@@ -57,9 +55,7 @@ def test_only_what_torch_says_of_the_kernel_asked_for():
         "cuDNN attention kernel not used because: (Triggered internally at a.cpp:5.)",
         "cuDNN attention has been runtime disabled. (Triggered internally at d.cpp:6.)",
     ]
-    assert (
-        _sdpa._reason("Flash attention", messages) == "Flash Attention does not support non-null attn_mask."
-    )
+    assert _sdpa._reason("Flash attention", messages) == "Flash Attention does not support non-null attn_mask."
 
 
 def test_other_errors_are_not_refusals():
