@@ -155,7 +155,8 @@ class _Session:
         return self._finish(checked, timed, self._memory(copies[0]))
 
     def with_check(self, measurement: Measurement) -> Measurement:
-        return replace(measurement, check=self.checker.record(), phases_ns=dict(self.phases))
+        record = self.checker.record()
+        return replace(measurement, check=record if record.sets else None, phases_ns=dict(self.phases))
 
     def forget(self) -> None:
         """Free what the case held, so that the next one starts with an empty cache."""

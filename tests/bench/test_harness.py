@@ -167,6 +167,7 @@ def test_exceptions_are_told_apart(toy: Operator[Any, Any], setup: Setup, error:
 
     m = measure(toy, case(toy), implementation(raises), setup)
     assert m.outcome is outcome
+    assert m.check is None, "nothing was compared"
     assert type(error).__name__ in m.reason
     assert "in raises" in m.detail
 

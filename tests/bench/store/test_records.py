@@ -1,0 +1,93 @@
+"""The schema of results: old files are read for ever, and a change is written down."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from attnlab.bench.store import records
+from attnlab.bench.store.codec import encode
+from attnlab.bench.store.jsonl import read_run
+from attnlab.bench.store.records import Burst, Launch, Measurement, Outcome, RunRecord, Series
+
+FIXTURES = Path(__file__).parent / "fixtures"
+VERSIONS = range(1, records.SCHEMA_VERSION + 1)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_run_of_every_schema_is_read(version: int) -> None:
+    stored = read_run(FIXTURES / f"schema-{version}")
+    assert stored.damages == ()
+    assert stored.run.schema_version == version
+    assert {m.schema_version for m in stored.measurements} == {version}
+
+
+def test_the_first_schema_says_what_it_said() -> None:
+    stored = read_run(FIXTURES / "schema-1")
+    assert stored.run.suite == "s"
+    assert stored.run.effort == {}, "not stored then"
+    assert stored.run.environment.device.kind == "cpu"
+    assert stored.run.ceilings.rates["float32"] > 1e9
+    (bench,) = stored.run.benches
+    assert (bench.operator, bench.baseline, bench.cases) == ("attention", "naive", ("Hq2-Sq64-bf16",))
+    by_name = {m.implementation: m for m in stored.measurements}
+    assert {name: m.outcome for name, m in by_name.items()} == {
+        "naive": Outcome.PASSED,
+        "sdpa_flash": Outcome.PASSED,
+        "flash_attn": Outcome.UNAVAILABLE,
+        "wrong": Outcome.WRONG_VALUES,
+        "raising": Outcome.FAILED,
+    }
+    naive = by_name["naive"]
+    assert naive.key == ("attention", "naive", "Hq2-Sq64-bf16")
+    assert naive.case["q_len"] == 64
+    assert naive.timing is not None
+    assert len(naive.values("latency", "wall")) == naive.timing.samples
+    assert len(naive.values("latency")) == 2 * naive.timing.samples, "cpu_time beside it"
+    assert naive.values("no such quantity") == []
+    assert naive.check is not None
+    assert naive.check.sets[0].figures[0].within
+    assert "ValueError: a fault" in (by_name["raising"].detail or "")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_is_read_again_is_the_same(version: int) -> None:
+    """Writing an old record anew loses nothing of it."""
+    folder = FIXTURES / f"schema-{version}"
+    stored = read_run(folder)
+    old = [json.loads(line) for line in (folder / "measurements.jsonl").read_text().splitlines()]
+    assert [{**encode(m), **line} for m, line in zip(stored.measurements, old, strict=True)] == [
+        encode(m) for m in stored.measurements
+    ]
+
+
+def test_the_history_has_a_line_for_every_version() -> None:
+    history = re.findall(r"^(\d+)  \S", records.__doc__ or "", flags=re.MULTILINE)
+    assert [int(number) for number in history] == list(reversed(VERSIONS))
+
+
+def test_the_present_schema_is_the_one_that_is_stored_under_its_number() -> None:
+    """A field more needs a default, or a new version: files of this version are out there without it."""
+    folder = FIXTURES / f"schema-{records.SCHEMA_VERSION}"
+    run = json.loads((folder / "run.json").read_text())
+    measurement = json.loads((folder / "measurements.jsonl").read_text().splitlines()[0])
+    later = {"effort"}
+    assert {f.name for f in fields(RunRecord)} - later == set(run)
+    assert {f.name for f in fields(Measurement)} == set(measurement)
+
+
+def test_values_are_of_one_quantity_and_clock_over_all_launches() -> None:
+    def burst(*values: float) -> Burst:
+        beside = Series("latency", "ns", "cpu_time", "lower", (9.0,))
+        memory = Series("peak_memory", "B", None, "lower", (100.0,))
+        return Burst(0.0, (Series("latency", "ns", "wall", "lower", values), beside, memory))
+
+    launches = (Launch(1, (burst(1.0, 2.0), burst(3.0))), Launch(2, (burst(4.0),)))
+    m = Measurement("toy", "plus", {"n": 8}, "N8", Outcome.PASSED, launches=launches)
+    assert m.values("latency", "wall") == [1.0, 2.0, 3.0, 4.0]
+    assert m.values("latency", "cpu_time") == [9.0] * 3
+    assert m.values("peak_memory") == [100.0] * 3
