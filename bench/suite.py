@@ -14,6 +14,8 @@ from attnlab.bench.registry import Registry
 if TYPE_CHECKING:
     from attnlab.bench.timing import Effort
 
+EAGER = "naive"  # what every operator's plain implementation is called
+
 
 @dataclass(frozen=True)
 class Bench:
@@ -59,11 +61,12 @@ def find_suite(name: str, registry: Registry) -> Path:
 def operator_suite(name: str, registry: Registry, overrides: Mapping[str, Any], cases: tuple[str, ...]) -> Suite:
     """A suite of one operator on the cases of a command line: its default case where none is given.
 
-    Axes in `overrides` take the place of those in each case.
+    Axes in `overrides` take the place of those in each case. Speed-ups are over the eager implementation.
     """
     case_type = registry.operators.get(name).case_type
     given = [case_type.parse(text) for text in cases] or [case_type()]
-    return Suite(name, (Bench(name, tuple(with_axes(given, overrides))),))
+    baseline = EAGER if EAGER in registry.implementations(name) else None
+    return Suite(name, (Bench(name, tuple(with_axes(given, overrides)), baseline=baseline),))
 
 
 def with_axes(cases: Iterable[Case], axes: Mapping[str, Any]) -> list[Case]:

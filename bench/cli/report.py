@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from attnlab.bench.cli import _options
-from attnlab.bench.errors import StoreError
+from attnlab.bench.errors import PluginError, StoreError
 
 RESULTS = Path("results")
 REPORTS = Path("reports")
@@ -33,6 +34,7 @@ def execute(options: argparse.Namespace) -> int:
     for run in runs:
         for damage in run.damages:
             print(f"attnlab: {damage}", file=sys.stderr)
+        _load_again(run.run.plugins)
     folder = Path(options.out) if options.out else REPORTS / (runs[0].run.run_id if len(runs) == 1 else "together")
     try:
         paths = write_report(runs, folder, _options.read_names(options.format))
@@ -43,3 +45,14 @@ def execute(options: argparse.Namespace) -> int:
     else:
         print("\n".join(str(path) for path in paths))
     return 0
+
+
+def _load_again(plugins: Sequence[str]) -> None:
+    """What a run's plugins brought, such as an operator; a plugin that is gone costs only what it knew."""
+    from attnlab.bench.registry import discover
+
+    for plugin in plugins:
+        try:
+            discover((plugin,))
+        except PluginError as error:
+            print(f"attnlab: {error}; the report goes without it", file=sys.stderr)
