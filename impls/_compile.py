@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 import torch._dynamo.config
+from torch._dynamo.exc import BackendCompilerFailed
+
+from attnlab.bench.errors import Unavailable
 
 
 def compile_whole(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -14,3 +19,15 @@ def compile_whole(function: Callable[..., Any]) -> Callable[..., Any]:
     if hasattr(torch._dynamo.config, "fail_on_recompile_limit_hit"):
         torch._dynamo.config.fail_on_recompile_limit_hit = True
     return torch.compile(function, fullgraph=True, dynamic=False)
+
+
+@contextlib.contextmanager
+def refusals() -> Iterator[None]:
+    """Turn the compiler's NotImplementedError, raised for what it does not serve, into Unavailable."""
+    try:
+        yield
+    except BackendCompilerFailed as error:
+        said = re.search("NotImplementedError: (.+)", str(error))
+        if said is None:
+            raise
+        raise Unavailable(f"torch.compile: {said.group(1)}") from error

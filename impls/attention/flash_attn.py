@@ -17,8 +17,7 @@ from attnlab.impls._flash_interface import Call
     "attention",
     name="flash_attn",
     needs=Needs(device="cuda", capability=(8, 0), packages=("flash_attn.flash_attn_interface",)),
-    unverified="flash-attn 2.8.3: flash_attn_func(q, k, v, softmax_scale=…, causal=…, window_size=…), "
-    "flash_attn_varlen_func(…, cu_seqlens_q=…, cu_seqlens_k=…, max_seqlen_q=…, max_seqlen_k=…)",
+    unverified="flash-attn 2.8.3, flash_attn_func(q, k, v, softmax_scale=…, causal=…, window_size=(left, right))",
 )
 class FlashAttn:
     """FlashAttention-2, the package flash-attn; odd head sizes are padded by the package, in its time."""

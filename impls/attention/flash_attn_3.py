@@ -23,8 +23,8 @@ BUILDS = {
     "attention",
     name="flash_attn_3",
     needs=Needs(device="cuda", capability=(9, 0), capability_below=(10, 0)),
-    unverified="flash-attn-3 3.0.0b1 and fa3-fwd 0.0.3: flash_attn_func(q, k, v, softmax_scale=…, causal=…, "
-    "window_size=…), flash_attn_varlen_func(…, cu_seqlens_q=…, cu_seqlens_k=…, max_seqlen_q=…, …)",
+    unverified="flash-attn-3 3.0.0b1 and fa3-fwd 0.0.3, "
+    "flash_attn_func(q, k, v, softmax_scale=…, causal=…, window_size=(left, right))",
 )
 class FlashAttn3:
     """FlashAttention-3 for Hopper, from the package flash_attn_interface or else fa3_fwd_interface."""

@@ -17,8 +17,8 @@ from attnlab.impls._flash_interface import Call
     "attention",
     name="flash_attn_4",
     needs=Needs(device="cuda", capability=(9, 0), packages=("flash_attn.cute",)),
-    unverified="flash-attn-4 4.0.0b36: flash_attn.cute.flash_attn_func(q, k, v, softmax_scale=…, causal=…, "
-    "window_size=(left, right)) and flash_attn_varlen_func(…, cu_seqlens_q=…, …), which return (out, lse)",
+    unverified="flash-attn-4 4.0.0b36, "
+    "flash_attn_func(q, k, v, softmax_scale=…, causal=…, window_size=(left, right)) -> (out, lse)",
 )
 class FlashAttn4:
     """FlashAttention-4 for Hopper and Blackwell, the package flash-attn-4; it compiles as set-up."""

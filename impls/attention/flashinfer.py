@@ -20,9 +20,8 @@ WORKSPACE_BYTES = 128 << 20  # what FlashInfer recommends
     "attention",
     name="flashinfer",
     needs=Needs(device="cuda", capability=(8, 0), packages=("flashinfer",)),
-    unverified="flashinfer-python 0.6.8: BatchPrefillWithRaggedKVCacheWrapper(workspace, 'NHD'), "
-    "plan(qo_indptr, kv_indptr, num_qo_heads, num_kv_heads, head_dim_qk, head_dim_vo, causal=…, "
-    "window_left=…, sm_scale=…, q_data_type=…, kv_data_type=…), run(q, k, v)",
+    unverified="flashinfer-python 0.6.8, BatchPrefillWithRaggedKVCacheWrapper: "
+    "plan(qo_indptr, kv_indptr, …, causal=…, window_left=…, sm_scale=…), run(q, k, v)",
 )
 class FlashInfer:
     """FlashInfer's ragged prefill, which picks its FlashAttention-2 or -3 kernel; planned as set-up.

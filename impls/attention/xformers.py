@@ -28,8 +28,7 @@ class State:
     "attention",
     name="xformers",
     needs=Needs(device="cuda", packages=("xformers",)),
-    unverified="xformers 0.0.35: xformers.ops.memory_efficient_attention(query, key, value, attn_bias=…, "
-    "scale=…) in [B, M, H, K], and in [B, M, G, H, K] for grouped heads; masks of ops.fmha.attn_bias",
+    unverified="xformers 0.0.35, memory_efficient_attention(query, key, value, attn_bias=…, scale=…)",
 )
 class Xformers:
     """xFormers' memory_efficient_attention, which picks its FlashAttention or its CUTLASS kernel."""

@@ -27,8 +27,7 @@ class Graph:
     "attention_backward",
     name="flash_attn",
     needs=Needs(device="cuda", capability=(8, 0), packages=("flash_attn.flash_attn_interface",)),
-    unverified="flash-attn 2.8.3: torch.autograd.grad through flash_attn_func(q, k, v, softmax_scale=…, "
-    "causal=…, window_size=…) and flash_attn_varlen_func(…, cu_seqlens_q=…, …)",
+    unverified="flash-attn 2.8.3, torch.autograd.grad through flash_attn_func(q, k, v, softmax_scale=…, causal=…, …)",
 )
 class FlashAttn:
     """FlashAttention-2's backward, the package flash-attn; its forward runs once, as set-up."""

@@ -81,4 +81,4 @@ def test_adapters_that_never_ran_say_what_they_were_written_from(operator, name)
     unverified = found(operator, name).unverified
     third_party = name.startswith("flash") or name == "xformers"
     assert (unverified is not None) == third_party
-    assert unverified is None or any(digit.isdigit() for digit in unverified.partition(":")[0])
+    assert unverified is None or any(digit.isdigit() for digit in unverified.partition(",")[0])
