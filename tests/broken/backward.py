@@ -120,15 +120,13 @@ class ProbabilitiesOmitted(Gradients):
         return (dp - delta) * (p > 0)
 
 
-@broken(lambda case: case.q_len == case.kv_len > 1)
+@broken(lambda case: case.q_len == case.kv_len and chooses(case))
 class ValueGradientOfTransposed(Gradients):
     """dv is P dout, not its transpose."""
 
     def finish(self, grads: Three, inputs: AttentionBackwardInputs) -> Three:
         k, _ = self.keys_values(inputs)
-        p = self.weights_of(
-            self.scores(inputs.q.float(), k.float(), inputs.scale), self.permitted(inputs), inputs
-        )
+        p = self.weights_of(self.scores(inputs.q.float(), k.float(), inputs.scale), self.permitted(inputs), inputs)
         return super().finish((*grads[:2], self.summed(p @ inputs.dout.float(), inputs)), inputs)
 
 

@@ -62,9 +62,7 @@ class ValuesPackedInPrepare(Attention):
         return inputs.v.clone()
 
     def run(self, inputs: AttentionInputs, state: Any = None) -> Tensor:
-        return super().run(
-            AttentionInputs(inputs.q, inputs.k, state, inputs.mask, inputs.packed, inputs.scale)
-        )
+        return super().run(AttentionInputs(inputs.q, inputs.k, state, inputs.mask, inputs.packed, inputs.scale))
 
 
 @broken(always)

@@ -56,18 +56,14 @@ class Collection:
         def add(target: T) -> T:
             implements(self.operator, name=target.__name__, into=self._registry)(target)
             made = self._registry._implementations[self.operator].get(target.__name__)
-            self._defects.append(
-                Defect(made, applies, outcome if callable(outcome) else lambda case: outcome)
-            )
+            self._defects.append(Defect(made, applies, outcome if callable(outcome) else lambda case: outcome))
             return target
 
         return add
 
     def broken_pairs(self, target: T) -> T:
         """`broken`, for a class that lets through other (query, key) pairs: it applies where any differs."""
-        return self.broken(lambda case: not torch.equal(pairs(target(), case), pairs(Attention(), case)))(
-            target
-        )
+        return self.broken(lambda case: not torch.equal(pairs(target(), case), pairs(Attention(), case)))(target)
 
 
 def pairs(attention: Attention, case: AttentionCase) -> Tensor:

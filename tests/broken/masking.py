@@ -7,16 +7,22 @@ import math
 import torch
 from torch import Tensor
 
-from attnlab.bench.ops.attention import AttentionInputs
+from attnlab.bench.ops.attention import AttentionCase, AttentionInputs
 
-from .collection import ATTENTION_DEFECTS, forbids
+from .collection import ATTENTION_DEFECTS, forbids, pairs
 from .honest import Attention, Unnormalised
 
 broken, broken_pairs = ATTENTION_DEFECTS.broken, ATTENTION_DEFECTS.broken_pairs
 
 
-def has_empty_rows(case: object) -> bool:
-    return case.mask.is_causal and case.q_len > case.kv_len  # type: ignore[attr-defined]
+def has_empty_rows(case: AttentionCase) -> bool:
+    return case.mask.is_causal and case.q_len > case.kv_len
+
+
+def partly_forbids(case: AttentionCase) -> bool:
+    """Some query sees keys, but not all of them."""
+    seen = pairs(Attention(), case).sum(-1)
+    return bool(((seen > 0) & (seen < case.kv_len)).any())
 
 
 @broken_pairs
@@ -56,11 +62,7 @@ class UpperTriangle(Attention):
 
     def permitted(self, inputs: AttentionInputs) -> Tensor:
         position, key = self.positions(inputs)
-        return (
-            self.same_sequence(inputs) & (key >= position)
-            if inputs.mask.is_causal
-            else self.same_sequence(inputs)
-        )
+        return self.same_sequence(inputs) & (key >= position) if inputs.mask.is_causal else self.same_sequence(inputs)
 
 
 @broken_pairs
@@ -123,7 +125,7 @@ class WeakMask(Attention):
         return (scores - 10.0 * ~permitted).softmax(-1)
 
 
-@broken(forbids)
+@broken(partly_forbids)
 class MaskAfterSum(Unnormalised):
     """Forbidden keys give nothing to the output, but count in the sum of exponentials."""
 

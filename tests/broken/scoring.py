@@ -8,7 +8,7 @@ from torch import Tensor
 from attnlab.bench.ops.attention import AttentionCase, AttentionInputs
 from attnlab.bench.ops.attention_data import COMMON_CHANNEL_FROM
 
-from .collection import ATTENTION_DEFECTS, always, chooses, longest
+from .collection import ATTENTION_DEFECTS, always, chooses, longest, pairs
 from .honest import Attention, Online16, Unnormalised
 
 broken = ATTENTION_DEFECTS.broken
@@ -109,7 +109,12 @@ class OneInSum(Unnormalised):
         return weights, total + 1.0, top
 
 
-@broken(lambda case: chooses(case) or case.q_len > 1)
+def shares_a_key(case: AttentionCase) -> bool:
+    """Some key is seen by two queries."""
+    return bool((pairs(Attention(), case).sum(0) > 1).any())
+
+
+@broken(lambda case: chooses(case) or shares_a_key(case))
 class SoftmaxOverQueries(Attention):
     """Probabilities sum to one over the queries."""
 

@@ -51,7 +51,13 @@ class FirstTileDropped(Online):
         return super().starts(kv_len)[1:]
 
 
-@broken(lambda case: case.kv_len > TILE)
+def last_tile_shares(case: AttentionCase) -> bool:
+    """Some query sees keys of the last tile and of another."""
+    seen, start = pairs(Attention(), case), last_start(case.kv_len)
+    return bool((seen[:, :start].any(-1) & seen[:, start:].any(-1)).any())
+
+
+@broken(last_tile_shares)
 class LastTileTwice(Online):
     """The last tile is counted twice."""
 
