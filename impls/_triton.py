@@ -30,8 +30,8 @@ def limits(case: AttentionCase, tile_s: float) -> str | None:
     needed_s = CHECK_RUNS * tiles * tile_s
     if needed_s > INTERPRETER_LIMIT_S:
         return (
-            f"would take about {needed_s:.0f} s to check in Triton's interpreter, which is given "
-            f"{INTERPRETER_LIMIT_S:.0f} s: take a smaller case, or a GPU"
+            f"too large for Triton's interpreter, whose check is given {INTERPRETER_LIMIT_S:.0f} s: "
+            f"take a smaller case, or a GPU"
         )
     return None
 
