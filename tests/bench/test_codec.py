@@ -102,5 +102,5 @@ def test_what_does_not_fit_is_named(change: dict[str, Any], message: str) -> Non
 
 @pytest.mark.parametrize("data", [None, 3, "text", [], True])
 def test_a_record_is_an_object(data: Any) -> None:
-    with pytest.raises(ValueError, match="Whole: got .* expected dict"):
+    with pytest.raises(ValueError, match=r"Whole: got .* expected dict"):
         decode(Whole, data)

@@ -201,7 +201,7 @@ def test_a_full_disk_is_told(folder: Path) -> None:
 def test_a_place_where_nothing_can_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("kept")
     for make in (check_writable, lambda path: RunWriter.create(path, RUN), RunWriter):
-        with pytest.raises(StoreError, match="cannot write to .*; take another folder with --out"):
+        with pytest.raises(StoreError, match=r"cannot write to .*; take another folder with --out"):
             make(tmp_path / "file" / "below")
     assert (tmp_path / "file").read_text() == "kept"
 

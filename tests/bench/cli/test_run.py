@@ -1,0 +1,148 @@
+"""`attnlab run`: what is measured, shown and stored, with an operator that a plugin brings."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from attnlab.bench.store.jsonl import StoredRun, read_run
+from attnlab.bench.store.records import Outcome
+
+
+@dataclass(frozen=True)
+class Toys:
+    """The suite `toys` of the plugin, run as a process of its own."""
+
+    ended: subprocess.CompletedProcess[str]
+    cwd: Path
+
+    @property
+    def stored(self) -> StoredRun:
+        (folder,) = (self.cwd / "out").iterdir()
+        return read_run(folder)
+
+
+@pytest.fixture(scope="module")
+def toys(attnlab, helpers: Path, tmp_path_factory: pytest.TempPathFactory) -> Toys:
+    cwd = tmp_path_factory.mktemp("home")
+    plugin = helpers / "toy_operator.py"
+    ended = attnlab("run", "toys", "--plugin", plugin, "--out", "out", "-a", "n=4,8", cwd=cwd)
+    return Toys(ended, cwd)
+
+
+def test_it_ends_well(toys: Toys) -> None:
+    assert toys.ended.returncode == 0, toys.ended.stderr
+    assert [path.name for path in toys.cwd.iterdir()] == ["out"], "nothing is written elsewhere"
+
+
+def test_everything_is_measured_case_by_case(toys: Toys) -> None:
+    measured = [(m.case_id, m.implementation, m.outcome) for m in toys.stored.measurements]
+    assert measured == [(n, i, Outcome.PASSED) for n in ("N4", "N8") for i in ("plus", "times")]
+
+
+def test_each_implementation_has_one_process(toys: Toys) -> None:
+    processes = {m.implementation: set() for m in toys.stored.measurements}
+    for m in toys.stored.measurements:
+        processes[m.implementation] |= {launch.process for launch in m.launches}
+    assert {len(pids) for pids in processes.values()} == {1}
+    assert processes["plus"] != processes["times"]
+
+
+def test_the_run_says_how_it_was_taken(toys: Toys, helpers: Path) -> None:
+    run = toys.stored.run
+    assert run.suite == "toys"
+    assert run.run_id == toys.stored.path.name
+    assert run.command == f"attnlab run toys --plugin {helpers}/toy_operator.py --out out -a n=4,8"
+    assert run.plugins == (f"{helpers}/toy_operator.py",)
+    assert run.effort == {"target": 0.5, "sampling_limit_s": 0.02, "warmup_limit_s": 0.02}
+    (bench,) = run.benches
+    assert (bench.operator, bench.implementations, bench.baseline) == ("toy", ("plus", "times"), "plus")
+    assert bench.cases == ("N4", "N8"), "the command line's axis replaced the suite's"
+    assert run.environment.threads == 1
+    assert run.environment.device.kind == "cpu"
+    assert run.environment.packages["torch"]
+    assert run.ceilings.bandwidth == 1e10
+
+
+def test_wall_and_processor_time_are_stored(toys: Toys) -> None:
+    for m in toys.stored.measurements:
+        assert m.timing.clock == "wall"
+        assert len(m.values("latency", "wall")) == m.timing.samples
+        assert m.values("latency", "cpu_time")
+
+
+def test_a_line_for_each_where_there_is_no_terminal(toys: Toys) -> None:
+    lines = toys.ended.stderr.splitlines()
+    assert len(lines) == 4
+    assert lines[0].startswith("[1/4] toy/plus N4: passed, ")
+    assert lines[3].startswith("[4/4] toy/times N8: passed, ")
+
+
+def test_it_ends_with_a_table_and_what_to_do_next(toys: Toys) -> None:
+    out = toys.ended.stdout
+    assert "toy  N4" in out
+    assert "plus" in out
+    folder = toys.stored.path.relative_to(toys.cwd)
+    assert "4 measured in " in out
+    assert f"Run: {folder}\nReport: attnlab report {folder}" in out
+
+
+def test_a_report_of_a_plugins_operator(toys: Toys, attnlab, helpers: Path) -> None:
+    plugin = helpers / "toy_operator.py"
+    ended = attnlab("report", "out", "--out", "page", "--plugin", plugin, "--json", cwd=toys.cwd)
+    assert ended.returncode == 0, ended.stderr
+    written = [Path(name) for name in json.loads(ended.stdout)]
+    assert {path.suffix for path in written} >= {".html", ".md", ".csv"}
+    for path in written:
+        assert (toys.cwd / path).stat().st_size > 0
+    csv = next(path for path in written if path.suffix == ".csv")
+    assert "calls_per_s" in (toys.cwd / csv).read_text(), "the plugin's metric is a column"
+
+
+def test_json_is_the_only_output_and_faults_give_exit_code_1(cli, helpers: Path) -> None:
+    ended = cli(
+        "run", "toy", "--plugin", helpers / "misbehaving.py", "--impl", "misbehaving", "--case", "N107",
+        "--case", "N8", "--json",
+    )  # fmt: skip
+    assert ended.code == 1
+    assert ended.err == ""
+    told = json.loads(ended.out)
+    assert {outcome: count for outcome, count in told["outcomes"].items() if count} == {"passed": 1, "failed": 1}
+    stored = read_run(Path(told["run"]))
+    assert [m.case_id for m in stored.measurements] == ["N107", "N8"]
+    assert Path(told["run"]).parent == Path("results")
+
+
+def test_what_cannot_run_here_is_stored_with_its_reason(cli) -> None:
+    ended = cli("run", "attention", "--impl", "flash_attn,flashinfer", "--device", "cpu", "-a", "q_len=8,16", "--json")
+    assert ended.code == 0
+    stored = read_run(Path(json.loads(ended.out)["run"]))
+    assert [m.outcome for m in stored.measurements] == [Outcome.UNAVAILABLE] * 4
+    assert {m.reason for m in stored.measurements} == {"needs an NVIDIA GPU"}
+    assert all(m.operations for m in stored.measurements)
+    assert all(m.median_ns is None for m in stored.measurements)
+
+
+def test_a_time_limit_ends_a_case(cli, helpers: Path) -> None:
+    ended = cli(
+        "run", "toy", "--plugin", helpers / "misbehaving.py", "--impl", "misbehaving", "--case", "N101",
+        "--time-limit", "0.5", "--json",
+    )  # fmt: skip
+    assert ended.code == 1
+    (m,) = read_run(Path(json.loads(ended.out)["run"])).measurements
+    assert m.outcome is Outcome.TIMED_OUT
+    assert "took longer than 0.5 s" in m.reason
+
+
+def test_a_bench_left_out_is_told(cli, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(
+        '[[bench]]\noperator = "attention"\ncases = ["packed3+4-bf16"]\n'
+        '[[bench]]\noperator = "attention"\ncases = ["Sq64-bf16"]\n'
+    )
+    ended = cli("run", "mine.toml", "-a", "q_len=8", "--impl", "flash_attn", "--device", "cpu")
+    assert ended.code == 0
+    assert "attnlab: a bench of the suite is left out: got packed=3+4" in ended.err

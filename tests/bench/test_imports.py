@@ -1,0 +1,129 @@
+"""Who may import whom, read from the sources; and what importing the harness does not bring in."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = ("bench", "impls", "kernels")
+STANDARD = sys.stdlib_module_names
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(("attnlab", *(parts[:-1] if parts[-1] == "__init__" else parts)))
+
+
+SOURCES = {module_name(path): path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))}
+
+
+def imports_of(source: str, module: str, is_package: bool = False) -> Iterator[str]:
+    """Absolute names of all that a module imports, wherever in it, for types alone or not."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                here = module.split(".")[: None if is_package else -1]
+                base = ".".join([*here[: len(here) - node.level + 1], *filter(None, [node.module])])
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def imports(module: str) -> set[str]:
+    path = SOURCES[module]
+    return set(imports_of(path.read_text(), module, path.name == "__init__.py"))
+
+
+def below(names: set[str], *packages: str) -> set[str]:
+    return {name for name in names if any(name == p or name.startswith(f"{p}.") for p in packages)}
+
+
+def modules(*packages: str) -> list[str]:
+    return sorted(below(set(SOURCES), *packages))
+
+
+def tops(names: set[str]) -> set[str]:
+    return {name.partition(".")[0] for name in names}
+
+
+def test_the_reader_sees_every_way_to_import() -> None:
+    source = (
+        "import a.b\nfrom c import d\nfrom . import e\nfrom .f import g\nfrom .. import h\n"
+        "def late():\n    import i\nif TYPE_CHECKING:\n    from j import k\n"
+    )
+    found = set(imports_of(source, "attnlab.bench.x"))
+    assert {"a.b", "c.d", "attnlab.bench.e", "attnlab.bench.f.g", "attnlab.h", "i", "j.k"} <= found
+    assert "attnlab.bench.x.e" in set(imports_of("from . import e", "attnlab.bench.x", is_package=True))
+
+
+@pytest.mark.parametrize("module", modules("attnlab.kernels"))
+def test_kernels_import_torch_and_triton_only(module: str) -> None:
+    others = tops(imports(module) - below(imports(module), "attnlab.kernels", "attnlab")) - STANDARD
+    assert others <= {"torch", "triton"}
+    assert not below(imports(module), "attnlab.bench", "attnlab.impls")
+
+
+@pytest.mark.parametrize("module", modules("attnlab.bench"))
+def test_the_harness_imports_neither_implementations_nor_kernels(module: str) -> None:
+    assert not below(imports(module), "attnlab.impls", "attnlab.kernels")
+
+
+@pytest.mark.parametrize("module", modules("attnlab.impls"))
+def test_implementations_do_not_import_each_other(module: str) -> None:
+    """What several share lies in modules of `impls` that begin with an underscore."""
+    ours = below(imports(module), "attnlab.impls") & set(SOURCES)
+    assert all(name.rpartition(".")[2].startswith("_") for name in ours - {"attnlab.impls"})
+
+
+@pytest.mark.parametrize("module", modules("attnlab.bench.stats", "attnlab.bench.units"))
+def test_statistics_and_units_are_leaves(module: str) -> None:
+    assert not below(imports(module), "attnlab") - below(imports(module), "attnlab.bench.stats")
+    assert tops(imports(module)) - {"attnlab"} <= STANDARD | {"numpy", "scipy"}
+
+
+@pytest.mark.parametrize("module", [m for m in SOURCES if not m.startswith("attnlab.bench.cli")])
+def test_only_the_command_line_imports_the_command_line(module: str) -> None:
+    if module not in ("attnlab.bench.pytest_plugin", "attnlab.bench.__main__"):
+        assert not below(imports(module), "attnlab.bench.cli")
+
+
+@pytest.mark.parametrize("module", SOURCES)
+def test_nothing_imports_the_bare_names_of_the_folders(module: str) -> None:
+    assert not tops(imports(module)) & set(FOLDERS)
+
+
+@pytest.mark.parametrize("module", SOURCES)
+def test_no_module_is_named_after_one_of_the_standard_librarys(module: str) -> None:
+    """Commands excepted: their files are named as a user types them, and are imported by full name only."""
+    name = module.rpartition(".")[2]
+    assert name not in STANDARD or module.startswith("attnlab.bench.cli.") or name.startswith("__")
+
+
+@pytest.mark.parametrize("module", SOURCES)
+def test_every_module_says_in_a_sentence_what_it_is_for(module: str) -> None:
+    documented = ast.get_docstring(ast.parse(SOURCES[module].read_text()))
+    assert documented
+    assert documented.partition("\n")[0].rstrip().endswith((".", ":", ";", ",")) or "\n" in documented
+
+
+def test_folders_that_would_shadow_a_package_have_no_init() -> None:
+    assert not (ROOT / "kernels" / "__init__.py").exists()
+    assert not (ROOT / "tests" / "kernels" / "__init__.py").exists()
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["attnlab.bench", "attnlab.bench.cli", "attnlab.bench.units", "attnlab.bench.errors", "attnlab.bench.suite_file",
+     "attnlab.bench.store.records", "attnlab.bench.worker"],
+)  # fmt: skip
+def test_importing_brings_in_no_torch(module: str) -> None:
+    code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
