@@ -48,7 +48,7 @@ def implementation_of(operator: str, target: Any) -> Implementation:
     """A fresh implementation, in a registry of its own, of a class or function."""
     own = Registry()
     implements(operator, name=target.__name__, into=own)(target)
-    return next(iter(own._implementations[operator]))
+    return own.all_implementations()[0]
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ class Collection:
 
         def add(target: T) -> T:
             implements(self.operator, name=target.__name__, into=self._registry)(target)
-            made = self._registry._implementations[self.operator].get(target.__name__)
+            made = self._registry.all_implementations()[-1]
             self._defects.append(Defect(made, applies, outcome if callable(outcome) else lambda case: outcome))
             return target
 

@@ -1,0 +1,233 @@
+"""The registry: forms of an implementation, names taken twice, names nobody has, and plugins."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from attnlab.bench.errors import DuplicateName, PluginError, UnknownName
+from attnlab.bench.registry import Implementation, Needs, Registry, Table, discover, implements, registry
+
+PLUGIN = '''
+from attnlab.bench import implements
+
+
+@implements("attention", name="{name}")
+def {name}(inputs):
+    """Nothing but a test."""
+    return inputs.q
+'''
+
+
+def only(made: Registry) -> Implementation:
+    (implementation,) = made.all_implementations()
+    return implementation
+
+
+def test_a_table_keeps_the_order_and_finds_by_name() -> None:
+    table: Table[int] = Table("number")
+    table.add("two", 2, "here")
+    table.add("one", 1, "there")
+    assert table.names() == ["two", "one"]
+    assert list(table) == [2, 1]
+    assert table.get("one") == 1
+    assert "one" in table
+    assert "three" not in table
+    table.discard("one")
+    table.discard("one")
+    assert table.names() == ["two"]
+
+
+def test_a_name_taken_twice_names_both_modules() -> None:
+    table: Table[int] = Table("number")
+    table.add("one", 1, "package.first")
+    with pytest.raises(DuplicateName) as caught:
+        table.add("one", 11, "package.second")
+    assert str(caught.value) == (
+        "number 'one' is registered twice: by package.first and by package.second; rename one of them"
+    )
+    assert table.get("one") == 1
+
+
+def test_an_unknown_name_suggests_the_nearest_or_lists_all() -> None:
+    table: Table[int] = Table("number")
+    table.add("eleven", 11, "here")
+    table.add("two", 2, "here")
+    with pytest.raises(UnknownName, match=r"^unknown number 'elven'; did you mean 'eleven'\?$"):
+        table.get("elven")
+    with pytest.raises(UnknownName, match=r"^unknown number 'zzz'; known: eleven, two$"):
+        table.get("zzz")
+    with pytest.raises(UnknownName, match=r"^unknown number 'zzz'; known: none$"):
+        Table[int]("number").get("zzz")
+
+
+def test_a_function_is_the_short_form() -> None:
+    own = Registry()
+
+    @implements("attention", name="mine", into=own)
+    def mine(inputs: Any) -> Any:
+        """Doubles.
+
+        And nothing else.
+        """
+        return inputs * 2
+
+    made = only(own)
+    assert mine(3) == 6, "the function itself is left as it was"
+    assert made.run(3, None) == 6
+    assert (made.prepare(None, None), made.supports(None), made.untimed("cpu")) == (None, None, None)
+    assert made.configuration(None) is None
+    assert (made.key, made.summary) == ("attention/mine", "Doubles.")
+    assert made.module == mine.__module__
+    assert Path(made.source) == Path(__file__)
+    assert made.needs == Needs()
+    assert made.compiled is False
+    assert made.unverified is None
+
+
+def test_a_class_brings_what_it_needs() -> None:
+    own, needs = Registry(), Needs(device="cuda", packages=("somewhere",))
+
+    @implements("attention", name="long", needs=needs, compiled=True, unverified="somewhere 1.2", into=own)
+    class Long:
+        """Adds what it prepared."""
+
+        def supports(self, case: int) -> str | None:
+            return None if case else "needs a case"
+
+        def prepare(self, case: int, inputs: int) -> int:
+            return case + inputs
+
+        def run(self, inputs: int, state: int) -> int:
+            return inputs + state
+
+        def untimed(self, device_kind: str) -> str | None:
+            return "interpreted" if device_kind == "cpu" else None
+
+        def configuration(self, case: int) -> str | None:
+            return f"tile {case}"
+
+    made = only(own)
+    assert isinstance(Long, type)
+    assert made.supports(0) == "needs a case"
+    assert made.run(5, made.prepare(2, 3)) == 10
+    assert (made.untimed("cpu"), made.untimed("cuda")) == ("interpreted", None)
+    assert made.configuration(64) == "tile 64"
+    assert (made.needs, made.compiled, made.unverified) == (needs, True, "somewhere 1.2")
+
+
+def test_a_class_without_run_is_refused_by_name() -> None:
+    own = Registry()
+    with pytest.raises(PluginError, match=r"implementation 'idle' of attention is class .*Idle without run"):
+
+        @implements("attention", name="idle", into=own)
+        class Idle:
+            pass
+
+    assert own.all_implementations() == []
+
+
+def test_one_name_may_serve_two_operators_but_not_one_twice() -> None:
+    own = Registry()
+    for operator in ("attention", "attention_backward"):
+        implements(operator, name="mine", into=own)(lambda inputs: inputs)
+    with pytest.raises(DuplicateName, match="implementation of attention 'mine' is registered twice"):
+        implements("attention", name="mine", into=own)(lambda inputs: inputs)
+    own.remove_implementation("attention", "mine")
+    implements("attention", name="mine", into=own)(lambda inputs: inputs)
+    assert len(own.all_implementations()) == 2
+
+
+def test_a_registry_of_ones_own_leaves_the_global_one_alone() -> None:
+    before = registry.count()
+    implements("attention", name="nowhere else", into=Registry())(lambda inputs: inputs)
+    assert registry.count() == before
+
+
+def test_implementations_of_an_unknown_operator() -> None:
+    discover()
+    with pytest.raises(UnknownName, match=r"unknown operator 'atention'; did you mean 'attention'\?"):
+        registry.implementations("atention")
+
+
+def test_discovery_finds_ours_and_twice_is_once() -> None:
+    found = discover()
+    assert found is registry
+    assert {"attention", "attention_backward"} <= set(found.operators.names())
+    assert {"naive", "tiled"} <= set(found.implementations("attention").names())
+    before = found.count()
+    assert discover().count() == before
+
+
+@pytest.mark.usefixtures("plugins_forgotten")
+def test_a_plugin_by_file(tmp_path: Path) -> None:
+    path = tmp_path / "plugin_by_file.py"
+    path.write_text(PLUGIN.format(name="by_file"))
+    made = discover((str(path),)).implementations("attention").get("by_file")
+    assert (made.module, made.source, made.summary) == ("plugin_by_file", str(path), "Nothing but a test.")
+    discover((str(path),))
+    assert registry.implementations("attention").names().count("by_file") == 1
+
+
+@pytest.mark.usefixtures("plugins_forgotten")
+def test_two_files_of_one_name_in_two_folders_are_two_plugins(tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "plugin_twin.py").write_text(PLUGIN.format(name=f"twin_{folder}"))
+    discover(tuple(str(tmp_path / folder / "plugin_twin.py") for folder in ("one", "two")))
+    assert {"twin_one", "twin_two"} <= set(registry.implementations("attention").names())
+
+
+@pytest.mark.usefixtures("plugins_forgotten")
+def test_a_file_that_is_named_like_a_module_in_use_does_not_replace_it(tmp_path: Path) -> None:
+    path = tmp_path / "json.py"
+    path.write_text(PLUGIN.format(name="named_json"))
+    import json
+
+    discover((str(path),))
+    assert sys.modules["json"] is json
+    assert "named_json" in registry.implementations("attention")
+
+
+@pytest.mark.usefixtures("plugins_forgotten")
+def test_a_plugin_by_module_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "plugin_by_module.py").write_text(PLUGIN.format(name="by_module"))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert "by_module" in discover(("plugin_by_module",)).implementations("attention")
+
+
+@pytest.mark.usefixtures("plugins_forgotten")
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("def broken(:", "does not import: SyntaxError: "),
+        ("import package_of_nobody", "ModuleNotFoundError: No module named 'package_of_nobody'; mend it, or"),
+        ("raise OSError('several\\nlines')", "does not import: OSError: several lines; mend it, or leave it out"),
+        (PLUGIN.format(name="naive"), "is registered twice: by attnlab.impls.attention.naive and by plugin_bad"),
+        (PLUGIN.format(name="x").replace("attention", "atention"), "did you mean 'attention'?"),
+    ],
+)
+def test_a_plugin_that_is_wrong_is_one_line(source: str, says: str, tmp_path: Path) -> None:
+    path = tmp_path / "plugin_bad.py"
+    path.write_text(source)
+    with pytest.raises(PluginError) as caught:
+        discover((str(path),))
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("plugins_forgotten")
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("nowhere/plugin.py", "is no file; give a path to a .py file or a module's name"),
+        ("module_of_nobody", "plugin 'module_of_nobody' does not import: ModuleNotFoundError"),
+    ],
+)
+def test_a_plugin_that_is_not_there(name: str, says: str) -> None:
+    with pytest.raises(PluginError) as caught:
+        discover((name,))
+    assert says in str(caught.value)
