@@ -15,6 +15,8 @@ import statistics
 from collections.abc import Iterator
 
 import torch
+from torch.utils.benchmark import Timer
+
 from attnlab.bench import discover, units
 from attnlab.bench.clocks.wall import Wall
 from attnlab.bench.environment import describe_device
@@ -22,7 +24,6 @@ from attnlab.bench.harness import Setup, measure
 from attnlab.bench.registry import Implementation
 from attnlab.bench.roofline import load_or_measure
 from attnlab.bench.timing import Effort, time_calls
-from torch.utils.benchmark import Timer
 
 IMPLEMENTATIONS = ("naive", "tiled", "sdpa_flash")
 CASES = ("Hq1-Sq16-D32-fp32", "Hq4-Sq128-bf16-causal", "Hq8-Hkv2-Sq512-bf16-causal")
