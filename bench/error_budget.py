@@ -66,9 +66,9 @@ def heads_permuted(case: Any, inputs: Any, sample: Any, expected: Outputs) -> Ou
 class ErrorBudget(Generic[C, I]):
     """Allowed is twice the yardstick's error against the float64 oracle, or a small floor if that is larger.
 
-    Both the root-mean-square error counts, over the root mean square of the oracle's output or of its
-    terms, whichever is larger; and the largest error, over that or over its element's own terms, for
-    the rounding of a large element is large. sample(case) says which part is compared,
+    It limits the root-mean-square error, over the root mean square of the oracle's output or of its
+    terms, whichever is larger; and the largest error, over the same or over its element's own terms,
+    for a large element is rounded more. sample(case) says which part is compared,
     select(outputs, sample) takes that part, and oracle and yardstick compute that part alone.
     """
 
