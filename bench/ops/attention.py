@@ -38,7 +38,7 @@ class AttentionCase(Case):
 
     batch: int = size("B", help="sequences", default=1)
     q_heads: int = size("Hq", help="query heads", default=8)
-    kv_heads: int = size("Hkv", help="key-value heads: fewer than query heads is GQA, one is MQA", default=like("q_heads"))
+    kv_heads: int = size("Hkv", help="key-value heads: fewer than query heads is GQA, one MQA", default=like("q_heads"))
     packed: tuple[int, ...] = axis(
         prefix="packed", pattern=r"\d+(?:\+\d+)*", read=_read_lengths,
         write=lambda lengths: "+".join(map(str, lengths)),

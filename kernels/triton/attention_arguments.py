@@ -87,6 +87,11 @@ def blocks(head_dim: int) -> tuple[int, ...]:
     return half, padded(head_dim - half)
 
 
+def is_exact(head_dim: int, v_head_dim: int) -> bool:
+    """Whether tiles are as wide as the heads: rows are then whole pieces of 16 bytes and loads mask no columns."""
+    return sum(blocks(head_dim)) == head_dim and sum(blocks(v_head_dim)) == v_head_dim
+
+
 def check(
     q: Tensor,
     k: Tensor,
@@ -123,11 +128,14 @@ def check(
     return Sizes(cu_seqlens.numel() - 1, Hq, Hkv, Sq, Sk, D, Dv, longest, longest)
 
 
-def check_like(name: str, tensor: Tensor, shape: tuple[int, ...], dtype: torch.dtype, q: Tensor) -> None:
-    """ValueError unless a further argument has this shape and dtype, the device of q and dense rows."""
+def check_like(
+    name: str, tensor: Tensor, shape: tuple[int, ...], dtype: torch.dtype, q: Tensor, *, dense: bool = False
+) -> None:
+    """ValueError unless a further argument has this shape and dtype, the device of q, and rows (or all) dense."""
     _expect(tuple(tensor.shape) == shape, f"{name} {_shape(tensor)}", str(list(shape)), "pass the forward's own")
     _expect(tensor.dtype == dtype, f"{name} of {tensor.dtype}", str(dtype), f"cast {name}")
     _expect(tensor.device == q.device, f"{name} on {tensor.device}", f"the device of q, {q.device}", "move it")
+    _expect(not dense or tensor.is_contiguous(), f"{name} with gaps", "contiguous memory", "pass a contiguous copy")
     _check_rows(name, tensor)
 
 

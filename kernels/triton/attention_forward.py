@@ -11,7 +11,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from attnlab.kernels.triton.attention_arguments import LOG2_E, Tiling, architecture, check, padded
+from attnlab.kernels.triton.attention_arguments import LOG2_E, Tiling, architecture, check, is_exact
 from attnlab.kernels.triton.attention_tiles import (
     add_product,
     dot_rows,
@@ -34,16 +34,21 @@ LN_2 = tl.constexpr(math.log(2))
 def configuration(head_dim: int, v_head_dim: int, dtype: torch.dtype, sm: int) -> Tiling:
     """The shipped tiling for a pair of head sizes on a compute capability (times ten).
 
-    None spills on sm_80, sm_90 or sm_100 in 16 bits.
+    None spills on sm_80, sm_90 or sm_100 in 16 bits. Chosen for that and for size, not yet by measured speed.
     """
-    widest = padded(max(head_dim, v_head_dim))
+    widest = max(head_dim, v_head_dim)
+    roomy = 90 <= sm < 120  # 227 KiB of shared memory, and operands read from there and not from registers
     if dtype == torch.float32:
-        return Tiling(block_m=64, block_n=32, num_warps=4 if widest <= 64 else 8, num_stages=2)
+        return Tiling(64 if widest <= 64 else 32, 32, num_warps=8 if widest <= 128 else 16, num_stages=1)
+    if not is_exact(head_dim, v_head_dim):
+        return Tiling(64, 32, num_warps=8, num_stages=2) if widest <= 128 else Tiling(32, 32, num_warps=8, num_stages=1)
     if widest <= 64:
-        return Tiling(block_m=128, block_n=64, num_warps=4, num_stages=3)
+        return Tiling(128, 64, num_warps=4, num_stages=3)
     if widest <= 128:
-        return Tiling(block_m=128, block_n=64, num_warps=8, num_stages=3)
-    return Tiling(block_m=64, block_n=64, num_warps=8, num_stages=2)
+        return Tiling(128, 128, num_warps=8, num_stages=2) if roomy else Tiling(128, 64, num_warps=8, num_stages=3)
+    if roomy:
+        return Tiling(128, 64 if widest <= 192 else 32, num_warps=8, num_stages=2)
+    return Tiling(32, 64, num_warps=8, num_stages=2) if widest <= 192 else Tiling(64, 32, num_warps=8, num_stages=2)
 
 
 def attention_forward(

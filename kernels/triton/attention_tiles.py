@@ -4,7 +4,6 @@ Sizes in capitals are compile-time constants. A tile [ROWS, WIDTH] is a tuple of
 columns, BLOCKS, are powers of two: a head size of 80 is 64 + 16, not 128.
 """
 
-
 import triton
 import triton.language as tl
 
@@ -27,7 +26,7 @@ def narrow(tile: tl.tensor, DTYPE: tl.constexpr) -> tl.tensor:
     """A float32 tile in DTYPE, rounded to nearest even."""
     if INTERPRETED and DTYPE == tl.bfloat16:
         bits = tile.to(tl.uint32, bitcast=True)
-        tile = (bits + 0x7FFF + ((bits >> 16) & 1)).to(tl.float32, bitcast=True)
+        tile = ((bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000).to(tl.float32, bitcast=True)
     return tile.to(DTYPE)
 
 
