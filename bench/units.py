@@ -49,9 +49,8 @@ def _scaled(value: float | None, steps: tuple[tuple[float, str], ...]) -> str:
 
 
 def _step(value: float, steps: tuple[tuple[float, str], ...]) -> tuple[float, str]:
-    """The largest step that the value, rounded to three digits, reaches."""
-    rounded = abs(float(f"{value:.3g}"))
-    return next(((size, unit) for size, unit in reversed(steps) if rounded >= size), steps[0])
+    """The largest step of which the value, rounded to three digits, is one or more."""
+    return next(((size, unit) for size, unit in reversed(steps) if abs(float(f"{value / size:.3g}")) >= 1), steps[0])
 
 
 def format_time(ns: float | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import sys
 from pathlib import Path
 
 from attnlab.bench.cli import _options
@@ -19,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     from attnlab.bench.registry import discover
+    from attnlab.bench.store.jsonl import read_runs
     from attnlab.bench.store.parquet import compact
 
     if importlib.util.find_spec("pyarrow") is None:
@@ -27,6 +29,9 @@ def execute(options: argparse.Namespace) -> int:
     out = Path(options.out)
     if out.exists():
         raise StoreError(f"{out} exists already; take another --out, nothing is overwritten")
-    rows = compact(Path(options.folder), out)
+    runs = read_runs(options.folder)
+    for damage in (damage for run in runs for damage in run.damages):
+        print(f"attnlab: {damage}; left out", file=sys.stderr)
+    rows = compact(runs, out)
     print(f"{rows} samples in {out}")
     return 0

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from attnlab.bench.errors import StoreError
-from attnlab.bench.store.frame import load
+from attnlab.bench.store.frame import samples_frame
+from attnlab.bench.store.jsonl import StoredRun
 
 
-def compact(folder: Path, out: Path) -> int:
-    """Write every sample below `folder` to `out`, and return their number; raises StoreError."""
-    table = load(folder, samples=True)
+def compact(runs: Sequence[StoredRun], out: Path) -> int:
+    """Write every sample of the runs to `out`, and return their number; raises StoreError."""
+    table = samples_frame(runs)
     try:
         table.to_parquet(out, index=False)
     except OSError as error:
-        raise StoreError(f"cannot write {out}: {error.strerror}; take another --out") from error
+        raise StoreError(f"cannot write {out}: {error.strerror or error}; take another --out") from error
     return len(table)

@@ -91,9 +91,8 @@ def test_events_bracket_the_call_alone(tape: Tape) -> None:
     assert clock.burst(calls) == pytest.approx([2.0e6, 0.5e6]), "ns of the calls, flush and sleep left out"
     flush = f"flush {FLUSH_OVER_L2 * L2_BYTES}"
     around = [flush, "sleep", "event made", "event made", "record"]
-    assert tape.said == [
-        f"empty {FLUSH_OVER_L2 * L2_BYTES}", "synchronize", *around, "a", "record", *around, "b", "record", "synchronize",
-    ]  # fmt: skip
+    size = f"empty {FLUSH_OVER_L2 * L2_BYTES}"
+    assert tape.said == [size, "synchronize", *around, "a", "record", *around, "b", "record", "synchronize"]
 
 
 def test_a_hot_cache_is_not_flushed(tape: Tape) -> None:

@@ -92,7 +92,8 @@ def installed(built: Built, tmp_path_factory: pytest.TempPathFactory) -> list[di
     code = (
         "import json, sys\nfrom attnlab.bench import registry\nfrom attnlab.bench.cli import main\n"
         "assert main(['list', '--json', '--device', 'cpu']) == 0\n"
-        "files = {name: getattr(m, '__file__', None) for name, m in sys.modules.items() if name.startswith('attnlab.')}\n"
+        "ours = [name for name in sys.modules if name.startswith('attnlab.')]\n"
+        "files = {name: getattr(sys.modules[name], '__file__', None) for name in ours}\n"
         "print(json.dumps(files), file=sys.stderr)"
     )
     ended = subprocess.run(

@@ -22,7 +22,9 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
     return dict(next(a for a in actions if isinstance(a, argparse._SubParsersAction)).choices)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)], ids="-".join)
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)], ids="-".join
+)
 def test_help_imports_no_torch(arguments: list[str]) -> None:
     code = (
         "import sys\nfrom attnlab.bench.cli import main\n"

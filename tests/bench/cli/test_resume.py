@@ -124,7 +124,11 @@ def test_another_run_is_not_resumed(cli, killed: Killed, folder: Path, name: str
 @pytest.mark.parametrize(
     ("key", "value", "expected"),
     [
-        ("device", {"kind": "cpu", "name": "another processor"}, "was measured with cpu another processor, and this is cpu"),
+        (
+            "device",
+            {"kind": "cpu", "name": "another processor"},
+            "was measured with cpu another processor, and this is cpu",
+        ),
         ("threads", 96, "was measured with 96 threads, and this is"),
         ("packages", {"torch": "1.0"}, "was measured with torch 1.0, and this is torch 2"),
     ],
@@ -157,9 +161,7 @@ def test_a_damaged_or_later_run_is_not_resumed(cli, killed: Killed, folder: Path
 
 
 def test_a_finished_run_shows_its_faults_by_its_exit_code(cli, killed: Killed, folder: Path) -> None:
-    done = [
-        replace(read_run(folder).measurements[0], case={"n": n}, case_id=f"N{n}") for n in SIZES[2:]
-    ]
+    done = [replace(read_run(folder).measurements[0], case={"n": n}, case_id=f"N{n}") for n in SIZES[2:]]
     faulty = Measurement("toy", "gated", {"n": 32}, "N32", Outcome.TIMED_OUT, reason="took longer")
     with (folder / "measurements.jsonl").open("a") as file:
         file.writelines(json.dumps(encode(m)) + "\n" for m in (*done, faulty))

@@ -146,3 +146,17 @@ def test_a_bench_left_out_is_told(cli, tmp_path: Path) -> None:
     ended = cli("run", "mine.toml", "-a", "q_len=8", "--impl", "flash_attn", "--device", "cpu")
     assert ended.code == 0
     assert "attnlab: a bench of the suite is left out: got packed=3+4" in ended.err
+
+
+def test_an_interrupted_run_says_how_to_go_on(cli, helpers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from attnlab.bench.runner import Runner
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Runner, "run", interrupted)
+    ended = cli("run", "attention", "--impl", "naive")
+    assert ended.code == 130
+    (folder,) = Path("results").iterdir()
+    assert f"attnlab: go on with: attnlab run attention --impl naive --resume {folder}" in ended.err
+    assert "attnlab: interrupted; what was measured is kept" in ended.err
