@@ -13,17 +13,16 @@ SHAPES = (
     "Sq8-D16",
     # causal
     "B2-Hq4-Hkv2-Sq100-D40-Dv24-causal",
-    "Hq2-Sq130-D256-causal",
+    "Hq2-Sq70-D256-causal",
     "Hq6-Hkv3-Sq33-Sk97-causal",
     "Hq4-Hkv2-Sq97-Sk33-D32-causal",
-    "Hq9-Hkv3-Sq64-Sk128-causal-smollm2",
     # window
     "Hq4-Hkv2-Sq130-D32-window.17",
     "Hq4-Hkv1-Sq40-Sk200-window.64",
     "Hq4-Hkv2-Sq80-Sk50-D32-window.8-outliers",
     # packed
     "Hq4-Hkv2-packed5+37+64+1",
-    "Hkv4-packed70+3+66-D32-causal",
+    "Hq4-Hkv2-packed70+3+66-D32-causal",
     "Hq2-packed100+50-D32-window.16",
     # one query
     "B2-Hq4-Hkv2-Sq1-Sk300-causal",
@@ -43,11 +42,12 @@ def _with(shape: str, dtype: str) -> str:
     return "-".join([*sizes, dtype, *rest])
 
 
-LONG_IDS = (  # dear, so not in every dtype
+CAPTURED = "Hq9-Hkv3-Sq64-Sk128-bf16-causal-smollm2"
+LONG_IDS = (
     "Hq1-Sq512-Sk4097-D32-fp32-causal",
     "Hq1-Sq512-Sk4097-D32-fp16",
     "Hq1-Sq512-Sk4097-D32-bf16",
     "Hq1-Sq512-Sk4097-D32-bf16-causal",
 )
-ATTENTION_IDS = [*in_every_dtype(SHAPES), *LONG_IDS]
-BACKWARD_IDS = in_every_dtype((*SHAPES, "Hq2-Hkv1-Sq80-Sk1025-D32-causal"))
+ATTENTION_IDS = [*in_every_dtype(SHAPES), CAPTURED, *LONG_IDS]
+BACKWARD_IDS = [*in_every_dtype((*SHAPES, "Hq2-Hkv1-Sq80-Sk1025-D32-causal")), CAPTURED]
