@@ -20,7 +20,7 @@ from attnlab.bench.store.records import CheckRecord, Outcome, SetFigures
 AnyOperator = Operator[Any, Any]
 
 
-class Rejected(Exception):  # noqa: N818 - a verdict, not an error
+class Rejected(Exception):
     """An output that the contract does not accept."""
 
     def __init__(self, outcome: Outcome, reason: str) -> None:
@@ -31,9 +31,7 @@ class Rejected(Exception):  # noqa: N818 - a verdict, not an error
 class Expectations:
     """Expectations by draw and seed, kept in a folder so that the workers of a run compute each once."""
 
-    def __init__(
-        self, operator: AnyOperator, case: Case, device: torch.device, folder: Path | None = None
-    ) -> None:
+    def __init__(self, operator: AnyOperator, case: Case, device: torch.device, folder: Path | None = None) -> None:
         self._operator, self._case, self._device, self._folder = operator, case, device, folder
 
     def get(self, inputs: Any, draw: str, seed: int) -> Expectation:
@@ -125,9 +123,7 @@ class Checker:
                     f"{spec.name} has shape {list(out.shape)}; expected {list(spec.shape)}",
                 )
             if out.dtype != spec.dtype:
-                raise Rejected(
-                    Outcome.WRONG_DTYPE, f"{spec.name} has dtype {out.dtype}; expected {spec.dtype}"
-                )
+                raise Rejected(Outcome.WRONG_DTYPE, f"{spec.name} has dtype {out.dtype}; expected {spec.dtype}")
         return got
 
     def _judge(self, name: str, outputs: tuple[Tensor, ...], expectation: Expectation) -> None:

@@ -54,9 +54,7 @@ class DuplicateName(PluginError):
     """One name registered by two modules."""
 
     def __init__(self, kind: str, name: str, first: str, second: str) -> None:
-        super().__init__(
-            f"{kind} {name!r} is registered twice: by {first} and by {second}; rename one of them"
-        )
+        super().__init__(f"{kind} {name!r} is registered twice: by {first} and by {second}; rename one of them")
 
 
 class StoreError(UsageError):

@@ -54,7 +54,5 @@ def read(path: Path) -> QKV:
         expected = (2, heads, tokens, HEAD_DIM)
         if tokens == 0 or planes[name].shape != expected or planes[name].dtype != np.uint8:
             got = f"{planes[name].dtype} {list(planes[name].shape)}"
-            raise CaptureUnavailable(
-                f"{path} holds {got} for {name}, expected uint8 [2, {heads}, T, {HEAD_DIM}]"
-            )
+            raise CaptureUnavailable(f"{path} holds {got} for {name}, expected uint8 [2, {heads}, T, {HEAD_DIM}]")
     return from_planes(planes["q"]), from_planes(planes["k"]), from_planes(planes["v"])

@@ -40,9 +40,12 @@ class AttentionCase(Case):
     q_heads: int = size("Hq", help="query heads", default=8)
     kv_heads: int = size("Hkv", help="key-value heads: fewer than query heads is GQA, one MQA", default=like("q_heads"))
     packed: tuple[int, ...] = axis(
-        prefix="packed", pattern=r"\d+(?:\+\d+)*", read=_read_lengths,
+        prefix="packed",
+        pattern=r"\d+(?:\+\d+)*",
+        read=_read_lengths,
         write=lambda lengths: "+".join(map(str, lengths)),
-        help="lengths of sequences packed into one row, such as 100+37+900", default=(),
+        help="lengths of sequences packed into one row, such as 100+37+900",
+        default=(),
     )
     q_len: int = size("Sq", help="queries a sequence", default=_q_len)
     kv_len: int = size("Sk", help="keys a sequence", default=like("q_len"))
@@ -50,11 +53,16 @@ class AttentionCase(Case):
     v_head_dim: int = size("Dv", help="head size of values", default=like("head_dim"))
     dtype: str = dtype_axis()
     mask: Mask = axis(
-        pattern=r"full|causal|window:\d+", read=Mask.read, help=f"{', '.join(KINDS)} (window:256)", default=Mask(),
+        pattern=r"full|causal|window:\d+",
+        read=Mask.read,
+        help=f"{', '.join(KINDS)} (window:256)",
+        default=Mask(),
     )
     inputs: str = axis(
-        pattern=attention_data.SOURCE_PATTERN, read=attention_data.read_source,
-        help="normal, outliers, smollm2 or smollm2:LAYER:TEXT", default="normal",
+        pattern=attention_data.SOURCE_PATTERN,
+        read=attention_data.read_source,
+        help="normal, outliers, smollm2 or smollm2:LAYER:TEXT",
+        default="normal",
     )
 
     def validate(self) -> None:

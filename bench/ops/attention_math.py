@@ -14,9 +14,7 @@ from attnlab.bench.masks import permitted_pairs
 if TYPE_CHECKING:
     from attnlab.bench.ops.attention import AttentionCase, AttentionInputs
 
-FULL_CHECK_OPERATIONS = (
-    2_000_000_000  # up to here every row is compared: float64 takes a fraction of a second
-)
+FULL_CHECK_OPERATIONS = 2_000_000_000  # up to here every row is compared: float64 takes a fraction of a second
 CHUNK_SCORES = 1 << 24  # scores in memory at a time
 EDGES = (16, 32, 64, 128, 256)
 
@@ -73,8 +71,7 @@ def forward_with_lse(case: AttentionCase, inputs: AttentionInputs) -> tuple[Tens
     rows = torch.arange(case.q_len)
     (out,) = yardstick(case, inputs, rows).outputs
     lse = [
-        masked_scores(inputs, part, torch.float32)[0].logsumexp(-1).flatten(1, 2)
-        for part in row_chunks(inputs, rows)
+        masked_scores(inputs, part, torch.float32)[0].logsumexp(-1).flatten(1, 2) for part in row_chunks(inputs, rows)
     ]
     return out, torch.cat(lse, dim=2)
 
@@ -88,9 +85,7 @@ def row_chunks(inputs: AttentionInputs, rows: Tensor) -> tuple[Tensor, ...]:
 def probabilities(inputs: AttentionInputs, rows: Tensor, compute: torch.dtype) -> Tensor:
     """Softmax over the permitted keys, [B, Hkv, G, R, Sk] with G query heads a key-value head."""
     scores, allowed = masked_scores(inputs, rows, compute)
-    return scores.softmax(-1).masked_fill(
-        ~allowed, 0.0
-    )  # a row of nothing but -inf is NaN by definition: zeros here
+    return scores.softmax(-1).masked_fill(~allowed, 0.0)  # a row of nothing but -inf is NaN by definition: zeros here
 
 
 def masked_scores(inputs: AttentionInputs, rows: Tensor, compute: torch.dtype) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ from torch.nn.functional import pad
 
 from attnlab.bench.ops.attention import AttentionCase
 
-from .collection import ATTENTION_DEFECTS, always, chooses, pairs
+from .collection import ATTENTION_DEFECTS, always, pairs
 from .honest import Attention, Online, SplitKeys
 
 broken = ATTENTION_DEFECTS.broken
@@ -94,7 +94,7 @@ class PaddingCounted(Online):
         return super().attend(*padded, pad(v, (0, 0, 0, missing)))
 
 
-@broken(lambda case: tiles_seen(case) and chooses(case))
+@broken(tiles_seen)
 class NotRescaled(Online):
     """Output and sum of earlier tiles are kept as they were when the maximum grows."""
 
@@ -102,9 +102,9 @@ class NotRescaled(Online):
         return so_far + added
 
 
-@broken(lambda case: tiles_seen(case) and chooses(case))
+@broken(lambda case: tiles_seen(case) and case.v_head_dim > 1)
 class OutputNotRescaled(Online):
-    """The sum is rescaled when the maximum grows, the output is not."""
+    """The sum [..., 1] is rescaled when the maximum grows, the output [..., Dv] is not."""
 
     def accumulate(self, so_far: Tensor, old: Tensor, added: Tensor) -> Tensor:
         return so_far + added if so_far.shape[-1] > 1 else super().accumulate(so_far, old, added)
