@@ -1,5 +1,6 @@
 """What the attention launchers share on the host: the checks of their arguments and the shape of a tiling."""
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -167,8 +168,8 @@ def _longest(cu_seqlens: Tensor, max_seqlen: int | None, q: Tensor) -> int:
         _expect(max_seqlen is not None, "cu_seqlens on meta", "max_seqlen beside it", "pass max_seqlen")
         assert max_seqlen is not None
         return max_seqlen
-    ends = cu_seqlens.tolist()
-    gaps = [after - before for before, after in zip(ends[:-1], ends[1:], strict=True)]
+    ends: list[int] = cu_seqlens.tolist()
+    gaps = [after - before for before, after in itertools.pairwise(ends)]
     _expect(ends[0] == 0 and ends[-1] == q.shape[2] and min(gaps) >= 0, f"cu_seqlens from {ends[0]} to {ends[-1]}",
             f"rising from 0 to {q.shape[2]}, the rows of q", "pass cumulative lengths of all rows")  # fmt: skip
     _expect(max_seqlen is None or max_seqlen >= max(gaps), f"max_seqlen {max_seqlen}",

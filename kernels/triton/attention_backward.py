@@ -98,9 +98,7 @@ def attention_backward(
     Returns gradients of the shapes and dtype of q, k and v. Raises ValueError on arguments that do not fit, before
     any launch.
     """
-    sizes = check(
-        q, k, v, scale=scale, causal=causal, window=window, cu_seqlens=cu_seqlens, max_seqlen=max_seqlen
-    )
+    sizes = check(q, k, v, scale=scale, causal=causal, window=window, cu_seqlens=cu_seqlens, max_seqlen=max_seqlen)
     out_shape = (*q.shape[:3], sizes.v_head_dim)
     check_like("dout", dout, out_shape, q.dtype, q)
     check_like("out", out, out_shape, q.dtype, q)

@@ -77,9 +77,7 @@ def attention_forward(
     Returns out [B, Hq, Sq, Dv] in q's dtype and lse [B, Hq, Sq], float32, natural; 0 and -inf for a query without
     a permitted key. Raises ValueError on arguments that do not fit, before any launch.
     """
-    sizes = check(
-        q, k, v, scale=scale, causal=causal, window=window, cu_seqlens=cu_seqlens, max_seqlen=max_seqlen
-    )
+    sizes = check(q, k, v, scale=scale, causal=causal, window=window, cu_seqlens=cu_seqlens, max_seqlen=max_seqlen)
     out = torch.empty(*q.shape[:3], sizes.v_head_dim, dtype=q.dtype, device=q.device)
     lse = torch.empty(q.shape[:3], dtype=torch.float32, device=q.device)
     if lse.numel() == 0:

@@ -24,7 +24,7 @@ def dot(a: tl.tensor, b: tl.tensor, acc: tl.tensor = None, PRECISION: tl.constex
 @triton.jit
 def narrow(tile: tl.tensor, DTYPE: tl.constexpr) -> tl.tensor:
     """A float32 tile in DTYPE, rounded to nearest even."""
-    if INTERPRETED and DTYPE == tl.bfloat16:
+    if INTERPRETED and tl.bfloat16 == DTYPE:
         bits = tile.to(tl.uint32, bitcast=True)
         tile = ((bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000).to(tl.float32, bitcast=True)
     return tile.to(DTYPE)
@@ -103,7 +103,7 @@ def tile_count(span: tl.tuple, BLOCK: tl.constexpr, MASKED: tl.constexpr) -> tl.
 @triton.jit
 def tile_first(index: tl.tensor, span: tl.tuple, BLOCK: tl.constexpr, MASKED: tl.constexpr) -> tl.tensor:
     """First row of one of the tiles that `tile_count` counts."""
-    begin, inner_begin, inner_end, end = span
+    begin, inner_begin, inner_end, _ = span
     if MASKED:
         row = begin + index * BLOCK
         return tl.where(row < inner_begin, row, row - inner_begin + inner_end)
