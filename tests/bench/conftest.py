@@ -85,8 +85,9 @@ def forgetting_plugins() -> Iterator[None]:
         for operator in set(registry._implementations) - operators:
             del registry._implementations[operator]
         for name in set(sys.modules) - set(modules):
-            file = getattr(sys.modules[name], "__file__", None) or ""
-            if Path(file).is_relative_to(HELPERS) or Path(file).is_relative_to(tempfile.gettempdir()):
+            file = Path(getattr(sys.modules[name], "__file__", None) or "")
+            made_here = file.is_relative_to(HELPERS) or file.is_relative_to(tempfile.gettempdir())
+            if made_here and not file.is_relative_to(sys.prefix):  # the environment itself may lie under /tmp
                 del sys.modules[name]
         sys.path[:] = path
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 
 from attnlab.bench.cli import main
 
@@ -27,11 +28,13 @@ def cli(
     tmp_path: Path,
     ceilings_cache: Path,
     plugins_forgotten: None,
-) -> Callable[..., Ended]:
+) -> Iterator[Callable[..., Ended]]:
     """Runs `attnlab …` in an empty current folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(ceilings_cache))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # the variable is read at torch's import, which lies behind us
 
     def run(*arguments: str | Path) -> Ended:
         try:
@@ -41,4 +44,5 @@ def cli(
         captured = capsys.readouterr()
         return Ended(code, captured.out, captured.err)
 
-    return run
+    yield run
+    torch.set_num_threads(threads)
