@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from attnlab.bench import availability
+from attnlab.bench import availability, units
 from attnlab.bench.axes import Case
 from attnlab.bench.cgroup import free_memory_bytes
 from attnlab.bench.environment import Environment
@@ -24,6 +24,7 @@ from attnlab.bench.timing import Effort
 from attnlab.bench.worker import WorkerOrder
 
 MEMORY_SHARE = 0.8  # of what is available now, for one worker
+LEAST_MEMORY_BYTES = units.GIB  # with less than this a worker could not even import torch
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ class Runner:
     def _order(self, implementation: Implementation, folder: Path) -> WorkerOrder:
         limit = self.limits.memory_bytes
         if limit is None and self.environment.device.kind == "cpu":
-            limit = int(MEMORY_SHARE * free_memory_bytes())
+            limit = max(LEAST_MEMORY_BYTES, int(MEMORY_SHARE * free_memory_bytes()))
         ceilings: Mapping[str, Any] = encode(self.ceilings)
         return WorkerOrder(
             operator=implementation.operator,

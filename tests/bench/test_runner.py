@@ -65,7 +65,7 @@ class Stage:
 def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
     made = Stage()
     monkeypatch.setattr(runner, "Worker", made.worker)
-    monkeypatch.setattr(runner, "free_memory_bytes", lambda: 1000)
+    monkeypatch.setattr(runner, "free_memory_bytes", lambda: 10 << 30)
     return made
 
 
@@ -100,7 +100,7 @@ def test_an_order_says_all_that_a_worker_needs(registry: Registry, stage: Stage)
     (order,) = stage.orders
     assert (order.operator, order.implementation, order.module) == ("toy", "plus", "toy_operator")
     assert (order.plugins, order.device, order.seed) == (("toy_operator.py",), "cpu", 3)
-    assert order.memory_limit_bytes == 800, "a share of what is free"
+    assert order.memory_limit_bytes == 8 << 30, "a share of what is free"
     assert order.effort["target"] == Effort().target
     assert order.ceilings["rates"] == {"float32": 1e11}
     assert not Path(order.shared_folder).exists(), "it ends with the run"
@@ -117,6 +117,14 @@ def test_memory_is_limited_as_asked(
     made.environment = replace(ENVIRONMENT, device=Device(kind, "x", (9, 0)))
     list(made.run([step(registry, "plus", "N4")], stage, stage))
     assert stage.orders[0].memory_limit_bytes == limit
+
+
+def test_a_worker_may_always_take_what_importing_torch_takes(
+    registry: Registry, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "free_memory_bytes", lambda: 0)
+    list(make_runner(registry).run([step(registry, "plus", "N4")], stage, stage))
+    assert stage.orders[0].memory_limit_bytes == 1 << 30
 
 
 def test_what_is_unavailable_starts_no_worker(registry: Registry, stage: Stage) -> None:
