@@ -53,23 +53,20 @@ class Setup:
 
 def measure(operator: Operator[Any, Any], case: Case, implementation: Implementation, setup: Setup) -> Measurement:
     """Measure; whatever the implementation raises ends as an outcome with its reason and traceback."""
-    blank = blank_measurement(operator, case, implementation)
-    if blank.outcome is Outcome.FAILED:
-        return blank
-    session = _Session(operator, case, implementation, setup)
+    with open_case(operator, case, implementation, setup) as opened:
+        return opened.measured()
+
+
+@contextmanager
+def open_case(
+    operator: Operator[Any, Any], case: Case, implementation: Implementation, setup: Setup, check: bool = True
+) -> Iterator[OpenCase]:
+    """An implementation on one case, set up and, where `check`, proved right; what it held is freed at the end."""
+    opened = OpenCase(operator, case, implementation, setup, check)
     try:
-        reason = _text(implementation.supports(case), "supports(case)")
-        if reason is not None:
-            return replace(blank, reason=reason)
-        return session.measured(replace(blank, outcome=Outcome.PASSED))
-    except Unavailable as error:
-        return replace(blank, reason=_one_line(error))
-    except Rejected as error:
-        return session.with_check(replace(blank, outcome=error.outcome, reason=str(error)))
-    except Exception as error:  # noqa: BLE001 - the isolation boundary: foreign code, traceback kept
-        return session.with_check(_failure(blank, error))
+        yield opened
     finally:
-        session.forget()
+        opened.forget()
 
 
 def blank_measurement(operator: Operator[Any, Any], case: Case, implementation: Implementation) -> Measurement:
@@ -109,7 +106,7 @@ def _text(answer: object, method: str) -> str | None:
     raise MeasurementError(f"{method} returned {answer!r}; expected None, or a text that says why")
 
 
-class _Copy:
+class Copy:
     """One set of inputs with its state, and the output of the last timed call on it."""
 
     def __init__(self, implementation: Implementation, inputs: Any, state: Any, seed: int) -> None:
@@ -121,38 +118,95 @@ class _Copy:
         self.outputs = self._run(self.inputs, self._state)
 
 
-class _Session:
-    def __init__(self, operator: Operator[Any, Any], case: Case, implementation: Implementation, setup: Setup) -> None:
+class OpenCase:
+    """One implementation on one case in this process: what is known of it so far, and the calls to time.
+
+    `copies` is empty where it did not get so far as to be timed; `measurement` says why.
+    """
+
+    def __init__(
+        self,
+        operator: Operator[Any, Any],
+        case: Case,
+        implementation: Implementation,
+        setup: Setup,
+        check: bool,
+    ) -> None:
         self.operator, self.case, self.implementation, self.setup = operator, case, implementation, setup
         self.phases: dict[str, float] = {}
         expectations = Expectations(operator, case, setup.device, setup.shared_folder)
         self.checker = Checker(operator, case, implementation, expectations)
         self.seeds = itertools.count(setup.seed)
+        self.copies: list[Copy] = []
+        self.measurement = blank_measurement(operator, case, implementation)
+        if self.measurement.outcome is not Outcome.FAILED:
+            self._guard(lambda: self._make_ready(check))
 
-    def measured(self, blank: Measurement) -> Measurement:
+    def measured(self) -> Measurement:
+        """Time, check the timed outputs and measure memory, where there is something to time."""
+        if self.copies:
+            self._guard(self._measure)
+        return self.measurement
+
+    def check_timed(self) -> Measurement:
+        """The measurement so far, with a check of what the last calls returned."""
+        self._guard(self._check_timed)
+        return self.measurement
+
+    def _guard(self, work: Callable[[], None]) -> None:
+        """Whatever foreign code raises becomes the measurement's outcome."""
+        try:
+            work()
+            return
+        except Unavailable as error:
+            found = replace(self._blank(), reason=_one_line(error))
+        except Rejected as error:
+            found = self.with_check(replace(self._blank(), outcome=error.outcome, reason=str(error)))
+        except Exception as error:  # noqa: BLE001 - the isolation boundary: foreign code, traceback kept
+            found = self.with_check(_failure(self._blank(), error))
+        self.measurement, self.copies = found, []
+
+    def _blank(self) -> Measurement:
+        return replace(self.measurement, outcome=Outcome.UNAVAILABLE)
+
+    def _make_ready(self, check: bool) -> None:
+        reason = _text(self.implementation.supports(self.case), "supports(case)")
+        if reason is not None:
+            raise Unavailable(reason)
         self._reset_compiler()
-        first = self._inputs(next(self.seeds))
+        first_seed, drawn, redrawn, needle, other = itertools.islice(self.seeds, 5)
+        first = self._inputs(first_seed if check else redrawn)
         state = self._prepare(first)
-        drawn, redrawn, needle, other = itertools.islice(self.seeds, 4)
-        with self._phase("check"):
-            self.checker.check_redrawn(first, state, (drawn, redrawn), self.setup.device)
-            self.checker.check_needles(lambda i: self.implementation.prepare(self.case, i), needle, self.setup.device)
+        if check:
+            self._check(first, state, (drawn, redrawn), needle)
         configuration = _text(self.implementation.configuration(self.case), "configuration(case)")
-        checked = self.with_check(replace(blank, configuration=configuration))
+        passed = replace(self.measurement, outcome=Outcome.PASSED, configuration=configuration)
         untimed = _text(self.implementation.untimed(self.setup.device.type), "untimed(device_kind)")
+        self.measurement = self.with_check(replace(passed, untimed=untimed))
         if untimed is not None:
-            return replace(checked, untimed=untimed)
+            return
         # Calls rotate through two sets of inputs; what the caches hold is the clock's to see to.
         second = self._inputs(other)
-        copies = [
-            _Copy(self.implementation, first, state, redrawn),
-            _Copy(self.implementation, second, self.implementation.prepare(self.case, second), other),
+        self.copies = [
+            Copy(self.implementation, first, state, redrawn),
+            Copy(self.implementation, second, self.implementation.prepare(self.case, second), other),
         ]
-        timed = self._time(copies)
+
+    def _check(self, inputs: Any, state: Any, seeds: tuple[int, int], needle: int) -> None:
+        """On `inputs`, which hold what the second seed draws afterwards, and on needles."""
+        with self._phase("check"):
+            self.checker.check_redrawn(inputs, state, seeds, self.setup.device)
+            self.checker.check_needles(lambda i: self.implementation.prepare(self.case, i), needle, self.setup.device)
+
+    def _measure(self) -> None:
+        timed = self._time(self.copies)
+        self._check_timed()
+        self.measurement = self._finish(timed, self._memory(self.copies[0]))
+
+    def _check_timed(self) -> None:
         with self._phase("check timed"):
-            for copy in copies:
+            for copy in self.copies:
                 self.checker.check_timed(copy.outputs, copy.inputs, copy.seed)
-        return self._finish(checked, timed, self._memory(copies[0]))
 
     def with_check(self, measurement: Measurement) -> Measurement:
         record = self.checker.record()
@@ -161,6 +215,7 @@ class _Session:
     def forget(self) -> None:
         """Free what the case held, so that the next one starts with an empty cache."""
         self.checker = None  # type: ignore[assignment]
+        self.copies = []
         if self.setup.device.type == "cuda":
             torch.cuda.empty_cache()
 
@@ -179,11 +234,11 @@ class _Session:
             self._synchronise()
         return state
 
-    def _time(self, copies: list[_Copy]) -> Timed:
+    def _time(self, copies: list[Copy]) -> Timed:
         with self._phase("timing"):
             return time_calls(copies, self.setup.clocks, self.setup.effort)
 
-    def _memory(self, copy: _Copy) -> tuple[Series, ...]:
+    def _memory(self, copy: Copy) -> tuple[Series, ...]:
         def call() -> Any:
             copy()
             outputs = copy.outputs
@@ -200,11 +255,11 @@ class _Session:
                     found.append(Series("peak_resident_memory", "B", None, "lower", (float(resident),)))
         return tuple(found)
 
-    def _finish(self, checked: Measurement, timed: Timed, memory_series: tuple[Series, ...]) -> Measurement:
+    def _finish(self, timed: Timed, memory_series: tuple[Series, ...]) -> Measurement:
         setup_series = Series("setup", "ns", "wall", "lower", (self.phases["set-up"],))
         bursts = (*timed.bursts, Burst(time.time(), (setup_series, *memory_series)))
         done = replace(
-            self.with_check(checked),  # with the timed outputs now
+            self.with_check(self.measurement),  # with the timed outputs now
             timing=timed.record,
             launches=(Launch(os.getpid(), bursts),),
             median_ns=timed.summary.median,
