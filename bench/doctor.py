@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from attnlab.bench import availability, roofline, units
-from attnlab.bench.clocks import clocks_for
+from attnlab.bench.clocks import main_timer
 from attnlab.bench.environment import Environment
 from attnlab.bench.roofline import Ceilings
 
@@ -72,9 +72,9 @@ def _timer_resolution() -> Finding:
 def _empty_call(kind: str) -> Finding:
     import torch
 
-    clock = clocks_for(torch.device(kind))[0]
-    median = statistics.median(clock.burst([lambda: None] * 256))
-    return Finding(f"an empty call by clock {clock.name}", units.format_time(median))
+    timer = main_timer(torch.device(kind), [lambda: None])
+    median = statistics.median(timer.burst(256))
+    return Finding(f"an empty call by clock {timer.clock}", units.format_time(median))
 
 
 def _steadiness(kind: str) -> Finding:
@@ -82,13 +82,12 @@ def _steadiness(kind: str) -> Finding:
     import torch
 
     device = torch.device(kind)
-    clock = clocks_for(device)[0]
     a = torch.randn(512, 512, device=device)
-    call = functools.partial(torch.matmul, a, a)
-    clock.burst([call] * 20)
+    timer = main_timer(device, [functools.partial(torch.matmul, a, a)])
+    timer.burst(20)
     samples: list[float] = []
     while sum(samples) < 10 * KNOWN_CALL_NS:
-        samples += clock.burst([call] * 10)
+        samples += timer.burst(10)
     deciles = statistics.quantiles(samples, n=10)
     spread = (deciles[8] - deciles[0]) / statistics.median(samples)
     noisy = spread > SPREAD_WORTH_A_WORD
@@ -109,7 +108,7 @@ def _flush() -> Finding:
     half = torch.ones(torch.cuda.get_device_properties(device).L2_cache_size // 2, dtype=torch.uint8, device=device)
     call = functools.partial(torch.amax, half)
     cold_ns, hot_ns = (
-        statistics.median(clock.burst([call] * 50)) for clock in (CudaEvents(device), CudaEvents(device, hot=True))
+        statistics.median(CudaEvents(device, cache).start([call], 0).burst(50)) for cache in ("cold", "hot")
     )
     fails = cold_ns <= SIGN_OF_A_FLUSH * hot_ns
     return Finding(

@@ -11,6 +11,7 @@ AttnlabError                    one line that says what was got, what was expect
 ├── Unavailable                 an implementation cannot serve this case here; the reason is reported
 │   └── CaptureUnavailable      the real activations asked for are not on this machine
 └── MeasurementError            a measurement that cannot be trusted or taken
+    └── ClockUnsupported        these calls cannot be timed by this clock; another one is taken, and said so
 """
 
 from __future__ import annotations
@@ -71,3 +72,7 @@ class CaptureUnavailable(Unavailable):
 
 class MeasurementError(AttnlabError):
     """A measurement that cannot be taken or trusted."""
+
+
+class ClockUnsupported(MeasurementError):
+    """Raised by `Clock.start` where it cannot time the calls it was given; the reason is reported."""

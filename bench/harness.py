@@ -40,7 +40,10 @@ FASTER_THAN_LIGHT = 0.95  # of the published floor: below, the work cannot have 
 
 @dataclass(frozen=True)
 class Setup:
-    """Where and how an implementation is measured; `announce` is told each phase as it begins."""
+    """Where and how an implementation is measured; `announce` is told each phase as it begins.
+
+    untimed says why no times are taken in this run, where that is so: results are only checked.
+    """
 
     device: torch.device
     clocks: tuple[Clock, ...]
@@ -49,6 +52,7 @@ class Setup:
     seed: int = 0
     shared_folder: Path | None = None
     announce: Callable[[str], None] = lambda phase: None
+    untimed: str | None = None
 
 
 def measure(operator: Operator[Any, Any], case: Case, implementation: Implementation, setup: Setup) -> Measurement:
@@ -182,6 +186,7 @@ class OpenCase:
         configuration = _text(self.implementation.configuration(self.case), "configuration(case)")
         passed = replace(self.measurement, outcome=Outcome.PASSED, configuration=configuration)
         untimed = _text(self.implementation.untimed(self.setup.device.type), "untimed(device_kind)")
+        untimed = untimed or self.setup.untimed
         self.measurement = self.with_check(replace(passed, untimed=untimed))
         if untimed is not None:
             return
@@ -236,7 +241,8 @@ class OpenCase:
 
     def _time(self, copies: list[Copy]) -> Timed:
         with self._phase("timing"):
-            return time_calls(copies, self.setup.clocks, self.setup.effort)
+            bytes_a_call = self.measurement.bytes_moved or 0
+            return time_calls(copies, self.setup.clocks, self.setup.effort, bytes_a_call=bytes_a_call)
 
     def _memory(self, copy: Copy) -> tuple[Series, ...]:
         def call() -> Any:
@@ -266,7 +272,7 @@ class OpenCase:
             ci_low_ns=_finite(timed.summary.low),
             ci_high_ns=_finite(timed.summary.high),
         )
-        return judge_speed(replace(done, flags=tuple(_flags(done))), self.setup.ceilings)
+        return judge_speed(replace(done, flags=(*timed.notes, *_flags(done))), self.setup.ceilings)
 
     def _synchronise(self) -> None:
         if self.setup.device.type == "cuda":

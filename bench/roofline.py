@@ -187,14 +187,14 @@ def _matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
 
 def _least_ns(call: Callable[[], object], device: torch.device) -> float:
     """The fastest of many calls: a ceiling is what the device can do when nothing disturbs it."""
-    from attnlab.bench.clocks import main_clock
+    from attnlab.bench.clocks import main_timer
 
-    clock = main_clock(device)
+    timer = main_timer(device, [call])
     for _ in range(3):
         call()
     samples: list[float] = []
     while len(samples) < 6 or (sum(samples) < PROBE_NS and len(samples) < 200):
-        samples += clock.burst([call] * 3)
+        samples += timer.burst(3)
     return min(samples)
 
 

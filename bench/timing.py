@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from attnlab.bench import units
-from attnlab.bench.clocks import Clock
+from attnlab.bench.clocks import Clock, Timer, start_all
 from attnlab.bench.stats.summary import Summary, summarise
 from attnlab.bench.store.records import Burst, Series, TimingRecord
 
@@ -40,11 +39,25 @@ class Effort:
 
 @dataclass(frozen=True)
 class Timed:
-    """What timing gives: raw bursts, how they were taken, and the main clock's summary."""
+    """What timing gives: raw bursts, how they were taken, and the main clock's summary.
+
+    notes say in plain words which clocks could not be had and why.
+    """
 
     bursts: tuple[Burst, ...]
     record: TimingRecord
     summary: Summary
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """How a warm-up went: calls made, time taken, whether the time of a call became stable, calls for a burst."""
+
+    calls: int
+    elapsed_ns: float
+    stable: bool
+    calls_a_burst: int
 
 
 def time_calls(
@@ -52,22 +65,24 @@ def time_calls(
     clocks: Sequence[Clock],
     effort: Effort,
     now_ns: Callable[[], int] = time.perf_counter_ns,
+    bytes_a_call: int = 0,
 ) -> Timed:
-    """Time `calls` in rotation; the first clock decides when to stop, the others are recorded beside it.
+    """Time `calls` in rotation; the first clock that can time them decides when to stop, others stand beside it.
 
-    `now_ns` is what the limits are kept by.
+    `now_ns` is what the limits are kept by. `bytes_a_call` is what each call touches of its own. Raises
+    MeasurementError where no clock can time them.
     """
-    main, *beside = clocks
-    rotation = itertools.cycle(calls)
-    warm = _warm_up(rotation, main, effort, now_ns)
+    started = start_all(clocks, calls, bytes_a_call)
+    main = started.timers[0]
+    warm = warm_up(main, effort, now_ns)
     bursts: list[Burst] = []
     samples: list[float] = []
     deadline = now_ns() + units.seconds_to_ns(effort.sampling_limit_s)
     stopped = STOPPED_BY_COUNT
     while not samples or len(samples) < effort.max_samples:
-        used = [main, *beside] if len(bursts) % BESIDE_EVERY == 0 else [main]
+        used = started.timers if len(bursts) % BESIDE_EVERY == 0 else (main,)
         count = min(warm.calls_a_burst, max(1, int(effort.max_samples) - len(samples)))
-        bursts.append(_burst(rotation, used, count))
+        bursts.append(take_burst(used, count))
         samples += bursts[-1].series[0].values
         if len(samples) >= effort.min_samples and summarise(samples).relative_half_width <= effort.target:
             stopped = STOPPED_AT_TARGET
@@ -76,7 +91,7 @@ def time_calls(
             stopped = STOPPED_BY_TIME
             break
     record = TimingRecord(
-        clock=main.name,
+        clock=main.clock,
         cache=main.cache,
         copies=len(calls),
         warmup_calls=warm.calls,
@@ -85,48 +100,30 @@ def time_calls(
         samples=len(samples),
         stopped=stopped,
     )
-    return Timed(tuple(bursts), record, summarise(samples))
+    return Timed(tuple(bursts), record, summarise(samples), started.notes)
 
 
-@dataclass(frozen=True)
-class _WarmUp:
-    calls: int
-    elapsed_ns: float
-    stable: bool
-    calls_a_burst: int
-
-
-def _warm_up(
-    rotation: Iterator[Callable[[], object]], clock: Clock, effort: Effort, now_ns: Callable[[], int]
-) -> _WarmUp:
+def warm_up(timer: Timer, effort: Effort, now_ns: Callable[[], int] = time.perf_counter_ns) -> WarmUp:
     """Call until the medians of successive bursts agree; a fixed time would read a cold GPU as slow."""
     start = now_ns()
     limit = units.seconds_to_ns(effort.warmup_limit_s)
-    medians = [*clock.burst([next(rotation)])]
+    medians = [*timer.burst(1)]
     done, stable = 1, False
     while not stable and now_ns() - start < limit:
         count = _calls_a_burst(medians[-1])
-        medians.append(statistics.median(clock.burst(list(itertools.islice(rotation, count)))))
+        medians.append(statistics.median(timer.burst(count)))
         done += count
         last = medians[-STABLE_BURSTS:]
         stable = len(medians) > STABLE_BURSTS and max(last) <= (1 + STABLE_SPREAD) * min(last)
-    return _WarmUp(done, float(now_ns() - start), stable, _calls_a_burst(medians[-1]))
+    return WarmUp(done, float(now_ns() - start), stable, _calls_a_burst(medians[-1]))
+
+
+def take_burst(timers: Sequence[Timer], count: int) -> Burst:
+    """`count` calls by each timer, one timer after another, and the device's state after them."""
+    started_s = time.time()
+    series = [Series("latency", "ns", timer.clock, "lower", tuple(timer.burst(count))) for timer in timers]
+    return Burst(started_s, tuple(series), timers[0].state())
 
 
 def _calls_a_burst(call_ns: float) -> int:
     return int(min(MAX_BURST_CALLS, max(1, BURST_NS // max(call_ns, 1.0))))
-
-
-def _burst(rotation: Iterator[Callable[[], object]], clocks: Sequence[Clock], count: int) -> Burst:
-    started_s = time.time()
-    series = [
-        Series(
-            "latency",
-            "ns",
-            clock.name,
-            "lower",
-            tuple(clock.burst(list(itertools.islice(rotation, count)))),
-        )
-        for clock in clocks
-    ]
-    return Burst(started_s, tuple(series))

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+
+from attnlab.bench.clocks import Call, Timer
+from attnlab.bench.clocks.host import HostTimer
 
 
 class CpuTime:
     """Processor time of each call: two busy threads count twice, waiting and other processes do not count."""
 
     name = "cpu_time"
-    cache = "warm"
 
-    def burst(self, calls: Sequence[Callable[[], object]]) -> list[float]:
-        now = time.process_time_ns
-        samples = []
-        for call in calls:
-            start = now()
-            call()
-            samples.append(float(now() - start))
-        return samples
+    def start(self, calls: Sequence[Call], bytes_a_call: int) -> Timer:
+        return HostTimer(self.name, time.process_time_ns, calls)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Sequence
 
 import torch
+
+from attnlab.bench.clocks import Call, Timer
+from attnlab.bench.store.records import DeviceState
 
 HIDE_NS = 200_000  # longer than any launch here takes; a blocking kernel of this length runs first
 CYCLES_PER_NS = 2  # `_sleep` counts cycles; SM clocks are just under 2 GHz, so this errs to the long side
@@ -21,16 +25,26 @@ class CudaEvents:
 
     name = "cuda_events"
 
-    def __init__(self, device: torch.device, hot: bool = False) -> None:
-        self.cache = "hot" if hot else "cold"
-        self._device = device
-        l2_bytes = torch.cuda.get_device_properties(device).L2_cache_size
-        self._flush = None if hot else torch.empty(FLUSH_OVER_L2 * l2_bytes, dtype=torch.uint8, device=device)
+    def __init__(self, device: torch.device, cache: str = "cold") -> None:
+        self._device, self._cache = device, cache
 
-    def burst(self, calls: Sequence[Callable[[], object]]) -> list[float]:
+    def start(self, calls: Sequence[Call], bytes_a_call: int) -> Timer:
+        return _Timer(self.name, self._cache, self._device, calls)
+
+
+class _Timer:
+    def __init__(self, clock: str, cache: str, device: torch.device, calls: Sequence[Call]) -> None:
+        self.clock, self.cache = clock, cache
+        self._device = device
+        self._rotation = itertools.cycle(calls)
+        l2_bytes = torch.cuda.get_device_properties(device).L2_cache_size
+        size = FLUSH_OVER_L2 * l2_bytes
+        self._flush = torch.empty(size, dtype=torch.uint8, device=device) if cache == "cold" else None
+
+    def burst(self, count: int) -> list[float]:
         pairs = []
         torch.cuda.synchronize(self._device)
-        for call in calls:
+        for call in itertools.islice(self._rotation, count):
             if self._flush is not None:
                 self._flush.zero_()
             torch.cuda._sleep(HIDE_NS * CYCLES_PER_NS)
@@ -41,6 +55,9 @@ class CudaEvents:
             pairs.append((start, end))
         torch.cuda.synchronize(self._device)
         return [start.elapsed_time(end) * 1e6 for start, end in pairs]
+
+    def state(self) -> DeviceState | None:
+        return None
 
 
 def _event() -> torch.cuda.Event:

@@ -1,6 +1,8 @@
 """The stored schema: what is kept of one measurement and of one run.
 
 History of SCHEMA_VERSION, newest first:
+2  a burst may have a `state`, what the GPU said of itself after it; a run has `cache`, the state of a GPU's L2
+   that was asked for: "cold" in files of version 1
 1  the first: run.json and measurements.jsonl
 """
 
@@ -14,12 +16,13 @@ from attnlab.bench.contract import Figures
 from attnlab.bench.environment import Environment
 from attnlab.bench.roofline import Ceilings
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 DEFINITIONS_VERSION = 1
 
 __all__ = [
     "Burst",
     "CheckRecord",
+    "DeviceState",
     "Figures",
     "Launch",
     "Measurement",
@@ -58,11 +61,30 @@ class Series:
 
 
 @dataclass(frozen=True)
+class DeviceState:
+    """What a GPU said of itself; None is what it did not say.
+
+    throttle: why its clocks are held down, in words ("thermal", "power cap", …); () where nothing does.
+    The violation times and the energy count up over the driver's life: only differences mean anything.
+    """
+
+    sm_clock_mhz: float | None = None
+    memory_clock_mhz: float | None = None
+    temperature_c: float | None = None
+    power_w: float | None = None
+    throttle: tuple[str, ...] | None = None
+    thermal_violation_ns: float | None = None
+    power_violation_ns: float | None = None
+    energy_j: float | None = None
+
+
+@dataclass(frozen=True)
 class Burst:
-    """Samples taken in one go; started_s is Unix time."""
+    """Samples taken in one go; started_s is Unix time, state the device's right after."""
 
     started_s: float
     series: tuple[Series, ...]
+    state: DeviceState | None = None
 
 
 @dataclass(frozen=True)
@@ -181,7 +203,8 @@ class RunRecord:
     """What is known of a whole run; `command` repeats it.
 
     effort: how long was timed at most, by name of the fields of `timing.Effort`; empty in runs that were
-    stored before it was.
+    stored before it was. cache: what a GPU's L2 was to hold when a call starts, "cold" or "hot"; what each
+    measurement's clock found is in its `TimingRecord`.
     """
 
     run_id: str
@@ -194,6 +217,7 @@ class RunRecord:
     seed: int
     plugins: tuple[str, ...] = ()
     effort: dict[str, float] = field(default_factory=dict)
+    cache: str = "cold"
     schema_version: int = SCHEMA_VERSION
     definitions_version: int = DEFINITIONS_VERSION
     extra: dict[str, Any] = field(default_factory=dict)

@@ -105,20 +105,42 @@ def plugins_forgotten_by_module() -> Iterator[None]:
 
 
 class FakeClock:
-    """Runs every call and says that it took the next of `times_ns`, over and over; `told` keeps each burst."""
+    """Runs every call and says that it took the next of `times_ns`, over and over; `told` keeps each burst.
 
-    def __init__(self, times_ns: Iterable[float], name: str = "fake", cache: str = "warm") -> None:
+    states: what the device says of itself after each burst, the last one from then on.
+    """
+
+    def __init__(
+        self, times_ns: Iterable[float], name: str = "fake", cache: str = "warm", states: Sequence[object] = ()
+    ) -> None:
         self.name, self.cache = name, cache
-        self._times = itertools.cycle(times_ns)
+        self.times = itertools.cycle(times_ns)
+        self.states = iter(states)
+        self.last_state: object = None
         self.told: list[list[float]] = []
         self.elapsed_ns = 0.0
+        self.bytes_a_call: int | None = None
 
-    def burst(self, calls: Sequence[Callable[[], object]]) -> list[float]:
-        for call in calls:
+    def start(self, calls: Sequence[Callable[[], object]], bytes_a_call: int) -> FakeTimer:
+        self.bytes_a_call = bytes_a_call
+        return FakeTimer(self, calls)
+
+
+class FakeTimer:
+    def __init__(self, clock: FakeClock, calls: Sequence[Callable[[], object]]) -> None:
+        self.clock, self.cache = clock.name, clock.cache
+        self._clock, self._rotation = clock, itertools.cycle(calls)
+
+    def burst(self, count: int) -> list[float]:
+        for call in itertools.islice(self._rotation, count):
             call()
-        self.told.append([next(self._times) for _ in calls])
-        self.elapsed_ns += sum(self.told[-1])
-        return self.told[-1]
+        self._clock.told.append([next(self._clock.times) for _ in range(count)])
+        self._clock.elapsed_ns += sum(self._clock.told[-1])
+        return self._clock.told[-1]
+
+    def state(self) -> object:
+        self._clock.last_state = next(self._clock.states, self._clock.last_state)
+        return self._clock.last_state
 
 
 @pytest.fixture(scope="session")

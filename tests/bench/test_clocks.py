@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 
-from attnlab.bench.clocks import clocks_for, main_clock
+from attnlab.bench.clocks import clocks_for, main_timer, start_all
 from attnlab.bench.clocks.cpu_time import CpuTime
 from attnlab.bench.clocks.cuda_events import FLUSH_OVER_L2, HIDE_NS, CudaEvents
 from attnlab.bench.clocks.wall import Wall
@@ -18,14 +19,13 @@ L2_BYTES = 1000
 
 
 def test_the_cpu_is_timed_by_wall_and_processor_time_beside_it() -> None:
-    main, beside = clocks_for(CPU)
-    assert (main.name, main.cache) == ("wall", "warm")
-    assert (beside.name, beside.cache) == ("cpu_time", "warm")
-    assert main_clock(CPU).name == "wall"
+    timers = start_all(clocks_for(CPU), [lambda: None]).timers
+    assert [(timer.clock, timer.cache) for timer in timers] == [("wall", "warm"), ("cpu_time", "warm")]
+    assert main_timer(CPU, [lambda: None]).clock == "wall"
 
 
 @pytest.mark.parametrize(("clock", "now"), [(Wall(), "perf_counter_ns"), (CpuTime(), "process_time_ns")])
-def test_the_span_is_the_call_and_nothing_else(clock: object, now: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_span_is_the_call_and_nothing_else(clock: Any, now: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """By a stand-in for the system's clock that moves on in the calls alone."""
     elapsed = 0
 
@@ -35,8 +35,11 @@ def test_the_span_is_the_call_and_nothing_else(clock: object, now: str, monkeypa
 
     monkeypatch.setattr(time, now, lambda: elapsed)
     calls = [lambda: spend(5), lambda: spend(70), lambda: spend(0)]
-    assert clock.burst(calls) == [5.0, 70.0, 0.0]
-    assert clock.burst([]) == []
+    timer = clock.start(calls, 0)
+    assert timer.burst(3) == [5.0, 70.0, 0.0]
+    assert timer.burst(2) == [5.0, 70.0]
+    assert timer.burst(2) == [0.0, 5.0], "the rotation goes on where it was"
+    assert timer.burst(0) == []
 
 
 class Tape:
@@ -86,9 +89,8 @@ def tape(monkeypatch: pytest.MonkeyPatch) -> Tape:
 
 
 def test_events_bracket_the_call_alone(tape: Tape) -> None:
-    clock = CudaEvents(torch.device("cuda"))
-    calls = [lambda: tape.work("a", 2.0), lambda: tape.work("b", 0.5)]
-    assert clock.burst(calls) == pytest.approx([2.0e6, 0.5e6]), "ns of the calls, flush and sleep left out"
+    timer = CudaEvents(torch.device("cuda")).start([lambda: tape.work("a", 2.0), lambda: tape.work("b", 0.5)], 0)
+    assert timer.burst(2) == pytest.approx([2.0e6, 0.5e6]), "ns of the calls, flush and sleep left out"
     flush = f"flush {FLUSH_OVER_L2 * L2_BYTES}"
     around = [flush, "sleep", "event made", "event made", "record"]
     size = f"empty {FLUSH_OVER_L2 * L2_BYTES}"
@@ -96,17 +98,17 @@ def test_events_bracket_the_call_alone(tape: Tape) -> None:
 
 
 def test_a_hot_cache_is_not_flushed(tape: Tape) -> None:
-    clock = CudaEvents(torch.device("cuda"), hot=True)
-    clock.burst([lambda: tape.work("a", 2.0)])
+    timer = CudaEvents(torch.device("cuda"), "hot").start([lambda: tape.work("a", 2.0)], 0)
+    timer.burst(1)
     assert not [said for said in tape.said if str(said).startswith(("empty", "flush"))]
-    assert clock.cache == "hot"
-    assert CudaEvents(torch.device("cuda")).cache == "cold"
+    assert timer.cache == "hot"
+    assert CudaEvents(torch.device("cuda")).start([], 0).cache == "cold"
 
 
 def test_the_launch_is_hidden_longer_than_it_takes(tape: Tape, monkeypatch: pytest.MonkeyPatch) -> None:
     cycles: list[int] = []
     monkeypatch.setattr(torch.cuda, "_sleep", cycles.append)
-    CudaEvents(torch.device("cuda")).burst([lambda: None] * 3)
+    CudaEvents(torch.device("cuda")).start([lambda: None], 0).burst(3)
     assert cycles == [2 * HIDE_NS] * 3, "at 2 GHz or less"
 
 
@@ -114,16 +116,16 @@ def test_the_launch_is_hidden_longer_than_it_takes(tape: Tape, monkeypatch: pyte
 def test_device_time_of_known_work() -> None:
     """Twice the work takes about twice the time; an empty call next to none; cold is not under hot."""
     device = torch.device("cuda")
-    clock = CudaEvents(device)
     a = torch.randn(4096, 4096, device=device, dtype=torch.bfloat16)
 
-    def median(call: object, clock: CudaEvents = clock) -> float:
-        clock.burst([call] * 5)
-        return sorted(clock.burst([call] * 21))[10]
+    def median(call: Any, cache: str = "cold") -> float:
+        timer = CudaEvents(device, cache).start([call], 0)
+        timer.burst(5)
+        return sorted(timer.burst(21))[10]
 
     once = median(lambda: a @ a)
     twice = median(lambda: (a @ a, a @ a))
     assert 1.6 < twice / once < 2.4
     assert median(lambda: None) < 20e3
     small = torch.ones(1 << 22, device=device, dtype=torch.uint8)
-    assert median(small.max) >= 0.95 * median(small.max, CudaEvents(device, hot=True))
+    assert median(small.max) >= 0.95 * median(small.max, "hot")

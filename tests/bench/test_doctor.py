@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from attnlab.bench import availability, doctor
+from attnlab.bench import availability, clocks, doctor
 from attnlab.bench.environment import Device, Environment
 from attnlab.bench.roofline import Ceilings
 
@@ -25,7 +25,7 @@ SPREAD = "spread of a repeated matrix product (10th to 90th percentile)"
 def times_ns(monkeypatch: pytest.MonkeyPatch, fake_clock: Any) -> list[float]:
     """What the clock says, over and over; a machine that has all else that is needed."""
     times = [1e7]
-    monkeypatch.setattr(doctor, "clocks_for", lambda device: (fake_clock(times),))
+    monkeypatch.setattr(clocks, "clocks_for", lambda *_: (fake_clock(times),))
     monkeypatch.setattr(availability, "compiler_reason", lambda: None)
     return times
 

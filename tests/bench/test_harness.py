@@ -15,6 +15,7 @@ import torch
 from attnlab.bench import Registry, discover, implements
 from attnlab.bench.axes import Case
 from attnlab.bench.contract import Operator
+from attnlab.bench.errors import ClockUnsupported
 from attnlab.bench.harness import Setup, judge_speed, measure
 from attnlab.bench.registry import Implementation
 from attnlab.bench.roofline import Ceilings, Published
@@ -93,7 +94,7 @@ def test_calls_alternate_between_two_sets_of_inputs(toy: Operator[Any, Any], set
         seen.append(inputs.x.data_ptr())
         return inputs.x * 2
 
-    m = measure(toy, case(toy), implementation(watch), setup)
+    m = measure(toy, case(toy), implementation(watch), replace(setup, clocks=setup.clocks[:1]))
     assert m.timing.copies == 2
     timed = seen[6:-1]  # two calls on each of three sets were checked; the last one is that of memory
     assert len(set(timed)) == 2
@@ -178,6 +179,19 @@ def test_limits_that_were_hit_are_flagged(toy: Operator[Any, Any], setup: Setup,
     m = measure(toy, case(toy), implementation(Twice), replace(setup, clocks=(restless,), effort=effort))
     assert "warm-up ended by its time limit, not because the time was stable" in m.flags
     assert "sampling ended by its time limit, before the interval was as narrow as asked" in m.flags
+
+
+def test_a_clock_that_could_not_be_had_is_flagged(toy: Operator[Any, Any], setup: Setup) -> None:
+    class Refuses:
+        name = "picky"
+
+        def start(self, calls: Any, bytes_a_call: int) -> Any:
+            assert bytes_a_call == 64, "what the contract counts"
+            raise ClockUnsupported("the call allocates")
+
+    m = measure(toy, case(toy), implementation(Twice), replace(setup, clocks=(Refuses(), *setup.clocks)))
+    assert (m.outcome, m.timing.clock) == (Outcome.PASSED, "fake")
+    assert "no times by clock picky: the call allocates" in m.flags
 
 
 def test_an_interval_that_cannot_be_had_is_missing_not_infinite(toy: Operator[Any, Any], setup: Setup) -> None:

@@ -133,7 +133,7 @@ def test_a_cache_that_cannot_be_written_costs_nothing_but_time(
 
 def test_rates_count_what_is_moved_and_multiplied(monkeypatch: pytest.MonkeyPatch, fake_clock: Any) -> None:
     """By a clock that says 2 ms of every call."""
-    monkeypatch.setattr(clocks, "main_clock", lambda device: fake_clock([2e6]))
+    monkeypatch.setattr(clocks, "clocks_for", lambda *_: (fake_clock([2e6]),))
     monkeypatch.setattr(torch, "matmul", lambda a, b: None)
     assert roofline._copy_bandwidth(CPU, 1000) == pytest.approx(2 * 1000 / 2e-3), "read and written"
     assert roofline._matrix_rate(CPU, torch.float32) == pytest.approx(2 * 2048**3 / 2e-3), "the best of the sizes"
@@ -141,13 +141,13 @@ def test_rates_count_what_is_moved_and_multiplied(monkeypatch: pytest.MonkeyPatc
 
 def test_a_slow_rate_is_not_measured_on_the_next_larger_size(monkeypatch: pytest.MonkeyPatch, fake_clock: Any) -> None:
     clock = fake_clock([0.9e9])
-    monkeypatch.setattr(clocks, "main_clock", lambda device: clock)
+    monkeypatch.setattr(clocks, "clocks_for", lambda *_: (clock,))
     assert roofline._matrix_rate(CPU, torch.float32) == pytest.approx(2 * 512**3 / 0.9)
     assert sum(map(len, clock.told)) == 6
 
 
 def test_the_fastest_call_is_the_ceiling(monkeypatch: pytest.MonkeyPatch, fake_clock: Any) -> None:
-    monkeypatch.setattr(clocks, "main_clock", lambda device: fake_clock([9e6, 5e6, 7e6]))
+    monkeypatch.setattr(clocks, "clocks_for", lambda *_: (fake_clock([9e6, 5e6, 7e6]),))
     assert roofline._least_ns(lambda: None, CPU) == 5e6
 
 

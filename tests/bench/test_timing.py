@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from attnlab.bench.errors import ClockUnsupported, MeasurementError
 from attnlab.bench.timing import Effort, time_calls
 
 FOREVER = Effort(target=1e-9, sampling_limit_s=1e6, warmup_limit_s=1e6)
@@ -24,13 +25,35 @@ def stopwatch(clock: Any) -> Callable[[], int]:
     return lambda: int(clock.elapsed_ns)
 
 
-def test_calls_rotate_through_the_copies_over_clocks_and_bursts(fake_clock: Any) -> None:
+def test_calls_rotate_through_the_copies_over_bursts(fake_clock: Any) -> None:
     calls, made = named_calls("a", "b", "c")
-    main, beside = fake_clock((3e6,)), fake_clock((1e6,), name="beside")
-    timed = time_calls(calls, (main, beside), Effort())
+    timed = time_calls(calls, (fake_clock((3e6,)),), Effort())
     assert made[:7] == ["a", "b", "c", "a", "b", "c", "a"]
     assert made == list(itertools.islice(itertools.cycle("abc"), len(made)))
     assert timed.record.copies == 3
+
+
+class Refuses:
+    """A clock that cannot time anything."""
+
+    name = "picky"
+
+    def start(self, calls: object, bytes_a_call: int) -> Any:
+        raise ClockUnsupported("the call allocates")
+
+
+def test_a_clock_that_cannot_time_the_calls_is_replaced_and_said_so(fake_clock: Any) -> None:
+    second, third = fake_clock((1e6,), name="second"), fake_clock((1e6,), name="third")
+    timed = time_calls([lambda: None], (Refuses(), second, third), Effort(), bytes_a_call=77)
+    assert timed.record.clock == "second"
+    assert timed.notes == ("no times by clock picky: the call allocates",)
+    assert [series.clock for series in timed.bursts[0].series] == ["second", "third"]
+    assert (second.bytes_a_call, third.bytes_a_call) == (77, 77)
+
+
+def test_nothing_is_timed_where_no_clock_can(fake_clock: Any) -> None:
+    with pytest.raises(MeasurementError, match="no clock can time this: no times by clock picky: the call allocates"):
+        time_calls([lambda: None], (Refuses(),), Effort())
 
 
 def test_warm_up_ends_when_three_bursts_agree(fake_clock: Any) -> None:

@@ -6,13 +6,14 @@ import json
 import re
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from attnlab.bench.store import records
 from attnlab.bench.store.codec import encode
 from attnlab.bench.store.jsonl import read_run
-from attnlab.bench.store.records import Burst, Launch, Measurement, Outcome, RunRecord, Series
+from attnlab.bench.store.records import Burst, DeviceState, Launch, Measurement, Outcome, RunRecord, Series
 
 FIXTURES = Path(__file__).parent / "fixtures"
 VERSIONS = range(1, records.SCHEMA_VERSION + 1)
@@ -54,15 +55,31 @@ def test_the_first_schema_says_what_it_said() -> None:
     assert "ValueError: a fault" in (by_name["raising"].detail or "")
 
 
+def test_the_second_schema_has_the_state_of_the_gpu() -> None:
+    first, second = (read_run(FIXTURES / f"schema-{version}") for version in (1, 2))
+    assert (first.run.cache, second.run.cache) == ("cold", "hot")
+    assert {b.state for m in first.measurements for launch in m.launches for b in launch.bursts} == {None}
+    state = second.measurements[0].launches[0].bursts[0].state
+    assert state == DeviceState(1410.0, 2619.0, 84.0, 412.5, ("thermal",), 5e6, 0.0, None)
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_what_is_read_again_is_the_same(version: int) -> None:
     """Writing an old record anew loses nothing of it."""
     folder = FIXTURES / f"schema-{version}"
     stored = read_run(folder)
     old = [json.loads(line) for line in (folder / "measurements.jsonl").read_text().splitlines()]
-    assert [{**encode(m), **line} for m, line in zip(stored.measurements, old, strict=True)] == [
-        encode(m) for m in stored.measurements
-    ]
+    again = [encode(m) for m in stored.measurements]
+    assert [over(new, line) for new, line in zip(again, old, strict=True)] == again
+
+
+def over(new: Any, old: Any) -> Any:
+    """The old value, with what the new one has beyond it."""
+    if isinstance(new, dict) and isinstance(old, dict):
+        return {**new, **{key: over(new.get(key), value) for key, value in old.items()}}
+    if isinstance(new, list) and isinstance(old, list) and len(new) == len(old):
+        return [over(*pair) for pair in zip(new, old, strict=True)]
+    return old
 
 
 def test_the_history_has_a_line_for_every_version() -> None:
@@ -75,9 +92,10 @@ def test_the_present_schema_is_the_one_that_is_stored_under_its_number() -> None
     folder = FIXTURES / f"schema-{records.SCHEMA_VERSION}"
     run = json.loads((folder / "run.json").read_text())
     measurement = json.loads((folder / "measurements.jsonl").read_text().splitlines()[0])
-    later = {"effort"}
-    assert {f.name for f in fields(RunRecord)} - later == set(run)
+    assert {f.name for f in fields(RunRecord)} == set(run)
     assert {f.name for f in fields(Measurement)} == set(measurement)
+    assert {f.name for f in fields(Burst)} == set(measurement["launches"][0]["bursts"][0])
+    assert {f.name for f in fields(DeviceState)} == set(measurement["launches"][0]["bursts"][0]["state"])
 
 
 def test_values_are_of_one_quantity_and_clock_over_all_launches() -> None:

@@ -1,0 +1,32 @@
+"""Timing by a clock of the host: read it, call, read it again."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+
+from attnlab.bench.clocks import Call
+from attnlab.bench.store.records import DeviceState
+
+
+class HostTimer:
+    """Times calls one after another by `now`, which gives nanoseconds; the caches are as the last call left them."""
+
+    cache = "warm"
+
+    def __init__(self, clock: str, now: Callable[[], int], calls: Sequence[Call]) -> None:
+        self.clock = clock
+        self._now = now
+        self._rotation = itertools.cycle(calls)
+
+    def burst(self, count: int) -> list[float]:
+        now = self._now
+        samples = []
+        for call in list(itertools.islice(self._rotation, count)):
+            start = now()
+            call()
+            samples.append(float(now() - start))
+        return samples
+
+    def state(self) -> DeviceState | None:
+        return None
