@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -27,8 +27,9 @@ LOOK_S = 1.0  # how often a silent worker is looked at, lest a child of its own 
 LOG_TAIL = 8_000  # characters of a dead worker's output that are kept
 BULKY_LINE = "Extension modules:"  # hundreds of names after a crash, which would push the traceback out
 
-# The worker finds modules where its parent does, and never first in the current folder, whose files may
-# be named as torch's or the standard library's are.
+# What a worker runs gets three arguments: the descriptor of its answers, its parent's number, and the module
+# search path as JSON. It finds modules where its parent does, and never first in the current folder,
+# whose files may be named as torch's or the standard library's are.
 BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[3]); from attnlab.bench.worker import main; "
     "main(int(sys.argv[1]), int(sys.argv[2]))"
@@ -49,7 +50,7 @@ class Worker:
     def __init__(self, order: WorkerOrder, time_limit_s: float) -> None:
         self._order = order
         self._time_limit_s = time_limit_s
-        self._running: _Process | None = None
+        self._running: Process | None = None
 
     def run(
         self, case_id: str, blank: Measurement, on_phase: Callable[[str], None] = lambda phase: None
@@ -67,10 +68,10 @@ class Worker:
             self.close()  # a failed call may leave a broken CUDA context or heap behind
         return measured
 
-    def _started(self) -> _Process:
+    def _started(self) -> Process:
         if self._running is None:
             try:
-                self._running = _Process(self._order.device)
+                self._running = Process(self._order.device)
             except OSError as error:
                 raise WorkerEnded(Outcome.FAILED, f"no process could be started: {error}", None) from error
             self._running.send(encode(self._order))
@@ -91,17 +92,20 @@ def _read(value: Any) -> Measurement:
         raise WorkerEnded(Outcome.FAILED, f"gave a measurement that cannot be stored: {error}", None) from error
 
 
-class _Process:
-    """The process behind a worker: its requests, its answers and its log."""
+class Process:
+    """The process behind a worker: its requests, its answers and its log.
 
-    def __init__(self, device: str) -> None:
+    boot is the code it runs, and more arguments follow those of `BOOT`. Raises OSError where none can be started.
+    """
+
+    def __init__(self, device: str, boot: str = BOOT, arguments: Sequence[str] = ()) -> None:
         self._pending = b""
         self._kills_before = own_group().kernel_kills()
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         self._answers, far_end = os.pipe()
         path = json.dumps([entry or os.getcwd() for entry in sys.path])
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", BOOT, str(far_end), str(os.getpid()), path],
+            [sys.executable, "-P", "-c", boot, str(far_end), str(os.getpid()), path, *arguments],
             stdin=subprocess.PIPE,
             stdout=self._log,
             stderr=subprocess.STDOUT,

@@ -13,7 +13,8 @@ import resource
 import signal
 import sys
 import traceback
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -38,27 +39,41 @@ class WorkerOrder:
     seed: int
     memory_limit_bytes: int | None
     shared_folder: str
+    untimed: str | None = None
 
 
 def main(answers_descriptor: int, parent: int) -> None:
     """Read the order, then a case id a line, until the requests end."""
-    _end_with(parent)
-    os.set_inheritable(answers_descriptor, False)
-    answers = os.fdopen(answers_descriptor, "w", encoding="utf-8")
-    requests = _take_standard_input()
-    faulthandler.enable()
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash is told by its traceback, not by a file
+    requests, answers = connect(answers_descriptor, parent)
     order = decode(WorkerOrder, json.loads(requests.readline()))
-    _limit_memory(order)
-    try:
+    limit_memory(order.device, order.memory_limit_bytes)
+    with telling_why_it_is_broken(answers):
         session = _Session(order, answers)
-    except Exception as error:  # noqa: BLE001 - a plugin may fail in a worker that imported well in the parent
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        _send(answers, "broken", [reason, traceback.format_exc()])
-        sys.exit(1)
-    _send(answers, "ready", None)
+    send(answers, "ready", None)
     for line in requests:
         session.measure(json.loads(line))
+
+
+def connect(answers_descriptor: int, parent: int) -> tuple[IO[str], IO[str]]:
+    """Where a worker reads its requests and writes its answers; it ends with its parent from here on."""
+    end_with(parent)
+    os.set_inheritable(answers_descriptor, False)
+    answers = os.fdopen(answers_descriptor, "w", encoding="utf-8")
+    requests = take_standard_input()
+    faulthandler.enable()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash is told by its traceback, not by a file
+    return requests, answers
+
+
+@contextmanager
+def telling_why_it_is_broken(answers: IO[str]) -> Iterator[None]:
+    """What fails inside is told to the parent, and the process ends."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - a plugin may fail in a worker that imported well in the parent
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        send(answers, "broken", [reason, traceback.format_exc()])
+        sys.exit(1)
 
 
 class _Session:
@@ -82,7 +97,8 @@ class _Session:
             effort=Effort(**order.effort),  # type: ignore[arg-type]
             seed=order.seed,
             shared_folder=Path(order.shared_folder),
-            announce=lambda phase: _send(answers, "phase", phase),
+            untimed=order.untimed,
+            announce=lambda phase: send(answers, "phase", phase),
         )
 
     def measure(self, case_id: str) -> None:
@@ -90,15 +106,15 @@ class _Session:
 
         case = self._operator.case_type.parse(case_id)
         measured = measure(self._operator, case, self._implementation, self._setup)
-        _send(self._answers, "measurement", encode(measured))
+        send(self._answers, "measurement", encode(measured))
 
 
-def _send(answers: IO[str], kind: str, value: Any) -> None:
+def send(answers: IO[str], kind: str, value: Any) -> None:
     answers.write(json.dumps([kind, value]) + "\n")
     answers.flush()
 
 
-def _take_standard_input() -> IO[str]:
+def take_standard_input() -> IO[str]:
     """The requests, moved off descriptor 0, so that no call, nor a process that one starts, reads them."""
     requests = os.fdopen(os.dup(0), encoding="utf-8")
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -107,20 +123,20 @@ def _take_standard_input() -> IO[str]:
     return requests
 
 
-def _limit_memory(order: WorkerOrder) -> None:
+def limit_memory(device: str, limit_bytes: int | None) -> None:
     """On the CPU the data segment's size, on CUDA the allocator's share of the device."""
-    if order.memory_limit_bytes is None:
+    if limit_bytes is None:
         return
-    if order.device == "cuda":
+    if device == "cuda":
         import torch
 
         total = torch.cuda.get_device_properties(0).total_memory
-        torch.cuda.set_per_process_memory_fraction(min(1.0, order.memory_limit_bytes / total))
+        torch.cuda.set_per_process_memory_fraction(min(1.0, limit_bytes / total))
         return
-    resource.setrlimit(resource.RLIMIT_DATA, (order.memory_limit_bytes, order.memory_limit_bytes))
+    resource.setrlimit(resource.RLIMIT_DATA, (limit_bytes, limit_bytes))
 
 
-def _end_with(parent: int) -> None:
+def end_with(parent: int) -> None:
     """Linux: be killed when the parent is, so that no orphan goes on computing."""
     with suppress(OSError, AttributeError):
         import ctypes

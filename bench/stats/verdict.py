@@ -1,0 +1,139 @@
+"""Verdicts on a family of comparisons from live pairs: slower, faster, same or inconclusive."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TypeVar
+
+import numpy as np
+
+from attnlab.bench.stats.paired import Interval, signed_rank_interval, signed_rank_p
+from attnlab.bench.stats.sequential import Looks
+
+Key = TypeVar("Key")
+
+ALPHA = 0.05  # both sides together, of the whole family, before a failure is confirmed
+TARGET = 0.03
+
+
+class Verdict(Enum):
+    """What a comparison of two revisions says."""
+
+    SLOWER = "slower"
+    FASTER = "faster"
+    SAME = "same"
+    INCONCLUSIVE = "inconclusive"
+    INCOMPARABLE = "incomparable"
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One comparison's log-ratios of head over base, one a pair, with what they are measured against.
+
+    base_ns: the usual time of a call on base. floor_ns: changes below it are within what the timer can tell.
+    target: the least slowdown that must be stopped, as a share.
+    """
+
+    log_ratios: tuple[float, ...]
+    base_ns: float
+    target: float = TARGET
+    floor_ns: float = 0.0
+
+    @property
+    def estimate(self) -> float:
+        """The median log-ratio."""
+        return float(np.median(self.log_ratios)) if self.log_ratios else math.nan
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A verdict, the estimate and its interval as ratios of time, head over base."""
+
+    verdict: Verdict
+    ratio: float
+    low: float
+    high: float
+    pairs: int
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How a family is judged: at which numbers of pairs, with what chance of a false `slower` or `faster`."""
+
+    looks: Looks = field(default_factory=Looks)
+    alpha: float = ALPHA
+
+    @property
+    def one_sided(self) -> float:
+        return self.alpha / 2
+
+
+def judge(family: Mapping[Key, Compared], pairs: int, rule: Rule, members: int | None = None) -> dict[Key, Judged]:
+    """Verdicts at the look with that many pairs.
+
+    `slower` and `faster` are adjusted for `members` comparisons (those of `family`, where not given) by
+    Holm's step-down, at the level that this look may spend. The interval is of the comparison alone, at
+    the look's level, and decides `same`.
+    """
+    level = rule.looks.level(pairs, rule.one_sided)
+    count = len(family) if members is None else members
+    worse = _rejected({key: signed_rank_p(c.log_ratios) for key, c in family.items()}, level, count)
+    better = _rejected({key: signed_rank_p([-x for x in c.log_ratios]) for key, c in family.items()}, level, count)
+    return {
+        key: _judged(compared, signed_rank_interval(compared.log_ratios, level), key in worse, key in better)
+        for key, compared in family.items()
+    }
+
+
+def _rejected(p_values: Mapping[Key, float], level: float, members: int) -> set[Key]:
+    """Holm's step-down in a family of `members`, of which only these are looked at now."""
+    found: set[Key] = set()
+    for key, p in sorted(p_values.items(), key=lambda item: item[1]):
+        if p > level / max(1, members - len(found)):
+            break
+        found.add(key)
+    return found
+
+
+def _judged(compared: Compared, interval: Interval, worse: bool, better: bool) -> Judged:
+    estimate = compared.estimate
+    reach = math.log1p(compared.target)
+    matters = abs(estimate) > reach / 2 and abs(math.expm1(estimate)) * compared.base_ns > compared.floor_ns
+    if worse and matters and estimate > 0:
+        verdict = Verdict.SLOWER
+    elif better and matters and estimate < 0:
+        verdict = Verdict.FASTER
+    elif interval.within(reach):
+        verdict = Verdict.SAME
+    else:
+        verdict = Verdict.INCONCLUSIVE
+    low, high = (math.exp(interval.low), _exp(interval.high))
+    return Judged(verdict, math.exp(estimate), low, high, len(compared.log_ratios))
+
+
+def _exp(x: float) -> float:
+    return math.inf if x == math.inf else math.exp(x)
+
+
+def geometric_means(family: Mapping[Key, Compared], groups: Mapping[Key, str]) -> dict[str, Compared]:
+    """One comparison a group: in each pair the mean of its members' log-ratios.
+
+    A slowdown of the whole group shows in far fewer pairs than a large family's adjustment leaves room for.
+    """
+    members: dict[str, list[Compared]] = {}
+    for key, compared in family.items():
+        members.setdefault(groups[key], []).append(compared)
+    return {name: _mean(compared) for name, compared in members.items()}
+
+
+def _mean(members: Sequence[Compared]) -> Compared:
+    ratios = np.mean([c.log_ratios for c in members], axis=0)
+    return Compared(
+        tuple(float(x) for x in ratios),
+        float(np.exp(np.mean([math.log(c.base_ns) for c in members]))),
+        min(c.target for c in members),
+        0.0,
+    )
