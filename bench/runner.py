@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -58,6 +60,9 @@ class Progress(Protocol):
     def end(self, step: Step, measurement: Measurement) -> None: ...
 
 
+Measure = Callable[[Step, Callable[[str], None]], Measurement]
+
+
 class Sink(Protocol):
     def append(self, measurement: Measurement) -> None: ...
 
@@ -101,7 +106,7 @@ def steps_of(benches: list[BenchRecord], registry: Registry) -> list[Step]:
 
 @dataclass
 class Runner:
-    """Takes steps to measurements; workers live as long as one call of `run`."""
+    """Takes steps to measurements. untimed says why results are only checked, where they are not to be timed."""
 
     registry: Registry
     environment: Environment
@@ -110,24 +115,31 @@ class Runner:
     limits: Limits
     plugins: tuple[str, ...] = ()
     seed: int = 0
+    untimed: str | None = None
 
     def run(self, steps: list[Step], sink: Sink, progress: Progress) -> Iterator[Measurement]:
         """Measure each step, store it, yield it; the workers end with the generator."""
+        with self.workers() as measure:
+            for step in steps:
+                progress.begin(step)
+                measured = measure(step, partial(progress.phase, step))
+                sink.append(measured)
+                progress.end(step, measured)
+                yield measured
+
+    @contextmanager
+    def workers(self) -> Iterator[Measure]:
+        """Gives what measures one step and tells of its phases; its workers live as long as the context."""
         workers: dict[tuple[str, str], Worker] = {}
         with tempfile.TemporaryDirectory(prefix="attnlab-") as folder:
             try:
-                for step in steps:
-                    progress.begin(step)
-                    measured = self._measure(step, workers, Path(folder), progress)
-                    sink.append(measured)
-                    progress.end(step, measured)
-                    yield measured
+                yield lambda step, on_phase: self._measure(step, workers, Path(folder), on_phase)
             finally:
                 for worker in workers.values():
                     worker.close()
 
     def _measure(
-        self, step: Step, workers: dict[tuple[str, str], Worker], folder: Path, progress: Progress
+        self, step: Step, workers: dict[tuple[str, str], Worker], folder: Path, on_phase: Callable[[str], None]
     ) -> Measurement:
         operator = self.registry.operators.get(step.operator)
         implementation = self.registry.implementations(step.operator).get(step.implementation)
@@ -140,7 +152,7 @@ class Runner:
         who = (step.operator, step.implementation)
         if who not in workers:
             workers[who] = Worker(self._order(implementation, folder), self.limits.time_s)
-        return workers[who].run(step.case.id, blank, lambda phase: progress.phase(step, phase))
+        return workers[who].run(step.case.id, blank, on_phase)
 
     def _order(self, implementation: Implementation, folder: Path) -> WorkerOrder:
         limit = self.limits.memory_bytes
@@ -158,4 +170,5 @@ class Runner:
             seed=self.seed,
             memory_limit_bytes=limit,
             shared_folder=str(folder),
+            untimed=self.untimed,
         )
