@@ -8,7 +8,6 @@ import math
 import shlex
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,8 +17,6 @@ from attnlab.bench.errors import UsageError
 if TYPE_CHECKING:
     from attnlab.bench.registry import Registry
     from attnlab.bench.store.jsonl import RunWriter
-    from attnlab.bench.store.records import BenchRecord, RunRecord
-    from attnlab.bench.suite import Suite
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(options: argparse.Namespace) -> int:
     from attnlab.bench.cli._progress import make_progress
     from attnlab.bench.cli._resume import open_run
+    from attnlab.bench.draft import choose_suite, draft_run
     from attnlab.bench.environment import choose_device
     from attnlab.bench.registry import discover
     from attnlab.bench.runner import Limits, Runner, plan, steps_of
@@ -60,14 +58,15 @@ def execute(options: argparse.Namespace) -> int:
     if not 0 < options.time_limit < math.inf:
         raise UsageError(f"got --time-limit {options.time_limit:g}; expected seconds above zero")
     registry = discover(tuple(options.plugin))
-    suite = choose_suite(options, registry)
+    suite = choose_suite(options.target, registry, _options.read_axes(options.axis), tuple(options.case))
     benches = tuple(plan(suite, registry, _options.read_names(options.impl)))
     device = choose_device(options.device)
     for note in suite.notes:
         print(f"attnlab: {note}", file=sys.stderr)
     if options.resume is None:
         check_writable(Path(options.out))  # before the seconds that measuring the ceilings takes
-    writer, run, done = open_run(options, _draft(options, suite, benches, device))
+    draft = draft_run(suite, benches, device, options.command_line, tuple(options.plugin))
+    writer, run, done = open_run(options, draft)
     every = steps_of(list(run.benches), registry)
     steps = [step for step in every if step.key not in done]
     runner = Runner(
@@ -90,42 +89,6 @@ def execute(options: argparse.Namespace) -> int:
     finally:
         writer.close()
     return _conclude(options, writer, registry, len(steps), len(every) - len(steps), time.monotonic() - started)
-
-
-def choose_suite(options: argparse.Namespace, registry: Registry) -> Suite:
-    """The suite, or one made of an operator's cases, with the command line's axes."""
-    from attnlab.bench.suite import find_suite, operator_suite
-    from attnlab.bench.suite_file import load_suite
-
-    axes = _options.read_axes(options.axis)
-    if options.target in registry.operators:
-        return operator_suite(options.target, registry, axes, tuple(options.case))
-    path = find_suite(options.target, registry)
-    if options.case:
-        raise UsageError(f"--case goes with an operator, and {options.target!r} is a suite; narrow it with -a")
-    return load_suite(path, registry, axes)
-
-
-def _draft(options: argparse.Namespace, suite: Suite, benches: tuple[BenchRecord, ...], device: str) -> RunRecord:
-    """The record of a run that starts now."""
-    from attnlab.bench import roofline
-    from attnlab.bench.environment import describe_environment
-    from attnlab.bench.store.records import RunRecord
-
-    now = datetime.now(UTC)
-    environment = describe_environment(device)
-    return RunRecord(
-        run_id=f"{now:%Y%m%d-%H%M%S}-{suite.name}",
-        suite=suite.name,
-        started=now.isoformat(timespec="seconds"),
-        command=options.command_line,
-        benches=benches,
-        environment=environment,
-        ceilings=roofline.load_or_measure(environment.device),
-        seed=0,
-        plugins=tuple(options.plugin),
-        effort=dict(suite.effort),
-    )
 
 
 def _conclude(

@@ -1,0 +1,53 @@
+"""What a run starts from: the suite that was named, and the record of a run on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from attnlab.bench import roofline
+from attnlab.bench.environment import describe_environment
+from attnlab.bench.errors import UsageError
+from attnlab.bench.registry import Registry
+from attnlab.bench.store.records import BenchRecord, RunRecord
+from attnlab.bench.suite import Suite, find_suite, operator_suite
+from attnlab.bench.suite_file import load_suite
+
+
+def choose_suite(
+    target: str, registry: Registry, axes: Mapping[str, Any] | None = None, cases: tuple[str, ...] = ()
+) -> Suite:
+    """The suite of that name or file, or one made of an operator's `cases`; `axes` take the place of theirs.
+
+    Raises UnknownName, ImpossibleCase, SuiteError, and UsageError where `cases` are given of a suite.
+    """
+    if target in registry.operators:
+        return operator_suite(target, registry, axes or {}, cases)
+    path = find_suite(target, registry)
+    if cases:
+        raise UsageError(f"--case goes with an operator, and {target!r} is a suite; narrow it with -a")
+    return load_suite(path, registry, axes or {})
+
+
+def draft_run(
+    suite: Suite, benches: tuple[BenchRecord, ...], device: str, command: str, plugins: tuple[str, ...] = ()
+) -> RunRecord:
+    """The record of a run that starts now; `device` is "cpu" or "cuda", `command` is what repeats the run.
+
+    Measures the device's ceilings, a quarter of a minute, where they are not known yet.
+    """
+    now = datetime.now(UTC)
+    environment = describe_environment(device)
+    return RunRecord(
+        run_id=f"{now:%Y%m%d-%H%M%S}-{suite.name}",
+        suite=suite.name,
+        started=now.isoformat(timespec="seconds"),
+        command=command,
+        benches=benches,
+        environment=environment,
+        ceilings=roofline.load_or_measure(environment.device),
+        seed=0,
+        plugins=plugins,
+        effort=dict(suite.effort),
+    )
