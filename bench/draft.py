@@ -31,11 +31,16 @@ def choose_suite(
 
 
 def draft_run(
-    suite: Suite, benches: tuple[BenchRecord, ...], device: str, command: str, plugins: tuple[str, ...] = ()
+    suite: Suite,
+    benches: tuple[BenchRecord, ...],
+    device: str,
+    command: str,
+    plugins: tuple[str, ...] = (),
+    timed: bool = True,
 ) -> RunRecord:
     """The record of a run that starts now; `device` is "cpu" or "cuda", `command` is what repeats the run.
 
-    Measures the device's ceilings, a quarter of a minute, where they are not known yet.
+    Measures the device's ceilings, a quarter of a minute, where they are not known yet and the run is `timed`.
     """
     now = datetime.now(UTC)
     environment = describe_environment(device)
@@ -46,7 +51,7 @@ def draft_run(
         command=command,
         benches=benches,
         environment=environment,
-        ceilings=roofline.load_or_measure(environment.device),
+        ceilings=(roofline.load_or_measure if timed else roofline.load)(environment.device),
         seed=0,
         plugins=plugins,
         effort=dict(suite.effort),

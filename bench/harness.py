@@ -263,16 +263,8 @@ class OpenCase:
 
     def _finish(self, timed: Timed, memory_series: tuple[Series, ...]) -> Measurement:
         setup_series = Series("setup", "ns", "wall", "lower", (self.phases["set-up"],))
-        bursts = (*timed.bursts, Burst(time.time(), (setup_series, *memory_series)))
-        done = replace(
-            self.with_check(self.measurement),  # with the timed outputs now
-            timing=timed.record,
-            launches=(Launch(os.getpid(), bursts),),
-            median_ns=timed.summary.median,
-            ci_low_ns=_finite(timed.summary.low),
-            ci_high_ns=_finite(timed.summary.high),
-        )
-        return judge_speed(replace(done, flags=(*timed.notes, *_flags(done))), self.setup.ceilings)
+        checked = self.with_check(self.measurement)  # with the timed outputs now
+        return with_times(checked, timed, self.setup.ceilings, (setup_series, *memory_series))
 
     def _synchronise(self) -> None:
         if self.setup.device.type == "cuda":
@@ -286,6 +278,22 @@ class OpenCase:
             yield
         finally:
             self.phases[name] = self.phases.get(name, 0.0) + time.perf_counter_ns() - start
+
+
+def with_times(
+    measurement: Measurement, timed: Timed, ceilings: Ceilings, beside: tuple[Series, ...] = ()
+) -> Measurement:
+    """The measurement with its samples, `beside` in a burst of its own, flagged and judged by the ceilings."""
+    bursts = (*timed.bursts, *([Burst(time.time(), beside)] if beside else ()))
+    done = replace(
+        measurement,
+        timing=timed.record,
+        launches=(Launch(os.getpid(), bursts),),
+        median_ns=timed.summary.median,
+        ci_low_ns=_finite(timed.summary.low),
+        ci_high_ns=_finite(timed.summary.high),
+    )
+    return judge_speed(replace(done, flags=(*timed.notes, *_flags(done))), ceilings)
 
 
 def _finite(bound: float) -> float | None:
