@@ -1,0 +1,158 @@
+"""Where the level of a short series of medians changes, one value a run, with a known false-alarm rate."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+LEVEL = 0.01  # chance at which a series without change is split
+MIN_VALUES = 10  # of 9 values no order has a chance of under 1 %: 2 of the 126 ways to part 4 from 5 are as clear
+PERMUTATIONS = 1999  # a p-value of 1 % is then 20 of 2000
+SEED = 20_240_229
+_CHUNK = 64
+_SHORTEST = 8  # of the stretches searched
+_SHRINK = math.sqrt(0.5)  # from one layer of stretches to the next
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ChangePoint:
+    """The level changes between value index - 1 and value index.
+
+    ratio: the median after it over the median before it, each up to the next change or the series' end.
+    p_value: of no change between its neighbours, the search for the place included.
+    """
+
+    index: int
+    ratio: float
+    p_value: float
+
+
+def find_changes(values: Sequence[float], level: float = LEVEL) -> tuple[ChangePoint, ...]:
+    """The change points of a series, in order; () where it is too short to tell.
+
+    Guaranteed: where all orders of the values are equally likely (no change, no drift, independent
+    runs), a change is reported with a chance of at most `level`, whatever the noise's distribution.
+    Not guaranteed: a series that drifts, or whose neighbours resemble each other, is cut into steps;
+    each part of a series that was split is searched again at `level`, so that a series with c changes
+    shows about `level` · (c + 1) too many. Place and ratio are estimates.
+
+    Logarithms are clipped at Tukey's fences (so that an outlier weighs little), and the largest
+    difference of means over the splits of nested stretches of many lengths is compared with that of
+    the same values in random orders; the stretches are those of seeded binary segmentation (Kovács,
+    Bühlmann, Li and Munk, 2023), and show a bump that a split of the whole would not. Each part is then
+    searched again. In the end every change has to hold between its neighbours, by the same test.
+
+    Raises ValueError on a value that is not finite and above zero, or a level outside 0 to 1.
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"got level {level:g}; expected a chance between 0 and 1")
+    if bad := [value for value in values if not (math.isfinite(value) and value > 0)]:
+        raise ValueError(f"got {bad[0]!r} in a series of medians; expected finite values above zero")
+    logs = np.log(np.asarray(values, dtype=np.float64))
+    places = _search(logs, 0, len(logs), level)
+    if not places:
+        return ()
+    kept = _confirm(logs, places, level)
+    bounds = [0, *(place for place, _ in kept), len(logs)]
+    levels = [float(np.median(logs[start:end])) for start, end in itertools.pairwise(bounds)]
+    return tuple(
+        ChangePoint(place, math.exp(levels[number + 1] - levels[number]), p_value)
+        for number, (place, p_value) in enumerate(kept)
+    )
+
+
+def _search(logs: Floats, start: int, end: int, level: float) -> list[int]:
+    """Split where a permutation test says so, and go on with both parts."""
+    if end - start < MIN_VALUES:
+        return []
+    place, p_value = _test(logs[start:end], _splits(end - start), level)
+    if p_value > level:
+        return []
+    middle = start + place
+    return [*_search(logs, start, middle, level), middle, *_search(logs, middle, end, level)]
+
+
+def _confirm(logs: Floats, places: list[int], level: float) -> list[tuple[int, float]]:
+    """Move each change to the best place between its neighbours; drop the weakest until all hold there."""
+    while places:
+        bounds = [0, *places, len(logs)]
+        tested: list[tuple[int, float]] = []
+        for start, end in zip(bounds, bounds[2:], strict=False):
+            place, p_value = _test(logs[start:end], _whole(end - start), None)
+            tested.append((start + place, p_value))
+        weakest = max(range(len(tested)), key=lambda number: tested[number][1])
+        if tested[weakest][1] <= level:
+            return tested
+        places = [*places[:weakest], *places[weakest + 1 :]]
+    return []
+
+
+@dataclass(frozen=True)
+class _Splits:
+    """Splits of stretches: where each starts, is split and ends, and what standardises its difference."""
+
+    start: NDArray[np.intp]
+    split: NDArray[np.intp]
+    end: NDArray[np.intp]
+
+    def heights(self, scores: Floats) -> Floats:
+        """[orders, values] to [orders, splits]: differences of means over their standard error, in one unit."""
+        sums = np.concatenate([np.zeros((len(scores), 1)), np.cumsum(scores, axis=1)], axis=1)
+        left, length = self.split - self.start, self.end - self.start
+        before = sums[:, self.start]
+        excess = sums[:, self.split] - before - left / length * (sums[:, self.end] - before)
+        return np.abs(excess) * np.sqrt(length / (left * (length - left)))
+
+
+def _stretch(start: int, end: int) -> NDArray[np.intp]:
+    inner = np.arange(start + 1, end)
+    return np.stack([np.full_like(inner, start), inner, np.full_like(inner, end)])
+
+
+def _whole(size: int) -> _Splits:
+    return _Splits(*_stretch(0, size))
+
+
+def _splits(size: int) -> _Splits:
+    """Of stretches from the whole down to the shortest, in layers of equal lengths that overlap by half."""
+    found = [_stretch(0, size)]
+    length = size * _SHRINK
+    while length >= _SHORTEST:
+        count = 2 * math.ceil(size / length) - 1
+        width = math.ceil(length)
+        found += [_stretch(start, start + width) for start in {int(s) for s in np.linspace(0, size - width, count)}]
+        length *= _SHRINK
+    return _Splits(*np.concatenate(found, axis=1))
+
+
+def _test(logs: Floats, splits: _Splits, level: float | None) -> tuple[int, float]:
+    """The best split and its permutation p-value; tries stop once it is certain to be above `level`."""
+    scores = _scores(logs)
+    heights = splits.heights(scores[None])[0]
+    best = int(np.argmax(heights))
+    reached = heights[best] * (1 - 1e-9)  # the same parts in another order differ by rounding
+    source = np.random.default_rng(SEED)
+    most = math.inf if level is None else level * (PERMUTATIONS + 1) - 1
+    tried = as_high = 0
+    while tried < PERMUTATIONS and as_high <= most:
+        orders = np.tile(scores, (min(_CHUNK, PERMUTATIONS - tried), 1))
+        found = splits.heights(source.permuted(orders, axis=1))
+        as_high += int((found.max(axis=1) >= reached).sum())
+        tried += len(orders)
+    return int(splits.split[best]), (as_high + 1) / (tried + 1)
+
+
+def _scores(logs: Floats) -> Floats:
+    """What is compared: values within Tukey's fences, or ranks where most values are equal."""
+    low, high = np.quantile(logs, [0.25, 0.75])
+    reach = 1.5 * (high - low)
+    scores = np.clip(logs, low - reach, high + reach) if reach > 0 else stats.rankdata(logs)
+    return np.asarray(scores - scores.mean(), dtype=np.float64)
