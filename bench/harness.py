@@ -17,7 +17,7 @@ import torch
 
 from attnlab.bench import memory, roofline, units
 from attnlab.bench.axes import Case
-from attnlab.bench.clocks import Clock
+from attnlab.bench.clocks import Clock, copies_wanted
 from attnlab.bench.contract import NORMAL_DRAW, Operator
 from attnlab.bench.correctness import Checker, Expectations, Rejected
 from attnlab.bench.errors import AttnlabError, MeasurementError, Unavailable
@@ -190,12 +190,11 @@ class OpenCase:
         self.measurement = self.with_check(replace(passed, untimed=untimed))
         if untimed is not None:
             return
-        # Calls rotate through two sets of inputs; what the caches hold is the clock's to see to.
-        second = self._inputs(other)
-        self.copies = [
-            Copy(self.implementation, first, state, redrawn),
-            Copy(self.implementation, second, self.implementation.prepare(self.case, second), other),
-        ]
+        self.copies = [Copy(self.implementation, first, state, redrawn)]
+        wanted = copies_wanted(self.setup.clocks, self.copies[0], self.measurement.bytes_moved or 0)
+        for seed in itertools.islice(itertools.chain((other,), self.seeds), wanted - 1):
+            inputs = self._inputs(seed)
+            self.copies.append(Copy(self.implementation, inputs, self.implementation.prepare(self.case, inputs), seed))
 
     def _check(self, inputs: Any, state: Any, seeds: tuple[int, int], needle: int) -> None:
         """On `inputs`, which hold what the second seed draws afterwards, and on needles."""

@@ -106,7 +106,11 @@ def steps_of(benches: list[BenchRecord], registry: Registry) -> list[Step]:
 
 @dataclass
 class Runner:
-    """Takes steps to measurements. untimed says why results are only checked, where they are not to be timed."""
+    """Takes steps to measurements.
+
+    untimed says why results are only checked, where they are not to be timed; cache what the L2 of a GPU
+    is to hold when a call starts.
+    """
 
     registry: Registry
     environment: Environment
@@ -116,6 +120,7 @@ class Runner:
     plugins: tuple[str, ...] = ()
     seed: int = 0
     untimed: str | None = None
+    cache: str = "cold"
 
     def run(self, steps: list[Step], sink: Sink, progress: Progress) -> Iterator[Measurement]:
         """Measure each step, store it, yield it; the workers end with the generator."""
@@ -171,4 +176,5 @@ class Runner:
             memory_limit_bytes=limit,
             shared_folder=str(folder),
             untimed=self.untimed,
+            cache=self.cache,
         )

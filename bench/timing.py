@@ -11,11 +11,12 @@ from attnlab.bench import units
 from attnlab.bench.clocks import Clock, Timer, start_all
 from attnlab.bench.stats.summary import Summary, summarise
 from attnlab.bench.store.records import Burst, Series, TimingRecord
+from attnlab.bench.telemetry import state_notes
 
 BURST_NS = 30 * units.NS_PER_MS
 MAX_BURST_CALLS = 256
 STABLE_BURSTS = 3
-STABLE_SPREAD = 0.03  # of the medians of the last STABLE_BURSTS bursts
+STABLE_SPREAD = 0.03  # of the medians, and of a GPU's clocks, of the last STABLE_BURSTS bursts
 BESIDE_EVERY = 4  # bursts of the main clock for one of each clock beside it
 
 STOPPED_AT_TARGET = "target"
@@ -41,7 +42,7 @@ class Effort:
 class Timed:
     """What timing gives: raw bursts, how they were taken, and the main clock's summary.
 
-    notes say in plain words which clocks could not be had and why.
+    notes say in plain words which clocks could not be had and why, and what else was amiss.
     """
 
     bursts: tuple[Burst, ...]
@@ -52,12 +53,17 @@ class Timed:
 
 @dataclass(frozen=True)
 class WarmUp:
-    """How a warm-up went: calls made, time taken, whether the time of a call became stable, calls for a burst."""
+    """How a warm-up went: calls made, time taken, whether the time of a call became stable, and that time."""
 
     calls: int
     elapsed_ns: float
     stable: bool
-    calls_a_burst: int
+    call_ns: float
+
+    @property
+    def calls_a_burst(self) -> int:
+        """So many calls make a burst of the usual length."""
+        return _calls_a_burst(self.call_ns)
 
 
 def time_calls(
@@ -99,23 +105,29 @@ def time_calls(
         warmup_stable=warm.stable,
         samples=len(samples),
         stopped=stopped,
+        calls_a_sample=main.calls_a_sample,
     )
-    return Timed(tuple(bursts), record, summarise(samples), started.notes)
+    notes = [*started.notes, *(note for timer in started.timers for note in timer.notes())]
+    held_down = state_notes([burst.state for burst in bursts if burst.state is not None])
+    return Timed(tuple(bursts), record, summarise(samples), (*notes, *held_down))
 
 
 def warm_up(timer: Timer, effort: Effort, now_ns: Callable[[], int] = time.perf_counter_ns) -> WarmUp:
-    """Call until the medians of successive bursts agree; a fixed time would read a cold GPU as slow."""
+    """Call until the medians of successive bursts agree, and a GPU's clock does; a fixed time would read it as slow."""
     start = now_ns()
     limit = units.seconds_to_ns(effort.warmup_limit_s)
     medians = [*timer.burst(1)]
+    clocks_mhz: list[float] = []
     done, stable = 1, False
     while not stable and now_ns() - start < limit:
         count = _calls_a_burst(medians[-1])
         medians.append(statistics.median(timer.burst(count)))
         done += count
-        last = medians[-STABLE_BURSTS:]
-        stable = len(medians) > STABLE_BURSTS and max(last) <= (1 + STABLE_SPREAD) * min(last)
-    return WarmUp(done, float(now_ns() - start), stable, _calls_a_burst(medians[-1]))
+        state = timer.state()
+        if state is not None and state.sm_clock_mhz is not None:
+            clocks_mhz.append(state.sm_clock_mhz)
+        stable = len(medians) > STABLE_BURSTS and _steady(medians) and _steady(clocks_mhz)
+    return WarmUp(done, float(now_ns() - start), stable, medians[-1])
 
 
 def take_burst(timers: Sequence[Timer], count: int) -> Burst:
@@ -123,6 +135,12 @@ def take_burst(timers: Sequence[Timer], count: int) -> Burst:
     started_s = time.time()
     series = [Series("latency", "ns", timer.clock, "lower", tuple(timer.burst(count))) for timer in timers]
     return Burst(started_s, tuple(series), timers[0].state())
+
+
+def _steady(values: Sequence[float]) -> bool:
+    """Whether the last few are within a small share of each other; nothing read is nothing that moved."""
+    last = values[-STABLE_BURSTS:]
+    return not last or max(last) <= (1 + STABLE_SPREAD) * min(last)
 
 
 def _calls_a_burst(call_ns: float) -> int:

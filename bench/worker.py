@@ -40,6 +40,7 @@ class WorkerOrder:
     memory_limit_bytes: int | None
     shared_folder: str
     untimed: str | None = None
+    cache: str = "cold"
 
 
 def main(answers_descriptor: int, parent: int) -> None:
@@ -92,7 +93,7 @@ class _Session:
         device = torch.device(order.device)
         self._setup: Setup = Setup(
             device=device,
-            clocks=clocks_for(device),
+            clocks=clocks_for(device, order.cache),
             ceilings=decode(Ceilings, order.ceilings),
             effort=Effort(**order.effort),  # type: ignore[arg-type]
             seed=order.seed,

@@ -2,36 +2,46 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from attnlab.bench.errors import ClockUnsupported, MeasurementError
+from attnlab.bench.errors import ClockUnsupported, MeasurementError, UsageError
 
 if TYPE_CHECKING:
     import torch
 
+    from attnlab.bench.gpu import Gpu
     from attnlab.bench.store.records import DeviceState
 
 Call = Callable[[], object]
+COLD, HOT = "cold", "hot"
+CACHES = (COLD, HOT)  # what the L2 of a GPU may be asked to hold when a call starts
 
 
 class Timer(Protocol):
     """Times some calls in rotation.
 
     clock and cache name the method, and are stored with every sample. cache says what the caches hold
-    when a call starts: "warm" on a CPU, "cold" or "hot" for the L2 of a GPU.
+    when a call starts: "warm" on a CPU, "cold" or "hot" for the L2 of a GPU. calls_a_sample is how many
+    calls a sample is the mean of: 1, but for calls so short that one alone cannot be timed.
     """
 
     clock: str
     cache: str
+    calls_a_sample: int
 
     def burst(self, count: int) -> list[float]:
-        """Run the next `count` calls of the rotation; the time of each, in nanoseconds."""
+        """Take the next `count` samples of the rotation; the time of a call in each, in nanoseconds."""
         ...
 
     def state(self) -> DeviceState | None:
         """What the device says of itself now; None where it says nothing."""
+        ...
+
+    def notes(self) -> tuple[str, ...]:
+        """What has to be said of how the samples so far were taken, in plain words; () where nothing."""
         ...
 
 
@@ -46,6 +56,13 @@ class Clock(Protocol):
         Raises ClockUnsupported where these calls cannot be timed by this clock.
         """
         ...
+
+
+@runtime_checkable
+class KeepsOutputs(Protocol):
+    """A call that keeps what it returned last; a clock that replays a call puts there what the replay wrote."""
+
+    outputs: Any
 
 
 @dataclass(frozen=True)
@@ -70,15 +87,41 @@ def start_all(clocks: Sequence[Clock], calls: Sequence[Call], bytes_a_call: int 
     return Started(tuple(timers), tuple(notes))
 
 
-def clocks_for(device: torch.device, cache: str = "cold") -> tuple[Clock, ...]:
-    """The clocks of a device: the preferred one first, then those to fall back on and to record beside it."""
+def clocks_for(device: torch.device, cache: str = COLD) -> tuple[Clock, ...]:
+    """The clocks of a device: the preferred one first, then those to fall back on and to record beside it.
+
+    `cache` is what the L2 of a GPU is to hold when a call starts; the caches of a CPU are warm always.
+    """
+    if device.type == "cuda":
+        from attnlab.bench.gpu.cuda import CudaGpu
+
+        return cuda_clocks(CudaGpu(device), cache)
     from attnlab.bench.clocks.cpu_time import CpuTime
-    from attnlab.bench.clocks.cuda_events import CudaEvents
     from attnlab.bench.clocks.wall import Wall
 
-    return (CudaEvents(device, cache),) if device.type == "cuda" else (Wall(), CpuTime())
+    return Wall(), CpuTime()
 
 
-def main_timer(device: torch.device, calls: Sequence[Call], bytes_a_call: int = 0, cache: str = "cold") -> Timer:
+def cuda_clocks(gpu: Gpu, cache: str = COLD) -> tuple[Clock, ...]:
+    """The clocks of a GPU; that of CUPTI only where its package is installed."""
+    from attnlab.bench.clocks.cuda_events import CudaEvents
+    from attnlab.bench.clocks.cuda_graph import CudaGraph
+    from attnlab.bench.clocks.cupti import Cupti
+
+    if cache not in CACHES:
+        raise UsageError(f"got cache {cache!r}; expected {' or '.join(CACHES)}")
+    always = CudaGraph(gpu, cache), CudaEvents(gpu, cache)
+    return (*always, Cupti(gpu, cache)) if importlib.util.find_spec("cupti") else always
+
+
+def copies_wanted(clocks: Sequence[Clock], call: Call, bytes_a_call: int) -> int:
+    """How many sets of inputs the calls should rotate through for the preferred clock; at least 2."""
+    from attnlab.bench.clocks.cuda_graph import CudaGraph
+
+    first = clocks[0]
+    return first.copies(call, bytes_a_call) if isinstance(first, CudaGraph) else 2
+
+
+def main_timer(device: torch.device, calls: Sequence[Call], bytes_a_call: int = 0, cache: str = COLD) -> Timer:
     """A timer by the preferred clock of a device that can time these calls."""
     return start_all(clocks_for(device, cache), calls, bytes_a_call).timers[0]

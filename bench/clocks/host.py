@@ -13,6 +13,7 @@ class HostTimer:
     """Times calls one after another by `now`, which gives nanoseconds; the caches are as the last call left them."""
 
     cache = "warm"
+    calls_a_sample = 1
 
     def __init__(self, clock: str, now: Callable[[], int], calls: Sequence[Call]) -> None:
         self.clock = clock
@@ -30,3 +31,6 @@ class HostTimer:
 
     def state(self) -> DeviceState | None:
         return None
+
+    def notes(self) -> tuple[str, ...]:
+        return ()

@@ -2,7 +2,7 @@
 
 History of SCHEMA_VERSION, newest first:
 2  a burst may have a `state`, what the GPU said of itself after it; a run has `cache`, the state of a GPU's L2
-   that was asked for: "cold" in files of version 1
+   that was asked for: "cold" in files of version 1; a timing has `calls_a_sample`: 1 in files of version 1
 1  the first: run.json and measurements.jsonl
 """
 
@@ -126,7 +126,8 @@ class TimingRecord:
 
     cache: "warm" (CPU), "cold" or "hot" (CUDA's L2). stopped: "target" where the median's interval
     became narrow enough, else "time limit" or "limit of samples". copies: sets of inputs that calls
-    rotated through.
+    rotated through. calls_a_sample: calls that one sample is the mean of, over 1 where a call is too
+    short to be timed alone.
     """
 
     clock: str
@@ -137,6 +138,7 @@ class TimingRecord:
     warmup_stable: bool
     samples: int
     stopped: str
+    calls_a_sample: int = 1
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import os
 import subprocess
@@ -10,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -127,6 +129,8 @@ class FakeClock:
 
 
 class FakeTimer:
+    calls_a_sample = 1
+
     def __init__(self, clock: FakeClock, calls: Sequence[Callable[[], object]]) -> None:
         self.clock, self.cache = clock.name, clock.cache
         self._clock, self._rotation = clock, itertools.cycle(calls)
@@ -142,7 +146,22 @@ class FakeTimer:
         self._clock.last_state = next(self._clock.states, self._clock.last_state)
         return self._clock.last_state
 
+    def notes(self) -> tuple[str, ...]:
+        return ()
+
 
 @pytest.fixture(scope="session")
 def fake_clock() -> type[FakeClock]:
     return FakeClock
+
+
+@pytest.fixture(scope="session")
+def fake_gpu() -> ModuleType:
+    """The module of the simulated GPU."""
+    spec = importlib.util.spec_from_file_location("attnlab_tests_fake_gpu", HELPERS / "fake_gpu.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module

@@ -13,7 +13,16 @@ import pytest
 from attnlab.bench.store import records
 from attnlab.bench.store.codec import encode
 from attnlab.bench.store.jsonl import read_run
-from attnlab.bench.store.records import Burst, DeviceState, Launch, Measurement, Outcome, RunRecord, Series
+from attnlab.bench.store.records import (
+    Burst,
+    DeviceState,
+    Launch,
+    Measurement,
+    Outcome,
+    RunRecord,
+    Series,
+    TimingRecord,
+)
 
 FIXTURES = Path(__file__).parent / "fixtures"
 VERSIONS = range(1, records.SCHEMA_VERSION + 1)
@@ -94,6 +103,7 @@ def test_the_present_schema_is_the_one_that_is_stored_under_its_number() -> None
     measurement = json.loads((folder / "measurements.jsonl").read_text().splitlines()[0])
     assert {f.name for f in fields(RunRecord)} == set(run)
     assert {f.name for f in fields(Measurement)} == set(measurement)
+    assert {f.name for f in fields(TimingRecord)} == set(measurement["timing"])
     assert {f.name for f in fields(Burst)} == set(measurement["launches"][0]["bursts"][0])
     assert {f.name for f in fields(DeviceState)} == set(measurement["launches"][0]["bursts"][0]["state"])
 

@@ -1,0 +1,224 @@
+"""A GPU that is simulated: its own time, an L2 that remembers, clocks that throttle by a script, faults on demand.
+
+The host's time passes by what launching costs, the device's by what was launched; the device starts a
+piece of work when it is done with the one before and the host has enqueued it. Nothing here is measured.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from attnlab.bench.errors import ClockUnsupported
+from attnlab.bench.gpu import Activity, Launched, Trace
+from attnlab.bench.store.records import DeviceState
+
+FULL_MHZ = 2000.0
+
+
+@dataclass(frozen=True)
+class Work:
+    """A kernel: its time at full clocks with warm data, and what it touches."""
+
+    what: str
+    ns: float
+    touches: tuple[tuple[str, int], ...] = ()  # name and bytes of each buffer
+
+
+@dataclass
+class FakeMoment:
+    gpu: FakeGpu
+    at_ns: float | None = None
+
+    def record(self) -> None:
+        self.gpu.say("moment")
+        self.at_ns = max(self.gpu.device_ns, self.gpu.host_ns)
+
+    def reached(self) -> bool:
+        assert self.at_ns is not None
+        return self.gpu.host_ns >= self.at_ns
+
+    def ns_until(self, later: FakeMoment) -> float:
+        assert self.gpu.said[-1] == "synchronise", "moments are read once the device is done"
+        assert self.at_ns is not None
+        assert later.at_ns is not None
+        return later.at_ns - self.at_ns
+
+
+@dataclass
+class FakeGraph:
+    gpu: FakeGpu
+    works: list[Work]
+    shared: bool = False
+
+    def replay(self) -> None:
+        self.gpu.say(f"replay of {len(self.works)}")
+        self.gpu.launch()
+        self.gpu.device_ns = max(self.gpu.device_ns, self.gpu.host_ns)
+        for work in self.works:
+            self.gpu.execute(work)
+
+
+@dataclass
+class FakeGpu:
+    """See the module; `said` keeps what was asked of it, in order.
+
+    launch_ns: host time to enqueue one piece of work. miss_ns_per_byte: added for bytes that are not in
+    the L2. sm_clock_mhz: the clock at a time of the device, in ns. refuses_capture: why captures fail.
+    sees: whether tracing works. others: ids of other processes on it.
+    """
+
+    name: str = "Simulated GPU"
+    l2_bytes: int = 1_000_000
+    launch_ns: float = 3_000.0
+    miss_ns_per_byte: float = 0.01
+    sm_clock_mhz: Callable[[float], float] = lambda at_ns: FULL_MHZ
+    throttle: Callable[[float], tuple[str, ...]] = lambda at_ns: ()
+    violations_ns: Callable[[float], float] = lambda at_ns: 0.0
+    refuses_capture: str | None = None
+    quiet: str | None = None
+    sees: bool = True
+    others: tuple[int, ...] | None = ()
+    flush_works: bool = True
+    spin_scale: float = 1.0
+    host_ns: float = 0.0
+    device_ns: float = 0.0
+    said: list[str] = field(default_factory=list)
+    l2: OrderedDict[str, int] = field(default_factory=OrderedDict)
+    capturing: list[Work] | None = None
+    correlations: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    launched: list[Launched] = field(default_factory=list)
+    activities: list[Activity] = field(default_factory=list)
+
+    def say(self, what: str) -> None:
+        self.said.append(what)
+
+    def kernel(self, what: str, ns: float, *touches: tuple[str, int]) -> Callable[[], None]:
+        """A call that launches a kernel."""
+        return lambda: self.enqueue(Work(what, ns, touches))
+
+    def waiting(self, call: Callable[[], object]) -> Callable[[], None]:
+        """A call that then waits for the device, as `.item()` does."""
+
+        def both() -> None:
+            call()
+            if self.capturing is not None:
+                raise RuntimeError("operation not permitted when stream is capturing\nmore of it")
+            self.host_ns = max(self.host_ns, self.device_ns)
+
+        return both
+
+    def launch(self) -> int:
+        correlation = next(self.correlations)
+        self.launched.append(Launched(int(self.host_ns), correlation))
+        self.host_ns += self.launch_ns
+        return correlation
+
+    def enqueue(self, work: Work) -> None:
+        if self.capturing is not None:
+            self.capturing.append(work)
+            return
+        self.say(work.what)
+        correlation = self.launch()
+        self.device_ns = max(self.device_ns, self.host_ns)
+        start = self.device_ns
+        self.execute(work)
+        self.activities.append(Activity(int(start), int(self.device_ns), correlation))
+
+    def occupy(self, what: str, ns: float) -> None:
+        """Keep the device busy for so long, whatever its clocks."""
+        self.say(what)
+        correlation = self.launch()
+        start = max(self.device_ns, self.host_ns)
+        self.device_ns = start + ns
+        self.activities.append(Activity(int(start), int(self.device_ns), correlation))
+
+    def execute(self, work: Work) -> None:
+        missed = sum(size for name, size in work.touches if not self._touch(name, size))
+        self.device_ns += (work.ns + missed * self.miss_ns_per_byte) * FULL_MHZ / self.sm_clock_mhz(self.device_ns)
+
+    def _touch(self, name: str, size: int) -> bool:
+        """Whether a buffer lay in the L2 as a whole; it does now, if it fits, and the oldest others do not."""
+        held = self.l2.pop(name, 0) == size
+        if size <= self.l2_bytes:
+            self.l2[name] = size
+        while sum(self.l2.values()) > self.l2_bytes:
+            self.l2.popitem(last=False)
+        return held
+
+    # What the protocol asks for.
+
+    def synchronise(self) -> None:
+        self.host_ns = max(self.host_ns, self.device_ns)
+        self.say("synchronise")
+
+    def moment(self) -> FakeMoment:
+        return FakeMoment(self)
+
+    def spin(self, ns: float) -> None:
+        if self.capturing is not None:
+            self.capturing.append(Work("spin", ns * self.spin_scale))
+            return
+        self.occupy("spin", ns * self.spin_scale)
+
+    def flush(self) -> None:
+        self.occupy("flush", 1e5)
+        if self.flush_works:
+            self.l2.clear()
+
+    def capture(self, work: Callable[[], None], share: object = None) -> FakeGraph:
+        self.say("capture")
+        if self.refuses_capture is not None:
+            raise ClockUnsupported(self.refuses_capture)
+        self.capturing = []
+        try:
+            work()
+            return FakeGraph(self, self.capturing, share is not None)
+        except Exception as error:
+            reason = str(error).splitlines()[0]
+            raise ClockUnsupported(f"it cannot be captured in a CUDA graph: {reason}") from error
+        finally:
+            self.capturing = None
+
+    @contextmanager
+    def trace(self) -> Iterator[FakeGpu]:
+        if not self.sees:
+            raise ClockUnsupported("the package cupti-python cannot be imported")
+        self.launched, self.activities = [], []
+        yield self
+
+    def now_ns(self) -> int:
+        return int(self.host_ns)
+
+    def collect(self) -> Trace:
+        assert self.said[-1] == "synchronise", "the device is done"
+        return Trace(tuple(self.launched), tuple(self.activities))
+
+    def state(self) -> DeviceState | None:
+        if self.quiet is not None:
+            return None
+        return DeviceState(
+            sm_clock_mhz=self.sm_clock_mhz(self.device_ns),
+            throttle=self.throttle(self.device_ns),
+            thermal_violation_ns=self.violations_ns(self.device_ns),
+        )
+
+    def silence(self) -> str | None:
+        return self.quiet
+
+    def highest_sm_clock_mhz(self) -> float | None:
+        return None if self.quiet else FULL_MHZ
+
+    def other_processes(self) -> tuple[int, ...] | None:
+        return self.others
+
+    def reader(self, size_bytes: int) -> Callable[[], object]:
+        return self.kernel("read", 1_000.0, ("what is read", size_bytes))
+
+
+def rotation(gpu: FakeGpu, copies: int, ns: float, bytes_a_call: int) -> Sequence[Callable[[], None]]:
+    """Calls of the same kernel on inputs of their own."""
+    return [gpu.kernel(f"call {n}", ns, (f"inputs {n}", bytes_a_call)) for n in range(copies)]
