@@ -55,4 +55,5 @@ def draft_run(
         seed=0,
         plugins=plugins,
         effort=dict(suite.effort),
+        cache=suite.cache,
     )

@@ -32,7 +32,8 @@ class Suite:
     """A named set of benches.
 
     effort overrides the harness's defaults by name of its fields. notes say in plain words what of the
-    suite's file is not among the benches.
+    suite's file is not among the benches. cache is what the L2 of a GPU is to hold when a call starts, "cold"
+    or "hot"; of no meaning on a CPU.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Suite:
     description: str = ""
     effort: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    cache: str = "cold"
 
 
 def suite_names(registry: Registry) -> list[str]:

@@ -11,16 +11,22 @@ from pathlib import Path
 from typing import Any
 
 from attnlab.bench.axes import Case, sweep, unique
+from attnlab.bench.clocks import CACHES, COLD
 from attnlab.bench.errors import ImpossibleCase, SuiteError, UnknownName, UsageError
 from attnlab.bench.registry import Registry
 from attnlab.bench.suite import Bench, Suite, with_axes
 
-TOP_KEYS = ("description", "effort", "bench")
+TOP_KEYS = ("description", "effort", "cache", "bench")
 BENCH_KEYS = ("operator", "implementations", "baseline", "axes", "cases")
 
 
-def load_suite(path: Path, registry: Registry, overrides: Mapping[str, Any] | None = None) -> Suite:
+def load_suite(
+    path: Path, registry: Registry, overrides: Mapping[str, Any] | None = None, lenient: bool = False
+) -> Suite:
     """Read a suite; `overrides` take the place of axes in every case of it.
+
+    Where `lenient`, implementations need not be known and benches of unknown operators are left out: a
+    suite may be of another revision than the registry.
 
     Raises SuiteError with file and line, and UnknownName or ImpossibleCase where an override is at
     fault. A bench of which no case is possible with the overrides is left out, and `notes` says so.
@@ -37,7 +43,11 @@ def load_suite(path: Path, registry: Registry, overrides: Mapping[str, Any] | No
     tables = file.expect(data, "bench", list, "one or more [[bench]] tables", None)
     if not tables or not all(isinstance(table, dict) for table in tables):
         raise SuiteError(f"{file.at('bench')}: expected one [[bench]] table or more, each with its operator")
-    benches = [file.bench(table, number, registry) for number, table in enumerate(tables)]
+    benches = [
+        file.bench(table, number, registry, lenient)
+        for number, table in enumerate(tables)
+        if not lenient or table.get("operator") in registry.operators.names()
+    ]
     changed, notes = _overridden(benches, registry, overrides or {})
     return Suite(
         name=path.stem,
@@ -45,6 +55,7 @@ def load_suite(path: Path, registry: Registry, overrides: Mapping[str, Any] | No
         description=file.expect(data, "description", str, "a text", None) or "",
         effort=file.effort(file.expect(data, "effort", dict, "a table", None) or {}),
         notes=tuple(notes),
+        cache=file.cache(file.expect(data, "cache", str, '"cold" or "hot"', None)),
     )
 
 
@@ -91,7 +102,7 @@ class _SuiteFile:
     path: Path
     text: str
 
-    def bench(self, table: Mapping[str, Any], number: int, registry: Registry) -> Bench:
+    def bench(self, table: Mapping[str, Any], number: int, registry: Registry, lenient: bool) -> Bench:
         """The bench of the file's table of that number, counted from 0."""
         self.no_other_keys(table, BENCH_KEYS, "a bench", number)
         name = self.expect(table, "operator", str, "an operator's name", number)
@@ -104,7 +115,7 @@ class _SuiteFile:
         try:
             case_type = registry.operators.get(name).case_type
             known = registry.implementations(name)
-            for implementation in [*(listed or ()), *([baseline] if baseline else ())]:
+            for implementation in () if lenient else (*(listed or ()), *([baseline] if baseline else ())):
                 known.get(implementation)
         except UnknownName as error:
             raise SuiteError(f"{self.at_word(error.name, number)}: {error}") from error
@@ -141,6 +152,11 @@ class _SuiteFile:
             if not number or not (0 < value < math.inf):
                 raise SuiteError(f"{self.at(key)}: got {key} = {value!r}; expected a number above zero")
         return dict(table)
+
+    def cache(self, value: str | None) -> str:
+        if value is not None and value not in CACHES:
+            raise SuiteError(f'{self.at("cache")}: got cache = {value!r}; expected "cold" or "hot", of a GPU\'s L2')
+        return value or COLD
 
     def no_other_keys(self, table: Mapping[str, Any], keys: tuple[str, ...], what: str, number: int | None) -> None:
         for key in table:

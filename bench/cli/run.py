@@ -77,6 +77,7 @@ def execute(options: argparse.Namespace) -> int:
         Limits(options.time_limit),
         tuple(options.plugin),
         run.seed,
+        cache=run.cache,
     )
     started = time.monotonic()
     try:

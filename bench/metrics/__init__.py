@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from attnlab.bench.common_clock import under_common_clocks
 from attnlab.bench.errors import PluginError
 from attnlab.bench.registry import Registry, registry
 from attnlab.bench.roofline import SpeedOfLight, measured_light, published_light
@@ -90,8 +91,11 @@ class Metric:
 
 
 def rows_of(run: RunRecord, measurements: Sequence[Measurement]) -> list[Row]:
-    """A row for each implementation and case of one run, the latest where one was measured again."""
-    kept = latest(measurements)
+    """A row for each implementation and case of one run, the latest where one was measured again.
+
+    The measurements of a case are shown by one clock, the best that all of them have samples of.
+    """
+    kept = under_common_clocks(latest(measurements))
     found = {m.key: m for m in kept}
     baselines = {
         (bench.operator, case_id): bench.baseline

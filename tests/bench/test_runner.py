@@ -96,8 +96,9 @@ def test_each_measurement_is_stored_before_the_next_begins(registry: Registry, s
 
 
 def test_an_order_says_all_that_a_worker_needs(registry: Registry, stage: Stage) -> None:
-    (measured,) = make_runner(registry, seed=3).run([step(registry, "plus", "N4")], stage, stage)
+    (measured,) = make_runner(registry, seed=3, cache="hot").run([step(registry, "plus", "N4")], stage, stage)
     (order,) = stage.orders
+    assert order.cache == "hot"
     assert (order.operator, order.implementation, order.module) == ("toy", "plus", "toy_operator")
     assert (order.plugins, order.device, order.seed) == (("toy_operator.py",), "cpu", 3)
     assert order.memory_limit_bytes == 8 << 30, "a share of what is free"

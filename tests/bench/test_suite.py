@@ -35,6 +35,12 @@ def test_our_suites_are_read_and_described(name: str) -> None:
     make_effort(suite.effort)
 
 
+def test_a_suite_may_ask_for_a_hot_l2(tmp_path: Path) -> None:
+    bench = '[[bench]]\noperator = "attention"\n'
+    assert load_suite(written(tmp_path, f'cache = "hot"\n{bench}'), REGISTRY).cache == "hot"
+    assert load_suite(written(tmp_path, bench), REGISTRY).cache == "cold"
+
+
 def test_every_combination_is_a_case(tmp_path: Path) -> None:
     path = written(
         tmp_path,

@@ -38,6 +38,8 @@ CHANGES = {
     "undefined effort": ("target = 0.5", "target = nan", 4, "got target = nan; expected a number above zero"),
     "effort in words": ("target = 0.5", 'target = "high"', 4, "got target = 'high'; expected a number above zero"),
     "effort that is no table": ("[effort]\ntarget = 0.5", "effort = 3", 3, "got effort = 3; expected a table"),
+    "unknown state of the cache": ("[effort]", 'cache = "warm"\n[effort]', 3, 'got cache = \'warm\'; expected "cold" or "hot"'),
+    "cache that is no text": ("[effort]", "cache = true\n[effort]", 3, 'got cache = True; expected "cold" or "hot"'),
     "unknown bench key": ("baseline =", "basline =", 9, "unknown key of a bench 'basline'; did you mean 'baseline'?"),
     "unknown operator": ('"attention"\nimpl', '"atention"\nimpl', 7, "unknown operator 'atention'; did you mean 'attention'?"),
     "operator that is no text": ('"attention"\nimpl', "5\nimpl", 7, "got operator = 5; expected an operator's name"),
