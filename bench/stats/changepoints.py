@@ -109,7 +109,8 @@ class _Splits:
         left, length = self.split - self.start, self.end - self.start
         before = sums[:, self.start]
         excess = sums[:, self.split] - before - left / length * (sums[:, self.end] - before)
-        return np.abs(excess) * np.sqrt(length / (left * (length - left)))
+        found: Floats = np.abs(excess) * np.sqrt(length / (left * (length - left)))
+        return found
 
 
 def _stretch(start: int, end: int) -> NDArray[np.intp]:

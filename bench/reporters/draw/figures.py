@@ -32,7 +32,8 @@ _UNWANTED = (r"<metadata>.*?</metadata>", r"<style.*?</style>", r"<!--.*?-->", r
 
 
 @contextmanager
-def _settings() -> Iterator[None]:
+def settings() -> Iterator[None]:
+    """The look of every figure; to be open from its making to its writing."""
     with matplotlib.rc_context(_SETTINGS), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # names may be in any script
         yield
@@ -40,11 +41,15 @@ def _settings() -> Iterator[None]:
 
 def write_plot(plot: Plot, marks: Mapping[str, Mark], stem: Path) -> list[Path]:
     """Every panel of a plot on a white page, as PNG and as SVG."""
+    with settings():
+        return save(_grid(plot, marks), stem)
+
+
+def save(figure: Figure, stem: Path) -> list[Path]:
+    """A figure on a white page, as PNG and as SVG."""
     paths = [stem.with_name(f"{stem.name}.{suffix}") for suffix in ("png", "svg")]
-    with _settings():
-        figure = _grid(plot, marks)
-        figure.savefig(paths[0], dpi=DOTS_PER_INCH, facecolor="white", metadata={"Software": None})
-        figure.savefig(paths[1], facecolor="white", metadata={"Date": None, "Creator": None})
+    figure.savefig(paths[0], dpi=DOTS_PER_INCH, facecolor="white", metadata={"Software": None})
+    figure.savefig(paths[1], facecolor="white", metadata={"Date": None, "Creator": None})
     return paths
 
 
@@ -65,7 +70,7 @@ def _grid(plot: Plot, marks: Mapping[str, Mark]) -> Figure:
 def inline_svg(panel: Panel, marks: Mapping[str, Mark], prefix: str) -> str:
     """One panel as an `<svg>` element that takes its colours from the page; `prefix` keeps its ids apart."""
     height, buffer = height_in(panel), io.StringIO()
-    with _settings():
+    with settings():
         figure = Figure(figsize=(WIDTH_IN, height))
         figure.patch.set_visible(False)
         draw(Canvas(figure, panel, marks, height))

@@ -9,8 +9,13 @@ from collections.abc import Sequence
 MAX_TICKS = 6
 
 
-def logarithmic_ticks(low: float, high: float, binary: bool = False, most: int = MAX_TICKS) -> list[float]:
-    """Round values between low and high for a logarithmic axis: powers of two, or 1-2-5 steps of ten."""
+def logarithmic_ticks(
+    low: float, high: float, binary: bool = False, most: int = MAX_TICKS, least: int = 2
+) -> list[float]:
+    """Round values between low and high for a logarithmic axis: powers of two, or 1-2-5 steps of ten.
+
+    Evenly spaced ones where those would be fewer than `least`.
+    """
     finest_first: list[list[float]] = (
         [_powers(low, high, base) for base in (2.0, 4.0, 16.0, 64.0, 1024.0)]
         if binary
@@ -18,7 +23,7 @@ def logarithmic_ticks(low: float, high: float, binary: bool = False, most: int =
     )
     found = next((ticks for ticks in finest_first if len(ticks) <= most), finest_first[-1])
     found = found[:: max(1, math.ceil(len(found) / most))]
-    return found if len(found) >= 2 else _linear(low, high)
+    return found if len(found) >= least else _linear(low, high)
 
 
 def _powers(low: float, high: float, base: float) -> list[float]:

@@ -1,0 +1,122 @@
+"""Plot benchmarks over stored runs, with change points and what changed in the environment there."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attnlab.bench.cli import _options
+from attnlab.bench.errors import StoreError, UnknownName
+
+if TYPE_CHECKING:
+    from attnlab.bench.history.lines import Benchmark, Key, Tried
+    from attnlab.bench.store.jsonl import StoredRun
+
+RESULTS = "results"
+PLOTS = "reports/history"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "benchmark",
+        nargs="?",
+        metavar="BENCHMARK",
+        help="OPERATOR, OPERATOR/IMPLEMENTATION or OPERATOR/IMPLEMENTATION/CASE (all)",
+    )
+    parser.add_argument("results", nargs="?", metavar="RESULTS", help="a folder of runs (results)")
+    parser.add_argument("--impl", action="append", default=[], metavar="NAMES", help="only these implementations")
+    parser.add_argument("--case", action="append", default=[], metavar="IDS", help="only these cases, by id")
+    parser.add_argument("--out", default=PLOTS, metavar="FOLDER", help=f"where plots are written ({PLOTS})")
+    _options.add_json(parser)
+
+
+def execute(options: argparse.Namespace) -> int:
+    import json
+
+    from attnlab.bench.cli import _history
+    from attnlab.bench.history.lines import benchmark, tried
+    from attnlab.bench.history.points import in_order
+
+    name, folder = _places(options.benchmark, options.results)
+    runs = in_order(_read(folder))
+    chosen = _choose(tried(runs), name, _options.read_names(options.impl), _options.read_names(options.case))
+    found = [one for source in chosen if (one := benchmark(source)) is not None]
+    if not found:
+        raise StoreError(
+            f"none of {len(chosen)} benchmarks chosen has a time in {len(runs)} runs of {folder}; "
+            "see why with `attnlab report`, or choose others"
+        )
+    paths = _plot(found, Path(options.out))
+    if options.json:
+        print(json.dumps(_history.as_json(found, paths), indent=1))
+    else:
+        _history.show(found, len(chosen) - len(found), paths)
+    return 0
+
+
+def _places(benchmark: str | None, results: str | None) -> tuple[str | None, Path]:
+    """What was named; a folder of runs may stand alone."""
+    if benchmark is not None and results is None and _holds_runs(Path(benchmark)):
+        return None, Path(benchmark)
+    return benchmark, Path(results or RESULTS)
+
+
+def _holds_runs(folder: Path) -> bool:
+    return (folder / "run.json").exists() or any(folder.glob("*/run.json"))
+
+
+def _read(folder: Path) -> list[StoredRun]:
+    from attnlab.bench.store.jsonl import read_runs
+
+    runs: dict[str, StoredRun] = {}
+    for run in read_runs(folder):
+        for damage in run.damages:
+            print(f"attnlab: {damage}; left out", file=sys.stderr)
+        if (kept := runs.setdefault(run.run.run_id, run)) is not run:
+            print(f"attnlab: {run.path} is run {run.run.run_id} as {kept.path} is; left out", file=sys.stderr)
+    if len(runs) == 1:
+        raise StoreError(
+            f"{folder} holds one run, {next(iter(runs))}, and a history needs two or more; "
+            "run the suite again, or give the folder that holds several"
+        )
+    return list(runs.values())
+
+
+def _choose(known: Sequence[Tried], name: str | None, impls: Sequence[str], cases: Sequence[str]) -> list[Tried]:
+    """Those that fit the name and both options; raises UnknownName on a name that no run has."""
+    chosen = list(known)
+    if name is not None:
+        parts = name.rstrip("/").count("/") + 1
+        chosen = [one for one in chosen if _prefix(one.key, parts) == name.rstrip("/")]
+        if not chosen:
+            raise UnknownName("benchmark", name, {_prefix(one.key, parts) for one in known})
+    for kind, place, wanted in (("implementation", 1, impls), ("case", 2, cases)):
+        for text in wanted:
+            if all(one.key[place] != text for one in chosen):
+                raise UnknownName(kind, text, {one.key[place] for one in chosen})
+        chosen = [one for one in chosen if not wanted or one.key[place] in wanted]
+    if not chosen:
+        raise StoreError("no run measured any of these implementations on any of these cases; ask for fewer at once")
+    return chosen
+
+
+def _prefix(key: Key, parts: int) -> str:
+    return "/".join(key[:parts])
+
+
+def _plot(benchmarks: Sequence[Benchmark], folder: Path) -> list[Path]:
+    """One plot for each implementation of an operator."""
+    from attnlab.bench.reporters.draw.timeline import write_timelines
+
+    groups: dict[str, list[Benchmark]] = {}
+    for one in benchmarks:
+        stem = "".join(c if c.isalnum() or c in "-_" else "_" for c in f"{one.operator}-{one.implementation}")
+        groups.setdefault(stem, []).append(one)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return [path for stem, members in groups.items() for path in write_timelines(members, folder / stem)]
+    except OSError as error:
+        raise StoreError(f"cannot write to {folder}: {error.strerror}; take another folder with --out") from error
