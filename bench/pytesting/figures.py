@@ -1,0 +1,63 @@
+"""What is told of one measurement: figures for pytest-benchmark's `extra_info`, and the words of a failure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from attnlab.bench import units
+from attnlab.bench.metrics import Row, known_metrics
+from attnlab.bench.store.records import CheckRecord, Measurement
+
+HEADINGS = ("inputs", "output", "RMS error", "allowed", "largest error", "allowed")
+
+
+def extra_info(row: Row) -> dict[str, Any]:
+    """How the time was taken and every metric that has a value, as JSON values; units are in the names."""
+    m = row.measurement
+    told: dict[str, Any] = {
+        "operator": m.operator,
+        "implementation": m.implementation,
+        "case": m.case_id,
+        "device": row.run.environment.device.name,
+        "threads": row.run.environment.threads,
+        "configuration": m.configuration,
+        "fingerprint": m.fingerprint,
+        "operations": m.operations,
+        "bytes_moved": m.bytes_moved,
+        "ci_low_ns": m.ci_low_ns,
+        "ci_high_ns": m.ci_high_ns,
+    }
+    if m.timing is not None:
+        told |= {
+            "clock": m.timing.clock,
+            "cache": m.timing.cache,
+            "stopped": m.timing.stopped,
+            "warmup_calls": m.timing.warmup_calls,
+        }
+    told |= {metric.name: metric.value(row) for metric in known_metrics()}
+    kept = {name: value for name, value in told.items() if value is not None}
+    return kept | ({"flags": list(m.flags)} if m.flags else {})
+
+
+def failure_text(m: Measurement) -> str:
+    """The outcome and its reason in a line, then the errors that were found, then the traceback if one was kept."""
+    lines = [f"{m.outcome.value}: {m.reason}" if m.reason else m.outcome.value]
+    if m.check is not None and m.check.sets:
+        lines += ["", *_aligned([HEADINGS, *_errors(m.check)])]
+    if m.detail:
+        lines += ["", m.detail.rstrip()]
+    return "\n".join(lines)
+
+
+def _errors(check: CheckRecord) -> Iterator[tuple[str, ...]]:
+    for found in check.sets:
+        for f in found.figures:
+            errors = (f.rms_error, f.rms_allowed, f.max_error, f.max_allowed)
+            yield (found.inputs, f.output, *map(units.format_error, errors))
+
+
+def _aligned(rows: list[tuple[str, ...]]) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -1,0 +1,196 @@
+"""The fixture `attnlab_bench`: times any callable in this process, by attnlab's clocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Self
+
+import pytest
+
+from attnlab.bench.errors import AttnlabError, UnknownName, UsageError
+from attnlab.bench.pytesting import marker
+from attnlab.bench.pytesting.notes import FLAG, UNTIMED, note
+from attnlab.bench.pytesting.options import command_line
+from attnlab.bench.pytesting.replay import PASSED, REPLAY, Benchmark, hand_over, leave_out, why_untimed
+
+if TYPE_CHECKING:
+    from attnlab.bench.clocks import Clock
+    from attnlab.bench.metrics import Row
+    from attnlab.bench.store.records import RunRecord
+    from attnlab.bench.timing import Effort
+
+RUNS = pytest.StashKey[dict[tuple[str, bool], "RunRecord"]]()
+CALLABLE = "callable"  # stands where suites have an operator's name
+
+
+class AttnlabBench:
+    """Call it with a function and its arguments: it is timed until its median is known, and its result returned.
+
+    Rates and the share of the speed of light follow from the marker's `bytes` and `operations`, or from
+    `set`, where they depend on what the test makes. One call a test. pytest-benchmark gets the times
+    after the test has passed: there are none of a wrong result.
+    """
+
+    def __init__(self, item: pytest.Item, benchmark: Benchmark | None) -> None:
+        self._item, self._benchmark = item, benchmark
+        self._given: dict[str, Any] = {}
+        self._used = False
+        self._row: Row | None = None
+
+    def set(self, **given: Any) -> Self:
+        """Give arguments of the marker here; a wrong one fails the test."""
+        with failing():
+            marker.check(given)
+        self._given |= given
+        return self
+
+    def __call__(self, function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
+        """Time `function(*arguments, **keywords)` and return what its first call returned."""
+        if self._used:
+            pytest.fail("attnlab_bench was called twice; a test has one benchmark: write one for each", pytrace=False)
+        self._used = True
+        untimed = why_untimed(self._item.config, self._benchmark)
+        if untimed is not None:
+            note(self._item, UNTIMED, untimed)
+            if self._benchmark is None:
+                return function(*arguments, **keywords)
+            return self._benchmark.pedantic(function, arguments, keywords)
+        result = function(*arguments, **keywords)
+        with failing():
+            self._row = self._measured(lambda: function(*arguments, **keywords), (arguments, keywords, result))
+        if self._row.measurement.timing is None:  # faster than light
+            pytest.fail(self._row.measurement.reason or "", pytrace=False)
+        return result
+
+    def conclude(self) -> None:
+        """After the test: hand its times over where it passed."""
+        if self._benchmark is None or not self._used or why_untimed(self._item.config, self._benchmark):
+            return
+        if self._row is None or self._row.measurement.timing is None or not self._item.stash.get(PASSED, False):
+            leave_out(self._item, self._benchmark)
+            return
+        from attnlab.bench.pytesting.figures import extra_info
+
+        m = self._row.measurement
+        clock = self._row.measurement.timing.clock
+        self._benchmark.extra_info.update(extra_info(self._row))
+        hand_over(self._benchmark, self._item.stash[REPLAY], m.values("latency", clock), clock)
+
+    def _measured(self, call: Callable[[], Any], touched: object) -> Row:
+        import torch
+
+        from attnlab.bench.harness import with_times
+        from attnlab.bench.metrics import Row
+        from attnlab.bench.store.records import Measurement, Outcome
+        from attnlab.bench.timing import time_calls
+
+        given = marker.Given.of(self._given)
+        tensors = list(_tensors(touched))
+        device = given.device or ("cuda" if any(tensor.is_cuda for tensor in tensors) else "cpu")
+        dtype = given.dtype or next((_name(t.dtype) for t in tensors if t.dtype.is_floating_point), None)
+        run = _run(self._item.config, device, bool(given.bytes or given.operations))
+        clocks = _chosen_clocks(torch.device(device), given)
+        timed = time_calls([call], clocks, _effort(given), bytes_a_call=given.bytes or 0)
+        measurement = Measurement(
+            operator=CALLABLE,
+            implementation=self._item.name,
+            case={} if dtype is None else {"dtype": dtype},
+            case_id="",
+            outcome=Outcome.PASSED,
+            operations=given.operations,
+            bytes_moved=given.bytes,
+        )
+        done = with_times(measurement, timed, run.ceilings)
+        for flag in done.flags:
+            note(self._item, FLAG, flag)
+        return Row(run, done)
+
+
+@contextmanager
+def failing() -> Iterator[None]:
+    """What the user has to mend fails the test in one line."""
+    try:
+        yield
+    except AttnlabError as error:
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
+
+
+def make(request: pytest.FixtureRequest, benchmark: Benchmark | None) -> Iterator[AttnlabBench]:
+    """The fixture's life."""
+    made = AttnlabBench(request.node, benchmark)
+    try:
+        with failing():
+            made.set(**marker.read(request.node.iter_markers("attnlab")))
+    except pytest.fail.Exception:
+        leave_out(request.node, benchmark)
+        raise
+    yield made
+    made.conclude()
+
+
+class WithTimes:
+    """A plugin with the fixture, where pytest-benchmark is there."""
+
+    @pytest.fixture
+    def attnlab_bench(self, request: pytest.FixtureRequest, benchmark: Benchmark) -> Iterator[AttnlabBench]:
+        """Times a callable by attnlab's clocks: `attnlab_bench(function, *arguments)` returns its result."""
+        yield from make(request, benchmark)
+
+
+class WithoutTimes:
+    """A plugin with the fixture, where pytest-benchmark is not there."""
+
+    @pytest.fixture
+    def attnlab_bench(self, request: pytest.FixtureRequest) -> Iterator[AttnlabBench]:
+        """Calls a callable once; times need pytest-benchmark."""
+        yield from make(request, None)
+
+
+def _run(config: pytest.Config, device: str, with_ceilings: bool) -> RunRecord:
+    """What is known of this session and machine, made once; with ceilings only where a share of them is asked for."""
+    from attnlab.bench.draft import draft_run
+    from attnlab.bench.suite import Suite
+
+    runs = config.stash.setdefault(RUNS, {})
+    key = device, with_ceilings
+    if key not in runs:
+        runs[key] = draft_run(Suite("pytest", ()), (), device, command_line(config), timed=with_ceilings)
+    return runs[key]
+
+
+def _chosen_clocks(device: Any, given: marker.Given) -> tuple[Clock, ...]:
+    """All of the device, or the one that was named."""
+    from attnlab.bench.clocks import clocks_for
+
+    clocks = clocks_for(device, given.cache)
+    if given.clock is None:
+        return clocks
+    named = tuple(clock for clock in clocks if clock.name == given.clock)
+    if not named:
+        raise UsageError(f"marker attnlab: {UnknownName('clock', given.clock, [clock.name for clock in clocks])}")
+    return named
+
+
+def _effort(given: marker.Given) -> Effort:
+    from attnlab.bench.suite import make_effort
+
+    limits = {"target": given.target, "sampling_limit_s": given.limit_s, "warmup_limit_s": given.limit_s}
+    return make_effort({name: value for name, value in limits.items() if value is not None})
+
+
+def _tensors(value: Any) -> Iterator[Any]:
+    """The tensors in a value, in lists, tuples and dictionaries too."""
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, dict):
+        yield from _tensors(list(value.values()))
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            yield from _tensors(part)
+
+
+def _name(dtype: Any) -> str:
+    return str(dtype).removeprefix("torch.")
