@@ -18,11 +18,11 @@ def execute(options: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from attnlab.bench.doctor import examine, measured_now
+    from attnlab.bench.doctor import examine, measured_now, patient_here
     from attnlab.bench.environment import choose_device, describe_environment
 
     environment = describe_environment(choose_device(options.device))
-    findings = list(examine(environment, measured_now(environment)))
+    findings = list(examine(patient_here(environment, measured_now(environment))))
     if options.json:
         print(json.dumps([asdict(finding) for finding in findings]))
         return 0

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 
-from attnlab.bench import availability, clocks, doctor
+from attnlab.bench import availability, doctor
+from attnlab.bench.clocks import cuda_clocks
+from attnlab.bench.clocks.host import HostTimer
+from attnlab.bench.doctor import machine
 from attnlab.bench.environment import Device, Environment
 from attnlab.bench.roofline import Ceilings
 
@@ -19,31 +26,68 @@ HEALTHY = Environment(
 )  # fmt: skip
 CEILINGS = Ceilings("processor", 4, 1.25e10, {"float32": 2.5e11}, None, 0.0)
 SPREAD = "spread of a repeated matrix product (10th to 90th percentile)"
+EMPTY, KNOWN = "an empty call by clock {}", "a call of known length by clock {}"
+FLUSH, BUSY = "reading half the L2, emptied before and not", "cores busy with other work now"
+QUIET = SimpleNamespace(idle=99.0, iowait=0.5, steal=0.0)
 
 
-@pytest.fixture
-def times_ns(monkeypatch: pytest.MonkeyPatch, fake_clock: Any) -> list[float]:
-    """What the clock says, over and over; a machine that has all else that is needed."""
-    times = [1e7]
-    monkeypatch.setattr(clocks, "clocks_for", lambda *_: (fake_clock(times),))
+@pytest.fixture(autouse=True)
+def quiet_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that has all that is needed, and nothing else to do."""
     monkeypatch.setattr(availability, "compiler_reason", lambda: None)
-    return times
+    monkeypatch.setattr(psutil, "cpu_times_percent", lambda interval: QUIET)
+    monkeypatch.setattr(machine, "BOOST_FILES", {})
 
 
-def findings(environment: Environment = HEALTHY) -> dict[str, doctor.Finding]:
-    return {finding.name: finding for finding in doctor.examine(environment, CEILINGS)}
+class Host:
+    """A processor whose time passes in its work, and by 50 ns with each look at the timer.
+
+    tick_ns: the timer's step; off: what the clock reads over what passed.
+    """
+
+    name = "wall"
+
+    def __init__(self, tick_ns: int = 50, off: float = 1.0, work_ns: tuple[float, ...] = (1e7,)) -> None:
+        self.tick_ns, self.off, self.work_ns = tick_ns, off, work_ns
+        self.passed_ns, self.done = 0, 0
+
+    def now(self) -> int:
+        self.passed_ns += self.tick_ns
+        return self.passed_ns
+
+    def work(self) -> None:
+        self.passed_ns += int(self.work_ns[self.done % len(self.work_ns)])
+        self.done += 1
+
+    def start(self, calls: Any, bytes_a_call: int) -> HostTimer:
+        return HostTimer(self.name, lambda: int(self.off * self.now()), calls)
+
+    def patient(self, **changes: Any) -> doctor.Patient:
+        environment = replace(HEALTHY, **changes)
+        return doctor.Patient(environment, CEILINGS, (self,), self.work, now_ns=self.now)
 
 
-def test_a_healthy_machine_has_no_remedies(times_ns: list[float]) -> None:
+def findings(patient: doctor.Patient | None = None) -> dict[str, doctor.Finding]:
+    return {finding.name: finding for finding in doctor.examine(patient or Host().patient())}
+
+
+def faults(found: dict[str, doctor.Finding]) -> list[str]:
+    return [finding.name for finding in found.values() if not finding.good]
+
+
+def test_a_healthy_machine_has_no_remedies() -> None:
     found = findings()
-    assert [f.name for f in found.values() if not f.good] == []
+    assert faults(found) == []
     assert found["device"].value == "processor"
+    assert found[BUSY].value == "0.500 %"
+    assert found["timer resolution"].value == "50.0 ns"
+    assert found[EMPTY.format("wall")].value == "50.0 ns"
+    assert found[KNOWN.format("wall")].value == "1.00 ms where it takes 1.00 ms"
+    assert found[SPREAD].value == "0 %"
     assert found["load average"].value == "0.10 on 4 cores"
     assert found["threads"].value == "4 on 4 usable cores"
     assert found["copy bandwidth, measured"].value == "12.5 GB/s"
     assert found["matrix rate float32, measured"].value == "250 GFLOP/s"
-    assert found["an empty call by clock fake"].value == "10.0 ms"
-    assert found[SPREAD].value == "0 %"
 
 
 @pytest.mark.parametrize(
@@ -54,28 +98,129 @@ def test_a_healthy_machine_has_no_remedies(times_ns: list[float]) -> None:
         ({"governor": "powersave"}, "CPU frequency governor", "choose 'performance'"),
     ],
 )
-def test_what_is_wrong_has_a_remedy(times_ns: list[float], change: dict[str, Any], name: str, remedy: str) -> None:
-    found = findings(replace(HEALTHY, **change))
+def test_what_is_wrong_has_a_remedy(change: dict[str, Any], name: str, remedy: str) -> None:
+    found = findings(Host().patient(**change))
     assert remedy in (found[name].remedy or "")
-    assert [f.name for f in found.values() if not f.good] == [name]
+    assert faults(found) == [name]
 
 
-def test_what_the_machine_does_not_tell_is_no_fault(times_ns: list[float]) -> None:
-    found = findings(replace(HEALTHY, load_average=None, governor=None, affinity=()))
+def test_what_the_machine_does_not_tell_is_no_fault() -> None:
+    found = findings(Host().patient(load_average=None, governor=None, affinity=()))
     assert found["load average"].value == "–"
     assert "CPU frequency governor" not in found
-    assert all(f.good for f in found.values())
+    assert faults(found) == []
 
 
-def test_a_restless_machine_is_told(times_ns: list[float]) -> None:
-    times_ns[:] = [1e7, 1.01e7, 1.02e7, 2e7, 1.03e7]
-    assert "other work disturbs this machine" in (findings()[SPREAD].remedy or "")
+def test_a_restless_machine_is_told() -> None:
+    found = findings(Host(work_ns=(1e7, 1.01e7, 1.02e7, 2e7, 1.03e7)).patient())
+    assert faults(found) == [SPREAD]
+    assert "other work disturbs this machine" in (found[SPREAD].remedy or "")
 
 
-def test_a_missing_compiler_is_told(times_ns: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clock_that_is_off_is_told() -> None:
+    found = findings(Host(off=1.05).patient())
+    assert faults(found) == [KNOWN.format("wall")]
+    assert found[KNOWN.format("wall")].value == "1.05 ms where it takes 1.00 ms"
+
+
+def test_a_coarse_timer_is_told() -> None:
+    found = findings(Host(tick_ns=10_000).patient())
+    assert "time only calls of a millisecond or more" in (found["timer resolution"].remedy or "")
+
+
+def test_busy_cores_and_stolen_time_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    busy = SimpleNamespace(idle=40.0, iowait=0.0, steal=20.0)
+    monkeypatch.setattr(psutil, "cpu_times_percent", lambda interval: busy)
+    found = findings()
+    assert faults(found) == [BUSY, "cores' time taken by the host"]
+    assert (found[BUSY].value, found["cores' time taken by the host"].value) == ("40.0 %", "20.0 %")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"), [("1\n", "on: the more cores work, the lower each one's clock"), ("0", "off")]
+)
+def test_boost_is_told(text: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "boost").write_text(text)
+    monkeypatch.setattr(machine, "BOOST_FILES", {tmp_path / "none": "0", tmp_path / "boost": "1"})
+    assert findings()["CPU frequency boost"].value == told
+
+
+def test_a_missing_compiler_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(availability, "compiler_reason", lambda: "needs a C++ compiler")
     found = findings()["C++ compiler and Python's headers"]
     assert (found.value, found.remedy) == ("missing", "needs a C++ compiler")
+
+
+def test_every_probe_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One more is one more line in PROBES."""
+    monkeypatch.setattr(doctor, "PROBES", (lambda patient: iter([doctor.Finding("gate", patient.ceilings.device)]),))
+    assert [(f.name, f.value) for f in doctor.examine(Host().patient())] == [
+        ("device", "processor"), ("gate", "processor"),
+    ]  # fmt: skip
+
+
+# A GPU
+
+
+@pytest.fixture
+def on_gpu(fake_gpu: ModuleType) -> Callable[..., dict[str, doctor.Finding]]:
+    """Examines a machine with a simulated GPU, which has the faults that are given."""
+
+    def examined(work: Callable[[Any], Callable[[], object]] | None = None, **gpu_faults: Any) -> Any:
+        locked = {"throttle": lambda at_ns: ("application clocks",)}
+        gpu = fake_gpu.FakeGpu(**(locked | gpu_faults))
+        call = work(gpu) if work else gpu.kernel("product", 1e7)
+        environment = replace(HEALTHY, device=Device("cuda", gpu.name))
+        now = Host(tick_ns=1)  # the host's time is the simulated one
+        now.now = lambda: gpu.host_ns + next(ticks)  # type: ignore[method-assign]
+        ticks = iter(range(1, 1_000_000))
+        return findings(doctor.Patient(environment, CEILINGS, cuda_clocks(gpu), call, gpu, now.now))
+
+    return examined
+
+
+def test_a_healthy_gpu_has_no_remedies(on_gpu: Any) -> None:
+    found = on_gpu()
+    assert faults(found) == []
+    assert found["clocks that work here"].value.startswith("cuda_graph, cuda_events")
+    assert found[EMPTY.format("cuda_graph")].value == "0 ns"
+    assert found[KNOWN.format("cuda_graph")].value == "1.00 ms where it takes 1.00 ms"
+    assert found[FLUSH].value == "6.00 µs and 1.00 µs"
+    assert found["SM clock at work"].value == "2000 of 2000 MHz, held by a setting"
+    assert found["GPU clocks under load"].value == "steady"
+    assert found["other processes on the GPU"].value == "0"
+
+
+@pytest.mark.parametrize(
+    ("fault", "name", "remedy"),
+    [
+        ({"flush_works": False}, FLUSH, "the L2 is not emptied between calls"),
+        ({"others": (17, 18)}, "other processes on the GPU", "wait for their end, or end them (process 17, 18)"),
+        ({"quiet": "the package is missing"}, "GPU telemetry", "throttling would go unseen: the package is missing"),
+        ({"throttle": lambda at_ns: ()}, "SM clock at work", "lock it (nvidia-smi --lock-gpu-clocks=1960,"),
+        ({"refuses_capture": "no graphs"}, "clocks that work here", "no times by clock cuda_graph: no graphs"),
+    ],
+)
+def test_what_is_wrong_with_a_gpu_has_a_remedy(on_gpu: Any, fault: dict[str, Any], name: str, remedy: str) -> None:
+    found = on_gpu(**fault)
+    assert faults(found) == [name]
+    assert remedy in (found[name].remedy or "")
+
+
+def test_a_gpu_that_slows_with_heat_is_told(on_gpu: Any) -> None:
+    hot = {"throttle": lambda at_ns: ("application clocks", "thermal, by the hardware")}
+    found = on_gpu(**hot)
+    assert faults(found) == ["GPU clocks under load"]
+    assert "held down by heat in 5 of 5 bursts" in (found["GPU clocks under load"].remedy or "")
+
+
+def test_processes_that_nobody_tells_of_are_no_fault(on_gpu: Any) -> None:
+    found = on_gpu(others=None)
+    assert found["other processes on the GPU"].value == "not known"
+    assert faults(found) == []
+
+
+# The command
 
 
 @pytest.fixture
@@ -83,7 +228,7 @@ def examined(monkeypatch: pytest.MonkeyPatch) -> None:
     """A doctor with two findings, one of them in brackets, and nothing measured."""
     told = [doctor.Finding("device", "[red]processor[/x]"), doctor.Finding("load", "9", "stop [that]")]
     monkeypatch.setattr(doctor, "measured_now", lambda environment: CEILINGS)
-    monkeypatch.setattr(doctor, "examine", lambda environment, ceilings: iter(told))
+    monkeypatch.setattr(doctor, "examine", lambda patient: iter(told))
 
 
 def test_the_command_shows_findings_as_they_are(examined: None, capsys: pytest.CaptureFixture[str]) -> None:
@@ -104,5 +249,17 @@ def test_the_command_gives_json(examined: None, capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.gpu
-def test_the_flush_of_this_gpu_works() -> None:
-    assert doctor._flush().good
+def test_this_gpu_is_examined() -> None:
+    from attnlab.bench.environment import describe_environment
+
+    found = findings(doctor.patient_here(describe_environment("cuda"), CEILINGS))
+    assert found[FLUSH].good
+    assert found[KNOWN.format("cuda_graph")].good
+
+
+def test_this_machine_is_examined() -> None:
+    """Whatever is found, it is found without an error."""
+    from attnlab.bench.environment import describe_environment
+
+    found = findings(doctor.patient_here(describe_environment("cpu"), CEILINGS))
+    assert {"timer resolution", EMPTY.format("wall"), KNOWN.format("wall"), SPREAD} <= set(found)

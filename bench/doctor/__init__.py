@@ -1,0 +1,57 @@
+"""Whether this machine can be trusted to time on: findings, each with its figure and a remedy if needed."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+
+from attnlab.bench import roofline
+from attnlab.bench.doctor import graphics, machine, timers
+from attnlab.bench.doctor.finding import Finding, Patient, Probe
+from attnlab.bench.environment import Environment
+from attnlab.bench.roofline import Ceilings
+
+__all__ = ["PROBES", "Finding", "Patient", "Probe", "examine", "measured_now", "patient_here"]
+
+PROBES: tuple[Probe, ...] = (
+    machine.others_now,
+    timers.resolution,
+    timers.empty_call,
+    timers.known_call,
+    timers.steadiness,
+    graphics.gpu_findings,
+    machine.load,
+    machine.threads,
+    machine.frequency,
+    machine.compiler,
+    machine.ceilings,
+)  # in the order of the report; who else is working is looked at before the doctor itself is
+
+
+def examine(patient: Patient) -> Iterator[Finding]:
+    """Look at the machine now; takes a few seconds."""
+    yield Finding("device", patient.environment.device.name)
+    for probe in PROBES:
+        yield from probe(patient)
+
+
+def patient_here(environment: Environment, ceilings: Ceilings) -> Patient:
+    """This machine, to be examined on the device of the environment."""
+    import torch
+
+    from attnlab.bench.clocks import clocks_for, cuda_clocks
+
+    device = torch.device(environment.device.kind)
+    a = torch.randn(512, 512, device=device)
+    work = functools.partial(torch.matmul, a, a)
+    if device.type != "cuda":
+        return Patient(environment, ceilings, clocks_for(device), work)
+    from attnlab.bench.gpu.cuda import CudaGpu
+
+    gpu = CudaGpu(device)
+    return Patient(environment, ceilings, cuda_clocks(gpu), work, gpu)
+
+
+def measured_now(environment: Environment) -> Ceilings:
+    """Ceilings measured anew, which also replaces those in the user's cache."""
+    return roofline.load_or_measure(environment.device, fresh=True)

@@ -1,0 +1,89 @@
+"""Probes of the host: who else is working, threads, clock rates of the processor, the compiler."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from attnlab.bench import availability, units
+from attnlab.bench.doctor.finding import Finding, Patient
+
+LOOK_S = 0.3
+BUSY = 0.25  # of the cores' time, taken by others
+STOLEN = 0.01  # of the cores' time, taken by other machines of the same host
+BOOST_FILES = {
+    Path("/sys/devices/system/cpu/intel_pstate/no_turbo"): "0",
+    Path("/sys/devices/system/cpu/cpufreq/boost"): "1",
+}  # and what stands in them where boost is on
+
+
+def load(patient: Patient) -> Iterator[Finding]:
+    """The load of the last minute."""
+    average, cores = patient.environment.load_average, patient.environment.cores
+    if average is None:
+        yield Finding("load average", units.MISSING)
+        return
+    remedy = "stop what else is running, or times will be long and scattered" if average > 0.5 * cores else None
+    yield Finding("load average", f"{average:.2f} on {cores} cores", remedy)
+
+
+def others_now(patient: Patient) -> Iterator[Finding]:
+    """How busy the cores are at this moment, while this process waits."""
+    times = psutil.cpu_times_percent(interval=LOOK_S)
+    stolen = getattr(times, "steal", 0.0) / 100
+    busy = max(0.0, 1 - (times.idle + getattr(times, "iowait", 0.0)) / 100 - stolen)
+    remedy = "other processes compute now: stop them, or times will be long and scattered" if busy > BUSY else None
+    yield Finding("cores busy with other work now", units.format_share(busy), remedy)
+    if stolen > STOLEN:
+        yield Finding(
+            "cores' time taken by the host",
+            units.format_share(stolen),
+            "this virtual machine shares its cores with others: compare only implementations measured in one run",
+        )
+
+
+def threads(patient: Patient) -> Iterator[Finding]:
+    """Whether there are as many threads as cores to run them."""
+    environment = patient.environment
+    usable = len(environment.affinity) or environment.cores
+    off = environment.threads > usable
+    yield Finding(
+        "threads",
+        f"{environment.threads} on {usable} usable cores",
+        f"set OMP_NUM_THREADS={usable}: more threads than cores wait for each other" if off else None,
+    )
+
+
+def frequency(patient: Patient) -> Iterator[Finding]:
+    """How the processor's clock rate is chosen; nothing where the kernel does not tell, as in virtual machines."""
+    governor = patient.environment.governor
+    if governor is not None:
+        slow = governor not in ("performance", "schedutil")
+        yield Finding(
+            "CPU frequency governor",
+            governor,
+            "clocks may be low at first: choose 'performance' (cpupower frequency-set -g performance)"
+            if slow
+            else None,
+        )
+    for path, on in BOOST_FILES.items():
+        try:
+            boosts = path.read_text().strip() == on
+        except OSError:
+            continue
+        yield Finding("CPU frequency boost", "on: the more cores work, the lower each one's clock" if boosts else "off")
+
+
+def compiler(patient: Patient) -> Iterator[Finding]:
+    """Whether torch.compile and Triton find what they need."""
+    reason = availability.compiler_reason()
+    yield Finding("C++ compiler and Python's headers", "found" if reason is None else "missing", reason)
+
+
+def ceilings(patient: Patient) -> Iterator[Finding]:
+    """The rates that shares are shown of."""
+    yield Finding("copy bandwidth, measured", f"{units.format_count(patient.ceilings.bandwidth)}B/s")
+    for dtype, rate in patient.ceilings.rates.items():
+        yield Finding(f"matrix rate {dtype}, measured", f"{units.format_count(rate)}FLOP/s")
