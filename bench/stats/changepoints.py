@@ -15,6 +15,7 @@ LEVEL = 0.01  # chance at which a series without change is split
 MIN_VALUES = 10  # of 9 values no order has a chance of under 1 %: 2 of the 126 ways to part 4 from 5 are as clear
 PERMUTATIONS = 1999  # a p-value of 1 % is then 20 of 2000
 SEED = 20_240_229
+ROUNDS = 4  # in which changes may move because a neighbour did
 _CHUNK = 64
 _SHORTEST = 8  # of the stretches searched
 _SHRINK = math.sqrt(0.5)  # from one layer of stretches to the next
@@ -82,17 +83,21 @@ def _search(logs: Floats, start: int, end: int, level: float) -> list[int]:
 
 def _confirm(logs: Floats, places: list[int], level: float) -> list[tuple[int, float]]:
     """Move each change to the best place between its neighbours; drop the weakest until all hold there."""
-    while places:
-        bounds = [0, *places, len(logs)]
-        tested: list[tuple[int, float]] = []
-        for start, end in zip(bounds, bounds[2:], strict=False):
+    rounds = ROUNDS
+    while True:
+        moved, p_values = list(places), list[float]()
+        for number in range(len(moved)):
+            start, end = ([0, *moved, len(logs)][number + side] for side in (0, 2))
             place, p_value = _test(logs[start:end], _whole(end - start), None)
-            tested.append((start + place, p_value))
-        weakest = max(range(len(tested)), key=lambda number: tested[number][1])
-        if tested[weakest][1] <= level:
-            return tested
-        places = [*places[:weakest], *places[weakest + 1 :]]
-    return []
+            moved[number] = start + place  # at once, so that the next one cannot move to the same place
+            p_values.append(p_value)
+        if p_values and max(p_values) > level:
+            del moved[p_values.index(max(p_values))]
+        elif moved == places or rounds == 0:
+            return list(zip(moved, p_values, strict=True))
+        else:
+            rounds -= 1
+        places = moved
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from attnlab.bench.stats import changepoints
 from attnlab.bench.stats.changepoints import MIN_VALUES, find_changes
 
 Noise = Callable[[np.random.Generator, int], NDArray[np.float64]]
@@ -73,6 +74,22 @@ def test_many_changes_in_a_long_series() -> None:
     assert len(found) == 4
     assert all(abs(change.index - index) <= 1 for change, index in zip(found, steps, strict=True))
     assert all(change.p_value <= 0.01 for change in found)
+
+
+def test_first_guesses_are_moved_apart_and_dropped() -> None:
+    """Two guesses beside one step would both move to it; a guess where nothing changes does not hold."""
+    logs = np.log(series("normal", 5, 60, {30: 0.10}))
+    (only,) = changepoints._confirm(logs, [10, 25, 35, 50], 0.01)
+    assert only[0] == 30
+    assert changepoints._confirm(logs[:30], [10, 20], 0.01) == []
+
+
+def test_changes_come_in_order_and_once() -> None:
+    for seed in range(8):
+        source = np.random.default_rng(seed)
+        steps = {int(index): float(source.normal(0, 0.1)) for index in source.integers(1, 60, 6)}
+        places = [change.index for change in find_changes(series("normal", seed, 60, steps), level=0.2)]
+        assert places == sorted(set(places))
 
 
 def test_a_step_where_most_values_are_equal() -> None:
