@@ -27,9 +27,7 @@ MOST_TICKS, LEAST_TICKS = 8, 4
 TITLE_IN, ROW_IN, PLOT_IN = 0.42, 0.2, 1.7
 TOP_IN, BOTTOM_IN = 0.62, 0.42
 LEFT_IN, RIGHT_IN = 0.75, 0.25
-CAPTION = (
-    "Median latency of each run, in order, not to scale in time; bands: level between changes; lower is better."
-)
+CAPTION = "Median latency of each run, in order, not to scale in time; bands: level between changes; lower is better."
 CHARACTERS = 122  # of a note's line
 MOST_ROWS = 3  # of a note
 
