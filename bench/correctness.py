@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +43,7 @@ class Expectations:
             return self._operator.check.restore(self._case, parts)
         made = self._operator.check.expect(self._case, inputs)
         if path:
-            partial = path.with_suffix(".partial")
+            partial = path.with_suffix(f".{os.getpid()}.partial")  # another process may be at it too
             torch.save(self._operator.check.parts(made), partial)
             partial.replace(path)
         return made

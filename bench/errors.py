@@ -11,6 +11,7 @@ AttnlabError                    one line that says what was got, what was expect
 ├── Unavailable                 an implementation cannot serve this case here; the reason is reported
 │   └── CaptureUnavailable      the real activations asked for are not on this machine
 └── MeasurementError            a measurement that cannot be trusted or taken
+    ├── GateClosed              a gate that could not measure, and so does not pass; exit code 3
     └── ClockUnsupported        these calls cannot be timed by this clock; another one is taken, and said so
 """
 
@@ -21,7 +22,9 @@ from collections.abc import Iterable
 
 
 class AttnlabError(Exception):
-    """Base of all errors that attnlab raises on purpose."""
+    """Base of all errors that attnlab raises on purpose. exit_code is what the command line ends with."""
+
+    exit_code = 2
 
 
 class UsageError(AttnlabError):
@@ -76,3 +79,9 @@ class MeasurementError(AttnlabError):
 
 class ClockUnsupported(MeasurementError):
     """Raised by `Clock.start` where it cannot time the calls it was given; the reason is reported."""
+
+
+class GateClosed(MeasurementError):
+    """A gate that could not measure what it must, and so does not pass."""
+
+    exit_code = 3

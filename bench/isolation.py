@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from attnlab.bench.cgroup import own_group
@@ -95,10 +96,13 @@ def _read(value: Any) -> Measurement:
 class Process:
     """The process behind a worker: its requests, its answers and its log.
 
-    boot is the code it runs, and more arguments follow those of `BOOT`. Raises OSError where none can be started.
+    boot is the code it runs, more arguments follow those of `BOOT`, and folder is where it runs (here, where not
+    given). Raises OSError where none can be started.
     """
 
-    def __init__(self, device: str, boot: str = BOOT, arguments: Sequence[str] = ()) -> None:
+    def __init__(
+        self, device: str, boot: str = BOOT, arguments: Sequence[str] = (), folder: Path | None = None
+    ) -> None:
         self._pending = b""
         self._kills_before = own_group().kernel_kills()
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
@@ -111,11 +115,17 @@ class Process:
             stderr=subprocess.STDOUT,
             pass_fds=(far_end,),
             start_new_session=True,
+            cwd=folder,
             env=worker_environment(device),
         )
         os.close(far_end)
         self.begin_case()
         self._phase = "start"
+
+    @property
+    def number(self) -> int:
+        """The process's number."""
+        return self._process.pid
 
     def begin_case(self) -> None:
         """What was printed before does not explain a death from here on."""

@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if chosen.debug:
             traceback.print_exc()
         print(f"attnlab: {' '.join(str(error).split())}", file=sys.stderr)
-        return EXIT_USAGE
+        return error.exit_code
     except KeyboardInterrupt:
         print("attnlab: interrupted; what was measured is kept", file=sys.stderr)
         return EXIT_INTERRUPTED

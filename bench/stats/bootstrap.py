@@ -12,7 +12,7 @@ Statistic = Callable[[NDArray[np.float64]], float]
 
 def block_length(size: int) -> int:
     """The cube root of the number of samples: the order that makes a block bootstrap's error least."""
-    return max(1, round(size ** (1 / 3)))
+    return max(1, round(float(size) ** (1 / 3)))
 
 
 def block_indices(size: int, count: int, random: np.random.Generator) -> NDArray[np.int64]:

@@ -1,0 +1,72 @@
+"""Stop a slower revision: measure base and head in live pairs, and give verdicts and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attnlab.bench.cli import EXIT_INTERRUPTED, _options
+
+if TYPE_CHECKING:
+    from attnlab.bench.gate.session import Ask
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--base", required=True, metavar="REV", help="the revision to compare with: main, HEAD~1, v1.2")
+    parser.add_argument("--head", default="worktree", metavar="REV", help="what is gated (worktree: as it lies there)")
+    parser.add_argument("--suite", required=True, metavar="SUITE", help="a suite's name, or a .toml file")
+    parser.add_argument("--thresholds", metavar="FILE", help="TOML: target, alpha, pairs, targets by benchmark")
+    parser.add_argument("--prepare", metavar="CMD", help="a shell command that builds an arm, run in its checkout")
+    parser.add_argument("--aa", action="store_true", help="base against itself: false-alarm rate, least slowdown seen")
+    parser.add_argument("--strict", action="store_true", help="exit code 4 where a verdict is inconclusive")
+    _options.add_plugin(parser)
+    _options.add_device(parser)
+    parser.add_argument("--out", default="results", metavar="FOLDER", help="where the gate's folder is made (results)")
+
+
+def execute(options: argparse.Namespace) -> int:
+    from attnlab.bench.gate.checkouts import checked_out, repository
+    from attnlab.bench.gate.outputs.github import annotate, summarise
+    from attnlab.bench.gate.outputs.terminal import show
+    from attnlab.bench.gate.running import run_gate
+
+    repo = repository(Path.cwd())
+    ask = _ask(options)
+    with checked_out(repo, options.base, options.base if options.aa else options.head) as (base, head):
+        if options.aa:
+            head = replace(base, name="head")
+        report, folder = run_gate(repo, base, head, ask, Path(options.out), options.prepare, _tell)
+    show(report)
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        annotate(report)
+        summarise(report)
+    print(f"\nGate: {folder}")
+    return EXIT_INTERRUPTED if report.interrupted else report.exit_code
+
+
+def _ask(options: argparse.Namespace) -> Ask:
+    from attnlab.bench import roofline
+    from attnlab.bench.environment import choose_device, describe_environment
+    from attnlab.bench.gate.session import Ask
+    from attnlab.bench.gate.thresholds import load_thresholds
+
+    thresholds = load_thresholds(Path(options.thresholds) if options.thresholds else None)
+    environment = describe_environment(choose_device(options.device))
+    return Ask(
+        suite=options.suite,
+        plugins=tuple(options.plugin),
+        thresholds=thresholds,
+        environment=environment,
+        ceilings=roofline.load_or_measure(environment.device),
+        command=options.command_line,
+        strict=options.strict,
+        against_itself=options.aa,
+    )
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,104 @@
+"""Two revisions of a repository side by side: the arms of a gate."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from attnlab.bench.errors import UsageError
+
+WORKTREE = "worktree"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One revision, checked out. dirty: it is the working tree, with changes that are not committed."""
+
+    name: str
+    root: Path
+    revision: str
+    asked: str
+    dirty: bool = False
+
+    @property
+    def label(self) -> str:
+        """Such as `base main (1a2b3c4d5e)`."""
+        changed = " with uncommitted changes" if self.dirty else ""
+        return f"{self.name} {self.asked} ({self.revision[:10]}{changed})"
+
+
+def repository(folder: Path) -> Path:
+    """The root of the git repository that holds `folder`. Raises UsageError where there is none."""
+    found = _git(folder, "rev-parse", "--show-toplevel")
+    if found.returncode:
+        raise UsageError(
+            f"{folder} is in no git repository ({_why(found)}); run the gate in the repository to be gated"
+        )
+    return Path(found.stdout.strip()).resolve()
+
+
+@contextmanager
+def checked_out(repo: Path, base: str, head: str) -> Iterator[tuple[Arm, Arm]]:
+    """Both arms; what is not the working tree lies in a git worktree of its own, removed at the end.
+
+    Raises UsageError on a revision that does not exist; nothing is checked out then.
+    """
+    wanted = {"base": base, "head": head}
+    revisions = {name: _revision(repo, asked) for name, asked in wanted.items()}
+    with ExitStack() as stack:
+        arms = []
+        for name, asked in wanted.items():
+            if asked == WORKTREE:
+                arms.append(Arm(name, repo, revisions[name], asked, _dirty(repo)))
+            else:
+                root = stack.enter_context(_worktree(repo, revisions[name], name))
+                arms.append(Arm(name, root, revisions[name], asked))
+        yield arms[0], arms[1]
+
+
+def _revision(repo: Path, asked: str) -> str:
+    name = "HEAD" if asked == WORKTREE else asked
+    found = _git(repo, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+    if found.returncode:
+        raise UsageError(
+            f"{repo} has no revision {asked!r}; give a branch, a tag or a commit"
+            + (" (a shallow clone holds few: fetch with --unshallow or fetch-depth 0)" if _shallow(repo) else "")
+        )
+    return found.stdout.strip()
+
+
+@contextmanager
+def _worktree(repo: Path, revision: str, name: str) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix=f"attnlab-{name}-") as folder:
+        root = Path(folder).resolve() / repo.name
+        made = _git(repo, "worktree", "add", "--detach", "--quiet", str(root), revision)
+        try:
+            if made.returncode:
+                raise UsageError(f"git could not check out {revision[:10]}: {_why(made)}")
+            yield root
+        finally:
+            _git(repo, "worktree", "remove", "--force", str(root))
+            _git(repo, "worktree", "prune")
+
+
+def _dirty(repo: Path) -> bool:
+    return bool(_git(repo, "status", "--porcelain").stdout.strip())
+
+
+def _shallow(repo: Path) -> bool:
+    return _git(repo, "rev-parse", "--is-shallow-repository").stdout.strip() == "true"
+
+
+def _git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise UsageError("the gate needs git, which was not found; install it") from None
+
+
+def _why(done: subprocess.CompletedProcess[str]) -> str:
+    return " ".join(done.stderr.split()) or f"git ended with exit code {done.returncode}"

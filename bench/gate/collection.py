@@ -1,0 +1,175 @@
+"""What live pairs gave, benchmark by benchmark: kept in memory and, line by line, on disk."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import IO
+
+from attnlab.bench.gate.messages import Offer
+from attnlab.bench.gate.pairs import Side, Taken
+from attnlab.bench.gate.records import GateRow, Ratio, Standing
+from attnlab.bench.stats.decision import Decided, PairRatio
+from attnlab.bench.stats.summary import summarise
+from attnlab.bench.stats.verdict import Judged, Verdict
+from attnlab.bench.store.codec import encode
+from attnlab.bench.store.records import Launch, Measurement, Outcome, TimingRecord
+
+PAIRS_FILE = "pairs.jsonl"
+TRIES = 2  # processes of one arm that may end on a benchmark before it counts as failing there
+
+
+@dataclass
+class Collected:
+    """One benchmark: what its checks said, its pairs, and why it is measured no further."""
+
+    offer: Offer
+    target: float
+    base: Measurement | None = None
+    head: Measurement | None = None
+    base_launches: list[Launch] = field(default_factory=list)
+    head_launches: list[Launch] = field(default_factory=list)
+    ratios: list[PairRatio] = field(default_factory=list)
+    clock: str | None = None
+    cache: str | None = None
+    standing: Standing = Standing.COMPARED
+    reason: str | None = None
+    ends: list[str] = field(default_factory=list)
+
+    def add(self, taken: Taken) -> PairRatio | None:
+        """Take one pair in; None where it gave no ratio."""
+        self.base = _kept(self.base, taken.base)
+        self.head = _kept(self.head, taken.head)
+        if taken.ratio is None:
+            self._refuse(taken)
+            return None
+        if self.clock is not None and (self.clock, self.cache) != (taken.clock, taken.cache):
+            self.standing = Standing.INCOMPARABLE
+            self.reason = f"timed by {self.clock} ({self.cache}) at first, then by {taken.clock} ({taken.cache})"
+            return None
+        self.clock, self.cache = taken.clock, taken.cache
+        assert taken.base.launch is not None
+        assert taken.head.launch is not None
+        self.base_launches.append(taken.base.launch)
+        self.head_launches.append(taken.head.launch)
+        self.ratios.append(taken.ratio)
+        return taken.ratio
+
+    def _refuse(self, taken: Taken) -> None:
+        """Say what a pair without a ratio means; a process that ended may be chance, and is tried once more."""
+        self.reason = taken.why
+        if taken.ended is not None:
+            self.ends.append(taken.ended)
+            if self.ends.count(taken.ended) < TRIES:
+                return
+        base, head = taken.base.measurement, taken.head.measurement
+        if taken.ended == "head" or head.outcome not in (Outcome.PASSED, Outcome.UNAVAILABLE):
+            self.standing = Standing.WRONG
+        elif taken.ended == "base":
+            self.standing = Standing.NEW
+        elif not _timed(head):
+            self.standing = Standing.MISSING if _timed(base) else Standing.UNAVAILABLE
+        elif not _timed(base):
+            self.standing = Standing.NEW
+        else:
+            self.standing = Standing.INCOMPARABLE
+
+    @property
+    def open(self) -> bool:
+        """Whether more pairs may be measured."""
+        return self.standing is Standing.COMPARED
+
+    def row(self, decided: Decided | None) -> GateRow:
+        """The row of this benchmark; measured too little where it was never decided."""
+        standing, reason = self.standing, self.reason
+        if standing is Standing.COMPARED and decided is None:
+            few = f"{len(self.ratios)} pairs, too few for any verdict"
+            standing, reason = Standing.TOO_LITTLE, f"{few}; {reason}" if reason else few
+        told = decided if standing is Standing.COMPARED else None
+        again = [f"tried again: {reason}"] if told and reason else []
+        return GateRow(
+            operator=self.offer.operator,
+            implementation=self.offer.implementation,
+            case_id=self.offer.case_id,
+            standing=standing,
+            target=self.target,
+            reason=None if told else reason,
+            verdict=told.verdict if told else Verdict.INCOMPARABLE if standing is Standing.INCOMPARABLE else None,
+            first=as_ratio(told.first) if told else None,
+            confirmation=as_ratio(told.confirmation) if told and told.confirmation else None,
+            base_ns=_median(self.base_launches),
+            head_ns=_median(self.head_launches),
+            clock=self.clock,
+            cache=self.cache,
+            base_configuration=self.base.configuration if self.base else None,
+            head_configuration=self.head.configuration if self.head else None,
+            flags=tuple(dict.fromkeys((*_flags(self.base, "base"), *_flags(self.head, "head"), *again))),
+        )
+
+    def stored(self, base: bool) -> Measurement | None:
+        """One side as a measurement with a launch for each pair; None where nothing is known of it."""
+        measurement = self.base if base else self.head
+        launches = self.base_launches if base else self.head_launches
+        if measurement is None or measurement.outcome is not Outcome.PASSED or not launches:
+            return measurement
+        values = [v for launch in launches for burst in launch.bursts for v in burst.series[0].values]
+        summary = summarise(_launch_medians(launches))
+        record = TimingRecord(
+            clock=str(self.clock),
+            cache=str(self.cache),
+            copies=2,
+            warmup_calls=0,
+            warmup_ns=0.0,
+            warmup_stable=True,
+            samples=len(values),
+            stopped=f"after {len(launches)} live pairs",
+        )
+        return replace(measurement, launches=tuple(launches), median_ns=summary.median, timing=record)
+
+
+class PairsFile:
+    """Each pair of each benchmark as a line, on disk before the next is measured."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / PAIRS_FILE
+        self._file: IO[str] = self.path.open("a", encoding="utf-8")
+
+    def append(self, number: int, offer: Offer, taken: Taken) -> None:
+        line = {"pair": number, "benchmark": offer.key, "taken": encode(taken)}
+        self._file.write(json.dumps(line, separators=(",", ":")) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _timed(measurement: Measurement) -> bool:
+    return measurement.outcome is Outcome.PASSED and measurement.untimed is None
+
+
+def as_ratio(judged: Judged) -> Ratio:
+    low = judged.low if judged.low > 0 else None
+    high = judged.high if judged.high != float("inf") else None
+    return Ratio(judged.ratio, low, high, judged.pairs)
+
+
+def _kept(before: Measurement | None, side: Side) -> Measurement:
+    """The record of the first process, which held the whole check, unless a later one failed."""
+    now = side.measurement
+    if before is None or now.outcome is not Outcome.PASSED:
+        return now
+    return before
+
+
+def _launch_medians(launches: list[Launch]) -> list[float]:
+    return [statistics.median(v for burst in launch.bursts for v in burst.series[0].values) for launch in launches]
+
+
+def _median(launches: list[Launch]) -> float | None:
+    return statistics.median(_launch_medians(launches)) if launches else None
+
+
+def _flags(measurement: Measurement | None, arm: str) -> list[str]:
+    return [f"{arm}: {flag}" for flag in measurement.flags] if measurement else []

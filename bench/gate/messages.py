@@ -1,0 +1,78 @@
+"""What the gate and the worker of an arm say to each other; plain records, read back strictly by `store.codec`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from attnlab.bench.store.records import Measurement
+
+PROTOCOL = 1
+
+
+@dataclass(frozen=True)
+class ArmOrder:
+    """What a worker of an arm is started with. suite: a name that the arm knows, or a path to a file."""
+
+    protocol: int
+    suite: str
+    plugins: tuple[str, ...]
+    device: str
+    ceilings: dict[str, Any]
+    seed: int
+    memory_limit_bytes: int | None
+    shared_folder: str
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One benchmark that an arm has: an implementation on a case of the suite.
+
+    source: its file, relative to the arm's checkout; None where it lies outside, and is not the
+    repository's. reason: why it cannot run here, None where it may.
+    """
+
+    operator: str
+    implementation: str
+    case_id: str
+    module: str
+    source: str | None
+    fingerprint: str | None
+    reason: str | None = None
+
+    @property
+    def key(self) -> str:
+        """Such as `attention/naive[Hq8-bf16]`."""
+        return benchmark_key(self.operator, self.implementation, self.case_id)
+
+
+@dataclass(frozen=True)
+class Offers:
+    """All that an arm has of a suite.
+
+    suite: the suite's file. unknown: implementations that the suite names and the arm has not. strays:
+    modules that were loaded from outside its checkout. missing_plugins: plugins that it has not. error:
+    what is wrong with the suite.
+    """
+
+    suite: str
+    found: tuple[Offer, ...]
+    unknown: tuple[str, ...] = ()
+    strays: tuple[str, ...] = ()
+    missing_plugins: tuple[str, ...] = ()
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A benchmark made ready in one process: what the check said, and by which clocks it can be timed."""
+
+    measurement: Measurement
+    clocks: tuple[str, ...] = ()
+    caches: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    strays: tuple[str, ...] = ()
+
+
+def benchmark_key(operator: str, implementation: str, case_id: str) -> str:
+    return f"{operator}/{implementation}[{case_id}]"

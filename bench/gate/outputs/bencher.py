@@ -1,0 +1,34 @@
+"""A gate's figures in Bencher's metric format: measures by benchmark."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from attnlab.bench.gate.outputs import Samples
+from attnlab.bench.gate.records import GateReport, GateRow
+
+
+@dataclass(frozen=True)
+class Bencher:
+    """latency of head in nanoseconds, and its ratio to base with its interval; only what was compared."""
+
+    name: str = "bencher"
+
+    def files(self, report: GateReport, samples: Mapping[str, Samples]) -> dict[str, str]:
+        metrics = {row.key: _measures(row) for row in report.rows if row.first is not None}
+        return {"bencher.json": json.dumps(metrics, indent=1) + "\n"}
+
+
+def _measures(row: GateRow) -> dict[str, dict[str, float]]:
+    assert row.first is not None
+    ratio = {"value": row.first.ratio, "lower_value": row.first.low, "upper_value": row.first.high}
+    latency = {"value": row.head_ns}
+    return {
+        "latency": {key: value for key, value in latency.items() if value is not None},
+        "ratio-to-base": {key: value for key, value in ratio.items() if value is not None},
+    }
+
+
+OUTPUT = Bencher()

@@ -1,0 +1,62 @@
+"""A gate's verdicts on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from attnlab.bench import units
+from attnlab.bench.gate.outputs import words
+from attnlab.bench.gate.records import GateReport
+
+
+def show(report: GateReport) -> None:
+    """Print the verdicts, what needs attention first."""
+    print("\n".join(lines(report)))
+
+
+def lines(report: GateReport) -> Iterator[str]:
+    """The verdicts as columns, the remarks on each below it."""
+    yield words.subtitle(report)
+    yield ""
+    cells = [(words.verdict(g), words.group_name(g), words.change(g.first), "") for g in report.groups]
+    remarks = ["" for _ in report.groups]
+    for row in words.ordered(report):
+        cells.append((words.verdict(row), row.key, words.change(row.first), words.times(row)))
+        remarks.append(words.explanation(row))
+    headings = ("verdict", "benchmark", "change of time", "base → head")
+    for line, remark in zip(_columns([headings, *cells]), ["", *remarks], strict=True):
+        yield line
+        if remark:
+            yield f"    {remark}"
+    for note in report.notes:
+        yield f"Note: {note}."
+    yield from _achieved(report)
+    yield ""
+    yield words.rule(report)
+    yield report.conclusion
+
+
+def _achieved(report: GateReport) -> Iterator[str]:
+    if not report.achieved:
+        return
+    yield ""
+    yield "What this gate can do here, by its own decisions replayed on these pairs:"
+    headings = ("benchmark", "pairs", "scatter of a pair", "false alarms", "at most", "least slowdown detected")
+    cells = [
+        (
+            found.key,
+            str(found.pairs),
+            units.format_share(found.scatter),
+            f"{found.alarms} of {found.decisions}",
+            units.format_share(found.alarm_bound),
+            words.detectable(found),
+        )
+        for found in report.achieved
+    ]
+    yield from _columns([headings, *cells])
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -1,0 +1,197 @@
+"""What a gate found: one row a benchmark, and what the whole comes to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from attnlab.bench.environment import Environment
+from attnlab.bench.gate.messages import benchmark_key
+from attnlab.bench.stats.verdict import Verdict
+
+GATE_SCHEMA_VERSION = 1
+
+EXIT_NO_REGRESSION = 0
+EXIT_REGRESSION = 1
+EXIT_CLOSED = 3
+EXIT_INCONCLUSIVE = 4
+
+
+class Standing(Enum):
+    """Whether a benchmark could be compared; the last four fail closed."""
+
+    COMPARED = "compared"
+    NEW = "new"
+    UNAVAILABLE = "unavailable"
+    MISSING = "missing on head"
+    WRONG = "wrong or failing on head"
+    INCOMPARABLE = "incomparable"
+    TOO_LITTLE = "measured too little"
+
+    @property
+    def closed(self) -> bool:
+        """Whether the gate must not pass."""
+        return self in (Standing.MISSING, Standing.WRONG, Standing.INCOMPARABLE, Standing.TOO_LITTLE)
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """Time on head over time on base, with the interval of the look at which it was decided; null: unbounded."""
+
+    ratio: float
+    low: float | None
+    high: float | None
+    pairs: int
+
+
+@dataclass(frozen=True)
+class KernelMove:
+    """The kernel (on a CPU the operation) whose time grew most, in nanoseconds of one call."""
+
+    name: str
+    base_ns: float
+    head_ns: float
+
+
+@dataclass(frozen=True)
+class GateRow:
+    """One benchmark. verdict is None where it was not compared; `reason` says why.
+
+    target: the least slowdown to stop, as a share. base_ns and head_ns: medians of a call over all pairs.
+    """
+
+    operator: str
+    implementation: str
+    case_id: str
+    standing: Standing
+    target: float
+    reason: str | None = None
+    verdict: Verdict | None = None
+    first: Ratio | None = None
+    confirmation: Ratio | None = None
+    base_ns: float | None = None
+    head_ns: float | None = None
+    clock: str | None = None
+    cache: str | None = None
+    base_configuration: str | None = None
+    head_configuration: str | None = None
+    moved: KernelMove | None = None
+    flags: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        return benchmark_key(self.operator, self.implementation, self.case_id)
+
+    @property
+    def reconfigured(self) -> bool:
+        """Whether another configuration was chosen, such as tile sizes, whatever the time did."""
+        return self.standing is Standing.COMPARED and self.base_configuration != self.head_configuration
+
+
+@dataclass(frozen=True)
+class GroupRow:
+    """The geometric mean over an implementation's cases, where the family was too large to decide each alone."""
+
+    name: str
+    verdict: Verdict
+    first: Ratio
+    confirmation: Ratio | None = None
+
+
+@dataclass(frozen=True)
+class Achieved:
+    """What A/A pairs say of one benchmark: false alarms in replayed decisions with their 95 % bound.
+
+    least_detectable: the least slowdown, as a share, that 95 % of decisions find; None above twice the time.
+    """
+
+    key: str
+    pairs: int
+    scatter: float
+    alarms: int
+    decisions: int
+    alarm_bound: float
+    least_detectable: float | None
+
+
+@dataclass(frozen=True)
+class ArmRecord:
+    """One arm as it was measured."""
+
+    asked: str
+    revision: str
+    dirty: bool
+    label: str
+
+
+@dataclass(frozen=True)
+class GateReport:
+    """All that a gate found."""
+
+    run_id: str
+    suite: str
+    started: str
+    command: str
+    seconds: float
+    base: ArmRecord
+    head: ArmRecord
+    environment: Environment
+    alpha: float
+    looks: tuple[int, ...]
+    rows: tuple[GateRow, ...]
+    groups: tuple[GroupRow, ...] = ()
+    achieved: tuple[Achieved, ...] = ()
+    strict: bool = False
+    against_itself: bool = False
+    interrupted: bool = False
+    notes: tuple[str, ...] = field(default=())
+    gate_schema_version: int = GATE_SCHEMA_VERSION
+
+    def of_verdict(self, verdict: Verdict) -> list[GateRow]:
+        return [row for row in self.rows if row.verdict is verdict]
+
+    @property
+    def regressions(self) -> list[GateRow | GroupRow]:
+        """Benchmarks and groups that are slower."""
+        groups = [group for group in self.groups if group.verdict is Verdict.SLOWER]
+        return [*self.of_verdict(Verdict.SLOWER), *groups]
+
+    @property
+    def closed(self) -> list[GateRow]:
+        """Rows because of which the gate cannot pass, whatever the others say."""
+        return [row for row in self.rows if row.standing.closed]
+
+    @property
+    def measured(self) -> bool:
+        """Whether anything at all was compared."""
+        return any(row.standing is Standing.COMPARED for row in self.rows)
+
+    @property
+    def exit_code(self) -> int:
+        """0 no regression, 1 regression, 3 measured too little or failed closed, 4 inconclusive where strict."""
+        if self.regressions and not self.against_itself:
+            return EXIT_REGRESSION
+        if self.closed or not self.measured or self.interrupted:
+            return EXIT_CLOSED
+        if self.strict and (self.of_verdict(Verdict.INCONCLUSIVE)):
+            return EXIT_INCONCLUSIVE
+        return EXIT_NO_REGRESSION
+
+    @property
+    def conclusion(self) -> str:
+        """The whole in one line of plain words."""
+        if self.against_itself:
+            return "Base was measured against itself: every `slower` or `faster` below is a false alarm."
+        if self.regressions:
+            names = ", ".join(r.key if isinstance(r, GateRow) else f"{r.name} on the whole" for r in self.regressions)
+            return f"Regression: {names}."
+        if self.interrupted:
+            return "Interrupted: no verdict."
+        if self.closed:
+            return f"No verdict: {self.closed[0].key}: {self.closed[0].standing.value}; the gate fails closed."
+        if not self.measured:
+            return "No verdict: nothing could be compared; the gate fails closed."
+        unsure = self.of_verdict(Verdict.INCONCLUSIVE)
+        if unsure:
+            return f"No regression found, but {len(unsure)} of {len(self.rows)} cannot be told at this noise."
+        return "No regression."

@@ -1,0 +1,98 @@
+"""A gate as the command line and the pytest plugin run it: build the arms, measure, decide, write."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from attnlab.bench.errors import GateClosed, UsageError
+from attnlab.bench.gate.achieved import achieved
+from attnlab.bench.gate.checkouts import Arm
+from attnlab.bench.gate.collection import PairsFile
+from attnlab.bench.gate.records import GateReport
+from attnlab.bench.gate.session import ArmBroken, Ask, Session
+from attnlab.bench.gate.storing import make_folder, write_gate
+
+
+def run_gate(
+    repo: Path,
+    base: Arm,
+    head: Arm,
+    ask: Ask,
+    out: Path,
+    prepare: str | None = None,
+    tell: Callable[[str], None] = lambda line: None,
+) -> tuple[GateReport, Path]:
+    """Measure, decide and write; on Ctrl-C what was measured so far is written and reported as interrupted.
+
+    Raises GateClosed where an arm cannot be built or measured at all; what was measured until then stays in
+    the gate's folder.
+    """
+    ask = _resolved(ask, repo, head)
+    folder = make_folder(out, f"{datetime.now(UTC):%Y%m%d-%H%M%S}-gate-{Path(ask.suite).stem}")
+    pairs = PairsFile(folder)
+    try:
+        for arm in {arm.root: arm for arm in (base, head)}.values():
+            _prepare(prepare, arm, tell)
+        session = Session(repo, base, head, ask, pairs, tell)
+        interrupted = False
+        try:
+            session.run()
+        except ArmBroken as error:
+            raise GateClosed(f"{error}; the gate fails closed") from error
+        except KeyboardInterrupt:
+            interrupted = True
+        report = session.report(folder.name, interrupted)
+        if ask.against_itself and not interrupted:
+            ratios = {key: [pair.log_ratio for pair in c.ratios] for key, c in session.collected.items()}
+            report = replace(report, achieved=achieved(ratios, ask.thresholds))
+        write_gate(folder, report, session.collected.values(), ask.plugins, ask.ceilings)
+        pairs.path.unlink()  # the arms' runs hold all of it
+    finally:
+        pairs.close()
+        _remove_if_empty(folder, pairs.path)
+    return report, folder
+
+
+def _resolved(ask: Ask, repo: Path, head: Arm) -> Ask:
+    """Paths of the suite and of plugins made absolute; a suite of the repository is head's."""
+    suite = ask.suite
+    if suite.endswith(".toml"):
+        path = Path(suite).resolve()
+        if repo in path.parents:
+            path = head.root / path.relative_to(repo)
+        if not path.is_file():
+            raise UsageError(f"{suite}: no such suite file in {head.label}")
+        suite = str(path)
+    return replace(ask, suite=suite, plugins=tuple(map(_absolute, ask.plugins)))
+
+
+def _absolute(plugin: str) -> str:
+    return str(Path(plugin).expanduser().resolve()) if plugin.endswith(".py") or "/" in plugin else plugin
+
+
+def _prepare(command: str | None, arm: Arm, tell: Callable[[str], None]) -> None:
+    if command is None:
+        return
+    tell(f"preparing {arm.label}: {command}")
+    variables = {**os.environ, "ATTNLAB_ARM": arm.name}
+    done = subprocess.run(command, shell=True, cwd=arm.root, env=variables, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = "\n".join((done.stdout + done.stderr).splitlines()[-20:])
+        raise GateClosed(
+            f"{arm.label} could not be built: {command!r} ended with exit code {done.returncode}; "
+            f"the gate fails closed. It said: {said}"
+        )
+
+
+def _remove_if_empty(folder: Path, pairs: Path) -> None:
+    """Leave no folder behind in which nothing was measured."""
+    with suppress(OSError):
+        if pairs.exists() and pairs.stat().st_size == 0:
+            pairs.unlink()
+        folder.rmdir()

@@ -1,0 +1,275 @@
+"""One gate from start to end: match, measure in live pairs, decide, say which kernel moved."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from attnlab.bench.cgroup import free_memory_bytes
+from attnlab.bench.environment import Environment
+from attnlab.bench.errors import SuiteError
+from attnlab.bench.gate.checkouts import Arm
+from attnlab.bench.gate.collection import Collected, PairsFile, as_ratio
+from attnlab.bench.gate.matching import Matched, match
+from attnlab.bench.gate.messages import PROTOCOL, ArmOrder, Offer, Offers
+from attnlab.bench.gate.pairs import ArmProcess, LivePair, StartArm, StrayModules
+from attnlab.bench.gate.records import ArmRecord, GateReport, GroupRow, KernelMove
+from attnlab.bench.gate.thresholds import Thresholds
+from attnlab.bench.isolation import WorkerEnded
+from attnlab.bench.roofline import Ceilings
+from attnlab.bench.stats.decision import Decided, Decisions, PairRatio, Subject, Take, decide
+from attnlab.bench.stats.verdict import Verdict
+from attnlab.bench.store.codec import encode
+from attnlab.bench.store.records import Measurement, Outcome
+
+MEMORY_SHARE = 0.4  # of what is available now, for each of the two processes
+FLOOR_NS = {"cpu": 100.0, "cuda": 500.0}  # changes of a call's time below this are the timer's own
+HARNESS_FILE = Path("bench", "gate", "arm_worker.py")
+
+
+class ArmBroken(Exception):
+    """An arm cannot be measured at all: it does not import, or loads what is not its own."""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What is to be gated, and how."""
+
+    suite: str
+    plugins: tuple[str, ...]
+    thresholds: Thresholds
+    environment: Environment
+    ceilings: Ceilings
+    command: str
+    strict: bool = False
+    time_limit_s: float = 300.0
+    against_itself: bool = False
+
+
+@dataclass
+class Session:
+    """Measures two arms. `tell` gets lines of progress; `pairs` keeps what was measured on disk.
+
+    start begins a process of an arm; a stand-in needs none.
+    """
+
+    repo: Path
+    base: Arm
+    head: Arm
+    ask: Ask
+    pairs: PairsFile
+    tell: Callable[[str], None] = lambda line: None
+    start: StartArm | None = None
+    collected: dict[str, Collected] = field(default_factory=dict)
+    _matched: Matched = field(default_factory=lambda: Matched({}, (), ()))
+    _number: int = 0
+    _decisions: Decisions[str] = field(default_factory=Decisions)
+    _moved: dict[str, KernelMove] = field(default_factory=dict)
+    _started: float = field(default_factory=time.time)
+    _shared: str = ""
+    _suite: str = ""
+
+    def __post_init__(self) -> None:
+        self._suite = self.ask.suite
+
+    def run(self) -> None:
+        """Measure and decide. Raises ArmBroken, and UsageError on a suite that neither arm knows.
+
+        What was measured before an exception is in `collected` and on disk.
+        """
+        with tempfile.TemporaryDirectory(prefix="attnlab-gate-") as folder:
+            self._shared = folder
+            self._matched = self._match()
+            subjects = self._subjects()
+            rule = self.ask.thresholds.rule
+            if self.ask.against_itself:  # all pairs that a gate may take, since its error rates are asked for
+                reserve = self._take(list(subjects), rule.looks.last)
+                self._decisions = decide(subjects, _from_reserve(reserve, self._take), rule)
+            else:
+                self._decisions = decide(subjects, self._take, rule)
+                self._name_kernels()
+
+    def report(self, run_id: str, interrupted: bool = False) -> GateReport:
+        """What is known now."""
+        rows = [
+            replace(collected.row(self._decisions.verdicts.get(key)), moved=self._moved.get(key))
+            for key, collected in self.collected.items()
+        ]
+        notes = list(self._matched.notes)
+        unused = self.ask.thresholds.unused([*self.collected, *(row.key for row in self._matched.rows)])
+        notes += [f"threshold {pattern!r} fits no benchmark" for pattern in unused]
+        return GateReport(
+            run_id=run_id,
+            suite=self.ask.suite,
+            started=datetime.fromtimestamp(self._started, UTC).isoformat(timespec="seconds"),
+            command=self.ask.command,
+            seconds=time.time() - self._started,
+            base=_record(self.base),
+            head=_record(self.head),
+            environment=self.ask.environment,
+            alpha=self.ask.thresholds.rule.alpha,
+            looks=self.ask.thresholds.rule.looks.pairs,
+            rows=(*rows, *self._matched.rows),
+            groups=tuple(_group(name, decided) for name, decided in self._decisions.groups.items()),
+            strict=self.ask.strict,
+            against_itself=self.ask.against_itself,
+            interrupted=interrupted,
+            notes=tuple(notes),
+        )
+
+    def _match(self) -> Matched:
+        """Ask both arms what they have; head's file of the suite counts for both."""
+        head = self._offers(self.head)
+        self._suite = head.suite
+        base = head if self.ask.against_itself else self._offers(self.base)
+        unknown = [name for name in head.unknown if name in base.unknown]
+        if unknown:
+            raise SuiteError(f"{head.suite}: names {', '.join(unknown)}, which neither base nor head has")
+        return match(base, head, self.ask.thresholds)
+
+    def _offers(self, arm: Arm) -> Offers:
+        self.tell(f"looking at {arm.label}")
+        with self._one_process(arm) as process:
+            offers = process.offers()
+        if offers.error is not None:
+            raise SuiteError(offers.error)
+        if offers.strays:
+            raise ArmBroken(str(StrayModules(arm, offers.strays)))
+        if not offers.found and not offers.unknown and arm is self.head:
+            raise SuiteError(f"{offers.suite} names nothing that head has; see `attnlab list`")
+        return offers
+
+    @contextmanager
+    def _one_process(self, arm: Arm) -> Iterator[ArmProcess]:
+        try:
+            process = self._process(arm)
+            try:
+                process.wait_until_ready()
+                yield process
+            finally:
+                process.close()
+        except WorkerEnded as end:
+            detail = f"\n{end.detail}" if end.detail else ""
+            raise ArmBroken(f"{arm.label} cannot be measured: {end}{detail}") from end
+
+    def _process(self, arm: Arm) -> ArmProcess:
+        if self.start is not None:
+            return self.start(arm)
+        kind = self.ask.environment.device.kind
+        order = ArmOrder(
+            protocol=PROTOCOL,
+            suite=self._suite,
+            plugins=self.ask.plugins,
+            device=kind,
+            ceilings=dict(encode(self.ask.ceilings)),
+            seed=0,
+            memory_limit_bytes=int(MEMORY_SHARE * free_memory_bytes()) if kind == "cpu" else None,
+            shared_folder=self._shared,
+        )
+        own = (self.head.root / HARNESS_FILE).is_file() and (self.repo / HARNESS_FILE).is_file()
+        harness = self.head.root if own else self.repo
+        return ArmProcess(arm, self.repo, harness, order, self.ask.time_limit_s)
+
+    def _subjects(self) -> dict[str, Subject]:
+        floor_ns = FLOOR_NS[self.ask.environment.device.kind]
+        subjects = {}
+        for key, offer in self._matched.offers.items():
+            target = self.ask.thresholds.target_of(key)
+            self.collected[key] = Collected(offer, target)
+            subjects[key] = Subject(target, floor_ns, f"{offer.operator}/{offer.implementation}")
+        return subjects
+
+    def _take(self, keys: Sequence[str], count: int) -> Mapping[str, list[PairRatio]]:
+        """Measure more live pairs."""
+        found: dict[str, list[PairRatio]] = {key: [] for key in keys}
+        for _ in range(count):
+            wanted = [key for key in keys if self.collected[key].open]
+            if not wanted:
+                break
+            self._number += 1
+            for key, ratio in self._one_pair(wanted):
+                found[key].append(ratio)
+        return found
+
+    def _one_pair(self, keys: Sequence[str]) -> Iterator[tuple[str, PairRatio]]:
+        pair = LivePair(self.base, self.head, self._process, self._number)
+        try:
+            for key in keys:
+                collected = self.collected[key]
+                taken = pair.measure(collected.offer, _blank(collected.offer), check=collected.base is None)
+                self.pairs.append(self._number, collected.offer, taken)
+                ratio = collected.add(taken)
+                if ratio is None:
+                    self.tell(f"pair {self._number}: {key}: {taken.why}")
+                else:
+                    self.tell(f"pair {self._number}: {key}: {_percent(ratio)}")
+                    yield key, ratio
+        except StrayModules as error:
+            raise ArmBroken(str(error)) from error
+        finally:
+            pair.close()
+
+    def _name_kernels(self) -> None:
+        """For what got slower: the kernel, or on a CPU the operation, that takes the most more time on head."""
+        slower = [k for k, d in self._decisions.verdicts.items() if d.verdict is Verdict.SLOWER]
+        if not slower or self.ask.against_itself:
+            return
+        pair = LivePair(self.base, self.head, self._process, 0)
+        try:
+            for key in slower:
+                found = pair.kernels(self.collected[key].offer)
+                if found is not None and (move := largest_move(*found)) is not None:
+                    self._moved[key] = move
+        finally:
+            pair.close()
+
+
+def largest_move(base: Mapping[str, float], head: Mapping[str, float]) -> KernelMove | None:
+    """The name whose time grew most from base to head; None where none grew."""
+    names = {*base, *head}
+    moves = [KernelMove(name, base.get(name, 0.0), head.get(name, 0.0)) for name in sorted(names)]
+    largest = max(moves, key=lambda move: move.head_ns - move.base_ns, default=None)
+    return largest if largest is not None and largest.head_ns > largest.base_ns else None
+
+
+def _from_reserve(reserve: Mapping[str, list[PairRatio]], more: Take[str]) -> Take[str]:
+    """Hands out pairs that were measured beforehand, then measures more."""
+    left = {key: list(pairs) for key, pairs in reserve.items()}
+
+    def take(keys: Sequence[str], count: int) -> Mapping[str, Sequence[PairRatio]]:
+        found = {key: left[key][:count] for key in keys}
+        for key in keys:
+            del left[key][:count]
+        short = [key for key in keys if not found[key]]
+        return {**found, **(more(short, count) if short else {})}
+
+    return take
+
+
+def _blank(offer: Offer) -> Measurement:
+    return Measurement(
+        operator=offer.operator,
+        implementation=offer.implementation,
+        case={},
+        case_id=offer.case_id,
+        outcome=Outcome.UNAVAILABLE,
+        fingerprint=offer.fingerprint,
+    )
+
+
+def _record(arm: Arm) -> ArmRecord:
+    return ArmRecord(arm.asked, arm.revision, arm.dirty, arm.label)
+
+
+def _group(name: str, decided: Decided) -> GroupRow:
+    confirmation = as_ratio(decided.confirmation) if decided.confirmation else None
+    return GroupRow(name, decided.verdict, as_ratio(decided.first), confirmation)
+
+
+def _percent(ratio: PairRatio) -> str:
+    return f"{ratio.log_ratio * 100:+.2f} %"

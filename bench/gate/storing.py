@@ -1,0 +1,111 @@
+"""A gate's folder: both arms as runs, the verdicts, and files for CI to read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from attnlab.bench.errors import StoreError
+from attnlab.bench.gate.collection import Collected
+from attnlab.bench.gate.outputs import Samples, outputs
+from attnlab.bench.gate.records import GateReport
+from attnlab.bench.roofline import Ceilings
+from attnlab.bench.store.codec import decode, encode
+from attnlab.bench.store.jsonl import RunWriter
+from attnlab.bench.store.records import BenchRecord, RunRecord
+
+GATE_FILE = "gate.json"
+INTERLEAVED = "interleaved"  # key of RunRecord.extra: the id that both runs of one gate share
+
+
+def make_folder(parent: Path, run_id: str) -> Path:
+    """A new folder for a gate; a number is added to its name where that is taken."""
+    for number in range(1, 1000):
+        folder = parent / (run_id if number == 1 else f"{run_id}-{number}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            if not folder.is_dir():
+                raise StoreError(f"{parent} is no folder; take another --out") from None
+            continue
+        except OSError as error:
+            raise StoreError(f"cannot write to {parent}: {error.strerror}; take another folder with --out") from error
+        return folder
+    raise StoreError(f"{parent} holds too many gates named {run_id}; take another --out")
+
+
+def write_gate(
+    folder: Path, report: GateReport, collected: Iterable[Collected], plugins: tuple[str, ...], ceilings: Ceilings
+) -> list[Path]:
+    """Write the verdicts in every format, and each arm as a run that `compare` and `report` read."""
+    collected = list(collected)
+    (folder / GATE_FILE).write_text(json.dumps(encode(report), indent=1) + "\n", encoding="utf-8")
+    for arm in ("base", "head"):
+        _write_arm(folder, arm, report, collected, plugins, ceilings)
+    written = [folder / GATE_FILE]
+    samples = {item.offer.key: _samples(item) for item in collected if item.ratios}
+    for output in outputs().values():
+        for name, text in output.files(report, samples).items():
+            (folder / name).write_text(text, encoding="utf-8")
+            written.append(folder / name)
+    return written
+
+
+def read_gate(folder: Path) -> GateReport:
+    """The report of a gate's folder. Raises StoreError where it is missing or damaged."""
+    path = folder / GATE_FILE
+    try:
+        return decode(GateReport, json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror}; give a folder that `attnlab gate` wrote") from error
+    except ValueError as error:
+        raise StoreError(f"{path} is damaged: {error}") from error
+
+
+def _write_arm(
+    folder: Path,
+    arm: str,
+    report: GateReport,
+    collected: list[Collected],
+    plugins: tuple[str, ...],
+    ceilings: Ceilings,
+) -> None:
+    record = report.base if arm == "base" else report.head
+    environment = replace(report.environment, revision=record.revision, dirty=record.dirty)
+    run = RunRecord(
+        run_id=arm,
+        suite=report.suite,
+        started=report.started,
+        command=report.command,
+        benches=_benches(collected),
+        environment=environment,
+        ceilings=ceilings,
+        seed=0,
+        plugins=plugins,
+        extra={INTERLEAVED: report.run_id, "arm": record.label},
+    )
+    writer = RunWriter.create(folder, run)
+    try:
+        for item in collected:
+            measurement = item.stored(base=arm == "base")
+            if measurement is not None:
+                writer.append(measurement)
+    finally:
+        writer.close()
+
+
+def _samples(item: Collected) -> Samples:
+    base, head = (
+        tuple(v for launch in launches for burst in launch.bursts for v in burst.series[0].values)
+        for launches in (item.base_launches, item.head_launches)
+    )
+    return Samples(base, head)
+
+
+def _benches(collected: list[Collected]) -> tuple[BenchRecord, ...]:
+    cases: dict[tuple[str, str], dict[str, None]] = {}
+    for item in collected:
+        cases.setdefault((item.offer.operator, item.offer.implementation), {})[item.offer.case_id] = None
+    return tuple(BenchRecord(op, (name,), None, tuple(ids)) for (op, name), ids in cases.items())
