@@ -25,7 +25,7 @@ class CudaGpu:
     def __init__(self, device: torch.device) -> None:
         properties: Any = torch.cuda.get_device_properties(device)
         self._device = device
-        self._uuid = f"GPU-{properties.uuid}"
+        self._uuid = f"GPU-{str(properties.uuid).removeprefix('GPU-')}"  # as NVML writes it
         self._nvml: Nvml | str | None = None
         self._flushed: torch.Tensor | None = None
         self._side: torch.cuda.Stream | None = None
@@ -48,11 +48,12 @@ class CudaGpu:
 
     def capture(self, work: Callable[[], None], share: Graph | None = None) -> Graph:
         before = torch.cuda.current_stream(self._device)
-        generator = torch.cuda.default_generators[before.device_index]
+        generator = torch.cuda.default_generators[before.device.index]
         random_state = generator.clone_state()
         self._side = self._side or torch.cuda.Stream(self._device)
         graph = torch.cuda.CUDAGraph()
         pool = share.pool if isinstance(share, _Graph) else None
+        own: Exception | None = None  # that of the work itself: the end of a failed capture raises another over it
         self.synchronise()
         try:
             with torch.cuda.stream(self._side):
@@ -60,13 +61,17 @@ class CudaGpu:
                     work()
             self.synchronise()
             with torch.cuda.graph(graph, pool=pool, stream=self._side):
-                work()
+                try:
+                    work()
+                except Exception as error:
+                    own = error
+                    raise
         except Exception as error:  # foreign code: a call that cannot be captured may raise anything
             # A failed capture may leave its stream current and the generator as if it still went on.
             torch.cuda.set_stream(before)
             generator.graphsafe_set_state(random_state)
             self._side = None
-            raise ClockUnsupported(f"it cannot be captured in a CUDA graph: {_first_of(error)}") from error
+            raise ClockUnsupported(f"it cannot be captured in a CUDA graph: {_one_line(own or error)}") from error
         return _Graph(graph)
 
     def trace(self) -> AbstractContextManager[Tracer]:
@@ -128,8 +133,5 @@ class _Graph:
         self._graph.replay()
 
 
-def _first_of(error: BaseException) -> str:
-    """The first line of the error that came first: the end of a failed capture raises one more over it."""
-    while error.__context__ is not None:
-        error = error.__context__
+def _one_line(error: Exception) -> str:
     return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"

@@ -82,6 +82,7 @@ class Lab:
             plugins,
             run.seed,
             untimed,
+            run.cache,
         )
         return _Running(planned, run, runner, self._options.out)
 

@@ -7,6 +7,7 @@ import math
 import os
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ import torch
 
 from attnlab.bench import Registry, discover, implements
 from attnlab.bench.axes import Case
+from attnlab.bench.clocks import cuda_clocks
 from attnlab.bench.contract import Operator
 from attnlab.bench.errors import ClockUnsupported
 from attnlab.bench.harness import Setup, judge_speed, measure
@@ -192,6 +194,40 @@ def test_a_clock_that_could_not_be_had_is_flagged(toy: Operator[Any, Any], setup
     m = measure(toy, case(toy), implementation(Twice), replace(setup, clocks=(Refuses(), *setup.clocks)))
     assert (m.outcome, m.timing.clock) == (Outcome.PASSED, "fake")
     assert "no times by clock picky: the call allocates" in m.flags
+
+
+def on_simulated_gpu(gpu: Any, make: Any) -> Implementation:
+    """Right results, by a kernel of 2 µs on the simulated GPU; `make` wraps its launch."""
+
+    def run(inputs: Any) -> Any:
+        make(gpu.kernel("toy", 2e3, (f"x at {inputs.x.data_ptr()}", 64)))()
+        return inputs.x * 2
+
+    return implementation(run)
+
+
+def test_tiny_calls_on_a_gpu_rotate_through_more_inputs_than_its_l2_holds(
+    toy: Operator[Any, Any], setup: Setup, fake_gpu: ModuleType
+) -> None:
+    """Calls of 64 bytes and an L2 of 640: twice of it are 20 sets of inputs, all of which are checked."""
+    gpu = fake_gpu.FakeGpu(l2_bytes=640, miss_ns_per_byte=10.0)
+    m = measure(toy, case(toy), on_simulated_gpu(gpu, lambda call: call), replace(setup, clocks=cuda_clocks(gpu)[:2]))
+    assert (m.outcome, m.timing.clock, m.timing.cache) == (Outcome.PASSED, "cuda_graph", "cold")
+    assert (m.timing.copies, m.timing.calls_a_sample) == (20, 100)
+    assert [s.inputs for s in m.check.sets].count("timed") == 20
+    assert m.median_ns == pytest.approx(2e3 + 64 * 10)
+    assert m.values("latency", "cuda_events")[0] == pytest.approx(2e3 + 64 * 10)
+    assert m.flags == ()
+    assert m.launches[0].bursts[0].state.sm_clock_mhz == 2000.0
+
+
+def test_a_call_that_cannot_be_captured_is_timed_by_events_and_flagged(
+    toy: Operator[Any, Any], setup: Setup, fake_gpu: ModuleType
+) -> None:
+    gpu = fake_gpu.FakeGpu()
+    m = measure(toy, case(toy), on_simulated_gpu(gpu, gpu.waiting), replace(setup, clocks=cuda_clocks(gpu)[:2]))
+    assert (m.outcome, m.timing.clock) == (Outcome.PASSED, "cuda_events")
+    assert m.flags[0].startswith("no times by clock cuda_graph: it cannot be captured in a CUDA graph: operation not")
 
 
 def test_an_interval_that_cannot_be_had_is_missing_not_infinite(toy: Operator[Any, Any], setup: Setup) -> None:
