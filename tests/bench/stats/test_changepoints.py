@@ -45,13 +45,21 @@ def test_the_level_is_the_rate_of_false_alarms() -> None:
 
 
 @pytest.mark.parametrize(
-    ("share", "count", "index"),
-    [(0.05, 20, 10), (0.05, 30, 22), (0.10, 10, 5), (0.10, 16, 12), (0.10, 60, 55), (-0.05, 20, 10)],
+    ("share", "count", "index", "least"),
+    [
+        (0.05, 20, 10, 36),
+        (0.05, 30, 22, 36),
+        (0.10, 10, 5, 36),
+        (0.10, 14, 11, 31),  # three values after it are few: 88 % in a longer simulation
+        (0.10, 16, 12, 36),
+        (0.10, 60, 55, 36),
+        (-0.05, 20, 10, 36),
+    ],
 )
-def test_a_step_is_found_in_its_place(share: float, count: int, index: int) -> None:
+def test_a_step_is_found_in_its_place(share: float, count: int, index: int, least: int) -> None:
     found = [find_changes(series("normal", seed, count, {index: share})) for seed in range(40)]
     near = [changes for changes in found if len(changes) == 1 and abs(changes[0].index - index) <= 1]
-    assert len(near) >= 36
+    assert len(near) >= least
     assert np.median([changes[0].ratio for changes in near]) == pytest.approx(1 + share, abs=0.012)
 
 
