@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from attnlab.bench.compare import INTERLEAVED
 from attnlab.bench.errors import StoreError
 from attnlab.bench.gate.collection import Collected
 from attnlab.bench.gate.outputs import Samples, outputs
@@ -17,7 +18,6 @@ from attnlab.bench.store.jsonl import RunWriter
 from attnlab.bench.store.records import BenchRecord, RunRecord
 
 GATE_FILE = "gate.json"
-INTERLEAVED = "interleaved"  # key of RunRecord.extra: the id that both runs of one gate share
 
 
 def make_folder(parent: Path, run_id: str) -> Path:

@@ -98,20 +98,25 @@ def _rejected(p_values: Mapping[Key, float], level: float, members: int) -> set[
     return found
 
 
+def judge_interval(estimate: float, interval: Interval, target: float = TARGET) -> Verdict:
+    """The verdict of one estimated log-ratio by its interval, which is adjusted already."""
+    return _verdict(estimate, interval, math.log1p(target), interval.low > 0, interval.high < 0)
+
+
 def _judged(compared: Compared, interval: Interval, worse: bool, better: bool) -> Judged:
     estimate = compared.estimate
-    reach = math.log1p(compared.target)
-    matters = abs(estimate) > reach / 2 and abs(math.expm1(estimate)) * compared.base_ns > compared.floor_ns
-    if worse and matters and estimate > 0:
-        verdict = Verdict.SLOWER
-    elif better and matters and estimate < 0:
-        verdict = Verdict.FASTER
-    elif interval.within(reach):
-        verdict = Verdict.SAME
-    else:
-        verdict = Verdict.INCONCLUSIVE
-    low, high = (math.exp(interval.low), _exp(interval.high))
-    return Judged(verdict, math.exp(estimate), low, high, len(compared.log_ratios))
+    told = abs(math.expm1(estimate)) * compared.base_ns > compared.floor_ns
+    verdict = _verdict(estimate, interval, math.log1p(compared.target), worse and told, better and told)
+    return Judged(verdict, math.exp(estimate), math.exp(interval.low), _exp(interval.high), len(compared.log_ratios))
+
+
+def _verdict(estimate: float, interval: Interval, reach: float, worse: bool, better: bool) -> Verdict:
+    """In this order: what is proved and over half the target; what lies within the target; else nothing is known."""
+    if worse and estimate > reach / 2:
+        return Verdict.SLOWER
+    if better and estimate < -reach / 2:
+        return Verdict.FASTER
+    return Verdict.SAME if interval.within(reach) else Verdict.INCONCLUSIVE
 
 
 def _exp(x: float) -> float:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from attnlab.bench import units
+from attnlab.bench.columns import columns
 from attnlab.bench.gate.outputs import words
 from attnlab.bench.gate.records import GateReport
 
@@ -24,7 +25,7 @@ def lines(report: GateReport) -> Iterator[str]:
         cells.append((words.verdict(row), row.key, words.change(row.first), words.times(row)))
         remarks.append(words.explanation(row))
     headings = ("verdict", "benchmark", "change of time", "base → head")
-    for line, remark in zip(_columns([headings, *cells]), ["", *remarks], strict=True):
+    for line, remark in zip(columns([headings, *cells]), ["", *remarks], strict=True):
         yield line
         if remark:
             yield f"    {remark}"
@@ -53,10 +54,4 @@ def _achieved(report: GateReport) -> Iterator[str]:
         )
         for found in report.achieved
     ]
-    yield from _columns([headings, *cells])
-
-
-def _columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    yield from columns([headings, *cells])

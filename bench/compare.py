@@ -1,0 +1,188 @@
+"""Stored runs side by side: ratios of time, with a verdict only where the spread between processes is known."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+import numpy as np
+from scipy import stats
+
+from attnlab.bench.history.differences import differences
+from attnlab.bench.history.points import Point, point_or_miss
+from attnlab.bench.stats.paired import Interval, log_ratio
+from attnlab.bench.stats.sequential import Looks
+from attnlab.bench.stats.verdict import ALPHA, TARGET, Compared, Rule, Verdict, judge, judge_interval
+from attnlab.bench.store.jsonl import StoredRun, latest
+from attnlab.bench.store.records import Launch, Measurement, Outcome, RunRecord
+
+INTERLEAVED = "interleaved"  # key of RunRecord.extra: the id that both runs of one gate share
+LEAST_RUNS = 3  # a side, before their scatter says anything
+
+Key = tuple[str, str, str]
+
+
+class Basis(Enum):
+    """What is known of a ratio's spread."""
+
+    INTERLEAVED = "interleaved pairs of processes"
+    RUNS = "the scatter of runs"
+    NOTHING = "nothing: one run a side says nothing of the next process"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One benchmark of two sides; ratio is time on head over base. verdict is None where the spread is unknown."""
+
+    operator: str
+    implementation: str
+    case_id: str
+    verdict: Verdict | None
+    reason: str | None = None
+    base_ns: float | None = None
+    head_ns: float | None = None
+    ratio: float | None = None
+    low: float | None = None
+    high: float | None = None
+    basis: Basis = Basis.NOTHING
+    units: int = 0
+
+
+@dataclass
+class _Side:
+    """All that one side measured of a benchmark."""
+
+    runs: list[RunRecord] = field(default_factory=list)
+    measurements: list[Measurement] = field(default_factory=list)
+
+
+def compare(base: Sequence[StoredRun], head: Sequence[StoredRun], target: float = TARGET) -> list[Comparison]:
+    """Each benchmark that either side has; verdicts are adjusted for the number of benchmarks, by Holm."""
+    sides = _by_benchmark(base), _by_benchmark(head)
+    keys = list(dict.fromkeys([*sides[0], *sides[1]]))
+    found = {key: _compared(key, sides[0].get(key), sides[1].get(key)) for key in keys}
+    told = {key: c for key, (c, ratios) in found.items() if ratios}
+    family = {
+        key: Compared(tuple(ratios), float(c.base_ns or 0.0), target) for key, (c, ratios) in found.items() if ratios
+    }
+    verdicts: dict[Key, Comparison] = {}
+    for pairs in {len(c.log_ratios) for c in family.values()}:
+        same = {key: c for key, c in family.items() if len(c.log_ratios) == pairs}
+        for key, judged in judge(same, pairs, Rule(Looks((pairs,)), ALPHA), len(family)).items():
+            c = told[key]
+            verdicts[key] = _with(c, judged.verdict, judged.ratio, judged.low, judged.high, Basis.INTERLEAVED, pairs)
+    return [verdicts.get(key) or _by_runs(c, sides[0].get(key), sides[1].get(key), target, len(keys))
+            for key, (c, _) in found.items()]  # fmt: skip
+
+
+def recorded_differences(base: Sequence[StoredRun], head: Sequence[StoredRun]) -> dict[str, int]:
+    """What was recorded otherwise of head than of base, such as a package's version: of how many benchmarks."""
+    sides = [_points(side) for side in (base, head)]
+    count: dict[str, int] = {}
+    for key in sides[0].keys() & sides[1].keys():
+        for difference in differences(sides[0][key], sides[1][key]):
+            count[str(difference)] = count.get(str(difference), 0) + 1
+    return dict(sorted(count.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _points(runs: Sequence[StoredRun]) -> dict[Key, list[Point]]:
+    found: dict[Key, list[Point]] = {}
+    for stored in runs:
+        for m in latest(stored.measurements):
+            point = point_or_miss(stored.run, m)
+            if isinstance(point, Point):
+                found.setdefault(m.key, []).append(point)
+    return found
+
+
+def _by_benchmark(runs: Sequence[StoredRun]) -> dict[Key, _Side]:
+    found: dict[Key, _Side] = {}
+    for stored in runs:
+        for measurement in latest(stored.measurements):
+            side = found.setdefault(measurement.key, _Side())
+            side.runs.append(stored.run)
+            side.measurements.append(measurement)
+    return found
+
+
+def _compared(key: Key, base: _Side | None, head: _Side | None) -> tuple[Comparison, list[float]]:
+    """The comparison without its spread, and the log-ratios of pairs where the sides were interleaved."""
+    reason = _incomparable(base, head)
+    if reason is not None or base is None or head is None:
+        return Comparison(*key, Verdict.INCOMPARABLE, reason), []
+    base_ns, head_ns = (statistics.median(m.median_ns or 0.0 for m in s.measurements) for s in (base, head))
+    plain = Comparison(*key, None, None, base_ns, head_ns, head_ns / base_ns)
+    return plain, _pairs(base, head)
+
+
+def _incomparable(base: _Side | None, head: _Side | None) -> str | None:
+    """The first reason why two sides must not be set against each other."""
+    if base is None or head is None:
+        return f"{'base' if base is None else 'head'} has no such measurement"
+    for name, side in (("base", base), ("head", head)):
+        for m in side.measurements:
+            if m.outcome is not Outcome.PASSED:
+                return f"{name}: {m.outcome.value}: {m.reason or 'no reason stored'}"
+            if not m.median_ns or m.timing is None:
+                return f"{name}: not timed: {m.untimed or 'no time stored'}"
+    return next(_differences(base, head), None)
+
+
+def _differences(base: _Side, head: _Side) -> Iterator[str]:
+    """What differs of machine, device, threads, clock, cache state or definitions, within a side or between them."""
+    runs, measurements = [*base.runs, *head.runs], [*base.measurements, *head.measurements]
+    for what, values in (
+        ("machines", [r.environment.processor for r in runs]),
+        ("devices", [r.environment.device.name for r in runs]),
+        ("numbers of threads", [r.environment.threads for r in runs]),
+        ("versions of the definitions", [m.definitions_version for m in measurements]),
+        ("clocks", [m.timing.clock for m in measurements if m.timing]),
+        ("cache states", [m.timing.cache for m in measurements if m.timing]),
+    ):
+        different = list(dict.fromkeys(values))
+        if len(different) > 1:
+            yield f"different {what}: {' and '.join(map(str, different))}"
+
+
+def _pairs(base: _Side, head: _Side) -> list[float]:
+    """One log-ratio a live pair; none where the sides are not the two arms of one gate."""
+    if len(base.runs) != 1 or len(head.runs) != 1:
+        return []
+    ids = {side.runs[0].extra.get(INTERLEAVED) for side in (base, head)}
+    launches = base.measurements[0].launches, head.measurements[0].launches
+    if ids == {None} or len(ids) != 1 or len(launches[0]) != len(launches[1]):
+        return []
+    return [log_ratio(_burst_medians(b), _burst_medians(h)) for b, h in zip(*launches, strict=True)]
+
+
+def _burst_medians(launch: Launch) -> list[float]:
+    return [statistics.median(burst.series[0].values) for burst in launch.bursts]
+
+
+def _by_runs(c: Comparison, base: _Side | None, head: _Side | None, target: float, members: int) -> Comparison:
+    """A verdict by the scatter of several runs a side: Welch's interval of log medians, by Bonferroni."""
+    if c.verdict is Verdict.INCOMPARABLE or base is None or head is None:
+        return c
+    logs = [np.log([float(m.median_ns or math.nan) for m in side.measurements]) for side in (base, head)]
+    if min(map(len, logs)) < LEAST_RUNS:
+        return c
+    found = stats.ttest_ind(logs[1], logs[0], equal_var=False).confidence_interval(1 - ALPHA / members)
+    estimate = float(np.mean(logs[1]) - np.mean(logs[0]))
+    interval = Interval(float(found.low), float(found.high))
+    if not (math.isfinite(interval.low) and math.isfinite(interval.high)):  # no scatter at all
+        interval = Interval(estimate, estimate)
+    verdict = judge_interval(estimate, interval, target)
+    count = min(map(len, logs))
+    return _with(c, verdict, math.exp(estimate), math.exp(interval.low), math.exp(interval.high), Basis.RUNS, count)
+
+
+def _with(
+    c: Comparison, verdict: Verdict, ratio: float, low: float, high: float, basis: Basis, units: int
+) -> Comparison:
+    ends = (low if low > 0 else None), (high if math.isfinite(high) else None)
+    return Comparison(
+        c.operator, c.implementation, c.case_id, verdict, None, c.base_ns, c.head_ns, ratio, *ends, basis, units
+    )
