@@ -7,6 +7,8 @@ from collections.abc import Generator
 
 import pytest
 
+pytest_plugins = ["pytester"]
+
 INSTALLED_ON_CI = ("chromium", "compiler", "headers", "not installed")
 
 

@@ -54,7 +54,7 @@ class Lab:
     @property
     def folder(self) -> Path | None:
         """Where the current run is stored."""
-        return self._running and self._running.folder
+        return None if self._running is None else self._running.folder
 
     def close(self) -> None:
         """End the workers."""
@@ -99,7 +99,7 @@ class _Running:
 
     @property
     def folder(self) -> Path | None:
-        return self._writer and self._writer.folder
+        return None if self._writer is None else self._writer.folder
 
     def measure(self, step: Step) -> Row:
         measured = self._measure(step, lambda phase: None)

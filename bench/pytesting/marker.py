@@ -41,7 +41,8 @@ class Given:
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Given:
         """From checked arguments; a count may be written as a float, such as 2e9."""
-        return cls(**{name: int(value) if name in COUNTS else value for name, value in given.items()})
+        counts = {name: int(given[name]) for name in COUNTS if name in given}
+        return cls(**{**given, **counts})
 
 
 def read(marks: Iterable[pytest.Mark]) -> dict[str, Any]:

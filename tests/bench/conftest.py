@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -92,6 +92,12 @@ def forgetting_plugins() -> Iterator[None]:
             if made_here and not file.is_relative_to(sys.prefix):  # the environment itself may lie under /tmp
                 del sys.modules[name]
         sys.path[:] = path
+
+
+@pytest.fixture(scope="session")
+def forgetting() -> Callable[[], AbstractContextManager[None]]:
+    """For tests that load the same plugin more than once."""
+    return forgetting_plugins
 
 
 @pytest.fixture

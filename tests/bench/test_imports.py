@@ -122,7 +122,8 @@ def test_folders_that_would_shadow_a_package_have_no_init() -> None:
 @pytest.mark.parametrize(
     "module",
     ["attnlab.bench", "attnlab.bench.cli", "attnlab.bench.units", "attnlab.bench.errors", "attnlab.bench.suite_file",
-     "attnlab.bench.store.records", "attnlab.bench.worker"],
+     "attnlab.bench.store.records", "attnlab.bench.worker", "attnlab.bench.pytest_plugin",
+     "attnlab.bench.pytesting.fixture"],
 )  # fmt: skip
 def test_importing_brings_in_no_torch(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"

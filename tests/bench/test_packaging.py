@@ -79,9 +79,11 @@ def test_a_source_distribution_holds_what_a_build_needs(built: Built) -> None:
     assert sources() | set(FILES) <= built.sdist
 
 
-def test_the_script_and_the_licence_are_in_the_wheel(built: Built) -> None:
+def test_the_script_the_pytest_plugin_and_the_licence_are_in_the_wheel(built: Built) -> None:
     (info,) = built.site.glob("*.dist-info")
-    assert "attnlab = attnlab.bench.cli:run_as_script" in (info / "entry_points.txt").read_text()
+    points = (info / "entry_points.txt").read_text()
+    assert "[console_scripts]\nattnlab = attnlab.bench.cli:run_as_script" in points
+    assert "[pytest11]\nattnlab = attnlab.bench.pytest_plugin" in points
     assert "Apache-2.0" in (info / "METADATA").read_text()
     assert any(path.name == "LICENSE" for path in info.rglob("*"))
 
