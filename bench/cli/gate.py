@@ -24,7 +24,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--aa", action="store_true", help="base against itself: false-alarm rate, least slowdown seen")
     parser.add_argument("--strict", action="store_true", help="exit code 4 where a verdict is inconclusive")
     _options.add_plugin(parser)
-    _options.add_device(parser)
     parser.add_argument("--out", default="results", metavar="FOLDER", help="where the gate's folder is made (results)")
 
 
@@ -55,7 +54,7 @@ def _ask(options: argparse.Namespace) -> Ask:
     from attnlab.bench.gate.thresholds import load_thresholds
 
     thresholds = load_thresholds(Path(options.thresholds) if options.thresholds else None)
-    environment = describe_environment(choose_device(options.device))
+    environment = describe_environment(choose_device("auto"))
     return Ask(
         suite=options.suite,
         plugins=tuple(options.plugin),

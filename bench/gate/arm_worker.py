@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from attnlab.bench.gate.messages import PROTOCOL, ArmOrder, Offer, Offers, Opened
+from attnlab.bench.gate.messages import PROTOCOL, ArmOrder, Method, Offer, Offers, Opened
 from attnlab.bench.store.codec import decode, encode
 from attnlab.bench.worker import connect, limit_memory, send, telling_why_it_is_broken
 
@@ -73,7 +73,7 @@ class _Arm:
         device = torch.device(order.device)
         self._setup = Setup(
             device=device,
-            clocks=clocks_for(device),
+            clocks=clocks_for(device, self._suite.cache),
             ceilings=decode(Ceilings, order.ceilings),
             effort=make_effort(self._suite.effort),
             seed=order.seed,
@@ -130,8 +130,7 @@ class _Arm:
             self._timers = {timer.clock: timer for timer in started.timers}
             opened = Opened(
                 self._opened.measurement,
-                tuple(timer.clock for timer in started.timers),
-                tuple(timer.cache for timer in started.timers),
+                tuple(Method(t.clock, t.cache, t.calls_a_sample) for t in started.timers),
                 started.notes,
             )
         send(self._answers, "opened", encode(dataclasses.replace(opened, strays=tuple(self._turned.strays()))))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
-from attnlab.bench.gate.messages import Offer
+from attnlab.bench.gate.messages import Method, Offer
 from attnlab.bench.gate.pairs import Side, Taken
 from attnlab.bench.gate.records import GateRow, Ratio, Standing
 from attnlab.bench.stats.decision import Decided, PairRatio
@@ -16,6 +16,7 @@ from attnlab.bench.stats.summary import summarise
 from attnlab.bench.stats.verdict import Judged, Verdict
 from attnlab.bench.store.codec import encode
 from attnlab.bench.store.records import Launch, Measurement, Outcome, TimingRecord
+from attnlab.bench.telemetry import state_notes
 
 PAIRS_FILE = "pairs.jsonl"
 TRIES = 2  # processes of one arm that may end on a benchmark before it counts as failing there
@@ -32,8 +33,7 @@ class Collected:
     base_launches: list[Launch] = field(default_factory=list)
     head_launches: list[Launch] = field(default_factory=list)
     ratios: list[PairRatio] = field(default_factory=list)
-    clock: str | None = None
-    cache: str | None = None
+    method: Method | None = None
     standing: Standing = Standing.COMPARED
     reason: str | None = None
     ends: list[str] = field(default_factory=list)
@@ -45,11 +45,11 @@ class Collected:
         if taken.ratio is None:
             self._refuse(taken)
             return None
-        if self.clock is not None and (self.clock, self.cache) != (taken.clock, taken.cache):
+        if self.method is not None and self.method != taken.method:
             self.standing = Standing.INCOMPARABLE
-            self.reason = f"timed by {self.clock} ({self.cache}) at first, then by {taken.clock} ({taken.cache})"
+            self.reason = f"timed by {self.method} at first, then by {taken.method}"
             return None
-        self.clock, self.cache = taken.clock, taken.cache
+        self.method = taken.method
         assert taken.base.launch is not None
         assert taken.head.launch is not None
         self.base_launches.append(taken.base.launch)
@@ -101,30 +101,39 @@ class Collected:
             confirmation=as_ratio(told.confirmation) if told and told.confirmation else None,
             base_ns=_median(self.base_launches),
             head_ns=_median(self.head_launches),
-            clock=self.clock,
-            cache=self.cache,
+            clock=self.method.clock if self.method else None,
+            cache=self.method.cache if self.method else None,
             base_configuration=self.base.configuration if self.base else None,
             head_configuration=self.head.configuration if self.head else None,
-            flags=tuple(dict.fromkeys((*_flags(self.base, "base"), *_flags(self.head, "head"), *again))),
+            flags=tuple(
+                dict.fromkeys(
+                    (
+                        *_flags("base", self.base, self.base_launches),
+                        *_flags("head", self.head, self.head_launches),
+                        *again,
+                    )
+                )
+            ),
         )
 
     def stored(self, base: bool) -> Measurement | None:
         """One side as a measurement with a launch for each pair; None where nothing is known of it."""
         measurement = self.base if base else self.head
         launches = self.base_launches if base else self.head_launches
-        if measurement is None or measurement.outcome is not Outcome.PASSED or not launches:
+        if measurement is None or measurement.outcome is not Outcome.PASSED or self.method is None:
             return measurement
         values = [v for launch in launches for burst in launch.bursts for v in burst.series[0].values]
         summary = summarise(_launch_medians(launches))
         record = TimingRecord(
-            clock=str(self.clock),
-            cache=str(self.cache),
+            clock=self.method.clock,
+            cache=self.method.cache,
             copies=2,
             warmup_calls=0,
             warmup_ns=0.0,
             warmup_stable=True,
             samples=len(values),
             stopped=f"after {len(launches)} live pairs",
+            calls_a_sample=self.method.calls_a_sample,
         )
         return replace(measurement, launches=tuple(launches), median_ns=summary.median, timing=record)
 
@@ -171,5 +180,8 @@ def _median(launches: list[Launch]) -> float | None:
     return statistics.median(_launch_medians(launches)) if launches else None
 
 
-def _flags(measurement: Measurement | None, arm: str) -> list[str]:
-    return [f"{arm}: {flag}" for flag in measurement.flags] if measurement else []
+def _flags(arm: str, measurement: Measurement | None, launches: list[Launch]) -> list[str]:
+    """What was flagged in the arm's measurement, and what the GPU's states say of its bursts."""
+    states = [burst.state for launch in launches for burst in launch.bursts if burst.state is not None]
+    own = measurement.flags if measurement else ()
+    return [f"{arm}: {flag}" for flag in (*own, *state_notes(states))]

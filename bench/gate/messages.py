@@ -64,12 +64,24 @@ class Offers:
 
 
 @dataclass(frozen=True)
+class Method:
+    """How calls can be timed; times by different methods are never set against each other."""
+
+    clock: str
+    cache: str
+    calls_a_sample: int = 1
+
+    def __str__(self) -> str:
+        many = f", {self.calls_a_sample} calls a sample" if self.calls_a_sample > 1 else ""
+        return f"{self.clock} ({self.cache}{many})"
+
+
+@dataclass(frozen=True)
 class Opened:
-    """A benchmark made ready in one process: what the check said, and by which clocks it can be timed."""
+    """A benchmark made ready in one process: what the check said, and how it can be timed, best first."""
 
     measurement: Measurement
-    clocks: tuple[str, ...] = ()
-    caches: tuple[str, ...] = ()
+    methods: tuple[Method, ...] = ()
     notes: tuple[str, ...] = ()
     strays: tuple[str, ...] = ()
 

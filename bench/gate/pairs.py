@@ -14,7 +14,7 @@ from attnlab.bench import units
 from attnlab.bench.gate import rerooting
 from attnlab.bench.gate.arm_worker import BOOT
 from attnlab.bench.gate.checkouts import Arm
-from attnlab.bench.gate.messages import ArmOrder, Offer, Offers, Opened
+from attnlab.bench.gate.messages import ArmOrder, Method, Offer, Offers, Opened
 from attnlab.bench.isolation import START_LIMIT_S, Process, WorkerEnded
 from attnlab.bench.stats.decision import PairRatio
 from attnlab.bench.stats.paired import log_ratio
@@ -43,8 +43,7 @@ class Taken:
 
     base: Side
     head: Side
-    clock: str | None = None
-    cache: str | None = None
+    method: Method | None = None
     ratio: PairRatio | None = None
     why: str | None = None
     ended: str | None = None
@@ -180,7 +179,7 @@ class LivePair:
         untimed = [
             f"{arm.name}: {o.measurement.outcome.value}: {o.measurement.reason or o.measurement.untimed}"
             for arm, o in zip(self._arms, opened, strict=True)
-            if not o.clocks
+            if not o.methods
         ]
         method = _common_method(opened[0], opened[1])
         if untimed or method is None:
@@ -188,19 +187,18 @@ class LivePair:
             return Taken(Side(opened[0].measurement), Side(opened[1].measurement), why=why)
         return self._alternated(both, method)
 
-    def _alternated(self, both: tuple[ArmProcess, ArmProcess], method: tuple[str, str]) -> Taken:
-        clock, cache = method
+    def _alternated(self, both: tuple[ArmProcess, ArmProcess], method: Method) -> Taken:
         call_ns = []
         for number, process in enumerate(both):
             with _naming(number):
-                call_ns.append(process.warm(clock))
+                call_ns.append(process.warm(method.clock))
         count = int(min(MAX_BURST_CALLS, max(1, BURST_NS // max(*call_ns, 1.0))))
         bursts: tuple[list[Burst], list[Burst]] = ([], [])
         for turn in range(BURSTS):
             first = (turn + self._number) % 2  # each arm follows itself as often as the other
             for number in (first, 1 - first):
                 with _naming(number):
-                    bursts[number].append(both[number].burst(clock, count))
+                    bursts[number].append(both[number].burst(method.clock, count))
         sides = []
         for number, process in enumerate(both):
             with _naming(number):
@@ -214,7 +212,7 @@ class LivePair:
         ]
         if wrong:
             return Taken(Side(sides[0].measurement), Side(sides[1].measurement), why="; ".join(wrong))
-        return Taken(sides[0], sides[1], clock, cache, ratio)
+        return Taken(sides[0], sides[1], method, ratio)
 
 
 class StrayModules(Exception):
@@ -243,14 +241,13 @@ def _burst_median(burst: Burst) -> float:
     return statistics.median(burst.series[0].values)
 
 
-def _common_method(base: Opened, head: Opened) -> tuple[str, str] | None:
-    """The best clock, with its cache state, that both arms can be timed by."""
-    others = set(zip(head.clocks, head.caches, strict=True))
-    return next((m for m in zip(base.clocks, base.caches, strict=True) if m in others), None)
+def _common_method(base: Opened, head: Opened) -> Method | None:
+    """The best method that both arms can be timed by."""
+    return next((method for method in base.methods if method in head.methods), None)
 
 
 def _no_common_method(base: Opened, head: Opened) -> str:
-    told = [", ".join(f"{c} ({s})" for c, s in zip(o.clocks, o.caches, strict=True)) for o in (base, head)]
+    told = [", ".join(map(str, opened.methods)) for opened in (base, head)]
     return f"no clock that both can be timed by: base {told[0]}; head {told[1]}"
 
 

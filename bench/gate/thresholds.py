@@ -17,6 +17,7 @@ from attnlab.bench.stats.verdict import ALPHA, TARGET, Rule
 
 TOP_KEYS = ("target", "alpha", "pairs", "threshold")
 TABLE_KEYS = ("match", "target")
+LEAST_PAIRS = 6  # the fewest whose exact test can say anything of one benchmark at the usual level
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ class _File:
 
     def _looks(self, data: Mapping[str, Any]) -> Looks:
         pairs = data.get("pairs", LOOKS[-1])
-        least = LOOKS[0]
+        least = LEAST_PAIRS
         if not isinstance(pairs, int) or isinstance(pairs, bool) or not least <= pairs <= 1000:
             raise UsageError(
                 f"{self._at('pairs')}: got pairs = {pairs!r}; expected a whole number from {least} to 1000: "

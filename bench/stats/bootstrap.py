@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -12,7 +13,7 @@ Statistic = Callable[[NDArray[np.float64]], float]
 
 def block_length(size: int) -> int:
     """The cube root of the number of samples: the order that makes a block bootstrap's error least."""
-    return max(1, round(float(size) ** (1 / 3)))
+    return max(1, round(math.cbrt(size)))
 
 
 def block_indices(size: int, count: int, random: np.random.Generator) -> NDArray[np.int64]:

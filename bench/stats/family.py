@@ -22,7 +22,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
     """p-values adjusted so that of all rejections at most the level's share is false (1995), by SciPy."""
     _check(p_values)
-    return [float(value) for value in stats.false_discovery_control(p_values, method="bh")] if p_values else []
+    return [float(value) for value in stats.false_discovery_control(p_values, method="bh")] if len(p_values) else []
 
 
 def _check(p_values: Sequence[float]) -> None:

@@ -1,0 +1,232 @@
+"""Repositories to gate, and arms that need no process."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from attnlab.bench.environment import Device, Environment
+from attnlab.bench.gate.checkouts import Arm
+from attnlab.bench.gate.collection import PairsFile
+from attnlab.bench.gate.messages import Method, Offer, Offers, Opened
+from attnlab.bench.gate.session import Ask, Session
+from attnlab.bench.gate.thresholds import Thresholds
+from attnlab.bench.isolation import WorkerEnded
+from attnlab.bench.roofline import Ceilings
+from attnlab.bench.stats.sequential import Looks
+from attnlab.bench.stats.verdict import Rule
+from attnlab.bench.store.records import Burst, DeviceState, Measurement, Outcome, Series
+
+WALL = Method("wall", "warm")
+ENVIRONMENT = Environment(
+    device=Device("cpu", "a processor"), processor="a processor", cores=2, affinity=(0, 1), threads=2,
+    memory_bytes=1 << 34, system="Linux", python="3.11", packages={"torch": "2.13"}, governor=None,
+    load_average=0.1, variables={}, revision=None, dirty=None,
+)  # fmt: skip
+CEILINGS = Ceilings("a processor", 2, 1e10, {}, None, 0.0)
+
+
+@dataclass
+class Kernel:
+    """How one benchmark behaves on one arm."""
+
+    ns: float = 1e6
+    outcome: Outcome = Outcome.PASSED
+    reason: str | None = None
+    untimed: str | None = None
+    configuration: str | None = None
+    methods: tuple[Method, ...] = (WALL,)
+    strays: tuple[str, ...] = ()
+    dies_in: tuple[int, ...] = ()  # pairs, counted from 1, in which its process ends
+    wrong_when_timed: bool = False
+    parts: dict[str, float] = field(default_factory=dict)
+    throttle: tuple[str, ...] | None = None
+    after_burst: Callable[[], None] = lambda: None
+
+
+@dataclass
+class ArmScript:
+    """What an arm has, and how it behaves."""
+
+    kernels: dict[str, Kernel] = field(default_factory=lambda: {"quick": Kernel()})
+    found: list[Offer] | None = None
+    unknown: tuple[str, ...] = ()
+    strays: tuple[str, ...] = ()
+    missing_plugins: tuple[str, ...] = ()
+    error: str | None = None
+    broken: str | None = None
+
+    def offers(self) -> Offers:
+        found = self.found if self.found is not None else [offer(name) for name in self.kernels]
+        return Offers("s.toml", tuple(found), self.unknown, self.strays, self.missing_plugins, self.error)
+
+
+def offer(name: str, reason: str | None = None, source: str | None = "kernels.py") -> Offer:
+    return Offer("toy", name, "N8", "kernels", source, "abc", reason)
+
+
+class FakeArm:
+    """Stands in for the process of an arm: times by script, a slight and regular wiggle, no process."""
+
+    starts = itertools.count(1)
+
+    def __init__(self, script: ArmScript, pair: int) -> None:
+        self._script, self._pair = script, pair
+        self.number = next(self.starts)
+        self._wiggle = itertools.cycle((1.0, 1.004, 0.997, 1.002, 0.999))
+        self._skew = (1.0, 1.003, 0.998, 1.001, 0.9985, 1.0025)[self.number % 6]
+        self.closed = False
+
+    def wait_until_ready(self) -> None:
+        if self._script.broken:
+            raise WorkerEnded(Outcome.FAILED, self._script.broken, "its traceback")
+
+    def offers(self) -> Offers:
+        return self._script.offers()
+
+    def begin_open(self, offer: Offer, check: bool) -> None:
+        self._kernel = self._script.kernels[offer.implementation]
+        self._offer, self.checked = offer, check
+
+    def opened(self) -> Opened:
+        if self._pair in self._kernel.dies_in:
+            raise WorkerEnded(Outcome.FAILED, "the process was killed by SIGKILL in phase 'timing'", None)
+        methods = self._kernel.methods if self._kernel.outcome is Outcome.PASSED and not self._kernel.untimed else ()
+        return Opened(self._measurement(self._kernel.outcome), methods, (), self._kernel.strays)
+
+    def warm(self, clock: str) -> float:
+        return self._kernel.ns
+
+    def burst(self, clock: str, count: int) -> Burst:
+        self._kernel.after_burst()
+        values = tuple(self._kernel.ns * self._skew * next(self._wiggle) for _ in range(count))
+        state = None if self._kernel.throttle is None else DeviceState(throttle=self._kernel.throttle)
+        return Burst(0.0, (Series("latency", "ns", clock, "lower", values),), state)
+
+    def close_case(self) -> Measurement:
+        wrong = self._kernel.wrong_when_timed
+        return self._measurement(Outcome.WRONG_VALUES if wrong else self._kernel.outcome)
+
+    def kernels(self) -> dict[str, float]:
+        return self._kernel.parts
+
+    def close(self) -> None:
+        self.closed = True
+
+    def _measurement(self, outcome: Outcome) -> Measurement:
+        return Measurement(
+            operator="toy",
+            implementation=self._offer.implementation,
+            case={"n": 8},
+            case_id="N8",
+            outcome=outcome,
+            reason=self._kernel.reason,
+            untimed=self._kernel.untimed,
+            configuration=self._kernel.configuration,
+        )
+
+
+@dataclass
+class Gated:
+    """A session with scripted arms, and all that it started."""
+
+    session: Session
+    started: list[FakeArm]
+    told: list[str]
+
+    def run(self) -> Any:
+        self.session.run()
+        return self.session.report("gate")
+
+    def row(self, name: str = "quick") -> Any:
+        return next(row for row in self.session.report("gate").rows if row.implementation == name)
+
+
+@pytest.fixture
+def gated(tmp_path: Path) -> Callable[..., Gated]:
+    """Makes a session of two scripted arms."""
+
+    def make(
+        base: ArmScript | None = None,
+        head: ArmScript | None = None,
+        looks: Sequence[int] = (8,),
+        target: float = 0.03,
+        **more: Any,
+    ) -> Gated:
+        scripts = {"base": base or ArmScript(), "head": head or ArmScript()}
+        arms = [Arm(name, tmp_path / name, f"{name}0123456789", "main") for name in scripts]
+        started: list[FakeArm] = []
+
+        def start(arm: Arm) -> Any:
+            pair = sum(one.arm_name == arm.name for one in started)  # the first only says what there is
+            made = FakeArm(scripts[arm.name], pair)
+            made.arm_name = arm.name  # type: ignore[attr-defined]
+            started.append(made)
+            return made
+
+        ask = Ask(
+            suite="s.toml",
+            plugins=(),
+            thresholds=Thresholds(target, Rule(Looks(tuple(looks)))),
+            environment=ENVIRONMENT,
+            ceilings=CEILINGS,
+            command="attnlab gate --base main --suite s.toml",
+            **more,
+        )
+        told: list[str] = []
+        session = Session(tmp_path, arms[0], arms[1], ask, PairsFile(tmp_path), told.append, start=start)
+        return Gated(session, started, told)
+
+    return make
+
+
+class Repository:
+    """A git repository in a folder of its own."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        root.mkdir()
+        self.git("init", "--quiet", "--initial-branch", "main")
+        self.git("config", "user.email", "somebody@example.org")
+        self.git("config", "user.name", "Somebody")
+
+    def git(self, *arguments: str) -> str:
+        done = subprocess.run(["git", "-C", str(self.root), *arguments], capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    def write(self, **files: str) -> None:
+        for name, text in files.items():
+            path = self.root / name.replace("__", ".")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+
+    def commit(self, message: str = "a commit", **files: str) -> str:
+        self.write(**files)
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--allow-empty", "--message", message)
+        return self.git("rev-parse", "HEAD")
+
+    def state(self) -> tuple[str, ...]:
+        """All of git's state that a gate must leave as it was."""
+        return tuple(
+            self.git(*command)
+            for command in (
+                ("status", "--porcelain", "--ignored"),
+                ("worktree", "list"),
+                ("branch", "--all", "--verbose"),
+                ("stash", "list"),
+                ("rev-parse", "HEAD"),
+                ("symbolic-ref", "HEAD"),
+            )
+        )
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    return Repository(tmp_path / "repo")

@@ -1,0 +1,307 @@
+"""A gate's course with scripted arms: verdicts, what fails closed, lost processes, interrupts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from attnlab.bench.errors import SuiteError
+from attnlab.bench.gate.messages import Method
+from attnlab.bench.gate.records import Standing
+from attnlab.bench.gate.session import ArmBroken, largest_move
+from attnlab.bench.stats.verdict import Verdict
+from attnlab.bench.store.records import Outcome
+
+from .conftest import ArmScript, Gated, Kernel, offer
+
+Make = Callable[..., Gated]
+
+
+def one(**kernel: Any) -> ArmScript:
+    return ArmScript({"quick": Kernel(**kernel)})
+
+
+def test_equal_arms_pass(gated: Make) -> None:
+    gate = gated()
+    report = gate.run()
+    (row,) = report.rows
+    assert (row.standing, row.verdict) == (Standing.COMPARED, Verdict.SAME)
+    assert report.exit_code == 0
+    assert report.conclusion == "No regression."
+    assert row.base_ns == pytest.approx(1e6, rel=0.01)
+    assert (row.clock, row.cache) == ("wall", "warm")
+
+
+def test_a_slower_head_fails_and_is_named(gated: Make) -> None:
+    head = ArmScript({"quick": Kernel(), "slow": Kernel(1.1e6, parts={"mm": 9e5, "copy": 2e5})})
+    base = ArmScript({"quick": Kernel(), "slow": Kernel(1.0e6, parts={"mm": 8e5, "copy": 2e5})})
+    report = gated(base, head).run()
+    assert report.exit_code == 1
+    (slow,) = report.regressions
+    assert slow.key == "toy/slow[N8]"
+    assert slow.first.ratio == pytest.approx(1.1, rel=0.01)
+    assert slow.confirmation.ratio == pytest.approx(1.1, rel=0.01)
+    assert (slow.moved.name, slow.moved.base_ns, slow.moved.head_ns) == ("mm", 8e5, 9e5)
+    assert "toy/slow[N8]" in report.conclusion
+
+
+def test_a_faster_head_passes(gated: Make) -> None:
+    report = gated(one(), one(ns=0.9e6)).run()
+    assert report.rows[0].verdict is Verdict.FASTER
+    assert report.exit_code == 0
+
+
+def test_each_pair_has_fresh_processes_which_are_all_ended(gated: Make) -> None:
+    gate = gated()
+    gate.run()
+    assert len(gate.started) == 2 + 2 * 8
+    assert all(process.closed for process in gate.started)
+
+
+def test_only_the_first_pair_holds_the_whole_check(gated: Make) -> None:
+    gate = gated()
+    gate.run()
+    assert [process.checked for process in gate.started[2:]] == [True, True] + [False] * 14
+
+
+def test_every_pair_is_on_disk_at_once(gated: Make) -> None:
+    gate = gated()
+    seen: list[int] = []
+    gate.session.tell = lambda line: seen.append(len(gate.session.pairs.path.read_text().splitlines()))
+    gate.run()
+    assert seen[2:] == list(range(1, 9))
+    line = json.loads(gate.session.pairs.path.read_text().splitlines()[0])
+    assert (line["pair"], line["benchmark"]) == (1, "toy/quick[N8]")
+    assert len(line["taken"]["base"]["launch"]["bursts"]) == 16
+
+
+def test_wrong_on_head_fails_closed(gated: Make) -> None:
+    gate = gated(one(), one(outcome=Outcome.WRONG_VALUES, reason="out: too far off"))
+    report = gate.run()
+    assert report.rows[0].standing is Standing.WRONG
+    assert "too far off" in report.rows[0].reason
+    assert report.exit_code == 3
+    assert len(gate.started) == 4, "one pair is enough to see that"
+
+
+def test_wrong_when_timed_on_head_fails_closed(gated: Make) -> None:
+    report = gated(one(), one(wrong_when_timed=True)).run()
+    assert report.rows[0].standing is Standing.WRONG
+    assert report.exit_code == 3
+
+
+def test_wrong_on_base_is_nothing_to_compare_with(gated: Make) -> None:
+    report = gated(
+        ArmScript({"quick": Kernel(), "mended": Kernel(outcome=Outcome.WRONG_VALUES, reason="off")}),
+        ArmScript({"quick": Kernel(), "mended": Kernel()}),
+    ).run()
+    mended = next(row for row in report.rows if row.implementation == "mended")
+    assert (mended.standing, mended.verdict) == (Standing.NEW, None)
+    assert report.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("base", "head", "standing", "code"),
+    [
+        (["quick", "gone"], ["quick"], Standing.MISSING, 3),
+        (["quick"], ["quick", "gone"], Standing.NEW, 0),
+    ],
+)
+def test_what_one_arm_alone_has(base: list[str], head: list[str], standing: Standing, code: int, gated: Make) -> None:
+    report = gated(*(ArmScript({name: Kernel() for name in names}) for names in (base, head))).run()
+    assert next(row for row in report.rows if row.implementation == "gone").standing is standing
+    assert report.exit_code == code
+
+
+@pytest.mark.parametrize(
+    ("on_base", "on_head", "standing", "code"),
+    [
+        ("needs an NVIDIA GPU", "needs an NVIDIA GPU", Standing.UNAVAILABLE, 0),
+        (None, "serves no such case", Standing.MISSING, 3),
+        ("serves no such case", None, Standing.NEW, 0),
+    ],
+)
+def test_what_cannot_run(on_base: str | None, on_head: str | None, standing: Standing, code: int, gated: Make) -> None:
+    kernels = {"quick": Kernel(), "other": Kernel()}
+    base, head = (ArmScript(kernels, [offer("quick"), offer("other", reason)]) for reason in (on_base, on_head))
+    gate = gated(base, head)
+    report = gate.run()
+    assert gate.row("other").standing is standing
+    assert (on_head or on_base) in gate.row("other").reason
+    assert report.exit_code == code
+
+
+def test_what_is_not_the_repositorys_is_left_out_and_said_so(gated: Make) -> None:
+    found = [offer("quick"), offer("theirs", source=None)]
+    kernels = {"quick": Kernel(), "theirs": Kernel()}
+    report = gated(ArmScript(kernels, found), ArmScript(kernels, found)).run()
+    assert [row.implementation for row in report.rows] == ["quick"]
+    assert any("toy/theirs" in note for note in report.notes)
+
+
+def test_a_suite_with_nothing_of_the_repository_fails_closed(gated: Make) -> None:
+    found = [offer("theirs", source=None)]
+    report = gated(ArmScript({}, found), ArmScript({}, found)).run()
+    assert report.exit_code == 3
+    assert "nothing could be compared" in report.conclusion
+
+
+def test_a_name_that_neither_arm_knows_is_the_suites_fault(gated: Make) -> None:
+    with pytest.raises(SuiteError, match="toy/nobody"):
+        gated(ArmScript(unknown=("toy/nobody",)), ArmScript(unknown=("toy/nobody", "toy/old"))).run()
+
+
+def test_a_broken_suite_is_told(gated: Make) -> None:
+    with pytest.raises(SuiteError, match="not TOML"):
+        gated(head=ArmScript(error="s.toml:1: not TOML")).run()
+
+
+@pytest.mark.parametrize("arm", ["base", "head"])
+def test_an_arm_that_does_not_import_fails_closed(arm: str, gated: Make) -> None:
+    broken = ArmScript(broken="the worker could not start: ImportError: no kernel")
+    with pytest.raises(ArmBroken, match=f"{arm} main .*ImportError: no kernel"):
+        gated(**{arm: broken}).run()
+
+
+@pytest.mark.parametrize("where", ["offers", "opened"])
+def test_modules_from_outside_an_arm_fail_closed(where: str, gated: Make) -> None:
+    strays = ("kernels (/elsewhere/kernels.py)",)
+    base = ArmScript(strays=strays) if where == "offers" else one(strays=strays)
+    with pytest.raises(ArmBroken, match="base loaded modules from outside its checkout: kernels"):
+        gated(base).run()
+
+
+def test_one_lost_process_costs_a_pair_and_no_more(gated: Make) -> None:
+    gate = gated(ArmScript({"quick": Kernel(), "other": Kernel()}), looks=(8, 10))
+    head = {"quick": Kernel(dies_in=(3,)), "other": Kernel()}
+    gate = gated(ArmScript({"quick": Kernel(), "other": Kernel()}), ArmScript(head), looks=(9,))
+    report = gate.run()
+    assert gate.row("quick").verdict is Verdict.SAME
+    assert gate.row("quick").first.pairs == 8
+    assert gate.row("other").first.pairs == 9
+    assert any("SIGKILL" in flag for flag in gate.row("quick").flags)
+    assert report.exit_code == 0
+    assert all(process.closed for process in gate.started)
+
+
+def test_a_process_that_is_lost_again_is_a_failure_of_its_arm(gated: Make) -> None:
+    gate = gated(one(), one(dies_in=(3, 4)))
+    report = gate.run()
+    assert gate.row().standing is Standing.WRONG
+    assert "SIGKILL" in gate.row().reason
+    assert report.exit_code == 3
+    gate = gated(one(dies_in=(1, 2)), one())
+    gate.run()
+    assert gate.row().standing is Standing.NEW
+
+
+def test_two_methods_are_incomparable(gated: Make) -> None:
+    head = one(methods=(Method("cuda_events", "cold"),))
+    report = gated(one(methods=(Method("cuda_graph", "cold"),)), head).run()
+    (row,) = report.rows
+    assert (row.standing, row.verdict) == (Standing.INCOMPARABLE, Verdict.INCOMPARABLE)
+    assert "base cuda_graph (cold); head cuda_events (cold)" in row.reason
+    assert report.exit_code == 3
+
+
+def test_the_best_common_method_is_taken(gated: Make) -> None:
+    graph, events = Method("cuda_graph", "cold"), Method("cuda_events", "cold")
+    report = gated(one(methods=(graph, events)), one(methods=(events,))).run()
+    assert report.rows[0].clock == "cuda_events"
+
+
+def test_calls_a_sample_are_part_of_the_method(gated: Make) -> None:
+    one_call, many = Method("cuda_graph", "cold", 1), Method("cuda_graph", "cold", 8)
+    events = Method("cuda_events", "cold")
+    report = gated(one(methods=(one_call, events)), one(methods=(many, events))).run()
+    assert report.rows[0].clock == "cuda_events"
+
+
+def test_what_is_untimed_here_is_unavailable(gated: Make) -> None:
+    kernels = {"quick": Kernel(), "drawn": Kernel(untimed="runs in an interpreter")}
+    gate = gated(ArmScript(kernels), ArmScript(kernels))
+    report = gate.run()
+    assert gate.row("drawn").standing is Standing.UNAVAILABLE
+    assert "interpreter" in gate.row("drawn").reason
+    assert report.exit_code == 0
+
+
+def test_another_configuration_is_reported_apart_from_the_time(gated: Make) -> None:
+    report = gated(one(configuration="tile 64"), one(configuration="tile 128")).run()
+    (row,) = report.rows
+    assert row.reconfigured
+    assert row.verdict is Verdict.SAME
+    assert report.exit_code == 0
+
+
+def test_throttling_is_flagged(gated: Make) -> None:
+    gate = gated(one(), one(throttle=("thermal slowdown",)))
+    gate.run()
+    assert any(flag.startswith("head: the GPU's clocks were held down by heat") for flag in gate.row().flags)
+
+
+def test_strict_makes_inconclusive_an_exit_code(gated: Make) -> None:
+    """6 pairs cannot decide one of two benchmarks."""
+    arms = (ArmScript({"quick": Kernel(), "other": Kernel(1e6)}),) * 2
+    slow = ArmScript({"quick": Kernel(), "other": Kernel(1.05e6)})
+    assert gated(arms[0], slow, looks=(6,), strict=True).run().exit_code == 4
+    assert gated(arms[0], slow, looks=(6,)).run().exit_code == 0
+
+
+def test_a_regression_outweighs_what_fails_closed(gated: Make) -> None:
+    head = ArmScript({"quick": Kernel(1.2e6), "bad": Kernel(outcome=Outcome.FAILED, reason="RuntimeError: no")})
+    report = gated(ArmScript({"quick": Kernel(), "bad": Kernel()}), head).run()
+    assert report.exit_code == 1
+    assert [row.implementation for row in report.closed] == ["bad"]
+
+
+def test_base_against_itself_takes_all_pairs_and_never_fails(gated: Make) -> None:
+    gate = gated(looks=(8, 12), against_itself=True)
+    report = gate.run()
+    assert len(gate.session.collected["toy/quick[N8]"].ratios) == 12
+    assert report.rows[0].first.pairs == 8, "judged as a gate would, which stops early"
+    assert report.exit_code == 0
+
+
+def test_an_interrupt_keeps_what_was_measured(gated: Make) -> None:
+    gate = gated()
+    bursts = 0
+
+    def strike() -> None:
+        nonlocal bursts
+        bursts += 1
+        if bursts > 3 * 32:
+            raise KeyboardInterrupt
+
+    gate = gated(head=one(after_burst=strike))
+    with pytest.raises(KeyboardInterrupt):
+        gate.run()
+    report = gate.session.report("gate", interrupted=True)
+    (row,) = report.rows
+    assert row.standing is Standing.TOO_LITTLE
+    assert row.base_ns == pytest.approx(1e6, rel=0.01)
+    assert report.exit_code == 3
+    assert report.conclusion == "Interrupted: no verdict."
+    assert len(gate.session.pairs.path.read_text().splitlines()) >= 3
+    assert all(process.closed for process in gate.started)
+
+
+def test_a_threshold_that_fits_nothing_is_told(gated: Make) -> None:
+    from dataclasses import replace
+
+    from attnlab.bench.gate.thresholds import Threshold, Thresholds
+
+    gate = gated()
+    gate.session.ask = replace(gate.session.ask, thresholds=Thresholds(thresholds=(Threshold("toy/slwo*", 0.1),)))
+    assert "threshold 'toy/slwo*' fits no benchmark" in gate.run().notes
+
+
+def test_the_kernel_that_moved_most() -> None:
+    move = largest_move({"a": 5.0, "b": 2.0}, {"a": 6.0, "b": 2.0, "c": 3.0})
+    assert move is not None
+    assert (move.name, move.base_ns, move.head_ns) == ("c", 0.0, 3.0)
+    assert largest_move({"a": 5.0}, {"a": 4.0}) is None
+    assert largest_move({}, {}) is None
