@@ -18,7 +18,7 @@ def extra_info(row: Row) -> dict[str, Any]:
     told: dict[str, Any] = {
         "operator": m.operator,
         "implementation": m.implementation,
-        "case": m.case_id,
+        "case": m.case_id or None,
         "device": row.run.environment.device.name,
         "threads": row.run.environment.threads,
         "configuration": m.configuration,

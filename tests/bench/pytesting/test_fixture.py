@@ -175,3 +175,18 @@ def test_a_rate_that_cannot_be_fails_the_test(user: User, monkeypatch: pytest.Mo
     result = user.run(source)
     result.assert_outcomes(failed=1, warnings=0)
     result.stdout.fnmatch_lines(["faster than light: took * where the published peaks allow no less than *"])
+
+
+@pytest.mark.gpu
+def test_calls_on_a_gpu_are_timed_by_its_clocks(sessions: Any) -> None:
+    sessions.pytester.makepyfile(
+        test_mine="import torch\n"
+        "def test_it(attnlab_bench):\n"
+        "    x = torch.ones(1 << 20, device='cuda')\n"
+        "    attnlab_bench.set(bytes=2 * x.nbytes, limit_s=0.5)(torch.neg, x)\n"
+    )
+    sessions.run("test_mine.py", "--benchmark-json=out.json").assert_outcomes(passed=1)
+    (found,) = json.loads((sessions.pytester.path / "out.json").read_text())["benchmarks"]
+    assert found["extra_info"]["clock"].startswith("cuda_")
+    assert found["extra_info"]["cache"] == "cold"
+    assert 0 < found["extra_info"]["share_of_published"] < 1.05
