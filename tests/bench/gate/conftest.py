@@ -74,13 +74,10 @@ def offer(name: str, reason: str | None = None, source: str | None = "kernels.py
 class FakeArm:
     """Stands in for the process of an arm: times by script, a slight and regular wiggle, no process."""
 
-    starts = itertools.count(1)
-
-    def __init__(self, script: ArmScript, pair: int) -> None:
-        self._script, self._pair = script, pair
-        self.number = next(self.starts)
+    def __init__(self, script: ArmScript, pair: int, number: int) -> None:
+        self._script, self._pair, self.number = script, pair, number
         self._wiggle = itertools.cycle((1.0, 1.004, 0.997, 1.002, 0.999))
-        self._skew = (1.0, 1.003, 0.998, 1.001, 0.9985, 1.0025)[self.number % 6]
+        self._skew = (1.0, 1.003, 0.998, 1.001, 0.9985, 1.0025, 0.997)[number % 7]
         self.closed = False
 
     def wait_until_ready(self) -> None:
@@ -165,7 +162,7 @@ def gated(tmp_path: Path) -> Callable[..., Gated]:
 
         def start(arm: Arm) -> Any:
             pair = sum(one.arm_name == arm.name for one in started)  # the first only says what there is
-            made = FakeArm(scripts[arm.name], pair)
+            made = FakeArm(scripts[arm.name], pair, len(started) + 1)
             made.arm_name = arm.name  # type: ignore[attr-defined]
             started.append(made)
             return made
