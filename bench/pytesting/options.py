@@ -24,15 +24,15 @@ class Options:
     @classmethod
     def from_config(cls, config: pytest.Config) -> Options:
         """Raises pytest.UsageError where an option stands without the one it needs."""
-        suites = tuple(dict.fromkeys(config.getoption("attnlab")))
-        out = config.getoption("attnlab_out")
+        given = config.option
+        suites, out = tuple(dict.fromkeys(given.attnlab)), given.attnlab_out
         if out is not None and not suites:
             raise pytest.UsageError("--attnlab-out stores the runs of suites; name one with --attnlab SUITE")
-        plugins = (*_plugins_of_ini(config), *config.getoption("attnlab_plugin"))
+        plugins = (*_plugins_of_ini(config), *given.attnlab_plugin)
         return cls(
             suites,
             tuple(dict.fromkeys(plugins)),
-            config.getoption("attnlab_device"),
+            given.attnlab_device,
             None if out is None else Path(out),
         )
 

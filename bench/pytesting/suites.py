@@ -62,16 +62,14 @@ def _function(lab: Lab, planned: PlannedSuite, steps: list[Step], timed: bool) -
     """The test of one implementation; its argument `case` is a case's id."""
     by_id = {step.case.id: step for step in steps}
 
-    if timed:
+    def check_and_time(case: str, request: pytest.FixtureRequest, benchmark: Benchmark) -> None:
+        judge(lab, planned, by_id[case], request.node, benchmark)
 
-        def test(case: str, request: pytest.FixtureRequest, benchmark: Benchmark) -> None:
-            judge(lab, planned, by_id[case], request.node, benchmark)
-    else:
+    def check(case: str, request: pytest.FixtureRequest) -> None:
+        judge(lab, planned, by_id[case], request.node, None)
 
-        def test(case: str, request: pytest.FixtureRequest) -> None:  # type: ignore[misc]
-            judge(lab, planned, by_id[case], request.node, None)
-
-    test.__test__ = True  # type: ignore[attr-defined]  # collected although it is not named test_…
+    test: Any = check_and_time if timed else check
+    test.__test__ = True  # collected although it is not named test_…
     cases = [pytest.param(id, id=id, marks=_marks(step, timed)) for id, step in by_id.items()]
     marked: Callable[..., None] = pytest.mark.attnlab(pytest.mark.parametrize("case", cases)(test))
     return marked
