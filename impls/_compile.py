@@ -7,15 +7,13 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import torch
-import torch._dynamo.config
-from torch._dynamo.exc import BackendCompilerFailed
-
 from attnlab.bench.errors import Unavailable
 
 
 def compile_whole(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile one graph for static shapes; past the recompilation limit it raises and does not turn eager."""
+    import torch._dynamo.config  # takes seconds, which only those who compile should pay
+
     if hasattr(torch._dynamo.config, "fail_on_recompile_limit_hit"):
         torch._dynamo.config.fail_on_recompile_limit_hit = True
     return torch.compile(function, fullgraph=True, dynamic=False)
@@ -24,6 +22,8 @@ def compile_whole(function: Callable[..., Any]) -> Callable[..., Any]:
 @contextlib.contextmanager
 def refusals() -> Iterator[None]:
     """Turn the compiler's NotImplementedError, raised for what it does not serve, into Unavailable."""
+    from torch._dynamo.exc import BackendCompilerFailed
+
     try:
         yield
     except BackendCompilerFailed as error:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.backends import cuda
-from torch.nn.attention.bias import causal_lower_right
 from torch.nn.functional import scaled_dot_product_attention
 
 from attnlab.bench.errors import Unavailable
@@ -57,6 +56,8 @@ class Part:
 
 def parts(case: AttentionCase, inputs: AttentionInputs, lower_right: bool) -> tuple[Part, ...]:
     """The calls that a case takes: one, or one for each packed sequence; rows without a key are in none."""
+    from torch.nn.attention.bias import causal_lower_right  # brings the compiler along, which takes seconds
+
     made, start = [], 0
     for q_len, kv_len in case.sequences if case.packed else [(case.q_len, case.kv_len)]:
         seeing = case.mask.rows_with_keys(q_len, kv_len)

@@ -55,14 +55,14 @@ class _Arm:
         from attnlab.bench.clocks import clocks_for
         from attnlab.bench.errors import UsageError
         from attnlab.bench.harness import Setup
-        from attnlab.bench.registry import discover
+        from attnlab.bench.registry import discover, discover_some
         from attnlab.bench.roofline import Ceilings
         from attnlab.bench.suite import Suite, find_suite, make_effort
         from attnlab.bench.suite_file import load_suite
 
         self._order, self._turned, self._answers = order, turned, answers
         plugins, self._missing = _present(order.plugins, turned)
-        self._registry = discover(plugins)
+        self._registry = discover(plugins) if order.modules is None else discover_some(order.modules, plugins)
         self._suite, self._suite_file = Suite(order.suite, ()), Path(order.suite)
         self._error: str | None = None
         try:

@@ -12,7 +12,11 @@ PROTOCOL = 1
 
 @dataclass(frozen=True)
 class ArmOrder:
-    """What a worker of an arm is started with. suite: a name that the arm knows, or a path to a file."""
+    """What a worker of an arm is started with.
+
+    suite: a name that the arm knows, or a path to a file. modules: of the implementations that will be asked
+    for; None where all that the arm has is asked for.
+    """
 
     protocol: int
     suite: str
@@ -22,6 +26,7 @@ class ArmOrder:
     seed: int
     memory_limit_bytes: int | None
     shared_folder: str
+    modules: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)

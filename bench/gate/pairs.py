@@ -22,6 +22,8 @@ from attnlab.bench.store.codec import decode, encode
 from attnlab.bench.store.records import Burst, Launch, Measurement, Outcome
 
 BURST_NS = 60 * units.NS_PER_MS
+LONGEST_BURST_NS = 300 * units.NS_PER_MS
+FEW_CALLS = 3
 MAX_BURST_CALLS = 2000
 BURSTS = 16  # of each arm in a pair; even, so that each arm goes first in half of them
 
@@ -192,7 +194,7 @@ class LivePair:
         for number, process in enumerate(both):
             with _naming(number):
                 call_ns.append(process.warm(method.clock))
-        count = int(min(MAX_BURST_CALLS, max(1, BURST_NS // max(*call_ns, 1.0))))
+        count = calls_a_burst(max(call_ns))
         bursts: tuple[list[Burst], list[Burst]] = ([], [])
         for turn in range(BURSTS):
             first = (turn + self._number) % 2  # each arm follows itself as often as the other
@@ -235,6 +237,12 @@ def _naming(number: int) -> Iterator[None]:
         yield
     except WorkerEnded as end:
         raise _ArmEnded(number, end) from end
+
+
+def calls_a_burst(call_ns: float) -> int:
+    """So many calls take about 60 ms; of slow ones three where they fit into 300 ms, so that a burst has a median."""
+    usual, few = BURST_NS // max(call_ns, 1.0), min(FEW_CALLS, LONGEST_BURST_NS // max(call_ns, 1.0))
+    return int(min(MAX_BURST_CALLS, max(usual, few, 1)))
 
 
 def _burst_median(burst: Burst) -> float:

@@ -73,6 +73,7 @@ class Session:
     _started: float = field(default_factory=time.time)
     _shared: str = ""
     _suite: str = ""
+    _modules: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         self._suite = self.ask.suite
@@ -85,6 +86,7 @@ class Session:
         with tempfile.TemporaryDirectory(prefix="attnlab-gate-") as folder:
             self._shared = folder
             self._matched = self._match()
+            self._modules = tuple({offer.module for offer in self._matched.offers.values()})
             subjects = self._subjects()
             rule = self.ask.thresholds.rule
             if self.ask.against_itself:  # all pairs that a gate may take, since its error rates are asked for
@@ -170,6 +172,7 @@ class Session:
             seed=0,
             memory_limit_bytes=int(MEMORY_SHARE * free_memory_bytes()) if kind == "cpu" else None,
             shared_folder=self._shared,
+            modules=self._modules,
         )
         own = (self.head.root / HARNESS_FILE).is_file() and (self.repo / HARNESS_FILE).is_file()
         harness = self.head.root if own else self.repo

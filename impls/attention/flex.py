@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from torch import Tensor
-from torch.nn.attention.flex_attention import BlockMask, and_masks, create_block_mask, flex_attention
 
 from attnlab.bench import implements
 from attnlab.bench.axes import Case
@@ -14,6 +14,9 @@ from attnlab.bench.masks import segments_of
 from attnlab.bench.ops.attention import AttentionInputs
 from attnlab.bench.registry import Needs
 from attnlab.impls import _compile
+
+if TYPE_CHECKING:
+    from torch.nn.attention.flex_attention import BlockMask
 
 MaskMod = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]  # (batch, head, query, key) -> permitted
 
@@ -31,6 +34,9 @@ class Flex:
     """FlexAttention through torch.compile: Triton on CUDA, C++ on the CPU; the block mask is set-up."""
 
     def prepare(self, case: Case, inputs: AttentionInputs) -> State:
+        # imported here, since it brings the compiler along, which takes seconds
+        from torch.nn.attention.flex_attention import create_block_mask, flex_attention
+
         mask_mod = _mask_mod(inputs)
         q_len, kv_len = inputs.q.shape[2], inputs.k.shape[2]
         block_mask = mask_mod and create_block_mask(mask_mod, None, None, q_len, kv_len, device=inputs.q.device)
@@ -52,6 +58,8 @@ class Flex:
 
 def _mask_mod(inputs: AttentionInputs) -> MaskMod | None:
     """The contract's mask as a function of indices; None where every query sees every key."""
+    from torch.nn.attention.flex_attention import and_masks
+
     mods: list[MaskMod] = []
     shift, window = inputs.k.shape[2] - inputs.q.shape[2], inputs.mask.window
     if inputs.mask.is_causal:
