@@ -169,11 +169,11 @@ def _by_runs(c: Comparison, base: _Side | None, head: _Side | None, target: floa
     logs = [np.log([float(m.median_ns or math.nan) for m in side.measurements]) for side in (base, head)]
     if min(map(len, logs)) < LEAST_RUNS:
         return c
-    found = stats.ttest_ind(logs[1], logs[0], equal_var=False).confidence_interval(1 - ALPHA / members)
     estimate = float(np.mean(logs[1]) - np.mean(logs[0]))
-    interval = Interval(float(found.low), float(found.high))
-    if not (math.isfinite(interval.low) and math.isfinite(interval.high)):  # no scatter at all
-        interval = Interval(estimate, estimate)
+    interval = Interval(estimate, estimate)
+    if max(float(np.ptp(log)) for log in logs) > 0:
+        found = stats.ttest_ind(logs[1], logs[0], equal_var=False).confidence_interval(1 - ALPHA / members)
+        interval = Interval(float(found.low), float(found.high))
     verdict = judge_interval(estimate, interval, target)
     count = min(map(len, logs))
     return _with(c, verdict, math.exp(estimate), math.exp(interval.low), math.exp(interval.high), Basis.RUNS, count)

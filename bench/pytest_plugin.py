@@ -5,7 +5,7 @@ Loaded with every pytest session, so that it imports next to nothing; the rest c
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +13,7 @@ import pytest
 from attnlab.bench.pytesting.options import ALONE
 
 if TYPE_CHECKING:
+    from attnlab.bench.pytesting.gate import SuiteGate
     from attnlab.bench.pytesting.lab import Lab
 
 FIXTURE = "attnlab_bench"
@@ -34,7 +35,12 @@ def pytest_configure(config: pytest.Config) -> None:
     if asked.suites:
         from attnlab.bench.pytesting.lab import open_lab
 
-        suites = SuiteTests(open_lab(asked, config), timed, alone=options.suites_alone(config))
+        lab, gates = open_lab(asked, config), []
+        if asked.gate is not None:
+            from attnlab.bench.pytesting.gate import open_gates
+
+            gates = open_gates(lab, asked, config)
+        suites = SuiteTests(lab, timed, alone=options.suites_alone(config), gates=gates)
         config.pluginmanager.register(suites, "attnlab-suites")
 
 
@@ -65,8 +71,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 class SuiteTests:
     """The hooks of a session that was asked for suites."""
 
-    def __init__(self, lab: Lab, timed: bool, alone: bool) -> None:
-        self._lab, self._timed, self._alone = lab, timed, alone
+    def __init__(self, lab: Lab, timed: bool, alone: bool, gates: Sequence[SuiteGate] = ()) -> None:
+        self._lab, self._timed, self._alone, self._gates = lab, timed, alone, gates
 
     @pytest.hookimpl(wrapper=True)
     def pytest_make_collect_report(
@@ -77,6 +83,12 @@ class SuiteTests:
         if isinstance(collector, pytest.Session) and report.passed:
             from attnlab.bench.pytesting.suites import SuiteModule
 
+            if self._gates:
+                from attnlab.bench.pytesting.gate import GateFile
+
+                gated = [GateFile.of(collector, gate) for gate in self._gates]
+                report.result = [*(report.result or ()), *gated]
+                return report
             modules = [SuiteModule.of(collector, self._lab, planned, self._timed) for planned in self._lab.planned]
             report.result = [*(report.result or ()), *modules]
         return report

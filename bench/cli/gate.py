@@ -7,12 +7,8 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from attnlab.bench.cli import EXIT_INTERRUPTED, _options
-
-if TYPE_CHECKING:
-    from attnlab.bench.gate.session import Ask
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,13 +24,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(options: argparse.Namespace) -> int:
-    from attnlab.bench.gate.checkouts import checked_out, repository
+    from attnlab.bench.gate.checkouts import checked_out, repository, revision_of
     from attnlab.bench.gate.outputs.github import annotate, summarise
     from attnlab.bench.gate.outputs.terminal import show
-    from attnlab.bench.gate.running import run_gate
+    from attnlab.bench.gate.running import ask_for, run_gate
+    from attnlab.bench.gate.thresholds import load_thresholds
 
     repo = repository(Path.cwd())
-    ask = _ask(options)
+    thresholds = load_thresholds(Path(options.thresholds) if options.thresholds else None)
+    for revision in (options.base, options.head):
+        revision_of(repo, revision)  # told before the seconds that measuring the ceilings may take
+    ask = ask_for(
+        options.suite,
+        tuple(options.plugin),
+        thresholds,
+        options.command_line,
+        strict=options.strict,
+        against_itself=options.aa,
+    )
     with checked_out(repo, options.base, options.base if options.aa else options.head) as (base, head):
         if options.aa:
             head = replace(base, name="head")
@@ -45,26 +52,6 @@ def execute(options: argparse.Namespace) -> int:
         summarise(report)
     print(f"\nGate: {folder}")
     return EXIT_INTERRUPTED if report.interrupted else report.exit_code
-
-
-def _ask(options: argparse.Namespace) -> Ask:
-    from attnlab.bench import roofline
-    from attnlab.bench.environment import choose_device, describe_environment
-    from attnlab.bench.gate.session import Ask
-    from attnlab.bench.gate.thresholds import load_thresholds
-
-    thresholds = load_thresholds(Path(options.thresholds) if options.thresholds else None)
-    environment = describe_environment(choose_device("auto"))
-    return Ask(
-        suite=options.suite,
-        plugins=tuple(options.plugin),
-        thresholds=thresholds,
-        environment=environment,
-        ceilings=roofline.load_or_measure(environment.device),
-        command=options.command_line,
-        strict=options.strict,
-        against_itself=options.aa,
-    )
 
 
 def _tell(line: str) -> None:

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Iterator
 
 from attnlab.bench import roofline
-from attnlab.bench.doctor import graphics, machine, timers
+from attnlab.bench.doctor import gate, graphics, machine, timers
 from attnlab.bench.doctor.finding import Finding, Patient, Probe
 from attnlab.bench.environment import Environment
 from attnlab.bench.roofline import Ceilings
@@ -23,13 +23,14 @@ PROBES: tuple[Probe, ...] = (
     machine.load,
     machine.threads,
     machine.frequency,
+    gate.least_slowdown,
     machine.compiler,
     machine.ceilings,
 )  # in the order of the report; who else is working is looked at before the doctor itself is
 
 
 def examine(patient: Patient) -> Iterator[Finding]:
-    """Look at the machine now; takes a few seconds."""
+    """Look at the machine now; takes some ten seconds, most of them for live pairs."""
     yield Finding("device", patient.environment.device.name)
     for probe in PROBES:
         yield from probe(patient)
@@ -45,11 +46,11 @@ def patient_here(environment: Environment, ceilings: Ceilings) -> Patient:
     a = torch.randn(512, 512, device=device)
     work = functools.partial(torch.matmul, a, a)
     if device.type != "cuda":
-        return Patient(environment, ceilings, clocks_for(device), work)
+        return Patient(environment, ceilings, clocks_for(device), work, pair=gate.pairs_on(device.type))
     from attnlab.bench.gpu.cuda import CudaGpu
 
     gpu = CudaGpu(device)
-    return Patient(environment, ceilings, cuda_clocks(gpu), work, gpu)
+    return Patient(environment, ceilings, cuda_clocks(gpu), work, gpu, pair=gate.pairs_on(device.type))
 
 
 def measured_now(environment: Environment) -> Ceilings:

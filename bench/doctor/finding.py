@@ -27,7 +27,11 @@ class Finding:
 
 @dataclass(frozen=True)
 class Patient:
-    """A machine and its device. work: a call that computes for a while; now_ns: the host's time."""
+    """A machine and its device.
+
+    work: a call that computes for a while. now_ns: the host's time. pair: measures the live pair of that
+    number, two processes that do the same, and gives their log-ratio.
+    """
 
     environment: Environment
     ceilings: Ceilings
@@ -35,6 +39,7 @@ class Patient:
     work: Callable[[], object]
     gpu: Gpu | None = None
     now_ns: Callable[[], int] = time.perf_counter_ns
+    pair: Callable[[int], float] | None = None
 
 
 Probe = Callable[[Patient], Iterator[Finding]]

@@ -48,7 +48,7 @@ def checked_out(repo: Path, base: str, head: str) -> Iterator[tuple[Arm, Arm]]:
     Raises UsageError on a revision that does not exist; nothing is checked out then.
     """
     wanted = {"base": base, "head": head}
-    revisions = {name: _revision(repo, asked) for name, asked in wanted.items()}
+    revisions = {name: revision_of(repo, asked) for name, asked in wanted.items()}
     with ExitStack() as stack:
         arms = []
         for name, asked in wanted.items():
@@ -60,7 +60,8 @@ def checked_out(repo: Path, base: str, head: str) -> Iterator[tuple[Arm, Arm]]:
         yield arms[0], arms[1]
 
 
-def _revision(repo: Path, asked: str) -> str:
+def revision_of(repo: Path, asked: str) -> str:
+    """The commit of a revision; raises UsageError where there is none."""
     name = "HEAD" if asked == WORKTREE else asked
     found = _git(repo, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
     if found.returncode:

@@ -10,6 +10,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from attnlab.bench import roofline
+from attnlab.bench.environment import choose_device, describe_environment
 from attnlab.bench.errors import GateClosed, UsageError
 from attnlab.bench.gate.achieved import achieved
 from attnlab.bench.gate.checkouts import Arm
@@ -17,6 +19,22 @@ from attnlab.bench.gate.collection import PairsFile
 from attnlab.bench.gate.records import GateReport
 from attnlab.bench.gate.session import ArmBroken, Ask, Session
 from attnlab.bench.gate.storing import make_folder, write_gate
+from attnlab.bench.gate.thresholds import Thresholds
+
+
+def ask_for(
+    suite: str,
+    plugins: tuple[str, ...],
+    thresholds: Thresholds,
+    command: str,
+    device: str = "auto",
+    strict: bool = False,
+    against_itself: bool = False,
+) -> Ask:
+    """What is asked of a gate on this machine. Raises UsageError where it has no such device."""
+    environment = describe_environment(choose_device(device))
+    ceilings = roofline.load_or_measure(environment.device)
+    return Ask(suite, plugins, thresholds, environment, ceilings, command, strict, against_itself=against_itself)
 
 
 def run_gate(
@@ -27,8 +45,11 @@ def run_gate(
     out: Path,
     prepare: str | None = None,
     tell: Callable[[str], None] = lambda line: None,
+    only: frozenset[str] | None = None,
 ) -> tuple[GateReport, Path]:
     """Measure, decide and write; on Ctrl-C what was measured so far is written and reported as interrupted.
+
+    only: keys of the benchmarks to gate; all of the suite where None.
 
     Raises GateClosed where an arm cannot be built or measured at all; what was measured until then stays in
     the gate's folder.
@@ -39,7 +60,7 @@ def run_gate(
     try:
         for arm in {arm.root: arm for arm in (base, head)}.values():
             _prepare(prepare, arm, tell)
-        session = Session(repo, base, head, ask, pairs, tell)
+        session = Session(repo, base, head, ask, pairs, tell, only=only)
         interrupted = False
         try:
             session.run()

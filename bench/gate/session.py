@@ -55,7 +55,7 @@ class Ask:
 class Session:
     """Measures two arms. `tell` gets lines of progress; `pairs` keeps what was measured on disk.
 
-    start begins a process of an arm; a stand-in needs none.
+    start begins a process of an arm; a stand-in needs none. only: keys of the benchmarks to gate, None for all.
     """
 
     repo: Path
@@ -65,6 +65,7 @@ class Session:
     pairs: PairsFile
     tell: Callable[[str], None] = lambda line: None
     start: StartArm | None = None
+    only: frozenset[str] | None = None
     collected: dict[str, Collected] = field(default_factory=dict)
     _matched: Matched = field(default_factory=lambda: Matched({}, (), ()))
     _number: int = 0
@@ -132,7 +133,7 @@ class Session:
         unknown = [name for name in head.unknown if name in base.unknown]
         if unknown:
             raise SuiteError(f"{head.suite}: names {', '.join(unknown)}, which neither base nor head has")
-        return match(base, head, self.ask.thresholds)
+        return match(_chosen(base, self.only), _chosen(head, self.only), self.ask.thresholds)
 
     def _offers(self, arm: Arm) -> Offers:
         self.tell(f"looking at {arm.label}")
@@ -230,6 +231,12 @@ class Session:
                     self._moved[key] = move
         finally:
             pair.close()
+
+
+def _chosen(offers: Offers, only: frozenset[str] | None) -> Offers:
+    if only is None:
+        return offers
+    return replace(offers, found=tuple(offer for offer in offers.found if offer.key in only))
 
 
 def largest_move(base: Mapping[str, float], head: Mapping[str, float]) -> KernelMove | None:

@@ -14,12 +14,17 @@ ALONE = "attnlab_alone"
 
 @dataclass(frozen=True)
 class Options:
-    """suites: names or paths, as given. out: the folder below which runs are stored; None where they are not."""
+    """suites: names or paths, as given. out: the folder below which runs are stored; None where they are not.
+
+    gate: the revision that suites are gated against, and thresholds the file for that; None where they are not.
+    """
 
     suites: tuple[str, ...]
     plugins: tuple[str, ...]
     device: str
     out: Path | None
+    gate: str | None = None
+    thresholds: Path | None = None
 
     @classmethod
     def from_config(cls, config: pytest.Config) -> Options:
@@ -28,12 +33,18 @@ class Options:
         suites, out = tuple(dict.fromkeys(given.attnlab)), given.attnlab_out
         if out is not None and not suites:
             raise pytest.UsageError("--attnlab-out stores the runs of suites; name one with --attnlab SUITE")
+        if given.attnlab_gate is not None and not suites:
+            raise pytest.UsageError("--attnlab-gate gates suites; name one with --attnlab SUITE")
+        if given.attnlab_thresholds is not None and given.attnlab_gate is None:
+            raise pytest.UsageError("--attnlab-thresholds goes with --attnlab-gate BASE")
         plugins = (*_plugins_of_ini(config), *given.attnlab_plugin)
         return cls(
             suites,
             tuple(dict.fromkeys(plugins)),
             given.attnlab_device,
             None if out is None else Path(out),
+            given.attnlab_gate,
+            None if given.attnlab_thresholds is None else Path(given.attnlab_thresholds),
         )
 
 
@@ -63,6 +74,16 @@ def add_options(parser: pytest.Parser) -> None:
         "--attnlab-out",
         metavar="FOLDER",
         help="store what is measured as a run below this folder, for `attnlab report`",
+    )
+    group.addoption(
+        "--attnlab-gate",
+        metavar="BASE",
+        help="measure suites in live pairs with this revision, and fail the tests that the working tree slowed",
+    )
+    group.addoption(
+        "--attnlab-thresholds",
+        metavar="FILE",
+        help="TOML with the gate's targets, as for attnlab gate --thresholds",
     )
     parser.addini(PLUGINS_INI, "modules or .py files with implementations, as for --attnlab-plugin", type="linelist")
 

@@ -1,0 +1,90 @@
+"""Probe of what the regression gate could tell here: a few live pairs of a stand-in, and decisions replayed on them."""
+
+from __future__ import annotations
+
+import functools
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+from attnlab.bench import units
+from attnlab.bench.doctor import product
+from attnlab.bench.doctor.finding import Finding, Patient
+from attnlab.bench.stats.paired import log_ratio
+from attnlab.bench.stats.power import least_detectable
+from attnlab.bench.stats.verdict import TARGET, Rule
+
+PAIRS = 10
+BURSTS = 12
+BURST_NS = 30 * units.NS_PER_MS
+DECISIONS = 200
+
+
+def least_slowdown(patient: Patient) -> Iterator[Finding]:
+    """The least slowdown that 95 % of the gate's decisions would find; nothing where no pairs can be had."""
+    if patient.pair is None:
+        return
+    ratios = [patient.pair(number) for number in range(PAIRS)]
+    found = least_detectable(ratios, Rule(), DECISIONS, seed=0, target=TARGET)
+    scatter = units.format_share(statistics.stdev(ratios))
+    noisy = found is None or found > 2 * TARGET
+    yield Finding(
+        "least slowdown that `attnlab gate` would find here",
+        f"about {units.format_share(found)} ({PAIRS} pairs of processes differ by {scatter})"
+        if found is not None
+        else f"none below twice the time ({PAIRS} pairs of processes differ by {scatter})",
+        "stop what else is running, give the gate a machine of its own, or raise its target; `attnlab gate --aa` "
+        "says it for your own benchmarks"
+        if noisy
+        else None,
+    )
+
+
+def live_pair(kind: str, number: int) -> float:
+    """The log-ratio of two processes that do the same, alive together and taking turns."""
+    with ExitStack() as stack:
+        both = [stack.enter_context(_Product(kind)) for _ in range(2)]
+        for process in both:
+            process.ready()
+        times: tuple[list[float], list[float]] = ([], [])
+        for turn in range(BURSTS):
+            first = (turn + number) % 2
+            for which in (first, 1 - first):
+                times[which].append(both[which].burst())
+    return log_ratio(*times)
+
+
+def pairs_on(kind: str) -> functools.partial[float]:
+    return functools.partial(live_pair, kind)
+
+
+class _Product:
+    def __init__(self, kind: str) -> None:
+        command = [sys.executable, "-P", str(Path(product.__file__)), kind]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def __enter__(self) -> _Product:
+        return self
+
+    def ready(self) -> None:
+        self._line()
+
+    def burst(self) -> float:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{int(BURST_NS)}\n")
+        self._process.stdin.flush()
+        return float(self._line())
+
+    def _line(self) -> str:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"a process of the doctor ended with exit code {self._process.wait()}")
+        return line
+
+    def __exit__(self, *error: object) -> None:
+        self._process.kill()
+        self._process.communicate()

@@ -1,0 +1,72 @@
+"""`attnlab compare` on stored runs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+RUN = Path(__file__).parents[3] / "results"
+
+
+@pytest.fixture
+def run() -> Path:
+    """A run of the project's own, of the quick suite."""
+    return next(path.parent for path in sorted(RUN.glob("*-quick/run.json")))
+
+
+def test_one_run_a_side(cli: Callable[..., Any], run: Path) -> None:
+    done = cli("compare", run, run)
+    assert done.code == 0
+    assert "no verdict" in done.out
+    assert "Processes scatter by several percent" in done.out
+    assert "1.00×" in done.out
+    assert "incomparable" in done.out, "what could not run has no ratio"
+
+
+def test_several_runs_a_side(cli: Callable[..., Any], run: Path, tmp_path: Path) -> None:
+    for side in ("base", "head"):
+        for n in range(3):
+            shutil.copytree(run, tmp_path / side / f"run-{n}")
+    done = cli("compare", "base", "head", "--json")
+    assert done.code == 0
+    found = {(c["operator"], c["implementation"], c["case_id"]): c for c in json.loads(done.out)}
+    told = [c for c in found.values() if c["verdict"] != "incomparable"]
+    assert {c["verdict"] for c in told} == {"same"}
+    assert {c["basis"] for c in told} == {"the scatter of runs"}
+    assert len(told) > 20
+
+
+@pytest.mark.parametrize("target", ["0", "-1", "nan", "5"])
+def test_a_target_that_is_no_share(target: str, cli: Callable[..., Any], run: Path) -> None:
+    done = cli("compare", run, run, "--target", target)
+    assert done.code == 2
+    assert "expected a share above 0 and below 1" in done.err
+
+
+def test_no_run(cli: Callable[..., Any], run: Path, tmp_path: Path) -> None:
+    done = cli("compare", run, tmp_path / "none")
+    assert done.code == 2
+    assert "none" in done.err
+
+
+def test_damaged_lines_are_told(cli: Callable[..., Any], run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "damaged")
+    with (tmp_path / "damaged" / "measurements.jsonl").open("a") as file:
+        file.write("{broken\n")
+    done = cli("compare", run, tmp_path / "damaged")
+    assert done.code == 0
+    assert "measurements.jsonl:" in done.err
+
+
+def test_nothing_comparable_has_an_exit_code_of_its_own(cli: Callable[..., Any], run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "other")
+    path = tmp_path / "other" / "run.json"
+    path.write_text(path.read_text().replace('"threads": 2', '"threads": 64'))
+    done = cli("compare", run, tmp_path / "other")
+    assert done.code == 3
+    assert "different numbers of threads" in done.out

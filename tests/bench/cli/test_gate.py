@@ -1,0 +1,228 @@
+"""`attnlab gate` in a repository of a user's own, for real: its processes, its exit codes, what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+KERNEL = '''
+import time
+
+import toy_operator
+from attnlab.bench import implements
+
+
+@implements("toy", name="mine")
+def mine(inputs):
+    """Twice the input, after a while."""
+    time.sleep({seconds})
+    return inputs.x * {factor}
+'''
+SUITE = """
+[effort]
+warmup_limit_s = 0.05
+[[bench]]
+operator = "toy"
+implementations = ["mine"]
+cases = ["N4"]
+"""
+SIX_PAIRS = "pairs = 6\n"
+GATE = ("gate", "--suite", "suite.toml", "--plugin", "kernel.py", "--thresholds", "gate.toml", "--out", "../out")
+
+
+@dataclass(frozen=True)
+class Project:
+    """A user's repository with a plugin, a suite and a file of thresholds."""
+
+    root: Path
+    environment: dict[str, str]
+
+    def git(self, *arguments: str) -> str:
+        done = subprocess.run(["git", *arguments], cwd=self.root, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    def kernel(self, seconds: float = 0.002, factor: float = 2.0, before: str = "") -> None:
+        text = before + KERNEL.format(seconds=seconds, factor=factor)
+        (self.root / "kernel.py").write_text(text)
+
+    def commit(self) -> None:
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--allow-empty", "--message", "a commit")
+
+    def state(self) -> tuple[str, ...]:
+        commands = (("status", "--porcelain"), ("worktree", "list"), ("branch", "-av"), ("stash", "list"))
+        return tuple(self.git(*command) for command in commands)
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "attnlab.bench", *GATE, *arguments]
+        return subprocess.Popen(
+            command, cwd=self.root, env=self.environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+
+    def gate(self, *arguments: str) -> tuple[int, str, str]:
+        process = self.start(*arguments)
+        out, err = process.communicate(timeout=500)
+        return process.returncode, out, err
+
+    def folder(self) -> Path:
+        (found,) = (self.root.parent / "out").iterdir()
+        return found
+
+
+@pytest.fixture
+def project(tmp_path: Path, helpers: Path, user_environment: dict[str, str]) -> Iterator[Project]:
+    root = tmp_path / "project"
+    root.mkdir()
+    environment = {**user_environment, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
+    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
+        environment.pop(name, None)
+    made = Project(root, environment)
+    made.git("init", "--quiet", "--initial-branch", "main")
+    made.git("config", "user.email", "somebody@example.org")
+    made.git("config", "user.name", "Somebody")
+    (root / "toy_operator.py").write_text((helpers / "toy_operator.py").read_text())
+    (root / "suite.toml").write_text(SUITE)
+    (root / "gate.toml").write_text(SIX_PAIRS)
+    made.kernel()
+    made.commit()
+    yield made
+    assert made.git("worktree", "list").count("\n") == 0
+
+
+@pytest.mark.slow
+def test_a_slower_commit_is_stopped_and_named(project: Project) -> None:
+    """The working tree sleeps for twice as long; base and head import their own code although both are on the path."""
+    project.kernel(seconds=0.004)
+    before = project.state()
+    code, out, err = project.gate("--base", "HEAD")
+    assert code == 1, out + err
+    assert out.strip().splitlines()[-3] == "Regression: toy/mine[N4]."
+    assert "with uncommitted changes" in out
+    assert project.state() == before
+    folder = project.folder()
+    stored = json.loads((folder / "gate.json").read_text())
+    (row,) = stored["rows"]
+    assert row["verdict"] == "slower"
+    assert row["first"]["ratio"] == pytest.approx(1.9, abs=0.25)
+    assert row["confirmation"]["pairs"] == 6
+    assert ET.parse(folder / "junit.xml").find(".//failure") is not None
+    assert not (folder / "pairs.jsonl").exists()
+    for arm in ("base", "head"):
+        assert (folder / arm / "run.json").is_file()
+
+
+Change = Callable[[Project], None]
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "said"),
+    [
+        pytest.param(lambda p: p.kernel(factor=3.0), 3, "wrong or failing on head", id="wrong-on-head"),
+        pytest.param(
+            lambda p: (p.root / "kernel.py").write_text("import toy_operator\n@toy_operator.implements('toy', "
+                                                        "name='other')\ndef other(i): return i.x * 2\n"),
+            3, "missing on head", id="missing-on-head",
+        ),
+        pytest.param(lambda p: p.kernel(before="import no_such_module\n"), 3, "no_such_module", id="head-broken"),
+    ],
+)  # fmt: skip
+def test_it_fails_closed(change: Change, code: int, said: str, project: Project) -> None:
+    change(project)
+    before = project.state()
+    got, out, err = project.gate("--base", "HEAD")
+    assert (got, said in out + err) == (code, True), out + err
+    assert project.state() == before
+
+
+def test_a_base_that_does_not_import_fails_closed(project: Project) -> None:
+    project.kernel(before="import no_such_module\n")
+    project.commit()
+    project.kernel()
+    code, _out, err = project.gate("--base", "HEAD")
+    assert code == 3
+    assert "base HEAD" in err
+    assert "no_such_module" in err
+    assert "the gate fails closed" in err
+    assert not list((project.root.parent / "out").iterdir()), "nothing was measured, nothing is left"
+
+
+def test_a_plugin_that_base_has_not_is_new(project: Project) -> None:
+    """Nothing can be compared then, so that the gate does not pass either."""
+    project.git("rm", "--quiet", "--cached", "kernel.py")
+    project.git("commit", "--quiet", "--message", "without it")
+    code, out, _err = project.gate("--base", "HEAD")
+    assert code == 3
+    assert "new" in out
+    assert "base has no plugin" in out
+    assert "nothing could be compared" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--base", "nowhere"), "has no revision 'nowhere'"),
+        (("--base", "HEAD", "--head", "nowhere"), "has no revision 'nowhere'"),
+        (("--base", "HEAD", "--suite", "none.toml"), "no such suite file"),
+        (("--base", "HEAD", "--thresholds", "none.toml"), "cannot be read"),
+        (("--base", "HEAD", "--suite", "broken.toml"), "broken.toml:1: not TOML"),
+        (("--base", "HEAD", "--suite", "stranger.toml"), "toy/stranger"),
+    ],
+)
+def test_usage(arguments: tuple[str, ...], said: str, project: Project) -> None:
+    (project.root / "broken.toml").write_text("[[bench]\n")
+    (project.root / "stranger.toml").write_text('[[bench]]\noperator = "toy"\nimplementations = ["stranger"]\n')
+    before = project.state()
+    code, out, err = project.gate(*arguments)
+    assert code == 2, out + err
+    assert said in err
+    assert project.state() == before
+
+
+def test_no_repository(tmp_path: Path, user_environment: dict[str, str]) -> None:
+    command = [sys.executable, "-m", "attnlab.bench", "gate", "--base", "main", "--suite", "quick"]
+    environment = {**user_environment, "GIT_CEILING_DIRECTORIES": str(tmp_path.parent)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "is in no git repository" in done.stderr
+
+
+def test_an_arm_that_cannot_be_built_fails_closed(project: Project) -> None:
+    code, _, err = project.gate("--base", "HEAD", "--prepare", 'echo building $ATTNLAB_ARM; test "$ATTNLAB_ARM" = head')
+    assert code == 3
+    assert "base HEAD" in err
+    assert "ended with exit code 1" in err
+    assert "building base" in err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_gate_that_is_ended_leaves_nothing_but_what_it_measured(number: signal.Signals, project: Project) -> None:
+    before = project.state()
+    process = project.start("--base", "HEAD")
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("pair 1"):
+            break
+    time.sleep(0.5)  # into the second pair
+    os.kill(process.pid, number)
+    out, err = process.communicate(timeout=100)
+    assert process.returncode == (130 if number == signal.SIGINT else 128 + number), out + err
+    assert project.state() == before
+    folder = project.folder()
+    if number == signal.SIGINT:
+        assert "Interrupted" in out
+        (row,) = json.loads((folder / "gate.json").read_text())["rows"]
+        assert row["standing"] == "measured too little"
+        assert row["base_ns"] > 1e6
+    else:
+        assert len((folder / "pairs.jsonl").read_text().splitlines()) >= 1
