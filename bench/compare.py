@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 from attnlab.bench.history.differences import differences
 from attnlab.bench.history.points import Point, point_or_miss
+from attnlab.bench.stats.family import benjamini_hochberg
 from attnlab.bench.stats.paired import Interval, log_ratio
 from attnlab.bench.stats.sequential import Looks
-from attnlab.bench.stats.verdict import ALPHA, TARGET, Compared, Rule, Verdict, judge, judge_interval
+from attnlab.bench.stats.verdict import ALPHA, TARGET, Compared, Rule, Verdict, judge, verdict_of
 from attnlab.bench.store.jsonl import StoredRun, latest
 from attnlab.bench.store.records import Launch, Measurement, Outcome, RunRecord
 
@@ -60,7 +62,7 @@ class _Side:
 
 
 def compare(base: Sequence[StoredRun], head: Sequence[StoredRun], target: float = TARGET) -> list[Comparison]:
-    """Each benchmark that either side has; verdicts are adjusted for the number of benchmarks, by Holm."""
+    """Each benchmark that either side has; verdicts are adjusted for the number of benchmarks."""
     sides = _by_benchmark(base), _by_benchmark(head)
     keys = list(dict.fromkeys([*sides[0], *sides[1]]))
     found = {key: _compared(key, sides[0].get(key), sides[1].get(key)) for key in keys}
@@ -74,8 +76,8 @@ def compare(base: Sequence[StoredRun], head: Sequence[StoredRun], target: float 
         for key, judged in judge(same, pairs, Rule(Looks((pairs,)), ALPHA), len(family)).items():
             c = told[key]
             verdicts[key] = _with(c, judged.verdict, judged.ratio, judged.low, judged.high, Basis.INTERLEAVED, pairs)
-    return [verdicts.get(key) or _by_runs(c, sides[0].get(key), sides[1].get(key), target, len(keys))
-            for key, (c, _) in found.items()]  # fmt: skip
+    by_runs = _by_runs({key: c for key, (c, _) in found.items() if key not in verdicts}, sides, target)
+    return [verdicts.get(key) or by_runs.get(key) or c for key, (c, _) in found.items()]
 
 
 def recorded_differences(base: Sequence[StoredRun], head: Sequence[StoredRun]) -> dict[str, int]:
@@ -162,21 +164,44 @@ def _burst_medians(launch: Launch) -> list[float]:
     return [statistics.median(burst.series[0].values) for burst in launch.bursts]
 
 
-def _by_runs(c: Comparison, base: _Side | None, head: _Side | None, target: float, members: int) -> Comparison:
-    """A verdict by the scatter of several runs a side: Welch's interval of log medians, by Bonferroni."""
-    if c.verdict is Verdict.INCOMPARABLE or base is None or head is None:
-        return c
-    logs = [np.log([float(m.median_ns or math.nan) for m in side.measurements]) for side in (base, head)]
-    if min(map(len, logs)) < LEAST_RUNS:
-        return c
-    estimate = float(np.mean(logs[1]) - np.mean(logs[0]))
-    interval = Interval(estimate, estimate)
-    if max(float(np.ptp(log)) for log in logs) > 0:
-        found = stats.ttest_ind(logs[1], logs[0], equal_var=False).confidence_interval(1 - ALPHA / members)
-        interval = Interval(float(found.low), float(found.high))
-    verdict = judge_interval(estimate, interval, target)
-    count = min(map(len, logs))
-    return _with(c, verdict, math.exp(estimate), math.exp(interval.low), math.exp(interval.high), Basis.RUNS, count)
+def _by_runs(
+    comparisons: Mapping[Key, Comparison], sides: tuple[Mapping[Key, _Side], Mapping[Key, _Side]], target: float
+) -> dict[Key, Comparison]:
+    """Verdicts by the scatter of several runs a side: Welch's test of log medians, by Benjamini and Hochberg.
+
+    A survey of stored runs wants few false verdicts among those it gives; a gate, which is stopped by any
+    single one, adjusts by Holm.
+    """
+    logs = {
+        key: [np.log([float(m.median_ns or math.nan) for m in side[key].measurements]) for side in sides]
+        for key, c in comparisons.items()
+        if c.verdict is not Verdict.INCOMPARABLE
+    }
+    tests = {key: _welch(*both) for key, both in logs.items() if min(map(len, both)) >= LEAST_RUNS}
+    adjusted = benjamini_hochberg([test.p_value for test in tests.values()])
+    found = {}
+    for (key, test), p_value in zip(tests.items(), adjusted, strict=True):
+        verdict = verdict_of(test.estimate, test.interval, p_value <= ALPHA, target)
+        ends = math.exp(test.interval.low), math.exp(test.interval.high)
+        count = min(map(len, logs[key]))
+        found[key] = _with(comparisons[key], verdict, math.exp(test.estimate), *ends, Basis.RUNS, count)
+    return found
+
+
+@dataclass(frozen=True)
+class _Welch:
+    estimate: float
+    interval: Interval
+    p_value: float
+
+
+def _welch(base: NDArray[np.float64], head: NDArray[np.float64]) -> _Welch:
+    estimate = float(np.mean(head) - np.mean(base))
+    if max(float(np.ptp(base)), float(np.ptp(head))) == 0:  # no scatter at all, for which there is no test
+        return _Welch(estimate, Interval(estimate, estimate), float(estimate == 0))
+    test = stats.ttest_ind(head, base, equal_var=False)
+    interval = test.confidence_interval(1 - ALPHA)
+    return _Welch(estimate, Interval(float(interval.low), float(interval.high)), float(test.pvalue))
 
 
 def _with(

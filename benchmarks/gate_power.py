@@ -28,11 +28,13 @@ from scipy import stats
 
 from attnlab.bench import roofline, units
 from attnlab.bench.environment import describe_environment
+from attnlab.bench.gate.achieved import scatter
 from attnlab.bench.gate.checkouts import checked_out
 from attnlab.bench.gate.collection import PairsFile
 from attnlab.bench.gate.records import GateReport
 from attnlab.bench.gate.session import Ask, Session
 from attnlab.bench.gate.thresholds import Thresholds
+from attnlab.bench.stats.bootstrap import bootstrap_interval
 from attnlab.bench.stats.power import Rate, least_detectable, replay
 from attnlab.bench.stats.sequential import Looks
 from attnlab.bench.stats.verdict import Rule, Verdict
@@ -163,7 +165,7 @@ def _analysed(pairs: Rows, gates: Rows) -> list[str]:
                 [
                     f"`{key}`",
                     units.format_time(statistics.median(statistics.median(r["base"]) for r in recorded[key])),
-                    units.format_share(statistics.stdev(x)),
+                    _scatter(x),
                     f"{100 * statistics.median(x):+.2f} %",
                     units.format_share(least_detectable(x, Rule(), 400, 0, 0.03)),
                 ]
@@ -184,6 +186,11 @@ def _analysed(pairs: Rows, gates: Rows) -> list[str]:
         lines += ["", f"A decision over the three kernels took {min(seconds):.0f} to {max(seconds):.0f} s, "
                   f"{statistics.median(seconds):.0f} s in the median, in {len(gates)} gates end to end."]  # fmt: skip
     return lines
+
+
+def _scatter(ratios: list[float]) -> str:
+    low, high = bootstrap_interval(ratios, scatter)
+    return f"{units.format_share(scatter(ratios))} ({units.format_interval(100 * low, 100 * high, '%')})"
 
 
 def _false_alarms(ratios: dict[str, list[float]], recorded: dict[str, Rows], count: int, gates: Rows) -> list[str]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
 
 from attnlab.bench.gate.records import Achieved
 from attnlab.bench.gate.thresholds import Thresholds
+from attnlab.bench.stats.bootstrap import bootstrap_interval
 from attnlab.bench.stats.power import Rate, least_detectable, replay
 from attnlab.bench.stats.verdict import Verdict
 
@@ -19,14 +22,22 @@ def achieved(log_ratios: Mapping[str, Sequence[float]], thresholds: Thresholds) 
     return tuple(_of(key, ratios, thresholds) for key, ratios in log_ratios.items() if len(ratios) > 1)
 
 
+def scatter(ratios: ArrayLike) -> float:
+    """The standard deviation of log-ratios."""
+    return float(np.std(np.asarray(ratios), ddof=1))
+
+
 def _of(key: str, ratios: Sequence[float], thresholds: Thresholds) -> Achieved:
     target, rule = thresholds.target_of(key), thresholds.rule
     found = replay({key: ratios}, rule, DECISIONS, seed=0, target=target)
+    low, high = bootstrap_interval(ratios, scatter)
     alarms = Rate(found.verdicts[key][Verdict.SLOWER], DECISIONS)
     return Achieved(
         key=key,
         pairs=len(ratios),
-        scatter=statistics.stdev(ratios),
+        scatter=scatter(ratios),
+        scatter_low=low,
+        scatter_high=high,
         alarms=alarms.count,
         decisions=DECISIONS,
         alarm_bound=alarms.bound,

@@ -102,12 +102,15 @@ class GroupRow:
 class Achieved:
     """What A/A pairs say of one benchmark: false alarms in replayed decisions with their 95 % bound.
 
-    least_detectable: the least slowdown, as a share, that 95 % of decisions find; None above twice the time.
+    scatter: standard deviation of a pair's log-ratio, with its 95 % interval. least_detectable: the least
+    slowdown, as a share, that 95 % of decisions find; None above twice the time.
     """
 
     key: str
     pairs: int
     scatter: float
+    scatter_low: float
+    scatter_high: float
     alarms: int
     decisions: int
     alarm_bound: float

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from attnlab.bench.stats.family import holm
 from attnlab.bench.stats.paired import Interval, signed_rank_interval, signed_rank_p
 from attnlab.bench.stats.sequential import Looks
 
@@ -89,18 +90,14 @@ def judge(family: Mapping[Key, Compared], pairs: int, rule: Rule, members: int |
 
 
 def _rejected(p_values: Mapping[Key, float], level: float, members: int) -> set[Key]:
-    """Holm's step-down in a family of `members`, of which only these are looked at now."""
-    found: set[Key] = set()
-    for key, p in sorted(p_values.items(), key=lambda item: item[1]):
-        if p > level / max(1, members - len(found)):
-            break
-        found.add(key)
-    return found
+    """What Holm's step-down rejects in a family of `members`, of which only these are looked at now."""
+    others = [1.0] * (members - len(p_values))
+    return {key for key, p in zip(p_values, holm([*p_values.values(), *others]), strict=False) if p <= level}
 
 
-def judge_interval(estimate: float, interval: Interval, target: float = TARGET) -> Verdict:
-    """The verdict of one estimated log-ratio by its interval, which is adjusted already."""
-    return _verdict(estimate, interval, math.log1p(target), interval.low > 0, interval.high < 0)
+def verdict_of(estimate: float, interval: Interval, proved: bool, target: float = TARGET) -> Verdict:
+    """The verdict on one estimated log-ratio; `proved` says that it differs from zero, adjusted for its family."""
+    return _verdict(estimate, interval, math.log1p(target), proved and estimate > 0, proved and estimate < 0)
 
 
 def _judged(compared: Compared, interval: Interval, worse: bool, better: bool) -> Judged:

@@ -65,7 +65,7 @@ def _achieved(report: GateReport) -> Iterator[Sequence[str]]:
         yield [
             f"`{found.key}`",
             str(found.pairs),
-            units.format_share(found.scatter),
+            words.scatter(found),
             f"{found.alarms} of {found.decisions} replayed",
             units.format_share(found.alarm_bound),
             text(words.detectable(found)),

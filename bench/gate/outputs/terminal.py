@@ -47,7 +47,7 @@ def _achieved(report: GateReport) -> Iterator[str]:
         (
             found.key,
             str(found.pairs),
-            units.format_share(found.scatter),
+            words.scatter(found),
             f"{found.alarms} of {found.decisions}",
             units.format_share(found.alarm_bound),
             words.detectable(found),

@@ -56,6 +56,12 @@ def group_name(group: GroupRow) -> str:
     return f"{group.name}, all cases (geometric mean)"
 
 
+def scatter(found: Achieved) -> str:
+    """`1.50 % (1.10 to 1.90 %)`."""
+    low, high = 100 * found.scatter_low, 100 * found.scatter_high
+    return f"{units.format_share(found.scatter)} ({units.format_interval(low, high, '%')})"
+
+
 def detectable(found: Achieved) -> str:
     if found.least_detectable is None:
         return "none below twice the time"

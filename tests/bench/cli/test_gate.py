@@ -204,6 +204,62 @@ def test_an_arm_that_cannot_be_built_fails_closed(project: Project) -> None:
     assert "building base" in err
 
 
+SETUP = """
+from setuptools import setup
+
+setup(
+    name="mine", version="1", package_dir={"mine.ops": "ops"}, packages=["mine.ops"],
+    entry_points={"attnlab.implementations": ["mine = mine.ops.kernel"]},
+)
+"""
+
+
+@pytest.mark.slow
+def test_each_arm_of_an_editable_install_runs_its_own_code(project: Project, tmp_path: Path) -> None:
+    """A package found by its entry point, whose import hook points into the working tree.
+
+    Base is wrong and head is right: with head's code in both arms they would be the same, with base's both wrong.
+    """
+    ops = project.root / "ops"
+    ops.mkdir()
+    (ops / "toy_operator.py").write_text((project.root / "toy_operator.py").read_text())
+    (project.root / "setup.py").write_text(SETUP)
+    for name in ("kernel.py", "toy_operator.py"):
+        (project.root / name).unlink()
+
+    def kernel(factor: float) -> None:
+        text = KERNEL.format(seconds=0.001, factor=factor)
+        (ops / "kernel.py").write_text(text.replace("import toy_operator", "from mine.ops import toy_operator"))
+
+    kernel(factor=3.0)
+    project.commit()
+    kernel(factor=2.0)
+    site, start = tmp_path / "site", tmp_path / "start"
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*pip, "--target", str(site), "--editable", str(project.root)], check=True, capture_output=True)
+    start.mkdir()
+    (start / "sitecustomize.py").write_text(f"import site\nsite.addsitedir({str(site)!r})\n")
+    (project.root / ".gitignore").write_text("*.egg-info\nbuild\n")
+    command = [
+        sys.executable,
+        "-m",
+        "attnlab.bench",
+        "gate",
+        "--base",
+        "HEAD",
+        "--suite",
+        "suite.toml",
+        "--out",
+        "../out",
+    ]
+    environment = {**project.environment, "PYTHONPATH": str(start)}
+    done = subprocess.run(command, cwd=project.root, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "base: wrong_values" in done.stdout
+    assert "head: " not in done.stdout
+    assert "nothing could be compared" in done.stdout
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_gate_that_is_ended_leaves_nothing_but_what_it_measured(number: signal.Signals, project: Project) -> None:

@@ -180,13 +180,14 @@ def test_pytest_benchmark_compares_our_files(gate: Gate, tmp_path: Path) -> None
 
 def test_what_was_achieved_is_shown(gate: Gate) -> None:
     achieved = (
-        Achieved("toy/same[N8]", 16, 0.012, 0, 2000, 0.0015, 0.031),
-        Achieved("toy/slow[N8]", 16, 0.9, 3, 2000, 0.004, None),
+        Achieved("toy/same[N8]", 16, 0.012, 0.01, 0.015, 0, 2000, 0.0015, 0.031),
+        Achieved("toy/slow[N8]", 16, 0.9, 0.8, 1.0, 3, 2000, 0.004, None),
     )
     report = replace(gate[0], achieved=achieved, against_itself=True)
     for text in ("\n".join(lines(report)), markdown(report)):
         assert "0 of 2000" in text
         assert "3.10 %" in text
+        assert "1.20 % (1.00 to 1.50 %)" in text
         assert "none below twice the time" in text
         assert "false alarm" in text
 

@@ -8,7 +8,7 @@ import pytest
 
 from attnlab.bench.stats.paired import Interval
 from attnlab.bench.stats.sequential import Looks
-from attnlab.bench.stats.verdict import Compared, Rule, Verdict, geometric_means, judge, judge_interval
+from attnlab.bench.stats.verdict import Compared, Rule, Verdict, geometric_means, judge, verdict_of
 
 ONE_LOOK = Rule(Looks((8,)))
 SPREAD = (-0.004, -0.003, -0.002, -0.001, 0.001, 0.002, 0.003, 0.004)
@@ -88,13 +88,13 @@ def test_geometric_means_are_of_each_pair() -> None:
 
 
 @pytest.mark.parametrize(
-    ("estimate", "interval", "wanted"),
+    ("estimate", "interval", "proved", "wanted"),
     [
-        (0.05, Interval(0.01, 0.09), Verdict.SLOWER),
-        (0.05, Interval(-0.01, 0.11), Verdict.INCONCLUSIVE),
-        (-0.05, Interval(-0.09, -0.01), Verdict.FASTER),
-        (0.01, Interval(0.005, 0.015), Verdict.SAME),
+        (0.05, Interval(0.01, 0.09), True, Verdict.SLOWER),
+        (0.05, Interval(0.01, 0.09), False, Verdict.INCONCLUSIVE),
+        (-0.05, Interval(-0.09, -0.01), True, Verdict.FASTER),
+        (0.01, Interval(0.005, 0.015), True, Verdict.SAME),
     ],
 )
-def test_a_verdict_by_an_interval_alone(estimate: float, interval: Interval, wanted: Verdict) -> None:
-    assert judge_interval(estimate, interval) is wanted
+def test_a_verdict_on_one_estimate(estimate: float, interval: Interval, proved: bool, wanted: Verdict) -> None:
+    assert verdict_of(estimate, interval, proved) is wanted
