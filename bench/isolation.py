@@ -46,12 +46,28 @@ class WorkerEnded(Exception):
 
 
 class Worker:
-    """One worker process, started at the first case and kept until a failure or `close`."""
+    """One worker process, started at the first case, or ahead of it, and kept until a failure or `close`."""
 
     def __init__(self, order: WorkerOrder, time_limit_s: float) -> None:
         self._order = order
         self._time_limit_s = time_limit_s
         self._running: Process | None = None
+        self._ready = False
+
+    def start(self) -> None:
+        """Begin to start the process ahead of its first case, which tells where that fails."""
+        try:
+            self._begun()
+        except WorkerEnded:
+            self.close()
+
+    def wait(self) -> None:
+        """Wait until a process that was started ahead is ready."""
+        if self._running is not None:
+            try:
+                self._started()
+            except WorkerEnded:
+                self.close()
 
     def run(
         self, case_id: str, blank: Measurement, on_phase: Callable[[str], None] = lambda phase: None
@@ -69,21 +85,28 @@ class Worker:
             self.close()  # a failed call may leave a broken CUDA context or heap behind
         return measured
 
-    def _started(self) -> Process:
+    def _begun(self) -> Process:
         if self._running is None:
             try:
                 self._running = Process(self._order.device)
             except OSError as error:
                 raise WorkerEnded(Outcome.FAILED, f"no process could be started: {error}", None) from error
             self._running.send(encode(self._order))
-            self._running.receive("ready", START_LIMIT_S, lambda phase: None)
         return self._running
+
+    def _started(self) -> Process:
+        process = self._begun()
+        if not self._ready:
+            process.receive("ready", START_LIMIT_S, lambda phase: None)
+            self._ready = True
+        return process
 
     def close(self) -> None:
         """End the process and all that it started."""
         if self._running is not None:
             self._running.close()
             self._running = None
+            self._ready = False
 
 
 def _read(value: Any) -> Measurement:
@@ -96,12 +119,12 @@ def _read(value: Any) -> Measurement:
 class Process:
     """The process behind a worker: its requests, its answers and its log.
 
-    boot is the code it runs, more arguments follow those of `BOOT`, and folder is where it runs (here, where not
-    given). Raises OSError where none can be started.
+    boot is the code it runs (`BOOT`, where not given), more arguments follow those that it gets, and folder is
+    where it runs (here, where not given). Raises OSError where none can be started.
     """
 
     def __init__(
-        self, device: str, boot: str = BOOT, arguments: Sequence[str] = (), folder: Path | None = None
+        self, device: str, boot: str | None = None, arguments: Sequence[str] = (), folder: Path | None = None
     ) -> None:
         self._pending = b""
         self._kills_before = own_group().kernel_kills()
@@ -109,7 +132,7 @@ class Process:
         self._answers, far_end = os.pipe()
         path = json.dumps([entry or os.getcwd() for entry in sys.path])
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", boot, str(far_end), str(os.getpid()), path, *arguments],
+            [sys.executable, "-P", "-c", boot or BOOT, str(far_end), str(os.getpid()), path, *arguments],
             stdin=subprocess.PIPE,
             stdout=self._log,
             stderr=subprocess.STDOUT,

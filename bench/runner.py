@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -123,8 +123,12 @@ class Runner:
     cache: str = "cold"
 
     def run(self, steps: list[Step], sink: Sink, progress: Progress) -> Iterator[Measurement]:
-        """Measure each step, store it, yield it; the workers end with the generator."""
-        with self.workers() as measure:
+        """Measure each step, store it, yield it; the workers end with the generator.
+
+        They are started together, before anything is measured: importing torch takes seconds, and would
+        disturb what is timed meanwhile.
+        """
+        with self.workers(steps) as measure:
             for step in steps:
                 progress.begin(step)
                 measured = measure(step, partial(progress.phase, step))
@@ -133,15 +137,28 @@ class Runner:
                 yield measured
 
     @contextmanager
-    def workers(self) -> Iterator[Measure]:
-        """Gives what measures one step and tells of its phases; its workers live as long as the context."""
+    def workers(self, ahead: Sequence[Step] = ()) -> Iterator[Measure]:
+        """Gives what measures one step and tells of its phases; its workers live as long as the context.
+
+        Those of the steps `ahead` are started first, all at once; others at their first step.
+        """
         workers: dict[tuple[str, str], Worker] = {}
         with tempfile.TemporaryDirectory(prefix="attnlab-") as folder:
             try:
+                self._start(ahead, workers, Path(folder))
                 yield lambda step, on_phase: self._measure(step, workers, Path(folder), on_phase)
             finally:
                 for worker in workers.values():
                     worker.close()
+
+    def _start(self, steps: Sequence[Step], workers: dict[tuple[str, str], Worker], folder: Path) -> None:
+        for who in dict.fromkeys((step.operator, step.implementation) for step in steps):
+            implementation = self.registry.implementations(who[0]).get(who[1])
+            if availability.missing(implementation, self.environment.device) is None:
+                workers[who] = Worker(self._order(implementation, folder), self.limits.time_s)
+                workers[who].start()
+        for worker in workers.values():
+            worker.wait()
 
     def _measure(
         self, step: Step, workers: dict[tuple[str, str], Worker], folder: Path, on_phase: Callable[[str], None]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
+from attnlab.bench.errors import StoreError
 from attnlab.bench.gate.messages import Method, Offer
 from attnlab.bench.gate.pairs import Side, Taken
 from attnlab.bench.gate.records import GateRow, Ratio, Standing
@@ -147,8 +148,13 @@ class PairsFile:
 
     def append(self, number: int, offer: Offer, taken: Taken) -> None:
         line = {"pair": number, "benchmark": offer.key, "taken": encode(taken)}
-        self._file.write(json.dumps(line, separators=(",", ":")) + "\n")
-        self._file.flush()
+        try:
+            self._file.write(json.dumps(line, separators=(",", ":")) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise StoreError(
+                f"cannot write to {self.path}: {error.strerror}; the pairs before are kept: make room and gate again"
+            ) from error
 
     def close(self) -> None:
         self._file.close()

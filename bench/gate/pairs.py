@@ -62,7 +62,11 @@ class ArmProcess:
             self._process = Process(order.device, BOOT, (file, places), _same_folder(repo, arm))
         except OSError as error:
             raise WorkerEnded(Outcome.FAILED, f"no process could be started: {error}", None) from error
-        self._process.send(encode(order))
+        try:
+            self._process.send(encode(order))
+        except WorkerEnded:
+            self._process.close()
+            raise
 
     @property
     def number(self) -> int:

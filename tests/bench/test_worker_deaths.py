@@ -133,6 +133,32 @@ def test_a_worker_that_cannot_be_started_is_a_failure(monkeypatch: pytest.Monkey
     assert "no process could be started" in measured.reason
 
 
+def test_a_worker_is_started_ahead_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    good = Measurement("toy", "one", {"n": 8}, "N8", Outcome.PASSED, median_ns=5.0)
+    monkeypatch.setattr(isolation, "BOOT", GREETING + f"say('measurement', json.loads({json.dumps(encode(good))!r}))")
+    made: list[object] = []
+    process = isolation.Process
+    monkeypatch.setattr(isolation, "Process", lambda *arguments: made.append(arguments) or process(*arguments))
+    worker = Worker(ORDER, 60.0)
+    worker.start()
+    worker.wait()
+    worker.wait()
+    assert worker.run("N8", BLANK) == good
+    assert len(made) == 1
+    worker.close()
+
+
+def test_what_fails_ahead_is_told_by_the_first_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(isolation, "BOOT", "import sys; sys.exit('enough')")
+    worker = Worker(ORDER, 60.0)
+    worker.start()
+    worker.wait()
+    measured = worker.run("N8", BLANK)
+    assert measured.outcome is Outcome.FAILED
+    assert "ended with exit code 1" in measured.reason
+    worker.close()
+
+
 def test_files_of_the_current_folder_shadow_nothing_in_a_worker(
     dying, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
