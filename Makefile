@@ -44,6 +44,7 @@ gpu: ## on a machine with an NVIDIA GPU: its tests and suites, packed into $(OUT
 	rm -rf build/gpu-run && mkdir -p build/gpu-run
 	-$(PYTHON) -m pytest -m gpu 2>&1 | tee build/gpu-run/tests.log
 	-$(PYTHON) -m attnlab.bench doctor --device cuda 2>&1 | tee build/gpu-run/doctor.log
+	-$(PYTHON) benchmarks/clock_agreement.py 2>&1 | tee build/gpu-run/clocks.md
 	-$(PYTHON) -m attnlab.bench run prefill --device cuda --out build/gpu-run/results
 	-$(PYTHON) -m attnlab.bench report build/gpu-run/results --out build/gpu-run/report
 	tar -C build -czf $(OUT)/gpu.tar.gz gpu-run

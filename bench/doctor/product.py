@@ -44,7 +44,7 @@ def main() -> None:
         call()
     print("ready", flush=True)
     for line in sys.stdin:
-        samples = []
+        samples: list[int] = []
         end = time.perf_counter_ns() + int(line)
         while not samples or time.perf_counter_ns() < end:
             start = time.perf_counter_ns()

@@ -131,15 +131,16 @@ class _Arm:
             opened = Opened(
                 self._opened.measurement,
                 tuple(Method(t.clock, t.cache, t.calls_a_sample) for t in started.timers),
+                len(self._opened.copies),
                 started.notes,
             )
         send(self._answers, "opened", encode(dataclasses.replace(opened, strays=tuple(self._turned.strays()))))
 
     def on_warm(self, clock: str) -> None:
-        """Call until the time of a call is stable; the answer is that time in nanoseconds."""
+        """Call until the time of a call is stable."""
         from attnlab.bench.timing import warm_up
 
-        send(self._answers, "warm", warm_up(self._timers[clock], self._setup.effort).call_ns)
+        send(self._answers, "warm", encode(warm_up(self._timers[clock], self._setup.effort)))
 
     def on_burst(self, clock: str, count: int) -> None:
         from attnlab.bench.timing import take_burst

@@ -13,7 +13,6 @@ from attnlab.bench.gate.messages import Method, Offer
 from attnlab.bench.gate.pairs import Side, Taken
 from attnlab.bench.gate.records import GateRow, Ratio, Standing
 from attnlab.bench.stats.decision import Decided, PairRatio
-from attnlab.bench.stats.summary import summarise
 from attnlab.bench.stats.verdict import Judged, Verdict
 from attnlab.bench.store.codec import encode
 from attnlab.bench.store.records import Launch, Measurement, Outcome, TimingRecord
@@ -24,15 +23,54 @@ TRIES = 2  # processes of one arm that may end on a benchmark before it counts a
 
 
 @dataclass
+class Gathered:
+    """What one arm gave on one benchmark: its first process's record, and a launch a pair."""
+
+    measurement: Measurement | None = None
+    launches: list[Launch] = field(default_factory=list)
+    timing: TimingRecord | None = None
+
+    def add(self, side: Side) -> None:
+        """The record of the first process, which held the whole check, is kept unless a later one failed."""
+        if self.measurement is None or side.measurement.outcome is not Outcome.PASSED:
+            self.measurement = side.measurement
+        if side.launch is not None:
+            self.launches.append(side.launch)
+            self.timing = self.timing or side.timing
+
+    @property
+    def samples(self) -> list[float]:
+        """Of all launches, in nanoseconds."""
+        return [v for launch in self.launches for v in _samples(launch)]
+
+    @property
+    def median_ns(self) -> float | None:
+        """The median of the launches' medians; None where none was timed."""
+        return statistics.median(map(_median, self.launches)) if self.launches else None
+
+    def stored(self) -> Measurement | None:
+        """As a measurement with a launch for each pair; None where nothing is known of it."""
+        m, timing = self.measurement, self.timing
+        if m is None or timing is None or m.outcome is not Outcome.PASSED:
+            return m
+        taken = replace(timing, samples=len(self.samples), stopped=f"after {len(self.launches)} live pairs")
+        return replace(m, launches=tuple(self.launches), median_ns=self.median_ns, timing=taken)
+
+    def flags(self, arm: str) -> list[str]:
+        """What was flagged in the record, and what the GPU's states say of the bursts."""
+        states = [burst.state for launch in self.launches for burst in launch.bursts if burst.state is not None]
+        own = self.measurement.flags if self.measurement else ()
+        return [f"{arm}: {flag}" for flag in (*own, *state_notes(states))]
+
+
+@dataclass
 class Collected:
-    """One benchmark: what its checks said, its pairs, and why it is measured no further."""
+    """One benchmark: what both arms gave, its pairs, and why it is measured no further."""
 
     offer: Offer
     target: float
-    base: Measurement | None = None
-    head: Measurement | None = None
-    base_launches: list[Launch] = field(default_factory=list)
-    head_launches: list[Launch] = field(default_factory=list)
+    base: Gathered = field(default_factory=Gathered)
+    head: Gathered = field(default_factory=Gathered)
     ratios: list[PairRatio] = field(default_factory=list)
     method: Method | None = None
     standing: Standing = Standing.COMPARED
@@ -41,8 +79,8 @@ class Collected:
 
     def add(self, taken: Taken) -> PairRatio | None:
         """Take one pair in; None where it gave no ratio."""
-        self.base = _kept(self.base, taken.base)
-        self.head = _kept(self.head, taken.head)
+        self.base.add(taken.base)
+        self.head.add(taken.head)
         if taken.ratio is None:
             self._refuse(taken)
             return None
@@ -51,10 +89,6 @@ class Collected:
             self.reason = f"timed by {self.method} at first, then by {taken.method}"
             return None
         self.method = taken.method
-        assert taken.base.launch is not None
-        assert taken.head.launch is not None
-        self.base_launches.append(taken.base.launch)
-        self.head_launches.append(taken.head.launch)
         self.ratios.append(taken.ratio)
         return taken.ratio
 
@@ -100,43 +134,14 @@ class Collected:
             verdict=told.verdict if told else Verdict.INCOMPARABLE if standing is Standing.INCOMPARABLE else None,
             first=as_ratio(told.first) if told else None,
             confirmation=as_ratio(told.confirmation) if told and told.confirmation else None,
-            base_ns=_median(self.base_launches),
-            head_ns=_median(self.head_launches),
+            base_ns=self.base.median_ns,
+            head_ns=self.head.median_ns,
             clock=self.method.clock if self.method else None,
             cache=self.method.cache if self.method else None,
-            base_configuration=self.base.configuration if self.base else None,
-            head_configuration=self.head.configuration if self.head else None,
-            flags=tuple(
-                dict.fromkeys(
-                    (
-                        *_flags("base", self.base, self.base_launches),
-                        *_flags("head", self.head, self.head_launches),
-                        *again,
-                    )
-                )
-            ),
+            base_configuration=self.base.measurement.configuration if self.base.measurement else None,
+            head_configuration=self.head.measurement.configuration if self.head.measurement else None,
+            flags=tuple(dict.fromkeys((*self.base.flags("base"), *self.head.flags("head"), *again))),
         )
-
-    def stored(self, base: bool) -> Measurement | None:
-        """One side as a measurement with a launch for each pair; None where nothing is known of it."""
-        measurement = self.base if base else self.head
-        launches = self.base_launches if base else self.head_launches
-        if measurement is None or measurement.outcome is not Outcome.PASSED or self.method is None:
-            return measurement
-        values = [v for launch in launches for burst in launch.bursts for v in burst.series[0].values]
-        summary = summarise(_launch_medians(launches))
-        record = TimingRecord(
-            clock=self.method.clock,
-            cache=self.method.cache,
-            copies=2,
-            warmup_calls=0,
-            warmup_ns=0.0,
-            warmup_stable=True,
-            samples=len(values),
-            stopped=f"after {len(launches)} live pairs",
-            calls_a_sample=self.method.calls_a_sample,
-        )
-        return replace(measurement, launches=tuple(launches), median_ns=summary.median, timing=record)
 
 
 class PairsFile:
@@ -170,24 +175,9 @@ def as_ratio(judged: Judged) -> Ratio:
     return Ratio(judged.ratio, low, high, judged.pairs)
 
 
-def _kept(before: Measurement | None, side: Side) -> Measurement:
-    """The record of the first process, which held the whole check, unless a later one failed."""
-    now = side.measurement
-    if before is None or now.outcome is not Outcome.PASSED:
-        return now
-    return before
+def _samples(launch: Launch) -> list[float]:
+    return [value for burst in launch.bursts for value in burst.series[0].values]
 
 
-def _launch_medians(launches: list[Launch]) -> list[float]:
-    return [statistics.median(v for burst in launch.bursts for v in burst.series[0].values) for launch in launches]
-
-
-def _median(launches: list[Launch]) -> float | None:
-    return statistics.median(_launch_medians(launches)) if launches else None
-
-
-def _flags(arm: str, measurement: Measurement | None, launches: list[Launch]) -> list[str]:
-    """What was flagged in the arm's measurement, and what the GPU's states say of its bursts."""
-    states = [burst.state for launch in launches for burst in launch.bursts if burst.state is not None]
-    own = measurement.flags if measurement else ()
-    return [f"{arm}: {flag}" for flag in (*own, *state_notes(states))]
+def _median(launch: Launch) -> float:
+    return statistics.median(_samples(launch))

@@ -7,7 +7,7 @@ from typing import Any
 
 from attnlab.bench.store.records import Measurement
 
-PROTOCOL = 1
+PROTOCOL = 2
 
 
 @dataclass(frozen=True)
@@ -83,10 +83,14 @@ class Method:
 
 @dataclass(frozen=True)
 class Opened:
-    """A benchmark made ready in one process: what the check said, and how it can be timed, best first."""
+    """A benchmark made ready in one process: what the check said, and how it can be timed, best first.
+
+    copies: sets of inputs that calls rotate through.
+    """
 
     measurement: Measurement
     methods: tuple[Method, ...] = ()
+    copies: int = 0
     notes: tuple[str, ...] = ()
     strays: tuple[str, ...] = ()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +19,8 @@ from attnlab.bench.isolation import START_LIMIT_S, Process, WorkerEnded
 from attnlab.bench.stats.decision import PairRatio
 from attnlab.bench.stats.paired import log_ratio
 from attnlab.bench.store.codec import decode, encode
-from attnlab.bench.store.records import Burst, Launch, Measurement, Outcome
+from attnlab.bench.store.records import Burst, Launch, Measurement, Outcome, TimingRecord
+from attnlab.bench.timing import WarmUp
 
 BURST_NS = 60 * units.NS_PER_MS
 LONGEST_BURST_NS = 300 * units.NS_PER_MS
@@ -30,10 +31,11 @@ BURSTS = 16  # of each arm in a pair; even, so that each arm goes first in half 
 
 @dataclass(frozen=True)
 class Side:
-    """One arm's part in a pair: what its check said, and its bursts where it could be timed."""
+    """One arm's part in a pair: what its check said, and how it was timed, where it could be."""
 
     measurement: Measurement
     launch: Launch | None = None
+    timing: TimingRecord | None = None
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,8 @@ class ArmProcess:
     def opened(self) -> Opened:
         return decode(Opened, self._process.receive("opened", self._limit_s, _ignore))
 
-    def warm(self, clock: str) -> float:
-        return float(self._ask("warm", ["warm", clock]))
+    def warm(self, clock: str) -> WarmUp:
+        return decode(WarmUp, self._ask("warm", ["warm", clock]))
 
     def burst(self, clock: str, count: int) -> Burst:
         return decode(Burst, self._ask("burst", ["burst", clock, count]))
@@ -191,14 +193,14 @@ class LivePair:
         if untimed or method is None:
             why = "; ".join(untimed) or _no_common_method(opened[0], opened[1])
             return Taken(Side(opened[0].measurement), Side(opened[1].measurement), why=why)
-        return self._alternated(both, method)
+        return self._alternated(both, opened, method)
 
-    def _alternated(self, both: tuple[ArmProcess, ArmProcess], method: Method) -> Taken:
-        call_ns = []
+    def _alternated(self, both: tuple[ArmProcess, ArmProcess], opened: Sequence[Opened], method: Method) -> Taken:
+        warm = []
         for number, process in enumerate(both):
             with _naming(number):
-                call_ns.append(process.warm(method.clock))
-        count = calls_a_burst(max(call_ns))
+                warm.append(process.warm(method.clock))
+        count = calls_a_burst(max(one.call_ns for one in warm))
         bursts: tuple[list[Burst], list[Burst]] = ([], [])
         for turn in range(BURSTS):
             first = (turn + self._number) % 2  # each arm follows itself as often as the other
@@ -208,7 +210,9 @@ class LivePair:
         sides = []
         for number, process in enumerate(both):
             with _naming(number):
-                sides.append(Side(process.close_case(), Launch(process.number, tuple(bursts[number]))))
+                launch = Launch(process.number, tuple(bursts[number]))
+                timing = _timing(method, opened[number].copies, warm[number], count * BURSTS)
+                sides.append(Side(process.close_case(), launch, timing))
         base_ns, head_ns = ([_burst_median(burst) for burst in arm] for arm in bursts)
         ratio = PairRatio(log_ratio(base_ns, head_ns), statistics.median(base_ns))
         wrong = [
@@ -247,6 +251,20 @@ def calls_a_burst(call_ns: float) -> int:
     """So many calls take about 60 ms; of slow ones three where they fit into 300 ms, so that a burst has a median."""
     usual, few = BURST_NS // max(call_ns, 1.0), min(FEW_CALLS, LONGEST_BURST_NS // max(call_ns, 1.0))
     return int(min(MAX_BURST_CALLS, max(usual, few, 1)))
+
+
+def _timing(method: Method, copies: int, warm: WarmUp, samples: int) -> TimingRecord:
+    return TimingRecord(
+        clock=method.clock,
+        cache=method.cache,
+        copies=copies,
+        warmup_calls=warm.calls,
+        warmup_ns=warm.elapsed_ns,
+        warmup_stable=warm.stable,
+        samples=samples,
+        stopped=f"after {BURSTS} bursts",
+        calls_a_sample=method.calls_a_sample,
+    )
 
 
 def _burst_median(burst: Burst) -> float:

@@ -205,7 +205,7 @@ class Session:
         try:
             for key in keys:
                 collected = self.collected[key]
-                taken = pair.measure(collected.offer, _blank(collected.offer), check=collected.base is None)
+                taken = pair.measure(collected.offer, _blank(collected.offer), check=collected.base.measurement is None)
                 self.pairs.append(self._number, collected.offer, taken)
                 ratio = collected.add(taken)
                 if ratio is None:

@@ -45,7 +45,9 @@ def write_gate(
     for arm in ("base", "head"):
         _write_arm(folder, arm, report, collected, plugins, ceilings)
     written = [folder / GATE_FILE]
-    samples = {item.offer.key: _samples(item) for item in collected if item.ratios}
+    samples = {
+        item.offer.key: Samples(tuple(item.base.samples), tuple(item.head.samples)) for item in collected if item.ratios
+    }
     for output in outputs().values():
         for name, text in output.files(report, samples).items():
             (folder / name).write_text(text, encoding="utf-8")
@@ -89,19 +91,11 @@ def _write_arm(
     writer = RunWriter.create(folder, run)
     try:
         for item in collected:
-            measurement = item.stored(base=arm == "base")
+            measurement = (item.base if arm == "base" else item.head).stored()
             if measurement is not None:
                 writer.append(measurement)
     finally:
         writer.close()
-
-
-def _samples(item: Collected) -> Samples:
-    base, head = (
-        tuple(v for launch in launches for burst in launch.bursts for v in burst.series[0].values)
-        for launches in (item.base_launches, item.head_launches)
-    )
-    return Samples(base, head)
 
 
 def _benches(collected: list[Collected]) -> tuple[BenchRecord, ...]:

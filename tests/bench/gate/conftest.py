@@ -22,6 +22,7 @@ from attnlab.bench.roofline import Ceilings
 from attnlab.bench.stats.sequential import Looks
 from attnlab.bench.stats.verdict import Rule
 from attnlab.bench.store.records import Burst, DeviceState, Measurement, Outcome, Series
+from attnlab.bench.timing import WarmUp
 
 WALL = Method("wall", "warm")
 ENVIRONMENT = Environment(
@@ -95,10 +96,10 @@ class FakeArm:
         if self._pair in self._kernel.dies_in:
             raise WorkerEnded(Outcome.FAILED, "the process was killed by SIGKILL in phase 'timing'", None)
         methods = self._kernel.methods if self._kernel.outcome is Outcome.PASSED and not self._kernel.untimed else ()
-        return Opened(self._measurement(self._kernel.outcome), methods, (), self._kernel.strays)
+        return Opened(self._measurement(self._kernel.outcome), methods, 2, (), self._kernel.strays)
 
-    def warm(self, clock: str) -> float:
-        return self._kernel.ns
+    def warm(self, clock: str) -> WarmUp:
+        return WarmUp(10, 10 * self._kernel.ns, True, self._kernel.ns)
 
     def burst(self, clock: str, count: int) -> Burst:
         self._kernel.after_burst()
