@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch._dynamo  # inner sessions forget what they imported, and this cannot be imported twice
 
 from attnlab.bench import runner
 from attnlab.bench.harness import Setup as HarnessSetup
