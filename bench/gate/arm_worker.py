@@ -148,8 +148,7 @@ class _Arm:
         """A burst of samples; on a CPU on other ground in the heap than the last, after one call that is not timed."""
         from attnlab.bench.timing import take_burst
 
-        if self._setup.device.type == "cpu":
-            self._ballast.shift()
+        if self._shift():
             self._timers[clock].burst(1)
         send(self._answers, "burst", encode(take_burst([self._timers[clock]], count)))
 
@@ -163,7 +162,15 @@ class _Arm:
         """Time by kernel (on a CPU by operation) of one call, in nanoseconds."""
         from attnlab.bench.profilers.torch_profile import kernel_times
 
+        self._shift()
         send(self._answers, "kernels", kernel_times(self._opened.copies[0], self._setup.device))
+
+    def _shift(self) -> bool:
+        """Move the heap about, on a CPU; whether it was."""
+        if self._setup.device.type == "cpu":
+            self._ballast.shift()
+            return True
+        return False
 
     def close(self) -> None:
         self._timers = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +26,7 @@ BURST_NS = 60 * units.NS_PER_MS
 LONGEST_BURST_NS = 300 * units.NS_PER_MS
 FEW_CALLS = 3
 MAX_BURST_CALLS = 2000
+PROFILE_ROUNDS = 5  # of each arm, to say which kernel moved
 BURSTS = 16  # of each arm in a pair; even, so that each arm goes first in half of them
 
 
@@ -118,6 +119,12 @@ def _ignore(phase: str) -> None:
     return None
 
 
+def _medians(rounds: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """By name, 0 in a round that has it not."""
+    names = dict.fromkeys(name for found in rounds for name in found)
+    return {name: statistics.median(found.get(name, 0.0) for found in rounds) for name in names}
+
+
 StartArm = Callable[[Arm], ArmProcess]
 
 
@@ -143,18 +150,25 @@ class LivePair:
             return Taken(sides[0], sides[1], why=reason, ended=dead.name)
 
     def kernels(self, offer: Offer) -> tuple[dict[str, float], dict[str, float]] | None:
-        """Where a call's time goes, on base and on head; None where a process does not survive being asked."""
-        found = []
+        """Where a call's time goes, on base and on head: medians by name of some rounds in which they take turns.
+
+        None where a process does not survive being asked.
+        """
+        rounds: tuple[list[dict[str, float]], list[dict[str, float]]] = ([], [])
         try:
-            for number, process in enumerate(self._alive()):
+            processes = self._alive()
+            for number, process in enumerate(processes):
                 with _naming(number):
                     process.begin_open(offer, check=False)
                     process.opened()
-                    found.append(process.kernels())
+            for _ in range(PROFILE_ROUNDS):
+                for number, process in enumerate(processes):
+                    with _naming(number):
+                        rounds[number].append(process.kernels())
         except _ArmEnded:
             self.close()
             return None
-        return found[0], found[1]
+        return _medians(rounds[0]), _medians(rounds[1])
 
     def close(self) -> None:
         for process in self._processes:

@@ -29,6 +29,7 @@ from attnlab.bench.store.records import Measurement, Outcome
 
 MEMORY_SHARE = 0.4  # of what is available now, for each of the two processes
 FLOOR_NS = {"cpu": 100.0, "cuda": 500.0}  # changes of a call's time below this are the timer's own
+LEAST_EXPLAINED = 0.2  # of a slowdown, by the kernel that is named as its cause
 HARNESS_FILE = Path("bench", "gate", "arm_worker.py")
 
 
@@ -240,11 +241,14 @@ def _chosen(offers: Offers, only: frozenset[str] | None) -> Offers:
 
 
 def largest_move(base: Mapping[str, float], head: Mapping[str, float]) -> KernelMove | None:
-    """The name whose time grew most from base to head; None where none grew."""
+    """The name whose time grew most from base to head; None where none explains a fifth of the growth in all."""
     names = {*base, *head}
     moves = [KernelMove(name, base.get(name, 0.0), head.get(name, 0.0)) for name in sorted(names)]
     largest = max(moves, key=lambda move: move.head_ns - move.base_ns, default=None)
-    return largest if largest is not None and largest.head_ns > largest.base_ns else None
+    growth = sum(head.values()) - sum(base.values())
+    if largest is None or growth <= 0 or largest.head_ns - largest.base_ns < LEAST_EXPLAINED * growth:
+        return None
+    return largest
 
 
 def _from_reserve(reserve: Mapping[str, list[PairRatio]], more: Take[str]) -> Take[str]:

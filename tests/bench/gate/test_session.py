@@ -304,4 +304,7 @@ def test_the_kernel_that_moved_most() -> None:
     assert move is not None
     assert (move.name, move.base_ns, move.head_ns) == ("c", 0.0, 3.0)
     assert largest_move({"a": 5.0}, {"a": 4.0}) is None
+    assert largest_move({"a": 5.0}, {"a": 4.5, "b": 0.4}) is None, "the whole got no slower"
+    many = {str(n): 1.0 for n in range(10)}
+    assert largest_move(many, dict.fromkeys(many, 1.1)) is None, "none explains it"
     assert largest_move({}, {}) is None
