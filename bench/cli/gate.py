@@ -25,15 +25,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     from attnlab.bench.gate.checkouts import checked_out, repository, revision_of
+
+    repo = repository(Path.cwd())
+    for revision in (options.base, options.head):
+        revision_of(repo, revision)  # told before the seconds that imports, and measuring the ceilings, may take
+
     from attnlab.bench.gate.outputs.github import annotate, summarise
     from attnlab.bench.gate.outputs.terminal import show
     from attnlab.bench.gate.running import ask_for, run_gate
     from attnlab.bench.gate.thresholds import load_thresholds
 
-    repo = repository(Path.cwd())
     thresholds = load_thresholds(Path(options.thresholds) if options.thresholds else None)
-    for revision in (options.base, options.head):
-        revision_of(repo, revision)  # told before the seconds that measuring the ceilings may take
     ask = ask_for(
         options.suite,
         tuple(options.plugin),

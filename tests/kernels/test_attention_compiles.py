@@ -89,7 +89,7 @@ def test_forward_in_16_bits(sm, head_dim, v_head_dim, mask, dtype):
     assert_fast(reports["_forward"], sm)
 
 
-@pytest.mark.parametrize(("sm", "head_dim", "v_head_dim", "mask", "dtype"), cases(BACKWARD, [(64, 64), (128, 128)]))
+@pytest.mark.parametrize(("sm", "head_dim", "v_head_dim", "mask", "dtype"), cases(BACKWARD, [(64, 64)]))
 def test_backward_in_16_bits(sm, head_dim, v_head_dim, mask, dtype):
     reports = compiled(attention_backward, sm, head_dim, v_head_dim, mask, DTYPES[dtype])
     assert set(reports) == {"_delta", "_dkdv", "_dq"}

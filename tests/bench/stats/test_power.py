@@ -37,7 +37,7 @@ def test_size_of_the_first_set_of_pairs(draw: Callable[..., Any], scatter: float
     Judged before confirmation and for any `slower`, on fresh noise, not on replays.
     """
     random = np.random.default_rng(3)
-    families = 1500
+    families = 600
     alarms = {Verdict.SLOWER: 0, Verdict.FASTER: 0}
     for _ in range(families):
         x = scatter * draw(random, 3 * RULE.looks.last).reshape(3, -1)
