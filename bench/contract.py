@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 if TYPE_CHECKING:
     import torch
@@ -42,14 +42,29 @@ def constant(description: str, **options: Any) -> Any:
 
 
 def tensors(inputs: Any, *roles: str) -> dict[str, Tensor]:
-    """The tensors among the fields of `inputs` that have one of the roles (all roles if none given)."""
+    """The tensors in the fields of `inputs` that have one of the roles (all roles if none given).
+
+    Those of a nested dataclass or dict are named by their path, `cache.keys.planes.data`, and have the field's role.
+    """
+    found: dict[str, Tensor] = {}
+    for f in fields(inputs):
+        if not roles or f.metadata.get("role") in roles:
+            found |= _tensors_in(f.name, getattr(inputs, f.name))
+    return found
+
+
+def _tensors_in(path: str, value: Any) -> dict[str, Tensor]:
     import torch
 
-    return {
-        f.name: value
-        for f in fields(inputs)
-        if isinstance(value := getattr(inputs, f.name), torch.Tensor) and (not roles or f.metadata.get("role") in roles)
-    }
+    if isinstance(value, torch.Tensor):
+        return {path: value}
+    if is_dataclass(value) and not isinstance(value, type):
+        parts = {f.name: getattr(value, f.name) for f in fields(value)}
+    elif isinstance(value, dict):
+        parts = value
+    else:
+        return {}
+    return {name: tensor for key, part in parts.items() for name, tensor in _tensors_in(f"{path}.{key}", part).items()}
 
 
 def redraw(inputs: Any, fresh: Any) -> None:
@@ -126,6 +141,28 @@ class Check(Protocol[C_contra, I_contra]):
 
 
 @dataclass(frozen=True)
+class Fact:
+    """A figure of a case that no implementation changes: what a format loses, how many bits it takes."""
+
+    quantity: str
+    unit: str
+    direction: Literal["higher", "lower"]
+    value: float
+
+
+def _no_facts(case: Any, seed: int, device: torch.device) -> tuple[Fact, ...]:
+    return ()
+
+
+def _returned(inputs: Any, returned: Any) -> Any:
+    return returned
+
+
+def _intact(inputs: Any) -> str | None:
+    return None
+
+
+@dataclass(frozen=True)
 class Operator(Generic[C, I]):
     """The contract of one operator.
 
@@ -134,6 +171,10 @@ class Operator(Generic[C, I]):
     operations(case): unmasked multiply-adds, each counted as two operations (FLOP).
     bytes_moved(case): distinct bytes that the result depends on, read once, and the output written once.
     length_axis: the axis along which growth of time and memory is fitted.
+    needle_draws: how many sets of needle inputs it takes for each row to meet each kind of needle.
+    facts(case, seed, device): figures of the case itself, stored beside those of its implementations.
+    results(inputs, returned): what is judged, of what `run` returned: a mutated input where that is the result.
+    intact(inputs): what was written to that is no output, None where nothing was; asked after each checked call.
     """
 
     name: str
@@ -146,3 +187,7 @@ class Operator(Generic[C, I]):
     bytes_moved: Callable[[C], int]
     check: Check[C, I]
     length_axis: str | None = None
+    needle_draws: int = 1
+    facts: Callable[[C, int, torch.device], tuple[Fact, ...]] = _no_facts
+    results: Callable[[I, Any], Any] = _returned
+    intact: Callable[[I], str | None] = _intact

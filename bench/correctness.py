@@ -6,7 +6,7 @@ import contextlib
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from attnlab.bench.axes import Case
-from attnlab.bench.contract import NEEDLE_DRAW, NORMAL_DRAW, Expectation, Operator, redraw, tensors
+from attnlab.bench.contract import NEEDLE_DRAW, NORMAL_DRAW, Expectation, Fact, Operator, redraw, tensors
 from attnlab.bench.registry import Implementation
 from attnlab.bench.store.records import CheckRecord, Outcome, SetFigures
 
@@ -37,14 +37,24 @@ class Expectations:
 
     def get(self, inputs: Any, draw: str, seed: int) -> Expectation:
         """The expectation of inputs made from that draw and seed."""
-        path = self._folder and self._folder / f"{self._operator.name}-{self._case.id}-{draw}-{seed}.pt"
+        check = self._operator.check
+        parts = self._kept(f"{draw}-{seed}", lambda: check.parts(check.expect(self._case, inputs)))
+        return check.restore(self._case, parts)
+
+    def facts(self, seed: int) -> tuple[Fact, ...]:
+        """The contract's facts of the case."""
+        made = self._kept("facts", lambda: [asdict(f) for f in self._operator.facts(self._case, seed, self._device)])
+        return tuple(Fact(**fact) for fact in made)
+
+    def _kept(self, name: str, make: Callable[[], Any]) -> Any:
+        """What `make` makes, or what another process made and left in the folder."""
+        path = self._folder and self._folder / f"{self._operator.name}-{self._case.id}-{name}.pt"
         if path and path.exists():
-            parts = torch.load(path, map_location=self._device, weights_only=True)
-            return self._operator.check.restore(self._case, parts)
-        made = self._operator.check.expect(self._case, inputs)
+            return torch.load(path, map_location=self._device, weights_only=True)
+        made = make()
         if path:
             partial = path.with_suffix(f".{os.getpid()}.partial")  # another process may be at it too
-            torch.save(self._operator.check.parts(made), partial)
+            torch.save(made, partial)
             partial.replace(path)
         return made
 
@@ -72,12 +82,14 @@ class Checker:
             self._run_and_judge("redrawn" if number else "drawn", inputs, state, NORMAL_DRAW, seed)
 
     def check_needles(self, prepare: Callable[[Any], Any], seed: int, device: torch.device) -> None:
-        inputs = self.operator.make_inputs(self.case, NEEDLE_DRAW, seed, device)
-        self._run_and_judge("needles", inputs, prepare(inputs), NEEDLE_DRAW, seed)
+        """As many sets of needle inputs as the contract asks for, with seeds from `seed` on."""
+        for number in range(self.operator.needle_draws):
+            inputs = self.operator.make_inputs(self.case, NEEDLE_DRAW, seed + number, device)
+            self._run_and_judge("needles", inputs, prepare(inputs), NEEDLE_DRAW, seed + number)
 
     def check_timed(self, outputs: Any, inputs: Any, seed: int) -> None:
         """The output of a timed call."""
-        self._judge("timed", self._as_tuple(outputs), self.expectations.get(inputs, NORMAL_DRAW, seed))
+        self._judge("timed", self._results(inputs, outputs), self.expectations.get(inputs, NORMAL_DRAW, seed))
 
     def record(self) -> CheckRecord:
         return CheckRecord(
@@ -93,12 +105,12 @@ class Checker:
         expectation = self.expectations.get(inputs, draw, seed)
         before = {field: tensor.clone() for field, tensor in tensors(inputs, "static", "dynamic").items()}
         with poisoned_memory(inputs, enabled=not self.implementation.compiled):
-            outputs = self._as_tuple(self.implementation.run(inputs, state))
-        _judge_unchanged(inputs, before)
+            outputs = self._results(inputs, self.implementation.run(inputs, state))
+        self._judge_unchanged(inputs, before)
         self._judge(name, outputs, expectation)
         kept = [out.clone() for out in outputs]
-        again = self._as_tuple(self.implementation.run(inputs, state))
-        _judge_unchanged(inputs, before)
+        again = self._results(inputs, self.implementation.run(inputs, state))
+        self._judge_unchanged(inputs, before)
         same = all(_same_bits(a, b) for a, b in zip(kept, again, strict=True))
         if not same:
             self._judge(f"{name} (second call)", again, expectation)
@@ -107,8 +119,17 @@ class Checker:
         blunt = set(expectation.blunt)
         self._blunt = blunt if self._blunt is None else self._blunt & blunt
 
-    def _as_tuple(self, outputs: Any) -> tuple[Tensor, ...]:
-        """The outputs as a tuple, of the contract's number, shapes, dtypes."""
+    def _judge_unchanged(self, inputs: Any, before: dict[str, Tensor]) -> None:
+        written = self.operator.intact(inputs)
+        if written is not None:
+            raise Rejected(Outcome.WRONG_VALUES, f"wrote outside its outputs: {written}")
+        for field, tensor in tensors(inputs, "static", "dynamic").items():
+            if not _same_bits(tensor, before[field]):
+                raise Rejected(Outcome.WRONG_VALUES, f"changed its input {field}, which must come back as it was")
+
+    def _results(self, inputs: Any, returned: Any) -> tuple[Tensor, ...]:
+        """What is judged, as a tuple of the contract's number, shapes, dtypes."""
+        outputs = self.operator.results(inputs, returned)
         got = tuple(outputs) if isinstance(outputs, (tuple, list)) else (outputs,)
         specs = self.operator.outputs(self.case)
         if len(got) != len(specs) or not all(isinstance(out, Tensor) for out in got):
@@ -147,12 +168,6 @@ class Checker:
                     f"(allowed {figure.rms_allowed:.2e}), largest {figure.max_error:.2e} "
                     f"(allowed {figure.max_allowed:.2e})",
                 )
-
-
-def _judge_unchanged(inputs: Any, before: dict[str, Tensor]) -> None:
-    for field, tensor in tensors(inputs, "static", "dynamic").items():
-        if not _same_bits(tensor, before[field]):
-            raise Rejected(Outcome.WRONG_VALUES, f"changed its input {field}, which must come back as it was")
 
 
 def _same_bits(a: Tensor, b: Tensor) -> bool:

@@ -7,10 +7,12 @@ AttnlabError                    one line that says what was got, what was expect
 │   ├── SuiteError              a suite file that cannot be read or has unknown keys
 │   ├── PluginError             a plugin that does not import or registers nothing
 │   │   └── DuplicateName       one name registered twice
+│   ├── CacheError              tokens, pages or tables that do not fit a key-value cache
 │   └── StoreError              results that cannot be read, written or resumed
 ├── Unavailable                 an implementation cannot serve this case here; the reason is reported
 │   └── CaptureUnavailable      the real activations asked for are not on this machine
 └── MeasurementError            a measurement that cannot be trusted or taken
+    ├── GuardViolation          something wrote outside the planes of a key-value cache
     ├── GateClosed              a gate that could not measure, and so does not pass; exit code 3
     └── ClockUnsupported        these calls cannot be timed by this clock; another one is taken, and said so
 """
@@ -61,6 +63,10 @@ class DuplicateName(PluginError):
         super().__init__(f"{kind} {name!r} is registered twice: by {first} and by {second}; rename one of them")
 
 
+class CacheError(UsageError):
+    """Tokens, pages or block tables that do not fit a key-value cache; nothing was written."""
+
+
 class StoreError(UsageError):
     """Results that cannot be read, written or resumed."""
 
@@ -75,6 +81,10 @@ class CaptureUnavailable(Unavailable):
 
 class MeasurementError(AttnlabError):
     """A measurement that cannot be taken or trusted."""
+
+
+class GuardViolation(MeasurementError):
+    """A write into the regions that surround the planes of a cache."""
 
 
 class ClockUnsupported(MeasurementError):

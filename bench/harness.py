@@ -18,7 +18,7 @@ import torch
 from attnlab.bench import memory, roofline, units
 from attnlab.bench.axes import Case
 from attnlab.bench.clocks import Clock, copies_wanted
-from attnlab.bench.contract import NORMAL_DRAW, Operator
+from attnlab.bench.contract import NORMAL_DRAW, Fact, Operator
 from attnlab.bench.correctness import Checker, Expectations, Rejected
 from attnlab.bench.errors import AttnlabError, MeasurementError, Unavailable
 from attnlab.bench.fingerprint import fingerprint
@@ -142,6 +142,7 @@ class OpenCase:
         self.checker = Checker(operator, case, implementation, expectations)
         self.seeds = itertools.count(setup.seed)
         self.copies: list[Copy] = []
+        self.facts: tuple[Fact, ...] = ()
         self.measurement = blank_measurement(operator, case, implementation)
         if self.measurement.outcome is not Outcome.FAILED:
             self._guard(lambda: self._make_ready(check))
@@ -201,6 +202,7 @@ class OpenCase:
         with self._phase("check"):
             self.checker.check_redrawn(inputs, state, seeds, self.setup.device)
             self.checker.check_needles(lambda i: self.implementation.prepare(self.case, i), needle, self.setup.device)
+            self.facts = self.checker.expectations.facts(self.setup.seed)
 
     def _measure(self) -> None:
         timed = self._time(self.copies)
@@ -248,7 +250,7 @@ class OpenCase:
             copy()
             outputs = copy.outputs
             copy.outputs = None
-            return outputs if isinstance(outputs, (tuple, list)) else (outputs,)
+            return outputs if isinstance(outputs, (tuple, list)) else () if outputs is None else (outputs,)
 
         copy.outputs = None
         with self._phase("memory"):
@@ -262,8 +264,9 @@ class OpenCase:
 
     def _finish(self, timed: Timed, memory_series: tuple[Series, ...]) -> Measurement:
         setup_series = Series("setup", "ns", "wall", "lower", (self.phases["set-up"],))
+        facts = (Series(fact.quantity, fact.unit, None, fact.direction, (fact.value,)) for fact in self.facts)
         checked = self.with_check(self.measurement)  # with the timed outputs now
-        return with_times(checked, timed, self.setup.ceilings, (setup_series, *memory_series))
+        return with_times(checked, timed, self.setup.ceilings, (setup_series, *memory_series, *facts))
 
     def _synchronise(self) -> None:
         if self.setup.device.type == "cuda":

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from torch import Tensor
+
 from attnlab.bench.errors import Unavailable
 from attnlab.bench.ops.attention import AttentionCase, AttentionInputs
 
@@ -24,21 +26,23 @@ def limits(case: AttentionCase, tile_s: float) -> str | None:
     for name, size in (("head size", case.head_dim), ("value head size", case.v_head_dim)):
         if size > LARGEST_HEAD_DIM:
             return f"{name} {size} is not served: {LARGEST_HEAD_DIM} at most"
-    if not interpreted():
-        return None
     tiles = sum(case.mask.pairs(q, k) / TILE**2 + q // TILE + 1 for q, k in case.sequences) * case.q_heads
-    needed_s = CHECK_RUNS * tiles * tile_s
-    if needed_s > INTERPRETER_LIMIT_S:
-        return (
-            f"too large for Triton's interpreter, whose check is given {INTERPRETER_LIMIT_S:.0f} s: "
-            f"take a smaller case, or a GPU"
-        )
-    return None
+    return too_slow(CHECK_RUNS * tiles * tile_s)
 
 
-def require_device(inputs: AttentionInputs) -> None:
-    """Raise Unavailable for tensors on the CPU without the interpreter."""
-    if not inputs.q.is_cuda and not interpreted():
+def too_slow(needed_s: float) -> str | None:
+    """Why a check that takes so long in the interpreter is not begun; None outside of it."""
+    if not interpreted() or needed_s <= INTERPRETER_LIMIT_S:
+        return None
+    return (
+        f"too large for Triton's interpreter, whose check is given {INTERPRETER_LIMIT_S:.0f} s: "
+        f"take a smaller case, or a GPU"
+    )
+
+
+def require_device(tensor: Tensor) -> None:
+    """Raise Unavailable for a tensor on the CPU without the interpreter."""
+    if not tensor.is_cuda and not interpreted():
         raise Unavailable(
             "needs an NVIDIA GPU, or TRITON_INTERPRET=1 in the environment to run in Triton's interpreter"
         )

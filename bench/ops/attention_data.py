@@ -13,6 +13,8 @@ from torch import Tensor
 from attnlab.bench import captured
 from attnlab.bench.contract import NEEDLE_DRAW
 from attnlab.bench.errors import ImpossibleCase
+from attnlab.bench.ops import needles
+from attnlab.bench.ops.needles import SHARP_SCORE
 
 if TYPE_CHECKING:
     from attnlab.bench.ops.attention import AttentionCase
@@ -21,11 +23,6 @@ SOURCE_PATTERN = rf"normal|outliers|smollm2(?::\d+:(?:{'|'.join(captured.TEXTS)}
 
 OUTLIER_CHANNELS = 4
 OUTLIER_FACTOR = 20.0  # real models have key channels of about this size beside ordinary ones
-SHARP_SCORE = 100.0  # leaves nothing of the other keys, and its exponential is beyond float32
-LOW_SCORE = {"float32": 40.0, "float16": 110.0, "bfloat16": 110.0}
-"""Below 0, so that nothing is left beside a score of 0; and beyond float32's exponents, where the dtype is
-coarse enough for the rounding of such scores not to show."""
-COMMON_CHANNEL_FROM = 8  # head size from which one channel may be the same in all keys
 
 
 def read_source(value: Any) -> str:
@@ -128,41 +125,17 @@ def soft_score(case: AttentionCase) -> float:
 
 
 def _needles(case: AttentionCase, generator: torch.Generator, score: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Inputs on which one permitted key at an edge dominates each row, where a forbidden one would even more.
-
-    By turns, rows find the last key of their range, its first, or one at an edge of a tile or page (a
-    multiple of 16, or one before); the forbidden key follows the range or precedes it. In the first turn
-    the key weighs about as much as all others together, so that it shows if it counts twice; that is
-    the turn of every sequence's last row in the first head, which may alone see the last key. In the
-    last turn all keys score about equally low, so that anything which is no key would dominate.
-    """
+    """Inputs with needles; the soft turn is that of every sequence's last row in the first head, which may alone
+    see the last key."""
     q, k, v = _normal(case, generator)
-    k = k * (math.sqrt(case.head_dim) / k.norm(dim=-1, keepdim=True))
     first, last, from_end = _key_ranges(case)
     batch, heads = torch.arange(case.batch)[:, None, None], torch.arange(case.q_heads)[:, None]
-    turn = (batch + heads + from_end) % 5  # [B, Hq, Sq]
-
-    def chance() -> Tensor:
-        return torch.rand(turn.shape, generator=generator)
-
-    inside = (first + chance() * (last - first)).long()
-    tile_edge = inside - inside % 16 - (chance() < 0.5).long()
-    target = torch.where(turn == 1, first, torch.where(turn == 3, tile_edge, last - 1))
-    target = torch.minimum(torch.maximum(target, first), last - 1)
-    forbidden = torch.where((chance() < 0.6) & (last < case.kv_len), last, first - 1)
-
-    def key_at(index: Tensor) -> Tensor:
-        chosen = k[batch, heads // (case.q_heads // case.kv_heads), index.clamp(0, case.kv_len - 1)]
-        return torch.where((index >= 0)[..., None], chosen, 0.0)
-
-    unit = case.scale * case.head_dim  # the score of a query equal to a key
-    scores = torch.where(turn == 0, min(score, soft_score(case)), score)[..., None]
-    sharp = scores * (key_at(target) + 1.5 * key_at(forbidden)) / unit + 0.1 * q
-    if case.head_dim < COMMON_CHANNEL_FROM:
-        return sharp, k, v
-    k[..., 0] = 1.0
-    q[..., 0] = -min(score, LOW_SCORE[case.dtype]) / case.scale
-    return torch.where((turn == 4)[..., None], q, sharp), k, v
+    rows = needles.Rows(first, last, last < case.kv_len, batch + heads + from_end)
+    q, k = needles.hide(
+        q, k, rows, scale=case.scale, score=score, soft_score=soft_score(case),
+        low_score=needles.LOW_SCORE[case.dtype], generator=generator,
+    )  # fmt: skip
+    return q, k, v
 
 
 def _key_ranges(case: AttentionCase) -> tuple[Tensor, Tensor, Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,8 +14,10 @@ from markupsafe import Markup
 
 from attnlab.bench import units
 from attnlab.bench.reporters.draw.look import TONES
+from attnlab.bench.reporters.model.plots import Plot
 from attnlab.bench.reporters.model.report import Report, Section
 from attnlab.bench.reporters.model.results import Column, Result
+from attnlab.bench.reporters.model.studies import Study
 from attnlab.bench.store.records import Outcome
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -37,12 +40,17 @@ class DrawnPlot:
 
 @dataclass(frozen=True)
 class View:
-    """A section with its drawings; `key` starts its ids, `results` are those that ran."""
+    """A section with its drawings; `key` starts its ids, `results` are those that ran, `columns` those with a value.
+
+    studies: each with its drawn plots.
+    """
 
     key: str
     section: Section
     plots: tuple[DrawnPlot, ...]
     results: tuple[Result, ...]
+    columns: tuple[Column, ...]
+    studies: tuple[tuple[Study, tuple[DrawnPlot, ...]], ...]
 
 
 @dataclass(frozen=True)
@@ -65,7 +73,7 @@ def render(report: Report) -> str:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template("page.html").render(
         report=report,
-        views=[_view(section, f"s{number}") for number, section in enumerate(report.sections)],
+        views=[_view(section, report.columns, f"s{number}") for number, section in enumerate(report.sections)],
         light={tone.variable: tone.light for tone in TONES},
         dark={tone.variable: tone.dark for tone in TONES},
         script=Markup(script),
@@ -86,19 +94,28 @@ def _environment() -> Environment:
     )
 
 
-def _view(section: Section, key: str) -> View:
+def _view(section: Section, columns: Sequence[Column], key: str) -> View:
+    results = tuple(_ranked(section))
+    return View(
+        key,
+        section,
+        tuple(_drawn(plot, section.drawn, key) for plot in section.plots),
+        results,
+        tuple(column for column in columns if any(column.value(result) is not None for result in results)),
+        tuple((study, tuple(_drawn(plot, plot.drawn, key) for plot in study.plots)) for study in section.studies),
+    )
+
+
+def _drawn(plot: Plot, names: Sequence[str], key: str) -> DrawnPlot:
     from attnlab.bench.reporters.draw.figures import inline_svg
     from attnlab.bench.reporters.draw.look import marks
 
-    look = marks(section.drawn)
-    plots = []
-    for plot in section.plots:
-        drawings = [
-            Drawing(Markup(inline_svg(panel, look, f"{key}-{plot.name}-{number}")), panel.description)
-            for number, panel in enumerate(plot.panels)
-        ]
-        plots.append(DrawnPlot(plot.title, plot.caption, tuple(drawings)))
-    return View(key, section, tuple(plots), tuple(_ranked(section)))
+    look = marks(names)
+    drawings = [
+        Drawing(Markup(inline_svg(panel, look, f"{key}-{plot.name}-{number}")), panel.description)
+        for number, panel in enumerate(plot.panels)
+    ]
+    return DrawnPlot(plot.title, plot.caption, tuple(drawings))
 
 
 def _ranked(section: Section) -> list[Result]:

@@ -13,6 +13,7 @@ from attnlab.bench.reporters.model.outcomes import ABSENT
 from attnlab.bench.reporters.model.picks import Pick
 from attnlab.bench.reporters.model.report import Report, RunFacts, Section
 from attnlab.bench.reporters.model.results import Result
+from attnlab.bench.reporters.model.studies import Study
 from attnlab.bench.reporters.model.words import Sentence
 from attnlab.bench.store.records import Outcome
 
@@ -61,9 +62,24 @@ def _section(section: Section) -> Iterator[str]:
         yield text(section.note)
     if section.picks:
         yield from _picks(section.picks)
+    for study in section.studies:
+        yield from _study(study)
     yield from _results(section)
     if section.growths:
         yield from _growths(section.growths, section.length_axis or "length")
+
+
+def _study(study: Study) -> Iterator[str]:
+    yield ""
+    yield f"### {text(study.title)}"
+    for found in study.sentences:
+        yield ""
+        yield words(found)
+    for table in study.tables:
+        rows = [[name(row[0]), *map(text, row[1:])] for row in table.rows]
+        yield from _table(table.title, [text(heading) for heading in table.headings], rows)
+        yield ""
+        yield text(table.caption)
 
 
 def _picks(picks: Sequence[Pick]) -> Iterator[str]:

@@ -22,10 +22,11 @@ class PlotFiles:
         alone = len(report.sections) == 1
         paths: list[Path] = []
         for section in report.sections:
-            look = marks(section.drawn)
-            for plot in section.plots:
+            plots = [(plot, section.drawn) for plot in section.plots]
+            plots += [(plot, plot.drawn) for study in section.studies for plot in study.plots]
+            for plot, drawn in plots:
                 stem = plot.name if alone else f"{_file_name(section.name)}-{plot.name}"
-                paths += write_plot(plot, look, folder / stem)
+                paths += write_plot(plot, marks(drawn), folder / stem)
         return paths
 
 

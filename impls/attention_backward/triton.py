@@ -23,7 +23,7 @@ class Triton:
         return _triton.limits(case, TILE_S)
 
     def prepare(self, case: AttentionCase, inputs: AttentionBackwardInputs) -> dict[str, Any]:
-        _triton.require_device(inputs)
+        _triton.require_device(inputs.q)
         arguments = _triton.mask_arguments(case, inputs)
         if inputs.q.is_cuda:
             self.run(inputs, arguments)  # compiles

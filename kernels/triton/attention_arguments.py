@@ -108,22 +108,22 @@ def check(
     _check_tensors(q, k, v)
     B, Hq, Sq, D = q.shape
     _, Hkv, Sk, Dv = v.shape
-    _expect(k.shape == (B, Hkv, Sk, D), f"k {_shape(k)} beside q {_shape(q)} and v {_shape(v)}",
+    expect(k.shape == (B, Hkv, Sk, D), f"k {_shape(k)} beside q {_shape(q)} and v {_shape(v)}",
             f"k of {[B, Hkv, Sk, D]}", "give k the batch and head size of q, the heads and length of v")  # fmt: skip
-    _expect(v.shape[0] == B, f"batches {B} of q and {v.shape[0]} of v", "one batch", "expand k and v")
-    _expect(Hkv > 0 and Hq % Hkv == 0, f"{Hq} query heads over {Hkv} key-value heads", "a multiple",
+    expect(v.shape[0] == B, f"batches {B} of q and {v.shape[0]} of v", "one batch", "expand k and v")
+    expect(Hkv > 0 and Hq % Hkv == 0, f"{Hq} query heads over {Hkv} key-value heads", "a multiple",
             "repeat or drop heads")  # fmt: skip
     for name, size in (("head size", D), ("value head size", Dv)):
-        _expect(1 <= size <= LARGEST_HEAD_DIM, f"{name} {size}", f"1 to {LARGEST_HEAD_DIM}", "split the head")
-    _expect(math.isfinite(scale) and scale > 0, f"scale {scale}", "a finite number above zero",
+        expect(1 <= size <= LARGEST_HEAD_DIM, f"{name} {size}", f"1 to {LARGEST_HEAD_DIM}", "split the head")
+    expect(math.isfinite(scale) and scale > 0, f"scale {scale}", "a finite number above zero",
             "negate q for a negative scale")  # fmt: skip
     if window is not None:
-        _expect(causal, "a window without causal", "causal=True", "the window ends at the diagonal: pass causal")
-        _expect(window >= 1, f"window {window}", "at least 1 key", "pass None for no window")
+        expect(causal, "a window without causal", "causal=True", "the window ends at the diagonal: pass causal")
+        expect(window >= 1, f"window {window}", "at least 1 key", "pass None for no window")
     if cu_seqlens is None:
-        _expect(max_seqlen is None, "max_seqlen without cu_seqlens", "both or neither", "drop max_seqlen")
+        expect(max_seqlen is None, "max_seqlen without cu_seqlens", "both or neither", "drop max_seqlen")
         return Sizes(B, Hq, Hkv, Sq, Sk, D, Dv, longest=Sq, longest_keys=Sk)
-    _expect(B == 1 and Sq == Sk, f"packed q {_shape(q)} and k {_shape(k)}", "batch 1 and equal lengths",
+    expect(B == 1 and Sq == Sk, f"packed q {_shape(q)} and k {_shape(k)}", "batch 1 and equal lengths",
             "pack queries and keys alike, or call once a sequence")  # fmt: skip
     longest = _longest(cu_seqlens, max_seqlen, q)
     return Sizes(cu_seqlens.numel() - 1, Hq, Hkv, Sq, Sk, D, Dv, longest, longest)
@@ -133,46 +133,46 @@ def check_like(
     name: str, tensor: Tensor, shape: tuple[int, ...], dtype: torch.dtype, q: Tensor, *, dense: bool = False
 ) -> None:
     """ValueError unless a further argument has this shape and dtype, the device of q, and rows (or all) dense."""
-    _expect(tuple(tensor.shape) == shape, f"{name} {_shape(tensor)}", str(list(shape)), "pass the forward's own")
-    _expect(tensor.dtype == dtype, f"{name} of {tensor.dtype}", str(dtype), f"cast {name}")
-    _expect(tensor.device == q.device, f"{name} on {tensor.device}", f"the device of q, {q.device}", "move it")
-    _expect(not dense or tensor.is_contiguous(), f"{name} with gaps", "contiguous memory", "pass a contiguous copy")
+    expect(tuple(tensor.shape) == shape, f"{name} {_shape(tensor)}", str(list(shape)), "pass the forward's own")
+    expect(tensor.dtype == dtype, f"{name} of {tensor.dtype}", str(dtype), f"cast {name}")
+    expect(tensor.device == q.device, f"{name} on {tensor.device}", f"the device of q, {q.device}", "move it")
+    expect(not dense or tensor.is_contiguous(), f"{name} with gaps", "contiguous memory", "pass a contiguous copy")
     _check_rows(name, tensor)
 
 
 def _check_tensors(q: Tensor, k: Tensor, v: Tensor) -> None:
     for name, tensor in (("q", q), ("k", k), ("v", v)):
-        _expect(tensor.dim() == 4, f"{name} {_shape(tensor)}", "[batch, heads, length, head size]", "unsqueeze")
-        _expect(tensor.dtype == q.dtype and tensor.dtype in DTYPES, f"{name} of {tensor.dtype}, q of {q.dtype}",
+        expect(tensor.dim() == 4, f"{name} {_shape(tensor)}", "[batch, heads, length, head size]", "unsqueeze")
+        expect(tensor.dtype == q.dtype and tensor.dtype in DTYPES, f"{name} of {tensor.dtype}, q of {q.dtype}",
                 f"one dtype of {', '.join(map(str, DTYPES))}", f"cast {name}")  # fmt: skip
-        _expect(tensor.device == q.device, f"{name} on {tensor.device}", f"the device of q, {q.device}", "move it")
+        expect(tensor.device == q.device, f"{name} on {tensor.device}", f"the device of q, {q.device}", "move it")
         _check_rows(name, tensor)
-    _expect(q.device.type != "cpu" or bool(INTERPRETED.value), "tensors on cpu", "tensors on a GPU",
+    expect(q.device.type != "cpu" or bool(INTERPRETED.value), "tensors on cpu", "tensors on a GPU",
             "move them, or set TRITON_INTERPRET=1 before the import to run in the interpreter")  # fmt: skip
 
 
 def _check_rows(name: str, tensor: Tensor) -> None:
-    _expect(tensor.shape[-1] == 1 or tensor.stride(-1) == 1 or tensor.numel() == 0,
+    expect(tensor.shape[-1] == 1 or tensor.stride(-1) == 1 or tensor.numel() == 0,
             f"{name} with stride {tensor.stride(-1)} in its last axis", "stride 1",
             f"pass {name}.contiguous()")  # fmt: skip
 
 
 def _longest(cu_seqlens: Tensor, max_seqlen: int | None, q: Tensor) -> int:
     """max_seqlen, or the longest sequence of cu_seqlens; reading the lengths waits for the device."""
-    _expect(cu_seqlens.dim() == 1 and cu_seqlens.numel() >= 2 and cu_seqlens.dtype == torch.int32,
+    expect(cu_seqlens.dim() == 1 and cu_seqlens.numel() >= 2 and cu_seqlens.dtype == torch.int32,
             f"cu_seqlens {_shape(cu_seqlens)} of {cu_seqlens.dtype}", "[sequences + 1] of torch.int32",
             "pass cumulative lengths, beginning with 0")  # fmt: skip
-    _expect(cu_seqlens.device == q.device, f"cu_seqlens on {cu_seqlens.device}", f"{q.device}", "move it")
-    _expect(cu_seqlens.is_contiguous(), "cu_seqlens with gaps", "contiguous memory", "pass a contiguous copy")
+    expect(cu_seqlens.device == q.device, f"cu_seqlens on {cu_seqlens.device}", f"{q.device}", "move it")
+    expect(cu_seqlens.is_contiguous(), "cu_seqlens with gaps", "contiguous memory", "pass a contiguous copy")
     if cu_seqlens.device.type == "meta" or (max_seqlen is not None and cu_seqlens.device.type != "cpu"):
-        _expect(max_seqlen is not None, "cu_seqlens on meta", "max_seqlen beside it", "pass max_seqlen")
+        expect(max_seqlen is not None, "cu_seqlens on meta", "max_seqlen beside it", "pass max_seqlen")
         assert max_seqlen is not None
         return max_seqlen
     ends: list[int] = cu_seqlens.tolist()
     gaps = [after - before for before, after in itertools.pairwise(ends)]
-    _expect(ends[0] == 0 and ends[-1] == q.shape[2] and min(gaps) >= 0, f"cu_seqlens from {ends[0]} to {ends[-1]}",
+    expect(ends[0] == 0 and ends[-1] == q.shape[2] and min(gaps) >= 0, f"cu_seqlens from {ends[0]} to {ends[-1]}",
             f"rising from 0 to {q.shape[2]}, the rows of q", "pass cumulative lengths of all rows")  # fmt: skip
-    _expect(max_seqlen is None or max_seqlen >= max(gaps), f"max_seqlen {max_seqlen}",
+    expect(max_seqlen is None or max_seqlen >= max(gaps), f"max_seqlen {max_seqlen}",
             f"at least {max(gaps)}", "pass the longest length, or None")  # fmt: skip
     return max(gaps)
 
@@ -181,6 +181,6 @@ def _shape(tensor: Tensor) -> str:
     return str(list(tensor.shape))
 
 
-def _expect(fits: bool, got: str, expected: str, mend: str) -> None:
+def expect(fits: bool, got: str, expected: str, mend: str) -> None:
     if not fits:
         raise ValueError(f"got {got}; expected {expected}; {mend}")

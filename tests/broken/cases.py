@@ -51,3 +51,33 @@ LONG_IDS = (
 )
 ATTENTION_IDS = [*in_every_dtype(SHAPES), CAPTURED, *LONG_IDS]
 BACKWARD_IDS = [*in_every_dtype((*SHAPES, "Hq2-Hkv1-Sq80-Sk1025-D32-causal")), CAPTURED]
+
+DECODE_IDS = (
+    "B3-Hq4-Hkv2-C1+70+200-D64-fp32",
+    "B2-Hq4-Hkv1-C0+45-D32-fp16-contiguous_bshd",
+    "B3-Hq6-Hkv3-Sq5-C3+37+130-D80-bf16-paged.16",
+    "B3-Hq4-Hkv2-C20..150-D128-fp32-paged.1",
+    "B3-Hq4-Hkv2-Sq2-C64+65+90-D64-bf16-paged_hsd.64",
+    "B2-Hq8-Hkv2-Sq16-C300-D64-fp16-window.33-paged.256",
+    "B3-Hq4-Hkv2-C100..180-D64-bf16-paged.16-pre96",
+    "B2-Hq4-Hkv2-Sq3-C50..200-D64-bf16-window.40-ring.64",
+    "B3-Hq4-Hkv2-C90..200-D64-bf16-paged.16-int8_token",
+    "B2-Hq4-Hkv2-Sq4-C90..200-D96-fp16-int8_channel-outliers",
+    "B2-Hq4-Hkv2-C90..200-D72-bf16-paged_hsd.16-fp8_e4m3",
+    "B3-Hq8-Hkv2-C5+0+130-D64-fp32-contiguous_bshd-fp8_e4m3_token",
+    "B2-Hq4-Hkv2-C33..200-D128-bf16-paged.32-int4_g32",
+    "B2-Hq4-Hkv2-Sq4-C31..97-D96-fp32-int4_g32-outliers",
+    "B2-Hq4-Hkv2-C50..200-D64-bf16-window.30-ring.64-int4_g32",
+    "B2-Hq9-Hkv3-C100..128-bf16-paged.16-int8_token-smollm2",
+    "Hq8-Hkv2-C1100-D64-bf16-paged.64",
+)
+APPEND_IDS = (
+    "B3-Hkv2-C1+70+200-D64-bf16-contiguous_bshd",
+    "B2-Hkv3-Sq5-C5+130-D80-fp32-paged.16",
+    "B3-Hkv2-Sq2-C20..150-D128-fp16-paged.1-int8_token",
+    "B2-Hkv2-Sq16-C64+65-D64-bf16-paged_hsd.64-int8_channel",
+    "B2-Hkv2-Sq3-C50..100-D64-bf16-ring.64-fp8_e4m3",
+    "B2-Hkv2-C90..200-D72-fp32-paged.16-fp8_e4m3_token",
+    "B3-Hkv2-Sq7-C7+30+68-D96-bf16-paged.32-int4_g32",
+    "B2-Hkv2-C32+33-D64-fp16-int4_g32-outliers",
+)

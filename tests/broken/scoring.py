@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from attnlab.bench.ops.attention import AttentionCase, AttentionInputs
-from attnlab.bench.ops.attention_data import COMMON_CHANNEL_FROM
+from attnlab.bench.ops.needles import COMMON_CHANNEL_FROM
 
 from .collection import ATTENTION_DEFECTS, always, chooses, longest, pairs
 from .honest import Attention, Online16, Unnormalised

@@ -13,13 +13,20 @@ import pytest
 
 from attnlab.bench.ops.attention import ATTENTION, AttentionCase
 from attnlab.bench.ops.attention_backward import ATTENTION_BACKWARD, AttentionBackwardCase
+from attnlab.bench.ops.caching import DecodeCase
+from attnlab.bench.ops.decode_attention import DECODE_ATTENTION
+from attnlab.bench.ops.kv_append import KV_APPEND, AppendCase
 from attnlab.bench.store.records import Outcome
 
+from .appending import APPEND_DEFECTS
+from .appending import HONEST as HONEST_APPENDS
 from .attention import ATTENTION_DEFECTS
 from .backward import BACKWARD_DEFECTS
-from .cases import ATTENTION_IDS, BACKWARD_IDS
+from .cases import APPEND_IDS, ATTENTION_IDS, BACKWARD_IDS, DECODE_IDS
 from .checking import check, implementation_of, tally
 from .collection import Defect
+from .decoding import DECODE_DEFECTS
+from .decoding import HONEST as HONEST_DECODES
 from .gradients import HONEST_GRADIENTS
 from .honest import HONEST, Attention, Online
 
@@ -57,6 +64,26 @@ def test_attention(case_id: str, tmp_path: Path, record_property: Property) -> N
 def test_attention_backward(case_id: str, tmp_path: Path, record_property: Property) -> None:
     case = AttentionBackwardCase.parse(case_id)
     assert_told_apart(ATTENTION_BACKWARD, case, HONEST_GRADIENTS, BACKWARD_DEFECTS, tmp_path, record_property)
+
+
+@pytest.mark.parametrize("case_id", DECODE_IDS)
+def test_decode_attention(case_id: str, tmp_path: Path, record_property: Property) -> None:
+    case = DecodeCase.parse(case_id)
+    assert_told_apart(DECODE_ATTENTION, case, HONEST_DECODES, DECODE_DEFECTS, tmp_path, record_property)
+
+
+@pytest.mark.parametrize("case_id", APPEND_IDS)
+def test_kv_append(case_id: str, tmp_path: Path, record_property: Property) -> None:
+    case = AppendCase.parse(case_id)
+    assert_told_apart(KV_APPEND, case, HONEST_APPENDS, APPEND_DEFECTS, tmp_path, record_property)
+
+
+@pytest.mark.parametrize(
+    ("defects", "kind", "ids"), [(DECODE_DEFECTS, DecodeCase, DECODE_IDS), (APPEND_DEFECTS, AppendCase, APPEND_IDS)]
+)
+def test_every_defect_of_a_cache_has_a_case_that_shows_it(defects: Any, kind: Any, ids: list[str]) -> None:
+    cases = [kind.parse(case_id) for case_id in ids]
+    assert [defect.name for defect in defects if not any(defect.applies(case) for case in cases)] == []
 
 
 @pytest.mark.parametrize(

@@ -44,4 +44,4 @@ def test_neither_a_gpu_nor_the_interpreter(monkeypatch):
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     inputs = make_inputs(AttentionCase(q_heads=1, q_len=4), NORMAL_DRAW, 0, torch.device("cpu"))
     with pytest.raises(Unavailable, match="needs an NVIDIA GPU, or TRITON_INTERPRET=1"):
-        _triton.require_device(inputs)
+        _triton.require_device(inputs.q)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from attnlab.bench.reporters.draw import dots, lines, roofline
+from attnlab.bench.reporters.draw import dots, lines, roofline, scatter
 from attnlab.bench.reporters.draw.canvas import Canvas, legend_in
 from attnlab.bench.reporters.model.plots import Panel
 
-_DRAW = {"lines": lines.draw_lines, "dots": dots.draw_dots, "roofline": roofline.draw_roofline}
+_DRAW = {"lines": lines.draw_lines, "dots": dots.draw_dots, "roofline": roofline.draw_roofline,
+         "scatter": scatter.draw_scatter}  # fmt: skip
 
 
 def height_in(panel: Panel) -> float:
     if panel.kind == "dots":
         return dots.dots_in(panel)
-    return (roofline.HEIGHT_IN if panel.kind == "roofline" else lines.HEIGHT_IN) + legend_in(panel)
+    heights = {"roofline": roofline.HEIGHT_IN, "scatter": scatter.HEIGHT_IN, "lines": lines.HEIGHT_IN}
+    return heights[panel.kind] + legend_in(panel)
 
 
 def draw(canvas: Canvas) -> None:

@@ -37,9 +37,9 @@ class Roof:
 
 @dataclass(frozen=True)
 class Panel:
-    """One pair of axes. kind: `lines` over lengths, `dots` in named rows, or `roofline`.
+    """One pair of axes. kind: `lines` over lengths, `dots` in named rows, `scatter`, or `roofline`.
 
-    Quantities are in the stored units. reference: a value to mark, with its label.
+    Quantities are in the stored units, those of a scatter's x in x_unit. reference: a value to mark, with its label.
     """
 
     kind: str
@@ -53,6 +53,7 @@ class Panel:
     reference_label: str = ""
     roofs: tuple[Roof, ...] = ()
     logarithmic: bool = True
+    x_unit: str = ""
 
     @property
     def description(self) -> str:
@@ -74,3 +75,8 @@ class Plot:
     title: str
     caption: str
     panels: tuple[Panel, ...]
+
+    @property
+    def drawn(self) -> list[str]:
+        """The names of its curves."""
+        return list(dict.fromkeys(curve.name for panel in self.panels for curve in panel.curves))

@@ -19,6 +19,7 @@ from attnlab.bench.reporters.model.picks import Pick, picks
 from attnlab.bench.reporters.model.plots import Plot
 from attnlab.bench.reporters.model.provenance import Fact, environment, provenance
 from attnlab.bench.reporters.model.results import Column, Result, columns, result_of
+from attnlab.bench.reporters.model.studies import Study, studies
 from attnlab.bench.store.jsonl import StoredRun
 
 
@@ -43,6 +44,7 @@ class Section:
     reasons: tuple[Reason, ...]
     growths: tuple[GrowthRow, ...]
     plots: tuple[Plot, ...]
+    studies: tuple[Study, ...] = ()
 
     @property
     def drawn(self) -> list[str]:
@@ -147,4 +149,5 @@ def _section(stored: StoredRun, name: str, rows: Sequence[Row], metrics: Sequenc
         reasons=why,
         growths=tuple(growths(grouped, implementations, results)),
         plots=plots(grouped, implementations, axis, results, run.ceilings),
+        studies=studies(name, results),
     )

@@ -45,6 +45,8 @@ def measured(name: str = "fast", median_ns: float | None = 2e6, **rest: object) 
     after = (
         Series("setup", "ns", "wall", "lower", (5e6, 7e6, 6e6)),
         Series("peak_memory", "B", None, "lower", (1024.0, 4096.0)),
+        Series("format_error", "ratio", None, "lower", (0.02,)),
+        Series("cache_bits", "bit", None, "lower", (8.25,)),
     )
     timed = (
         Series("latency", "ns", "wall", "lower", (2e6, 2e6, 2e6)),
@@ -82,6 +84,8 @@ def measured(name: str = "fast", median_ns: float | None = 2e6, **rest: object) 
         ("setup_ns", 6e6),
         ("cpu_time_ns", 4e6),
         ("error_of_budget", 0.75),
+        ("format_error", 0.02),
+        ("cache_bits", 8.25),
     ],
 )
 def test_value(metric: str, expected: float | str) -> None:

@@ -1,0 +1,110 @@
+"""How the tokens of one side of a cache (keys or values) are stored: planes, encoding and decoding."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from attnlab.bench.errors import UnknownName
+from attnlab.bench.plugins import modules_below
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+Planes = dict[str, "Tensor"]
+DATA = "data"
+
+
+@dataclass(frozen=True)
+class PlaneSpec:
+    """One tensor of a side: codes, scales or minima.
+
+    A plane has a row of `width` elements for each token and head (`token`), for each group of tokens and head
+    (`group`), for each head (`head`), or for the whole side (`side`).
+    """
+
+    name: str
+    width: int
+    dtype: torch.dtype
+    each: Literal["token", "group", "head", "side"] = "token"
+
+    @property
+    def row_bytes(self) -> int:
+        return self.width * self.dtype.itemsize
+
+    @property
+    def grows(self) -> bool:
+        """Whether it holds more for more tokens; the others are set once, by calibration."""
+        return self.each in ("token", "group")
+
+
+class Codec(Protocol):
+    """How one side is stored. group: how many neighbouring tokens are encoded together.
+
+    `encode` takes x [B, T, Hkv, D] in float32 and gives every growing plane, [B, T, Hkv, width] or, for those of
+    groups, [B, T / group, Hkv, width]; valid [B, T] is false where x holds no token. `decode` takes every plane
+    with one row for each token, [B, T, Hkv, width] (those of heads and of the side [Hkv, width] and [1, width]) and
+    gives [B, T, Hkv, D] in float32. `calibrate` gives the planes that do not grow, from the first tokens.
+    """
+
+    group: int
+
+    def planes(self, head_dim: int, dtype: torch.dtype) -> tuple[PlaneSpec, ...]: ...
+
+    def refuses(self, head_dim: int) -> str | None: ...
+
+    def calibrate(self, x: Tensor, valid: Tensor) -> Planes: ...
+
+    def encode(self, x: Tensor, valid: Tensor, fixed: Mapping[str, Tensor]) -> Planes: ...
+
+    def decode(self, planes: Mapping[str, Tensor]) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Format:
+    """How keys and values are stored; a file under `formats` registers one."""
+
+    name: str
+    summary: str
+    keys: Codec
+    values: Codec
+
+    @property
+    def group(self) -> int:
+        """How many neighbouring tokens are encoded together, on either side."""
+        return max(self.keys.group, self.values.group)
+
+    def bits_a_value(self, head_dim: int, dtype: torch.dtype) -> float:
+        """Bits for each cached number with its share of scales and minima; without what does not grow."""
+        bits = 0.0
+        for codec in (self.keys, self.values):
+            for plane in codec.planes(head_dim, dtype):
+                if plane.grows:
+                    bits += 8 * plane.row_bytes / (codec.group if plane.each == "group" else 1)
+        return bits / (2 * head_dim)
+
+
+_formats: dict[str, Format] = {}
+
+
+def add_format(made: Format) -> None:
+    """Register a format under its name."""
+    _formats[made.name] = made
+
+
+def known_formats() -> dict[str, Format]:
+    """Every format, by name."""
+    for module in modules_below("attnlab.bench.caches.formats"):
+        importlib.import_module(module)
+    return dict(sorted(_formats.items()))
+
+
+def format_of(name: str) -> Format:
+    """The format of that name; raises UnknownName."""
+    formats = known_formats()
+    if name not in formats:
+        raise UnknownName("cache format", name, formats)
+    return formats[name]

@@ -1,0 +1,15 @@
+"""Pages of equal size anywhere in one pool, found through a block table (after vLLM's PagedAttention, 2023).
+
+Inside a page [S, Hkv, D], the heads of a token together: vLLM's and FlashAttention's order, FlashInfer's `NHD`.
+"""
+
+from attnlab.bench.caches.layout import SHD, Family, Layout, add_layout, power_of_two
+
+
+def _make(size: int | None) -> Layout:
+    assert size is not None
+    name = f"paged:{size}"
+    return Layout(name, SHD, power_of_two(size, "page size", name), paged=True)
+
+
+add_layout(Family("paged", "pages of N tokens in a pool, each [N, Hkv, D]", _make, "page size"))

@@ -1,0 +1,24 @@
+"""Metric `format_error`: what a cache's format loses, whoever computes."""
+
+from __future__ import annotations
+
+from attnlab.bench.metrics import Metric, Row
+from attnlab.bench.registry import registry
+
+
+def stored(row: Row) -> float | None:
+    return max(row.measurement.values("format_error"), default=None)
+
+
+METRIC = Metric(
+    name="format_error",
+    label="format error",
+    unit="share",
+    direction="lower",
+    summary="The error of attention over the cache as it is stored against the tokens as they were, both in float64: "
+    "the format's own, apart from the kernel's.",
+    formula="RMS(attention over decoded − attention over original) / RMS(attention over original)",
+    compute=stored,
+    rank=125,
+)
+registry.metrics.add(METRIC.name, METRIC, __name__)

@@ -1,0 +1,95 @@
+"""Operator `decode_attention`: attention of a few new tokens a sequence over a key-value cache."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from attnlab.bench.caches import KVCache
+from attnlab.bench.contract import Fact, Operator, TensorSpec, constant, dynamic
+from attnlab.bench.error_budget import ErrorBudget
+from attnlab.bench.masks import Mask
+from attnlab.bench.ops import decode_math
+from attnlab.bench.ops.caching import DecodeCase, draw_tokens, filled_cache
+from attnlab.bench.registry import registry
+
+
+@dataclass(frozen=True)
+class DecodeInputs:
+    """Inputs of decode_attention.
+
+    q [B, Hq, Sq, D] in the case's dtype: the last Sq tokens of each sequence. cache: keys and values of all its
+    tokens, the new ones among them; see `attnlab.bench.caches.KVCache`. Query i of a sequence of S tokens stands at
+    position S - Sq + i, and sees no later key; a query at a negative position sees none, and its output is zeros.
+    The output is [B, Hq, Sq, D] in q's dtype. All tensors are redrawn after `prepare`, but the block table and the
+    lengths come back as they were: a plan may be made from them.
+    """
+
+    q: Tensor = dynamic("queries [B, Hq, Sq, D]")
+    cache: KVCache = dynamic("keys and values in the case's layout and format")
+    mask: Mask = constant("which keys a query may see")
+    scale: float = constant("what scores are multiplied by, 1/√D")
+
+
+def outputs(case: DecodeCase) -> tuple[TensorSpec, ...]:
+    return (TensorSpec("out", (case.batch, case.q_heads, case.q_len, case.head_dim), case.torch_dtype),)
+
+
+def operations(case: DecodeCase) -> int:
+    """FLOP: two for each multiply-add of q·k and p·v, over the permitted pairs."""
+    return 4 * case.head_dim * case.pairs * case.q_heads
+
+
+def bytes_moved(case: DecodeCase) -> int:
+    """Queries and the cached tokens that matter, read once, in the cache's own format; lengths; the output, written."""
+    seeing = sum(case.mask.rows_with_keys(q, k) for q, k in case.sequences)
+    row = case.q_heads * case.head_dim * case.torch_dtype.itemsize
+    return row * (seeing + case.batch * case.q_len) + case.cache_bytes(case.seen) + 4 * case.batch
+
+
+def make_inputs(case: DecodeCase, draw: str, seed: int, device: torch.device) -> DecodeInputs:
+    """Seeded queries and a cache filled with seeded tokens."""
+    tokens = draw_tokens(case, draw, seed, device)
+    cache = filled_cache(case, tokens, device, case.lengths)
+    return DecodeInputs(tokens.q.to(case.torch_dtype), cache, case.mask, case.scale)
+
+
+def facts(case: DecodeCase, seed: int, device: torch.device) -> tuple[Fact, ...]:
+    """What the format costs and what it loses, whoever computes: see `decode_math.format_error`."""
+    values = 2 * case.kv_heads * case.head_dim * sum(last - first for first, last in case.seen)
+    if not values:
+        return ()
+    error = decode_math.format_error(
+        case, make_inputs(case, "drawn", seed, device), draw_tokens(case, "drawn", seed, device)
+    )
+    return (
+        Fact("format_error", "ratio", "lower", error),
+        Fact("cache_bits", "bit", "lower", 8 * case.cache_bytes(case.seen) / values),
+    )
+
+
+DECODE_ATTENTION: Operator[DecodeCase, DecodeInputs] = Operator(
+    name="decode_attention",
+    summary="attention of a few new tokens over a key-value cache: layouts and formats, MHA, GQA, MQA, window",
+    case_type=DecodeCase,
+    inputs_type=DecodeInputs,
+    outputs=outputs,
+    make_inputs=make_inputs,
+    operations=operations,
+    bytes_moved=bytes_moved,
+    check=ErrorBudget(
+        sample=decode_math.sample_sequences,
+        select=decode_math.select_sequences,
+        oracle=decode_math.oracle,
+        yardstick=decode_math.yardstick,
+        probes=decode_math.PROBES,
+        dtype=lambda case: case.dtype,
+    ),
+    length_axis="context",
+    needle_draws=5,
+    facts=facts,
+    intact=lambda inputs: inputs.cache.guards.violated(),
+)
+registry.operators.add(DECODE_ATTENTION.name, DECODE_ATTENTION, __name__)

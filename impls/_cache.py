@@ -1,0 +1,51 @@
+"""What implementations over a key-value cache share: which tokens a query may see, and planes by codec."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from attnlab.bench.ops.caching import DecodeCase
+from attnlab.bench.ops.decode_attention import DecodeInputs
+
+CODECS = {
+    "same": ("same", "same"),
+    "int8_token": ("int8_token", "int8_token"),
+    "int8_channel": ("int8_channel", "int8_token"),
+    "fp8_e4m3": ("fp8_tensor", "fp8_tensor"),
+    "fp8_e4m3_token": ("fp8_token", "fp8_token"),
+    "int4_g32": ("int4_channel", "int4_token"),
+}
+"""Our kernels' word for how a format stores keys and values."""
+
+
+def forbidden_tokens(case: DecodeCase, inputs: DecodeInputs) -> Tensor:
+    """True where a query may not see a token: [B, 1, Sq, S] for positions 0 to the longest length."""
+    positions = torch.arange(case.longest, device=inputs.q.device)
+    return ~_permitted(case, inputs, positions.expand(case.batch, -1))
+
+
+def forbidden_places(case: DecodeCase, inputs: DecodeInputs) -> Tensor:
+    """The same for the places of a layout without pages, [B, 1, Sq, places]: in a ring, the token that is there."""
+    cache = inputs.cache
+    places = torch.arange(cache.page_tokens, device=inputs.q.device)[None, :]
+    lengths = cache.lengths.long()[:, None]
+    positions = places.expand(case.batch, -1)
+    if cache.layout.wraps:
+        positions = lengths - 1 - (lengths - 1 - places) % cache.page_tokens  # negative where none was stored yet
+    return ~_permitted(case, inputs, positions)
+
+
+def _permitted(case: DecodeCase, inputs: DecodeInputs, positions: Tensor) -> Tensor:
+    lengths = inputs.cache.lengths.long()[:, None, None, None]
+    query = lengths - case.q_len + torch.arange(case.q_len, device=positions.device)[:, None]  # [B, 1, Sq, 1]
+    token = positions[:, None, None, :]
+    allowed = (token >= 0) & (token <= query) & (token < lengths)
+    if case.mask.window is not None:
+        allowed &= token > query - case.mask.window
+    return allowed
+
+
+def stored_as_is(case: DecodeCase) -> str | None:
+    """The reason of implementations that read no codes."""
+    return None if case.cache == "same" else f"cache {case.cache} is not served: keys and values of the dtype only"

@@ -1,0 +1,82 @@
+"""FlashInfer's batch decoding over a paged cache, planned as set-up."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from attnlab.bench import implements
+from attnlab.bench.ops.caching import DecodeCase
+from attnlab.bench.ops.decode_attention import DecodeInputs
+from attnlab.bench.registry import Needs
+from attnlab.impls import _cache
+
+HEAD_SIZES = (64, 128, 256)
+WORKSPACE_BYTES = 128 << 20  # what FlashInfer recommends
+ORDERS = {"shd": "NHD", "hsd": "HND"}
+
+
+@implements(
+    "decode_attention",
+    name="flashinfer",
+    needs=Needs(device="cuda", capability=(8, 0), packages=("flashinfer",)),
+    unverified="flashinfer-python 0.6.8, BatchPrefillWithPagedKVCacheWrapper: plan(qo_indptr, paged_kv_indptr, "
+    "paged_kv_indices, paged_kv_last_page_len, …, causal=…, window_left=…, sm_scale=…), run(q, (k, v))",
+)
+class FlashInfer:
+    """FlashInfer's paged kernels, on one or more new tokens, planned as set-up from table and lengths; no codes."""
+
+    def supports(self, case: DecodeCase) -> str | None:
+        if case.dtype == "float32":
+            return "float32 is not served: float16 and bfloat16 only"
+        if case.head_dim not in HEAD_SIZES:
+            return f"head size {case.head_dim} is not served: {', '.join(map(str, HEAD_SIZES))} only"
+        if not case.placing.paged:
+            return f"layout {case.layout} is not served: pages only"
+        if min(case.lengths) < case.q_len:
+            return "sequences shorter than their new tokens are not served"
+        return _cache.stored_as_is(case)
+
+    def prepare(self, case: DecodeCase, inputs: DecodeInputs) -> Any:
+        flashinfer = importlib.import_module("flashinfer")
+        cache, device = inputs.cache, inputs.q.device
+        workspace = torch.empty(WORKSPACE_BYTES, dtype=torch.uint8, device=device)
+        wrapper = flashinfer.BatchPrefillWithPagedKVCacheWrapper(workspace, ORDERS[case.placing.order])
+        pages = [case.placing.pages_for(length) for length in case.lengths]
+        assert cache.table is not None
+        wrapper.plan(
+            _starts([case.q_len] * case.batch, device),
+            _starts(pages, device),
+            torch.cat([cache.table[n, :count] for n, count in enumerate(pages)]),
+            torch.tensor([(length - 1) % cache.page_tokens + 1 for length in case.lengths], dtype=torch.int32).to(
+                device
+            ),
+            case.q_heads,
+            case.kv_heads,
+            case.head_dim,
+            cache.page_tokens,
+            causal=True,
+            window_left=-1 if case.mask.window is None else case.mask.window - 1,
+            sm_scale=inputs.scale,
+            q_data_type=inputs.q.dtype,
+            kv_data_type=inputs.q.dtype,
+        )
+        self.run(inputs, wrapper)  # compiles at first use
+        return wrapper
+
+    def run(self, inputs: DecodeInputs, wrapper: Any) -> Tensor:
+        order = inputs.cache.layout.order
+        k, v = (side.planes["data"] for side in (inputs.cache.keys, inputs.cache.values))
+        if order == "hsd":
+            k, v = k.transpose(1, 2), v.transpose(1, 2)  # as they lie
+        rows = inputs.q.transpose(1, 2).flatten(0, 1)  # [T, Hq, D]
+        out: Tensor = wrapper.run(rows, (k, v))
+        return out.view(inputs.q.shape[0], -1, *out.shape[1:]).transpose(1, 2)
+
+
+def _starts(lengths: list[int], device: torch.device) -> Tensor:
+    """Where each sequence starts, and where the last ends: int32 [N + 1]."""
+    return torch.tensor([0, *lengths]).cumsum(0).to(dtype=torch.int32, device=device)

@@ -1,0 +1,92 @@
+"""Decoding by compiled FlexAttention: a paged cache is one long row of keys, and a mask shows each sequence its own.
+
+Technique: the physical place of a key is turned into its position by a table that the mask looks up, as torch's
+experimental paged attention does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from attnlab.bench import implements
+from attnlab.bench.caches import KVCache
+from attnlab.bench.ops.caching import DecodeCase
+from attnlab.bench.ops.decode_attention import DecodeInputs
+from attnlab.bench.registry import Needs
+from attnlab.impls import _cache, _compile
+
+if TYPE_CHECKING:
+    from torch.nn.attention.flex_attention import BlockMask
+
+SMALLEST_PAGE = 128  # a block of keys that the mask can leave out whole
+
+
+@dataclass(frozen=True)
+class State:
+    """The compiled function, and which blocks of keys each sequence visits."""
+
+    attend: Callable[..., Tensor]
+    block_mask: BlockMask
+
+
+@implements("decode_attention", name="flex", needs=Needs(compiler=True), compiled=True)
+class Flex:
+    """FlexAttention through torch.compile; pages of 128 tokens or more are read where they lie; no codes."""
+
+    def supports(self, case: DecodeCase) -> str | None:
+        layout = case.placing
+        if layout.paged and layout.order == "hsd":
+            return f"layout {case.layout} is not served: keys of one head must lie one page after another"
+        if layout.paged and (layout.page_tokens or 0) < SMALLEST_PAGE:
+            return (
+                f"layout {case.layout} is not served: pages of {SMALLEST_PAGE} tokens or more, the size of its blocks"
+            )
+        return _cache.stored_as_is(case)
+
+    def prepare(self, case: DecodeCase, inputs: DecodeInputs) -> State:
+        from torch.nn.attention.flex_attention import create_block_mask, flex_attention
+
+        positions = _positions(inputs.cache)
+        lengths, q_len, window = inputs.cache.lengths, case.q_len, case.mask.window
+
+        def sees(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+            token, own = positions[batch, key], lengths[batch] - q_len + query
+            seen = (token >= 0) & (token <= own)
+            return seen if window is None else seen & (token > own - window)
+
+        mask = create_block_mask(
+            sees, case.batch, None, q_len, positions.shape[1], device=inputs.q.device, BLOCK_SIZE=SMALLEST_PAGE
+        )
+        state = State(_compile.compile_whole(flex_attention), mask)
+        with _compile.refusals():
+            self.run(inputs, state)  # compiles
+        return state
+
+    def run(self, inputs: DecodeInputs, state: State) -> Tensor:
+        k, v = (_rows(inputs.cache, side.planes["data"]) for side in (inputs.cache.keys, inputs.cache.values))
+        return state.attend(
+            inputs.q, k, v, block_mask=state.block_mask, scale=inputs.scale, enable_gqa=inputs.q.shape[1] != k.shape[1]
+        )
+
+
+def _rows(cache: KVCache, plane: Tensor) -> Tensor:
+    """[pages, rows, Hkv, D] -> [B, Hkv, rows, D], or of a paged cache [1, Hkv, pages · rows, D]; a view."""
+    return (plane.flatten(0, 1)[None] if cache.layout.paged else plane).transpose(1, 2)
+
+
+def _positions(cache: KVCache) -> Tensor:
+    """The position of the token at each place, for each sequence: [B, places]; -1 where none of its own is."""
+    lengths = cache.lengths.long()
+    places = cache.page_tokens * (cache.keys.planes["data"].shape[0] if cache.layout.paged else 1)
+    found = torch.full((cache.batch, places), -1, device=lengths.device)
+    for sequence, length in enumerate(lengths.tolist()):
+        first = max(0, length - cache.layout.kept(length))
+        tokens = torch.arange(first, length, device=lengths.device)
+        page, place = cache.locate(tokens[None], torch.tensor([sequence], device=lengths.device))
+        found[sequence, (page[0] * cache.page_tokens if cache.layout.paged else 0) + place[0]] = tokens
+    return found

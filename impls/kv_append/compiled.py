@@ -1,0 +1,33 @@
+"""The eager write through torch.compile: encoding fused into the indexed writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from attnlab.bench import implements
+from attnlab.bench.caches import KVCache
+from attnlab.bench.ops.caching import DecodeCase
+from attnlab.bench.ops.kv_append import AppendInputs
+from attnlab.bench.registry import Needs
+from attnlab.impls import _compile
+
+Write = Callable[[KVCache, Tensor, Tensor, Tensor], None]
+
+
+def _write(cache: KVCache, k: Tensor, v: Tensor, starts: Tensor) -> None:
+    cache.write(k, v, starts)
+
+
+@implements("kv_append", name="compiled", needs=Needs(compiler=True), compiled=True)
+class Compiled:
+    """What `eager` does through torch.compile, for every layout and format."""
+
+    def prepare(self, case: DecodeCase, inputs: AppendInputs) -> Write:
+        write: Write = _compile.compile_whole(_write)
+        write(inputs.cache, inputs.k, inputs.v, inputs.starts)  # compiles
+        return write
+
+    def run(self, inputs: AppendInputs, write: Write) -> None:
+        write(inputs.cache, inputs.k, inputs.v, inputs.starts)

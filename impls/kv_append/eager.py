@@ -1,0 +1,12 @@
+"""Storing new tokens with eager PyTorch: encode, then one indexed write for each plane."""
+
+from __future__ import annotations
+
+from attnlab.bench import implements
+from attnlab.bench.ops.kv_append import AppendInputs
+
+
+@implements("kv_append", name="eager")
+def eager(inputs: AppendInputs) -> None:
+    """Encodes in float32 and writes each plane by index, for every layout and format."""
+    inputs.cache.write(inputs.k, inputs.v, inputs.starts)

@@ -1,0 +1,112 @@
+"""The kernels of a cache compile for GPUs that are not here: no spills, and few instructions to decode a number."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from attnlab.bench.caches import KVCache, format_of, known_formats, layout_of
+from attnlab.bench.profilers.triton_aot import SHARED_LIMIT_BYTES, KernelReport, target
+from attnlab.impls._cache import CODECS
+from attnlab.kernels.triton.decode_attention import configuration, decode_attention
+from attnlab.kernels.triton.kv_append import Place, kv_append
+
+META = torch.device("meta")
+LAYOUTS = ("contiguous_bhsd", "paged:16", "paged:64", "contiguous_bshd", "paged_hsd:256", "ring:512", "paged:1")
+FORMATS = tuple(known_formats())
+TARGETS = (90, 80, 100)
+DTYPES = (torch.bfloat16, torch.float16)
+HEAD_DIMS = (64, 128, 96, 256, 80)
+
+
+def cases() -> Iterator[tuple[int, str, str, int, torch.dtype]]:
+    """(sm, format, layout, head size, dtype): every format for sm_90, those that differ most for the others."""
+    turn = itertools.count()
+    for sm, format in itertools.product(TARGETS, FORMATS):
+        if sm != 90 and format not in ("same", "fp8_e4m3", "int4_g32"):
+            continue
+        n = next(turn)
+        sizes = [d for d in HEAD_DIMS if format != "int4_g32" or d % 32 == 0]
+        layouts = [x for x in LAYOUTS if format != "int4_g32" or x not in ("paged:16", "paged:1")]
+        yield sm, format, layouts[n % len(layouts)], sizes[n % len(sizes)], DTYPES[n // 3 % 2]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fresh_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Kernels are compiled here and now, and not taken from an earlier run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRITON_CACHE_DIR", str(tmp_path_factory.mktemp("triton-cache")))
+        yield
+
+
+def meta_cache(layout: str, format: str, head_dim: int, dtype: torch.dtype) -> KVCache:
+    return KVCache.allocate(
+        layout_of(layout), format_of(format), batch=2, kv_heads=2, head_dim=head_dim, dtype=dtype, capacity=4096,
+        device=META,
+    )  # fmt: skip
+
+
+def decoded(
+    sm: int, layout: str, format: str, head_dim: int, dtype: torch.dtype, q_len: int = 1, **options: Any
+) -> dict[str, KernelReport]:
+    """The kernels of one launch over 4096 tokens of 2 sequences, 8 query heads over 2."""
+    cache = meta_cache(layout, format, head_dim, dtype)
+    q = torch.empty(2, 8, q_len, head_dim, dtype=dtype, device=META)
+    keys, values = CODECS[format]
+    with target(sm) as kernels:
+        decode_attention(
+            q, cache.keys.planes, cache.values.planes, cache.lengths, key_codec=keys, value_codec=values,
+            page_tokens=cache.page_tokens, table=cache.table, wraps=cache.layout.wraps, longest=4096, scale=0.1,
+            window=300 if cache.layout.wraps else None, **({"splits": 4} | options),
+        )  # fmt: skip
+    return {report.name: report for report in kernels.reports}
+
+
+@pytest.mark.parametrize(("sm", "format", "layout", "head_dim", "dtype"), list(cases()))
+def test_decoding_does_not_spill(sm: int, format: str, layout: str, head_dim: int, dtype: torch.dtype) -> None:
+    reports = decoded(sm, layout, format, head_dim, dtype, q_len=4 if sm == 80 else 1)
+    assert set(reports) == {"_decode", "_combine"}
+    for report in reports.values():
+        assert (report.spills, report.stack_bytes) == (0, 0)
+        assert report.shared_bytes <= SHARED_LIMIT_BYTES[sm]
+    assert (
+        reports["_decode"].count("HMMA") + reports["_decode"].count("HGMMA") + reports["_decode"].count("UTCHMMA") > 0
+    )
+
+
+@pytest.mark.parametrize(("sm", "format", "layout", "head_dim", "dtype"), list(cases()))
+def test_storing_does_not_spill(sm: int, format: str, layout: str, head_dim: int, dtype: torch.dtype) -> None:
+    cache = meta_cache(layout, format, head_dim, dtype)
+    x: Tensor = torch.empty(2, 2, 4, head_dim, dtype=dtype, device=META)
+    with target(sm) as kernels:
+        for codec, side in zip(CODECS[format], (cache.keys, cache.values), strict=True):
+            place = Place(cache.page_tokens, cache.table, cache.layout.wraps)
+            kv_append(x, side.planes, cache.lengths, codec, place, cache.recent)
+    assert kernels.reports
+    for report in kernels.reports:
+        assert (report.spills, report.stack_bytes) == (0, 0), report.name
+
+
+def test_one_split_needs_no_second_pass() -> None:
+    assert set(decoded(90, "paged:64", "same", 128, torch.bfloat16, splits=1)) == {"_decode"}
+
+
+# Instructions of the whole kernel beyond those on plain numbers, for each number decoded by a thread, on sm_90.
+DECODING_CEILING = {"int8_token": 4.5, "fp8_e4m3": 3.5, "int4_g32": 16.0}
+
+
+@pytest.mark.parametrize(("format", "ceiling"), DECODING_CEILING.items())
+def test_instructions_that_decode_a_number(format: str, ceiling: float) -> None:
+    head_dim, dtype = 128, torch.bfloat16
+    tiling = configuration(head_dim, dtype, CODECS[format][0], 4)
+    numbers = 2 * head_dim * tiling.block_n / (32 * tiling.num_warps)
+
+    def instructions(name: str) -> int:
+        return sum(decoded(90, "paged:64", name, head_dim, dtype, tiling=tiling)["_decode"].opcodes.values())
+
+    assert 0 < (instructions(format) - instructions("same")) / numbers <= ceiling
