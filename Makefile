@@ -25,7 +25,7 @@ bench: $(INSTALLED) ## run the quick suite (on the GPU where there is one) and w
 	$(BIN)/attnlab run quick; code=$$?; [ $$code -le 1 ] || exit $$code; $(BIN)/attnlab report || exit $$?; exit $$code
 
 test: $(INSTALLED) ## run the tests
-	$(BIN)/python -m pytest --numprocesses auto $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup $(PYTEST_ARGS)
 
 lint: $(INSTALLED) ## check style and formatting
 	$(BIN)/ruff check $(CODE)
@@ -46,6 +46,7 @@ gpu: ## on a machine with an NVIDIA GPU: its tests and suites, packed into $(OUT
 	-$(PYTHON) -m attnlab.bench doctor --device cuda 2>&1 | tee build/gpu-run/doctor.log
 	-$(PYTHON) benchmarks/clock_agreement.py 2>&1 | tee build/gpu-run/clocks.md
 	-$(PYTHON) -m attnlab.bench run prefill --device cuda --out build/gpu-run/results
+	-$(PYTHON) -m attnlab.bench run decode --device cuda --out build/gpu-run/results
 	-$(PYTHON) -m attnlab.bench report build/gpu-run/results --out build/gpu-run/report
 	tar -C build -czf $(OUT)/gpu.tar.gz gpu-run
 

@@ -185,7 +185,7 @@ def poisoned_memory(inputs: Any, enabled: bool = True) -> Iterator[None]:
         yield
         return
     for tensor in tensors(inputs).values():
-        if tensor.is_cuda and tensor.is_floating_point():
+        if tensor.is_cuda and tensor.is_floating_point() and tensor.element_size() > 1:
             torch.full_like(tensor, math.nan)
     filling: Any = torch.utils.deterministic
     before = torch.get_deterministic_debug_mode(), filling.fill_uninitialized_memory

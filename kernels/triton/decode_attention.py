@@ -67,7 +67,8 @@ def configuration(head_dim: int, dtype: torch.dtype, key_codec: str, rows: int) 
     None spills on sm_80, sm_90 or sm_100 in 16 bits. Chosen for that and for loads in flight, not by measured speed.
     """
     if key_codec == "int4_channel":
-        return DecodeTiling(GROUP, num_warps=4, num_stages=4)  # a tile is a group: its scales fold into the queries
+        # a tile is a group of tokens: its scales fold into the queries
+        return DecodeTiling(GROUP, num_warps=4 if head_dim <= 128 else 8, num_stages=4 if head_dim <= 128 else 2)
     if dtype == torch.float32:
         return DecodeTiling(32 if head_dim <= 128 else 16, num_warps=4, num_stages=2)
     if head_dim <= 64:

@@ -359,3 +359,12 @@ class RingTurned(Decode):
     def place(self, cache: KVCache, n: int, tokens: Tensor) -> tuple[Tensor, Tensor]:
         page, place = super().place(cache, n, tokens)
         return page, (place + 1) % cache.page_tokens
+
+
+@broken(lambda case: True)
+class WritesBehindTheCache(Decode):
+    """Right, but for a byte behind the keys that it writes to."""
+
+    def run(self, inputs: DecodeInputs, case: DecodeCase) -> Tensor:
+        inputs.cache.guards.regions["behind keys.data"][0] = 0
+        return super().run(inputs, case)

@@ -79,17 +79,14 @@ APPEND_COMPILED = ("B3-Hkv2-Sq7-C7+30+68-D96-bf16-paged.32-int4_g32",)
 DECODE_INTERPRETED = (
     "B2-Hq2-Hkv1-C0+45-D32-fp32-contiguous_bshd",
     "Hq3-Hkv1-Sq5-C50-D80-bf16-paged.16",
-    "Hq2-Hkv1-C20..90-D16-fp16-paged.1",
-    "B2-Hq2-Hkv1-Sq2-C1+65-D40-bf16-paged_hsd.64",
     "Hq2-Hkv1-Sq16-C100-D32-fp16-window.33-paged.256",
     "Hq2-Hkv1-Sq3-C100-D32-bf16-window.40-ring.64",
-    "B2-Hq2-Hkv2-C30..80-D64-bf16-paged.16-int8_token",
-    "Hq2-Hkv2-Sq4-C90-D96-fp16-int8_channel-outliers",
-    "Hq2-Hkv1-C80-D72-bf16-paged_hsd.16-fp8_e4m3",
-    "Hq2-Hkv2-C70-D64-fp32-contiguous_bshd-fp8_e4m3_token",
+    "B2-Hq2-Hkv2-C30..80-D64-bf16-paged_hsd.16-int8_token",
+    "Hq2-Hkv1-C90-D96-fp16-int8_channel-outliers",
+    "Hq2-Hkv1-C80-D72-bf16-paged.1-fp8_e4m3",
+    "Hq2-Hkv1-C70-D64-fp32-fp8_e4m3_token",
     "Hq2-Hkv1-C70-D128-bf16-paged.32-int4_g32",
-    "Hq2-Hkv1-Sq4-C97-D96-fp16-int4_g32-outliers",
-    "Hq2-Hkv1-C90-D64-bf16-window.30-ring.64-int4_g32",
+    "Hq2-Hkv1-C90-D64-fp16-window.30-ring.64-int4_g32",
 )
 APPEND_INTERPRETED = (
     "B2-Hkv2-C1+70-D64-bf16-contiguous_bshd",
@@ -98,6 +95,5 @@ APPEND_INTERPRETED = (
     "Hkv2-Sq4-C65-D64-bf16-paged_hsd.64-int8_channel",
     "Hkv2-Sq3-C64-D64-bf16-ring.64-fp8_e4m3",
     "Hkv2-C90-D72-fp32-paged.16-fp8_e4m3_token",
-    "B3-Hkv2-Sq7-C7+30+68-D96-bf16-paged.32-int4_g32",
-    "B2-Hkv2-C32+33-D64-fp16-int4_g32-outliers",
+    "B2-Hkv1-Sq3-C30+34-D96-bf16-paged.32-int4_g32",
 )

@@ -136,7 +136,7 @@ else:
             assert lse.isneginf().all()
 
     class TestBackward:
-        @pytest.mark.parametrize("case", CASES, ids=str)
+        @pytest.mark.parametrize("case", CASES[::2], ids=str)
         def test_matches_float64(self, case):
             q, k, v = inputs(case)
             out, lse = attention_forward(q, k, v, scale=0.2, **arguments(case))

@@ -21,6 +21,8 @@ from attnlab.bench.store.records import BenchRecord, Burst, Launch, Measurement,
 
 from . import synthetic
 
+pytestmark = pytest.mark.xdist_group("decode_study")  # one process: what they share takes seconds
+
 CONTEXTS = (512, 1024, 2048, 4096)
 VARIANTS = {  # (layout, format): (fixed cost in ns, ns a token, format error, bits)
     ("contiguous_bhsd", "same"): (10_000.0, 100.0, 0.0, 16.0),
@@ -77,7 +79,10 @@ def test_the_longest_context_is_compared(study: Study) -> None:
 
 
 def test_from_where_each_pays(study: Study) -> None:
-    said = {row[0]: row[2] for row in study.tables[1].rows}
+    rows = {row[0]: row for row in study.tables[1].rows}
+    assert rows["contiguous_bhsd"][2:] == ("10.0 µs (10.0 to 10.0 µs)", "100 µs (100 to 100 µs)", "the plain one")
+    assert rows["int8_token"][3].startswith("60.0 µs")
+    said = {name: row[-1] for name, row in rows.items()}
     assert said["int4_g32"] == "at every context measured"
     assert said["paged:16"] == "at none, and not beyond"
     assert said["int8_token"].startswith("from a context of 1.25 k (95 %: 1.2")

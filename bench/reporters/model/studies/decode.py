@@ -15,7 +15,7 @@ from attnlab.bench.reporters.model.plots import Curve, Panel, Plot, Point
 from attnlab.bench.reporters.model.results import Result
 from attnlab.bench.reporters.model.studies import Study, Table
 from attnlab.bench.reporters.model.words import Sentence, name, sentence
-from attnlab.bench.stats.break_even import BreakEven, Pays, break_even
+from attnlab.bench.stats.break_even import BreakEven, Line, Pays, break_even, fit_line
 
 OPERATOR = "decode_attention"
 
@@ -129,6 +129,31 @@ def _values(result: Result) -> dict[str, object]:
     return {axis: value for axis, value in result.row.measurement.case.items() if axis in known}
 
 
+@dataclass(frozen=True)
+class Fit:
+    """One variant by one implementation: its line over the context, and where it crosses the plain one's."""
+
+    variant: tuple[str, str]
+    implementation: str
+    line: Line
+    crossing: BreakEven | None
+
+    @property
+    def row(self) -> tuple[str, ...]:
+        slope, (low, high) = self.line.slope, self.line.slope_interval
+        return (
+            label(self.variant),
+            self.implementation,
+            _with_interval(self.line.intercept, *self.line.intercept_interval),
+            _with_interval(1000 * slope, 1000 * low, 1000 * high),
+            _said(self.crossing) if self.crossing else "the plain one",
+        )
+
+
+def _with_interval(ns: float, low: float, high: float) -> str:
+    return f"{units.format_time(ns)} ({units.format_interval(low, high, 'ns')})"
+
+
 class _Compared:
     """The entries of one setting."""
 
@@ -172,9 +197,9 @@ class _Compared:
             f"values by ", name(plain.result.implementation),
             f", at {units.format_number(bits)} bits a value and a format error of {units.format_share(error)}.",
         )  # fmt: skip
-        for variant, found in self.break_evens():
-            if variant in longest and found[1].pays is Pays.FROM:
-                yield sentence(name(label(variant)), f" by {found[0]} pays {_said(found[1])}.")
+        for fit in self.fits():
+            if fit.crossing is not None and fit.crossing.pays is Pays.FROM:
+                yield sentence(name(label(fit.variant)), f" by {fit.implementation} pays {_said(fit.crossing)}.")
 
     def tables(self) -> Iterator[Table]:
         rows = []
@@ -204,30 +229,30 @@ class _Compared:
                 ),
                 tuple(rows),
             )
-        found = list(self.break_evens())
+        found = list(self.fits())
         if found:
             yield Table(
                 f"From where it pays: {self.setting.label}",
                 "Lines fitted to latency over context, by implementation; intervals at 95 %, of the fit's residuals.",
-                ("layout and format", "implementation", "pays"),
-                tuple((label(variant), implementation, _said(result)) for variant, (implementation, result) in found),
+                ("layout and format", "implementation", "fixed cost", "for 1,000 tokens", "pays"),
+                tuple(fit.row for fit in found),
             )
 
-    def break_evens(self) -> Iterator[tuple[tuple[str, str], tuple[str, BreakEven]]]:
+    def fits(self) -> Iterator[Fit]:
         """For each variant and implementation that has three contexts in common with the plain one."""
         for implementation in self.implementations:
             for variant in self.variants:
-                if variant == PLAIN:
-                    continue
                 pairs = [
                     (context, plain.median_ns, other.median_ns)
                     for context in self.contexts
                     if (plain := self.at(PLAIN, context, implementation))
                     and (other := self.at(variant, context, implementation))
                 ]
-                if len(pairs) >= 3:
-                    contexts, plains, others = zip(*pairs, strict=True)
-                    yield variant, (implementation, break_even(contexts, plains, others))
+                if len(pairs) < 3:
+                    continue
+                contexts, plains, others = zip(*pairs, strict=True)
+                crossing = break_even(contexts, plains, others) if variant != PLAIN else None
+                yield Fit(variant, implementation, fit_line(contexts, others), crossing)
 
     def latency(self) -> Iterator[Panel]:
         """A panel for each implementation that was timed in several variants over several contexts."""
