@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from attnlab.bench.caches.coding import Format
+from attnlab.bench.caches.coding import Codec, Format
 from attnlab.bench.caches.layout import Layout
 
 if TYPE_CHECKING:
@@ -31,14 +31,30 @@ def bytes_of_tokens(
     ranges: the first token of each sequence that matters and one past the last. shared: leading tokens that the
     sequences have in common, in the same pages where the layout is paged, and so read once.
     """
+    sides = (
+        side_bytes(layout, codec, ranges, kv_heads=kv_heads, head_dim=head_dim, dtype=dtype, shared=shared)
+        for codec in (format.keys, format.values)
+    )
+    return sum(sides) + table_bytes(layout, ranges)
+
+
+def side_bytes(
+    layout: Layout,
+    codec: Codec,
+    ranges: Ranges,
+    *,
+    kv_heads: int,
+    head_dim: int,
+    dtype: torch.dtype,
+    shared: int = 0,
+) -> int:
+    """The same of keys or of values alone, without the block table."""
     total = 0
-    for codec in (format.keys, format.values):
-        for plane in codec.planes(head_dim, dtype):
-            rows = (
-                1 if plane.each in ("head", "side") else _rows(layout, ranges, shared, _tokens(plane.each, codec.group))
-            )
-            total += rows * plane.row_bytes * (1 if plane.each == "side" else kv_heads)
-    return total + table_bytes(layout, ranges)
+    for plane in codec.planes(head_dim, dtype):
+        tokens = codec.group if plane.each == "group" else 1
+        rows = _rows(layout, ranges, shared, tokens) if plane.grows else 1
+        total += rows * plane.row_bytes * (1 if plane.each == "side" else kv_heads)
+    return total
 
 
 def table_bytes(layout: Layout, ranges: Ranges) -> int:
@@ -47,10 +63,6 @@ def table_bytes(layout: Layout, ranges: Ranges) -> int:
         return 0
     size = layout.page_tokens
     return TABLE_ENTRY_BYTES * sum(-(-last // size) - first // size for first, last in ranges if first < last)
-
-
-def _tokens(each: str, group: int) -> int:
-    return group if each == "group" else 1
 
 
 def _rows(layout: Layout, ranges: Ranges, shared: int, tokens: int) -> int:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from attnlab.bench.caches import KVCache
+from attnlab.bench.caches.costs import side_bytes, table_bytes
 from attnlab.bench.contract import Figures, Operator, TensorSpec, dynamic, mutable, static
 from attnlab.bench.error_budget import root_mean_square
 from attnlab.bench.errors import ImpossibleCase
@@ -102,8 +103,11 @@ def bytes_moved(case: AppendCase) -> int:
     group = case.format.keys.group
     before = sum(first % group for first, _ in case.written)  # of a group that goes on
     recent = (before + case.batch * case.q_len if group > 1 else 0) * case.kv_heads * case.head_dim * element
-    encoded = case.cache_bytes([(first // group * group, last) for first, last in case.written])
-    return new + recent + encoded + 4 * case.batch
+    shape: dict[str, Any] = {"kv_heads": case.kv_heads, "head_dim": case.head_dim, "dtype": case.torch_dtype}
+    from_group = [(first // group * group, last) for first, last in case.written]  # encoded anew
+    keys = side_bytes(case.placing, case.format.keys, from_group, **shape)
+    values = side_bytes(case.placing, case.format.values, case.written, **shape)
+    return new + recent + keys + values + table_bytes(case.placing, case.written) + 4 * case.batch
 
 
 @dataclass(frozen=True)

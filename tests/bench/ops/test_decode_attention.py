@@ -116,6 +116,13 @@ def test_bytes_of_an_append_by_hand() -> None:
     assert KV_APPEND.bytes_moved(case) == new + codes + 2 * 4
 
 
+def test_an_append_to_a_group_encodes_its_keys_anew() -> None:
+    """Tokens 66 to 69: keys from 64 on are read from those kept beside, and stored again; values are not."""
+    case = AppendCase.parse("Hkv1-Sq4-C70-D64-fp16-paged.32-int4_g32")
+    new, kept, keys, values = 2 * 4 * 64 * 2, (2 + 4) * 64 * 2, 6 * 32 + 2 * 64 * 2, 4 * (32 + 2 * 2 * 2)
+    assert KV_APPEND.bytes_moved(case) == new + kept + keys + values + 4 + 4
+
+
 def test_a_redraw_changes_tokens_and_keeps_table_and_lengths() -> None:
     case = DecodeCase.parse("B2-Hq2-C20..50-D16-bf16-paged.16-int8_token")
     inputs, fresh = (make_inputs(case, "drawn", seed, CPU) for seed in (0, 1))
