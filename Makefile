@@ -25,7 +25,7 @@ bench: $(INSTALLED) ## run the quick suite (on the GPU where there is one) and w
 	$(BIN)/attnlab run quick; code=$$?; [ $$code -le 1 ] || exit $$code; $(BIN)/attnlab report || exit $$?; exit $$code
 
 test: $(INSTALLED) ## run the tests
-	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --numprocesses auto $(PYTEST_ARGS)
 
 lint: $(INSTALLED) ## check style and formatting
 	$(BIN)/ruff check $(CODE)

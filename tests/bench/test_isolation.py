@@ -17,8 +17,6 @@ from attnlab.bench.runner import Limits, Runner, Step
 from attnlab.bench.store.records import Measurement, Outcome
 from attnlab.bench.timing import Effort
 
-pytestmark = pytest.mark.xdist_group("isolation")  # one process: what they share takes seconds
-
 LITTLE = Effort(target=0.9, sampling_limit_s=0.02, warmup_limit_s=0.02, min_samples=6)
 CEILINGS = Ceilings("here", 1, 1e12, {}, None, 0.0)
 HEALTHY = (8, 9, 10)

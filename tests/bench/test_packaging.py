@@ -14,8 +14,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("packaging")  # one process: what they share takes seconds
-
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("bench", "impls", "kernels")
 FILES = ("pyproject.toml", "setup.py", "README.md", "LICENSE")

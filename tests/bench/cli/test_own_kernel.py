@@ -11,8 +11,6 @@ import pytest
 from attnlab.bench.store.jsonl import read_run
 from attnlab.bench.store.records import Measurement, Outcome
 
-pytestmark = pytest.mark.xdist_group("own_kernel")  # one process: what they share takes seconds
-
 # Modules that a folder of the user's may well hold, and that must shadow nothing.
 HOSTILE = ("json.py", "statistics.py", "torch.py", "triton.py", "numpy.py", "kernels/__init__.py", "attnlab.py")
 SMALL = ("-a", "q_heads=4", "-a", "kv_heads=2", "-a", "q_len=48")

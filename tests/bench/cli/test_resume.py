@@ -19,8 +19,6 @@ from attnlab.bench.store.codec import encode
 from attnlab.bench.store.jsonl import read_run
 from attnlab.bench.store.records import Measurement, Outcome
 
-pytestmark = pytest.mark.xdist_group("resume")  # one process: what they share takes seconds
-
 SIZES = (4, 8, 16, 32)  # the plugin waits at the third for its gate
 PATIENCE_S = 120.0
 

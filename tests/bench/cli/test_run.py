@@ -12,8 +12,6 @@ import pytest
 from attnlab.bench.store.jsonl import StoredRun, read_run
 from attnlab.bench.store.records import Outcome
 
-pytestmark = pytest.mark.xdist_group("run")  # one process: what they share takes seconds
-
 
 @dataclass(frozen=True)
 class Toys:

@@ -21,8 +21,6 @@ from attnlab.bench.store.records import BenchRecord, Burst, Launch, Measurement,
 
 from . import synthetic
 
-pytestmark = pytest.mark.xdist_group("decode_study")  # one process: what they share takes seconds
-
 CONTEXTS = (512, 1024, 2048, 4096)
 VARIANTS = {  # (layout, format): (fixed cost in ns, ns a token, format error, bits)
     ("contiguous_bhsd", "same"): (10_000.0, 100.0, 0.0, 16.0),
