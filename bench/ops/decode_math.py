@@ -128,9 +128,14 @@ def heads_differ(case: DecodeCase) -> bool:
     return case.longest > 0 and case.q_heads > 1 and (case.kv_heads > 1 or chooses(case))
 
 
+def forgets_nothing(case: DecodeCase) -> bool:
+    """In a ring the place of a token that is forgotten holds the newest one: shifted by one, it is the same set."""
+    return case.longest > 0 and not case.placing.wraps
+
+
 PROBES = (
     Probe("zeros", lambda case: case.longest > 0, zeros),
     Probe("one key shifted", chooses, key_shifted),
-    Probe("one token fewer", lambda case: case.longest > 0, one_fewer),
+    Probe("one token fewer", forgets_nothing, one_fewer),
     Probe("heads permuted", heads_differ, heads_permuted),
 )
