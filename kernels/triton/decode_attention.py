@@ -128,7 +128,7 @@ def decode_attention(
 
     A query without a key gives zeros. Raises ValueError on arguments that do not fit, before any launch.
     """
-    sizes = _check(q, keys, values, lengths, key_codec, value_codec, page_tokens, table, longest, scale, window)
+    sizes = _check(q, keys, values, lengths, key_codec, value_codec, page_tokens, table, wraps, longest, scale, window)
     out = torch.empty_like(q, memory_format=torch.contiguous_format)
     if out.numel() == 0:
         return out
@@ -174,7 +174,8 @@ class _Sizes:
 
 def _check(
     q: Tensor, keys: Mapping[str, Tensor], values: Mapping[str, Tensor], lengths: Tensor, key_codec: str,
-    value_codec: str, page_tokens: int, table: Tensor | None, longest: int, scale: float, window: int | None,
+    value_codec: str, page_tokens: int, table: Tensor | None, wraps: bool, longest: int, scale: float,
+    window: int | None,
 ) -> _Sizes:  # fmt: skip
     expect(q.dim() == 4 and q.dtype in DTYPES, f"q {list(q.shape)} of {q.dtype}",
            f"[B, Hq, Sq, D] of {', '.join(map(str, DTYPES))}", "cast or reshape q")  # fmt: skip
@@ -205,6 +206,8 @@ def _check(
     expect(math.isfinite(scale) and scale > 0, f"scale {scale}", "a finite number above zero", "negate q instead")
     expect(window is None or window >= 1, f"window {window}", "at least 1 key", "pass None for no window")
     expect(longest >= 0, f"longest {longest}", "0 tokens or more", "pass the largest length")
+    fits = table is not None or wraps or longest <= page_tokens
+    expect(fits, f"{longest} tokens", f"at most {page_tokens}, what a page holds", "allocate a larger cache")
     if table is not None:
         expect(table.dim() == 2 and table.shape[0] == batch and table.dtype == torch.int32 and table.stride(1) == 1,
                f"a block table {list(table.shape)} of {table.dtype}", f"[{batch}, pages] of torch.int32 without gaps",

@@ -110,3 +110,58 @@ def test_instructions_that_decode_a_number(format: str, ceiling: float) -> None:
         return sum(decoded(90, "paged:64", name, head_dim, dtype, tiling=tiling)["_decode"].opcodes.values())
 
     assert 0 < (instructions(format) - instructions("same")) / numbers <= ceiling
+
+
+@pytest.mark.parametrize(
+    ("layout", "changed", "said"),
+    [
+        ("contiguous_bhsd", {"longest": 4097}, "4097 tokens; expected at most 4096, what a page holds"),
+        ("paged:64", {"longest": 4097}, "4097 tokens; expected at most 4096, what the block table holds"),
+        ("paged:64", {"page_tokens": 32}, "64 tokens a page; expected 32"),
+        ("paged:64", {"key_codec": "int3"}, "codec int3; expected one of same"),
+        ("paged:64", {"key_codec": "int4_channel"}, "both of four bits or neither"),
+        ("paged:64", {"scale": -1.0}, "scale -1.0; expected a finite number above zero"),
+        ("paged:64", {"window": 0}, "window 0; expected at least 1 key"),
+        ("paged:64", {"lengths": torch.empty(3, dtype=torch.int32, device="meta")}, r"lengths \[3\]"),
+        ("paged:64", {"table": torch.empty(3, 64, dtype=torch.int32, device="meta")}, r"a block table \[3, 64\]"),
+        ("paged:64", {"q": torch.empty(2, 3, 1, 64, dtype=torch.bfloat16, device="meta")}, "3 query heads over 2"),
+        (
+            "paged:64",
+            {"q": torch.empty(2, 8, 1, 80, dtype=torch.bfloat16, device="meta")},
+            "rows, 2, 80",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_any_launch(layout: str, changed: dict[str, Any], said: str) -> None:
+    cache = meta_cache(layout, "same", 64, torch.bfloat16)
+    arguments: dict[str, Any] = {
+        "q": torch.empty(2, 8, 1, 64, dtype=torch.bfloat16, device=META), "keys": cache.keys.planes,
+        "values": cache.values.planes, "lengths": cache.lengths, "key_codec": "same", "value_codec": "same",
+        "page_tokens": cache.page_tokens, "table": cache.table, "longest": 4096, "scale": 0.1,
+    }  # fmt: skip
+    with pytest.raises(ValueError, match=said):
+        decode_attention(**(arguments | changed))
+
+
+@pytest.mark.parametrize(
+    ("codec", "changed", "said"),
+    [
+        ("int3", {}, "codec int3; expected one of same"),
+        ("same", {"x": torch.empty(2, 3, 4, 64, dtype=torch.bfloat16, device="meta")}, "rows, 3, 64"),
+        (
+            "same",
+            {"starts": torch.empty(2, dtype=torch.int64, device="meta")},
+            "expected .2. of torch.int32",
+        ),
+        ("same", {"place": Place(32)}, "64 rows a page; expected 32"),
+        ("int4_token", {"x": torch.empty(2, 2, 4, 80, dtype=torch.bfloat16, device="meta")}, "a multiple of 32"),
+    ],
+)
+def test_an_append_that_does_not_fit_is_refused(codec: str, changed: dict[str, Any], said: str) -> None:
+    cache = meta_cache("paged:64", "same", 64, torch.bfloat16)
+    arguments: dict[str, Any] = {
+        "x": torch.empty(2, 2, 4, 64, dtype=torch.bfloat16, device=META), "planes": cache.keys.planes,
+        "starts": cache.lengths, "codec": codec, "place": Place(64, cache.table),
+    }  # fmt: skip
+    with pytest.raises(ValueError, match=said):
+        kv_append(**(arguments | changed))
