@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
-from attnlab.bench.caches.coding import Codec, Format, Planes, PlaneSpec
+from attnlab.bench.caches.coding import Codec, Format, Planes, PlaneSpec, read_tokens
 from attnlab.bench.caches.layout import HSD, Layout
 from attnlab.bench.caches.tables import check_table
 from attnlab.bench.errors import CacheError, GuardViolation, ImpossibleCase
@@ -36,7 +36,7 @@ class Side:
 
     def rows_of(self, spec: PlaneSpec) -> int:
         """Tokens for each row of a growing plane."""
-        return self.codec.group if spec.each == "group" else 1
+        return spec.tokens_a_row(self.codec.group)
 
 
 @dataclass(frozen=True)
@@ -132,6 +132,11 @@ class KVCache:
         return self.layout.tokens_a_page(self.capacity)
 
     @property
+    def sides(self) -> tuple[tuple[str, Side], ...]:
+        """Keys and values by their names."""
+        return ("keys", self.keys), ("values", self.values)
+
+    @property
     def batch(self) -> int:
         return self.lengths.shape[0]
 
@@ -203,20 +208,18 @@ class KVCache:
 
     def growing(self) -> dict[str, Tensor]:
         """The planes that grow, by side and name, [pages, rows, Hkv, width], 8-bit floats as bytes; `recent` too."""
-        sides = (("keys", self.keys), ("values", self.values))
-        found = {f"{name}.{spec.name}": _raw(plane) for name, side in sides for spec, plane in _growing(side)}
+        found = {f"{name}.{spec.name}": _raw(plane) for name, side in self.sides for spec, plane in _growing(side)}
         return found if self.recent is None else {**found, "recent": self.recent}
 
     def fixed(self) -> dict[str, Tensor]:
         """The planes that do not grow, by side and name."""
-        sides = (("keys", self.keys), ("values", self.values))
-        return {f"{name}.{key}": plane for name, side in sides for key, plane in side.fixed.items()}
+        return {f"{name}.{key}": plane for name, side in self.sides for key, plane in side.fixed.items()}
 
     def rows_written(self, starts: Tensor, tokens: int) -> dict[str, Tensor]:
         """Which rows of each side's growing planes change where tokens are stored from starts [B] on: [pages, rows]."""
         sequences = torch.arange(self.batch, device=starts.device)
         touched = {}
-        for name, side in (("keys", self.keys), ("values", self.values)):
+        for name, side in self.sides:
             group = side.codec.group
             first = starts.long() // group * group  # a group that goes on is encoded anew
             positions = first[:, None] + torch.arange(tokens + group - 1, device=starts.device)
@@ -321,7 +324,7 @@ class _Maker:
     def _plane(self, name: str, spec: PlaneSpec, group: int) -> Tensor:
         if not spec.grows:
             return self._memory(name, (self.kv_heads if spec.each == "head" else 1, spec.width), spec.dtype)
-        rows = self.page_tokens // (group if spec.each == "group" else 1)
+        rows = self.page_tokens // spec.tokens_a_row(group)
         if self.layout.order == HSD:
             return self._memory(name, (self.pages, self.kv_heads, rows, spec.width), spec.dtype).transpose(1, 2)
         return self._memory(name, (self.pages, rows, self.kv_heads, spec.width), spec.dtype)
@@ -394,7 +397,6 @@ def _tokens_at(positions: Tensor, x: Tensor, starts: Tensor, recent: Tensor | No
 
 
 def _read_side(side: Side, page: Tensor, place: Tensor) -> Tensor:
-    gathered: Mapping[str, Tensor] = {
-        spec.name: _raw(plane)[page, place // side.rows_of(spec)].view(plane.dtype) for spec, plane in _growing(side)
-    }
-    return side.codec.decode({**side.fixed, **gathered}).transpose(1, 2)
+    """[b, Hkv, S, D] in float32."""
+    planes = {name: _raw(plane) for name, plane in side.planes.items()}
+    return read_tokens(side.codec, side.specs, planes, page, place).transpose(1, 2)

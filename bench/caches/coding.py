@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -35,6 +35,10 @@ class PlaneSpec:
     def row_bytes(self) -> int:
         return self.width * self.dtype.itemsize
 
+    def tokens_a_row(self, group: int) -> int:
+        """How many tokens a row of a growing plane is for, where so many are encoded together."""
+        return group if self.each == "group" else 1
+
     @property
     def grows(self) -> bool:
         """Whether it holds more for more tokens; the others are set once, by calibration."""
@@ -50,7 +54,8 @@ class Codec(Protocol):
     gives [B, T, Hkv, D] in float32. `calibrate` gives the planes that do not grow, from the first tokens.
     """
 
-    group: int
+    @property
+    def group(self) -> int: ...
 
     def planes(self, head_dim: int, dtype: torch.dtype) -> tuple[PlaneSpec, ...]: ...
 
@@ -83,8 +88,23 @@ class Format:
         for codec in (self.keys, self.values):
             for plane in codec.planes(head_dim, dtype):
                 if plane.grows:
-                    bits += 8 * plane.row_bytes / (codec.group if plane.each == "group" else 1)
+                    bits += 8 * plane.row_bytes / plane.tokens_a_row(codec.group)
         return bits / (2 * head_dim)
+
+
+def read_tokens(
+    codec: Codec, specs: Sequence[PlaneSpec], planes: Mapping[str, Tensor], page: Tensor, place: Tensor
+) -> Tensor:
+    """The tokens at places of pages, both [B, T], decoded from the planes of a side: [B, T, Hkv, D] in float32.
+
+    Growing planes are [pages, rows, Hkv, width], 8-bit floats as bytes.
+    """
+    found: Planes = {}
+    for spec in specs:
+        plane = planes[spec.name]
+        row = place // spec.tokens_a_row(codec.group)
+        found[spec.name] = plane[page, row].view(spec.dtype) if spec.grows else plane
+    return codec.decode(found)
 
 
 _formats: dict[str, Format] = {}

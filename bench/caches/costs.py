@@ -51,8 +51,7 @@ def side_bytes(
     """The same of keys or of values alone, without the block table."""
     total = 0
     for plane in codec.planes(head_dim, dtype):
-        tokens = codec.group if plane.each == "group" else 1
-        rows = _rows(layout, ranges, shared, tokens) if plane.grows else 1
+        rows = _rows(layout, ranges, shared, plane.tokens_a_row(codec.group)) if plane.grows else 1
         total += rows * plane.row_bytes * (1 if plane.each == "side" else kv_heads)
     return total
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attnlab.bench.axes import Case, axis, dtype_axis, like, size
+from attnlab.bench.axes import axis, dtype_axis, like, size
 from attnlab.bench.contract import Operator, TensorSpec, constant, dynamic, static
 from attnlab.bench.error_budget import ErrorBudget
 from attnlab.bench.errors import ImpossibleCase
 from attnlab.bench.masks import KINDS, Mask
 from attnlab.bench.ops import attention_data, attention_math
+from attnlab.bench.ops.attending import AttendingCase
 from attnlab.bench.registry import registry
 
 
@@ -31,7 +32,7 @@ def _q_len(case: AttentionCase) -> int:
 
 
 @dataclass(frozen=True)
-class AttentionCase(Case):
+class AttentionCase(AttendingCase):
     """One shape, dtype, mask and source of data for attention over a prompt."""
 
     kind = "attention"
@@ -66,11 +67,7 @@ class AttentionCase(Case):
     )
 
     def validate(self) -> None:
-        if self.q_heads % self.kv_heads:
-            raise ImpossibleCase(
-                f"got q_heads={self.q_heads} and kv_heads={self.kv_heads}; expected query heads divisible by "
-                f"key-value heads, for each key-value head serves an equal group"
-            )
+        self.validate_heads()
         if self.packed and (self.batch != 1 or {self.q_len, self.kv_len} != {sum(self.packed)}):
             raise ImpossibleCase(
                 f"got packed={'+'.join(map(str, self.packed))} with batch={self.batch}, q_len={self.q_len}, "
@@ -79,25 +76,11 @@ class AttentionCase(Case):
         attention_data.validate_source(self)
 
     @property
-    def torch_dtype(self) -> torch.dtype:
-        return getattr(torch, self.dtype)  # type: ignore[no-any-return]
-
-    @property
-    def scale(self) -> float:
-        """What scores are multiplied by before the softmax: 1/√D."""
-        return float(self.head_dim**-0.5)
-
-    @property
     def sequences(self) -> list[tuple[int, int]]:
         """(query length, key length) of every sequence of the batch or of the pack."""
         if self.packed:
             return [(length, length) for length in self.packed]
         return [(self.q_len, self.kv_len)] * self.batch
-
-    @property
-    def pairs(self) -> int:
-        """Permitted (query, key) pairs of one head, over all sequences."""
-        return sum(self.mask.pairs(q, k) for q, k in self.sequences)
 
 
 @dataclass(frozen=True)

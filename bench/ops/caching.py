@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attnlab.bench.axes import Case, axis, dtype_axis, like, size
+from attnlab.bench.axes import axis, dtype_axis, like, size
 from attnlab.bench.caches import Format, KVCache, Layout, format_of, known_formats, known_layouts, layout_of
 from attnlab.bench.caches.cache import check_fit
 from attnlab.bench.caches.costs import bytes_of_tokens
@@ -19,6 +19,7 @@ from attnlab.bench.contract import NEEDLE_DRAW
 from attnlab.bench.errors import ImpossibleCase
 from attnlab.bench.masks import Mask
 from attnlab.bench.ops import attention_data, needles
+from attnlab.bench.ops.attending import AttendingCase
 from attnlab.bench.ops.attention import AttentionCase
 
 LONGEST_QUERY = 64
@@ -55,7 +56,7 @@ def _read_mask(value: Any) -> Mask:
 
 
 @dataclass(frozen=True)
-class DecodeCase(Case):
+class DecodeCase(AttendingCase):
     """One shape, dtype, layout, format and source of data for an operator over a key-value cache."""
 
     kind = "decode_attention"
@@ -99,7 +100,7 @@ class DecodeCase(Case):
     )
 
     def validate(self) -> None:
-        self._validate_heads()
+        self.validate_heads()
         if "+" in str(self.context) and len(self.lengths) != self.batch:
             raise ImpossibleCase(f"got context={self.context} with batch={self.batch}; expected one length a sequence")
         if self.q_len > LONGEST_QUERY:
@@ -111,13 +112,6 @@ class DecodeCase(Case):
         self._validate_prefix()
         if self.inputs.startswith("smollm2"):
             attention_data.validate_source(self.as_attention())
-
-    def _validate_heads(self) -> None:
-        if self.q_heads % self.kv_heads:
-            raise ImpossibleCase(
-                f"got q_heads={self.q_heads} and kv_heads={self.kv_heads}; expected query heads divisible by "
-                f"key-value heads, for each key-value head serves an equal group"
-            )
 
     def _validate_ring(self) -> None:
         layout = self.placing
@@ -140,15 +134,6 @@ class DecodeCase(Case):
                 f"got shared_prefix={self.shared_prefix} with context={self.context}, q_len={self.q_len} and layout "
                 f"{self.layout}; expected whole pages of {page} tokens that end before the new ones"
             )
-
-    @property
-    def torch_dtype(self) -> torch.dtype:
-        return getattr(torch, self.dtype)  # type: ignore[no-any-return]
-
-    @property
-    def scale(self) -> float:
-        """What scores are multiplied by before the softmax: 1/√D."""
-        return float(self.head_dim**-0.5)
 
     @property
     def query_heads(self) -> int:
@@ -188,11 +173,6 @@ class DecodeCase(Case):
     def seen(self) -> list[tuple[int, int]]:
         """The first token that some query of a sequence may see and one past the last; empty where none."""
         return [(length - self.mask.keys_seen(self.q_len, length), length) for length in self.lengths]
-
-    @property
-    def pairs(self) -> int:
-        """Permitted (query, key) pairs of one head, over all sequences."""
-        return sum(self.mask.pairs(q, k) for q, k in self.sequences)
 
     def cache_bytes(self, ranges: list[tuple[int, int]]) -> int:
         """Bytes of the tokens in `ranges` as this case's layout and format hold them."""

@@ -12,7 +12,7 @@ from attnlab.bench.contract import Fact, Operator, TensorSpec, constant, dynamic
 from attnlab.bench.error_budget import ErrorBudget
 from attnlab.bench.masks import Mask
 from attnlab.bench.ops import decode_math
-from attnlab.bench.ops.caching import DecodeCase, draw_tokens, filled_cache
+from attnlab.bench.ops.caching import DecodeCase, Tokens, draw_tokens, filled_cache
 from attnlab.bench.registry import registry
 
 
@@ -51,7 +51,10 @@ def bytes_moved(case: DecodeCase) -> int:
 
 def make_inputs(case: DecodeCase, draw: str, seed: int, device: torch.device) -> DecodeInputs:
     """Seeded queries and a cache filled with seeded tokens."""
-    tokens = draw_tokens(case, draw, seed, device)
+    return _inputs_of(case, draw_tokens(case, draw, seed, device), device)
+
+
+def _inputs_of(case: DecodeCase, tokens: Tokens, device: torch.device) -> DecodeInputs:
     cache = filled_cache(case, tokens, device, case.lengths)
     return DecodeInputs(tokens.q.to(case.torch_dtype), cache, case.mask, case.scale)
 
@@ -61,9 +64,8 @@ def facts(case: DecodeCase, seed: int, device: torch.device) -> tuple[Fact, ...]
     values = 2 * case.kv_heads * case.head_dim * sum(last - first for first, last in case.seen)
     if not values:
         return ()
-    error = decode_math.format_error(
-        case, make_inputs(case, "drawn", seed, device), draw_tokens(case, "drawn", seed, device)
-    )
+    tokens = draw_tokens(case, "drawn", seed, device)
+    error = decode_math.format_error(case, _inputs_of(case, tokens, device), tokens)
     return (
         Fact("format_error", "ratio", "lower", error),
         Fact("cache_bits", "bit", "lower", 8 * case.cache_bytes(case.seen) / values),

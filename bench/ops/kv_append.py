@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attnlab.bench.caches import KVCache
+from attnlab.bench.caches import Codec, KVCache
+from attnlab.bench.caches.coding import read_tokens
 from attnlab.bench.caches.costs import side_bytes, table_bytes
 from attnlab.bench.contract import Figures, Operator, TensorSpec, dynamic, mutable, static
 from attnlab.bench.error_budget import root_mean_square
@@ -46,7 +47,7 @@ class AppendCase(DecodeCase):
         if layout.wraps and self.q_len > (layout.page_tokens or 0) - (self.format.group - 1):
             raise ImpossibleCase(f"got q_len={self.q_len} with layout {layout.name}; expected a ring that holds them")
 
-    def _validate_heads(self) -> None:
+    def validate_heads(self) -> None:
         """Queries have no part in it: any number of their heads will do."""
 
     @property
@@ -145,17 +146,11 @@ class Stored:
 
     def errors(self, planes: dict[str, Tensor], side: str) -> tuple[float, float]:
         """Errors of the new tokens of one side, decoded, against those that came; over the RMS of these."""
-        codec = getattr(self.case.format, side)
-        page, place = self.places
-        gathered = {}
-        for spec in codec.planes(self.case.head_dim, self.case.torch_dtype):
-            name = f"{side}.{spec.name}"
-            if spec.grows:
-                rows = codec.group if spec.each == "group" else 1
-                gathered[spec.name] = planes[name][page, place // rows].view(spec.dtype)
-            else:
-                gathered[spec.name] = self.fixed[name]
-        difference = codec.decode(gathered).double() - self.tokens[side].double()
+        codec: Codec = getattr(self.case.format, side)
+        specs = codec.planes(self.case.head_dim, self.case.torch_dtype)
+        known = self.fixed | planes
+        decoded = read_tokens(codec, specs, {spec.name: known[f"{side}.{spec.name}"] for spec in specs}, *self.places)
+        difference = decoded.double() - self.tokens[side].double()
         size = root_mean_square(self.tokens[side]) or 1.0
         return root_mean_square(difference) / size, float(difference.abs().max()) / size
 

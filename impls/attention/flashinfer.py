@@ -5,15 +5,14 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from attnlab.bench import implements
 from attnlab.bench.ops.attention import AttentionCase, AttentionInputs
 from attnlab.bench.registry import Needs
+from attnlab.impls import _flashinfer
 
 HEAD_SIZES = ((64, 64), (128, 128), (192, 128), (256, 256))  # of queries and keys, and of values
-WORKSPACE_BYTES = 128 << 20  # what FlashInfer recommends
 
 
 @implements(
@@ -39,11 +38,11 @@ class FlashInfer:
 
     def prepare(self, case: AttentionCase, inputs: AttentionInputs) -> Any:
         flashinfer = importlib.import_module("flashinfer")
-        workspace = torch.empty(WORKSPACE_BYTES, dtype=torch.uint8, device=inputs.q.device)
+        workspace = _flashinfer.workspace(inputs.q.device)
         wrapper = flashinfer.BatchPrefillWithRaggedKVCacheWrapper(workspace, "NHD")
         wrapper.plan(
-            _starts([q for q, _ in case.sequences], inputs.q.device),
-            _starts([k for _, k in case.sequences], inputs.q.device),
+            _flashinfer.starts([q for q, _ in case.sequences], inputs.q.device),
+            _flashinfer.starts([k for _, k in case.sequences], inputs.q.device),
             case.q_heads,
             case.kv_heads,
             case.head_dim,
@@ -61,8 +60,3 @@ class FlashInfer:
         rows = (x.transpose(1, 2).flatten(0, 1) for x in (inputs.q, inputs.k, inputs.v))  # [T, H, D]
         out: Tensor = wrapper.run(*rows)
         return out.view(inputs.q.shape[0], -1, *out.shape[1:]).transpose(1, 2)
-
-
-def _starts(lengths: list[int], device: torch.device) -> Tensor:
-    """Where each sequence starts among all rows, and where the last ends: int32 [N + 1]."""
-    return torch.tensor([0, *lengths]).cumsum(0).to(dtype=torch.int32, device=device)

@@ -12,10 +12,9 @@ from attnlab.bench import implements
 from attnlab.bench.ops.caching import DecodeCase
 from attnlab.bench.ops.decode_attention import DecodeInputs
 from attnlab.bench.registry import Needs
-from attnlab.impls import _cache
+from attnlab.impls import _cache, _flashinfer
 
 HEAD_SIZES = (64, 128, 256)
-WORKSPACE_BYTES = 128 << 20  # what FlashInfer recommends
 ORDERS = {"shd": "NHD", "hsd": "HND"}
 
 
@@ -43,13 +42,13 @@ class FlashInfer:
     def prepare(self, case: DecodeCase, inputs: DecodeInputs) -> Any:
         flashinfer = importlib.import_module("flashinfer")
         cache, device = inputs.cache, inputs.q.device
-        workspace = torch.empty(WORKSPACE_BYTES, dtype=torch.uint8, device=device)
+        workspace = _flashinfer.workspace(device)
         wrapper = flashinfer.BatchPrefillWithPagedKVCacheWrapper(workspace, ORDERS[case.placing.order])
         pages = [case.placing.pages_for(length) for length in case.lengths]
         assert cache.table is not None
         wrapper.plan(
-            _starts([case.q_len] * case.batch, device),
-            _starts(pages, device),
+            _flashinfer.starts([case.q_len] * case.batch, device),
+            _flashinfer.starts(pages, device),
             torch.cat([cache.table[n, :count] for n, count in enumerate(pages)]),
             torch.tensor([(length - 1) % cache.page_tokens + 1 for length in case.lengths], dtype=torch.int32).to(
                 device
@@ -75,8 +74,3 @@ class FlashInfer:
         rows = inputs.q.transpose(1, 2).flatten(0, 1)  # [T, Hq, D]
         out: Tensor = wrapper.run(rows, (k, v))
         return out.view(inputs.q.shape[0], -1, *out.shape[1:]).transpose(1, 2)
-
-
-def _starts(lengths: list[int], device: torch.device) -> Tensor:
-    """Where each sequence starts, and where the last ends: int32 [N + 1]."""
-    return torch.tensor([0, *lengths]).cumsum(0).to(dtype=torch.int32, device=device)

@@ -162,6 +162,7 @@ class _Compared:
         self.contexts = sorted({entry.context for entry in entries})
         self.variants = list(dict.fromkeys(sorted((e.variant for e in entries), key=lambda v: (v[1] != "same", v))))
         self.implementations = list(dict.fromkeys(entry.result.implementation for entry in entries))
+        self.fits = list(self._fits())
 
     def at(self, variant: tuple[str, str], context: int, implementation: str | None = None) -> Entry | None:
         """The fastest entry, of one implementation or of any."""
@@ -197,7 +198,7 @@ class _Compared:
             f"values by ", name(plain.result.implementation),
             f", at {units.format_number(bits)} bits a value and a format error of {units.format_share(error)}.",
         )  # fmt: skip
-        for fit in self.fits():
+        for fit in self.fits:
             if fit.crossing is not None and fit.crossing.pays is Pays.FROM:
                 yield sentence(name(label(fit.variant)), f" by {fit.implementation} pays {_said(fit.crossing)}.")
 
@@ -229,16 +230,15 @@ class _Compared:
                 ),
                 tuple(rows),
             )
-        found = list(self.fits())
-        if found:
+        if self.fits:
             yield Table(
                 f"From where it pays: {self.setting.label}",
                 "Lines fitted to latency over context, by implementation; intervals at 95 %, of the fit's residuals.",
                 ("layout and format", "implementation", "fixed cost", "for 1,000 tokens", "pays"),
-                tuple(fit.row for fit in found),
+                tuple(fit.row for fit in self.fits),
             )
 
-    def fits(self) -> Iterator[Fit]:
+    def _fits(self) -> Iterator[Fit]:
         """For each variant and implementation that has three contexts in common with the plain one."""
         for implementation in self.implementations:
             for variant in self.variants:
