@@ -1,0 +1,14 @@
+"""Rows of a table by index: the baseline."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from attnlab.bench import implements
+from attnlab.bench.ops.embedding import EmbeddingInputs
+
+
+@implements("embedding", name="naive")
+def naive(inputs: EmbeddingInputs) -> Tensor:
+    """table[ids]."""
+    return inputs.table[inputs.ids]

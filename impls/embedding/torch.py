@@ -1,0 +1,15 @@
+"""Rows of a table by PyTorch's own function."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn.functional import embedding
+
+from attnlab.bench import implements
+from attnlab.bench.ops.embedding import EmbeddingInputs
+
+
+@implements("embedding", name="torch")
+def fused(inputs: EmbeddingInputs) -> Tensor:
+    """torch.nn.functional.embedding: copies whole rows."""
+    return embedding(inputs.ids, inputs.table)

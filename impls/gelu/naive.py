@@ -1,0 +1,15 @@
+"""GELU step by step in eager PyTorch: the baseline."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from attnlab.bench import implements
+from attnlab.bench.ops.gelu import GeluInputs
+from attnlab.impls import _rows
+
+
+@implements("gelu", name="naive")
+def naive(inputs: GeluInputs) -> Tensor:
+    """Eager, in float32, rounded once; both forms."""
+    return _rows.gelu(inputs.x, inputs.approximate)

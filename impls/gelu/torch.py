@@ -1,0 +1,15 @@
+"""GELU by PyTorch's own function."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn.functional import gelu
+
+from attnlab.bench import implements
+from attnlab.bench.ops.gelu import GeluInputs
+
+
+@implements("gelu", name="torch")
+def fused(inputs: GeluInputs) -> Tensor:
+    """torch.nn.functional.gelu: one kernel on every device."""
+    return gelu(inputs.x, approximate=inputs.approximate)
