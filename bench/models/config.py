@@ -1,0 +1,219 @@
+"""The shape of a decoder of the Llama family, and published ones by name."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from attnlab.bench.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
+
+DTYPE_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
+
+
+@dataclass(frozen=True)
+class RopeScaling:
+    """How Llama 3.1 stretches slow rotary frequencies beyond the context that it was first trained on.
+
+    A frequency of more than `high_frequency_factor` turns within `original_context` stays, one of fewer than
+    `low_frequency_factor` is divided by `factor`, and those between are blended.
+    """
+
+    factor: float
+    low_frequency_factor: float
+    high_frequency_factor: float
+    original_context: int
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Embedding, layers of grouped-query attention and SwiGLU behind RMSNorm, and a head."""
+
+    name: str
+    vocab_size: int
+    hidden_size: int
+    intermediate_size: int
+    layers: int
+    q_heads: int
+    kv_heads: int
+    head_dim: int
+    rope_theta: float
+    norm_eps: float
+    context_length: int
+    """Tokens that prompt and answer may have together."""
+    tied_embeddings: bool
+    """The head is the embedding itself."""
+    rope_scaling: RopeScaling | None = None
+    sliding_window: int | None = None
+    """Keys that a query sees at most, its own among them; None for all."""
+    qkv_bias: bool = False
+    bos_id: int | None = None
+    eos_ids: tuple[int, ...] = ()
+    source: str = field(default="", compare=False)
+    """Where the numbers come from."""
+
+    def __post_init__(self) -> None:
+        for name in ("vocab_size", "hidden_size", "intermediate_size", "layers", "q_heads", "kv_heads", "head_dim"):
+            if getattr(self, name) < 1:
+                raise ModelError(f"model {self.name}: got {name} {getattr(self, name)}, expected 1 or more")
+        if self.q_heads % self.kv_heads or self.head_dim % 2:
+            raise ModelError(
+                f"model {self.name}: got {self.q_heads} query heads over {self.kv_heads} key-value heads of size "
+                f"{self.head_dim}, expected a multiple, and an even size"
+            )
+
+    @property
+    def parameters(self) -> int:
+        """Weights, a tied head counted once."""
+        head = 0 if self.tied_embeddings else self.vocab_size * self.hidden_size
+        return self.vocab_size * self.hidden_size + head + self.hidden_size + self.layers * self.layer_parameters
+
+    @property
+    def layer_parameters(self) -> int:
+        """Weights of one layer: attention, SwiGLU, two norms and biases."""
+        q_size, kv_size = self.q_heads * self.head_dim, self.kv_heads * self.head_dim
+        attention = 2 * self.hidden_size * (q_size + kv_size)
+        biases = q_size + 2 * kv_size if self.qkv_bias else 0
+        return attention + biases + 3 * self.hidden_size * self.intermediate_size + 2 * self.hidden_size
+
+    def weight_bytes(self, dtype: str | torch.dtype) -> int:
+        """Bytes of all weights in `dtype`, such as `"bfloat16"` or `torch.bfloat16`."""
+        return self.parameters * DTYPE_BYTES[str(dtype).removeprefix("torch.")]
+
+
+LLAMA_3_2_SCALING = RopeScaling(32.0, low_frequency_factor=1.0, high_frequency_factor=4.0, original_context=8192)
+
+
+def _published() -> Iterator[ModelConfig]:
+    smollm2 = ModelConfig(
+        name="smollm2_135m",
+        vocab_size=49152,
+        hidden_size=576,
+        intermediate_size=1536,
+        layers=30,
+        q_heads=9,
+        kv_heads=3,
+        head_dim=64,
+        rope_theta=100_000.0,
+        norm_eps=1e-5,
+        context_length=8192,
+        tied_embeddings=True,
+        bos_id=1,
+        eos_ids=(2,),
+        source="HuggingFaceTB/SmolLM2-135M-Instruct, config.json",
+    )
+    yield smollm2
+    yield dataclasses.replace(
+        smollm2,
+        name="smollm2_360m",
+        hidden_size=960,
+        intermediate_size=2560,
+        layers=32,
+        q_heads=15,
+        kv_heads=5,
+        source="HuggingFaceTB/SmolLM2-360M-Instruct, config.json",
+    )
+    yield dataclasses.replace(
+        smollm2,
+        name="smollm2_1b7",
+        hidden_size=2048,
+        intermediate_size=8192,
+        layers=24,
+        q_heads=32,
+        kv_heads=32,
+        rope_theta=130_000.0,
+        source="HuggingFaceTB/SmolLM2-1.7B-Instruct, config.json",
+    )
+    llama = ModelConfig(
+        name="llama3_8b",
+        vocab_size=128256,
+        hidden_size=4096,
+        intermediate_size=14336,
+        layers=32,
+        q_heads=32,
+        kv_heads=8,
+        head_dim=128,
+        rope_theta=500_000.0,
+        norm_eps=1e-5,
+        context_length=8192,
+        tied_embeddings=False,
+        bos_id=128000,
+        eos_ids=(128001, 128009),
+        source="meta-llama/Meta-Llama-3-8B-Instruct, config.json and generation_config.json",
+    )
+    yield llama
+    yield dataclasses.replace(
+        llama,
+        name="llama32_1b",
+        hidden_size=2048,
+        intermediate_size=8192,
+        layers=16,
+        head_dim=64,
+        context_length=131072,
+        tied_embeddings=True,
+        rope_scaling=LLAMA_3_2_SCALING,
+        eos_ids=(128001, 128008, 128009),
+        source="meta-llama/Llama-3.2-1B-Instruct, config.json",
+    )
+    yield ModelConfig(
+        name="qwen25_7b",
+        vocab_size=152064,
+        hidden_size=3584,
+        intermediate_size=18944,
+        layers=28,
+        q_heads=28,
+        kv_heads=4,
+        head_dim=128,
+        rope_theta=1_000_000.0,
+        norm_eps=1e-6,
+        context_length=32768,
+        tied_embeddings=False,
+        qkv_bias=True,
+        bos_id=151643,
+        eos_ids=(151645, 151643),
+        source="Qwen/Qwen2.5-7B-Instruct, config.json and generation_config.json",
+    )
+    yield ModelConfig(
+        name="mistral_7b",
+        vocab_size=32000,
+        hidden_size=4096,
+        intermediate_size=14336,
+        layers=32,
+        q_heads=32,
+        kv_heads=8,
+        head_dim=128,
+        rope_theta=10_000.0,
+        norm_eps=1e-5,
+        context_length=32768,
+        tied_embeddings=False,
+        sliding_window=4096,
+        bos_id=1,
+        eos_ids=(2,),
+        source="mistralai/Mistral-7B-v0.1, config.json",
+    )
+    yield ModelConfig(
+        name="toy",
+        vocab_size=512,
+        hidden_size=64,
+        intermediate_size=128,
+        layers=3,
+        q_heads=4,
+        kv_heads=2,
+        head_dim=16,
+        rope_theta=10_000.0,
+        norm_eps=1e-5,
+        context_length=1024,
+        tied_embeddings=True,
+        bos_id=1,
+        eos_ids=(2,),
+        source="made for tests",
+    )
+
+
+PUBLISHED: Mapping[str, ModelConfig] = MappingProxyType({config.name: config for config in _published()})
+"""By the name that the axis `model` takes. Names are identifiers, because a case's id splits at hyphens."""

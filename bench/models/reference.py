@@ -1,0 +1,142 @@
+"""The plain decoder in torch that generation is checked against: no cache, no tricks, memory kept modest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from attnlab.bench.errors import UsageError
+from attnlab.bench.models.config import ModelConfig
+from attnlab.bench.models.rotary import rotary_tables, rotate
+from attnlab.bench.models.weights import LayerWeights, ModelWeights
+
+TOKENS_AT_ONCE = 4096
+"""Rows that go through a layer together, in whole sequences: bounds what the SwiGLU between holds."""
+
+QUERIES_AT_ONCE = 256
+VOCABULARY_AT_ONCE = 16384
+
+
+@dataclass(frozen=True, eq=False)
+class LayerCache:
+    """What a layer keeps of the tokens so far, after the rotation."""
+
+    keys: Tensor  # [B, Hkv, S, D]
+    values: Tensor  # [B, Hkv, S, D]
+
+
+@torch.no_grad()
+def reference_logits(
+    weights: ModelWeights, ids: Tensor, dtype: torch.dtype = torch.float32, last: int | None = None
+) -> Tensor:
+    """Logits after each of `ids` `[B, T]` int64, as `[B, T, V]` in `dtype` on the device of the weights.
+
+    last: only of so many last positions, `[B, last, V]`, since the head is as dear as the layers. Weights are
+    cast to `dtype` one layer at a time. A shorter sequence may be padded on its right: no token sees later ones.
+    """
+    config = weights.config
+    ids = checked_ids(config, ids.to(weights.device))
+    length = ids.shape[1]
+    last = length if last is None else last
+    if not 1 <= last <= length:
+        raise UsageError(f"got last={last}, expected 1 to the {length} tokens of the prompt")
+    hidden = weights.embedding[ids].to(dtype)
+    group = max(1, TOKENS_AT_ONCE // length)
+    for stored in weights.layers:
+        layer = stored.to(weights.device, dtype)
+        parts = [decode(layer, config, part, None)[0] for part in hidden.split(group)]
+        hidden = torch.cat(parts) if len(parts) > 1 else parts[0]
+    return head_logits(weights, hidden[:, length - last :], dtype)
+
+
+@torch.no_grad()
+def reference_greedy(weights: ModelWeights, ids: Tensor, new_tokens: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """The most probable next token, `new_tokens` times over: `[B, new_tokens]` int64 after `ids` `[B, T]`.
+
+    Keys and values are kept, so that a token costs one pass of one row. An end token does not end it.
+    """
+    weights = weights.to(weights.device, dtype)
+    config = weights.config
+    chosen = checked_ids(config, ids.to(weights.device))
+    caches: list[LayerCache | None] = [None] * len(weights.layers)
+    produced = []
+    for _ in range(new_tokens):
+        hidden = weights.embedding[chosen]
+        for index, layer in enumerate(weights.layers):
+            hidden, caches[index] = decode(layer, config, hidden, caches[index])
+        chosen = head_logits(weights, hidden[:, -1:], dtype).argmax(-1)  # [B, 1]
+        produced.append(chosen)
+    return torch.cat(produced, dim=1)
+
+
+def checked_ids(config: ModelConfig, ids: Tensor) -> Tensor:
+    if ids.ndim != 2 or ids.dtype != torch.int64 or ids.numel() == 0:
+        raise UsageError(f"got token ids {ids.dtype} {list(ids.shape)}, expected int64 [B, T] of a token or more")
+    low, high = int(ids.min()), int(ids.max())
+    if low < 0 or high >= config.vocab_size:
+        raise UsageError(f"got token ids from {low} to {high}, expected 0 to {config.vocab_size - 1} of {config.name}")
+    return ids
+
+
+def decode(
+    layer: LayerWeights, config: ModelConfig, hidden: Tensor, past: LayerCache | None
+) -> tuple[Tensor, LayerCache]:
+    """One layer over `hidden` `[B, S, H]`, which follows what `past` holds; and the cache with S tokens more."""
+    first = 0 if past is None else past.keys.shape[2]
+    positions = torch.arange(first, first + hidden.shape[1], device=hidden.device)
+    cos, sin = rotary_tables(config, positions)
+    normed = rms_norm(hidden, layer.attention_norm, config.norm_eps)
+    q = rotate(split_heads(project(normed, layer.query, layer.query_bias), config.head_dim), cos, sin)
+    k = rotate(split_heads(project(normed, layer.key, layer.key_bias), config.head_dim), cos, sin)
+    v = split_heads(project(normed, layer.value, layer.value_bias), config.head_dim)
+    if past is not None:
+        k, v = torch.cat([past.keys, k], dim=2), torch.cat([past.values, v], dim=2)
+    hidden = hidden + attention(q, k, v, config.sliding_window) @ layer.output.T
+    normed = rms_norm(hidden, layer.mlp_norm, config.norm_eps)
+    mlp = torch.nn.functional.silu(normed @ layer.gate.T).mul_(normed @ layer.up.T)
+    return hidden + mlp @ layer.down.T, LayerCache(k, v)
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor, window: int | None) -> Tensor:
+    """The last queries `[B, Hq, S, D]` over keys and values `[B, Hkv, T, D]`, causal; `[B, S, Hq * D]`."""
+    batch, q_heads, length, size = q.shape
+    keys = k.shape[2]
+    grouped = q.reshape(batch, k.shape[1], -1, length, size)  # [B, Hkv, G, S, D]
+    position = torch.arange(keys, device=q.device)
+    outputs: list[Tensor] = []
+    for rows in grouped.split(QUERIES_AT_ONCE, dim=3):
+        start = keys - length + sum(x.shape[3] for x in outputs)
+        own = torch.arange(start, start + rows.shape[3], device=q.device)[:, None]
+        seen = position <= own if window is None else (position <= own) & (position > own - window)
+        stop = start + rows.shape[3]
+        flat = rows.flatten(2, 3)  # [B, Hkv, G * rows, D]
+        scores = (flat @ k[:, :, :stop].mT * size**-0.5).view(*rows.shape[:4], stop)
+        weights = scores.masked_fill_(~seen[:, :stop], -torch.inf).softmax(-1)
+        outputs.append((weights.flatten(2, 3) @ v[:, :, :stop]).view_as(rows))
+    attended = torch.cat(outputs, dim=3).view(batch, q_heads, length, size)
+    return attended.transpose(1, 2).flatten(2)
+
+
+def head_logits(weights: ModelWeights, hidden: Tensor, dtype: torch.dtype) -> Tensor:
+    """`[B, S, V]` of `hidden` `[B, S, H]`; the head is cast to `dtype` in blocks of rows."""
+    normed = rms_norm(hidden, weights.output_norm.to(dtype), weights.config.norm_eps)
+    logits = normed.new_empty(*normed.shape[:2], weights.config.vocab_size)
+    for start in range(0, weights.config.vocab_size, VOCABULARY_AT_ONCE):
+        rows = weights.head[start : start + VOCABULARY_AT_ONCE].to(dtype)
+        logits[..., start : start + len(rows)] = normed @ rows.T
+    return logits
+
+
+def rms_norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
+    return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + epsilon) * weight
+
+
+def project(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return x @ weight.T if bias is None else x @ weight.T + bias
+
+
+def split_heads(x: Tensor, head_dim: int) -> Tensor:
+    """`[B, S, heads * D]` to `[B, heads, S, D]`."""
+    return x.view(*x.shape[:2], -1, head_dim).transpose(1, 2)

@@ -1,0 +1,94 @@
+"""What the name of a model stands for: random weights of a published shape, or a file that is here."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from attnlab.bench.errors import UnknownName
+from attnlab.bench.models.config import PUBLISHED
+from attnlab.bench.models.packaged import MODEL_SHA256, find_model
+
+PACKAGED = "smollm2_135m"
+"""The model whose real weights come with a package."""
+
+RANDOM_SUFFIX = ":random"
+SAMPLES, SAMPLE_BYTES = 64, 65536
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a model's weights come from."""
+
+    name: str
+    """The canonical spelling of a published model; a file's or folder's own name without its ending."""
+    kind: Literal["random", "gguf", "folder"]
+    path: Path | None
+    """None for random weights."""
+
+
+def canonical(name: str) -> str:
+    """The one spelling of a published model, as in a case's id; raises UnknownName where there is none.
+
+    `smollm2_135m` has real weights, `smollm2_135m:random` random ones; every other name has random weights
+    anyway, so that `:random` is dropped from it. Hyphens and dots are taken for what they stand for in the
+    publishers' names: `SmolLM2-135M` and `llama-3.2-1b` are known, too.
+    """
+    base = name.removesuffix(RANDOM_SUFFIX)
+    found = {squeezed(known): known for known in PUBLISHED}.get(squeezed(base))
+    if found is None:
+        raise UnknownName("model", name, [*PUBLISHED, PACKAGED + RANDOM_SUFFIX])
+    return found + RANDOM_SUFFIX if found == PACKAGED and base != name else found
+
+
+def squeezed(name: str) -> str:
+    """Letters and digits alone; `1.7b` reads like `1b7`."""
+    return "".join(c for c in name.lower().replace("1.7b", "1b7") if c.isalnum())
+
+
+def is_path(name: str) -> bool:
+    """Whether `name` is meant as a file or folder rather than as a published model."""
+    return name.endswith(".gguf") or "/" in name or "\\" in name or Path(name).is_dir()
+
+
+def resolve(name: str) -> Source:
+    """The source of a published name, a .gguf file or a Hugging Face folder.
+
+    Raises UnknownName for a name or path that nothing answers to, ModelUnavailable where the real weights of
+    `smollm2_135m` are not installed.
+    """
+    if is_path(name):
+        path = Path(name).expanduser()
+        if path.is_dir():
+            return Source(path.resolve().name, "folder", path)
+        if path.is_file():
+            return Source(path.stem, "gguf", path)
+        raise UnknownName("model file", name, (str(near) for near in path.parent.glob("*.gguf")))
+    known = canonical(name)
+    if known == PACKAGED:
+        return Source(known, "gguf", find_model())
+    return Source(known, "random", None)
+
+
+def origin(source: Source) -> str:
+    """File and hash, for provenance.
+
+    The packaged file's hash has just been verified. Of other files, which may have tens of gigabytes, 64 pieces
+    are hashed, evenly spaced, with their sizes.
+    """
+    if source.path is None:
+        return "random"
+    if source.name == PACKAGED:
+        return f"{source.path.name} sha256 {MODEL_SHA256[:16]}"
+    files = [source.path] if source.path.is_file() else sorted(source.path.glob("*.safetensors"))
+    digest = hashlib.sha256()
+    for path in files:
+        size_bytes = path.stat().st_size
+        digest.update(f"{path.name} {size_bytes} ".encode())
+        with path.open("rb") as file:
+            for piece in range(SAMPLES):
+                file.seek(piece * size_bytes // SAMPLES)
+                digest.update(file.read(min(SAMPLE_BYTES, size_bytes // SAMPLES + 1)))
+    return f"{source.path.name} sampled sha256 {digest.hexdigest()[:16]}"
