@@ -1,0 +1,144 @@
+"""The check of samplers: draws are held to an exact distribution by chi-square and by their likelihood."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
+
+import torch
+from scipy import stats
+from torch import Tensor
+
+from attnlab.bench.contract import Figures
+from attnlab.bench.error_budget import Probe
+
+C = TypeVar("C")
+I = TypeVar("I")  # noqa: E741
+
+P_VALUE = 1e-9  # below, draws are said not to follow the distribution
+SURPRISE = -math.log(P_VALUE)
+LEAST_EXPECTED = 5.0  # draws of a cell of chi-square; tokens with fewer are pooled
+NO_DRAW = 0.5  # less than one
+TILTS = (-1.0, -0.9, -0.75, -0.5, -0.25, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)  # of Chernoff's bound
+
+
+@dataclass(frozen=True)
+class Law:
+    """What draws must follow.
+
+    probabilities: [B, V], exact, in float64. unsure: bool [B, V], tokens that rounding may take in or leave out; a
+    draw of one is let through and counts for nothing else. tokens: int64 [B, N], draws as they may be.
+    """
+
+    probabilities: Tensor
+    unsure: Tensor
+    tokens: Tensor
+
+
+@dataclass(frozen=True)
+class Distribution(Generic[C, I]):
+    """No draw may be of a token of probability 0, and the others must follow the law.
+
+    Tested on the draws of sure tokens, given that they are sure: so it matters not which unsure ones an
+    implementation keeps. Chi-square over cells of at least 5 expected draws; and, for draws however few, the sum of
+    their log-likelihoods against Chernoff's bound, P(sum >= s) <= E[exp(t · sum)] / exp(t · s) for every t > 0, and
+    for t < 0 the other way, which holds for any number of them. Each at a p-value of 1e-9. Of chi-square that is
+    its limit's; with cells of five draws the true one may be a thousand times larger.
+    """
+
+    law: Callable[[C, I], Law]
+    probes: tuple[Probe[Any, Any], ...]
+
+    def expect(self, case: C, inputs: I) -> Drawn:
+        """The law of one set of inputs, and the probes that it accepts."""
+        law = self.law(case, inputs)
+        judged = Drawn.of(law)
+        applying = [probe for probe in self.probes if probe.applies(case)]
+        blunt = [p.name for p in applying if judged.accepts(p.outputs(case, inputs, law, (law.tokens,))[0])]
+        return replace(judged, probes=tuple(p.name for p in applying), blunt=tuple(blunt))
+
+    def parts(self, expectation: Drawn) -> dict[str, Any]:
+        return {name: getattr(expectation, name) for name in Drawn.__dataclass_fields__}
+
+    def restore(self, case: C, parts: dict[str, Any]) -> Drawn:
+        return Drawn(**parts)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The expectation of one set of inputs under a distribution.
+
+    log_sure: float32 [B, V], log-probability of each token given that the draw is of a sure one; -inf for the others.
+    moments: float64 [B, T], the logarithm of E[exp(t · log-probability)] for each t of TILTS. tokens: draws as they
+    may be.
+    """
+
+    log_sure: Tensor
+    unsure: Tensor
+    moments: Tensor
+    tokens: Tensor
+    probes: tuple[str, ...] = ()
+    blunt: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, law: Law) -> Drawn:
+        sure = law.probabilities.masked_fill(law.unsure, 0.0)
+        total = sure.sum(-1, keepdim=True)
+        logs = (sure / torch.where(total > 0, total, 1.0)).log()
+        there = logs > -math.inf
+        moments = [torch.where(there, (1 + t) * logs, -math.inf).logsumexp(-1) for t in TILTS]
+        return cls(logs.float(), law.unsure, torch.stack(moments, -1), law.tokens)
+
+    @property
+    def expected(self) -> tuple[Tensor, ...]:
+        return (self.tokens,)
+
+    def judge(self, outputs: Sequence[Tensor]) -> list[Figures]:
+        (tokens,) = outputs
+        vocab = self.log_sure.shape[-1]
+        real = (tokens >= 0) & (tokens < vocab)
+        place = torch.where(real, tokens, 0)
+        logs = self.log_sure.gather(-1, place)
+        sure = real & (logs > -math.inf)
+        forbidden = float((~sure & ~(real & self.unsure.gather(-1, place))).sum())
+        return [
+            Figures("forbidden tokens", forbidden, NO_DRAW, forbidden, NO_DRAW),
+            Figures(
+                "draws, by chi-square and by likelihood, over what is allowed",
+                self._chi_square(place, sure),
+                1.0,
+                self._surprise(logs, sure) / SURPRISE,
+                1.0,
+            ),
+        ]
+
+    def accepts(self, tokens: Tensor) -> bool:
+        return all(figure.within for figure in self.judge((tokens,)))
+
+    def _surprise(self, logs: Tensor, sure: Tensor) -> float:
+        """How improbable so large or so small a likelihood is at most, as a negative logarithm."""
+        likelihood = float(logs[sure].double().sum())
+        moments = sure.sum(-1).double() @ self.moments.masked_fill(self.moments == -math.inf, 0.0)
+        tilts = torch.tensor(TILTS, dtype=torch.float64, device=moments.device)
+        return float((tilts * likelihood - moments).max().clamp_min(0.0))
+
+    def _chi_square(self, tokens: Tensor, sure: Tensor) -> float:
+        """The statistic over its critical value; 0 where no row has two cells."""
+        probabilities = self.log_sure.double().exp()
+        counts = torch.zeros_like(probabilities).scatter_add_(-1, tokens, sure.double())
+        expected = probabilities * counts.sum(-1, keepdim=True)
+        alone = expected >= LEAST_EXPECTED
+        rest = expected.masked_fill(alone, 0.0).sum(-1, keepdim=True), counts.masked_fill(alone, 0.0).sum(-1, True)
+        thin = rest[0] < LEAST_EXPECTED  # too few for a cell of their own: with the most probable token
+        first = expected.argmax(-1, keepdim=True)
+        expected.scatter_add_(-1, first, rest[0] * thin)
+        counts.scatter_add_(-1, first, rest[1] * thin)
+        terms = torch.where(alone, (counts - expected).square() / expected.clamp_min(LEAST_EXPECTED), 0.0).sum(-1)
+        terms += ((rest[1] - rest[0]).square() / rest[0].clamp_min(LEAST_EXPECTED) * ~thin).squeeze(-1)
+        cells = alone.sum(-1) + ~thin.squeeze(-1)
+        freedom = int((cells - 1).clamp_min(0).sum())
+        if freedom == 0:
+            return 0.0
+        return float(terms[cells > 1].sum()) / float(stats.chi2.isf(P_VALUE, freedom))

@@ -1,0 +1,96 @@
+"""Where the logits of sampling come from: random, peaked, equal, tied, one-hot, masked, and needles."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from attnlab.bench.contract import NEEDLE_DRAW
+
+if TYPE_CHECKING:
+    from attnlab.bench.ops.sampling import SamplingCase
+
+SOURCES = ("normal", "peaked", "flat", "ties", "one_hot", "minus_inf")
+ZIPF = 1.2  # exponent of rank, about that of a language model's next token
+PEAKED_NOISE = 0.3
+TIED_STEP = 0.5
+ONE_HOT_LEAD = 50.0
+MASKED_SHARE = 0.9  # as a grammar masks
+NEEDLE_KINDS = 2  # a spike and a plateau, by seed
+SPIKE_LEAD = 60.0
+JUST_BELOW = 0.9  # of what would be kept
+
+
+def logits(case: SamplingCase, draw: str, seed: int, generator: torch.Generator) -> Tensor:
+    """float32 [B, V] on the CPU."""
+    if draw == NEEDLE_DRAW:
+        return _spike(case, seed) if seed % NEEDLE_KINDS == 0 else _plateau(case, generator)
+    made: Tensor = globals()[f"_{case.inputs}"](case, generator)
+    return made
+
+
+def tokens_seen(case: SamplingCase, logits: Tensor, generator: torch.Generator) -> Tensor:
+    """int64 [B, L]: half of them among the likely tokens, half anywhere, one in eight no token at all."""
+    shape = case.batch, case.history
+    likely = logits.float().topk(min(case.vocab, case.history), -1).indices
+    among = likely.gather(-1, torch.randint(likely.shape[-1], shape, generator=generator))
+    anywhere = torch.randint(case.vocab, shape, generator=generator)
+    seen = torch.where(torch.rand(shape, generator=generator) < 1 / 2, among, anywhere)
+    return seen.masked_fill(torch.rand(shape, generator=generator) < 1 / 8, -1)
+
+
+def _random(case: SamplingCase, generator: torch.Generator) -> Tensor:
+    return torch.randn(case.batch, case.vocab, generator=generator)
+
+
+def _normal(case: SamplingCase, generator: torch.Generator) -> Tensor:
+    return _random(case, generator)
+
+
+def _peaked(case: SamplingCase, generator: torch.Generator) -> Tensor:
+    """Probabilities that fall as a power of the rank, with noise, in random order."""
+    falling = -ZIPF * torch.arange(1, case.vocab + 1).log()
+    order = torch.rand(case.batch, case.vocab, generator=generator).argsort(-1)
+    return falling[order] + PEAKED_NOISE * _random(case, generator)
+
+
+def _flat(case: SamplingCase, generator: torch.Generator) -> Tensor:
+    return torch.randn(case.batch, 1, generator=generator).expand(-1, case.vocab).clone()
+
+
+def _ties(case: SamplingCase, generator: torch.Generator) -> Tensor:
+    return (_random(case, generator) / TIED_STEP).round() * TIED_STEP
+
+
+def _one_hot(case: SamplingCase, generator: torch.Generator) -> Tensor:
+    chosen = torch.randint(case.vocab, (case.batch, 1), generator=generator)
+    return torch.zeros(case.batch, case.vocab).scatter_(-1, chosen, ONE_HOT_LEAD * max(1.0, case.temperature))
+
+
+def _minus_inf(case: SamplingCase, generator: torch.Generator) -> Tensor:
+    made = _random(case, generator)
+    masked = torch.rand(case.batch, case.vocab, generator=generator) < MASKED_SHARE
+    allowed = torch.randint(case.vocab, (case.batch, 1), generator=generator)
+    return made.masked_fill(masked.scatter_(-1, allowed, False), -math.inf)
+
+
+def _spike(case: SamplingCase, seed: int) -> Tensor:
+    """One token that is certain: the last, the first, or one beside an edge of a tile, another in each row."""
+    tile = 1 << max(0, min(10, (case.vocab - 1).bit_length() - 1))
+    places = torch.tensor([case.vocab - 1, tile, 1, case.vocab // 2, tile - 1, 0])
+    chosen = places[(torch.arange(case.batch) + seed // NEEDLE_KINDS) % len(places)]
+    lead = SPIKE_LEAD * max(1.0, case.temperature) * max(1.0, case.repetition_penalty)
+    return torch.zeros(case.batch, case.vocab).scatter_(-1, chosen[:, None], lead)
+
+
+def _plateau(case: SamplingCase, generator: torch.Generator) -> Tensor:
+    """A few tokens that are kept above many, nearly as probable, that are cut off by top-k or else by min-p."""
+    if case.params.greedy or (case.top_k is None and case.min_p == 0):
+        return _normal(case, generator)
+    kept = min(case.top_k or 1, case.vocab)
+    below = math.log(max(case.min_p, 0.5) if case.top_k is not None else JUST_BELOW * case.min_p)
+    chosen = torch.rand(case.batch, case.vocab, generator=generator).topk(kept, -1).indices
+    return torch.full((case.batch, case.vocab), below * case.temperature).scatter_(-1, chosen, 0.0)
