@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from attnlab.bench.axes import Case
+    from attnlab.bench.store.records import Series
 
 C = TypeVar("C", bound="Case")
 I = TypeVar("I")  # noqa: E741
@@ -172,9 +173,12 @@ class Operator(Generic[C, I]):
     bytes_moved(case): distinct bytes that the result depends on, read once, and the output written once.
     length_axis: the axis along which growth of time and memory is fitted.
     needle_draws: how many sets of needle inputs it takes for each row to meet each kind of needle.
+    checked_draws: how many sets of data are checked before anything is timed, 1 where a call takes seconds.
     facts(case, seed, device): figures of the case itself, stored beside those of its implementations.
     results(inputs, returned): what is judged, of what `run` returned: a mutated input where that is the result.
     intact(inputs): what was written to that is no output, None where nothing was; asked after each checked call.
+    observe(inputs, returned): what a timed call says of itself, kept beside its latency; None where calls say nothing.
+    Calls that are observed take milliseconds or more and end on the host: they are timed one by one by its clock.
     """
 
     name: str
@@ -188,6 +192,8 @@ class Operator(Generic[C, I]):
     check: Check[C, I]
     length_axis: str | None = None
     needle_draws: int = 1
+    checked_draws: int = 2
     facts: Callable[[C, int, torch.device], tuple[Fact, ...]] = _no_facts
     results: Callable[[I, Any], Any] = _returned
     intact: Callable[[I], str | None] = _intact
+    observe: Callable[[I, Any], tuple[Series, ...]] | None = None

@@ -17,7 +17,7 @@ import torch
 
 from attnlab.bench import memory, roofline, units
 from attnlab.bench.axes import Case
-from attnlab.bench.clocks import Clock, copies_wanted
+from attnlab.bench.clocks import Clock, copies_wanted, host_clocks
 from attnlab.bench.contract import NORMAL_DRAW, Fact, Operator
 from attnlab.bench.correctness import Checker, Expectations, Rejected
 from attnlab.bench.errors import AttnlabError, MeasurementError, Unavailable
@@ -25,7 +25,7 @@ from attnlab.bench.fingerprint import fingerprint
 from attnlab.bench.registry import Implementation
 from attnlab.bench.roofline import Ceilings
 from attnlab.bench.store.records import Burst, Launch, Measurement, Outcome, Series
-from attnlab.bench.timing import STOPPED_AT_TARGET, Effort, Timed, time_calls
+from attnlab.bench.timing import STOPPED_AT_TARGET, STOPPED_BY_ROUNDS, Effort, Sampling, Timed
 
 OUT_OF_MEMORY_SIGNS = (
     "MemoryError",
@@ -143,15 +143,34 @@ class OpenCase:
         self.seeds = itertools.count(setup.seed)
         self.copies: list[Copy] = []
         self.facts: tuple[Fact, ...] = ()
+        self._sampling: Sampling | None = None
         self.measurement = blank_measurement(operator, case, implementation)
         if self.measurement.outcome is not Outcome.FAILED:
             self._guard(lambda: self._make_ready(check))
 
     def measured(self) -> Measurement:
         """Time, check the timed outputs and measure memory, where there is something to time."""
-        if self.copies:
-            self._guard(self._measure)
+        self._guard_timing(self._time)
+        return self.finished()
+
+    def warm_up(self) -> Measurement:
+        """Get ready for bursts, where there is something to time; the measurement so far."""
+        self._guard_timing(self._warm_up)
         return self.measurement
+
+    def burst(self) -> Measurement:
+        """Take one burst, so that others can have their turn before the next; the measurement so far."""
+        self._guard_timing(self._burst)
+        return self.measurement
+
+    def finished(self, stopped: str | None = None) -> Measurement:
+        """The measurement, with what was timed, checked and what memory it takes; `stopped` as `Sampling.timed` says."""
+        self._guard_timing(lambda: self._measure(stopped))
+        return self.measurement
+
+    def _guard_timing(self, work: Callable[[], None]) -> None:
+        if self.copies:
+            self._guard(work)
 
     def check_timed(self) -> Measurement:
         """The measurement so far, with a check of what the last calls returned."""
@@ -180,10 +199,11 @@ class OpenCase:
             raise Unavailable(reason)
         self._reset_compiler()
         first_seed, drawn, redrawn, needle, other = itertools.islice(self.seeds, 5)
+        checked = (drawn, redrawn)[-self.operator.checked_draws :]
         first = self._inputs(first_seed if check else redrawn)
         state = self._prepare(first)
         if check:
-            self._check(first, state, (drawn, redrawn), needle)
+            self._check(first, state, checked, needle)
         configuration = _text(self.implementation.configuration(self.case), "configuration(case)")
         passed = replace(self.measurement, outcome=Outcome.PASSED, configuration=configuration)
         untimed = _text(self.implementation.untimed(self.setup.device.type), "untimed(device_kind)")
@@ -192,20 +212,20 @@ class OpenCase:
         if untimed is not None:
             return
         self.copies = [Copy(self.implementation, first, state, redrawn)]
-        wanted = copies_wanted(self.setup.clocks, self.copies[0], self.measurement.bytes_moved or 0)
+        wanted = copies_wanted(self._clocks, self.copies[0], self.measurement.bytes_moved or 0)
         for seed in itertools.islice(itertools.chain((other,), self.seeds), wanted - 1):
             inputs = self._inputs(seed)
             self.copies.append(Copy(self.implementation, inputs, self.implementation.prepare(self.case, inputs), seed))
 
-    def _check(self, inputs: Any, state: Any, seeds: tuple[int, int], needle: int) -> None:
-        """On `inputs`, which hold what the second seed draws afterwards, and on needles."""
+    def _check(self, inputs: Any, state: Any, seeds: tuple[int, ...], needle: int) -> None:
+        """On `inputs`, which hold what the last seed draws afterwards, and on needles."""
         with self._phase("check"):
             self.checker.check_redrawn(inputs, state, seeds, self.setup.device)
             self.checker.check_needles(lambda i: self.implementation.prepare(self.case, i), needle, self.setup.device)
             self.facts = self.checker.expectations.facts(self.setup.seed)
 
-    def _measure(self) -> None:
-        timed = self._time(self.copies)
+    def _measure(self, stopped: str | None) -> None:
+        timed = self._in_turn().timed(stopped)
         self._check_timed()
         self.measurement = self._finish(timed, self._memory(self.copies[0]))
 
@@ -222,6 +242,7 @@ class OpenCase:
         """Free what the case held, so that the next one starts with an empty cache."""
         self.checker = None  # type: ignore[assignment]
         self.copies = []
+        self._sampling = None
         if self.setup.device.type == "cuda":
             torch.cuda.empty_cache()
 
@@ -240,17 +261,50 @@ class OpenCase:
             self._synchronise()
         return state
 
-    def _time(self, copies: list[Copy]) -> Timed:
+    @property
+    def _clocks(self) -> tuple[Clock, ...]:
+        return self.setup.clocks if self.operator.observe is None else host_clocks(self.setup.device)
+
+    def _time(self) -> None:
         with self._phase("timing"):
-            bytes_a_call = self.measurement.bytes_moved or 0
-            return time_calls(copies, self.setup.clocks, self.setup.effort, bytes_a_call=bytes_a_call)
+            sampling = self._begun()
+            while not sampling.done:
+                sampling.burst()
+
+    def _warm_up(self) -> None:
+        with self._phase("warm-up"):
+            self._begun()
+
+    def _burst(self) -> None:
+        with self._phase("timing"):
+            self._in_turn().burst()
+
+    def _begun(self) -> Sampling:
+        bytes_a_call = self.measurement.bytes_moved or 0
+        observe = None if self.operator.observe is None else self._observed
+        self._sampling = Sampling(
+            self.copies, self._clocks, self.setup.effort, bytes_a_call=bytes_a_call, observe=observe
+        )
+        return self._sampling
+
+    def _observed(self, call: Callable[[], object]) -> tuple[Series, ...]:
+        assert isinstance(call, Copy)
+        assert self.operator.observe is not None
+        return self.operator.observe(call.inputs, call.outputs)
+
+    def _in_turn(self) -> Sampling:
+        assert self._sampling is not None
+        return self._sampling
+
 
     def _memory(self, copy: Copy) -> tuple[Series, ...]:
         def call() -> Any:
             copy()
             outputs = copy.outputs
             copy.outputs = None
-            return outputs if isinstance(outputs, (tuple, list)) else () if outputs is None else (outputs,)
+            if isinstance(outputs, (tuple, list)):
+                return outputs
+            return (outputs,) if isinstance(outputs, torch.Tensor) else ()
 
         copy.outputs = None
         with self._phase("memory"):
@@ -306,7 +360,7 @@ def _flags(measurement: Measurement) -> Iterator[str]:
     timing, check = measurement.timing, measurement.check
     if timing is not None and not timing.warmup_stable:
         yield "warm-up ended by its time limit, not because the time was stable"
-    if timing is not None and timing.stopped != STOPPED_AT_TARGET:
+    if timing is not None and timing.stopped not in (STOPPED_AT_TARGET, STOPPED_BY_ROUNDS):
         yield f"sampling ended by its {timing.stopped}, before the interval was as narrow as asked"
     if check is not None and check.blunt:
         yield f"the check of this case cannot tell apart: {', '.join(check.blunt)}"

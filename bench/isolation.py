@@ -53,6 +53,7 @@ class Worker:
         self._time_limit_s = time_limit_s
         self._running: Process | None = None
         self._ready = False
+        self._open: set[str] = set()
 
     def start(self) -> None:
         """Begin to start the process ahead of its first case, which tells where that fails."""
@@ -73,10 +74,42 @@ class Worker:
         self, case_id: str, blank: Measurement, on_phase: Callable[[str], None] = lambda phase: None
     ) -> Measurement:
         """The measurement of a case; `blank` is what to fill in where the worker does not survive it."""
+        return self._ask("measure", case_id, blank, on_phase)
+
+    def open(
+        self, case_id: str, blank: Measurement, on_phase: Callable[[str], None] = lambda phase: None
+    ) -> Measurement:
+        """Check a case and make it ready for bursts, beside others that are; what is known of it so far."""
+        measured = self._ask("open", case_id, blank, on_phase)
+        if measured.outcome is Outcome.PASSED:
+            self._open.add(case_id)
+        return measured
+
+    def burst(self, case_id: str, blank: Measurement) -> Measurement:
+        """Take one burst of an open case; what is known of it so far."""
+        return self._ask_open("burst", case_id, blank)
+
+    def finish(
+        self, case_id: str, blank: Measurement, on_phase: Callable[[str], None] = lambda phase: None
+    ) -> Measurement:
+        """The measurement of an open case, from the bursts that were taken."""
+        measured = self._ask_open("finish", case_id, blank, on_phase)
+        self._open.discard(case_id)
+        return measured
+
+    def _ask_open(
+        self, verb: str, case_id: str, blank: Measurement, on_phase: Callable[[str], None] = lambda phase: None
+    ) -> Measurement:
+        if case_id not in self._open:
+            reason = "its process ended while another case was measured in turn with it"
+            return replace(blank, outcome=Outcome.FAILED, reason=reason)
+        return self._ask(verb, case_id, blank, on_phase)
+
+    def _ask(self, verb: str, case_id: str, blank: Measurement, on_phase: Callable[[str], None]) -> Measurement:
         try:
             process = self._started()
             process.begin_case()
-            process.send(case_id)
+            process.send([verb, case_id])
             measured = _read(process.receive("measurement", self._time_limit_s, on_phase))
         except WorkerEnded as end:
             self.close()
@@ -107,6 +140,7 @@ class Worker:
             self._running.close()
             self._running = None
             self._ready = False
+            self._open.clear()
 
 
 def _read(value: Any) -> Measurement:

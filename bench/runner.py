@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -31,11 +32,17 @@ LEAST_MEMORY_BYTES = units.GIB  # with less than this a worker could not even im
 
 @dataclass(frozen=True)
 class Step:
-    """One implementation on one case."""
+    """One implementation on one case.
+
+    rounds: how many bursts are taken of it in turn with the other steps of its table, whose number is `table`; 0 where
+    it is measured alone, from beginning to end.
+    """
 
     operator: str
     implementation: str
     case: Case
+    rounds: int = 0
+    table: int = 0
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -85,7 +92,7 @@ def plan(suite: Suite, registry: Registry, only: tuple[str, ...] = ()) -> list[B
         if names:
             baseline = bench.baseline if bench.baseline in names else None
             cases = tuple(case.id for case in bench.cases)
-            benches.append(BenchRecord(bench.operator, names, baseline, cases))
+            benches.append(BenchRecord(bench.operator, names, baseline, cases, bench.rounds))
     if not benches:
         wanted = f"none of {', '.join(only)} is" if only else "no implementation is"
         raise UsageError(f"nothing to measure: {wanted} in {suite.name}; `attnlab list` names what there is")
@@ -95,13 +102,21 @@ def plan(suite: Suite, registry: Registry, only: tuple[str, ...] = ()) -> list[B
 def steps_of(benches: list[BenchRecord], registry: Registry) -> list[Step]:
     """All steps, case by case, so that the implementations of a case are measured within moments."""
     steps: dict[tuple[str, str, str], Step] = {}
-    for bench in benches:
+    for number, bench in enumerate(benches):
         parse = registry.operators.get(bench.operator).case_type.parse
         for case in map(parse, bench.cases):
             for name in bench.implementations:
-                step = Step(bench.operator, name, case)
+                step = Step(bench.operator, name, case, bench.rounds, number)
                 steps[step.key] = step
     return list(steps.values())
+
+
+@dataclass(frozen=True)
+class _Hands:
+    """The worker of a step, and what is stored where that does not survive it."""
+
+    worker: Worker
+    blank: Measurement
 
 
 @dataclass
@@ -128,13 +143,14 @@ class Runner:
         They are started together, before anything is measured: importing torch takes seconds, and would
         disturb what is timed meanwhile.
         """
-        with self.workers(steps) as measure:
-            for step in steps:
-                progress.begin(step)
-                measured = measure(step, partial(progress.phase, step))
-                sink.append(measured)
-                progress.end(step, measured)
-                yield measured
+        with self._pool(steps) as hands:
+            for _, group in itertools.groupby(steps, key=lambda step: (step.rounds, step.rounds and step.table)):
+                members = list(group)
+                take = self._in_rounds if members[0].rounds else self._one_by_one
+                for step, measured in take(members, hands, progress):
+                    sink.append(measured)
+                    progress.end(step, measured)
+                    yield measured
 
     @contextmanager
     def workers(self, ahead: Sequence[Step] = ()) -> Iterator[Measure]:
@@ -142,14 +158,55 @@ class Runner:
 
         Those of the steps `ahead` are started first, all at once; others at their first step.
         """
+        with self._pool(ahead) as hands:
+            yield lambda step, on_phase: self._measure(step, hands, on_phase)
+
+    @contextmanager
+    def _pool(self, ahead: Sequence[Step]) -> Iterator[Callable[[Step], _Hands | Measurement]]:
         workers: dict[tuple[str, str], Worker] = {}
         with tempfile.TemporaryDirectory(prefix="attnlab-") as folder:
             try:
                 self._start(ahead, workers, Path(folder))
-                yield lambda step, on_phase: self._measure(step, workers, Path(folder), on_phase)
+                yield lambda step: self._hands(step, workers, Path(folder))
             finally:
                 for worker in workers.values():
                     worker.close()
+
+    def _one_by_one(
+        self, steps: Sequence[Step], hands: Callable[[Step], _Hands | Measurement], progress: Progress
+    ) -> Iterator[tuple[Step, Measurement]]:
+        for step in steps:
+            progress.begin(step)
+            yield step, self._measure(step, hands, partial(progress.phase, step))
+
+    def _in_rounds(
+        self, steps: Sequence[Step], hands: Callable[[Step], _Hands | Measurement], progress: Progress
+    ) -> Iterator[tuple[Step, Measurement]]:
+        """Open every step, take one burst of each in every round, and finish them.
+
+        The order is turned about from round to round, so that none always follows the same other. What fails is out.
+        """
+        ready: list[tuple[Step, _Hands]] = []
+        for step in steps:
+            progress.begin(step)
+            found = hands(step)
+            if isinstance(found, Measurement):
+                yield step, found
+                continue
+            measured = found.worker.open(step.case.id, found.blank, partial(progress.phase, step))
+            if measured.outcome is Outcome.PASSED and measured.untimed is None:
+                ready.append((step, found))
+            else:
+                yield step, measured
+        for number in range(steps[0].rounds):
+            for step, found in ready[:: -1 if number % 2 else 1]:
+                progress.phase(step, f"round {number + 1} of {step.rounds}")
+                measured = found.worker.burst(step.case.id, found.blank)
+                if measured.outcome is not Outcome.PASSED:
+                    ready.remove((step, found))
+                    yield step, measured
+        for step, found in ready:
+            yield step, found.worker.finish(step.case.id, found.blank, partial(progress.phase, step))
 
     def _start(self, steps: Sequence[Step], workers: dict[tuple[str, str], Worker], folder: Path) -> None:
         for who in dict.fromkeys((step.operator, step.implementation) for step in steps):
@@ -161,8 +218,15 @@ class Runner:
             worker.wait()
 
     def _measure(
-        self, step: Step, workers: dict[tuple[str, str], Worker], folder: Path, on_phase: Callable[[str], None]
+        self, step: Step, hands: Callable[[Step], _Hands | Measurement], on_phase: Callable[[str], None]
     ) -> Measurement:
+        found = hands(step)
+        if isinstance(found, Measurement):
+            return found
+        return found.worker.run(step.case.id, found.blank, on_phase)
+
+    def _hands(self, step: Step, workers: dict[tuple[str, str], Worker], folder: Path) -> _Hands | Measurement:
+        """The worker of a step, started where there is none yet; or why there can be none."""
         operator = self.registry.operators.get(step.operator)
         implementation = self.registry.implementations(step.operator).get(step.implementation)
         blank = blank_measurement(operator, step.case, implementation)
@@ -174,7 +238,7 @@ class Runner:
         who = (step.operator, step.implementation)
         if who not in workers:
             workers[who] = Worker(self._order(implementation, folder), self.limits.time_s)
-        return workers[who].run(step.case.id, blank, on_phase)
+        return _Hands(workers[who], blank)
 
     def _order(self, implementation: Implementation, folder: Path) -> WorkerOrder:
         limit = self.limits.memory_bytes

@@ -19,12 +19,16 @@ EAGER = "naive"  # what every operator's plain implementation is called
 
 @dataclass(frozen=True)
 class Bench:
-    """One table of a suite. implementations is None where every one that the operator has is meant."""
+    """One table of a suite. implementations is None where every one that the operator has is meant.
+
+    rounds: how many bursts are taken of its cases and implementations in turn; 0: each is measured alone.
+    """
 
     operator: str
     cases: tuple[Case, ...]
     implementations: tuple[str, ...] | None = None
     baseline: str | None = None
+    rounds: int = 0
 
 
 @dataclass(frozen=True)

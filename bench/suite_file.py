@@ -6,7 +6,7 @@ import math
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from attnlab.bench.registry import Registry
 from attnlab.bench.suite import Bench, Suite, with_axes
 
 TOP_KEYS = ("description", "effort", "cache", "bench")
-BENCH_KEYS = ("operator", "implementations", "baseline", "axes", "cases")
+BENCH_KEYS = ("operator", "implementations", "baseline", "axes", "cases", "rounds")
+MOST_ROUNDS = 1000
 
 
 def load_suite(
@@ -80,7 +81,7 @@ def _overridden(
             except ImpossibleCase as error:
                 errors.append(error)
         if cases:
-            kept.append(Bench(bench.operator, tuple(unique(cases)), bench.implementations, bench.baseline))
+            kept.append(replace(bench, cases=tuple(unique(cases))))
         else:
             refused.append(errors[0])
     if not kept:
@@ -112,6 +113,10 @@ class _SuiteFile:
         baseline = self.expect(table, "baseline", str, "an implementation's name", number)
         axes = self.expect(table, "axes", dict, "a table of axes", number) or {}
         ids = self.names(table, "cases", number) or []
+        rounds = self.expect(table, "rounds", int, "a whole number of rounds", number) or 0
+        if not 0 <= rounds <= MOST_ROUNDS:
+            place = self.at("rounds", number)
+            raise SuiteError(f"{place}: got rounds = {rounds}; expected 1 to {MOST_ROUNDS}, or no rounds at all")
         try:
             case_type = registry.operators.get(name).case_type
             known = registry.implementations(name)
@@ -125,7 +130,7 @@ class _SuiteFile:
         cases = [self._case(case_type, text, number) for text in ids]
         if axes or not cases:
             cases += self._sweep(case_type, axes, number)
-        return Bench(name, tuple(unique(cases)), tuple(listed) if listed else None, baseline)
+        return Bench(name, tuple(unique(cases)), tuple(listed) if listed else None, baseline, rounds)
 
     def _case(self, case_type: type[Case], text: str, number: int) -> Case:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from attnlab.bench import units
 from attnlab.bench.clocks import Clock, Timer, start_all
@@ -22,6 +22,7 @@ BESIDE_EVERY = 4  # bursts of the main clock for one of each clock beside it
 STOPPED_AT_TARGET = "target"
 STOPPED_BY_TIME = "time limit"
 STOPPED_BY_COUNT = "limit of samples"
+STOPPED_BY_ROUNDS = "number of rounds"
 
 
 @dataclass(frozen=True)
@@ -66,50 +67,107 @@ class WarmUp:
         return _calls_a_burst(self.call_ns)
 
 
+Observe = Callable[[Callable[[], object]], tuple[Series, ...]]
+"""What a call that was just timed says of itself."""
+
+
+class Sampling:
+    """Warm-up and bursts of some calls in rotation, one at a time, so that others can have their turn between.
+
+    The first clock that can time the calls is the main one, others stand beside it. `now_ns` is what limits are kept
+    by, the time between bursts not counted. `bytes_a_call` is what each call touches of its own. Where calls are
+    observed, each is a burst of its own. Raises MeasurementError where no clock can time them.
+    """
+
+    def __init__(
+        self,
+        calls: Sequence[Callable[[], object]],
+        clocks: Sequence[Clock],
+        effort: Effort,
+        now_ns: Callable[[], int] = time.perf_counter_ns,
+        bytes_a_call: int = 0,
+        observe: Observe | None = None,
+    ) -> None:
+        self._effort, self._now_ns, self._observe, self._copies = effort, now_ns, observe, len(calls)
+        self._last = calls[0]
+        started = start_all(clocks if observe is None else clocks[:1], [self._noted(c) for c in calls], bytes_a_call)
+        self._timers, self._notes = started.timers, started.notes
+        self._main = started.timers[0]
+        self._bursts: list[Burst] = []
+        self._samples: list[float] = []
+        self._spent_ns = 0.0
+        self._stopped = STOPPED_BY_COUNT
+        self._warm = warm_up(self._main, effort, now_ns)
+
+    def _noted(self, call: Callable[[], object]) -> Callable[[], object]:
+        """The call itself, or, where calls are observed, one that is remembered as the last."""
+        if self._observe is None:
+            return call
+
+        def noting() -> None:
+            self._last = call
+            call()
+
+        return noting
+
+    def burst(self) -> None:
+        """Take the next burst."""
+        begun = self._now_ns()
+        left = max(1, int(self._effort.max_samples) - len(self._samples))
+        count = 1 if self._observe else min(self._warm.calls_a_burst, left)
+        used = self._timers if len(self._bursts) % BESIDE_EVERY == 0 else (self._main,)
+        taken = take_burst(used, count)
+        self._samples += taken.series[0].values
+        if self._observe is not None:
+            taken = replace(taken, series=(*taken.series, *self._observe(self._last)))
+        self._bursts.append(taken)
+        self._spent_ns += self._now_ns() - begun
+
+    @property
+    def done(self) -> bool:
+        """Whether the median is known well enough, or time or samples are used up."""
+        if not self._samples:
+            return False
+        effort, taken = self._effort, len(self._samples)
+        if taken >= effort.min_samples and summarise(self._samples).relative_half_width <= effort.target:
+            self._stopped = STOPPED_AT_TARGET
+        elif self._spent_ns >= units.seconds_to_ns(effort.sampling_limit_s):
+            self._stopped = STOPPED_BY_TIME
+        elif taken < effort.max_samples:
+            return False
+        return True
+
+    def timed(self, stopped: str | None = None) -> Timed:
+        """All that was taken; `stopped` says why sampling ended where it was not for one of the usual reasons."""
+        record = TimingRecord(
+            clock=self._main.clock,
+            cache=self._main.cache,
+            copies=self._copies,
+            warmup_calls=self._warm.calls,
+            warmup_ns=self._warm.elapsed_ns,
+            warmup_stable=self._warm.stable,
+            samples=len(self._samples),
+            stopped=stopped or self._stopped,
+            calls_a_sample=self._main.calls_a_sample,
+        )
+        notes = [*self._notes, *(note for timer in self._timers for note in timer.notes())]
+        held_down = state_notes([burst.state for burst in self._bursts if burst.state is not None])
+        return Timed(tuple(self._bursts), record, summarise(self._samples), (*notes, *held_down))
+
+
 def time_calls(
     calls: Sequence[Callable[[], object]],
     clocks: Sequence[Clock],
     effort: Effort,
     now_ns: Callable[[], int] = time.perf_counter_ns,
     bytes_a_call: int = 0,
+    observe: Observe | None = None,
 ) -> Timed:
-    """Time `calls` in rotation; the first clock that can time them decides when to stop, others stand beside it.
-
-    `now_ns` is what the limits are kept by. `bytes_a_call` is what each call touches of its own. Raises
-    MeasurementError where no clock can time them.
-    """
-    started = start_all(clocks, calls, bytes_a_call)
-    main = started.timers[0]
-    warm = warm_up(main, effort, now_ns)
-    bursts: list[Burst] = []
-    samples: list[float] = []
-    deadline = now_ns() + units.seconds_to_ns(effort.sampling_limit_s)
-    stopped = STOPPED_BY_COUNT
-    while not samples or len(samples) < effort.max_samples:
-        used = started.timers if len(bursts) % BESIDE_EVERY == 0 else (main,)
-        count = min(warm.calls_a_burst, max(1, int(effort.max_samples) - len(samples)))
-        bursts.append(take_burst(used, count))
-        samples += bursts[-1].series[0].values
-        if len(samples) >= effort.min_samples and summarise(samples).relative_half_width <= effort.target:
-            stopped = STOPPED_AT_TARGET
-            break
-        if now_ns() >= deadline:
-            stopped = STOPPED_BY_TIME
-            break
-    record = TimingRecord(
-        clock=main.clock,
-        cache=main.cache,
-        copies=len(calls),
-        warmup_calls=warm.calls,
-        warmup_ns=warm.elapsed_ns,
-        warmup_stable=warm.stable,
-        samples=len(samples),
-        stopped=stopped,
-        calls_a_sample=main.calls_a_sample,
-    )
-    notes = [*started.notes, *(note for timer in started.timers for note in timer.notes())]
-    held_down = state_notes([burst.state for burst in bursts if burst.state is not None])
-    return Timed(tuple(bursts), record, summarise(samples), (*notes, *held_down))
+    """Time `calls` until the median is known well enough or time is up; see `Sampling`."""
+    sampling = Sampling(calls, clocks, effort, now_ns, bytes_a_call, observe)
+    while not sampling.done:
+        sampling.burst()
+    return sampling.timed()
 
 
 def warm_up(timer: Timer, effort: Effort, now_ns: Callable[[], int] = time.perf_counter_ns) -> WarmUp:

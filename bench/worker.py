@@ -1,4 +1,4 @@
-"""The worker process: measures one implementation on the cases that its parent names, one after another.
+"""The worker process: measures one implementation on the cases that its parent names, one after another or in turn.
 
 Requests come as JSON lines on standard input, which the implementation finds empty; answers go as JSON
 lines to a file descriptor of their own; what the implementation prints goes to the parent's log file.
@@ -13,8 +13,8 @@ import resource
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -22,7 +22,8 @@ from typing import IO, TYPE_CHECKING, Any
 from attnlab.bench.store.codec import decode, encode
 
 if TYPE_CHECKING:
-    from attnlab.bench.harness import Setup
+    from attnlab.bench.harness import OpenCase, Setup
+    from attnlab.bench.store.records import Measurement
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class WorkerOrder:
 
 
 def main(answers_descriptor: int, parent: int) -> None:
-    """Read the order, then a case id a line, until the requests end."""
+    """Read the order, then a verb and a case id a line, until the requests end."""
     requests, answers = connect(answers_descriptor, parent)
     order = decode(WorkerOrder, json.loads(requests.readline()))
     limit_memory(order.device, order.memory_limit_bytes)
@@ -52,7 +53,8 @@ def main(answers_descriptor: int, parent: int) -> None:
         session = _Session(order, answers)
     send(answers, "ready", None)
     for line in requests:
-        session.measure(json.loads(line))
+        verb, case_id = json.loads(line)
+        send(answers, "measurement", encode(session.answer(verb, case_id)))
 
 
 def connect(answers_descriptor: int, parent: int) -> tuple[IO[str], IO[str]]:
@@ -77,6 +79,10 @@ def telling_why_it_is_broken(answers: IO[str]) -> Iterator[None]:
         sys.exit(1)
 
 
+VERBS = ("measure", "open", "burst", "finish")
+"""Measure a case from beginning to end; or make it ready, take one burst (as often as wanted), and finish it."""
+
+
 class _Session:
     def __init__(self, order: WorkerOrder, answers: IO[str]) -> None:
         import torch
@@ -89,7 +95,7 @@ class _Session:
 
         self._implementation = discover_one(order.operator, order.implementation, order.module, order.plugins)
         self._operator = registry.operators.get(order.operator)
-        self._answers = answers
+        self._opened: dict[str, tuple[OpenCase, ExitStack]] = {}
         device = torch.device(order.device)
         self._setup: Setup = Setup(
             device=device,
@@ -102,12 +108,32 @@ class _Session:
             announce=lambda phase: send(answers, "phase", phase),
         )
 
-    def measure(self, case_id: str) -> None:
-        from attnlab.bench.harness import measure
+    def answer(self, verb: str, case_id: str) -> Measurement:
+        """What is known of a case after a verb of `VERBS`."""
+        from attnlab.bench.timing import STOPPED_BY_ROUNDS
+
+        if verb == "measure":
+            self._open(case_id)
+            return self._closed(case_id, lambda opened: opened.measured())
+        if verb == "open":
+            return self._open(case_id).warm_up()
+        if verb == "burst":
+            return self._opened[case_id][0].burst()
+        return self._closed(case_id, lambda opened: opened.finished(STOPPED_BY_ROUNDS))
+
+    def _open(self, case_id: str) -> OpenCase:
+        from attnlab.bench.harness import open_case
 
         case = self._operator.case_type.parse(case_id)
-        measured = measure(self._operator, case, self._implementation, self._setup)
-        send(self._answers, "measurement", encode(measured))
+        stack = ExitStack()
+        opened = stack.enter_context(open_case(self._operator, case, self._implementation, self._setup))
+        self._opened[case_id] = opened, stack
+        return opened
+
+    def _closed(self, case_id: str, last: Callable[[OpenCase], Measurement]) -> Measurement:
+        opened, stack = self._opened.pop(case_id)
+        with stack:
+            return last(opened)
 
 
 def send(answers: IO[str], kind: str, value: Any) -> None:

@@ -102,6 +102,17 @@ def clocks_for(device: torch.device, cache: str = COLD) -> tuple[Clock, ...]:
     return Wall(), CpuTime()
 
 
+def host_clocks(device: torch.device) -> tuple[Clock, ...]:
+    """The clock of calls that end on the host, whatever device they use; with what a GPU says of itself."""
+    from attnlab.bench.clocks.wall import Wall
+
+    if device.type != "cuda":
+        return (Wall(),)
+    from attnlab.bench.gpu.cuda import CudaGpu
+
+    return (Wall(CudaGpu(device).state),)
+
+
 def cuda_clocks(gpu: Gpu, cache: str = COLD) -> tuple[Clock, ...]:
     """The clocks of a GPU; that of CUPTI only where its package is installed."""
     from attnlab.bench.clocks.cuda_events import CudaEvents

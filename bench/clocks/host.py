@@ -9,15 +9,24 @@ from attnlab.bench.clocks import Call
 from attnlab.bench.store.records import DeviceState
 
 
+State = Callable[[], DeviceState | None]
+
+
 class HostTimer:
-    """Times calls one after another by `now`, which gives nanoseconds; the caches are as the last call left them."""
+    """Times calls one after another by `now`, which gives nanoseconds; the caches are as the last call left them.
+
+    `state` asks a GPU that the calls use what it has to say.
+    """
 
     cache = "warm"
     calls_a_sample = 1
 
-    def __init__(self, clock: str, now: Callable[[], int], calls: Sequence[Call]) -> None:
+    def __init__(
+        self, clock: str, now: Callable[[], int], calls: Sequence[Call], state: State = lambda: None
+    ) -> None:
         self.clock = clock
         self._now = now
+        self._state = state
         self._rotation = itertools.cycle(calls)
 
     def burst(self, count: int) -> list[float]:
@@ -30,7 +39,7 @@ class HostTimer:
         return samples
 
     def state(self) -> DeviceState | None:
-        return None
+        return self._state()
 
     def notes(self) -> tuple[str, ...]:
         return ()

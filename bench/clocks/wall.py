@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 
 from attnlab.bench.clocks import Call, Timer
-from attnlab.bench.clocks.host import HostTimer
+from attnlab.bench.clocks.host import HostTimer, State
 
 
 class Wall:
@@ -14,5 +14,8 @@ class Wall:
 
     name = "wall"
 
+    def __init__(self, state: State = lambda: None) -> None:
+        self._state = state
+
     def start(self, calls: Sequence[Call], bytes_a_call: int) -> Timer:
-        return HostTimer(self.name, time.perf_counter_ns, calls)
+        return HostTimer(self.name, time.perf_counter_ns, calls, self._state)

@@ -1,6 +1,8 @@
 """The stored schema: what is kept of one measurement and of one run.
 
 History of SCHEMA_VERSION, newest first:
+3  a bench of a run may have `rounds`, bursts taken in turn: 0 in files of version 2; a burst may hold the log of a
+   generation, see `generation/events.py`
 2  a burst may have a `state`, what the GPU said of itself after it; a run has `cache`, the state of a GPU's L2
    that was asked for: "cold" in files of version 1; a timing has `calls_a_sample`: 1 in files of version 1
 1  the first: run.json and measurements.jsonl
@@ -16,7 +18,7 @@ from attnlab.bench.contract import Figures
 from attnlab.bench.environment import Environment
 from attnlab.bench.roofline import Ceilings
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 DEFINITIONS_VERSION = 1
 
 __all__ = [
@@ -192,12 +194,16 @@ class Measurement:
 
 @dataclass(frozen=True)
 class BenchRecord:
-    """One table of a suite, as it was run: which implementations on which cases."""
+    """One table of a suite, as it was run: which implementations on which cases.
+
+    rounds: how many bursts were taken of each in turn; 0 where each was measured alone, one after another.
+    """
 
     operator: str
     implementations: tuple[str, ...]
     baseline: str | None
     cases: tuple[str, ...]
+    rounds: int = 0
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,11 @@ def test_the_second_schema_has_the_state_of_the_gpu() -> None:
     assert state == DeviceState(1410.0, 2619.0, 84.0, 412.5, ("thermal",), 5e6, 0.0, None)
 
 
+def test_the_third_schema_says_what_was_measured_in_turn() -> None:
+    second, third = (read_run(FIXTURES / f"schema-{version}") for version in (2, 3))
+    assert [bench.rounds for bench in (*second.run.benches, *third.run.benches)] == [0, 4]
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_what_is_read_again_is_the_same(version: int) -> None:
     """Writing an old record anew loses nothing of it."""
