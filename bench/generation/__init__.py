@@ -1,0 +1,1 @@
+"""What generation is measured by: requests as they arrive, the log of their tokens, and the figures made from it."""

@@ -1,0 +1,200 @@
+"""The check of generated tokens: the reference model reads each answer and says what it would have chosen there.
+
+A greedy token must be the reference's most likely one, within the numeric noise of the case: what separates one pass
+over a text from the same pass in the case's dtype, and alone from in a batch. Sampled tokens must be possible, and as
+likely on average as tokens of the distribution are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from attnlab.bench.contract import Figures
+from attnlab.bench.generation.decoding import BEAM, Decoding
+from attnlab.bench.models.reference import reference_greedy, reference_logits
+from attnlab.bench.ops.sampling_math import truncated_probabilities
+
+if TYPE_CHECKING:
+    from attnlab.bench.models.weights import ModelWeights
+    from attnlab.bench.ops.generate import GenerateCase, GenerateInputs
+
+CANDIDATES = 50  # tokens a place whose logits are compared for the noise: those that could be chosen at all
+MARGIN = 2.0  # another order of sums may be as far off again as the pass that the noise was read from
+NOISE_FLOOR = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1}  # logits; a yardstick may be lucky once
+LEAST_TIES = 2.0  # tokens off the argmax that are let through, beyond twice the yardstick's share
+MOST_Z = 6.0  # standard deviations: by chance in 2 of 10⁹
+TINY_PROBABILITY = 1e-7  # of the untruncated distribution, in float32: below, a token is never drawn
+
+Weights = Callable[[Any, torch.device], "ModelWeights"]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What is expected of the answers to some prompts.
+
+    prompts: int64 [R, P]. continuation: int64 [1, N], the reference's own greedy answer to the first. noise: how far
+    logits may be off, in logits. ties: share of tokens that rounding to the dtype alone moves off the argmax.
+    """
+
+    case: GenerateCase
+    weights: Callable[[], ModelWeights]
+    prompts: Tensor
+    continuation: Tensor
+    noise: float
+    ties: float
+    probes: tuple[str, ...] = ()
+    blunt: tuple[str, ...] = ()
+
+    @property
+    def expected(self) -> tuple[Tensor, ...]:
+        """Every request's answer is judged, whatever it is."""
+        return (self.prompts.new_zeros(self.case.requests, self.case.new_tokens),)
+
+    def judge(self, outputs: Sequence[Tensor]) -> list[Figures]:
+        return self.figures(outputs[0].cpu())
+
+    def figures(self, tokens: Tensor) -> list[Figures]:
+        """Of the answers [r, N] to the first r prompts."""
+        if bool(((tokens < 0) | (tokens >= self.case.config.vocab_size)).any()):
+            return [Figures("ids in range", 1.0, NO_ROOM, 1.0, NO_ROOM)]
+        decoding = self.case.decoding
+        if decoding.greedy:
+            return self._greedy(tokens)
+        return self._beam(tokens) if decoding.method == BEAM else self._sampled(tokens, decoding)
+
+    def _logits(self, prompt: Tensor, answer: Tensor) -> Tensor:
+        return answer_logits(self.weights(), prompt, answer, torch.float32)
+
+    def _greedy(self, tokens: Tensor) -> list[Figures]:
+        regrets = torch.cat([
+            regret(self._logits(prompt, answer), answer) for prompt, answer in zip(self.prompts, tokens, strict=False)
+        ])  # fmt: skip
+        rms, largest = float(regrets.square().mean().sqrt()), float(regrets.max())
+        off = float((regrets > 0).double().mean())
+        ties = MARGIN * self.ties + LEAST_TIES / regrets.numel()
+        allowed = 2 * MARGIN * self.noise  # both the chosen logit and the best one may be off
+        return [
+            Figures("logits short of the best", rms, allowed, largest, allowed),
+            Figures("share of near-ties", off, ties, off, ties),
+        ]
+
+    def _sampled(self, tokens: Tensor, decoding: Decoding) -> list[Figures]:
+        surprise, variance, impossible = 0.0, 0.0, 0
+        for prompt, answer in zip(self.prompts, tokens, strict=False):
+            p = truncated_probabilities(self._logits(prompt, answer), decoding.params, seen_so_far(prompt, answer))
+            p = p.double()
+            logs = p.clamp_min(TINY_PROBABILITY).log()
+            mean = (p * logs).sum(-1)
+            taken = p.gather(-1, answer[:, None].to(p.device))[:, 0]
+            surprise += float((taken.clamp_min(TINY_PROBABILITY).log() - mean)[taken > 0].sum())
+            variance += float(((p * logs.square()).sum(-1) - mean.square()).sum())
+            impossible += int((taken == 0).sum())
+        z = abs(surprise) / math.sqrt(variance) if variance > 0 else 0.0
+        share = impossible / tokens.numel()
+        edge = MARGIN * self.ties + LEAST_TIES / tokens.numel()  # rounding moves tokens over the edge of truncation
+        return [
+            Figures("log-likelihood, standard deviations", z, MOST_Z, z, MOST_Z),
+            Figures("share beyond the truncation", share, edge, share, edge),
+        ]
+
+    def _beam(self, tokens: Tensor) -> list[Figures]:
+        """The likelier answer of beams that never drop the greedy one is at least as likely as that."""
+        prompt = self.prompts[0]
+        scores = [
+            float(torch.log_softmax(self._logits(prompt, a).double(), -1).gather(-1, a[:, None].to("cpu")).sum())
+            for a in (self.continuation[0], tokens[0])
+        ]  # fmt: skip
+        worse = max(0.0, scores[0] - scores[1])
+        allowed = 2 * MARGIN * self.noise * math.sqrt(self.case.new_tokens)
+        return [Figures("log-likelihood under greedy's", worse, allowed, worse, allowed)]
+
+
+NO_ROOM = 0.5  # for what may not be at all
+
+
+@dataclass(frozen=True)
+class ExactTokens:
+    """The check of `generate`. weights(case, device): the model that the inputs hold."""
+
+    weights: Weights
+
+    def expect(self, case: GenerateCase, inputs: GenerateInputs) -> Answers:
+        device = inputs.weights.embedding.device
+        first = inputs.prompts[:1]
+        continuation = reference_greedy(inputs.weights, first, case.new_tokens).cpu()
+        noise, ties = _noise(case, inputs.weights, inputs.prompts, continuation)
+        made = Answers(case, lambda: self.weights(case, device), inputs.prompts.cpu(), continuation, noise, ties)
+        wrong = _wrong_answers(made)
+        blunt = tuple(name for name, answer in wrong.items() if all(f.within for f in made.figures(answer)))
+        return replace(made, probes=tuple(wrong), blunt=blunt)
+
+    def parts(self, expectation: Answers) -> dict[str, Any]:
+        kept = {f.name: getattr(expectation, f.name) for f in fields(expectation) if f.name not in ("case", "weights")}
+        return kept | {"device": str(expectation.weights().embedding.device)}
+
+    def restore(self, case: GenerateCase, parts: dict[str, Any]) -> Answers:
+        device = torch.device(parts["device"])
+        known = {name: part for name, part in parts.items() if name != "device"}
+        known |= {name: known[name].cpu() for name in ("prompts", "continuation")}
+        return Answers(case=case, weights=lambda: self.weights(case, device), **known)
+
+
+def answer_logits(weights: ModelWeights, prompt: Tensor, answer: Tensor, dtype: torch.dtype) -> Tensor:
+    """The reference's logits [N, V] at each place of an answer [N] to a prompt [P], on the CPU."""
+    text = torch.cat([prompt.cpu(), answer.cpu()])[None, :-1].to(weights.embedding.device)
+    return reference_logits(weights, text, dtype=dtype, last=len(answer))[0].cpu()
+
+
+def regret(logits: Tensor, answer: Tensor) -> Tensor:
+    """How far each chosen token's logit is below the best one's, [N] in logits, 0 for the best itself."""
+    chosen = logits.gather(-1, answer[:, None].to(logits.device))[:, 0]
+    return (logits.max(-1).values - chosen).double()
+
+
+def seen_so_far(prompt: Tensor, answer: Tensor) -> Tensor:
+    """For each place of an answer the ids before it, [N, P + N]; the first one stands where there is none yet."""
+    text = torch.cat([prompt, answer]).cpu()
+    place = torch.arange(len(text))
+    return text[torch.where(place < len(prompt) + torch.arange(len(answer))[:, None], place, 0)]
+
+
+def _noise(case: GenerateCase, weights: ModelWeights, prompts: Tensor, continuation: Tensor) -> tuple[float, float]:
+    """The noise in logits, and the share of tokens that it moves off the argmax, on the first prompt's answer."""
+    exact = torch.float64 if case.dtype == "float32" else torch.float32
+    prompt, answer = prompts[0], continuation[0]
+    want = answer_logits(weights, prompt, answer, exact).double()
+    got = answer_logits(weights, prompt, answer, case.torch_dtype).double()
+    candidates = want.topk(min(CANDIDATES, want.shape[-1]), -1).indices
+    alone = (got - want).gather(-1, candidates).abs().max()
+    together = (_in_a_batch(case, weights, prompt, answer) - got).gather(-1, candidates).abs().max()
+    noise = max(float(alone), float(together), NOISE_FLOOR[case.dtype])
+    return noise, float((got.argmax(-1) != want.argmax(-1)).double().mean())
+
+
+def _in_a_batch(case: GenerateCase, weights: ModelWeights, prompt: Tensor, answer: Tensor) -> Tensor:
+    """The logits of the answer when the same text is read beside another one, [N, V]."""
+    text = torch.cat([prompt, answer])[None, :-1]
+    both = torch.cat([text, text.flip(1)]).to(weights.embedding.device)
+    return reference_logits(weights, both, dtype=case.torch_dtype, last=len(answer))[0].cpu().double()
+
+
+def _wrong_answers(made: Answers) -> dict[str, Tensor]:
+    """Answers to the first prompt that must be rejected, by the name of the fault."""
+    right = made.continuation
+    wrong = {"zeros": torch.zeros_like(right), "every token one too large": (right + 1) % made.case.config.vocab_size}
+    if made.case.new_tokens > 1:
+        wrong["one token late"] = right.roll(1, 1)
+    if made.case.decoding.greedy:
+        logits = answer_logits(made.weights(), made.prompts[0], right[0], torch.float32)
+        best = logits.topk(2, -1)
+        clearest = int((best.values[:, 0] - best.values[:, 1]).argmax())
+        second = right.clone()
+        second[0, clearest] = best.indices[clearest, 1]
+        wrong["the second best once"] = second
+    return wrong

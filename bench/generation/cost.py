@@ -1,0 +1,68 @@
+"""Operations and bytes of a generation, counted from the model's shape."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attnlab.bench.caches.costs import bytes_of_tokens
+from attnlab.bench.models.config import ModelConfig
+
+if TYPE_CHECKING:
+    import torch
+
+    from attnlab.bench.caches import Format, Layout
+    from attnlab.bench.ops.generate import GenerateCase
+
+ID_BYTES = 8
+
+
+def token_operations(config: ModelConfig) -> int:
+    """FLOP of the matrix products of all layers for one token; the head is apart."""
+    attention = config.hidden_size * config.head_dim * (2 * config.q_heads + 2 * config.kv_heads)
+    return 2 * config.layers * (attention + 3 * config.hidden_size * config.intermediate_size)
+
+
+def head_operations(config: ModelConfig) -> int:
+    """FLOP of the output projection for one token."""
+    return 2 * config.hidden_size * config.vocab_size
+
+
+def attention_operations(config: ModelConfig, pairs: int) -> int:
+    """FLOP of attention over so many (query, key) pairs of one head, in all heads and layers."""
+    return 4 * config.head_dim * config.q_heads * config.layers * pairs
+
+
+def operations(case: GenerateCase) -> int:
+    """FLOP of every request: each token but the last answer's goes through the layers once, each answer's has a head."""
+    config, through = case.config, case.total - 1
+    pairs = through * (through + 1) // 2
+    each = through * token_operations(config) + case.new_tokens * head_operations(config)
+    return case.requests * (each + attention_operations(config, pairs))
+
+
+def pass_bytes(config: ModelConfig, dtype: torch.dtype) -> int:
+    """Bytes of the weights that one pass must read: all layers and the head; of an embedding apart only rows."""
+    return config.pass_weights * dtype.itemsize
+
+
+def cache_bytes(config: ModelConfig, layout: Layout, format: Format, dtype: torch.dtype, lengths: list[int]) -> int:
+    """Bytes of the cached tokens of some sequences, over all layers; a block table is read once a layer."""
+    return config.layers * bytes_of_tokens(
+        layout, format, [(0, length) for length in lengths], kv_heads=config.kv_heads, head_dim=config.head_dim,
+        dtype=dtype,
+    )  # fmt: skip
+
+
+def bytes_moved(case: GenerateCase) -> int:
+    """The least that must be read: the weights once a pass, and every sequence's cache at its length in each pass.
+
+    Full batches are assumed, one pass for all prompts of a batch; of speculative methods, that every guess is right.
+    """
+    config, dtype = case.config, case.torch_dtype
+    batches = -(-case.requests // case.batch)
+    steps = -(-(case.new_tokens - 1) // (case.decoding.guesses + 1))
+    weights = batches * (1 + steps) * pass_bytes(config, dtype)
+    stride = case.decoding.guesses + 1
+    lengths = [min(case.total - 1, case.prompt_len + stride * (step + 1)) for step in range(steps)]
+    cached = cache_bytes(config, case.placing, case.format, dtype, lengths) if lengths else 0
+    return weights + case.requests * (cached + ID_BYTES * case.total)

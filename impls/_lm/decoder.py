@@ -1,0 +1,180 @@
+"""A decoder of the Llama family: embedding, layers of RMSNorm, RoPE, attention and SwiGLU, and a head."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from attnlab.bench.models.weights import LayerWeights, ModelWeights
+from attnlab.bench.ops.embedding import EmbeddingCase, EmbeddingInputs
+from attnlab.bench.ops.linear import LinearCase, LinearInputs
+from attnlab.bench.ops.rmsnorm import RmsNormCase, RmsNormInputs
+from attnlab.bench.ops.rope import RopeCase, RopeInputs
+from attnlab.bench.ops.rope_math import Llama3Scaling, rope_tables
+from attnlab.bench.ops.swiglu import SwigluCase, SwigluInputs
+from attnlab.impls._lm.parts import Parts, Run, find, ready
+
+Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
+"""attend(layer, q [B, S, Hq, D], k and v [B, S, Hkv, D]) -> [B, S, Hq, D]: stores the new tokens, then attends."""
+
+FEW_ROWS = 16  # up to here a matrix product reads weights, beyond it computes
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One layer with the projections of one input joined, so that each is one product."""
+
+    attention_norm: Tensor  # [H]
+    qkv: Tensor  # [(Hq + 2 Hkv) D, H]
+    qkv_bias: Tensor | None
+    output: Tensor  # [H, Hq D]
+    mlp_norm: Tensor  # [H]
+    gate_up: Tensor  # [2 I, H]
+    down: Tensor  # [H, I]
+
+    @classmethod
+    def joined(cls, w: LayerWeights) -> Layer:
+        biases = (w.query_bias, w.key_bias, w.value_bias)
+        known = [bias for bias in biases if bias is not None]
+        return cls(
+            attention_norm=w.attention_norm,
+            qkv=torch.cat([w.query, w.key, w.value]),
+            qkv_bias=torch.cat(known) if known else None,
+            output=w.output,
+            mlp_norm=w.mlp_norm,
+            gate_up=torch.cat([w.gate, w.up]),
+            down=w.down,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """Every part set up for passes of B sequences with S tokens each; a linear for each weight, by layer."""
+
+    embed: Run
+    norm: Run
+    rope: Run
+    activate: Run
+    qkv: tuple[Run, ...]
+    output: tuple[Run, ...]
+    gate_up: tuple[Run, ...]
+    down: tuple[Run, ...]
+
+
+class Decoder:
+    """A model whose parts are chosen by name. Weights are joined where that makes one product of several.
+
+    positions: how many there may be; the tables of RoPE are made for so many.
+    """
+
+    def __init__(self, weights: ModelWeights, parts: Parts, positions: int) -> None:
+        self.weights, self.parts = weights, parts
+        self.config = weights.config
+        self.layers = [Layer.joined(layer) for layer in weights.layers]
+        self.positions = positions
+        scaling = self.config.rope_scaling
+        self.cos, self.sin = rope_tables(
+            positions, self.config.head_dim, self.config.rope_theta, device=weights.device,
+            scaling=None if scaling is None else Llama3Scaling(
+                scaling.factor, scaling.low_frequency_factor, scaling.high_frequency_factor, scaling.original_context
+            ),
+        )  # fmt: skip
+        self._stages: dict[tuple[int, int], Stage] = {}
+        self._heads: dict[int, tuple[Run, Run]] = {}
+
+    @property
+    def device(self) -> torch.device:
+        return self.weights.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.weights.dtype
+
+    @property
+    def dtype_name(self) -> str:
+        return str(self.dtype).removeprefix("torch.")
+
+    @torch.inference_mode()
+    def hidden(self, ids: Tensor, positions: Tensor, attend: Attend) -> Tensor:
+        """What the last layer gives, [B, S, H], for ids and positions [B, S] int64 on the model's device."""
+        stage = self.stage(*ids.shape)
+        batch, length = ids.shape
+        config, eps = self.config, self.config.norm_eps
+        sizes = [config.q_heads, config.kv_heads, config.kv_heads]
+        x = stage.embed(EmbeddingInputs(ids.reshape(-1), self.weights.embedding))  # [M, H]
+        for index, layer in enumerate(self.layers):
+            normed = stage.norm(RmsNormInputs(x, layer.attention_norm, eps))
+            qkv = stage.qkv[index](LinearInputs(normed, layer.qkv, layer.qkv_bias))
+            q, k, v = qkv.view(batch, length, -1, config.head_dim).split(sizes, 2)
+            q, k = stage.rope(RopeInputs(q, k, self.cos, self.sin, positions))
+            attended = attend(index, q, k, v).reshape(batch * length, -1)
+            x = x + stage.output[index](LinearInputs(attended, layer.output))
+            normed = stage.norm(RmsNormInputs(x, layer.mlp_norm, eps))
+            gated = stage.activate(SwigluInputs(stage.gate_up[index](LinearInputs(normed, layer.gate_up))))
+            x = x + stage.down[index](LinearInputs(gated, layer.down))
+        return x.view(batch, length, -1)
+
+    @torch.inference_mode()
+    def logits(self, hidden: Tensor) -> Tensor:
+        """The head over hidden [B, S, H] -> [B, S, V] in the model's dtype."""
+        rows = hidden.reshape(-1, hidden.shape[-1])
+        norm, head = self._head(len(rows))
+        normed = norm(RmsNormInputs(rows, self.weights.output_norm, self.config.norm_eps))
+        out: Tensor = head(LinearInputs(normed, self.weights.head)).view(*hidden.shape[:2], -1)
+        return out
+
+    def stage(self, batch: int, length: int) -> Stage:
+        """The parts for passes of that shape, set up at the first of them."""
+        if (batch, length) not in self._stages:
+            self._stages[batch, length] = self._set_up(batch, length)
+        return self._stages[batch, length]
+
+    def _head(self, rows: int) -> tuple[Run, Run]:
+        if rows not in self._heads:
+            self._heads[rows] = (self._norm(rows), self._linear(rows, self.weights.head))
+        return self._heads[rows]
+
+    def _set_up(self, batch: int, length: int) -> Stage:
+        config, rows, dtype = self.config, batch * length, self.dtype_name
+        ids = torch.zeros(rows, dtype=torch.int64, device=self.device)
+        embedding = EmbeddingCase(rows=rows, width=config.hidden_size, vocabulary=config.vocab_size, dtype=dtype)
+        rope = RopeCase(
+            batch=batch, q_heads=config.q_heads, kv_heads=config.kv_heads, q_len=length, head_dim=config.head_dim,
+            positions=self.positions, dtype=dtype,
+        )  # fmt: skip
+        swiglu = SwigluCase(rows=rows, width=config.intermediate_size, dtype=dtype)
+        q, k = (
+            self._blank(batch, length, heads, config.head_dim) for heads in (config.q_heads, config.kv_heads)
+        )  # fmt: skip
+        return Stage(
+            embed=ready(find("embedding", self.parts.embedding), embedding, EmbeddingInputs(ids, self.weights.embedding)),
+            norm=self._norm(rows),
+            rope=ready(
+                find("rope", self.parts.rope), rope, RopeInputs(q, k, self.cos, self.sin, ids.view(batch, length))
+            ),
+            activate=ready(
+                find("activation", self.parts.activation), swiglu,
+                SwigluInputs(self._blank(rows, 2 * config.intermediate_size)),
+            ),
+            qkv=tuple(self._linear(rows, layer.qkv, layer.qkv_bias) for layer in self.layers),
+            output=tuple(self._linear(rows, layer.output) for layer in self.layers),
+            gate_up=tuple(self._linear(rows, layer.gate_up) for layer in self.layers),
+            down=tuple(self._linear(rows, layer.down) for layer in self.layers),
+        )  # fmt: skip
+
+    def _norm(self, rows: int) -> Run:
+        width = self.config.hidden_size
+        case = RmsNormCase(rows=rows, width=width, dtype=self.dtype_name)
+        inputs = RmsNormInputs(self._blank(rows, width), self.weights.output_norm, self.config.norm_eps)
+        return ready(find("norm", self.parts.norm), case, inputs)
+
+    def _linear(self, rows: int, weight: Tensor, bias: Tensor | None = None) -> Run:
+        case = LinearCase(m=rows, n=weight.shape[0], k=weight.shape[1], dtype=self.dtype_name, bias=bias is not None)
+        name = self.parts.linear if rows <= FEW_ROWS else self.parts.prompt_linear
+        return ready(find("linear", name), case, LinearInputs(self._blank(rows, weight.shape[1]), weight, bias))
+
+    def _blank(self, *shape: int) -> Tensor:
+        return torch.zeros(shape, dtype=self.dtype, device=self.device)

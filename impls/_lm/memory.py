@@ -1,0 +1,148 @@
+"""The key-value caches of all layers of a model, and how a pass stores its tokens and attends over them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from attnlab.bench.caches import Format, KVCache, Layout
+from attnlab.bench.masks import Mask
+from attnlab.bench.models.config import ModelConfig
+from attnlab.bench.ops.attention import AttentionCase, AttentionInputs
+from attnlab.bench.ops.caching import DecodeCase
+from attnlab.bench.ops.decode_attention import DecodeInputs
+from attnlab.bench.ops.kv_append import AppendCase, AppendInputs
+from attnlab.impls._lm.parts import Parts, Run, find, ready
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What a pass over the cache needs beyond its tokens, the same in all layers."""
+
+    starts: Tensor  # int32 [B], where the new tokens begin
+    append: Run
+    attend: Run
+
+
+class Memory:
+    """One cache a layer, of the same layout, format and block table.
+
+    capacity: tokens that a sequence may have. pages: of the pool, for paged layouts; enough for all where left out.
+    lengths: int32 [B] on the device, shared by all layers: tokens that are stored.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        parts: Parts,
+        layout: Layout,
+        format: Format,
+        dtype: torch.dtype,
+        device: torch.device,
+        batch: int,
+        capacity: int,
+        pages: int | None = None,
+    ) -> None:
+        self.config, self.parts, self.layout, self.format, self.dtype = config, parts, layout, format, dtype
+        self.mask = Mask("causal") if config.sliding_window is None else Mask("window", config.sliding_window)
+        self.scale = float(config.head_dim**-0.5)
+        table = None
+        if layout.paged and pages is not None:
+            table = torch.zeros(batch, layout.pages_for(capacity), dtype=torch.int32)
+
+        def allocate() -> KVCache:
+            return KVCache.allocate(
+                layout, format, batch=batch, kv_heads=config.kv_heads, head_dim=config.head_dim, dtype=dtype,
+                capacity=capacity, device=device, table=table, pages=pages, used=None if table is None else [0] * batch,
+            )  # fmt: skip
+
+        first = allocate()
+        self.lengths, self.table = first.lengths, first.table
+        others = [replace(allocate(), lengths=self.lengths, table=self.table) for _ in range(config.layers - 1)]
+        self.caches = [first, *others]
+        self._plans: dict[tuple[int, tuple[int, ...]], Plan] = {}
+        self._prompts: dict[tuple[int, int, int], Run] = {}
+
+    @property
+    def nbytes(self) -> int:
+        """Of all layers; the block table and the lengths once."""
+        shared = self.lengths.nbytes + (0 if self.table is None else self.table.nbytes)
+        return sum(cache.nbytes - shared for cache in self.caches) + shared
+
+    def set_lengths(self, lengths: Sequence[int]) -> None:
+        """Sequences are so long now; what lies behind is forgotten."""
+        self.lengths.copy_(torch.tensor(lengths, dtype=torch.int32))
+
+    def attend_prompt(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Store the first tokens of empty caches, [B, S, H, D], and attend among them -> [B, S, Hq, D]."""
+        cache = self.caches[layer]
+        _store_first(cache, k, v)
+        return self._attention(q, k, v)
+
+    def _attention(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Causal attention of the last S tokens over all T: q [B, S, Hq, D], k and v [B, T, Hkv, D]."""
+        inputs = AttentionInputs(*(x.transpose(1, 2) for x in (q, k, v)), self.mask, None, self.scale)
+        shape = q.shape[0], q.shape[1], k.shape[1]
+        if shape not in self._prompts:
+            case = AttentionCase(
+                batch=shape[0], q_heads=self.config.q_heads, kv_heads=self.config.kv_heads, q_len=shape[1],
+                kv_len=shape[2], head_dim=self.config.head_dim, dtype=self._dtype, mask=self.mask,
+            )  # fmt: skip
+            self._prompts[shape] = ready(find("prompt_attention", self.parts.prompt_attention), case, inputs)
+        out: Tensor = self._prompts[shape](inputs)
+        return out.transpose(1, 2)
+
+    def plan(self, new: int, lengths: Sequence[int]) -> Plan:
+        """For passes of `new` tokens a sequence, after which sequences are so long; kept for the next time."""
+        key = new, tuple(lengths)
+        if key not in self._plans:
+            self._plans[key] = self._planned(new, key[1])
+        return self._plans[key]
+
+    def _planned(self, new: int, lengths: tuple[int, ...]) -> Plan:
+        batch, device = len(lengths), self.lengths.device
+        cache = replace(self.caches[0], lengths=torch.tensor(lengths, dtype=torch.int32, device=device))
+        starts = cache.lengths - new
+        shared = {
+            "batch": batch, "q_heads": self.config.q_heads, "kv_heads": self.config.kv_heads, "q_len": new,
+            "context": lengths[0] if len(set(lengths)) == 1 else "+".join(map(str, lengths)),
+            "head_dim": self.config.head_dim, "dtype": self._dtype, "mask": self.mask, "layout": self.layout.name,
+            "cache": self.format.name,
+        }  # fmt: skip
+        q = torch.zeros(batch, self.config.q_heads, new, self.config.head_dim, dtype=self.dtype, device=device)
+        k = torch.zeros(batch, self.config.kv_heads, new, self.config.head_dim, dtype=self.dtype, device=device)
+        unwritten = cache.copy() if cache.lengths.is_cuda else cache  # a kernel is tried where it is set up
+        return Plan(
+            starts,
+            ready(find("append", self.parts.append), AppendCase(**shared), AppendInputs(k, k, unwritten, starts)),
+            ready(
+                find("attention", self.parts.attention), DecodeCase(**shared),
+                DecodeInputs(q, cache, self.mask, self.scale),
+            ),
+        )  # fmt: skip
+
+    def attend(self, plan: Plan, starts: Tensor, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Store new tokens [B, S, H, D] at `starts` and attend over all; lengths count the new ones -> [B, S, Hq, D]."""
+        cache = self.caches[layer]
+        plan.append(AppendInputs(k.transpose(1, 2), v.transpose(1, 2), cache, starts))
+        out: Tensor = plan.attend(DecodeInputs(q.transpose(1, 2), cache, self.mask, self.scale))
+        return out.transpose(1, 2)
+
+    @property
+    def _dtype(self) -> str:
+        return str(self.dtype).removeprefix("torch.")
+
+
+def _store_first(cache: KVCache, k: Tensor, v: Tensor) -> None:
+    """Store tokens k, v [B, S, Hkv, D] from position 0 on; scales that are set once are set from them."""
+    if cache.format.name == "same" and not cache.layout.paged:
+        for side, x in ((cache.keys, k), (cache.values, v)):
+            side.planes["data"][:, : x.shape[1]].copy_(x)
+        return
+    heads_first = k.transpose(1, 2), v.transpose(1, 2)
+    counts = torch.full_like(cache.lengths, k.shape[1])
+    cache.calibrate(*heads_first, counts)
+    cache.write(*heads_first, torch.zeros_like(counts))

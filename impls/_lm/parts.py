@@ -1,0 +1,73 @@
+"""The parts of a decoder, each an implementation chosen by name from the registry."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
+
+from attnlab.bench.errors import Unavailable
+from attnlab.bench.registry import OURS, Implementation, registry
+
+Run = Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Names of implementations: of attention over a prompt, over a cache, of storing tokens, and of what is between.
+
+    linear is for the passes of few rows that decoding makes, prompt_linear for those of a prompt.
+    """
+
+    prompt_attention: str = "naive"
+    attention: str = "naive"
+    append: str = "eager"
+    norm: str = "naive"
+    rope: str = "naive"
+    activation: str = "naive"
+    linear: str = "naive"
+    prompt_linear: str = "naive"
+    embedding: str = "naive"
+    sampling: str = "naive"
+
+    def __str__(self) -> str:
+        return ", ".join(f"{f.name} {getattr(self, f.name)}" for f in fields(self))
+
+
+OPERATORS = {
+    "prompt_attention": "attention",
+    "attention": "decode_attention",
+    "append": "kv_append",
+    "norm": "rmsnorm",
+    "rope": "rope",
+    "activation": "swiglu",
+    "linear": "linear",
+    "prompt_linear": "linear",
+    "embedding": "embedding",
+    "sampling": "sampling",
+}
+
+
+def find(part: str, name: str) -> Implementation:
+    """The implementation of a part; ours are imported when asked for. Raises UnknownName."""
+    operator = OPERATORS[part]
+    contract = f"attnlab.bench.ops.{operator}"
+    if operator not in registry.operators:
+        importlib.import_module(contract)
+    if name not in registry.implementations(operator):
+        try:
+            importlib.import_module(f"{OURS}.{operator}.{name}")
+        except ModuleNotFoundError as error:
+            if not (error.name or "").startswith(OURS):
+                raise
+    return registry.implementations(operator).get(name)
+
+
+def ready(made: Implementation, case: Any, inputs: Any) -> Run:
+    """The implementation, set up for a case; raises Unavailable where it cannot serve it."""
+    reason = made.supports(case)
+    if reason is not None:
+        raise Unavailable(f"{made.key} of {case.id}: {reason}")
+    run, state = made.run, made.prepare(case, inputs)
+    return lambda now: run(now, state)
