@@ -10,7 +10,8 @@ from torch import Tensor
 from attnlab.bench.errors import SamplingError
 from attnlab.bench.sampling_params import SamplingParams
 
-LARGEST_NUCLEUS = 1024  # tokens that are tried before a whole row is sorted
+SORTED_AT_ONCE = 1024  # weights that cost less to sort than to split
+MOST_SPLITS = 24  # of weights that are nearly all equal, and so never fall apart
 
 
 def truncated_probabilities(logits: Tensor, params: SamplingParams, seen: Tensor | None = None) -> Tensor:
@@ -18,8 +19,8 @@ def truncated_probabilities(logits: Tensor, params: SamplingParams, seen: Tensor
 
     logits [B, V] of any floating dtype; the result is float64 for float64 and float32 otherwise. seen: int64 [B, L],
     tokens that are penalised, in any number and order; negative ones are none. Greedy is 1 at the first of the
-    largest. Raises SamplingError where a row has NaN, +inf or nothing but -inf. Nothing is sorted where top_k is
-    set, or where the nucleus is small; one value a row is read on the host.
+    largest. Raises SamplingError where a row has NaN, +inf or nothing but -inf: one value is read on the host. Whole
+    rows are sorted only for top_p without top_k on a GPU.
     """
     x = penalised(logits, params.repetition_penalty, seen)
     largest = x.amax(-1, keepdim=True)
@@ -62,22 +63,38 @@ def draw(probabilities: Tensor, uniforms: Tensor) -> Tensor:
     return torch.searchsorted(sums, uniforms.double() * total, right=True).minimum(last)
 
 
+def least_in_nucleus(weights: Tensor, mass: Tensor) -> Tensor:
+    """The smallest weight that top-p keeps, of weights [V] on a CPU: larger ones together are less than `mass`.
+
+    Splits at the mean and goes on with the part in which the mass is reached, until it is small enough to be sorted.
+    """
+    above = torch.zeros_like(mass)
+    for _ in range(MOST_SPLITS):
+        if len(weights) <= SORTED_AT_ONCE:
+            break
+        heavy = weights > weights.mean()
+        larger = weights[heavy]
+        with_larger = above + larger.sum()
+        if bool(with_larger >= mass):
+            weights = larger
+        else:
+            weights, above = weights[~heavy], with_larger
+    falling = weights.sort(descending=True).values
+    before = above + torch.nn.functional.pad(falling.cumsum(-1)[:-1], (1, 0))
+    return falling[(before < mass).sum().clamp_min(1) - 1]
+
+
 def _nucleus(weights: Tensor, top_p: float, ranked: Tensor | None) -> Tensor:
-    """Weights [B, V] without those beyond the top_p mass; `ranked` are the largest ones, falling, if known."""
+    """Weights [B, V] without those beyond the top_p mass; `ranked` are all that are kept so far, falling, if known."""
     mass = top_p * weights.sum(-1, keepdim=True)
-    falling = _falling(weights, mass) if ranked is None else ranked
+    if ranked is None and not weights.is_cuda:
+        least = torch.stack([least_in_nucleus(*row) for row in zip(weights, mass.squeeze(-1), strict=True)])[:, None]
+        return weights.masked_fill(weights < least, 0.0)
+    falling = weights.sort(-1, descending=True).values if ranked is None else ranked
     before = falling.cumsum(-1).roll(1, -1)  # the mass of those that are larger
     before[:, 0] = 0
     kept = (before < mass).sum(-1, keepdim=True)
     return weights.masked_fill(weights < falling.gather(-1, kept - 1), 0.0)
-
-
-def _falling(weights: Tensor, mass: Tensor) -> Tensor:
-    """The largest weights of each row, falling: so many that they hold the mass."""
-    most = weights.topk(min(LARGEST_NUCLEUS, weights.shape[-1])).values
-    if bool((most.sum(-1, keepdim=True) >= mass).all()):
-        return most
-    return weights.sort(-1, descending=True).values
 
 
 def _fault(logits: Tensor) -> str:

@@ -9,7 +9,7 @@ import torch
 
 from attnlab.bench import SamplingParams
 from attnlab.bench.errors import SamplingError
-from attnlab.bench.ops.sampling_math import LARGEST_NUCLEUS, draw, truncated_probabilities
+from attnlab.bench.ops.sampling_math import SORTED_AT_ONCE, draw, truncated_probabilities
 
 NO = -math.inf
 
@@ -75,17 +75,14 @@ def test_edges(logits, text, expected):
     torch.testing.assert_close(found, torch.tensor([expected], dtype=torch.float64), rtol=1e-12, atol=0)
 
 
-def test_a_wide_nucleus_is_sorted_and_a_small_one_is_not():
-    """Both ways give what a full sort gives, with rows of both kinds in a batch."""
-    generator = torch.Generator().manual_seed(0)
-    wide, small = torch.randn(2, 4 * LARGEST_NUCLEUS, generator=generator, dtype=torch.float64)
-    for row in (wide, 8 * small):
-        alone = truncated_probabilities(row[None], SamplingParams(top_p=0.8))
-        falling = row.softmax(-1).sort(descending=True).values
-        count = int((falling.cumsum(-1) - falling < 0.8).sum())
-        assert int((alone > 0).sum()) == count
-        both = truncated_probabilities(torch.stack([wide, row]), SamplingParams(top_p=0.8))
-        torch.testing.assert_close(both[1:], alone)
+@pytest.mark.parametrize("spread", [0.0, 1e-6, 1.0, 8.0])
+def test_a_nucleus_that_is_split_is_what_a_sort_gives(spread):
+    rows = spread * torch.randn(2, 4 * SORTED_AT_ONCE, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    for top_p in (0.01, 0.8, 0.999):
+        found = truncated_probabilities(rows, SamplingParams(top_p=top_p))
+        falling = rows.softmax(-1).sort(descending=True).values
+        count = (falling.cumsum(-1) - falling < top_p).sum(-1) if spread else torch.full((2,), rows.shape[1])
+        assert (found > 0).sum(-1).tolist() == count.tolist()
 
 
 @pytest.mark.parametrize(
