@@ -8,13 +8,8 @@ to `bench/captured/data/README.md`. On one machine it writes the same bytes each
 bit of a few elements may differ.
 """
 
-from pathlib import Path
-
 import numpy as np
 import torch
-from gguf import GGUFReader
-from tokenizers import Tokenizer, decoders, pre_tokenizers
-from tokenizers.models import BPE
 
 from attnlab.bench.captured import packed
 from attnlab.bench.captured.fixture import FIXTURE_LAYERS, FIXTURE_TEXT, FIXTURE_TOKENS, fixture_path
@@ -22,24 +17,13 @@ from attnlab.bench.captured.model import compute
 from attnlab.bench.captured.smollm2 import HEAD_DIM, Checkpoint
 from attnlab.bench.captured.texts import DATA, TEXTS, ids_path
 from attnlab.bench.models.packaged import find_model
-
-
-def tokenizer_in(model: Path) -> Tokenizer:
-    """Byte-level BPE that sees each digit by itself, which is what `smollm` in `tokenizer.ggml.pre` means."""
-    fields = GGUFReader(model).fields
-    vocabulary = {token: index for index, token in enumerate(fields["tokenizer.ggml.tokens"].contents())}
-    merges = [tuple(merge.split(" ", 1)) for merge in fields["tokenizer.ggml.merges"].contents()]
-    tokenizer = Tokenizer(BPE(vocab=vocabulary, merges=merges))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
-    )
-    tokenizer.decoder = decoders.ByteLevel()
-    return tokenizer
+from attnlab.bench.models.sources import PACKAGED
+from attnlab.bench.models.tokenizer import Tokenizer, load_tokenizer
 
 
 def write_ids(tokenizer: Tokenizer, text: str) -> None:
     content = (DATA / f"{text}.txt").read_text(encoding="utf-8")
-    ids = tokenizer.encode(content).ids
+    ids = tokenizer.encode(content)
     if tokenizer.decode(ids) != content:
         raise SystemExit(f"{text}.txt does not survive tokenisation; take out its unusual characters")
     np.save(ids_path(text), np.array(ids, dtype=np.uint16))
@@ -77,7 +61,7 @@ def outlier_ratios(x: torch.Tensor) -> list[float]:
 
 def main() -> None:
     model = find_model()
-    tokenizer = tokenizer_in(model)
+    tokenizer = load_tokenizer(PACKAGED)
     for text in TEXTS:
         write_ids(tokenizer, text)
     checkpoint = Checkpoint(model)

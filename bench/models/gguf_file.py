@@ -26,6 +26,9 @@ SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "
 """Form of `struct` for each kind of scalar field."""
 
 STRING, ARRAY = 8, 9
+LENGTH = struct.Struct("<Q")
+"""What stands before each string."""
+
 DEFAULT_ALIGNMENT_BYTES = 32
 AGAIN = "fetch it again"
 
@@ -77,16 +80,31 @@ class Cursor:
         start = self.position_bytes
         self.position_bytes += size_bytes
         if self.position_bytes > len(self.file):
-            raise ModelError(f"{self.place} is cut short: it ends after {len(self.file)} bytes, in its header; {AGAIN}")
+            raise self.cut_short()
         return start
+
+    def cut_short(self) -> ModelError:
+        return ModelError(f"{self.place} is cut short: it ends after {len(self.file)} bytes, in its header; {AGAIN}")
 
     def scalar(self, form: str) -> Any:
         return struct.unpack_from(f"<{form}", self.file, self.step(struct.calcsize(f"<{form}")))[0]
 
     def string(self) -> str:
-        size_bytes = self.scalar("Q")
-        start = self.step(size_bytes)
-        return self.file[start : start + size_bytes].decode(errors="replace")
+        (start, stop), *_ = self.strings(1)
+        return self.file[start:stop].decode(errors="replace")
+
+    def strings(self, count: int) -> list[tuple[int, int]]:
+        """Where each of so many strings begins and ends; in a loop of its own, since vocabularies are long."""
+        length_at, file, end = LENGTH.unpack_from, self.file, len(self.file)
+        position, spans = self.position_bytes, []
+        for _ in range(count):
+            start = position + LENGTH.size
+            if start > end:
+                raise self.cut_short()
+            position = start + length_at(file, position)[0]
+            spans.append((start, position))
+        self.step(position - self.position_bytes)
+        return spans
 
     def field(self, kind: int) -> Field:
         if kind == STRING:
@@ -96,18 +114,14 @@ class Cursor:
             return value
         element, count = self.scalar("I"), self.scalar("Q")
         array = StoredArray(element, count, self.position_bytes)
-        if element in SCALARS:
-            self.step(count * struct.calcsize(f"<{SCALARS[element]}"))
-        else:
+        if element == STRING:
+            self.strings(count)
+        elif element == ARRAY:
             for _ in range(count):
-                self.skip(element)
-        return array
-
-    def skip(self, kind: int) -> None:
-        if kind == STRING:
-            self.step(self.scalar("Q"))
+                self.field(element)
         else:
-            self.field(kind)
+            self.step(count * struct.calcsize(f"<{self.form(element)}"))
+        return array
 
     def form(self, kind: int) -> str:
         if kind not in SCALARS:
@@ -175,7 +189,7 @@ class GgufFile:
             raise ModelError(f"{self.path}: got {stored!r} for {key}, expected an array of scalars or strings")
         cursor = Cursor(self._file, str(self.path), stored.offset_bytes)
         if stored.kind == STRING:
-            return [cursor.string() for _ in range(stored.count)]
+            return [self._file[a:b].decode(errors="replace") for a, b in cursor.strings(stored.count)]
         form = cursor.form(stored.kind)
         return list(struct.unpack_from(f"<{stored.count}{form}", self._file, stored.offset_bytes))
 
