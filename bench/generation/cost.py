@@ -42,7 +42,8 @@ def operations(case: GenerateCase) -> int:
 
 def pass_bytes(config: ModelConfig, dtype: torch.dtype) -> int:
     """Bytes of the weights that one pass must read: all layers and the head; of an embedding apart only rows."""
-    return config.pass_weights * dtype.itemsize
+    table = 0 if config.tied_embeddings else config.vocab_size * config.hidden_size
+    return (config.parameters - table) * dtype.itemsize
 
 
 def cache_bytes(config: ModelConfig, layout: Layout, format: Format, dtype: torch.dtype, lengths: list[int]) -> int:

@@ -56,7 +56,7 @@ class Decoding:
         if self.number is not None:
             parts.append(str(self.number))
         if self.params != _default(self.method):
-            parts.append(self.params.spelling)
+            parts.append(str(self.params))
         return ":".join(parts)
 
     @property

@@ -1,0 +1,305 @@
+"""Operator `generate`: a language model answers requests, token by token."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from attnlab.bench.axes import Case, axis, dtype_axis, like, size
+from attnlab.bench.caches import Format, Layout, format_of, known_formats, known_layouts, layout_of
+from attnlab.bench.caches.cache import check_fit
+from attnlab.bench.contract import Operator, TensorSpec, constant, dynamic
+from attnlab.bench.errors import ImpossibleCase
+from attnlab.bench.generation import arrivals as arriving
+from attnlab.bench.generation import decoding as deciding
+from attnlab.bench.generation.arrivals import Arrivals
+from attnlab.bench.generation.check import ExactTokens
+from attnlab.bench.generation.cost import bytes_moved, operations
+from attnlab.bench.generation.decoding import Decoding
+from attnlab.bench.generation.events import CallLog, series_of
+from attnlab.bench.generation.latencies import Objectives
+from attnlab.bench.generation.recorder import Recorder
+from attnlab.bench.models.config import PUBLISHED, ModelConfig
+from attnlab.bench.models.load import load_model, model_config
+from attnlab.bench.models.prompts import prompt_ids, prompt_sets
+from attnlab.bench.models.sources import PACKAGED, RANDOM_SUFFIX, canonical, is_path
+from attnlab.bench.models.tokenizer import Tokenizer, load_tokenizer
+from attnlab.bench.models.weights import ModelWeights
+from attnlab.bench.registry import registry
+from attnlab.bench.store.records import Series
+from attnlab.bench.units import NS_PER_MS
+
+BATCHINGS = ("static", "continuous")
+MODEL_PATTERN = rf"(?:{'|'.join(PUBLISHED)})(?:{RANDOM_SUFFIX})?|@[A-Za-z0-9_%]+"
+SKIPPED = "skipped"  # the built-in draft: the model with some of its layers left out
+
+
+def _one_of(names: tuple[str, ...]) -> Any:
+    def read(value: Any) -> str:
+        if str(value) not in names:
+            raise ImpossibleCase(f"got {value!r}; expected one of {', '.join(names)}")
+        return str(value)
+
+    return read
+
+
+def _read_model(value: Any) -> str:
+    text = str(value)
+    if text.startswith("@"):
+        return arriving.unescaped(text[1:])
+    return text if is_path(text) else canonical(text)
+
+
+def _write_model(value: str) -> str:
+    return f"@{arriving.escaped(value)}" if is_path(value) else value
+
+
+def _read_draft(value: Any) -> str:
+    return SKIPPED if str(value) == SKIPPED else _read_model(value)
+
+
+def _count(value: Any) -> int:
+    if not str(value).isdigit() or isinstance(value, bool):
+        raise ImpossibleCase(f"got {value!r}; expected a whole number, 0 or more")
+    return int(value)
+
+
+@dataclass(frozen=True)
+class GenerateCase(Case):
+    """One model, set of prompts, way of decoding and of keeping the cache, and how requests come."""
+
+    kind = "generate"
+
+    model: str = axis(
+        pattern=MODEL_PATTERN,
+        read=_read_model,
+        write=_write_model,
+        help="a published model by name (random weights where none are installed), a .gguf file or a folder",
+        default="smollm2_135m",
+    )
+    prompts: str = axis(
+        pattern="|".join(prompt_sets()),
+        read=_one_of(prompt_sets()),
+        help=", ".join(prompt_sets()),
+        default="summarise",
+        shown=True,
+    )
+    batch: int = size("B", help="sequences that are decoded together, at most", default=1)
+    requests: int = size("R", help="requests in all", default=like("batch"))
+    prompt_len: int = size("P", help="tokens of each prompt", default=256)
+    new_tokens: int = size("N", help="tokens of each answer; an end-of-text token does not end it", default=64)
+    decoding: Decoding = axis(
+        pattern=deciding.PATTERN,
+        read=Decoding.read,
+        write=Decoding.write,
+        help="greedy, sample:t80:p95, prompt_lookup:GUESSES, draft_model:GUESSES, beam:BEAMS",
+        default=Decoding.read("greedy"),
+    )
+    layout: str = axis(
+        pattern="|".join(rf"{f.name}:\d+" if f.numbered else f.name for f in known_layouts().values()),
+        read=lambda value: layout_of(str(value)).name,
+        help=", ".join(f"{f.name}:N" if f.numbered else f.name for f in known_layouts().values()),
+        default="contiguous_bhsd",
+    )
+    cache: str = axis(
+        pattern="|".join(known_formats()),
+        read=lambda value: format_of(str(value)).name,
+        help=", ".join(known_formats()),
+        default="same",
+    )
+    dtype: str = dtype_axis()
+    batching: str = axis(
+        pattern="|".join(BATCHINGS),
+        read=_one_of(BATCHINGS),
+        help="static: a batch is filled, then served to its end; continuous: requests join and leave between steps",
+        default="static",
+    )
+    arrivals: Arrivals = axis(
+        pattern=arriving.PATTERN,
+        read=Arrivals.read,
+        write=Arrivals.write,
+        help="together, rate:R, poisson:R (requests per second), trace@PATH (a time in seconds a line)",
+        default=Arrivals.read("together"),
+    )
+    pages: int = axis(
+        prefix="pool", pattern=r"\d+", read=_count, default=0,
+        help="pages of a paged cache that all requests share; 0: enough for the batch",
+    )  # fmt: skip
+    draft: str = axis(
+        prefix="by_", pattern=MODEL_PATTERN, read=_read_draft, write=_write_model, default=SKIPPED,
+        help="the model that guesses for draft_model; where left out, the model itself with layers skipped",
+    )  # fmt: skip
+    ttft_ms: int = size("ttft", help="objective of goodput: milliseconds to the first token", default=1000)
+    tpot_ms: int = size("tpot", help="objective of goodput: milliseconds for each token after it", default=100)
+
+    def validate(self) -> None:
+        reason = check_fit(self.placing, self.format, self.config.head_dim)
+        if reason is not None:
+            raise ImpossibleCase(reason)
+        if self.placing.wraps:
+            raise ImpossibleCase(f"got layout {self.layout}; expected one that keeps every token: contiguous or paged")
+        if self.total > self.config.context_length:
+            raise ImpossibleCase(
+                f"got prompt_len={self.prompt_len} and new_tokens={self.new_tokens}, {self.total} tokens in all; "
+                f"expected at most {self.config.context_length}, the context of {self.model}"
+            )
+        self._validate_batching()
+        self._validate_draft()
+        if self.decoding.speculative and self.format.group > 1:
+            raise ImpossibleCase(
+                f"got decoding {self.decoding.method} with cache {self.cache}, which encodes {self.format.group} tokens "
+                f"together; expected a format from which guesses can be taken back"
+            )
+
+    def _validate_batching(self) -> None:
+        continuous = self.batching == "continuous"
+        if continuous and not self.placing.paged:
+            raise ImpossibleCase(f"got continuous batching over layout {self.layout}; expected a paged one: paged:16")
+        if continuous and self.decoding.method not in deciding.PLAIN:
+            raise ImpossibleCase(f"got continuous batching with decoding {self.decoding.method}; expected greedy, sample")
+        if self.pages and not continuous:
+            raise ImpossibleCase(f"got pages={self.pages} with static batching; expected continuous, or no pages")
+        needed = self.placing.pages_for(self.total)
+        if self.pages and self.pages < needed:
+            raise ImpossibleCase(
+                f"got pages={self.pages}, too few for one request; expected {needed} or more for "
+                f"{self.total} tokens in {self.layout}"
+            )
+        if self.decoding.method == deciding.BEAM and self.batch > 1:
+            raise ImpossibleCase(f"got batch={self.batch} with beams; expected 1: the beams are the batch")
+
+    def _validate_draft(self) -> None:
+        if self.draft == SKIPPED:
+            return
+        if self.decoding.method != "draft_model":
+            raise ImpossibleCase(f"got draft={self.draft} with decoding {self.decoding.method}; expected draft_model")
+        theirs, own = config_of(self.draft).vocab_size, self.config.vocab_size
+        if theirs != own:
+            raise ImpossibleCase(
+                f"got draft={self.draft} with a vocabulary of {theirs} tokens for {self.model} with {own}; expected a "
+                f"draft model of the same vocabulary"
+            )
+
+    @property
+    def total(self) -> int:
+        """Tokens of a request when it is done."""
+        return self.prompt_len + self.new_tokens
+
+    @property
+    def config(self) -> ModelConfig:
+        return config_of(self.model)
+
+    @property
+    def placing(self) -> Layout:
+        return layout_of(self.layout)
+
+    @property
+    def format(self) -> Format:
+        return format_of(self.cache)
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        return getattr(torch, self.dtype)  # type: ignore[no-any-return]
+
+    @property
+    def objectives(self) -> Objectives:
+        return Objectives(self.ttft_ms * NS_PER_MS, self.tpot_ms * NS_PER_MS)
+
+
+@dataclass(frozen=True)
+class GenerateInputs:
+    """Inputs of generate.
+
+    prompts: int64 [R, P], the ids of each request. weights: in the case's dtype, see `ModelWeights`. tokenizer: None
+    for a model without one. seed: of all that an implementation draws at random. arrivals_s: when each request comes,
+    seconds after the call begins. `run` returns `Generated`: for each request new_tokens ids, whether or not one of
+    them ends a text, and the log, kept with the recorder that `begin` gives.
+    """
+
+    prompts: Tensor = dynamic("ids of the prompts, int64 [R, P]")
+    weights: ModelWeights = constant("the model, in the case's dtype")
+    tokenizer: Tokenizer | None = constant("the model's tokenizer")
+    arrivals_s: tuple[float, ...] = constant("when each request comes, seconds")
+    seed: int = constant("of what is drawn at random")
+
+    def begin(self) -> Recorder:
+        """The log of one call, begun now; the texts of the prompts are made before."""
+        ids = self.prompts.tolist()
+        if self.tokenizer is None:
+            return Recorder(self.arrivals_s, ids)
+        return Recorder(self.arrivals_s, ids, [self.tokenizer.decode(row, skip_special=False) for row in ids], self.tokenizer.encode)
+
+
+@dataclass(frozen=True)
+class Generated:
+    """tokens: int64 [R, N] on any device; log: when they came."""
+
+    tokens: Tensor
+    log: CallLog
+
+
+@lru_cache(maxsize=16)
+def _config_in(path: str) -> ModelConfig:
+    return model_config(path)
+
+
+def config_of(model: str) -> ModelConfig:
+    """The shape of a model: a published one is known without its files."""
+    return _config_in(model) if is_path(model) else PUBLISHED[model.removesuffix(RANDOM_SUFFIX)]
+
+
+@lru_cache(maxsize=2)
+def weights_of(model: str, dtype: torch.dtype, device: torch.device) -> ModelWeights:
+    """The model, read once a process: inputs of all draws share it."""
+    return load_model(model, dtype, device)
+
+
+@lru_cache(maxsize=2)
+def shared_tokenizer(model: str) -> Tokenizer | None:
+    """The model's tokenizer, built once a process; None of a published shape with random weights."""
+    return load_tokenizer(model) if is_path(model) or model == PACKAGED else None
+
+
+def make_inputs(case: GenerateCase, draw: str, seed: int, device: torch.device) -> GenerateInputs:
+    """Seeded prompts of the case's set, each of exactly prompt_len tokens."""
+    tokenizer = shared_tokenizer(case.model)
+    ids = prompt_ids(case.prompts, tokenizer, case.requests, case.prompt_len, seed, vocab_size=case.config.vocab_size)
+    return GenerateInputs(
+        ids,
+        weights_of(case.model, case.torch_dtype, device),
+        tokenizer,
+        case.arrivals.times_s(case.requests, seed),
+        seed,
+    )
+
+
+def outputs(case: GenerateCase) -> tuple[TensorSpec, ...]:
+    return (TensorSpec("tokens", (case.requests, case.new_tokens), torch.int64),)
+
+
+def observed(inputs: GenerateInputs, returned: Generated) -> tuple[Series, ...]:
+    """What a timed call says of itself: the log of its requests and passes."""
+    return series_of(returned.log)
+
+
+GENERATE: Operator[GenerateCase, GenerateInputs] = Operator(
+    name="generate",
+    summary="a language model answering requests: TTFT, ITL, batches, sampling, speculative decoding",
+    case_type=GenerateCase,
+    inputs_type=GenerateInputs,
+    outputs=outputs,
+    make_inputs=make_inputs,
+    operations=operations,
+    bytes_moved=bytes_moved,
+    check=ExactTokens(lambda case, device: weights_of(case.model, case.torch_dtype, device)),
+    length_axis="prompt_len",
+    needle_draws=0,
+    checked_draws=1,
+    results=lambda inputs, returned: returned.tokens if isinstance(returned, Generated) else returned,
+    observe=observed,
+)
+registry.operators.add(GENERATE.name, GENERATE, __name__)

@@ -1,0 +1,42 @@
+"""What a way of decoding works with: the engine, the model behind it, and the case's numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from attnlab.bench.generation.recorder import Recorder
+from attnlab.bench.models.weights import ModelWeights
+from attnlab.bench.ops.generate import GenerateCase
+from attnlab.bench.sampling_params import SamplingParams
+from attnlab.impls._lm.engine import Engine
+from attnlab.impls._lm.parts import Parts
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """A case that was set up: its engine has room for every token and for the guesses of a last pass."""
+
+    case: GenerateCase
+    weights: ModelWeights
+    parts: Parts
+    engine: Engine
+
+    @property
+    def new_tokens(self) -> int:
+        return self.case.new_tokens
+
+    @property
+    def params(self) -> SamplingParams:
+        return self.case.decoding.params
+
+
+class Method(Protocol):
+    """A way of decoding; a module of `decoding` makes one by `prepare(setting)`."""
+
+    def answer(self, recorder: Recorder, requests: Sequence[int], seed: int) -> Tensor:
+        """Answers to a batch of requests, int64 [B, N] on the CPU; tokens are told to the recorder as they come."""
+        ...
