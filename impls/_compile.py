@@ -21,13 +21,13 @@ def compile_whole(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextlib.contextmanager
 def refusals() -> Iterator[None]:
-    """Turn the compiler's NotImplementedError, raised for what it does not serve, into Unavailable."""
+    """Turn what the compiler raises for what it does not serve, or has no kernel for that fits, into Unavailable."""
     from torch._dynamo.exc import BackendCompilerFailed
 
     try:
         yield
     except BackendCompilerFailed as error:
-        said = re.search("NotImplementedError: (.+)", str(error))
+        said = re.search("(?:NotImplementedError|NoValidChoicesError): (.+)", str(error))
         if said is None:
             raise
         raise Unavailable(f"torch.compile: {said.group(1)}") from error

@@ -23,7 +23,12 @@ SWITCHES: dict[str, tuple[Callable[[], bool], Callable[[bool], None]]] = {
     "cudnn": (cuda.cudnn_sdp_enabled, cuda.enable_cudnn_sdp),
 }
 HEADINGS = {"flash": "Flash attention", "efficient": "Memory efficient", "cudnn": "cuDNN attention"}
-REFUSALS = ("No available kernel", "No viable backend", "cuDNN Frontend error")
+CHECKS = {
+    "flash": cuda.can_use_flash_attention,
+    "efficient": cuda.can_use_efficient_attention,
+    "cudnn": cuda.can_use_cudnn_attention,
+}  # each warns of why it says no, where asked to
+REFUSALS = ("No available kernel", "No viable backend", "Invalid backend", "cuDNN Frontend error")
 Triple = tuple[Tensor, Tensor, Tensor]  # q, k, v
 
 
@@ -108,9 +113,24 @@ def cut(inputs: AttentionInputs, made: Sequence[Part]) -> list[Triple]:
     return [(inputs.q[:, :, p.rows], inputs.k[:, :, p.keys], inputs.v[:, :, p.keys]) for p in made]
 
 
+def complaints(backend: str, qkv: Sequence[Triple], made: Sequence[Part]) -> str:
+    """What torch's own check of a backend says of the first part that it does not serve; empty where it says nothing.
+
+    On CUDA torch 2.11 refuses with "Invalid backend" and no word of why; its check has the words.
+    """
+    with warnings.catch_warnings(record=True) as caught, only(backend):
+        warnings.simplefilter("always")
+        for (q, k, v), part in zip(qkv, made, strict=True):
+            mask = part.bias if type(part.bias) is Tensor else None  # torch serves its own causal biases without one
+            asked = cuda.SDPAParams(q, k, v, mask, 0.0, part.causal, q.shape[1] != k.shape[1])
+            if not CHECKS[backend](asked, debug=True):
+                break
+    return "; ".join(_text(str(w.message)) for w in caught)
+
+
 @contextlib.contextmanager
-def refusals(backend: str) -> Iterator[None]:
-    """Turn SDPA's refusal into Unavailable, with the reason that torch warns of."""
+def refusals(backend: str, qkv: Sequence[Triple] = (), made: Sequence[Part] = ()) -> Iterator[None]:
+    """Turn SDPA's refusal of these parts into Unavailable, with the reason that torch warns of or gives when asked."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
@@ -119,6 +139,8 @@ def refusals(backend: str) -> Iterator[None]:
             if not any(sign in str(error) for sign in REFUSALS):
                 raise
             reason = _reason(HEADINGS.get(backend, backend), [str(w.message) for w in caught])
+            if not reason and backend in CHECKS:
+                reason = complaints(backend, qkv, made)
             raise Unavailable(f"torch: {reason or ' '.join(str(error).split())}") from None
 
 
@@ -126,12 +148,17 @@ def _reason(heading: str, messages: Sequence[str]) -> str:
     """What torch said of one kernel, in one line: it heads the complaints about each kernel with its name."""
     said, mine = [], False
     for message in messages:
-        text = " ".join(message.partition(" (Triggered internally")[0].split())
+        text = _text(message)
         if "not used because" in text:
             mine = text.startswith(heading)
         elif mine:
             said.append(text)
     return "; ".join(said)
+
+
+def _text(message: str) -> str:
+    """A warning of torch in one line, without its place in torch's source."""
+    return " ".join(message.partition(" (Triggered internally")[0].split())
 
 
 class Forward:
@@ -142,7 +169,7 @@ class Forward:
     def prepare(self, case: AttentionCase, inputs: AttentionInputs) -> tuple[Part, ...]:
         on_gpu = inputs.q.is_cuda
         made = parts(case, inputs, lower_right=on_gpu and self.backend in ("flash", "efficient"))
-        with refusals(self.backend):
+        with refusals(self.backend, cut(inputs, made), made):
             self.run(inputs, made)
         return made
 

@@ -29,7 +29,7 @@ class Backward:
     def prepare(self, case: AttentionCase, inputs: AttentionBackwardInputs) -> Graph:
         parts = _sdpa.parts(case, inputs, lower_right=inputs.q.is_cuda and self.backend == "flash")
         leaves = [_leaves(*triple) for triple in _sdpa.cut(inputs, parts)]
-        with _sdpa.refusals(self.backend), torch.enable_grad():
+        with _sdpa.refusals(self.backend, leaves, parts), torch.enable_grad():
             outs = _sdpa.attend(self.backend, leaves, parts, inputs.scale)
         return Graph(parts, [leaf for triple in leaves for leaf in triple], outs)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -18,15 +18,17 @@ from attnlab.impls import _compile
 if TYPE_CHECKING:
     from torch.nn.attention.flex_attention import BlockMask
 
+PROMPT_KERNEL = {"FORCE_USE_FLEX_ATTENTION": True}  # that of decoding, taken below 128 queries, may not fit them
 MaskMod = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]  # (batch, head, query, key) -> permitted
 
 
 @dataclass(frozen=True)
 class State:
-    """The compiled function, and which blocks of 128 keys each block of 128 queries visits."""
+    """The compiled function, which blocks of 128 keys each block of 128 queries visits, and the kernel to take."""
 
     attend: Callable[..., Tensor]
     block_mask: BlockMask | None
+    kernel_options: dict[str, Any] | None
 
 
 @implements("attention", name="flex", needs=Needs(compiler=True), compiled=True)
@@ -40,7 +42,7 @@ class Flex:
         mask_mod = _mask_mod(inputs)
         q_len, kv_len = inputs.q.shape[2], inputs.k.shape[2]
         block_mask = mask_mod and create_block_mask(mask_mod, None, None, q_len, kv_len, device=inputs.q.device)
-        state = State(_compile.compile_whole(flex_attention), block_mask)
+        state = State(_compile.compile_whole(flex_attention), block_mask, PROMPT_KERNEL if inputs.q.is_cuda else None)
         with _compile.refusals():
             self.run(inputs, state)  # compiles
         return state
@@ -53,6 +55,7 @@ class Flex:
             block_mask=state.block_mask,
             scale=inputs.scale,
             enable_gqa=inputs.q.shape[1] != inputs.k.shape[1],
+            kernel_options=state.kernel_options,
         )
 
 

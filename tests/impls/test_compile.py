@@ -7,6 +7,7 @@ import functools
 import pytest
 import torch
 from torch._dynamo.exc import BackendCompilerFailed, FailOnRecompileLimitHit
+from torch._inductor.select_algorithm import NoValidChoicesError
 
 from attnlab.bench import Unavailable
 from attnlab.impls import _compile
@@ -23,6 +24,12 @@ def test_not_implemented_is_a_reason_in_one_line():
     with pytest.raises(Unavailable) as caught, _compile.refusals():
         raising(NotImplementedError("NYI: embedding dimension must be at least 16\n  target: flex"))(torch.ones(1))
     assert str(caught.value) == "torch.compile: NYI: embedding dimension must be at least 16"
+
+
+def test_no_kernel_that_fits_is_a_reason():
+    with pytest.raises(Unavailable) as caught, _compile.refusals():
+        raising(NoValidChoicesError("No choices to select.\n  target: flex"))(torch.ones(1))
+    assert str(caught.value) == "torch.compile: No choices to select."
 
 
 def test_other_failures_stay_failures():

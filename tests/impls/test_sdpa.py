@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 from torch.nn.attention.bias import CausalBias
@@ -56,6 +58,33 @@ def test_only_what_torch_says_of_the_kernel_asked_for():
         "cuDNN attention has been runtime disabled. (Triggered internally at d.cpp:6.)",
     ]
     assert _sdpa._reason("Flash attention", messages) == "Flash Attention does not support non-null attn_mask."
+
+
+def test_a_refusal_without_a_word_is_explained_by_torchs_own_check(monkeypatch):
+    """As torch 2.11 refuses on CUDA; the check goes on to the first part that it does not serve."""
+    asked = []
+
+    def check(params, debug):
+        asked.append((tuple(params.query.shape), params.attn_mask is not None, params.is_causal, debug, settings()))
+        served = params.query.shape[2] != 9
+        if not served:
+            warnings.warn("Expected query to be\nhalf. (Triggered internally at a.cpp:1.)", stacklevel=1)
+        return served
+
+    monkeypatch.setitem(_sdpa.CHECKS, "flash", check)
+    case = AttentionCase.parse("Hq4-Hkv2-packed5+9+1-bf16-window.7")
+    inputs = make_inputs(case, NORMAL_DRAW, 0, CPU)
+    made = _sdpa.parts(case, inputs, lower_right=True)
+    with pytest.raises(Unavailable) as caught, _sdpa.refusals("flash", _sdpa.cut(inputs, made), made):
+        raise RuntimeError("Invalid backend")
+    assert str(caught.value) == "torch: Expected query to be half."
+    pinned = [False, True, False, False]
+    assert asked == [((1, 4, 5, 64), False, True, True, pinned), ((1, 4, 9, 64), True, False, True, pinned)]
+
+
+def test_a_refusal_that_nothing_explains_is_told_as_it_is():
+    with pytest.raises(Unavailable, match=r"^torch: Invalid backend$"), _sdpa.refusals("math"):
+        raise RuntimeError("Invalid backend")
 
 
 def test_other_errors_are_not_refusals():
