@@ -30,7 +30,7 @@ PROBES: tuple[Probe, ...] = (
 
 
 def examine(patient: Patient) -> Iterator[Finding]:
-    """Look at the machine now; takes some ten seconds, most of them for live pairs."""
+    """Look at the machine now; takes some ten seconds, on a GPU half a minute, most of them for live pairs."""
     yield Finding("device", patient.environment.device.name)
     for probe in PROBES:
         yield from probe(patient)
@@ -46,11 +46,11 @@ def patient_here(environment: Environment, ceilings: Ceilings) -> Patient:
     a = torch.randn(512, 512, device=device)
     work = functools.partial(torch.matmul, a, a)
     if device.type != "cuda":
-        return Patient(environment, ceilings, clocks_for(device), work, pair=gate.pairs_on(device.type))
+        return Patient(environment, ceilings, clocks_for(device), work, pairs=gate.pairs_on(device.type))
     from attnlab.bench.gpu.cuda import CudaGpu
 
     gpu = CudaGpu(device)
-    return Patient(environment, ceilings, cuda_clocks(gpu), work, gpu, pair=gate.pairs_on(device.type))
+    return Patient(environment, ceilings, cuda_clocks(gpu), work, gpu, pairs=gate.pairs_on(device.type))
 
 
 def measured_now(environment: Environment) -> Ceilings:

@@ -29,8 +29,8 @@ class Finding:
 class Patient:
     """A machine and its device.
 
-    work: a call that computes for a while. now_ns: the host's time. pair: measures the live pair of that
-    number, two processes that do the same, and gives their log-ratio.
+    work: a call that computes for a while. now_ns: the host's time. pairs: measures so many live
+    pairs, each of two processes that do the same, and gives their log-ratios.
     """
 
     environment: Environment
@@ -39,7 +39,7 @@ class Patient:
     work: Callable[[], object]
     gpu: Gpu | None = None
     now_ns: Callable[[], int] = time.perf_counter_ns
-    pair: Callable[[int], float] | None = None
+    pairs: Callable[[int], list[float]] | None = None
 
 
 Probe = Callable[[Patient], Iterator[Finding]]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -21,13 +22,14 @@ PAIRS = 10
 BURSTS = 12
 BURST_NS = 30 * units.NS_PER_MS
 DECISIONS = 200
+STARTED_TOGETHER = {"cpu": 1, "cuda": 5}  # pairs: importing torch takes seconds, which those of a GPU share
 
 
 def least_slowdown(patient: Patient) -> Iterator[Finding]:
     """The least slowdown that 95 % of the gate's decisions would find; nothing where no pairs can be had."""
-    if patient.pair is None:
+    if patient.pairs is None:
         return
-    ratios = [patient.pair(number) for number in range(PAIRS)]
+    ratios = patient.pairs(PAIRS)
     found = least_detectable(ratios, Rule(), DECISIONS, seed=0, target=TARGET)
     scatter = units.format_share(statistics.stdev(ratios))
     noisy = found is None or found > 2 * TARGET
@@ -43,22 +45,33 @@ def least_slowdown(patient: Patient) -> Iterator[Finding]:
     )
 
 
-def live_pair(kind: str, number: int) -> float:
-    """The log-ratio of two processes that do the same, alive together and taking turns."""
-    with ExitStack() as stack:
-        both = [stack.enter_context(_Product(kind)) for _ in range(2)]
-        for process in both:
-            process.ready()
-        times: tuple[list[float], list[float]] = ([], [])
-        for turn in range(BURSTS):
-            first = (turn + number) % 2
-            for which in (first, 1 - first):
-                times[which].append(both[which].burst())
+def live_pairs(kind: str, count: int) -> list[float]:
+    """The log-ratio of each pair of two processes that do the same, alive together and taking turns.
+
+    Where several pairs are started together, none is timed before all are ready, and then one at a time.
+    """
+    ratios: list[float] = []
+    while len(ratios) < count:
+        with ExitStack() as stack:
+            started = range(min(STARTED_TOGETHER[kind], count - len(ratios)))
+            pairs = [[stack.enter_context(_Product(kind)) for _ in range(2)] for _ in started]
+            for process in itertools.chain(*pairs):
+                process.ready()
+            ratios += [_ratio(pair, number) for number, pair in enumerate(pairs, len(ratios))]
+    return ratios
+
+
+def _ratio(pair: Sequence[_Product], number: int) -> float:
+    times: tuple[list[float], list[float]] = ([], [])
+    for turn in range(BURSTS):
+        first = (turn + number) % 2
+        for which in (first, 1 - first):
+            times[which].append(pair[which].burst())
     return log_ratio(*times)
 
 
-def pairs_on(kind: str) -> functools.partial[float]:
-    return functools.partial(live_pair, kind)
+def pairs_on(kind: str) -> functools.partial[list[float]]:
+    return functools.partial(live_pairs, kind)
 
 
 class _Product:

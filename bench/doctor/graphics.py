@@ -9,7 +9,7 @@ from attnlab.bench import units
 from attnlab.bench.clocks import start_all
 from attnlab.bench.clocks.cuda_events import CudaEvents
 from attnlab.bench.doctor.finding import Finding, Patient
-from attnlab.bench.gpu import UNVERIFIED, Gpu
+from attnlab.bench.gpu import Gpu
 from attnlab.bench.store.records import DeviceState
 from attnlab.bench.telemetry import state_notes
 
@@ -27,8 +27,6 @@ def gpu_findings(patient: Patient) -> Iterator[Finding]:
     yield _flush(patient.gpu)
     yield from _rates(patient, patient.gpu)
     yield _others(patient.gpu)
-    if UNVERIFIED:
-        yield Finding("not verified on a device yet", ", ".join(UNVERIFIED))
 
 
 def _clocks(patient: Patient) -> Finding:

@@ -9,12 +9,6 @@ from typing import Protocol
 
 from attnlab.bench.store.records import DeviceState
 
-UNVERIFIED = (
-    "clock cuda_graph (torch 2.13)",
-    "clock cupti (cupti-python 13.4.0)",
-    "telemetry (nvidia-ml-py 13.615)",
-)  # written from these releases and tested on a simulated GPU, not yet run on a device
-
 
 class Moment(Protocol):
     """A point in the stream's work whose time the device writes down."""

@@ -1,6 +1,6 @@
 """What NVML says of a GPU, through the optional package nvidia-ml-py.
 
-Written from release 13.615 of that package; not yet run on a device.
+Written from release 13.615 of that package, and run on an H100 with release 13.610.
 """
 
 from __future__ import annotations

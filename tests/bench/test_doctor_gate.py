@@ -7,22 +7,23 @@ from collections.abc import Callable
 import pytest
 
 from attnlab.bench.clocks.wall import Wall
+from attnlab.bench.doctor import gate
 from attnlab.bench.doctor.finding import Finding, Patient
-from attnlab.bench.doctor.gate import PAIRS, least_slowdown, live_pair
+from attnlab.bench.doctor.gate import PAIRS, least_slowdown, live_pairs
 from attnlab.bench.environment import describe_environment
 from attnlab.bench.roofline import Ceilings
 
 WIGGLE = (0.9, -1.1, 0.2, -0.4, 1.3, -0.7, 0.5, -0.2, 0.1, -0.6)
 
 
-def finding(pair: Callable[[int], float] | None) -> Finding:
+def finding(pairs: Callable[[int], list[float]] | None) -> Finding:
     environment, ceilings = describe_environment("cpu"), Ceilings("here", 1, 1e10, {}, None, 0.0)
-    (found,) = least_slowdown(Patient(environment, ceilings, (Wall(),), lambda: None, pair=pair))
+    (found,) = least_slowdown(Patient(environment, ceilings, (Wall(),), lambda: None, pairs=pairs))
     return found
 
 
-def scattered(share: float) -> Callable[[int], float]:
-    return lambda number: share * WIGGLE[number]
+def scattered(share: float) -> Callable[[int], list[float]]:
+    return lambda count: [share * wiggle for wiggle in WIGGLE[:count]]
 
 
 def test_a_quiet_machine() -> None:
@@ -54,11 +55,13 @@ def test_a_live_pair_of_real_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
     monkeypatch.setattr("attnlab.bench.doctor.gate.BURSTS", 4)
-    ratios = [live_pair("cpu", number) for number in range(2)]
+    monkeypatch.setitem(gate.STARTED_TOGETHER, "cpu", 2)
+    ratios = live_pairs("cpu", 3)
     assert all(abs(ratio) < 0.7 for ratio in ratios)
-    assert ratios[0] != ratios[1]
+    assert len(set(ratios)) == 3
 
 
-def test_a_process_that_does_not_start_is_told() -> None:
+def test_a_process_that_does_not_start_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(gate.STARTED_TOGETHER, "no-such-device", 1)
     with pytest.raises(RuntimeError, match="a process of the doctor ended with exit code"):
-        live_pair("no-such-device", 0)
+        live_pairs("no-such-device", 1)

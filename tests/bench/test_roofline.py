@@ -139,6 +139,21 @@ def test_rates_count_what_is_moved_and_multiplied(monkeypatch: pytest.MonkeyPatc
     assert roofline._matrix_rate(CPU, torch.float32) == pytest.approx(2 * 2048**3 / 2e-3), "the best of the sizes"
 
 
+def test_a_gpu_copies_by_a_kernel(monkeypatch: pytest.MonkeyPatch, fake_clock: Any) -> None:
+    """In a graph, `copy_` would be the copy engine's."""
+    copied = []
+    kernel = torch.bitwise_not
+
+    def copy(x: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+        copied.append((x.dtype, x.numel()))
+        return kernel(x, out=out)
+
+    monkeypatch.setattr(clocks, "clocks_for", lambda *_: (fake_clock([2e6]),))
+    monkeypatch.setattr(torch, "bitwise_not", copy)
+    assert roofline._copy_bandwidth(torch.device("meta"), 1000) == pytest.approx(2 * 1000 / 2e-3)
+    assert set(copied) == {(torch.int32, 250)}
+
+
 def test_a_slow_rate_is_not_measured_on_the_next_larger_size(monkeypatch: pytest.MonkeyPatch, fake_clock: Any) -> None:
     clock = fake_clock([0.9e9])
     monkeypatch.setattr(clocks, "clocks_for", lambda *_: (clock,))
