@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ CONFIG_FILE, GENERATION_FILE = "config.json", "generation_config.json"
 ONE_FILE, INDEX_FILE = "model.safetensors", "model.safetensors.index.json"
 ARCHITECTURES = {"llama": "LlamaForCausalLM", "mistral": "MistralForCausalLM", "qwen2": "Qwen2ForCausalLM"}
 """By `model_type`."""
+
+LLAMA_3_FIELDS = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
+"""In the order of `RopeScaling`."""
 
 
 class SafetensorsFolder:
@@ -152,12 +156,11 @@ def rope_scaling(path: Path, rope: dict[str, Any]) -> RopeScaling | None:
         return None
     if kind != "llama3":
         raise ModelError(f"{path}: got rope_type {kind!r}, expected 'default' or 'llama3'")
-    return RopeScaling(
-        factor=float(rope["factor"]),
-        low_frequency_factor=float(rope["low_freq_factor"]),
-        high_frequency_factor=float(rope["high_freq_factor"]),
-        original_context=int(rope["original_max_position_embeddings"]),
-    )
+    missing = [key for key in LLAMA_3_FIELDS if not isinstance(rope.get(key), (int, float))]
+    if missing:
+        raise ModelError(f"{path}: rope_type 'llama3' lacks a number for {' and '.join(missing)}")
+    factor, low, high, original_context = (rope[key] for key in LLAMA_3_FIELDS)
+    return RopeScaling(float(factor), float(low), float(high), int(original_context))
 
 
 def sliding_window(path: Path, fields: dict[str, Any]) -> int | None:
@@ -214,13 +217,8 @@ def config_json(config: ModelConfig) -> dict[str, Any]:
         "eos_token_id": list(config.eos_ids) or None,
     }
     if config.rope_scaling is not None:
-        fields["rope_parameters"] |= {
-            "rope_type": "llama3",
-            "factor": config.rope_scaling.factor,
-            "low_freq_factor": config.rope_scaling.low_frequency_factor,
-            "high_freq_factor": config.rope_scaling.high_frequency_factor,
-            "original_max_position_embeddings": config.rope_scaling.original_context,
-        }
+        scaling = dict(zip(LLAMA_3_FIELDS, astuple(config.rope_scaling), strict=True))
+        fields["rope_parameters"] |= {"rope_type": "llama3"} | scaling
     if config.sliding_window is not None:
         fields["sliding_window"] = config.sliding_window
     return fields

@@ -11,16 +11,18 @@ from attnlab.bench.models.weights import LayerWeights, ModelWeights, layer_shape
 LOGIT_STD = 3.0
 """Of the logits: some tens of tokens share the probability, as in a trained model's answers."""
 
-SCORE_STD = 2.0
+SCORE_STD = 3.0
 """Of the attention scores: a query picks some of its keys, and the context shows in what is generated."""
 
 BRANCH_GAIN = 3.0
 """Of what attention and SwiGLU add, beside the embedding, which would have a tied head repeat the last token."""
 
 SPREAD = 0.1
-"""Of norm weights around one, so that a norm without its weight is seen; half of it would be within rounding."""
+"""Of norm weights around one, so that a norm without its weight is seen."""
 
-BIAS_STD = 0.5
+BIAS_STD = 0.2
+"""Seen in the logits, and too little to have every query pick the same keys."""
+
 GAINS = {
     "embedding": LOGIT_STD,
     "head": LOGIT_STD,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -37,10 +38,14 @@ def canonical(name: str) -> str:
     publishers' names: `SmolLM2-135M` and `llama-3.2-1b` are known, too.
     """
     base = name.removesuffix(RANDOM_SUFFIX)
-    found = {squeezed(known): known for known in PUBLISHED}.get(squeezed(base))
+    found = published_name(base)
     if found is None:
         raise UnknownName("model", name, [*PUBLISHED, PACKAGED + RANDOM_SUFFIX])
     return found + RANDOM_SUFFIX if found == PACKAGED and base != name else found
+
+
+def published_name(name: str) -> str | None:
+    return {squeezed(known): known for known in PUBLISHED}.get(squeezed(name))
 
 
 def squeezed(name: str) -> str:
@@ -49,8 +54,9 @@ def squeezed(name: str) -> str:
 
 
 def is_path(name: str) -> bool:
-    """Whether `name` is meant as a file or folder rather than as a published model."""
-    return name.endswith(".gguf") or "/" in name or "\\" in name or Path(name).is_dir()
+    """Whether `name` is meant as a file or folder; a published model's name never is, whatever lies in the folder."""
+    spelled = name.endswith(".gguf") or "/" in name or os.sep in name
+    return spelled or (published_name(name.removesuffix(RANDOM_SUFFIX)) is None and Path(name).exists())
 
 
 def resolve(name: str) -> Source:

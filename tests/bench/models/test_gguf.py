@@ -1,0 +1,257 @@
+"""A GGUF file: its header, its weights as ours, and every way in which it can be wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from attnlab.bench import load_model
+from attnlab.bench.errors import ModelError, Unavailable, UnknownName
+from attnlab.bench.models.assembly import GGUF_NAMES
+from attnlab.bench.models.config import PUBLISHED, ModelConfig, RopeScaling
+from attnlab.bench.models.gguf_file import GgufFile, StoredTensor, read_header
+from attnlab.bench.models.load import model_config
+from attnlab.bench.models.random_weights import random_weights
+from attnlab.bench.models.reference import reference_logits
+from attnlab.bench.models.rotary import inverse_frequencies, stretch
+from attnlab.bench.models.weights import ModelWeights, layer_shapes, model_shapes
+
+gguf = pytest.importorskip("gguf", reason="package gguf is not installed")
+
+TOY = dataclasses.replace(PUBLISHED["toy"], layers=2)
+FIELDS = {
+    "context_length": TOY.context_length,
+    "embedding_length": TOY.hidden_size,
+    "feed_forward_length": TOY.intermediate_size,
+    "block_count": TOY.layers,
+    "attention.head_count": TOY.q_heads,
+    "attention.head_count_kv": TOY.kv_heads,
+    "rope.freq_base": TOY.rope_theta,
+    "attention.layer_norm_rms_epsilon": TOY.norm_eps,
+}
+IDS = torch.arange(40).view(1, 40)
+
+
+def interleaved(weight: Tensor, heads: int) -> Tensor:
+    """`[heads * D, in]` in the order in which GGUF keeps queries and keys: rows that turn together in pairs."""
+    return weight.view(heads, 2, -1, weight.shape[1]).transpose(1, 2).reshape(weight.shape)
+
+
+def stored(weights: ModelWeights) -> dict[str, Tensor]:
+    """The tensors under GGUF's names, in its order."""
+    tensors = {GGUF_NAMES.outer[role]: getattr(weights, role) for role in model_shapes(weights.config)}
+    for index, layer in enumerate(weights.layers):
+        for role in layer_shapes(weights.config):
+            heads = {"query": TOY.q_heads, "key": TOY.kv_heads}.get(role)
+            x = getattr(layer, role)
+            tensors[GGUF_NAMES.layer[role].format(index)] = x if heads is None else interleaved(x, heads)
+    return tensors
+
+
+def write(
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    quantisation: str = "F32",
+    architecture: str = "llama",
+    fields: Mapping[str, Any] = FIELDS,
+) -> Path:
+    writer = gguf.GGUFWriter(path, architecture)
+    for key, value in fields.items():
+        add = {int: writer.add_uint32, float: writer.add_float32, str: writer.add_string}[type(value)]
+        add(f"{architecture}.{key}", value)
+    writer.add_eos_token_id(2)
+    writer.add_bos_token_id(1)
+    writer.add_token_list(["<a>", "b" * 300])
+    kind = gguf.GGMLQuantizationType[quantisation]
+    for name, x in tensors.items():
+        if x.ndim == 1 or quantisation == "F32":
+            writer.add_tensor(name, x.numpy())
+        else:
+            writer.add_tensor(name, gguf.quantize(x.numpy(), kind), raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+@pytest.fixture(scope="module")
+def weights() -> ModelWeights:
+    return random_weights(TOY, torch.float32, "cpu")
+
+
+@pytest.fixture(scope="module")
+def tensors(weights: ModelWeights) -> dict[str, Tensor]:
+    return stored(weights)
+
+
+def test_a_header_is_read_past_all_kinds_of_fields() -> None:
+    def string(text: str) -> bytes:
+        return struct.pack("<Q", len(text)) + text.encode()
+
+    header = b"GGUF" + struct.pack("<IQQ", 3, 2, 5)
+    header += string("general.alignment") + struct.pack("<II", 4, 64)
+    header += string("words") + struct.pack("<IIQ", 9, 8, 2) + string("a") + string("b")
+    header += string("scores") + struct.pack("<IIQ", 9, 6, 3) + bytes(12)
+    header += string("pairs") + struct.pack("<IIQ", 9, 9, 1) + struct.pack("<IQ", 1, 2) + bytes(2)
+    header += string("name") + struct.pack("<I", 8) + string("tiny")
+    header += string("a") + struct.pack("<IQQIQ", 2, 5, 3, 0, 0)
+    header += string("b") + struct.pack("<IQIQ", 1, 7, 1, 64)
+    start = -(-len(header) // 64) * 64
+    read = read_header(header, "here")
+    assert read.tensors == {"a": StoredTensor((3, 5), 0, start), "b": StoredTensor((7,), 1, start + 64)}
+    assert read.fields["name"] == "tiny"
+    for cut in range(24, len(header)):
+        with pytest.raises(ModelError, match="here is cut short"):
+            read_header(header[:cut], "here")
+
+
+@pytest.mark.parametrize("quantisation", ["F32", "F16", "BF16", "Q8_0", "Q4_1"])
+def test_weights_come_back(
+    quantisation: str, weights: ModelWeights, tensors: dict[str, Tensor], tmp_path: Path
+) -> None:
+    path = write(tmp_path / "toy-model.gguf", tensors, quantisation)
+    read = load_model(str(path))
+    assert read.config == dataclasses.replace(TOY, name="toy-model")
+    assert read.head is read.embedding
+    assert "toy-model.gguf sampled sha256" in read.fingerprint
+    allowed = {"F32": 0.0, "F16": 1e-3, "BF16": 8e-3, "Q8_0": 2e-2, "Q4_1": 0.2}[quantisation]
+    for layer, expected in zip(read.layers, weights.layers, strict=True):
+        for got, x in zip(layer.tensors(), expected.tensors(), strict=True):
+            assert (got - x).abs().max() <= allowed * x.abs().max()
+    if quantisation == "F32":
+        assert torch.equal(reference_logits(read, IDS), reference_logits(weights, IDS))
+        assert model_config(str(path)) == read.config
+
+
+def test_a_head_of_its_own_and_a_dtype_are_honoured(tmp_path: Path) -> None:
+    untied = random_weights(dataclasses.replace(TOY, tied_embeddings=False), torch.float32, "cpu")
+    read = load_model(str(write(tmp_path / "m.gguf", stored(untied))), torch.bfloat16)
+    assert not read.config.tied_embeddings
+    assert torch.equal(read.head, untied.head.bfloat16())
+    assert read.nbytes == read.config.weight_bytes(torch.bfloat16)
+
+
+def test_fingerprints_tell_files_apart(tensors: dict[str, Tensor], tmp_path: Path) -> None:
+    path = write(tmp_path / "m.gguf", tensors)
+    before = load_model(str(path)).fingerprint
+    assert load_model(str(path)).fingerprint == before
+    content = bytearray(path.read_bytes())
+    content[-8] ^= 1
+    path.write_bytes(content)
+    assert load_model(str(path)).fingerprint != before
+
+
+def scaled() -> tuple[ModelConfig, Tensor]:
+    scaling = RopeScaling(4.0, 1.0, 4.0, 8192)
+    return dataclasses.replace(TOY, rope_scaling=scaling), stretch(inverse_frequencies(TOY), scaling).float()
+
+
+def test_llama_3s_scaling_is_known_by_its_factors(tensors: dict[str, Tensor], tmp_path: Path) -> None:
+    config, factors = scaled()
+    path = write(tmp_path / "m.gguf", {**tensors, "rope_freqs.weight": factors})
+    assert model_config(str(path)).rope_scaling == config.rope_scaling
+    write(path, {**tensors, "rope_freqs.weight": factors.flip(0)})
+    with pytest.raises(ModelError, match=r"factors in rope_freqs.weight that are not of Llama 3's rule"):
+        load_model(str(path))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"rope.scaling.type": "yarn"}, "got rope scaling 'yarn'"),
+        ({"expert_count": 8}, "mixture of 8 experts"),
+        ({"rope.dimension_count": 8}, "got 8 rotated channels of 16"),
+        ({"block_count": "two"}, "got 'two' for llama.block_count, expected one int"),
+        ({"embedding_length": 128, "attention.key_length": 16}, r"token_embd.weight has shape \[512, 64\]"),
+        ({"block_count": 3}, r"lacks the tensor blk.2.attn_norm.weight and 8 more, of 29 expected"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_fields_of_another_model_are_refused(
+    fields: dict[str, Any], message: str, tensors: dict[str, Tensor], tmp_path: Path
+) -> None:
+    path = write(tmp_path / "m.gguf", tensors, fields={**FIELDS, **fields})
+    with pytest.raises(ModelError, match=message) as raised:
+        load_model(str(path))
+    assert str(path) in str(raised.value)
+
+
+def test_another_architecture_and_a_missing_field_are_named(tensors: dict[str, Tensor], tmp_path: Path) -> None:
+    path = write(tmp_path / "m.gguf", tensors, architecture="mamba")
+    with pytest.raises(ModelError, match="got architecture 'mamba', expected 'llama'"):
+        load_model(str(path))
+    without = {key: value for key, value in FIELDS.items() if key != "feed_forward_length"}
+    with pytest.raises(ModelError, match=r"lacks the field llama.feed_forward_length"):
+        load_model(str(write(path, tensors, fields=without)))
+
+
+def test_tensors_that_are_missing_or_misshapen_are_named(tensors: dict[str, Tensor], tmp_path: Path) -> None:
+    path = tmp_path / "m.gguf"
+    write(path, {name: x for name, x in tensors.items() if name != "blk.1.attn_k.weight"})
+    with pytest.raises(ModelError, match=r"m.gguf lacks the tensor blk.1.attn_k.weight, of 20 expected"):
+        load_model(str(path))
+    write(path, tensors | {"blk.1.ffn_down.weight": tensors["blk.1.ffn_down.weight"].T.contiguous()})
+    with pytest.raises(ModelError, match=r"tensor blk.1.ffn_down.weight has shape \[128, 64\], expected \[64, 128\]"):
+        load_model(str(path))
+    write(path, tensors | {"blk.0.attn_q.bias": torch.zeros(64)})
+    with pytest.raises(ModelError, match=r"got tensor blk.0.attn_q.bias, expected projections without bias"):
+        load_model(str(path))
+
+
+@pytest.mark.parametrize("kept", [0.1, 0.6, 0.999])
+def test_a_file_that_is_cut_says_so(kept: float, tensors: dict[str, Tensor], tmp_path: Path) -> None:
+    path = write(tmp_path / "m.gguf", tensors)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(kept * len(content))])
+    with pytest.raises(ModelError, match=r"m.gguf is cut short: it ends after \d+ bytes, .*; fetch it again"):
+        load_model(str(path))
+
+
+def test_quantisations_that_cannot_be_read_are_named(tensors: dict[str, Tensor], tmp_path: Path) -> None:
+    path = write(tmp_path / "m.gguf", tensors)
+    content = path.read_bytes()
+    name = b"blk.0.ffn_up.weight"
+    place = content.index(name) + len(name) + 4 + 16
+    assert content[place : place + 4] == bytes(4)
+    for code, message in ((99, "has the unknown quantisation 99"), (24, "is in I8, which .* cannot dequantise")):
+        path.write_bytes(content[:place] + struct.pack("<I", code) + content[place + 4 :])
+        with pytest.raises(ModelError, match=rf"tensor blk.0.ffn_up.weight {message}"):
+            load_model(str(path))
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\3\4" + bytes(100), b"GGUF\2\0\0\0" + bytes(100), b"GG"])
+def test_what_is_no_gguf_is_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "m.gguf").write_bytes(content)
+    with pytest.raises(ModelError, match=r"m.gguf( is empty|: got a file of b'.*' version \d+, expected b'GGUF')"):
+        load_model(str(tmp_path / "m.gguf"))
+
+
+def test_a_file_that_is_not_there_and_a_missing_package_are_told(
+    tmp_path: Path, tensors: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "model.gguf", tensors)
+    with pytest.raises(UnknownName, match=r"did you mean '.*/model.gguf'"):
+        load_model(str(tmp_path / "modle.gguf"))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(Unavailable, match=r"not installed: gguf; mend with: pip install 'attnlab\[generate\]'"):
+        load_model(str(tmp_path / "model.gguf"))
+
+
+def test_arrays_are_read_when_asked_for(tensors: dict[str, Tensor], tmp_path: Path) -> None:
+    file = GgufFile(write(tmp_path / "m.gguf", tensors))
+    assert file.array("tokenizer.ggml.tokens") == ["<a>", "b" * 300]
+    with pytest.raises(ModelError, match="expected an array"):
+        file.array("llama.block_count")
+    got = file.tensor("blk.0.attn_norm.weight")
+    assert np.array_equal(got.numpy(), tensors["blk.0.attn_norm.weight"].numpy())
+    got.zero_()
+    assert file.tensor("blk.0.attn_norm.weight").abs().min() > 0

@@ -1,0 +1,185 @@
+"""A Hugging Face folder: what is written is read again, as one file or several, and what is wrong is named."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from attnlab.bench import load_model
+from attnlab.bench.errors import ModelError, Unavailable
+from attnlab.bench.models.config import PUBLISHED, RopeScaling
+from attnlab.bench.models.huggingface import INDEX_FILE, ONE_FILE, config_json, config_of, save_folder
+from attnlab.bench.models.load import model_config
+from attnlab.bench.models.random_weights import random_weights
+from attnlab.bench.models.weights import ModelWeights, layer_shapes
+
+safetensors = pytest.importorskip("safetensors.torch", reason="package safetensors is not installed")
+
+TOY = dataclasses.replace(PUBLISHED["toy"], layers=2)
+MODELS = {
+    "llama": TOY,
+    "llama3": dataclasses.replace(TOY, rope_scaling=RopeScaling(8.0, 1.0, 4.0, 64), tied_embeddings=False),
+    "mistral": dataclasses.replace(TOY, sliding_window=16, tied_embeddings=False),
+    "qwen2": dataclasses.replace(TOY, qkv_bias=True, eos_ids=(2, 7)),
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    save_folder(random_weights(TOY, torch.float32, "cpu"), tmp_path / "model")
+    return tmp_path / "model"
+
+
+def edit(path: Path, **fields: Any) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+
+
+def assert_same(got: ModelWeights, expected: ModelWeights) -> None:
+    assert torch.equal(got.embedding, expected.embedding)
+    assert torch.equal(got.head, expected.head)
+    assert torch.equal(got.output_norm, expected.output_norm)
+    for layer, other in zip(got.layers, expected.layers, strict=True):
+        for role in layer_shapes(expected.config):
+            assert torch.equal(getattr(layer, role), getattr(other, role)), role
+
+
+@pytest.mark.parametrize("files", [1, 3])
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_comes_back(name: str, files: int, tmp_path: Path) -> None:
+    weights = random_weights(MODELS[name], torch.bfloat16, "cpu")
+    save_folder(weights, tmp_path / name, files)
+    assert len(list((tmp_path / name).glob("*.safetensors"))) == files
+    read = load_model(str(tmp_path / name), torch.bfloat16)
+    assert read.config == dataclasses.replace(MODELS[name], name=name) == model_config(str(tmp_path / name))
+    assert_same(read, weights)
+    assert read.fingerprint.startswith(f"{name}, {name} sampled sha256 ")
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_transformers_writes_what_is_read(name: str, tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers", reason="package transformers is not installed")
+    config = transformers.AutoConfig.for_model(**config_json(MODELS[name]))
+    model = transformers.AutoModelForCausalLM.from_config(config)
+    model.save_pretrained(tmp_path, max_shard_size="150KB")
+    assert (tmp_path / INDEX_FILE).is_file()
+    read = load_model(str(tmp_path))
+    assert read.config == dataclasses.replace(MODELS[name], name=tmp_path.name)
+    state = model.state_dict()
+    assert torch.equal(read.embedding, state["model.embed_tokens.weight"])
+    assert torch.equal(read.layers[1].query, state["model.layers.1.self_attn.q_proj.weight"])
+    assert torch.equal(read.head, state["lm_head.weight"])
+
+
+def test_older_files_say_it_otherwise(folder: Path) -> None:
+    path = folder / "config.json"
+    fields = json.loads(path.read_text())
+    rope = {
+        "rope_type": "llama3",
+        "factor": 32.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 8192,
+    }
+    del fields["rope_parameters"], fields["head_dim"], fields["num_key_value_heads"]
+    path.write_text(json.dumps(fields | {"rope_theta": 5e5, "rope_scaling": rope, "eos_token_id": 9}))
+    config = config_of(folder, "toy")
+    assert (config.rope_theta, config.head_dim, config.kv_heads, config.eos_ids) == (5e5, 16, 4, (9,))
+    assert config.rope_scaling == PUBLISHED["llama32_1b"].rope_scaling
+    (folder / "generation_config.json").write_text('{"eos_token_id": [3, 4]}')
+    assert config_of(folder, "toy").eos_ids == (3, 4)
+
+
+@pytest.mark.parametrize(
+    ("fields", "window"),
+    [
+        ({"model_type": "qwen2", "sliding_window": 32, "use_sliding_window": False}, None),
+        ({"model_type": "qwen2", "sliding_window": 32, "use_sliding_window": True, "max_window_layers": 0}, 32),
+        ({"model_type": "mistral", "sliding_window": None}, None),
+        ({"model_type": "mistral", "sliding_window": 32}, 32),
+    ],
+)
+def test_a_window_holds_where_it_is_switched_on(fields: dict[str, Any], window: int | None, folder: Path) -> None:
+    edit(folder / "config.json", **fields)
+    assert config_of(folder, "toy").sliding_window == window
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"model_type": "gpt2"}, "got model_type 'gpt2', expected one of llama, mistral, qwen2"),
+        ({"hidden_act": "gelu"}, "got hidden_act 'gelu', expected 'silu'"),
+        ({"attention_bias": True}, "got attention_bias True, expected none"),
+        ({"quantization_config": {"bits": 4}}, "got quantization_config"),
+        ({"rope_parameters": {"rope_type": "yarn"}}, "got rope_type 'yarn'"),
+        ({"rope_parameters": {"rope_type": "llama3", "factor": 8}}, "lacks a number for low_freq_factor and"),
+        ({"hidden_size": "64"}, "got '64' for hidden_size, expected a whole number"),
+        ({"num_key_value_heads": 3}, "4 query heads over 3"),
+        ({"model_type": "qwen2", "sliding_window": 8, "use_sliding_window": True, "max_window_layers": 1}, "in some"),
+        ({"num_hidden_layers": 3}, r"lacks the tensor model.layers.2.input_layernorm.weight and 8 more, of 29"),
+        ({"intermediate_size": 96}, r"model.layers.0.mlp.gate_proj.weight has shape \[128, 64\], expected \[96, 64\]"),
+        ({"tie_word_embeddings": False}, "lacks the tensor lm_head.weight, of 21"),
+    ],
+    ids=lambda value: next(reversed(value)) if isinstance(value, dict) else "",
+)
+def test_another_model_is_refused(fields: dict[str, Any], message: str, folder: Path) -> None:
+    edit(folder / "config.json", **fields)
+    with pytest.raises(ModelError, match=message):
+        load_model(str(folder))
+
+
+@pytest.mark.parametrize("kept_bytes", [0, 4, 2000, -64])
+def test_a_file_that_is_cut_says_so(kept_bytes: int, folder: Path) -> None:
+    path = folder / ONE_FILE
+    path.write_bytes(path.read_bytes()[:kept_bytes])
+    with pytest.raises(ModelError, match=r"model.safetensors is cut short or no safetensors file"):
+        load_model(str(folder))
+
+
+def test_tensors_of_integers_are_refused(folder: Path) -> None:
+    state = safetensors.load_file(folder / ONE_FILE)
+    name = "model.layers.1.mlp.up_proj.weight"
+    safetensors.save_file(state | {name: state[name].to(torch.int8)}, folder / ONE_FILE)
+    with pytest.raises(ModelError, match=rf"{ONE_FILE}: tensor {name} is of I8, expected F32, F16 or BF16"):
+        load_model(str(folder))
+
+
+def test_an_index_must_name_files_that_are_there(tmp_path: Path) -> None:
+    save_folder(random_weights(TOY, torch.float32, "cpu"), tmp_path, files=2)
+    (tmp_path / "model-00002-of-00002.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"index.json names model-00002-of-00002.safetensors, which is not"):
+        load_model(str(tmp_path))
+    edit(tmp_path / INDEX_FILE, weight_map=None)
+    with pytest.raises(ModelError, match="got weight_map None"):
+        load_model(str(tmp_path))
+
+
+def test_a_folder_without_what_it_needs_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "config.json").write_text("{")
+    with pytest.raises(ModelError, match=r"config.json is not JSON"):
+        load_model(str(folder))
+    (folder / "config.json").write_text("[]")
+    with pytest.raises(ModelError, match="got a list, expected an object"):
+        load_model(str(folder))
+    (folder / "config.json").unlink()
+    with pytest.raises(ModelError, match=r"has no config.json; expected a Hugging Face folder or a .gguf file"):
+        load_model(str(folder))
+    (folder / "config.json").write_text(json.dumps(config_json(TOY)))
+    (folder / ONE_FILE).unlink()
+    with pytest.raises(ModelError, match=f"has neither {ONE_FILE} nor {INDEX_FILE}"):
+        load_model(str(folder))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(Unavailable, match="not installed: safetensors"):
+        load_model(str(folder))
+
+
+def test_a_folder_does_not_hide_a_published_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_folder(random_weights(TOY, torch.float32, "cpu"), tmp_path / "toy")
+    save_folder(random_weights(TOY, torch.float32, "cpu"), tmp_path / "mine")
+    monkeypatch.chdir(tmp_path)
+    assert load_model("toy").config == PUBLISHED["toy"]
+    assert load_model("./toy").config.layers == load_model("mine").config.layers == 2
