@@ -90,14 +90,17 @@ class Sampling:
     ) -> None:
         self._effort, self._now_ns, self._observe, self._copies = effort, now_ns, observe, len(calls)
         self._last = calls[0]
-        started = start_all(clocks if observe is None else clocks[:1], [self._noted(c) for c in calls], bytes_a_call)
-        self._timers, self._notes = started.timers, started.notes
-        self._main = started.timers[0]
+        noted = [self._noted(call) for call in calls]
+        started = start_all(clocks, noted, bytes_a_call)
         self._bursts: list[Burst] = []
         self._samples: list[float] = []
         self._spent_ns = 0.0
         self._stopped = STOPPED_BY_COUNT
-        self._warm = warm_up(self._main, effort, now_ns)
+        self._warm = warm_up(started.timers[0], effort, now_ns)
+        if observe is not None:  # burst i is of the same inputs, however long the warm-up was
+            started = start_all(clocks[:1], noted, bytes_a_call)
+        self._timers, self._notes = started.timers, started.notes
+        self._main = started.timers[0]
 
     def _noted(self, call: Callable[[], object]) -> Callable[[], object]:
         """The call itself, or, where calls are observed, one that is remembered as the last."""

@@ -33,7 +33,7 @@ def attention_operations(config: ModelConfig, pairs: int) -> int:
 
 
 def operations(case: GenerateCase) -> int:
-    """FLOP of every request: each token but the last answer's goes through the layers once, each answer's has a head."""
+    """FLOP of every request: each token but the last goes through the layers, each of the answer has had a head."""
     config, through = case.config, case.total - 1
     pairs = through * (through + 1) // 2
     each = through * token_operations(config) + case.new_tokens * head_operations(config)

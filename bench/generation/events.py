@@ -71,10 +71,12 @@ def series_of(log: CallLog) -> tuple[Series, ...]:
 
 
 def _request_series(requests: Sequence[RequestLog]) -> Iterator[Series]:
-    events = [(n, t, k) for n, r in enumerate(requests) for t, k in zip(r.times_ns, r.tokens, strict=True)]
+    events = [
+        (float(n), t, float(k)) for n, r in enumerate(requests) for t, k in zip(r.times_ns, r.tokens, strict=True)
+    ]
     for name, unit, column in zip(_LOG, ("1", "ns", "1"), range(3), strict=True):
-        yield Series(name, unit, CLOCK, "lower", tuple(float(event[column]) for event in events))
-    of_requests = {
+        yield Series(name, unit, CLOCK, "lower", tuple(event[column] for event in events))
+    of_requests: dict[str, list[float] | list[float | None]] = {
         "request_arrival": [r.arrival_ns for r in requests],
         "request_prompt": [float(r.prompt_tokens) for r in requests],
         "request_tokenise": [r.tokenise_ns for r in requests],

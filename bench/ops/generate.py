@@ -151,8 +151,8 @@ class GenerateCase(Case):
         self._validate_draft()
         if self.decoding.speculative and self.format.group > 1:
             raise ImpossibleCase(
-                f"got decoding {self.decoding.method} with cache {self.cache}, which encodes {self.format.group} tokens "
-                f"together; expected a format from which guesses can be taken back"
+                f"got decoding {self.decoding.method} with cache {self.cache}, which encodes {self.format.group} "
+                f"tokens together; expected a format from which guesses can be taken back"
             )
 
     def _validate_batching(self) -> None:
@@ -160,7 +160,9 @@ class GenerateCase(Case):
         if continuous and not self.placing.paged:
             raise ImpossibleCase(f"got continuous batching over layout {self.layout}; expected a paged one: paged:16")
         if continuous and self.decoding.method not in deciding.PLAIN:
-            raise ImpossibleCase(f"got continuous batching with decoding {self.decoding.method}; expected greedy, sample")
+            raise ImpossibleCase(
+                f"got continuous batching with decoding {self.decoding.method}; expected greedy, sample"
+            )
         if self.pages and not continuous:
             raise ImpossibleCase(f"got pages={self.pages} with static batching; expected continuous, or no pages")
         needed = self.placing.pages_for(self.total)
@@ -231,7 +233,9 @@ class GenerateInputs:
         ids = self.prompts.tolist()
         if self.tokenizer is None:
             return Recorder(self.arrivals_s, ids)
-        return Recorder(self.arrivals_s, ids, [self.tokenizer.decode(row, skip_special=False) for row in ids], self.tokenizer.encode)
+        return Recorder(
+            self.arrivals_s, ids, [self.tokenizer.decode(row, skip_special=False) for row in ids], self.tokenizer.encode
+        )
 
 
 @dataclass(frozen=True)

@@ -115,7 +115,8 @@ class Decoder:
             normed = stage.norm(RmsNormInputs(x, layer.mlp_norm, eps))
             gated = stage.activate(SwigluInputs(stage.gate_up[index](LinearInputs(normed, layer.gate_up))))
             x = x + stage.down[index](LinearInputs(gated, layer.down))
-        return x.view(batch, length, -1)
+        out: Tensor = x.view(batch, length, -1)
+        return out
 
     @torch.inference_mode()
     def logits(self, hidden: Tensor) -> Tensor:
@@ -150,7 +151,9 @@ class Decoder:
             self._blank(batch, length, heads, config.head_dim) for heads in (config.q_heads, config.kv_heads)
         )  # fmt: skip
         return Stage(
-            embed=ready(find("embedding", self.parts.embedding), embedding, EmbeddingInputs(ids, self.weights.embedding)),
+            embed=ready(
+                find("embedding", self.parts.embedding), embedding, EmbeddingInputs(ids, self.weights.embedding)
+            ),
             norm=self._norm(rows),
             rope=ready(
                 find("rope", self.parts.rope), rope, RopeInputs(q, k, self.cos, self.sin, ids.view(batch, length))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -84,7 +85,9 @@ class Memory:
 
     def _attention(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Causal attention of the last S tokens over all T: q [B, S, Hq, D], k and v [B, T, Hkv, D]."""
-        inputs = AttentionInputs(*(x.transpose(1, 2) for x in (q, k, v)), self.mask, None, self.scale)
+        inputs = AttentionInputs(
+            q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), self.mask, None, self.scale
+        )  # fmt: skip
         shape = q.shape[0], q.shape[1], k.shape[1]
         if shape not in self._prompts:
             case = AttentionCase(
@@ -106,7 +109,7 @@ class Memory:
         batch, device = len(lengths), self.lengths.device
         cache = replace(self.caches[0], lengths=torch.tensor(lengths, dtype=torch.int32, device=device))
         starts = cache.lengths - new
-        shared = {
+        shared: dict[str, Any] = {
             "batch": batch, "q_heads": self.config.q_heads, "kv_heads": self.config.kv_heads, "q_len": new,
             "context": lengths[0] if len(set(lengths)) == 1 else "+".join(map(str, lengths)),
             "head_dim": self.config.head_dim, "dtype": self._dtype, "mask": self.mask, "layout": self.layout.name,
@@ -125,7 +128,7 @@ class Memory:
         )  # fmt: skip
 
     def attend(self, plan: Plan, starts: Tensor, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Store new tokens [B, S, H, D] at `starts` and attend over all; lengths count the new ones -> [B, S, Hq, D]."""
+        """Store new tokens [B, S, H, D] at `starts`, attend over all -> [B, S, Hq, D]; lengths count the new ones."""
         cache = self.caches[layer]
         plan.append(AppendInputs(k.transpose(1, 2), v.transpose(1, 2), cache, starts))
         out: Tensor = plan.attend(DecodeInputs(q.transpose(1, 2), cache, self.mask, self.scale))

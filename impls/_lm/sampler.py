@@ -48,7 +48,7 @@ class Sampler:
         return SamplingCase(
             batch=batch, vocab=vocab, dtype=str(inputs.logits.dtype).removeprefix("torch."), temperature=p.temperature,
             top_k=p.top_k, top_p=p.top_p, min_p=p.min_p, repetition_penalty=p.repetition_penalty,
-            **({} if inputs.seen is None else {"history": inputs.seen.shape[1]}),
+            history=None if inputs.seen is None else inputs.seen.shape[1],  # type: ignore[arg-type]
         )  # fmt: skip
 
 

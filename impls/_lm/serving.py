@@ -12,7 +12,7 @@ from torch import Tensor
 
 from attnlab.bench.generation.decoding import PLAIN
 from attnlab.bench.generation.recorder import Recorder
-from attnlab.bench.ops.generate import Generated, GenerateCase, GenerateInputs
+from attnlab.bench.ops.generate import GenerateCase, Generated, GenerateInputs
 from attnlab.impls._lm.engine import Engine
 from attnlab.impls._lm.parts import Parts
 from attnlab.impls._lm.setting import Method, Setting
@@ -28,7 +28,8 @@ class Ours:
         if case.batching == "continuous":
             from attnlab.impls._lm.continuous import Continuous
 
-            return Continuous(case, inputs.weights, self.parts)
+            continuous: Server = Continuous(case, inputs.weights, self.parts)
+            return continuous
         spare = case.decoding.guesses + 1  # of a last pass whose guesses go beyond the end
         engine = Engine(
             inputs.weights, self.parts, case.placing, case.format, case.batch, case.total + spare, self.graphs

@@ -21,6 +21,12 @@ from attnlab.bench.store.records import Burst, Launch, Measurement, Outcome
 
 CHUNKED = RequestLog(10.0, 100, times_ns=(110.0, 140.0, 150.0), tokens=(2, 5, 6))
 ONE_CHUNK = RequestLog(0.0, 5, times_ns=(50.0,), tokens=(3,))
+
+
+def measured(*bursts: Burst) -> Measurement:
+    return Measurement("generate", "x", {}, "c", Outcome.PASSED, launches=(Launch(1, bursts),))
+
+
 NOTHING = RequestLog(0.0, 5, times_ns=(), tokens=())
 
 
@@ -72,7 +78,7 @@ def test_a_log_survives_being_stored() -> None:
     )
     passes = (Pass("prefill", 90.0, 1e6, 107), Pass("verify", 20.0, 2e6, 8, drafted=(3, 3), accepted=(2, 0)))
     burst = Burst(0.0, series_of(CallLog(logs, passes, {"cache": 64.0})))
-    stored = Measurement("generate", "x", {}, "c", Outcome.PASSED, launches=(Launch(1, (burst, burst)),))
+    stored = measured(burst, burst)
     assert calls_of(stored) == [list(logs), list(logs)]
     assert stored.values("prefill_pass") == [90.0, 90.0]
     assert stored.values("verify_bytes") == [2e6, 2e6]
@@ -82,9 +88,9 @@ def test_a_log_survives_being_stored() -> None:
 
 def test_what_some_requests_lack_is_left_out_of_the_store() -> None:
     logs = (RequestLog(0.0, 1, (1.0,), (1,), tokenise_ns=3.0), RequestLog(0.0, 1, (2.0,), (1,)))
-    stored = Measurement("g", "x", {}, "c", Outcome.PASSED, launches=(Launch(1, (Burst(0.0, series_of(CallLog(logs))),)),))
+    stored = measured(Burst(0.0, series_of(CallLog(logs))))
     assert [request.tokenise_ns for request in calls_of(stored)[0]] == [None, None]
 
 
 def test_a_measurement_without_a_log_has_no_calls() -> None:
-    assert calls_of(Measurement("attention", "x", {}, "c", Outcome.PASSED, launches=(Launch(1, (Burst(0.0, ()),)),))) == []
+    assert calls_of(measured(Burst(0.0, ()))) == []

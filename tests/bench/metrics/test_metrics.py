@@ -94,8 +94,15 @@ def test_value(metric: str, expected: float | str) -> None:
 
 
 def test_every_metric_is_tested_and_described() -> None:
-    tested = {argument[0] for mark in test_value.pytestmark for argument in mark.args[1]}  # type: ignore[attr-defined]
-    assert tested == set(METRICS)
+    from . import test_generation_metrics as generation
+
+    by_hand = (
+        test_value,
+        generation.test_by_hand,
+        generation.test_what_so_few_samples_or_an_unknown_device_do_not_support,
+    )
+    arguments = [argument for test in by_hand for mark in test.pytestmark for argument in mark.args[1]]  # type: ignore[attr-defined]
+    assert {argument if isinstance(argument, str) else argument[0] for argument in arguments} == set(METRICS)
     assert all(metric.summary and metric.formula and metric.label for metric in METRICS.values())
 
 

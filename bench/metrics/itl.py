@@ -1,0 +1,24 @@
+"""Metric `itl_ns`: the median inter-token latency."""
+
+from __future__ import annotations
+
+from attnlab.bench.generation import measured
+from attnlab.bench.metrics import Metric, Row
+from attnlab.bench.registry import registry
+
+
+def value(row: Row) -> float | None:
+    return measured.median(measured.of_gaps(row.measurement))
+
+
+METRIC = Metric(
+    name="itl_ns",
+    label="ITL",
+    unit="ns",
+    direction="lower",
+    summary="Median gap between tokens; a chunk of k tokens after a gap is k samples of a k-th of it.",
+    formula="median of (gap / tokens of the chunk)",
+    compute=value,
+    rank=13,
+)
+registry.metrics.add(METRIC.name, METRIC, __name__)

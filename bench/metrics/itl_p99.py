@@ -1,0 +1,24 @@
+"""Metric `itl_p99_ns`: the inter-token latency that one gap in a hundred exceeds."""
+
+from __future__ import annotations
+
+from attnlab.bench.generation import latencies, measured
+from attnlab.bench.metrics import Metric, Row
+from attnlab.bench.registry import registry
+
+
+def value(row: Row) -> float | None:
+    return latencies.percentile(measured.of_gaps(row.measurement), 0.99)
+
+
+METRIC = Metric(
+    name="itl_p99_ns",
+    label="ITL p99",
+    unit="ns",
+    direction="lower",
+    summary="Gap between tokens that 1 % exceed: stalls; none of fewer than 500 gaps.",
+    formula="99th percentile of (gap / tokens of the chunk)",
+    compute=value,
+    rank=14,
+)
+registry.metrics.add(METRIC.name, METRIC, __name__)

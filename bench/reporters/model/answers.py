@@ -1,0 +1,99 @@
+"""Results of `generate` made comparable: their cases, and figures round by round."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from attnlab.bench.generation.decoding import Decoding
+from attnlab.bench.generation.events import RequestLog, calls_of
+from attnlab.bench.generation.latencies import itl_ns, span_ns, ttft_ns
+from attnlab.bench.generation.measured import median
+from attnlab.bench.ops.generate import GenerateCase
+from attnlab.bench.reporters.model.results import Result
+from attnlab.bench.stats.rounds import Ratio, Round, ratio
+
+Figure = Callable[[list[RequestLog]], float | None]
+
+
+def first_token_ns(requests: list[RequestLog]) -> float | None:
+    """The median time to first token of a call."""
+    return median(first for r in requests if (first := ttft_ns(r)) is not None)
+
+
+def gap_ns(requests: list[RequestLog]) -> float | None:
+    """The median inter-token latency of a call."""
+    return median(gap for r in requests for gap in itl_ns(r))
+
+
+def whole_ns(requests: list[RequestLog]) -> float | None:
+    """From the first arrival to the last token of a call."""
+    return span_ns(requests) if any(r.times_ns for r in requests) else None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One result that was timed, with its case."""
+
+    result: Result
+    case: GenerateCase
+
+    @property
+    def implementation(self) -> str:
+        return self.result.implementation
+
+    @cached_property
+    def calls(self) -> list[list[RequestLog]]:
+        return calls_of(self.result.row.measurement)
+
+    @property
+    def plain(self) -> GenerateCase:
+        """The case with one token a pass instead, from the same distribution."""
+        decoding = self.case.decoding
+        method = "greedy" if decoding.greedy else "sample"
+        return replace(self.case, decoding=Decoding(method, None, decoding.params), draft="skipped")
+
+    def rounds(self, figure: Figure) -> list[Round]:
+        """A figure of every call, in order; [] where some call has none."""
+        bursts = [burst for launch in self.result.row.measurement.launches for burst in launch.bursts]
+        timed = [burst.started_s for burst in bursts if any(s.quantity == "event_time" for s in burst.series)]
+        values = [figure(call) for call in self.calls]
+        found = [Round(start, value) for start, value in zip(timed, values, strict=True) if value is not None]
+        return found if len(found) == len(values) else []
+
+    def over(self, other: Answer, figure: Figure) -> Ratio | None:
+        """How many times smaller the figure is than another result's, in rounds that took turns."""
+        return ratio(other.rounds(figure), self.rounds(figure))
+
+    def gaps_by_place(self, stretch: int) -> list[tuple[float, float]]:
+        """(place in the answer, median gap there in ns), by stretches of so many tokens."""
+        by_place: dict[int, list[float]] = {}
+        for call in self.calls:
+            for request in call:
+                for place, gap in enumerate(itl_ns(request)):
+                    by_place.setdefault(place // stretch, []).append(gap)
+        return [((place + 0.5) * stretch + 1, statistics.median(gaps)) for place, gaps in sorted(by_place.items())]
+
+    def parts_of_first_token(self) -> dict[str, float] | None:
+        """Median time of each part of TTFT, for requests that need not wait; None where parts were not logged."""
+        m = self.result.row.measurement
+        parts = {"tokenise": m.values("request_tokenise"), "sample": m.values("request_first_sample")}
+        whole = median(first for call in self.calls if (first := first_token_ns(call)) is not None)
+        prefill = m.values("prefill_pass")
+        if whole is None or not prefill or self.case.requests > 1:
+            return None
+        found = {"prefill": statistics.median(prefill)}
+        found |= {name: statistics.median(values) for name, values in parts.items() if values}
+        return found | {"other": max(0.0, whole - sum(found.values()))}
+
+
+def answers(results: Sequence[Result]) -> list[Answer]:
+    """The timed results with their cases."""
+    known = GenerateCase.axes()
+    return [
+        Answer(result, GenerateCase.build({k: v for k, v in result.row.measurement.case.items() if k in known}))
+        for result in results
+        if result.timed
+    ]

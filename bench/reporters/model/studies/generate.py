@@ -1,0 +1,300 @@
+"""What generation feels like and costs: first token and gaps, guesses that pay, batches, memory by context."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from attnlab.bench import units
+from attnlab.bench.generation.events import PASSES
+from attnlab.bench.generation.measured import median
+from attnlab.bench.reporters.model.answers import Answer, Figure, answers, first_token_ns, gap_ns, whole_ns
+from attnlab.bench.reporters.model.plots import Curve, Panel, Plot, Point
+from attnlab.bench.reporters.model.results import Result
+from attnlab.bench.reporters.model.studies import Study, Table
+from attnlab.bench.reporters.model.words import Sentence, name, sentence
+from attnlab.bench.stats.rounds import Ratio
+
+OPERATOR = "generate"
+
+STRETCHES = 8  # marks on a line of gaps over an answer
+RATIOS = (
+    "Ratios are paired: the median over rounds in which both took turns on the same prompts, with its 95 % interval."
+)
+PARTS = ("tokenise", "prefill", "sample", "other")
+
+
+def make(results: Sequence[Result]) -> Study | None:
+    """None where no generation was timed."""
+    found = answers(results)
+    if not found:
+        return None
+    baseline = next((b for r in results for b in [r.row.baseline] if b is not None), None)
+    base = baseline.implementation if baseline is not None else None
+    guessed = [_Guessed(a, plain) for a in found if a.case.decoding.speculative for plain in _plain(a, found)]
+    tables = [*_answering(found, base), *_first_token(found), *_guessing(guessed), *_serving(found)]
+    plots = (
+        Plot("itl", "Gaps over the answer", "Median inter-token latency by place in the answer; lower is better.",
+             tuple(_gap_panels(found))),
+        Plot("ttft", "The first token", "Median time of each part of the time to first token.",
+             tuple(_part_panels(found))),
+        Plot("speculation", "Guesses that pay", f"Speed-up over plain decoding, by guesses accepted. {RATIOS}",
+             tuple(_guess_panels(guessed))),
+        Plot("load", "Throughput and latency", "Tokens of all requests a second over each request's time per token; "
+             "upper left is better.", tuple(_load_panels(found))),
+        Plot("context", "Memory by context", "Bytes of the key-value cache by length of the prompt.",
+             tuple(_memory_panels(found))),
+    )  # fmt: skip
+    words = [*_compared(found, base), *(guess.words() for guess in guessed), *_batched(found)]
+    return Study("Generation", tuple(words), tuple(tables), tuple(plot for plot in plots if plot.panels))
+
+
+def _plain(answer: Answer, among: Sequence[Answer]) -> Iterator[Answer]:
+    return (a for a in among if a.implementation == answer.implementation and a.case == answer.plain)
+
+
+def _by_case(found: Sequence[Answer]) -> dict[str, list[Answer]]:
+    grouped: dict[str, list[Answer]] = {}
+    for answer in found:
+        grouped.setdefault(answer.case.id, []).append(answer)
+    return grouped
+
+
+def _ratio(found: Ratio | None) -> str:
+    if found is None:
+        return units.MISSING
+    if found.low is None or found.high is None:
+        return units.format_ratio(found.median)
+    return f"{units.format_ratio(found.median)} ({units.three_digits(found.low)} to {units.three_digits(found.high)})"
+
+
+def _compared(found: Sequence[Answer], base: str | None) -> Iterator[Sentence]:
+    """The best of each case against the baseline."""
+    for case_id, members in _by_case(found).items():
+        others = [a for a in members if a.implementation != base]
+        plain = next((a for a in members if a.implementation == base), None)
+        if plain is None or not others:
+            continue
+        best = min(others, key=lambda a: a.result.number("latency_ns") or 0.0)
+        yield sentence(
+            "On ", name(case_id), ", ", name(best.implementation), " has its first token after ",
+            f"{units.format_time(best.result.number('ttft_ns'))} and one every "
+            f"{units.format_time(best.result.number('itl_ns'))}: ",
+            f"{_ratio(best.over(plain, first_token_ns))} and {_ratio(best.over(plain, gap_ns))} as fast as ",
+            name(plain.implementation), ".",
+        )  # fmt: skip
+
+
+def _answering(found: Sequence[Answer], base: str | None) -> Iterator[Table]:
+    for case_id, members in _by_case(found).items():
+        plain = next((a for a in members if a.implementation == base), None)
+
+        def against(answer: Answer, figure: Figure, plain: Answer | None = plain) -> str:
+            return units.MISSING if plain in (None, answer) else _ratio(answer.over(plain, figure))
+
+        yield Table(
+            case_id,
+            f"Medians. {RATIOS}" if plain else "Medians.",
+            ("implementation", "TTFT", "ITL", "ITL p99", "tok/s", "decode of bandwidth",
+             *((f"TTFT over {base}", f"ITL over {base}", f"whole over {base}") if plain else ())),
+            tuple(
+                (
+                    a.implementation, units.format_time(a.result.number("ttft_ns")),
+                    units.format_time(a.result.number("itl_ns")), units.format_time(a.result.number("itl_p99_ns")),
+                    units.format_number(a.result.number("output_tok_per_s")),
+                    units.format_share(a.result.number("decode_mbu")),
+                    *((against(a, first_token_ns), against(a, gap_ns), against(a, whole_ns)) if plain else ()),
+                )
+                for a in members
+            ),
+        )  # fmt: skip
+
+
+def _first_token(found: Sequence[Answer]) -> Iterator[Table]:
+    rows = tuple(
+        (f"{a.implementation}, {a.case.id}", *(units.format_time(parts.get(part)) for part in PARTS))
+        for a in found
+        if (parts := a.parts_of_first_token()) is not None
+    )
+    if rows:
+        caption = "Medians; `other` is what of the time to first token is in none of them."
+        yield Table("Where the time to first token goes", caption, ("result", *PARTS), rows)
+
+
+class _Guessed:
+    """One speculative result beside plain decoding by the same implementation."""
+
+    def __init__(self, answer: Answer, plain: Answer) -> None:
+        self.answer, self.plain = answer, plain
+        self.speedup = answer.over(plain, whole_ns)
+        self.rate = answer.result.number("acceptance_rate")
+
+    @property
+    def label(self) -> str:
+        return f"{self.answer.case.decoding.write()} by {self.answer.implementation}, {self.answer.case.prompts}"
+
+    def words(self) -> Sentence:
+        return sentence(
+            name(self.answer.case.decoding.write()), " by ", name(self.answer.implementation), " on ",
+            name(self.plain.case.id), f" is {_ratio(self.speedup)} as fast as one token a pass: "
+            f"{units.format_share(self.rate)} of its guesses were accepted, "
+            f"{units.format_number(self.answer.result.number('acceptance_length'))} tokens a pass.",
+        )  # fmt: skip
+
+    def row(self) -> tuple[str, ...]:
+        m = self.answer.result.row.measurement
+        times = {kind: median(m.values(f"{kind}_pass")) for kind in PASSES}
+        return (
+            self.label, self.answer.case.dtype, _ratio(self.speedup), units.format_share(self.rate),
+            units.format_number(self.answer.result.number("acceptance_length")), self._by_place(),
+            units.format_time(median(self.plain.result.row.measurement.values("decode_pass"))),
+            units.format_time(times["verify"]), units.format_time(times["draft"]), self._near_ties(),
+        )  # fmt: skip
+
+    def _by_place(self) -> str:
+        """The share of first, second, … guesses that were accepted."""
+        m = self.answer.result.row.measurement
+        pairs = list(zip(m.values("drafted"), m.values("accepted"), strict=True))
+        shares = []
+        for place in range(self.answer.case.decoding.guesses):
+            tried = sum(drafted > place for drafted, _ in pairs)
+            if tried:
+                shares.append(units.three_digits(100 * sum(accepted > place for _, accepted in pairs) / tried))
+        return " / ".join(shares) or units.MISSING
+
+    def _near_ties(self) -> str:
+        """The largest share of tokens that were not the reference's first choice, within the noise."""
+        check = self.answer.result.row.measurement.check
+        figures = [f for s in check.sets for f in s.figures if f.output == "share of near-ties"] if check else []
+        return units.format_share(max((f.rms_error for f in figures), default=None))
+
+
+def _guessing(guessed: Sequence[_Guessed]) -> Iterator[Table]:
+    if guessed:
+        yield Table(
+            "Speculative decoding",
+            f"{RATIOS} Near-ties are tokens that the reference holds second, within the noise.",
+            ("method", "dtype", "speed-up", "accepted", "tokens a pass", "by place, %", "plain pass", "verify pass",
+             "draft pass", "near-ties"),
+            tuple(guess.row() for guess in guessed),
+        )  # fmt: skip
+
+
+def _served(found: Sequence[Answer]) -> list[Answer]:
+    return [a for a in found if a.case.requests > 1]
+
+
+def _how(answer: Answer) -> str:
+    return f"{answer.case.batching}, {answer.case.arrivals.write().replace('_', '.')}"
+
+
+def _serving(found: Sequence[Answer]) -> Iterator[Table]:
+    rows = []
+    for a in _served(found):
+        m, case = a.result.row.measurement, a.case
+        rows.append((
+            f"{a.implementation}, {case.id}", f"{case.requests} by {case.batch}", _how(a),
+            units.format_number(a.result.number("output_tok_per_s")), units.format_time(a.result.number("ttft_ns")),
+            units.format_time(a.result.number("tpot_ns")), units.format_time(a.result.number("itl_p99_ns")),
+            units.format_number(a.result.number("goodput_per_s")),
+            units.format_number(median(m.values("preemptions"))),
+            units.format_number(median(m.values("reused_tokens"))),
+        ))  # fmt: skip
+    if rows:
+        yield Table(
+            "Batches under load",
+            "Medians. Goodput counts requests that keep the objectives of their case: "
+            f"{_objectives(_served(found))}.",
+            ("result", "requests", "batching, arrivals", "tok/s", "TTFT", "TPOT", "ITL p99", "goodput, req/s",
+             "preempted", "tokens reused"),
+            tuple(rows),
+        )  # fmt: skip
+
+
+def _objectives(served: Sequence[Answer]) -> str:
+    known = dict.fromkeys(f"TTFT {a.case.ttft_ms} ms and TPOT {a.case.tpot_ms} ms" for a in served)
+    return "; ".join(known)
+
+
+def _batched(found: Sequence[Answer]) -> Iterator[Sentence]:
+    """Continuous against static batching at the same load."""
+    for a in found:
+        static = next((b for b in found if _same_load(a, b)), None)
+        if a.case.batching == "continuous" and static is not None:
+            yield sentence(
+                "At the same load, continuous batching by ", name(a.implementation), " on ", name(a.case.id),
+                f" gives {units.format_number(a.result.number('output_tok_per_s'))} tok/s and a first token after "
+                f"{units.format_time(a.result.number('ttft_ns'))}, static batching "
+                f"{units.format_number(static.result.number('output_tok_per_s'))} and "
+                f"{units.format_time(static.result.number('ttft_ns'))}: {_ratio(a.over(static, first_token_ns))} "
+                f"as fast to the first token, {_ratio(a.over(static, whole_ns))} to the last.",
+            )  # fmt: skip
+
+
+def _same_load(a: Answer, b: Answer) -> bool:
+    def load(x: Answer) -> tuple[object, ...]:
+        c = x.case
+        return (x.implementation, c.model, c.prompts, c.batch, c.requests, c.prompt_len, c.new_tokens, c.decoding,
+                c.arrivals, c.dtype)  # fmt: skip
+
+    return b.case.batching == "static" and load(a) == load(b)
+
+
+def _gap_panels(found: Sequence[Answer]) -> Iterator[Panel]:
+    for case_id, members in _by_case(found).items():
+        curves = []
+        for a in members:
+            places = a.gaps_by_place(max(1, a.case.new_tokens // STRETCHES))
+            if len(places) > 1:
+                curves.append(Curve(a.implementation, tuple(Point(x, y) for x, y in places)))
+        if curves:
+            yield Panel("lines", case_id, "token of the answer", "inter-token latency", "ns", tuple(curves))
+
+
+def _part_panels(found: Sequence[Answer]) -> Iterator[Panel]:
+    for case_id, members in _by_case(found).items():
+        known = [(a, parts) for a in members if (parts := a.parts_of_first_token()) is not None]
+        if known:
+            curves = tuple(
+                Curve(part, points)
+                for part in PARTS
+                if (points := tuple(Point(p[part], float(n)) for n, (_, p) in enumerate(known) if p.get(part)))
+            )
+            rows = tuple(a.implementation for a, _ in known)
+            yield Panel("dots", case_id, "time to first token", "", "ns", curves, rows)
+
+
+def _guess_panels(guessed: Sequence[_Guessed]) -> Iterator[Panel]:
+    curves = tuple(
+        Curve(g.label, (Point(g.rate, g.speedup.median),))
+        for g in guessed
+        if g.rate and g.speedup is not None
+    )  # fmt: skip
+    if curves:
+        yield Panel("scatter", "all prompts", "guesses accepted", "speed-up", "ratio", curves, x_unit="share")
+
+
+def _load_panels(found: Sequence[Answer]) -> Iterator[Panel]:
+    grouped: dict[str, list[Point]] = {}
+    for a in _served(found):
+        rate, each = a.result.number("output_tok_per_s"), a.result.number("tpot_ns")
+        if rate and each:
+            grouped.setdefault(f"{a.implementation}, {a.case.batching}", []).append(Point(each, rate))
+    if any(len(points) > 1 for points in grouped.values()) or len(grouped) > 1:
+        curves = tuple(Curve(label, tuple(sorted(points, key=lambda p: p.x))) for label, points in grouped.items())
+        yield Panel("scatter", "all loads", "time per token", "throughput", "tok/s", curves, x_unit="ns")
+
+
+def _memory_panels(found: Sequence[Answer]) -> Iterator[Panel]:
+    grouped: dict[str, dict[int, float]] = {}
+    for a in found:
+        cache = a.result.number("kv_cache_bytes")
+        if cache and a.case.batching == "static":
+            label = f"{a.case.layout} {a.case.cache} {a.case.dtype}, batch {a.case.batch}"
+            grouped.setdefault(label, {})[a.case.prompt_len] = cache
+    curves = tuple(
+        Curve(label, tuple(Point(x, y) for x, y in sorted(points.items())))
+        for label, points in grouped.items()
+        if len(points) > 1
+    )
+    if curves:
+        yield Panel("lines", "all cases", "prompt_len", "key-value cache", "B", curves)

@@ -1,0 +1,79 @@
+"""Metrics of a generation against values worked out by hand from one log."""
+
+from __future__ import annotations
+
+import pytest
+
+from attnlab.bench.generation.events import CallLog, Pass, RequestLog, series_of
+from attnlab.bench.metrics import Row, known_metrics
+from attnlab.bench.store.records import Burst, DeviceState, Launch, Measurement, Outcome, Series
+
+from .test_metrics import run
+
+MS = 1e6
+METRICS = {metric.name: metric for metric in known_metrics()}
+REQUESTS = (
+    RequestLog(0.0, 100, (200 * MS, 250 * MS, 310 * MS), (1, 2, 4)),  # TTFT 200, gaps 50, 30, 30
+    RequestLog(100 * MS, 50, (200 * MS, 240 * MS), (1, 2)),  # TTFT 100, gap 40
+)
+PASSES = (
+    Pass("prefill", 100 * MS, 1e9, 150),
+    Pass("decode", 50 * MS, 0.5e9, 2),
+    Pass("verify", 50 * MS, 0.7e9, 6, drafted=(2, 2), accepted=(1, 0)),
+)
+
+
+def row(passes: tuple[Pass, ...] = PASSES, outcome: Outcome = Outcome.PASSED) -> Row:
+    def burst(energy_j: float) -> Burst:
+        series = (
+            Series("latency", "ns", "wall", "lower", (310 * MS,)),
+            *series_of(CallLog(REQUESTS, passes, {"cache": 64.0})),
+        )
+        return Burst(0.0, series, DeviceState(energy_j=energy_j))
+
+    bursts = (burst(100.0), burst(103.0))
+    case = {"dtype": "float32", "ttft_ms": 150, "tpot_ms": 40}
+    return Row(
+        run(), Measurement("generate", "x", case, "c", outcome, launches=(Launch(1, bursts),), median_ns=310 * MS)
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ttft_ns", 150 * MS),
+        ("itl_ns", 35 * MS),
+        ("tpot_ns", (110 / 3 + 40) / 2 * MS),
+        ("output_tok_per_s", 6 / 0.310),
+        ("prefill_tok_per_s", 500.0),
+        ("goodput_per_s", 1 / 0.310),
+        ("acceptance_rate", 1 / 4),
+        ("acceptance_length", (1 + 2 + 2) / 4),
+        ("decode_mbu", (0.5 + 0.7) / 2 / 0.05 / 20),
+        ("prefill_mbu", 1 / 0.1 / 20),
+        ("kv_cache_bytes", 64.0),
+        ("joules_a_token", 3.0 / 6),
+    ],
+)
+def test_by_hand(name: str, value: float) -> None:
+    assert METRICS[name].value(row()) == pytest.approx(value)
+
+
+@pytest.mark.parametrize("name", ["ttft_p95_ns", "itl_p99_ns", "decode_mbu_published"])
+def test_what_so_few_samples_or_an_unknown_device_do_not_support(name: str) -> None:
+    assert METRICS[name].value(row()) is None
+
+
+@pytest.mark.parametrize("name", ["acceptance_rate", "acceptance_length", "decode_mbu", "prefill_mbu"])
+def test_what_was_not_logged_is_none(name: str) -> None:
+    assert METRICS[name].value(row(passes=())) is None
+
+
+def test_no_time_of_a_wrong_result() -> None:
+    assert METRICS["ttft_ns"].value(row(outcome=Outcome.WRONG_VALUES)) is None
+
+
+def test_an_operator_without_a_log_has_no_such_figures() -> None:
+    other = Row(run(), Measurement("attention", "x", {"dtype": "float32"}, "c", Outcome.PASSED, median_ns=1.0))
+    names = ("ttft_ns", "itl_ns", "tpot_ns", "output_tok_per_s", "goodput_per_s", "kv_cache_bytes", "joules_a_token")
+    assert [METRICS[name].value(other) for name in names] == [None] * len(names)
