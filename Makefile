@@ -42,7 +42,8 @@ gpu: ## on a machine with an NVIDIA GPU: its tests and suites, packed into $(OUT
 	$(PYTHON) -m pip install --quiet --no-deps --no-build-isolation --editable .
 	mkdir -p $(OUT)
 	rm -rf build/gpu-run && mkdir -p build/gpu-run
-	-$(PYTHON) -m pytest -m gpu 2>&1 | tee build/gpu-run/tests.log
+	-$(PYTHON) -m pytest -m gpu tests/conformance --numprocesses 8 2>&1 | tee build/gpu-run/conformance.log
+	-$(PYTHON) -m pytest -m gpu --ignore tests/conformance 2>&1 | tee build/gpu-run/tests.log
 	-$(PYTHON) -m attnlab.bench doctor --device cuda 2>&1 | tee build/gpu-run/doctor.log
 	-$(PYTHON) benchmarks/clock_agreement.py 2>&1 | tee build/gpu-run/clocks.md
 	-$(PYTHON) -m attnlab.bench run prefill --device cuda --out build/gpu-run/results
