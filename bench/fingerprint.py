@@ -38,6 +38,7 @@ def _sources(path: Path) -> set[Path]:
             continue
         found.add(current)
         waiting += [source for name in _imports(current) if (source := _file_of(name))]
+        found |= {beside} if (beside := current.with_suffix(".c")).is_file() else set()  # a kernel in C and its caller
     return found
 
 

@@ -1,0 +1,28 @@
+"""A linear layer by whichever of two kernels is faster for its number of rows."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from attnlab.bench import implements
+from attnlab.bench.ops.linear import LinearCase, LinearInputs
+from attnlab.bench.registry import Needs
+from attnlab.impls import _linear
+
+
+@implements("linear", name="by_rows", needs=Needs(device="cpu"))
+class ByRows:
+    """Our kernel in C for few rows, as in decoding, oneDNN on packed weights for more, as in a prompt."""
+
+    def prepare(self, case: LinearCase, inputs: LinearInputs) -> _linear.Product:
+        return _linear.native(case, inputs) if _is_few(case) else _linear.packed(case, inputs)
+
+    def run(self, inputs: LinearInputs, product: _linear.Product) -> Tensor:
+        return product(inputs.x)
+
+    def configuration(self, case: LinearCase) -> str:
+        return "native" if _is_few(case) else "packed"
+
+
+def _is_few(case: LinearCase) -> bool:
+    return case.m <= _linear.NATIVE_ROWS[case.dtype]

@@ -1,0 +1,26 @@
+"""A linear layer for few rows by our own kernel in C."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from attnlab.bench import implements
+from attnlab.bench.ops.linear import LinearCase, LinearInputs
+from attnlab.bench.registry import Needs
+from attnlab.impls import _linear
+
+
+@implements("linear", name="native", needs=Needs(device="cpu"))
+class Native:
+    """Our kernel in C, compiled for this processor: each row of the weight is read once, as it lies."""
+
+    def supports(self, case: LinearCase) -> str | None:
+        from attnlab.kernels.cpu.linear_rows import MOST_ROWS
+
+        return None if case.m <= MOST_ROWS else f"{case.m} rows are not served: {MOST_ROWS} at most"
+
+    def prepare(self, case: LinearCase, inputs: LinearInputs) -> _linear.Product:
+        return _linear.native(case, inputs)
+
+    def run(self, inputs: LinearInputs, product: _linear.Product) -> Tensor:
+        return product(inputs.x)

@@ -1,0 +1,21 @@
+"""A linear layer by oneDNN on packed weights."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from attnlab.bench import implements
+from attnlab.bench.ops.linear import LinearCase, LinearInputs
+from attnlab.bench.registry import Needs
+from attnlab.impls import _linear
+
+
+@implements("linear", name="packed", needs=Needs(device="cpu"))
+class Packed:
+    """oneDNN, as torch.compile uses it: the weight is copied once into the order that its kernels read."""
+
+    def prepare(self, case: LinearCase, inputs: LinearInputs) -> _linear.Product:
+        return _linear.packed(case, inputs)
+
+    def run(self, inputs: LinearInputs, product: _linear.Product) -> Tensor:
+        return product(inputs.x)
