@@ -111,15 +111,17 @@ def _text(answer: object, method: str) -> str | None:
 
 
 class Copy:
-    """One set of inputs with its state, and the output of the last timed call on it."""
+    """One set of inputs with its state, and the output of the last timed call on it, if there was any."""
 
     def __init__(self, implementation: Implementation, inputs: Any, state: Any, seed: int) -> None:
         self.inputs, self.seed = inputs, seed
         self._run, self._state = implementation.run, state
         self.outputs: Any = None
+        self.called = False
 
     def __call__(self) -> None:
         self.outputs = self._run(self.inputs, self._state)
+        self.called = True
 
 
 class OpenCase:
@@ -231,7 +233,7 @@ class OpenCase:
 
     def _check_timed(self) -> None:
         with self._phase("check timed"):
-            for copy in self.copies:
+            for copy in (copy for copy in self.copies if copy.called):
                 self.checker.check_timed(copy.outputs, copy.inputs, copy.seed)
 
     def with_check(self, measurement: Measurement) -> Measurement:

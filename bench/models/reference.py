@@ -17,6 +17,8 @@ TOKENS_AT_ONCE = 4096
 
 QUERIES_AT_ONCE = 256
 VOCABULARY_AT_ONCE = 16384
+CAST_WHOLE_BYTES = 4 << 30
+"""Of weights: larger models are cast to another dtype layer by layer in each pass, for lack of memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,15 +59,16 @@ def reference_greedy(weights: ModelWeights, ids: Tensor, new_tokens: int, dtype:
 
     Keys and values are kept, so that a token costs one pass of one row. An end token does not end it.
     """
-    weights = weights.to(weights.device, dtype)
+    if weights.nbytes <= CAST_WHOLE_BYTES:
+        weights = weights.to(weights.device, dtype)
     config = weights.config
     chosen = checked_ids(config, ids.to(weights.device))
     caches: list[LayerCache | None] = [None] * len(weights.layers)
     produced = []
     for _ in range(new_tokens):
-        hidden = weights.embedding[chosen]
-        for index, layer in enumerate(weights.layers):
-            hidden, caches[index] = decode(layer, config, hidden, caches[index])
+        hidden = weights.embedding[chosen].to(dtype)
+        for index, stored in enumerate(weights.layers):
+            hidden, caches[index] = decode(stored.to(weights.device, dtype), config, hidden, caches[index])
         chosen = head_logits(weights, hidden[:, -1:], dtype).argmax(-1)  # [B, 1]
         produced.append(chosen)
     return torch.cat(produced, dim=1)

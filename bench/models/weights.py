@@ -46,6 +46,12 @@ class LayerWeights:
     def to(self, device: torch.device | str, dtype: torch.dtype) -> LayerWeights:
         return self.map(lambda x: x.to(device, dtype))
 
+    def joined(self) -> LayerWeights:
+        """The same, with query, key and value, and gate and up, in one memory each: see `rows_of`."""
+        attention = dict(zip(("query", "key", "value"), join(self.query, self.key, self.value), strict=True))
+        mlp = dict(zip(("gate", "up"), join(self.gate, self.up), strict=True))
+        return dataclasses.replace(self, **attention, **mlp)
+
 
 @dataclass(frozen=True, eq=False)
 class ModelWeights:
@@ -89,6 +95,10 @@ class ModelWeights:
             head=embedding if self.head is self.embedding else self.head.to(device, dtype),
         )
 
+    def joined(self) -> ModelWeights:
+        """The same, with projections of one input side by side in memory, so that one product can do them all."""
+        return dataclasses.replace(self, layers=tuple(layer.joined() for layer in self.layers))
+
     def skipping(self, layers_kept: Sequence[int]) -> ModelWeights:
         """A model of some of the layers only, in the order given, that shares this one's tensors.
 
@@ -103,6 +113,23 @@ class ModelWeights:
             layers=tuple(self.layers[index] for index in kept),
             origin=f"{self.origin}, layers {','.join(map(str, kept))} of {len(self.layers)}",
         )
+
+
+def join(*matrices: Tensor) -> tuple[Tensor, ...]:
+    """Copies of matrices [n, H] that follow each other in one memory."""
+    return torch.cat(matrices).split([len(matrix) for matrix in matrices])
+
+
+def rows_of(*matrices: Tensor) -> Tensor:
+    """One matrix of the rows of several [n, H], without a copy where they follow each other in one memory."""
+    first, width = matrices[0], matrices[0].shape[1]
+    offset = first.storage_offset()
+    for matrix in matrices:
+        whole = matrix.untyped_storage().data_ptr() == first.untyped_storage().data_ptr() and matrix.is_contiguous()
+        if not whole or matrix.storage_offset() != offset:
+            return torch.cat(matrices)
+        offset += matrix.numel()
+    return first.as_strided((sum(len(matrix) for matrix in matrices), width), (width, 1))
 
 
 def model_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:

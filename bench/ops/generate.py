@@ -259,7 +259,7 @@ def config_of(model: str) -> ModelConfig:
 @lru_cache(maxsize=2)
 def weights_of(model: str, dtype: torch.dtype, device: torch.device) -> ModelWeights:
     """The model, read once a process: inputs of all draws share it."""
-    return load_model(model, dtype, device)
+    return load_model(model, dtype, device).joined()
 
 
 @lru_cache(maxsize=2)

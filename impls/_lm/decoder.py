@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attnlab.bench.models.weights import LayerWeights, ModelWeights
+from attnlab.bench.models.weights import LayerWeights, ModelWeights, rows_of
 from attnlab.bench.ops.embedding import EmbeddingCase, EmbeddingInputs
 from attnlab.bench.ops.linear import LinearCase, LinearInputs
 from attnlab.bench.ops.rmsnorm import RmsNormCase, RmsNormInputs
@@ -41,11 +41,11 @@ class Layer:
         known = [bias for bias in biases if bias is not None]
         return cls(
             attention_norm=w.attention_norm,
-            qkv=torch.cat([w.query, w.key, w.value]),
+            qkv=rows_of(w.query, w.key, w.value),
             qkv_bias=torch.cat(known) if known else None,
             output=w.output,
             mlp_norm=w.mlp_norm,
-            gate_up=torch.cat([w.gate, w.up]),
+            gate_up=rows_of(w.gate, w.up),
             down=w.down,
         )
 
@@ -65,7 +65,8 @@ class Stage:
 
 
 class Decoder:
-    """A model whose parts are chosen by name. Weights are joined where that makes one product of several.
+    """A model whose parts are chosen by name. Weights are joined where that makes one product of several: with a copy,
+    unless `ModelWeights.joined` has them side by side already.
 
     positions: how many there may be; the tables of RoPE are made for so many.
     """
