@@ -40,3 +40,8 @@ def swiglu(x: Tensor) -> Tensor:
 def gelu(x: Tensor, approximate: str) -> Tensor:
     """x [M, N] -> [M, N] in x's dtype; `approximate` is `none` or `tanh`."""
     return functional.gelu(x.float(), approximate=approximate).to(x.dtype)
+
+
+def embedding(ids: Tensor, table: Tensor) -> Tensor:
+    """ids [M] of the rows of table [V, N] -> [M, N]."""
+    return table[ids]

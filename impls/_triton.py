@@ -13,6 +13,8 @@ from attnlab.bench.ops.attention import AttentionCase, AttentionInputs
 LARGEST_HEAD_DIM = 256  # of the kernels
 CHECK_RUNS = 6  # two draws and the needles, each run twice
 INTERPRETER_LIMIT_S = 20.0  # for the check of one case
+ROW_CHECK_RUNS = 16
+PROGRAM_S = 0.003  # the interpreter's time for a program that reads some rows and writes them
 TILE = 64  # the interpreter's time is stated for tiles of 64 × 64
 
 
@@ -38,6 +40,11 @@ def too_slow(needed_s: float) -> str | None:
         f"too large for Triton's interpreter, whose check is given {INTERPRETER_LIMIT_S:.0f} s: "
         f"take a smaller case, or a GPU"
     )
+
+
+def too_many_programs(programs: int) -> str | None:
+    """`too_slow` for a kernel on rows that is checked on eight sets of inputs at most, each twice."""
+    return too_slow(ROW_CHECK_RUNS * programs * PROGRAM_S)
 
 
 def require_device(tensor: Tensor) -> None:

@@ -75,4 +75,4 @@ def _compiled(rows: int, dtype: str) -> Callable[..., int]:
             raise NoCompiler(f"needs a C compiler with OpenMP that knows this processor; {compiler[0]} said: {said}")
         function = ctypes.CDLL(str(library)).linear_rows
     function.argtypes = [ctypes.c_void_p] * 4 + [ctypes.c_long] * 4 + [ctypes.c_int]
-    return function  # type: ignore[no-any-return]
+    return function

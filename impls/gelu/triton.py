@@ -1,0 +1,28 @@
+"""GELU by our own kernel in Triton."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from attnlab.bench import implements
+from attnlab.bench.ops.gelu import GeluCase, GeluInputs
+from attnlab.bench.registry import Needs
+from attnlab.impls import _triton
+
+
+@implements("gelu", name="triton", needs=Needs(packages=("triton",)))
+class Triton:
+    """Our Triton kernel: one launch, in float32, rounded once; both forms; interpreted and untimed without a GPU."""
+
+    def supports(self, case: GeluCase) -> str | None:
+        return _triton.too_many_programs(case.rows * (1 + case.width // 1024))
+
+    def prepare(self, case: GeluCase, inputs: GeluInputs) -> None:
+        _triton.require_device(inputs.x)
+        if inputs.x.is_cuda:
+            self.run(inputs)  # compiles
+
+    def run(self, inputs: GeluInputs, state: None = None) -> Tensor:
+        from attnlab.kernels.triton.activations import gelu
+
+        return gelu(inputs.x, inputs.approximate)

@@ -1,0 +1,70 @@
+"""What the launchers of kernels on rows share on the host: the checks of matrices and the shape of their tiles."""
+
+from dataclasses import dataclass
+
+import torch
+import triton
+from torch import Tensor
+
+from attnlab.kernels.triton.attention_arguments import DTYPES, expect
+from attnlab.kernels.triton.attention_tiles import INTERPRETED
+
+WIDEST = 16384  # numbers of a row that a program holds at once
+PART = 4096  # numbers of a wider row at a time
+FEWEST = 1024  # numbers of a program, where its rows are narrower
+NUMBERS_A_WARP = 512  # sixteen a thread
+
+
+@dataclass(frozen=True)
+class RowTiling:
+    """How rows are cut: `rows` whole ones a program where `whole`, else one, `block` columns at a time."""
+
+    rows: int
+    block: int
+    whole: bool
+
+    @property
+    def num_warps(self) -> int:
+        return min(16, max(1, self.rows * self.block // NUMBERS_A_WARP))
+
+
+def row_tiling(width: int) -> RowTiling:
+    """The tiling for rows that are reduced."""
+    if width > WIDEST:
+        return RowTiling(1, PART, whole=False)
+    block = triton.next_power_of_2(width)
+    return RowTiling(max(1, FEWEST // block), block, whole=True)
+
+
+def check_matrix(name: str, x: Tensor, width: int | None = None) -> None:
+    """ValueError unless x is [M, N] of a dtype that is served, with dense rows, on a GPU, and as wide as expected."""
+    expect(x.dim() == 2 and x.dtype in DTYPES, f"{name} {list(x.shape)} of {x.dtype}",
+           f"[rows, columns] of {', '.join(map(str, DTYPES))}", f"reshape or cast {name}")  # fmt: skip
+    expect(width is None or x.shape[1] == width, f"{name} {list(x.shape)}", f"{width} columns", f"reshape {name}")
+    expect(x.shape[1] > 0, f"{name} {list(x.shape)}", "at least one column", "leave the call out")
+    check_dense(name, x)
+    check_device(name, x)
+
+
+def check_vector(name: str, vector: Tensor, width: int, like: Tensor) -> None:
+    """ValueError unless a weight or bias is [N] beside x [M, N]."""
+    expect(tuple(vector.shape) == (width,), f"{name} {list(vector.shape)}", f"[{width}]", f"reshape {name}")
+    expect(vector.dtype in DTYPES, f"{name} of {vector.dtype}", f"one of {', '.join(map(str, DTYPES))}", f"cast {name}")
+    expect(vector.device == like.device, f"{name} on {vector.device}", str(like.device), f"move {name}")
+    expect(vector.stride(0) == 1 or width == 1, f"{name} with gaps", "stride 1", f"pass {name}.contiguous()")
+
+
+def check_dense(name: str, x: Tensor) -> None:
+    """ValueError unless the last axis has stride 1."""
+    expect(x.shape[-1] == 1 or x.stride(-1) == 1, f"{name} with stride {x.stride(-1)} in its last axis", "stride 1",
+           f"pass {name}.contiguous()")  # fmt: skip
+
+
+def check_device(name: str, x: Tensor) -> None:
+    expect(x.device.type != "cpu" or bool(INTERPRETED.value), f"{name} on cpu", "tensors on a GPU",
+           "move them, or set TRITON_INTERPRET=1 before the import to run in the interpreter")  # fmt: skip
+
+
+def like_rows(x: Tensor, width: int) -> Tensor:
+    """An empty [M, width] of x's dtype, dense."""
+    return torch.empty(x.shape[0], width, dtype=x.dtype, device=x.device)
