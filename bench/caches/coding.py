@@ -124,7 +124,7 @@ def known_formats() -> dict[str, Format]:
 
 def format_of(name: str) -> Format:
     """The format of that name; raises UnknownName."""
-    formats = known_formats()
+    formats = _formats if name in _formats else known_formats()  # files are looked for where it is new
     if name not in formats:
         raise UnknownName("cache format", name, formats)
     return formats[name]

@@ -80,7 +80,7 @@ def known_layouts() -> dict[str, Family]:
 def layout_of(text: str) -> Layout:
     """The layout that `paged:16` names; raises ImpossibleCase or UnknownName."""
     name, colon, number = text.partition(":")
-    families = known_layouts()
+    families = _families if name in _families else known_layouts()  # files are looked for where it is new
     if name not in families:
         raise UnknownName("layout", name, families)
     family = families[name]

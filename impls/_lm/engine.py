@@ -104,21 +104,26 @@ class Engine:
 
     def passes(self) -> list[Pass]:
         """What `begin` and all since have run, with the bytes that each had to read."""
-        config, dtype = self.decoder.config, self.decoder.dtype
-        weights = pass_bytes(config, dtype)
-        return [
-            Pass(
-                p.kind, p.elapsed_ns,
-                float(weights + cache_bytes(config, self.memory.layout, self.memory.format, dtype, list(p.lengths))),
-                p.rows, p.drafted, p.accepted,
-            )
-            for p in self.ran
-        ]  # fmt: skip
+        return passes_of(self.ran, self.decoder, self.memory)
 
     def _note(self, kind: str, start_ns: int, rows: int) -> None:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         self.ran.append(Ran(kind, float(time.perf_counter_ns() - start_ns), rows, tuple(self.lengths)))
+
+
+def passes_of(ran: Sequence[Ran], decoder: Decoder, memory: Memory) -> list[Pass]:
+    """Passes with the bytes that each had to read: the weights, and the tokens in the cache."""
+    config, dtype = decoder.config, decoder.dtype
+    weights = pass_bytes(config, dtype)
+    return [
+        Pass(
+            p.kind, p.elapsed_ns,
+            float(weights + cache_bytes(config, memory.layout, memory.format, dtype, list(p.lengths))),
+            p.rows, p.drafted, p.accepted,
+        )
+        for p in ran
+    ]  # fmt: skip
 
 
 class _Graph:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -77,11 +78,33 @@ class Memory:
         """Sequences are so long now; what lies behind is forgotten."""
         self.lengths.copy_(torch.tensor(lengths, dtype=torch.int32))
 
+    def view(self, pages: Sequence[Sequence[int]], lengths: Sequence[int]) -> Memory:
+        """The same pool as some sequences see it, for one pass: their pages, and how long they are after it."""
+        assert self.table is not None
+        device, width = self.lengths.device, self.table.shape[1]
+        table = torch.tensor([[*row, *[0] * (width - len(row))] for row in pages], dtype=torch.int32, device=device)
+        made = copy.copy(self)
+        made.lengths, made.table = torch.tensor(lengths, dtype=torch.int32, device=device), table
+        made.caches = [replace(cache, lengths=made.lengths, table=table) for cache in self.caches]
+        made._plans, made._prompts = {}, {}  # lengths hardly ever come again
+        return made
+
     def attend_prompt(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Store the first tokens of empty caches, [B, S, H, D], and attend among them -> [B, S, Hq, D]."""
         cache = self.caches[layer]
         _store_first(cache, k, v)
         return self._attention(q, k, v)
+
+    def attend_chunk(self, starts: Tensor, length: int, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Store tokens [B, S, H, D] at `starts` and attend over all, `length` a sequence -> [B, S, Hq, D].
+
+        Keys and values are read back as they are stored, the new ones too, so that a token sees the same ones however
+        its text is cut into chunks.
+        """
+        cache = self.caches[layer]
+        cache.write(k.transpose(1, 2), v.transpose(1, 2), starts)
+        keys, values = (x.to(self.dtype).transpose(1, 2) for x in cache.read(length=length))
+        return self._attention(q, keys, values)
 
     def _attention(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Causal attention of the last S tokens over all T: q [B, S, Hq, D], k and v [B, T, Hkv, D]."""

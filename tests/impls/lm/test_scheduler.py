@@ -1,0 +1,209 @@
+"""Who runs next in continuous batching, without a model: pages, order, preemption, and that everybody gets on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from attnlab.bench.errors import CacheError
+from attnlab.impls._lm.pages import Pages, prefix_keys
+from attnlab.impls._lm.scheduler import Request, Scheduler
+
+STEADY = settings(derandomize=True, database=None, deadline=None, max_examples=150)
+PAGE = 4
+
+
+@dataclass
+class Simulation:
+    """Serves prompts as `Continuous` does, a model of nothing but the next token, and looks at every state.
+
+    What each page holds is written down: the text up to each of its places, which is what a key or value depends on.
+    """
+
+    scheduler: Scheduler
+    prompts: list[list[int]]
+    arrivals: list[int]  # the iteration in which each request comes
+    chunk: int
+
+    def __post_init__(self) -> None:
+        self.held: dict[tuple[int, int], tuple[int, ...]] = {}
+        self.sent: list[list[int]] = [[] for _ in self.prompts]
+        self.began: list[int] = []
+        self.finished: list[int] = []
+
+    def serve(self) -> None:
+        come, iteration, still = 0, 0, 0
+        while come < len(self.prompts) or not self.scheduler.idle:
+            while come < len(self.prompts) and self.arrivals[come] <= iteration:
+                self.scheduler.add(come, self.prompts[come])
+                come += 1
+            oldest = self.progress_of_the_oldest()
+            self.iterate()
+            still = still + 1 if not self.scheduler.idle and self.progress_of_the_oldest() <= oldest else 0
+            assert still == 0, "the oldest request gets on in every iteration"
+            iteration += 1
+
+    def iterate(self) -> None:
+        chunk = self.scheduler.next_chunk(self.chunk)
+        self.look()
+        if chunk is not None:
+            assert 0 < chunk.stop - chunk.start <= self.chunk
+            self.store(chunk.request, chunk.start, chunk.stop)
+            self.scheduler.was_read(chunk)
+            if chunk.last:
+                if chunk.request.produced == 0:
+                    self.began.append(chunk.request.number)
+                self.choose(chunk.request)
+        requests = self.scheduler.next_step()
+        self.look()
+        for request in requests:
+            assert request.stored == len(request.text) - 1
+            self.store(request, request.stored, request.stored + 1)
+        self.scheduler.was_run(requests)
+        for request in requests:
+            self.choose(request)
+        self.look()
+
+    def store(self, request: Request, start: int, stop: int) -> None:
+        """Write tokens to the request's pages, none of which may be another's; then all it sees must be its own."""
+        for place in range(start, stop):
+            page = request.pages[place // PAGE]
+            assert self.scheduler.pages.users(page) == 1, "nobody writes to a page that is shared"
+            self.held[page, place % PAGE] = tuple(request.text[: place + 1])
+        for place in range(stop):
+            assert self.held[request.pages[place // PAGE], place % PAGE] == tuple(request.text[: place + 1])
+
+    def choose(self, request: Request) -> None:
+        token = 1000 * request.number + len(request.text)
+        self.sent[request.number].append(token)
+        self.scheduler.chose(request, token)
+        if request.produced == self.scheduler.new_tokens:
+            self.finished.append(request.number)
+
+    def look(self) -> None:
+        """No page has more owners than users are counted, and whoever is active came before all who wait."""
+        scheduler = self.scheduler
+        active = [*scheduler.running, *([scheduler.reading] if scheduler.reading else [])]
+        owners: dict[int, list[int]] = {}
+        for request in active:
+            assert len(set(request.pages)) == len(request.pages)
+            for page in request.pages:
+                owners.setdefault(page, []).append(request.number)
+        assert len(active) <= scheduler.slots
+        assert [r.number for r in active] == sorted(r.number for r in active)
+        assert [r.number for r in scheduler.waiting] == sorted(r.number for r in scheduler.waiting)
+        assert all(a.number < w.number for a in active for w in scheduler.waiting)
+        assert all(not w.pages and w.stored == 0 for w in scheduler.waiting)
+        for page in range(scheduler.pages.count):
+            assert scheduler.pages.users(page) == len(owners.get(page, []))
+        assert scheduler.pages.used == len(owners) <= scheduler.used_pages_peak
+
+    def progress_of_the_oldest(self) -> tuple[int, int, int]:
+        scheduler = self.scheduler
+        first = [*scheduler.running, *([scheduler.reading] if scheduler.reading else []), *scheduler.waiting][:1]
+        return (-1, 0, 0) if not first else (first[0].number, len(first[0].text), first[0].stored)
+
+
+@st.composite
+def simulations(draw: st.DrawFn) -> Simulation:
+    """Prompts over few ids, so that prefixes are shared, and pools from one whole request on."""
+    new_tokens = draw(st.integers(1, 9))
+    stems = [[n] * 12 for n in range(2)]
+    prompts = [
+        [*draw(st.sampled_from(stems))[: draw(st.integers(1, 12))], *draw(st.lists(st.integers(0, 1), max_size=6))]
+        for _ in range(draw(st.integers(1, 6)))
+    ]
+    least = -(-(max(map(len, prompts)) + new_tokens) // PAGE)
+    pages = draw(st.integers(least, 3 * least))
+    scheduler = Scheduler(Pages(pages), PAGE, draw(st.integers(1, 4)), new_tokens)
+    arrivals = sorted(draw(st.lists(st.integers(0, 30), min_size=len(prompts), max_size=len(prompts))))
+    return Simulation(scheduler, prompts, arrivals, draw(st.integers(1, 7)))
+
+
+@STEADY
+@given(simulation=simulations())
+def test_everybody_is_served_in_order_from_pages_of_their_own(simulation: Simulation) -> None:
+    simulation.serve()
+    scheduler, new = simulation.scheduler, simulation.scheduler.new_tokens
+    for number, prompt in enumerate(simulation.prompts):
+        assert simulation.sent[number] == [1000 * number + len(prompt) + n for n in range(new)], "each token once"
+    assert scheduler.pages.free == scheduler.pages.count, "all pages come back"
+    assert simulation.began == sorted(simulation.began), "first tokens come in the order of arrival"
+    assert sorted(simulation.finished) == list(range(len(simulation.prompts)))
+
+
+def served(prompts: list[list[int]], pages: int, slots: int, new: int, chunk: int = 8) -> Simulation:
+    scheduler = Scheduler(Pages(pages), PAGE, slots, new)
+    simulation = Simulation(scheduler, prompts, [0] * len(prompts), chunk)
+    simulation.serve()
+    return simulation
+
+
+def test_the_youngest_makes_room_and_the_older_ends_first() -> None:
+    simulation = served([[1] * 6, [2] * 6], pages=5, slots=2, new=10)
+    assert simulation.scheduler.preemptions == 1
+    assert simulation.finished == [0, 1]
+
+
+def test_a_pool_with_room_preempts_nobody() -> None:
+    simulation = served([[1] * 6, [2] * 6], pages=8, slots=2, new=10)
+    assert simulation.scheduler.preemptions == 0
+    assert simulation.scheduler.used_pages_peak == 8
+
+
+def test_a_pool_of_one_request_serves_them_one_after_another() -> None:
+    """The page to spare is not asked of a request that will never need it."""
+    simulation = served([[1] * 6, [2] * 6, [3] * 6], pages=2, slots=3, new=2)
+    assert simulation.finished == [0, 1, 2]
+    assert simulation.scheduler.preemptions == 0
+
+
+def test_full_pages_of_a_prefix_are_read_once() -> None:
+    """Of 11 shared tokens two pages are full; also after their last user has left."""
+    for slots in (1, 3):
+        stem = list(range(11))
+        simulation = served([[*stem, 50 + n] for n in range(3)], pages=12, slots=slots, new=2)
+        assert simulation.scheduler.reused_tokens == 2 * 2 * PAGE
+
+
+def test_the_last_token_of_a_prompt_is_always_read() -> None:
+    simulation = served([[1] * 8, [1] * 8], pages=8, slots=2, new=1)
+    assert simulation.scheduler.reused_tokens == PAGE
+
+
+def test_a_request_that_begins_again_finds_what_is_left_of_its_prompt() -> None:
+    simulation = served([[1] * 5, list(range(9))], pages=6, slots=2, new=9)
+    assert simulation.scheduler.preemptions >= 1
+    assert simulation.scheduler.reused_tokens > 0
+
+
+def test_a_request_larger_than_the_pool_is_refused() -> None:
+    scheduler = Scheduler(Pages(3), PAGE, slots=1, new_tokens=5)
+    scheduler.add(0, [1] * 7)
+    with pytest.raises(CacheError, match="got request 1 of 13 tokens, 4 pages of 4; expected at most 3"):
+        scheduler.add(1, [1] * 8)
+
+
+def test_the_longest_unused_page_goes_first() -> None:
+    pages = Pages(2)
+    first, second = prefix_keys([1, 2, 3, 4], 2)
+    a, b = pages.take(), pages.take()
+    pages.remember(a, first)
+    pages.remember(b, second)
+    assert pages.free == 0
+    pages.give_back([a, b])
+    assert pages.known([first, second]) == [a, b]
+    assert pages.take() == b, "the end of a prefix is needed less than its beginning"
+    assert pages.known([first, second]) == [a]
+    pages.share([a])
+    assert (pages.used, pages.users(a)) == (2, 1)
+
+
+def test_a_key_stands_for_the_whole_prefix() -> None:
+    assert len(prefix_keys([1, 2, 3, 4, 5], 2)) == 2
+    assert prefix_keys([1, 2, 3, 4], 2)[0] == prefix_keys([1, 2, 9, 9], 2)[0]
+    assert prefix_keys([1, 2, 3, 4], 2)[1] != prefix_keys([2, 1, 3, 4], 2)[1]
+    assert prefix_keys([1], 2) == []
