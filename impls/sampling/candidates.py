@@ -66,12 +66,10 @@ def _candidates(blocks: Tensor, peaks: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 def _cut(weights: Tensor, params: SamplingParams) -> Tensor:
     """Weights, the largest of them 1, without those that top-p or min-p cuts off."""
-    least = None
-    if params.top_p < 1:
-        least = least_in_nucleus(weights.view(-1), params.top_p * weights.sum()).clamp_min(params.min_p)
-    elif params.min_p > 0:
-        least = params.min_p
-    return weights if least is None else weights.masked_fill_(weights < least, 0.0)
+    if params.top_p == 1:
+        return weights.masked_fill_(weights < params.min_p, 0.0) if params.min_p > 0 else weights
+    least = least_in_nucleus(weights.view(-1), params.top_p * weights.sum()).clamp_min(params.min_p)
+    return weights.masked_fill_(weights < least, 0.0)
 
 
 def _draw_in_blocks(weights: Tensor, uniforms: Tensor) -> Tensor:

@@ -1,0 +1,157 @@
+"""The kernels of sampling that go over a row chunk by chunk: what was seen, largest and mass, candidates."""
+
+import triton
+import triton.language as tl
+
+from attnlab.kernels.triton.sampling_tiles import (
+    ABOVE,
+    COUNT,
+    KEPT,
+    LARGEST,
+    LEAST,
+    SUM,
+    load_logits,
+    masses,
+    order,
+    plane,
+    weight,
+)
+
+
+@triton.jit(do_not_specialize=["words", "history", "seen_stride"])
+def mark_seen(
+    seen: tl.tensor, seen_stride: tl.tensor, bits: tl.tensor, words: tl.tensor, vocab: tl.tensor, history: tl.tensor,
+    BLOCK: tl.constexpr,
+) -> None:  # fmt: skip
+    """One program a row: a bit [B, words] of int32 for each token, set where it is among seen [B, L]."""
+    row = tl.cast(tl.program_id(0), tl.int64)
+    lane = tl.arange(0, BLOCK)
+    for start in range(0, words, BLOCK):
+        tl.store(bits + row * words + start + lane, tl.zeros_like(lane), mask=start + lane < words)
+    tl.debug_barrier()
+    for start in range(0, history, BLOCK):
+        token = tl.load(seen + row * seen_stride + start + lane, mask=start + lane < history, other=-1)
+        bit = tl.full([BLOCK], 1, tl.int32) << (token % 32).to(tl.int32)
+        tl.atomic_or(bits + row * words + token // 32, bit, mask=(token >= 0) & (token < vocab), sem="relaxed")
+
+
+@triton.jit(do_not_specialize=["words", "size", "blocks"])
+def survey(
+    logits: tl.tensor, stride: tl.tensor, vocab: tl.tensor, seen: tl.tensor, words: tl.tensor, penalty: tl.tensor,
+    scale: tl.tensor, stats: tl.tensor, size: tl.tensor, peaks: tl.tensor, blocks: tl.tensor,
+    KIND: tl.constexpr, PENALISED: tl.constexpr, CHUNK: tl.constexpr, BLOCK: tl.constexpr,
+) -> None:  # fmt: skip
+    """The first pass: a chunk's largest logit, and where it is (greedy), its mass, or that of each BLOCK (rank)."""
+    chunk, row = tl.program_id(0), tl.program_id(1)
+    token = chunk * CHUNK + tl.arange(0, CHUNK)
+    x = load_logits(logits, stride, row, token, vocab, seen, words, penalty, PENALISED)
+    largest = tl.max(x, 0)
+    out = stats + tl.cast(row, tl.int64) * tl.num_programs(0) + chunk
+    tl.store(out + LARGEST * size, largest)
+    if KIND == "greedy":
+        place = tl.min(tl.where(x == largest, token, vocab), 0)
+        tl.store(out + SUM * size, place.to(tl.float32, bitcast=True))
+    elif KIND == "rank":
+        block = chunk * (CHUNK // BLOCK) + tl.arange(0, CHUNK // BLOCK)
+        each = tl.max(tl.reshape(x, [CHUNK // BLOCK, BLOCK]), 1)
+        tl.store(peaks + tl.cast(row, tl.int64) * blocks + block, each, mask=block < blocks)
+    else:
+        above = tl.where(largest > float("-inf"), largest, 0.0)
+        tl.store(out + SUM * size, tl.sum(weight((x - above) * scale), 0))
+
+
+@triton.jit
+def interval(
+    stats: tl.tensor, size: tl.tensor, row: tl.tensor, chunks: tl.tensor, scale: tl.tensor, top_p: tl.tensor,
+    tail: tl.tensor, bounds: tl.tensor, partials: tl.tensor, turn: tl.tensor,
+    FIRST: tl.constexpr, PARTS: tl.constexpr, CHUNKS: tl.constexpr,
+) -> tl.tuple:  # fmt: skip
+    """(largest, low, high) of a row: the least exponent that top-p keeps lies above `low` and at or below `high`.
+
+    First from the mass: tokens with less than a share `tail` of it, (1 - top_p) / 2V, are cut off. Then from the turn
+    before: the part of its interval in which the mass above falls below top_p.
+    """
+    largest, mass = masses(stats, size, row, chunks, scale, CHUNKS)
+    total = tl.sum(mass, 0)
+    if FIRST:
+        low, high = tl.log2(total * tail), total * 0.0
+    else:
+        before = bounds + ((turn - 1) * (size // chunks) + tl.cast(row, tl.int64)) * 2
+        low, high = tl.load(before), tl.load(before + 1)
+        chunk = tl.arange(0, CHUNKS)[:, None]
+        part = tl.arange(0, PARTS)[None, :]
+        at = partials + ((turn - 1) * size + tl.cast(row, tl.int64) * chunks + chunk) * PARTS + part
+        above = tl.sum(tl.load(at, mask=chunk < chunks, other=0.0), 0)[None, :]
+        reached = tl.sum(tl.sum(((above >= top_p * total) & (part > 0)).to(tl.int32), 1), 0)
+        step = (high - low) / PARTS
+        high = tl.where(reached == PARTS - 1, high, low + step * (reached + 1))
+        low = tl.where(reached == 0, low, low + step * reached)
+    return largest, low, high
+
+
+@triton.jit(do_not_specialize=["words", "size", "turn"])
+def narrow(
+    logits: tl.tensor, stride: tl.tensor, vocab: tl.tensor, seen: tl.tensor, words: tl.tensor, penalty: tl.tensor,
+    scale: tl.tensor, stats: tl.tensor, size: tl.tensor, top_p: tl.tensor, tail: tl.tensor,
+    bounds: tl.tensor, partials: tl.tensor, turn: tl.tensor,
+    FIRST: tl.constexpr, PARTS: tl.constexpr, PENALISED: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr,
+) -> None:  # fmt: skip
+    """A turn of the search for top-p's threshold: a chunk's mass above each of PARTS points of the interval."""
+    chunk, row = tl.program_id(0), tl.program_id(1)
+    chunks = tl.num_programs(0)
+    largest, low, high = interval(
+        stats, size, row, chunks, scale, top_p, tail, bounds, partials, turn, FIRST, PARTS, CHUNKS
+    )
+    if chunk == 0:
+        now = bounds + (turn * (size // chunks) + tl.cast(row, tl.int64)) * 2
+        tl.store(now, low)
+        tl.store(now + 1, high)
+    token = chunk * CHUNK + tl.arange(0, CHUNK)
+    x = load_logits(logits, stride, row, token, vocab, seen, words, penalty, PENALISED)
+    exponent = ((x - largest) * scale)[None, :]
+    part = tl.arange(0, PARTS)
+    point = (low + (high - low) / PARTS * part)[:, None]
+    above = tl.sum(tl.where(exponent > point, weight(exponent), 0.0), 1)
+    tl.store(partials + (turn * size + tl.cast(row, tl.int64) * chunks + chunk) * PARTS + part, above)
+
+
+@triton.jit(do_not_specialize=["words", "size", "turns"])
+def collect(
+    logits: tl.tensor, stride: tl.tensor, vocab: tl.tensor, seen: tl.tensor, words: tl.tensor, penalty: tl.tensor,
+    scale: tl.tensor, stats: tl.tensor, size: tl.tensor, top_p: tl.tensor, tail: tl.tensor,
+    least_exponent: tl.tensor, bounds: tl.tensor, partials: tl.tensor, turns: tl.tensor,
+    thresholds: tl.tensor, candidates: tl.tensor,
+    KIND: tl.constexpr, PARTS: tl.constexpr, PENALISED: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr,
+) -> None:  # fmt: skip
+    """The last pass: a chunk's candidates, logits one after another, and its mass above them.
+
+    By rank: all at or above the row's bound. By mass: those in the interval. By size: none, what is kept is known.
+    """
+    chunk, row = tl.program_id(0), tl.program_id(1)
+    chunks = tl.num_programs(0)
+    place = tl.arange(0, CHUNK)
+    x = load_logits(logits, stride, row, chunk * CHUNK + place, vocab, seen, words, penalty, PENALISED)
+    out = stats + tl.cast(row, tl.int64) * chunks + chunk
+    if KIND == "rank":
+        chosen = order(x) >= tl.load(thresholds + row)
+    else:
+        if KIND == "mass":
+            largest, low, high = interval(
+                stats, size, row, chunks, scale, top_p, tail, bounds, partials, turns, False, PARTS, CHUNKS
+            )
+            exponent = (x - largest) * scale
+            above = exponent > high
+            chosen = (exponent > low) & (exponent <= high)
+            tl.store(out + ABOVE * size, tl.sum(tl.where(above, weight(exponent), 0.0), 0))
+            tl.store(out + LEAST * size, tl.min(tl.where(above, x, float("inf")), 0))
+        else:
+            largest = tl.max(plane(stats, size, row, chunks, float("-inf"), LARGEST, CHUNKS), 0)
+            exponent = (x - largest) * scale
+            above = exponent >= least_exponent
+        kept = above & (exponent >= least_exponent)
+        tl.store(out + KEPT * size, tl.sum(tl.where(kept, weight(exponent), 0.0), 0))
+    if KIND != "size":
+        slot = tl.cumsum(chosen.to(tl.int32), 0)
+        first = (tl.cast(row, tl.int64) * chunks + chunk) * CHUNK
+        tl.store(candidates + first + slot - 1, x, mask=chosen)
+        tl.store(out + COUNT * size, tl.max(slot, 0).to(tl.float32))

@@ -1,0 +1,99 @@
+"""What the sampling kernels share on the device: logits as they are compared, weights, planes of chunks, and the draw.
+
+A row of V logits is cut into chunks, each read by one program. What a chunk has to say lies in planes [B, chunks] of
+one float32 buffer, so that the next kernel finds it. Sums are float32 and always in the same order.
+"""
+
+import triton
+import triton.language as tl
+
+# Planes of a chunk: its largest logit; the sum of weights over that; the mass of tokens surely above the threshold, for
+# the search and of those that min-p keeps; the least logit of these; how many candidates it has.
+LARGEST = tl.constexpr(0)
+SUM = tl.constexpr(1)
+ABOVE = tl.constexpr(2)
+KEPT = tl.constexpr(3)
+LEAST = tl.constexpr(4)
+COUNT = tl.constexpr(5)
+PLANES = 6
+LOWEST = tl.constexpr(-2139095040)  # the order of the least finite float32
+NONE = tl.constexpr(2147483647)
+
+
+@triton.jit
+def load_logits(
+    logits: tl.tensor, stride: tl.tensor, row: tl.tensor, token: tl.tensor, vocab: tl.tensor,
+    seen: tl.tensor, words: tl.tensor, penalty: tl.tensor, PENALISED: tl.constexpr,
+) -> tl.tensor:  # fmt: skip
+    """Logits in float32, penalised where a bit of `seen` says so; -inf beyond the vocabulary and never -0."""
+    real = token < vocab
+    x = tl.load(logits + tl.cast(row, tl.int64) * stride + token, mask=real, other=float("-inf")).to(tl.float32)
+    if PENALISED:
+        word = tl.load(seen + tl.cast(row, tl.int64) * words + token // 32, mask=real, other=0)
+        moved = tl.where(x > 0, tl.div_rn(x, penalty + tl.zeros_like(x)), x * penalty)
+        x = tl.where((word >> (token % 32)) & 1 != 0, moved, x)
+    return tl.where(x == 0, 0.0, x)
+
+
+@triton.jit
+def order(x: tl.tensor) -> tl.tensor:
+    """A whole number, int32, that is larger where x is."""
+    bits = x.to(tl.int32, bitcast=True)
+    return bits ^ ((bits >> 31) & 0x7FFFFFFF)
+
+
+@triton.jit
+def weight(exponent: tl.tensor) -> tl.tensor:
+    """Of a token whose logit, scaled, lies that far (base 2) below the largest."""
+    return tl.exp2(exponent)
+
+
+@triton.jit
+def plane(
+    stats: tl.tensor, size: tl.tensor, row: tl.tensor, chunks: tl.tensor, other: tl.tensor,
+    PLANE: tl.constexpr, CHUNKS: tl.constexpr,
+) -> tl.tensor:  # fmt: skip
+    """A plane's numbers [CHUNKS] of one row; `other` where there is no chunk."""
+    chunk = tl.arange(0, CHUNKS)
+    return tl.load(stats + PLANE * size + tl.cast(row, tl.int64) * chunks + chunk, mask=chunk < chunks, other=other)
+
+
+@triton.jit
+def masses(
+    stats: tl.tensor, size: tl.tensor, row: tl.tensor, chunks: tl.tensor, scale: tl.tensor, CHUNKS: tl.constexpr,
+) -> tl.tuple:  # fmt: skip
+    """The largest logit of a row, and the mass of each chunk [CHUNKS] over its weight."""
+    peaks = plane(stats, size, row, chunks, float("-inf"), LARGEST, CHUNKS)
+    largest = tl.max(peaks, 0)
+    sums = plane(stats, size, row, chunks, 0.0, SUM, CHUNKS)
+    return largest, sums * weight((peaks - largest) * scale)
+
+
+@triton.jit
+def draw(
+    sums: tl.tensor, uniform: tl.tensor, largest: tl.tensor, threshold: tl.tensor, least_exponent: tl.tensor,
+    scale: tl.tensor, logits: tl.tensor, stride: tl.tensor, row: tl.tensor, vocab: tl.tensor,
+    seen: tl.tensor, words: tl.tensor, penalty: tl.tensor,
+    PENALISED: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr,
+) -> tl.tensor:  # fmt: skip
+    """Tokens [N] for uniforms [N], from the mass of each chunk [CHUNKS] that is kept: a chunk first, then a place.
+
+    Sums may fall by a rounding where nothing is added: so only what has a weight is ever taken, and the last of
+    these where rounding leaves none above.
+    """
+    chunk = tl.arange(0, CHUNKS)[None, :]
+    mass = sums[None, :]
+    total = tl.cumsum(mass, 1)
+    wanted = uniform[:, None] * tl.max(total, 1)[:, None]
+    last = tl.max(tl.where(mass > 0, chunk, 0), 1)
+    chosen = tl.minimum(tl.min(tl.where((mass > 0) & (total > wanted), chunk, CHUNKS), 1), last)[:, None]
+    rest = wanted - tl.sum(tl.where(chunk == chosen, total - mass, 0.0), 1)[:, None]
+
+    place = tl.arange(0, CHUNK)[None, :]
+    token = chosen * CHUNK + place
+    x = load_logits(logits, stride, row, token, vocab, seen, words, penalty, PENALISED)
+    exponent = (x - largest) * scale
+    weights = tl.where((order(x) >= threshold) & (exponent >= least_exponent), weight(exponent), 0.0)
+    reached = (weights > 0) & (tl.cumsum(weights, 1) > rest)
+    last = tl.max(tl.where(weights > 0, place, 0), 1)
+    return tl.minimum(tl.min(tl.where(reached, token, NONE), 1), tl.sum(chosen, 1) * CHUNK + last).to(tl.int64)
