@@ -1,0 +1,113 @@
+"""Tokenizers as the files of models hold them: a GGUF file's vocabulary, or `tokenizer.json` in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tokenizers import AddedToken, Regex
+from tokenizers import Tokenizer as Backend
+from tokenizers.decoders import ByteLevel as ByteLevelDecoder
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence, Split
+
+from attnlab.bench.errors import ModelError
+from attnlab.bench.models import gguf_model
+from attnlab.bench.models.chat import ChatTemplate
+from attnlab.bench.models.gguf_file import GgufFile
+from attnlab.bench.models.huggingface import CONFIG_FILE, end_ids, read_json
+from attnlab.bench.models.tokenizer import Tokenizer
+
+CONTROL, USER_DEFINED = 3, 4
+"""Types of tokens in GGUF files."""
+
+LLAMA_3 = ("llama-bpe", "llama3", "llama-v3")
+"""Names of Llama 3's split, whose vocabulary holds whole words that no merges make."""
+
+LLAMA_3_SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+
+
+def gguf_tokenizer(path: Path) -> Tokenizer:
+    """Built from the vocabulary, the merges and the chat template in a GGUF file."""
+    file = GgufFile(path)
+    kind = file.field("tokenizer.ggml.model")
+    if kind != "gpt2":
+        raise ModelError(f"{path}: got a vocabulary of kind {kind!r}, expected 'gpt2', byte-level byte pairs")
+    tokens = file.array("tokenizer.ggml.tokens")
+    bos_id, eos_ids = gguf_model.optional_id(file, "tokenizer.ggml.bos_token_id"), gguf_model.end_ids(file)
+    ids = {"bos_token": bos_id, "eos_token": eos_ids[0] if eos_ids else None}
+    names = {key: tokens[index] for key, index in ids.items() if index is not None and index < len(tokens)}
+    template = file.header.fields.get("tokenizer.chat_template")
+    return Tokenizer(
+        backend=gguf_backend(file, tokens),
+        vocab_size=len(tokens),
+        bos_id=bos_id,
+        eos_ids=eos_ids,
+        chat=ChatTemplate(template, names) if isinstance(template, str) else None,
+    )
+
+
+def gguf_backend(file: GgufFile, tokens: list[str]) -> Backend:
+    split = str(file.field("tokenizer.ggml.pre", "default"))
+    vocabulary = {token: index for index, token in enumerate(tokens)}
+    merges = [tuple(merge.split(" ", 1)) for merge in file.array("tokenizer.ggml.merges")]
+    backend = Backend(BPE(vocab=vocabulary, merges=merges, ignore_merges=split in LLAMA_3))
+    backend.pre_tokenizer = pre_tokenizer(split, file.path)
+    backend.decoder = ByteLevelDecoder()
+    types = file.array("tokenizer.ggml.token_type")
+    for wanted, special in ((CONTROL, True), (USER_DEFINED, False)):
+        found = [token for token, kind in zip(tokens, types, strict=True) if kind == wanted]
+        backend.add_tokens([AddedToken(token, special=special, normalized=False) for token in found])
+    return backend
+
+
+def pre_tokenizer(split: str, path: Path) -> Any:
+    """What cuts a text into pieces before the merges, by its name in `tokenizer.ggml.pre`."""
+    if split in ("default", "gpt-2"):
+        return ByteLevel(add_prefix_space=False)
+    if split == "smollm":  # each digit by itself
+        return Sequence([Digits(individual_digits=True), ByteLevel(add_prefix_space=False)])
+    if split in LLAMA_3:
+        pieces = Split(Regex(LLAMA_3_SPLIT), "isolated")
+        return Sequence([pieces, ByteLevel(add_prefix_space=False, use_regex=False)])
+    known = ", ".join(("default", "gpt-2", "smollm", *LLAMA_3))
+    raise ModelError(f"{path}: got tokenizer.ggml.pre {split!r}, expected one of {known}")
+
+
+def folder_tokenizer(folder: Path) -> Tokenizer:
+    """From `tokenizer.json`, `tokenizer_config.json` and `config.json` of a Hugging Face folder."""
+    path = folder / "tokenizer.json"
+    read_json(path)
+    try:
+        backend = Backend.from_file(str(path))
+    except Exception as error:  # the package raises no other
+        raise ModelError(f"{path} is no tokenizer: {error}") from error
+    settings = read_json(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").is_file() else {}
+    names = {key: token_name(settings.get(key)) for key in ("bos_token", "eos_token")}
+    fields = read_json(folder / CONFIG_FILE)
+    return Tokenizer(
+        backend=backend,
+        vocab_size=max(backend.get_vocab_size(), int(fields.get("vocab_size", 0))),
+        bos_id=fields.get("bos_token_id"),
+        eos_ids=end_ids(folder, fields),
+        chat=folder_template(folder, settings, {key: name for key, name in names.items() if name is not None}),
+    )
+
+
+def token_name(value: Any) -> str | None:
+    """A special token's text, which newer files give as an object."""
+    content = value.get("content") if isinstance(value, dict) else value
+    return content if isinstance(content, str) else None
+
+
+def folder_template(folder: Path, settings: Mapping[str, Any], names: Mapping[str, str]) -> ChatTemplate | None:
+    """The template in a file of its own, or among the settings."""
+    own = folder / "chat_template.jinja"
+    text = own.read_text(encoding="utf-8") if own.is_file() else settings.get("chat_template")
+    if isinstance(text, list):  # several, by name
+        text = next((entry.get("template") for entry in text if entry.get("name") == "default"), None)
+    return ChatTemplate(text, names) if isinstance(text, str) else None
