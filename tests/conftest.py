@@ -9,6 +9,9 @@ import pytest
 
 pytest_plugins = ["pytester"]
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # threads of several test processes would only wait for one another
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # which torch reads at its import
+
 INSTALLED_ON_CI = ("chromium", "compiler", "headers", "not installed")
 
 
