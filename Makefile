@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 CODE := bench impls kernels tests benchmarks scripts setup.py
 OUT ?= build/gpu
 
-.PHONY: help bench test lint types check gpu clean
+.PHONY: help bench test lint types mypy pyright check gpu clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -25,14 +25,18 @@ bench: $(INSTALLED) ## run the quick suite (on the GPU where there is one) and w
 	$(BIN)/attnlab run quick; code=$$?; [ $$code -le 1 ] || exit $$code; $(BIN)/attnlab report || exit $$?; exit $$code
 
 test: $(INSTALLED) ## run the tests
-	$(BIN)/python -m pytest --numprocesses auto $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(PYTEST_ARGS)
 
 lint: $(INSTALLED) ## check style and formatting
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 
-types: $(INSTALLED) ## check types with mypy and pyright
+types: mypy pyright ## check types with mypy and pyright
+
+mypy: $(INSTALLED)
 	$(BIN)/mypy
+
+pyright: $(INSTALLED)
 	$(BIN)/pyright
 
 check: lint types test ## all of the above
