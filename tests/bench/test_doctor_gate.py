@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -61,7 +62,8 @@ def test_a_live_pair_of_real_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(set(ratios)) == 3
 
 
-def test_a_process_that_does_not_start_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(gate.STARTED_TOGETHER, "no-such-device", 1)
-    with pytest.raises(RuntimeError, match="a process of the doctor ended with exit code"):
-        live_pairs("no-such-device", 1)
+def test_a_process_that_does_not_start_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "product.py").write_text("raise SystemExit(3)")
+    monkeypatch.setattr(gate.product, "__file__", str(tmp_path / "product.py"))
+    with pytest.raises(RuntimeError, match="a process of the doctor ended with exit code 3"):
+        live_pairs("cpu", 1)

@@ -91,11 +91,11 @@ def test_it_ends_with_a_table_and_what_to_do_next(toys: Toys) -> None:
     assert f"Run: {folder}\nReport: attnlab report {folder}" in out
 
 
-def test_a_report_of_a_plugins_operator(toys: Toys, attnlab, helpers: Path) -> None:
-    plugin = helpers / "toy_operator.py"
-    ended = attnlab("report", "out", "--out", "page", "--plugin", plugin, "--json", cwd=toys.cwd)
-    assert ended.returncode == 0, ended.stderr
-    written = [Path(name) for name in json.loads(ended.stdout)]
+def test_a_report_of_a_plugins_operator(toys: Toys, cli, helpers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(toys.cwd)
+    ended = cli("report", "out", "--out", "page", "--plugin", helpers / "toy_operator.py", "--json")
+    assert ended.code == 0, ended.err
+    written = [Path(name) for name in json.loads(ended.out)]
     assert {path.suffix for path in written} >= {".html", ".md", ".csv"}
     for path in written:
         assert (toys.cwd / path).stat().st_size > 0
