@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 
 import pytest
@@ -37,20 +38,24 @@ def imports_of(source: str, module: str, is_package: bool = False) -> Iterator[s
             yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
-def imports(module: str) -> set[str]:
+@functools.cache
+def imports(module: str) -> frozenset[str]:
     path = SOURCES[module]
-    return set(imports_of(path.read_text(), module, path.name == "__init__.py"))
+    return frozenset(imports_of(path.read_text(), module, path.name == "__init__.py"))
 
 
-def below(names: set[str], *packages: str) -> set[str]:
+def below(names: Set[str], *packages: str) -> set[str]:
     return {name for name in names if any(name == p or name.startswith(f"{p}.") for p in packages)}
 
 
 def modules(*packages: str) -> list[str]:
-    return sorted(below(set(SOURCES), *packages))
+    """At least one, so that what is said of each of them is said of something."""
+    found = sorted(below(set(SOURCES), *packages))
+    assert found
+    return found
 
 
-def tops(names: set[str]) -> set[str]:
+def tops(names: Set[str]) -> set[str]:
     return {name.partition(".")[0] for name in names}
 
 
@@ -64,54 +69,54 @@ def test_the_reader_sees_every_way_to_import() -> None:
     assert "attnlab.bench.x.e" in set(imports_of("from . import e", "attnlab.bench.x", is_package=True))
 
 
-@pytest.mark.parametrize("module", modules("attnlab.kernels"))
-def test_kernels_import_torch_and_triton_only(module: str) -> None:
-    others = tops(imports(module) - below(imports(module), "attnlab.kernels", "attnlab")) - STANDARD
-    assert others <= {"torch", "triton"}
-    assert not below(imports(module), "attnlab.bench", "attnlab.impls")
+def test_kernels_import_torch_and_triton_only() -> None:
+    for module in modules("attnlab.kernels"):
+        others = tops(imports(module) - below(imports(module), "attnlab.kernels", "attnlab")) - STANDARD
+        assert others <= {"torch", "triton"}, module
+        assert not below(imports(module), "attnlab.bench", "attnlab.impls"), module
 
 
-@pytest.mark.parametrize("module", modules("attnlab.bench"))
-def test_the_harness_imports_neither_implementations_nor_kernels(module: str) -> None:
-    assert not below(imports(module), "attnlab.impls", "attnlab.kernels")
+def test_the_harness_imports_neither_implementations_nor_kernels() -> None:
+    for module in modules("attnlab.bench"):
+        assert not below(imports(module), "attnlab.impls", "attnlab.kernels"), module
 
 
-@pytest.mark.parametrize("module", modules("attnlab.impls"))
-def test_implementations_do_not_import_each_other(module: str) -> None:
+def test_implementations_do_not_import_each_other() -> None:
     """What several share lies in modules of `impls` that begin with an underscore."""
-    ours = below(imports(module), "attnlab.impls") & set(SOURCES)
-    assert all(name.rpartition(".")[2].startswith("_") for name in ours - {"attnlab.impls"})
+    for module in modules("attnlab.impls"):
+        ours = below(imports(module), "attnlab.impls") & set(SOURCES)
+        assert all(name.rpartition(".")[2].startswith("_") for name in ours - {"attnlab.impls"}), module
 
 
-@pytest.mark.parametrize("module", modules("attnlab.bench.stats", "attnlab.bench.units"))
-def test_statistics_and_units_are_leaves(module: str) -> None:
-    assert not below(imports(module), "attnlab") - below(imports(module), "attnlab.bench.stats")
-    assert tops(imports(module)) - {"attnlab"} <= STANDARD | {"numpy", "scipy"}
+def test_statistics_and_units_are_leaves() -> None:
+    for module in modules("attnlab.bench.stats", "attnlab.bench.units"):
+        assert not below(imports(module), "attnlab") - below(imports(module), "attnlab.bench.stats"), module
+        assert tops(imports(module)) - {"attnlab"} <= STANDARD | {"numpy", "scipy"}, module
 
 
-@pytest.mark.parametrize("module", [m for m in SOURCES if not m.startswith("attnlab.bench.cli")])
-def test_only_the_command_line_imports_the_command_line(module: str) -> None:
-    if module not in ("attnlab.bench.pytest_plugin", "attnlab.bench.__main__"):
-        assert not below(imports(module), "attnlab.bench.cli")
+def test_only_the_command_line_imports_the_command_line() -> None:
+    for module in SOURCES:
+        may = module in ("attnlab.bench.pytest_plugin", "attnlab.bench.__main__")
+        assert may or module.startswith("attnlab.bench.cli") or not below(imports(module), "attnlab.bench.cli"), module
 
 
-@pytest.mark.parametrize("module", SOURCES)
-def test_nothing_imports_the_bare_names_of_the_folders(module: str) -> None:
-    assert not tops(imports(module)) & set(FOLDERS)
+def test_nothing_imports_the_bare_names_of_the_folders() -> None:
+    assert [module for module in SOURCES if tops(imports(module)) & set(FOLDERS)] == []
 
 
-@pytest.mark.parametrize("module", SOURCES)
-def test_no_module_is_named_after_one_of_the_standard_librarys(module: str) -> None:
+def test_no_module_is_named_after_one_of_the_standard_librarys() -> None:
     """Commands excepted: their files are named as a user types them, and are imported by full name only."""
-    name = module.rpartition(".")[2]
-    assert name not in STANDARD or module.startswith("attnlab.bench.cli.") or name.startswith("__")
+    for module in SOURCES:
+        name = module.rpartition(".")[2]
+        assert name not in STANDARD or module.startswith("attnlab.bench.cli.") or name.startswith("__"), module
 
 
-@pytest.mark.parametrize("module", SOURCES)
-def test_every_module_says_in_a_sentence_what_it_is_for(module: str) -> None:
-    documented = ast.get_docstring(ast.parse(SOURCES[module].read_text()))
-    assert documented
-    assert documented.partition("\n")[0].rstrip().endswith((".", ":", ";", ",")) or "\n" in documented
+def test_every_module_says_in_a_sentence_what_it_is_for() -> None:
+    for module, path in SOURCES.items():
+        documented = ast.get_docstring(ast.parse(path.read_text()))
+        assert documented, module
+        ended = documented.partition("\n")[0].rstrip().endswith((".", ":", ";", ","))
+        assert ended or "\n" in documented, module
 
 
 def test_folders_that_would_shadow_a_package_have_no_init() -> None:
