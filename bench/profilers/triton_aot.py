@@ -164,7 +164,7 @@ def _report(files: Mapping[str, Path]) -> KernelReport:
         shared_bytes=metadata["shared"],
         ptx=files[".ptx"].read_text(),
         ttgir=files[".ttgir"].read_text(),
-        opcodes=Counter(_INSTRUCTION.findall(_tool("nvdisasm", "-c", str(files[".cubin"])))),
+        opcodes=Counter(_INSTRUCTION.findall(_tool("nvdisasm", "-c", "-ndf", str(files[".cubin"])))),
     )
 
 

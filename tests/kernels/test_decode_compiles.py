@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator
 from typing import Any
@@ -51,6 +52,7 @@ def meta_cache(layout: str, format: str, head_dim: int, dtype: torch.dtype) -> K
     )  # fmt: skip
 
 
+@functools.cache
 def decoded(
     sm: int, layout: str, format: str, head_dim: int, dtype: torch.dtype, q_len: int = 1, **options: Any
 ) -> dict[str, KernelReport]:
