@@ -66,10 +66,9 @@ CASES = [
 
 if not INTERPRETED:
 
-    @pytest.mark.parametrize("parts", [("TestForward", "TestRefusals"), ("TestBackward",)], ids="+".join)
-    def test_under_the_interpreter(parts):
+    def test_under_the_interpreter():
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
-        command += ["--import-mode=importlib", "-o", "addopts=", *(f"{__file__}::{part}" for part in parts)]
+        command += ["--import-mode=importlib", "-o", "addopts=", __file__]
         environment = os.environ | {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
         run = subprocess.run(command, env=environment, capture_output=True, text=True)
         assert run.returncode == 0, f"{' '.join(command)}\n{run.stdout}\n{run.stderr}"
