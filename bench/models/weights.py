@@ -117,7 +117,8 @@ class ModelWeights:
 
 def join(*matrices: Tensor) -> tuple[Tensor, ...]:
     """Copies of matrices [n, H] that follow each other in one memory."""
-    return torch.cat(matrices).split([len(matrix) for matrix in matrices])
+    parts: tuple[Tensor, ...] = torch.cat(matrices).split([len(matrix) for matrix in matrices])
+    return parts
 
 
 def rows_of(*matrices: Tensor) -> Tensor:

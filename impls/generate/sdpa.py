@@ -1,0 +1,29 @@
+"""Our decoder on torch's SDPA, with the quickest parts that a CPU has."""
+
+from __future__ import annotations
+
+from attnlab.bench import implements
+from attnlab.bench.ops.generate import GenerateCase
+from attnlab.bench.registry import Needs
+from attnlab.impls._lm.parts import Parts
+from attnlab.impls._lm.serving import Ours
+
+
+@implements("generate", name="sdpa", needs=Needs(device="cpu"))
+class Sdpa(Ours):
+    """Our decoder on a CPU: SDPA on contiguous caches, weights read once a pass by our kernel, packed for prompts."""
+
+    parts = Parts(
+        prompt_attention="sdpa_flash",
+        attention="sdpa",
+        append="slices",
+        norm="torch",
+        linear="by_rows",
+        embedding="torch",
+        sampling="candidates",
+    )
+
+    def supports(self, case: GenerateCase) -> str | None:
+        if case.placing.paged or case.cache != "same":
+            return f"layout {case.layout} with cache {case.cache} is not served: contiguous caches of the dtype only"
+        return None

@@ -1,0 +1,25 @@
+"""Our decoder from our Triton kernels, its steps replayed as CUDA graphs."""
+
+from __future__ import annotations
+
+from attnlab.bench import implements
+from attnlab.bench.registry import Needs
+from attnlab.impls._lm.parts import Parts
+from attnlab.impls._lm.serving import Ours
+
+
+@implements("generate", name="triton", needs=Needs(device="cuda", packages=("triton",)))
+class Triton(Ours):
+    """Our decoder on our Triton kernels, cuBLAS between them; steps of one token are replayed as CUDA graphs."""
+
+    parts = Parts(
+        prompt_attention="triton",
+        attention="triton",
+        append="triton",
+        norm="triton",
+        rope="triton",
+        activation="triton",
+        embedding="triton",
+        sampling="triton",
+    )
+    graphs = True
