@@ -26,3 +26,6 @@ class Triton:
         from attnlab.kernels.triton.embedding import embedding
 
         return embedding(inputs.ids, inputs.table)
+
+    def untimed(self, device_kind: str) -> str | None:
+        return _triton.untimed(device_kind)

@@ -26,3 +26,6 @@ class Triton:
         from attnlab.kernels.triton.norms import layer_norm
 
         return layer_norm(inputs.x, inputs.weight, inputs.bias, inputs.eps)
+
+    def untimed(self, device_kind: str) -> str | None:
+        return _triton.untimed(device_kind)

@@ -26,3 +26,6 @@ class Triton:
         from attnlab.kernels.triton.rope import rope
 
         return rope(inputs.q, inputs.k, inputs.cos, inputs.sin, inputs.positions, inputs.style)
+
+    def untimed(self, device_kind: str) -> str | None:
+        return _triton.untimed(device_kind)

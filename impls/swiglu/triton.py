@@ -26,3 +26,6 @@ class Triton:
         from attnlab.kernels.triton.activations import swiglu
 
         return swiglu(inputs.x)
+
+    def untimed(self, device_kind: str) -> str | None:
+        return _triton.untimed(device_kind)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 ATTENTION = (
     "Hq1-Sq1-D8-fp32",
     "Hq2-Sq64-D64-fp16",
@@ -96,4 +98,118 @@ APPEND_INTERPRETED = (
     "Hkv2-Sq3-C64-D64-bf16-ring.64-fp8_e4m3",
     "Hkv2-C90-D72-fp32-paged.16-fp8_e4m3_token",
     "B2-Hkv1-Sq3-C30+34-D96-bf16-paged.32-int4_g32",
+)
+
+NORMS = (
+    "M1-N1-fp32",
+    "M7-N64-fp16",
+    "M33-N960-bf16",
+    "M5-N4099-bf16-outliers",
+    "M3-N1025-fp32",
+    "M2-N17000-fp32-outliers",
+)
+NORMS_INTERPRETED = ("M1-N1-fp32", "M20-N80-fp16-outliers", "M3-N1025-bf16", "M2-N17000-fp32")
+SWIGLU = ("M1-N1-fp32", "M7-N64-fp16", "M33-N1536-bf16", "M5-N4099-bf16-outliers", "M3-N1025-fp32")
+SWIGLU_INTERPRETED = ("M3-N1025-fp32", "M7-N64-fp16", "M2-N40-bf16-outliers")
+GELU = (*SWIGLU, "M3-N1025-fp32-tanh", "M33-N96-bf16-tanh", "M7-N64-fp16-outliers-tanh")
+GELU_INTERPRETED = ("M3-N1025-fp32", "M3-N1025-fp32-tanh", "M7-N64-bf16-tanh")
+EMBEDDING = (
+    "M1-N1-V1-fp32",
+    "M1-N64-V10-fp16",
+    "M33-N960-V100-bf16",
+    "M50-N577-V7-fp32",
+    "M5-N4099-V300-bf16-outliers",
+)
+ROPE = (
+    "Hq1-Sq1-D2-P1-fp32",
+    "B2-Hq4-Hkv2-Sq5-D64-P40-bf16",
+    "B3-Hq9-Hkv3-Sq1-D64-P200-fp16-interleaved",
+    "B2-Hq2-Sq33-D80-P64-fp32",
+    "Hq2-Hkv1-Sq17-P64-fp16-sinusoidal",
+    "Hq3-Hkv1-Sq70-D96-P300-bf16-interleaved",
+)
+ROPE_INTERPRETED = (
+    "Hq1-Sq1-D2-P1-fp32",
+    "B2-Hq4-Hkv2-Sq5-D80-P40-bf16",
+    "Hq9-Hkv3-Sq3-D64-P200-fp16-interleaved",
+    "Hq2-Hkv1-Sq4-P64-fp32-sinusoidal",
+)
+LINEAR = (
+    "N1-K1-fp32",
+    "N1-K7-fp16-bias",
+    "N65-K960-bf16",
+    "M2-N33-K100-fp32",
+    "M3-N65-K1023-fp32-outliers",
+    "M4-N33-K100-fp16",
+    "M5-N577-K1000-bf16-bias",
+    "M8-N33-K100-bf16-bias",
+    "M33-N100-K577-fp32-bias-outliers",
+    "M70-N64-K1536-bf16-outliers",
+)
+
+SAMPLING = (  # 100,000 draws for chi-square, where there is anything to draw
+    "V150-N100000-fp32",
+    "V200-N100000-t0.7-k40-p0.9-m0.02-r1.3-bf16-peaked",
+    "B2-V500-N20000-p0.9-fp16-peaked",
+    "V64-N50000-t2-m0.1-fp32-ties",
+    "B3-V300-N30000-k70-p0.7-bf16-minus_inf",
+    "V100-N100000-k10-p0.5-fp32-flat",
+    "V100-N1000-k500-p0.99-m0.2-fp16-one_hot",
+    "V300-N1000-t0.000001-p0.9-bf16",
+    "B4-V300-N3-t0-r1.2-fp16-peaked",
+    "V65-N100000-k7-p0.8-bf16-ties",
+    "B16-V5000-k50-p0.95-bf16",
+    "B2-V4100-t0.8-p0.95-fp32",
+)
+SAMPLING_COMPILED = ("B2-V200-N50000-t0.7-k40-p0.9-m0.02-bf16-peaked",)
+SAMPLING_INTERPRETED = (
+    "V150-N300-t0.7-k40-p0.9-m0.02-r1.3-bf16-peaked",
+    "B2-V60-N300-p0.8-fp16-ties",
+    "V100-N64-k10-p0.5-fp32-flat",
+    "V100-N64-k500-p0.99-m0.2-fp16-one_hot",
+    "B2-V200-N3-t0-r1.2-fp16-peaked",
+    "B2-V2100-N2-m0.05-fp32-minus_inf",
+    "V4200-N2-p0.9-m0.01-bf16-peaked",
+    "V4200-N2-k200-bf16",
+    "V128-N64-t1.5-fp32",
+)
+
+
+@dataclass(frozen=True)
+class Held:
+    """The cases that the implementations of an operator are held to; those that compile take seconds each."""
+
+    all: tuple[str, ...]
+    compiled: tuple[str, ...] = ()
+
+
+OF_OPERATOR = {
+    "attention": Held(ATTENTION, COMPILED),
+    "attention_backward": Held(BACKWARD, COMPILED),
+    "decode_attention": Held(DECODE, DECODE_COMPILED),
+    "kv_append": Held(APPEND, APPEND_COMPILED),
+    "rmsnorm": Held(NORMS, ("M7-N65-bf16",)),
+    "layernorm": Held(NORMS, ("M7-N65-bf16",)),
+    "rope": Held(ROPE, ("B2-Hq4-Hkv2-Sq5-D64-P40-bf16",)),
+    "swiglu": Held(SWIGLU, ("M7-N65-bf16",)),
+    "gelu": Held(GELU, ("M7-N65-bf16-tanh",)),
+    "embedding": Held(EMBEDDING, ("M9-N65-V10-bf16",)),
+    "linear": Held(LINEAR, ("N65-K100-bf16-bias",)),
+    "sampling": Held(SAMPLING, SAMPLING_COMPILED),
+}
+PARTS = ("rmsnorm", "layernorm", "rope", "swiglu", "gelu", "embedding", "linear")
+INTERPRETED_TOGETHER: tuple[dict[str, tuple[str, ...]], ...] = (  # in one process each
+    {"attention": INTERPRETED},
+    {"attention_backward": INTERPRETED},
+    {"decode_attention": DECODE_INTERPRETED[0::2]},
+    {"decode_attention": DECODE_INTERPRETED[1::2]},
+    {"kv_append": APPEND_INTERPRETED, "sampling": SAMPLING_INTERPRETED},
+    {
+        "rmsnorm": NORMS_INTERPRETED,
+        "layernorm": NORMS_INTERPRETED,
+        "swiglu": SWIGLU_INTERPRETED,
+        "gelu": GELU_INTERPRETED,
+        "embedding": ("M1-N64-V10-fp16", "M9-N1100-V7-bf16"),
+        "rope": ROPE_INTERPRETED,
+    },
 )

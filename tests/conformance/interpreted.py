@@ -1,4 +1,4 @@
-"""A script that checks our Triton kernels in the interpreter: operator, case ids -> a JSON line a case."""
+"""A script that checks our Triton kernels in the interpreter: operator/case ids -> a JSON line each."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from attnlab.bench.harness import Setup, measure
 from attnlab.bench.registry import discover
 
 
-def main(operator: str, *case_ids: str) -> None:
+def main(*names: str) -> None:
     registry = discover()
-    contract = registry.operators.get(operator)
-    triton = registry.implementations(operator).get("triton")
     setup = Setup(torch.device("cpu"), clocks=(), ceilings=None)  # type: ignore[arg-type]
-    for case_id in case_ids:
+    for name in names:
+        operator, _, case_id = name.partition("/")
+        contract = registry.operators.get(operator)
+        triton = registry.implementations(operator).get("triton")
         found = measure(contract, contract.case_type.parse(case_id), dataclasses.replace(triton), setup)
-        said = {"case": case_id, "outcome": found.outcome.value, "reason": found.reason}
+        said = {"case": name, "outcome": found.outcome.value, "reason": found.reason}
         print(json.dumps(said | {"untimed": found.untimed, "configuration": found.configuration}), flush=True)
 
 

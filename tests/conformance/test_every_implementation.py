@@ -10,19 +10,13 @@ from attnlab.bench.store.records import Outcome
 from . import cases
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
-OF_OPERATOR = {
-    "attention": (cases.ATTENTION, cases.COMPILED),
-    "attention_backward": (cases.BACKWARD, cases.COMPILED),
-    "decode_attention": (cases.DECODE, cases.DECODE_COMPILED),
-    "kv_append": (cases.APPEND, cases.APPEND_COMPILED),
-}
 
 
 def pairs():
     """Each implementation with each case that it is held to."""
-    for operator, (case_ids, compiled_ids) in OF_OPERATOR.items():
+    for operator, held in cases.OF_OPERATOR.items():
         for implementation in discover().implementations(operator):
-            for case_id in compiled_ids if implementation.compiled else case_ids:
+            for case_id in held.compiled if implementation.compiled else held.all:
                 name = f"{operator}-{implementation.name}-{case_id}"
                 yield pytest.param(operator, implementation.name, case_id, id=name)
 
@@ -49,7 +43,9 @@ def test_what_may_not_hide_behind_a_reason(name, conform):
 
 @pytest.mark.parametrize(("operator", "name", "case_ids"), [
     ("decode_attention", "naive", cases.DECODE), ("kv_append", "eager", cases.APPEND),
+    ("sampling", "naive", cases.SAMPLING[1:3]), ("sampling", "candidates", cases.SAMPLING[1:3]),
     ("decode_attention", "sdpa", (cases.DECODE[0], cases.DECODE[2], cases.DECODE[8])),
+    *((operator, "naive", cases.OF_OPERATOR[operator].all[:2]) for operator in cases.PARTS),
 ])  # fmt: skip
 def test_what_serves_every_layout(operator, name, case_ids, conform):
     for case_id in case_ids:

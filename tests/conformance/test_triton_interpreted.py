@@ -15,24 +15,18 @@ SCRIPT = Path(__file__).with_name("interpreted.py")
 UNTIMED = "runs in Triton's interpreter, whose time means nothing"
 
 
-@pytest.mark.parametrize(
-    ("operator", "case_ids"),
-    [
-        ("attention", cases.INTERPRETED),
-        ("attention_backward", cases.INTERPRETED),
-        ("decode_attention", cases.DECODE_INTERPRETED[0::2]),
-        ("decode_attention", cases.DECODE_INTERPRETED[1::2]),
-        ("kv_append", cases.APPEND_INTERPRETED),
-    ],
-)
-def test_small_cases_pass_untimed(operator, case_ids):
+UNTILED = {"kv_append", "sampling", *cases.PARTS}  # say nothing of a configuration
+
+
+@pytest.mark.parametrize("together", cases.INTERPRETED_TOGETHER, ids=lambda together: "+".join(together))
+def test_small_cases_pass_untimed(together):
     pytest.importorskip("triton", reason="Triton is not installed")
-    command = [sys.executable, str(SCRIPT), operator, *case_ids]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=500)
+    names = [f"{operator}/{case_id}" for operator, case_ids in together.items() for case_id in case_ids]
+    done = subprocess.run([sys.executable, str(SCRIPT), *names], capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr[-2000:]
     found = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [one["case"] for one in found] == list(case_ids)
+    assert [one["case"] for one in found] == names
     for one in found:
         assert (one["outcome"], one["reason"]) == ("passed", None), one["case"]
         assert one["untimed"] == UNTIMED
-        assert operator == "kv_append" or "warps" in one["configuration"]
+        assert one["case"].partition("/")[0] in UNTILED or "warps" in one["configuration"]
