@@ -17,8 +17,16 @@ if TYPE_CHECKING:
     from attnlab.bench.ops.attention_backward import AttentionBackwardInputs
     from attnlab.bench.ops.caching import DecodeCase
     from attnlab.bench.ops.decode_attention import DecodeInputs
+    from attnlab.bench.ops.embedding import EmbeddingCase, EmbeddingInputs
+    from attnlab.bench.ops.gelu import GeluCase, GeluInputs
     from attnlab.bench.ops.kv_append import AppendCase, AppendInputs
+    from attnlab.bench.ops.layernorm import LayerNormCase, LayerNormInputs
+    from attnlab.bench.ops.linear import LinearCase, LinearInputs
+    from attnlab.bench.ops.rmsnorm import RmsNormCase, RmsNormInputs
+    from attnlab.bench.ops.rope import RopeCase, RopeInputs
+    from attnlab.bench.ops.rope_math import Llama3Scaling, rope_tables
     from attnlab.bench.ops.sampling import SamplingCase, SamplingInputs
+    from attnlab.bench.ops.swiglu import SwigluCase, SwigluInputs
     from attnlab.bench.sampling_params import SamplingParams
     from attnlab.bench.store.frame import load
 
@@ -31,16 +39,31 @@ __all__ = [
     "AttnlabError",
     "DecodeCase",
     "DecodeInputs",
+    "EmbeddingCase",
+    "EmbeddingInputs",
+    "GeluCase",
+    "GeluInputs",
     "Implementation",
     "KVCache",
+    "LayerNormCase",
+    "LayerNormInputs",
+    "LinearCase",
+    "LinearInputs",
+    "Llama3Scaling",
     "Mask",
     "ModelConfig",
     "ModelWeights",
     "Needs",
     "Registry",
+    "RmsNormCase",
+    "RmsNormInputs",
+    "RopeCase",
+    "RopeInputs",
     "SamplingCase",
     "SamplingInputs",
     "SamplingParams",
+    "SwigluCase",
+    "SwigluInputs",
     "Unavailable",
     "UsageError",
     "discover",
@@ -48,6 +71,7 @@ __all__ = [
     "load",
     "load_model",
     "registry",
+    "rope_tables",
 ]
 
 _LAZY = {
@@ -58,15 +82,31 @@ _LAZY = {
     "AttentionInputs": "attnlab.bench.ops.attention",
     "DecodeCase": "attnlab.bench.ops.caching",
     "DecodeInputs": "attnlab.bench.ops.decode_attention",
+    "EmbeddingCase": "attnlab.bench.ops.embedding",
+    "EmbeddingInputs": "attnlab.bench.ops.embedding",
+    "GeluCase": "attnlab.bench.ops.gelu",
+    "GeluInputs": "attnlab.bench.ops.gelu",
     "KVCache": "attnlab.bench.caches",
+    "LayerNormCase": "attnlab.bench.ops.layernorm",
+    "LayerNormInputs": "attnlab.bench.ops.layernorm",
+    "LinearCase": "attnlab.bench.ops.linear",
+    "LinearInputs": "attnlab.bench.ops.linear",
+    "Llama3Scaling": "attnlab.bench.ops.rope_math",
     "Mask": "attnlab.bench.masks",
     "ModelConfig": "attnlab.bench.models.config",
     "ModelWeights": "attnlab.bench.models.weights",
+    "RmsNormCase": "attnlab.bench.ops.rmsnorm",
+    "RmsNormInputs": "attnlab.bench.ops.rmsnorm",
+    "RopeCase": "attnlab.bench.ops.rope",
+    "RopeInputs": "attnlab.bench.ops.rope",
     "SamplingCase": "attnlab.bench.ops.sampling",
     "SamplingInputs": "attnlab.bench.ops.sampling",
     "SamplingParams": "attnlab.bench.sampling_params",
+    "SwigluCase": "attnlab.bench.ops.swiglu",
+    "SwigluInputs": "attnlab.bench.ops.swiglu",
     "load": "attnlab.bench.store.frame",
     "load_model": "attnlab.bench.models.load",
+    "rope_tables": "attnlab.bench.ops.rope_math",
 }
 
 
