@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -28,12 +28,14 @@ class Ran:
     lengths: tuple[int, ...]
     drafted: tuple[int, ...] = ()
     accepted: tuple[int, ...] = ()
+    begun_ns: int = 0  # by the clock, so that passes of several engines can be put in order
 
 
 class Engine:
     """A decoder with its caches for `batch` sequences of at most `capacity` tokens.
 
-    graphs: on CUDA, steps of one token are captured once and replayed; parts must then read lengths on the device.
+    graphs: on CUDA, steps are captured once for each number of tokens and replayed; parts must then read lengths on
+    the device. beside: engines of other models that work for this one, whose passes and caches count with its own.
     """
 
     def __init__(
@@ -50,22 +52,33 @@ class Engine:
         self.memory = Memory(
             weights.config, parts, layout, format, weights.dtype, weights.device, batch, capacity
         )  # fmt: skip
-        self.batch, self.capacity = batch, capacity
+        self.batch, self.capacity, self.graphs = batch, capacity, graphs
         self.lengths: list[int] = [0] * batch
         self.ran: list[Ran] = []
-        self._graph = _Graph(self) if graphs and weights.device.type == "cuda" else None
+        self.beside: list[Engine] = []
+        self._graphs: dict[int, _Graph] | None = {} if graphs and weights.device.type == "cuda" else None
 
     @property
     def device(self) -> torch.device:
         return self.decoder.device
 
+    @property
+    def cache_nbytes(self) -> int:
+        """Of its own caches and of those beside."""
+        return self.memory.nbytes + sum(other.cache_nbytes for other in self.beside)
+
     def begin(self) -> None:
         """Forget every sequence and pass."""
         self.lengths = [0] * self.batch
         self.ran = []
+        for other in self.beside:
+            other.begin()
 
     def prompt(self, ids: Tensor, kind: str = "prefill") -> Tensor:
-        """Read prompts [B, P] int64 from the beginning -> logits [B, V] after their last token."""
+        """Read prompts [B, P] int64 from the beginning -> logits [B, V] after their last token.
+
+        One prompt [1, P] is read once, and stands in every sequence.
+        """
         start = time.perf_counter_ns()
         positions = torch.arange(ids.shape[1], device=self.device).expand(ids.shape)
         self.memory.set_lengths([ids.shape[1]] * self.batch)
@@ -79,8 +92,10 @@ class Engine:
         """Read S tokens more of every sequence, ids [B, S] -> logits [B, S, V] after each of them."""
         start = time.perf_counter_ns()
         lengths = [length + ids.shape[1] for length in self.lengths]
-        if self._graph is not None and ids.shape[1] == 1:
-            logits = self._graph.replay(ids, self.lengths)
+        if self._graphs is not None:
+            if ids.shape[1] not in self._graphs:
+                self._graphs[ids.shape[1]] = _Graph(self, ids.shape[1])
+            logits = self._graphs[ids.shape[1]].replay(ids, self.lengths)
         else:
             self.memory.set_lengths(lengths)
             logits = self.body(ids.to(self.device), self.memory.plan(ids.shape[1], lengths))
@@ -102,14 +117,24 @@ class Engine:
         """Take tokens back: sequences are so long now."""
         self.lengths = list(lengths)
 
+    def judged(self, drafted: Sequence[int], accepted: Sequence[int]) -> None:
+        """How many guesses of each sequence the last pass was to judge, and how many of them stood."""
+        self.ran[-1] = replace(self.ran[-1], drafted=tuple(drafted), accepted=tuple(accepted))
+
     def passes(self) -> list[Pass]:
-        """What `begin` and all since have run, with the bytes that each had to read."""
-        return passes_of(self.ran, self.decoder, self.memory)
+        """What was run since `begin`, here and beside, in its order, with the bytes that each pass had to read."""
+        made = [
+            (ran.begun_ns, a_pass)
+            for engine in (self, *self.beside)
+            for ran, a_pass in zip(engine.ran, passes_of(engine.ran, engine.decoder, engine.memory), strict=True)
+        ]
+        return [a_pass for _, a_pass in sorted(made, key=lambda timed: timed[0])]
 
     def _note(self, kind: str, start_ns: int, rows: int) -> None:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
-        self.ran.append(Ran(kind, float(time.perf_counter_ns() - start_ns), rows, tuple(self.lengths)))
+        elapsed_ns = float(time.perf_counter_ns() - start_ns)
+        self.ran.append(Ran(kind, elapsed_ns, rows, tuple(self.lengths), begun_ns=start_ns))
 
 
 def passes_of(ran: Sequence[Ran], decoder: Decoder, memory: Memory) -> list[Pass]:
@@ -127,28 +152,28 @@ def passes_of(ran: Sequence[Ran], decoder: Decoder, memory: Memory) -> list[Pass
 
 
 class _Graph:
-    """A step of one token, captured at its first use, when the kernels are compiled, and replayed from then on."""
+    """A step of `new` tokens, captured at its first use, when the kernels are compiled, and replayed from then on."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._ids = torch.zeros(engine.batch, 1, dtype=torch.int64, device=engine.device)
+    def __init__(self, engine: Engine, new: int) -> None:
+        self._engine, self._new = engine, new
+        self._ids = torch.zeros(engine.batch, new, dtype=torch.int64, device=engine.device)
         self._graph: torch.cuda.CUDAGraph | None = None
         self._logits = self._ids
 
     def replay(self, ids: Tensor, lengths: Sequence[int]) -> Tensor:
-        """Logits [B, 1, V], which the next replay overwrites; lengths are those before the step."""
+        """Logits [B, new, V], which the next replay overwrites; lengths are those before the step."""
         if self._graph is None:
             self._capture()
         assert self._graph is not None
-        self._engine.memory.set_lengths([length + 1 for length in lengths])
+        self._engine.memory.set_lengths([length + self._new for length in lengths])
         self._ids.copy_(ids)
         self._graph.replay()
         return self._logits
 
     def _capture(self) -> None:
         engine = self._engine
-        engine.memory.set_lengths([1] * engine.batch)
-        plan = engine.memory.plan(1, [engine.capacity] * engine.batch)
+        engine.memory.set_lengths([self._new] * engine.batch)
+        plan = engine.memory.plan(self._new, [engine.capacity] * engine.batch)
         aside = torch.cuda.Stream()
         aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(aside):

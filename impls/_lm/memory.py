@@ -65,6 +65,7 @@ class Memory:
         self.lengths, self.table = first.lengths, first.table
         others = [replace(allocate(), lengths=self.lengths, table=self.table) for _ in range(config.layers - 1)]
         self.caches = [first, *others]
+        _blank(self.caches)
         self._plans: dict[tuple[int, tuple[int, ...]], Plan] = {}
         self._prompts: dict[tuple[int, int, int], Run] = {}
 
@@ -90,7 +91,10 @@ class Memory:
         return made
 
     def attend_prompt(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Store the first tokens of empty caches, [B, S, H, D], and attend among them -> [B, S, Hq, D]."""
+        """Store the first tokens of empty caches, [B, S, H, D], and attend among them -> [B, S, Hq, D].
+
+        Of one prompt that all sequences share, B is 1.
+        """
         cache = self.caches[layer]
         _store_first(cache, k, v)
         return self._attention(q, k, v)
@@ -157,13 +161,30 @@ class Memory:
         out: Tensor = plan.attend(DecodeInputs(q.transpose(1, 2), cache, self.mask, self.scale))
         return out.transpose(1, 2)
 
+    def copy_tokens(self, sources: Sequence[int], targets: Sequence[int], start: int, stop: int) -> None:
+        """What sequences `sources` hold from position `start` to `stop` goes to `targets`, none of them a source."""
+        device = self.lengths.device
+        origin, goal = (torch.tensor(rows, device=device) for rows in (sources, targets))
+        for cache in self.caches:
+            first = start // cache.format.group * cache.format.group
+            positions = torch.arange(first, stop, device=device).expand(len(origin), -1)
+            (page, place), (goal_page, goal_place) = cache.locate(positions, origin), cache.locate(positions, goal)
+            for name, plane in cache.growing().items():
+                if name == "recent":
+                    plane[goal] = plane[origin]
+                    continue
+                tokens = cache.page_tokens // plane.shape[1]  # that share a row
+                rows = plane[page[:, ::tokens], place[:, ::tokens] // tokens]
+                plane[goal_page[:, ::tokens], goal_place[:, ::tokens] // tokens] = rows
+
     @property
     def _dtype(self) -> str:
         return str(self.dtype).removeprefix("torch.")
 
 
 def _store_first(cache: KVCache, k: Tensor, v: Tensor) -> None:
-    """Store tokens k, v [B, S, Hkv, D] from position 0 on; scales that are set once are set from them."""
+    """Store tokens k, v [B or 1, S, Hkv, D] from position 0 on; scales that are set once are set from them."""
+    k, v = (x.expand(cache.batch, -1, -1, -1) for x in (k, v))
     if cache.format.name == "same" and not cache.layout.paged:
         for side, x in ((cache.keys, k), (cache.values, v)):
             side.planes["data"][:, : x.shape[1]].copy_(x)
@@ -172,3 +193,11 @@ def _store_first(cache: KVCache, k: Tensor, v: Tensor) -> None:
     counts = torch.full_like(cache.lengths, k.shape[1])
     cache.calibrate(*heads_first, counts)
     cache.write(*heads_first, torch.zeros_like(counts))
+
+
+def _blank(caches: Sequence[KVCache]) -> None:
+    """Zeros in every plane: what lies behind a sequence's end is read with the weight 0, which keeps a NaN a NaN."""
+    for cache in caches:
+        for _, side in cache.sides:
+            for plane in side.planes.values():
+                plane.zero_()

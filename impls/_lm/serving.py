@@ -24,6 +24,9 @@ class Ours:
     parts: ClassVar[Parts] = Parts()
     graphs: ClassVar[bool] = False
 
+    def supports(self, case: GenerateCase) -> str | None:
+        return None
+
     def prepare(self, case: GenerateCase, inputs: GenerateInputs) -> Server:
         if case.batching == "continuous":
             from attnlab.impls._lm.continuous import Continuous
@@ -31,12 +34,13 @@ class Ours:
             continuous: Server = Continuous(case, inputs.weights, self.parts)
             return continuous
         spare = case.decoding.guesses + 1  # of a last pass whose guesses go beyond the end
-        engine = Engine(
-            inputs.weights, self.parts, case.placing, case.format, case.batch, case.total + spare, self.graphs
-        )
-        setting = Setting(case, inputs.weights, self.parts, engine)
         name = "plain" if case.decoding.method in PLAIN else case.decoding.method
-        method: Method = importlib.import_module(f"attnlab.impls._lm.decoding.{name}").prepare(setting)
+        module = importlib.import_module(f"attnlab.impls._lm.decoding.{name}")
+        sequences = module.sequences(case) if hasattr(module, "sequences") else case.batch
+        engine = Engine(
+            inputs.weights, self.parts, case.placing, case.format, sequences, case.total + spare, self.graphs
+        )
+        method: Method = module.prepare(Setting(case, inputs.weights, self.parts, engine))
         return Static(case, engine, method)
 
     def run(self, inputs: GenerateInputs, server: Server) -> Generated:
@@ -45,6 +49,10 @@ class Ours:
         return Generated(tokens, recorder.log())
 
     def configuration(self, case: GenerateCase) -> str | None:
+        if case.batching == "continuous":
+            from attnlab.impls._lm.continuous import CHUNK
+
+            return f"{self.parts}, prompts in chunks of {CHUNK} tokens"
         return f"{self.parts}{', steps as CUDA graphs' if self.graphs else ''}"
 
 
@@ -71,7 +79,7 @@ class Static(Server):
             batch = requests[first : first + self.case.batch]
             recorder.wait_for(batch[-1])
             answers.append(self._answer(recorder, batch, seed))
-        recorder.count("cache", float(self.engine.memory.nbytes))
+        recorder.count("cache", float(self.engine.cache_nbytes))
         return torch.cat(answers)
 
     def _answer(self, recorder: Recorder, batch: Sequence[int], seed: int) -> Tensor:

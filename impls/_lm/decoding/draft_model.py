@@ -1,0 +1,71 @@
+"""Guesses come from a smaller model, or from the model itself with layers skipped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from attnlab.bench.models.weights import ModelWeights
+from attnlab.bench.ops.generate import SKIPPED, weights_of
+from attnlab.bench.ops.sampling_math import draw, truncated_probabilities
+from attnlab.impls._lm.decoding.judging import Guesses
+from attnlab.impls._lm.decoding.speculation import DRAFTS, Speculation, Texts, most_likely
+from attnlab.impls._lm.engine import Engine
+from attnlab.impls._lm.setting import Setting
+
+KIND = "draft"
+REFED = 2  # tokens: all guesses may have stood, and the last of them it has never read
+
+
+class DraftModel:
+    """Runs a model of its own for each guess; its cache follows the text that was accepted."""
+
+    def __init__(self, setting: Setting, weights: ModelWeights) -> None:
+        case, target = setting.case, setting.engine
+        self.params, self.most = setting.params, case.decoding.guesses
+        self.engine = Engine(
+            weights, setting.parts, case.placing, case.format, target.batch, target.capacity, target.graphs
+        )  # fmt: skip
+        target.beside.append(self.engine)
+
+    def begin(self, texts: Texts) -> None:
+        self.engine.prompt(torch.tensor([row[: texts.prompt_tokens] for row in texts.ids]), KIND)
+
+    def guess(self, texts: Texts, wanted: Sequence[int]) -> Guesses | None:
+        steps, engine = max(wanted), self.engine
+        engine.rewind([len(row) - REFED for row in texts.ids])
+        ids = torch.tensor([row[-REFED:] for row in texts.ids], device=engine.device)
+        chosen, certain = ids[:, :0], self.params.greedy
+        probabilities: list[Tensor] = []
+        for step in range(steps):
+            logits = engine.step(ids if step == 0 else chosen[:, -1:], KIND)[:, -1]
+            seen = texts.seen(self.params, chosen)
+            seen = None if seen is None else seen[:, -1]
+            if certain:
+                token = most_likely(logits, self.params, seen)[:, None]
+            else:
+                probabilities.append(truncated_probabilities(logits, self.params, seen))
+                token = draw(probabilities[-1], texts.uniforms(DRAFTS, 1, ahead=step).to(logits.device))
+            chosen = torch.cat([chosen, token], 1)
+        short = self.most - steps  # the last passes want fewer guesses, and have the shape of the others
+        drawn_of = None if certain else pad(torch.stack(probabilities, 1), (0, 0, 0, short))
+        return Guesses(pad(chosen, (0, short)), tuple(wanted), drawn_of)
+
+
+def skipping(weights: ModelWeights) -> ModelWeights:
+    """The model without the layers that it can best do without, see `kept_layers`."""
+    return weights.skipping(kept_layers(weights.config.layers))
+
+
+def kept_layers(layers: int) -> list[int]:
+    """Which of so many layers draft."""
+    return list(range(max(1, layers - 1)))
+
+
+def prepare(setting: Setting) -> Speculation:
+    case, own = setting.case, setting.weights
+    weights = skipping(own) if case.draft == SKIPPED else weights_of(case.draft, own.dtype, own.device)
+    return Speculation(setting, DraftModel(setting, weights))
