@@ -48,7 +48,7 @@ def test_agrees_with_float64(rows: int, dtype: torch.dtype) -> None:
 def test_what_is_no_number_stays_none() -> None:
     x, weight = torch.ones(1, 40, dtype=BF16), torch.ones(3, 40, dtype=BF16)
     weight[1, 39], weight[2, 0] = float("inf"), float("nan")
-    out = linear_rows(1, BF16)(x, weight)
+    out = linear_rows(1, BF16)(x, weight, None)
     assert out[0, 0] == 40
     assert out[0, 1] == float("inf")
     assert bool(out[0, 2].isnan())
