@@ -11,8 +11,10 @@ from attnlab.bench.models.weights import LayerWeights, ModelWeights, layer_shape
 LOGIT_STD = 3.0
 """Of the logits: some tens of tokens share the probability, as in a trained model's answers."""
 
-SCORE_STD = 3.0
-"""Of the attention scores: a query picks some of its keys, and the context shows in what is generated."""
+SCORE_STD = 1.5
+"""Of the attention scores: a query prefers some of its keys, and the context shows in what is generated. Much sharper
+attention makes rounding grow from layer to layer: at 3, bfloat16 moves 56 % of the tokens of 30 layers off the argmax,
+at 1.5, 12 %."""
 
 BRANCH_GAIN = 3.0
 """Of what attention and SwiGLU add, beside the embedding, which would have a tied head repeat the last token."""

@@ -74,6 +74,20 @@ class Engine:
         for other in self.beside:
             other.begin()
 
+    def set_up(self, prompt_len: int, *new: int) -> None:
+        """Make ready for prompts of that length and steps of so many tokens, so that no call has to."""
+        self.decoder.stage(self.batch, prompt_len)
+        for tokens in new:
+            self.decoder.stage(self.batch, tokens)
+            if self._graphs is not None:
+                self._graph(tokens)
+
+    def _graph(self, new: int) -> _Graph:
+        assert self._graphs is not None
+        if new not in self._graphs:
+            self._graphs[new] = _Graph(self, new)
+        return self._graphs[new]
+
     def prompt(self, ids: Tensor, kind: str = "prefill") -> Tensor:
         """Read prompts [B, P] int64 from the beginning -> logits [B, V] after their last token.
 
@@ -93,9 +107,7 @@ class Engine:
         start = time.perf_counter_ns()
         lengths = [length + ids.shape[1] for length in self.lengths]
         if self._graphs is not None:
-            if ids.shape[1] not in self._graphs:
-                self._graphs[ids.shape[1]] = _Graph(self, ids.shape[1])
-            logits = self._graphs[ids.shape[1]].replay(ids, self.lengths)
+            logits = self._graph(ids.shape[1]).replay(ids, self.lengths)
         else:
             self.memory.set_lengths(lengths)
             logits = self.body(ids.to(self.device), self.memory.plan(ids.shape[1], lengths))
@@ -152,28 +164,13 @@ def passes_of(ran: Sequence[Ran], decoder: Decoder, memory: Memory) -> list[Pass
 
 
 class _Graph:
-    """A step of `new` tokens, captured at its first use, when the kernels are compiled, and replayed from then on."""
+    """A step of `new` tokens a sequence, captured once and replayed."""
 
     def __init__(self, engine: Engine, new: int) -> None:
-        self._engine, self._new = engine, new
+        self._memory, self._new = engine.memory, new
         self._ids = torch.zeros(engine.batch, new, dtype=torch.int64, device=engine.device)
-        self._graph: torch.cuda.CUDAGraph | None = None
-        self._logits = self._ids
-
-    def replay(self, ids: Tensor, lengths: Sequence[int]) -> Tensor:
-        """Logits [B, new, V], which the next replay overwrites; lengths are those before the step."""
-        if self._graph is None:
-            self._capture()
-        assert self._graph is not None
-        self._engine.memory.set_lengths([length + self._new for length in lengths])
-        self._ids.copy_(ids)
-        self._graph.replay()
-        return self._logits
-
-    def _capture(self) -> None:
-        engine = self._engine
-        engine.memory.set_lengths([self._new] * engine.batch)
-        plan = engine.memory.plan(self._new, [engine.capacity] * engine.batch)
+        self._memory.set_lengths([engine.capacity] * engine.batch)  # writes where no token of a request ever is
+        plan = self._memory.plan(new, [engine.capacity] * engine.batch)
         aside = torch.cuda.Stream()
         aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(aside):
@@ -183,3 +180,10 @@ class _Graph:
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self._graph):
             self._logits = engine.body(self._ids, plan)
+
+    def replay(self, ids: Tensor, lengths: Sequence[int]) -> Tensor:
+        """Logits [B, new, V], which the next replay overwrites; lengths are those before the step."""
+        self._memory.set_lengths([length + self._new for length in lengths])
+        self._ids.copy_(ids)
+        self._graph.replay()
+        return self._logits

@@ -44,4 +44,5 @@ class Plain:
 
 
 def prepare(setting: Setting) -> Plain:
+    setting.engine.set_up(setting.case.prompt_len, 1)
     return Plain(setting)
