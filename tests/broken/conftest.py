@@ -20,7 +20,7 @@ def one_thread() -> Iterator[None]:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    for operator in ("attention", "attention_backward", "decode_attention", "kv_append"):
+    for operator in ("attention", "attention_backward", "decode_attention", "kv_append", "sampling"):
         counts: Counter[str] = Counter()
         for report in (*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")):
             counted = dict(report.user_properties)

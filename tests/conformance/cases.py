@@ -163,15 +163,14 @@ SAMPLING = (  # 100,000 draws for chi-square, where there is anything to draw
 )
 SAMPLING_COMPILED = ("B2-V200-N50000-t0.7-k40-p0.9-m0.02-bf16-peaked",)
 SAMPLING_INTERPRETED = (
-    "V150-N300-t0.7-k40-p0.9-m0.02-r1.3-bf16-peaked",
-    "B2-V60-N300-p0.8-fp16-ties",
+    "V100-N128-t0.7-k40-p0.9-m0.02-r1.3-bf16-peaked",
+    "B2-V60-N128-p0.8-fp16-ties",
     "V100-N64-k10-p0.5-fp32-flat",
     "V100-N64-k500-p0.99-m0.2-fp16-one_hot",
     "B2-V200-N3-t0-r1.2-fp16-peaked",
-    "B2-V2100-N2-m0.05-fp32-minus_inf",
-    "V4200-N2-p0.9-m0.01-bf16-peaked",
+    "V2100-N2-m0.05-fp32-minus_inf",
+    "V2100-N2-p0.9-m0.01-bf16-peaked",
     "V4200-N2-k200-bf16",
-    "V128-N64-t1.5-fp32",
 )
 
 

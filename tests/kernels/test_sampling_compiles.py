@@ -8,12 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from attnlab.bench.profilers.triton_aot import KernelReport, target
+from attnlab.bench.profilers.triton_aot import SHARED_LIMIT_BYTES, KernelReport, target
 from attnlab.kernels.triton.sampling import sample
 
 META = torch.device("meta")
 VOCAB = 128_256
-MANY_DRAWS = 1000
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -33,27 +32,53 @@ def compiled(sm: int, dtype: torch.dtype, vocab: int = VOCAB, draws: int = 1, **
     return kernels.reports
 
 
-CALLS = [
-    ({"temperature": 0}, ["survey", "pick_largest"]),
-    ({}, ["survey", "choose"]),
-    ({"min_p": 0.1}, ["survey", "collect", "choose"]),
-    ({"top_k": 50, "top_p": 0.9, "min_p": 0.1}, ["survey", "bound", "collect", "choose"]),
-    ({"top_p": 0.9, "min_p": 0.1, "repetition_penalty": 1.1, "draws": MANY_DRAWS},
-     ["mark_seen", "survey", "narrow", "narrow", "narrow", "collect", "choose", "draw_many"]),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("params", "launched"), CALLS)
-@pytest.mark.parametrize(("sm", "dtype"), [(90, torch.bfloat16), (80, torch.float32), (100, torch.float16)])
+@pytest.mark.parametrize(
+    ("sm", "dtype", "params", "launched"),
+    [
+        (90, torch.bfloat16, {"temperature": 0}, ["survey", "pick_largest"]),
+        (90, torch.float32, {"min_p": 0.1}, ["survey", "collect", "choose"]),
+        (90, torch.bfloat16, {"top_k": 50, "top_p": 0.9, "min_p": 0.1}, ["survey", "bound", "collect", "choose"]),
+        (80, torch.float32, {"top_k": 1000, "vocab": 1 << 20}, ["survey", "bound", "collect", "choose"]),
+        (
+            100,
+            torch.float16,
+            {"top_p": 0.9, "min_p": 0.1, "repetition_penalty": 1.1, "draws": 1000},
+            ["mark_seen", "survey", "narrow", "narrow", "collect", "choose", "draw_many"],
+        ),
+    ],
+    ids=lambda value: "+".join(value) if isinstance(value, list) else None,
+)
 def test_each_way_launches_its_kernels_and_none_spills(sm, dtype, params, launched):
-    if sm != 90 and len(launched) < 4:
-        pytest.skip("its kernels are compiled for this target by the longer ways")
     reports = compiled(sm, dtype, **params)
-    assert [report.name for report in reports] == launched
+    assert [report.name for report in reports] == launched  # a second `narrow` for all turns after the first
     for report in reports:
         assert (report.name, report.spills, report.stack_bytes) == (report.name, 0, 0)
+        assert report.shared_bytes <= SHARED_LIMIT_BYTES[sm]
 
 
-def test_the_largest_sizes_do_not_spill():
-    for report in compiled(90, torch.float32, vocab=1 << 20, top_k=1000, top_p=0.9):
-        assert (report.name, report.spills, report.stack_bytes) == (report.name, 0, 0)
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"logits": torch.empty(2, 3, 4, device=META)}, r"logits \[2, 3, 4\]"),
+        ({"logits": torch.empty(2, 50, dtype=torch.float64, device=META)}, "of torch.float64; expected"),
+        ({"logits": torch.empty(50, 2, device=META).T}, "without gaps"),
+        ({"logits": torch.empty(2, (1 << 20) + 1, device=META)}, "1048577 tokens; expected 1 to 1048576"),
+        ({"uniforms": torch.empty(3, 1, device=META)}, r"uniforms \[3, 1\].*expected \[2, N\]"),
+        ({"uniforms": torch.empty(2, 1, dtype=torch.float16, device=META)}, "of torch.float16"),
+        ({"temperature": -1.0}, "temperature -1.0; expected 0 or more"),
+        ({"temperature": float("nan")}, "temperature nan"),
+        ({"top_k": 0}, "top_k 0; expected 1 or more, or None"),
+        ({"top_p": 0.0}, "top_p 0.0; expected above 0 and at most 1"),
+        ({"min_p": 1.0}, "min_p 1.0; expected 0 to below 1"),
+        ({"repetition_penalty": 1.1}, "a repetition penalty without seen"),
+        ({"repetition_penalty": 1.1, "seen": torch.empty(1, 5, dtype=torch.int64, device=META)}, r"seen \[1, 5\]"),
+        ({"logits": torch.empty(2, 50), "uniforms": torch.empty(2, 1)}, "tensors on cpu"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_any_launch(changed, said):
+    arguments: dict[str, Any] = {
+        "logits": torch.empty(2, 50, device=META),
+        "uniforms": torch.empty(2, 1, device=META),
+    }
+    with pytest.raises(ValueError, match=said):
+        sample(**(arguments | changed))
