@@ -123,4 +123,6 @@ def _require_any_length(parts: Parts) -> None:
     for part in ("prompt_attention", "attention", "append"):
         made = find(part, getattr(parts, part))
         if made.compiled:
-            raise Unavailable(f"part {part} {made.name} is not served in continuous batching: it compiles for each length")
+            raise Unavailable(
+                f"part {part} {made.name} is not served in continuous batching: it compiles for each length"
+            )

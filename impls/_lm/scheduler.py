@@ -67,10 +67,10 @@ class Scheduler:
 
     def add(self, number: int, prompt: Sequence[int]) -> None:
         """A request has come; raises CacheError where the pool could never hold it whole."""
-        needed = self._pages_for(len(prompt) + self.new_tokens)
-        if needed > self.pages.count:
+        whole = len(prompt) + self.new_tokens
+        if self._pages_for(whole) > self.pages.count:
             raise CacheError(
-                f"got request {number} of {len(prompt) + self.new_tokens} tokens, {needed} pages of {self.page_tokens}; "
+                f"got request {number} of {whole} tokens, {self._pages_for(whole)} pages of {self.page_tokens}; "
                 f"expected at most {self.pages.count}, the pages of the pool"
             )
         self.waiting.append(Request(number, len(prompt), list(prompt)))

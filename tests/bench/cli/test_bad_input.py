@@ -46,6 +46,8 @@ COMMAND_LINES = {
     "reported run": ("report nowhere", "nowhere does not exist; expected a run, or a folder of runs"),
     "report of nothing": ("report", "results does not exist; expected a run, or a folder of runs"),
     "compacted run": ("results compact nowhere", "nowhere does not exist; expected a run, or a folder of runs"),
+    "pool too small for one request": ("run generate --case toy-random-R4-B2-P32-N8-fp32-paged.16-continuous-pool2", "got pages=2, too few for one request; expected 3 or more for 40 tokens in paged:16"),
+    "trace of arrivals": ("run generate -a model=toy -a arrivals=trace@none.txt", "none.txt: the trace cannot be read: No such file or directory"),
     "list's device": ("list --device gpu", "unknown device 'gpu'; expected auto, cpu or cuda"),
 }  # fmt: skip
 
@@ -77,6 +79,15 @@ def test_cuda_without_a_gpu(cli, monkeypatch: pytest.MonkeyPatch) -> None:
     ended = cli("run", "attention", "--device", "cuda")
     assert ended.code == 2
     assert "device cuda was asked for, but torch finds no usable NVIDIA GPU; take --device cpu" in ended.err
+
+
+def test_a_trace_whose_times_fall(cli, tmp_path: Path) -> None:
+    """Told before anything is run, with its line."""
+    (tmp_path / "falling.txt").write_text("0\n2\n1\n")
+    ended = cli("run", "generate", "--case", "toy-random-R3-B2-P32-N8-fp32-paged.16-continuous-trace@falling%2Etxt")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err == "attnlab: falling.txt:3: got 1 after 2; expected rising times: sort the trace\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["falling.txt"]
 
 
 @pytest.mark.parametrize("arguments", [["run"], ["rum", "attention"], [], ["run", "attention", "--time-limit", "soon"]])

@@ -180,6 +180,24 @@ def test_a_request_that_begins_again_finds_what_is_left_of_its_prompt() -> None:
     assert simulation.scheduler.reused_tokens > 0
 
 
+def test_only_what_was_read_can_be_reused() -> None:
+    """The second request goes after 12 of its 20 tokens were read: only the three pages of these are found again."""
+    simulation = served([[1] * 5, list(range(20))], pages=8, slots=2, new=9, chunk=2)
+    assert simulation.scheduler.preemptions == 1
+    assert simulation.scheduler.reused_tokens == 3 * PAGE
+
+
+def test_nobody_is_let_in_to_be_turned_out_at_once() -> None:
+    simulation = served([[1] * 6, [2] * 6], pages=4, slots=2, new=4)
+    assert simulation.scheduler.preemptions == 0
+
+
+def test_a_page_is_taken_when_a_token_is_to_be_stored_in_it() -> None:
+    """Of nine tokens the last one is sent and never stored."""
+    assert served([[1] * 6], pages=3, slots=1, new=3).scheduler.used_pages_peak == 2
+    assert served([[1] * 6], pages=3, slots=1, new=4).scheduler.used_pages_peak == 3
+
+
 def test_a_request_larger_than_the_pool_is_refused() -> None:
     scheduler = Scheduler(Pages(3), PAGE, slots=1, new_tokens=5)
     scheduler.add(0, [1] * 7)
