@@ -8,7 +8,7 @@ likely on average as tokens of the distribution are.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,8 @@ from torch import Tensor
 
 from attnlab.bench.contract import Figures
 from attnlab.bench.generation.decoding import BEAM, Decoding
-from attnlab.bench.models.reference import reference_greedy, reference_logits
+from attnlab.bench.generation.stored import rounding
+from attnlab.bench.models.reference import Rounding, as_it_is, reference_greedy, reference_logits
 from attnlab.bench.ops.sampling_math import truncated_probabilities
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 CANDIDATES = 50  # tokens a place whose logits are compared for the noise: those that could be chosen at all
 MARGIN = 2.0  # another order of sums may be as far off again as the pass that the noise was read from
 NOISE_FLOOR = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1}  # logits; a yardstick may be lucky once
+MOST_JUDGED = 16  # requests: of more some are read, and the ids of the others only looked at
 LEAST_TIES = 2.0  # tokens off the argmax that are let through, beyond twice the yardstick's share
 MOST_Z = 6.0  # standard deviations: by chance in 2 of 10⁹
 TINY_PROBABILITY = 1e-7  # of the untruncated distribution, in float32: below, a token is never drawn
@@ -53,14 +55,14 @@ class Answers:
 
     @property
     def expected(self) -> tuple[Tensor, ...]:
-        """Every request's answer is judged, whatever it is."""
-        return (self.prompts.new_zeros(self.case.requests, self.case.new_tokens),)
+        """As many answers as are judged; what stands in them is not compared."""
+        return (self.prompts.new_zeros(len(judged(self.case.requests)), self.case.new_tokens),)
 
     def judge(self, outputs: Sequence[Tensor]) -> list[Figures]:
         return self.figures(outputs[0].cpu())
 
     def figures(self, tokens: Tensor) -> list[Figures]:
-        """Of the answers [r, N] to the first r prompts."""
+        """Of the answers [r, N] to the first r prompts; the ids of all are looked at, and some of many are read."""
         if bool(((tokens < 0) | (tokens >= self.case.config.vocab_size)).any()):
             return [Figures("ids in range", 1.0, NO_ROOM, 1.0, NO_ROOM)]
         decoding = self.case.decoding
@@ -68,13 +70,15 @@ class Answers:
             return self._greedy(tokens)
         return self._beam(tokens) if decoding.method == BEAM else self._sampled(tokens, decoding)
 
+    def _read(self, tokens: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """(prompt, answer) of each request that is judged."""
+        return ((self.prompts[n], tokens[n]) for n in judged(len(tokens)))
+
     def _logits(self, prompt: Tensor, answer: Tensor) -> Tensor:
         return answer_logits(self.weights(), prompt, answer, torch.float32)
 
     def _greedy(self, tokens: Tensor) -> list[Figures]:
-        regrets = torch.cat([
-            regret(self._logits(prompt, answer), answer) for prompt, answer in zip(self.prompts, tokens, strict=False)
-        ])  # fmt: skip
+        regrets = torch.cat([regret(self._logits(prompt, answer), answer) for prompt, answer in self._read(tokens)])
         rms, largest = float(regrets.square().mean().sqrt()), float(regrets.max())
         off = float((regrets > 0).double().mean())
         ties = MARGIN * self.ties + LEAST_TIES / regrets.numel()
@@ -86,7 +90,7 @@ class Answers:
 
     def _sampled(self, tokens: Tensor, decoding: Decoding) -> list[Figures]:
         surprise, variance, impossible = 0.0, 0.0, 0
-        for prompt, answer in zip(self.prompts, tokens, strict=False):
+        for prompt, answer in self._read(tokens):
             p = truncated_probabilities(self._logits(prompt, answer), decoding.params, seen_so_far(prompt, answer))
             p = p.double()
             logs = p.clamp_min(TINY_PROBABILITY).log()
@@ -96,8 +100,9 @@ class Answers:
             variance += float(((p * logs.square()).sum(-1) - mean.square()).sum())
             impossible += int((taken == 0).sum())
         z = abs(surprise) / math.sqrt(variance) if variance > 0 else 0.0
-        share = impossible / tokens.numel()
-        edge = MARGIN * self.ties + LEAST_TIES / tokens.numel()  # rounding moves tokens over the edge of truncation
+        read = len(judged(len(tokens))) * tokens.shape[1]
+        share = impossible / read
+        edge = MARGIN * self.ties + LEAST_TIES / read  # rounding moves tokens over the edge of truncation
         return [
             Figures("log-likelihood, standard deviations", z, MOST_Z, z, MOST_Z),
             Figures("share beyond the truncation", share, edge, share, edge),
@@ -116,6 +121,13 @@ class Answers:
 
 
 NO_ROOM = 0.5  # for what may not be at all
+
+
+def judged(requests: int) -> list[int]:
+    """The requests whose answers are read: all of a few; the first, the last and those evenly between of many."""
+    if requests <= MOST_JUDGED:
+        return list(range(requests))
+    return sorted({round(n * (requests - 1) / (MOST_JUDGED - 1)) for n in range(MOST_JUDGED)})
 
 
 @dataclass(frozen=True)
@@ -145,10 +157,12 @@ class ExactTokens:
         return Answers(case=case, weights=lambda: self.weights(case, device), **known)
 
 
-def answer_logits(weights: ModelWeights, prompt: Tensor, answer: Tensor, dtype: torch.dtype) -> Tensor:
+def answer_logits(
+    weights: ModelWeights, prompt: Tensor, answer: Tensor, dtype: torch.dtype, rounded: Rounding = as_it_is
+) -> Tensor:
     """The reference's logits [N, V] at each place of an answer [N] to a prompt [P], on the CPU."""
     text = torch.cat([prompt.cpu(), answer.cpu()])[None, :-1].to(weights.embedding.device)
-    return reference_logits(weights, text, dtype=dtype, last=len(answer))[0].cpu()
+    return reference_logits(weights, text, dtype=dtype, last=len(answer), rounded=rounded)[0].cpu()
 
 
 def regret(logits: Tensor, answer: Tensor) -> Tensor:
@@ -169,7 +183,7 @@ def _noise(case: GenerateCase, weights: ModelWeights, prompts: Tensor, continuat
     exact = torch.float64 if case.dtype == "float32" else torch.float32
     prompt, answer = prompts[0], continuation[0]
     want = answer_logits(weights, prompt, answer, exact).double()
-    got = answer_logits(weights, prompt, answer, case.torch_dtype).double()
+    got = answer_logits(weights, prompt, answer, case.torch_dtype, rounding(case.weights)).double()
     candidates = want.topk(min(CANDIDATES, want.shape[-1]), -1).indices
     alone = (got - want).gather(-1, candidates).abs().max()
     together = (_in_a_batch(case, weights, prompt, answer) - got).gather(-1, candidates).abs().max()
@@ -181,7 +195,8 @@ def _in_a_batch(case: GenerateCase, weights: ModelWeights, prompt: Tensor, answe
     """The logits of the answer when the same text is read beside another one, [N, V]."""
     text = torch.cat([prompt, answer])[None, :-1]
     both = torch.cat([text, text.flip(1)]).to(weights.embedding.device)
-    return reference_logits(weights, both, dtype=case.torch_dtype, last=len(answer))[0].cpu().double()
+    rounded = rounding(case.weights)
+    return reference_logits(weights, both, dtype=case.torch_dtype, last=len(answer), rounded=rounded)[0].cpu().double()
 
 
 def _wrong_answers(made: Answers) -> dict[str, Tensor]:

@@ -32,7 +32,7 @@ class Ran:
 
 
 class Engine:
-    """A decoder with its caches for `batch` sequences of at most `capacity` tokens.
+    """A decoder, made here or another engine's, with caches for `batch` sequences of at most `capacity` tokens.
 
     graphs: on CUDA, steps are captured once for each number of tokens and replayed; parts must then read lengths on
     the device. beside: engines of other models that work for this one, whose passes and caches count with its own.
@@ -47,8 +47,9 @@ class Engine:
         batch: int,
         capacity: int,
         graphs: bool = False,
+        decoder: Decoder | None = None,
     ) -> None:
-        self.decoder = Decoder(weights, parts, capacity)
+        self.decoder = decoder or Decoder(weights, parts, capacity)
         self.memory = Memory(
             weights.config, parts, layout, format, weights.dtype, weights.device, batch, capacity
         )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -12,7 +12,9 @@ from torch import Tensor
 
 from attnlab.bench.generation.decoding import PLAIN
 from attnlab.bench.generation.recorder import Recorder
+from attnlab.bench.generation.stored import SAME
 from attnlab.bench.ops.generate import GenerateCase, Generated, GenerateInputs
+from attnlab.impls._lm.decoder import Decoder
 from attnlab.impls._lm.engine import Engine
 from attnlab.impls._lm.parts import Parts
 from attnlab.impls._lm.setting import Method, Setting
@@ -25,7 +27,7 @@ class Ours:
     graphs: ClassVar[bool] = False
 
     def supports(self, case: GenerateCase) -> str | None:
-        return None
+        return None if case.weights == SAME else f"weights {case.weights} are not served: {SAME} only"
 
     def prepare(self, case: GenerateCase, inputs: GenerateInputs) -> Server:
         if case.batching == "continuous":
@@ -33,15 +35,22 @@ class Ours:
 
             continuous: Server = Continuous(case, inputs.weights, self.parts)
             return continuous
+        whole = self._desk(case, inputs)
+        left_over = case.requests % case.batch
+        if not left_over:
+            return Static(case.batch, whole, whole)
+        fewer = replace(case, batch=left_over, requests=left_over)
+        return Static(case.batch, whole, self._desk(fewer, inputs, whole.engine.decoder))
+
+    def _desk(self, case: GenerateCase, inputs: GenerateInputs, decoder: Decoder | None = None) -> Desk:
         spare = case.decoding.guesses + 1  # of a last pass whose guesses go beyond the end
         name = "plain" if case.decoding.method in PLAIN else case.decoding.method
         module = importlib.import_module(f"attnlab.impls._lm.decoding.{name}")
         sequences = module.sequences(case) if hasattr(module, "sequences") else case.batch
         engine = Engine(
-            inputs.weights, self.parts, case.placing, case.format, sequences, case.total + spare, self.graphs
+            inputs.weights, self.parts, case.placing, case.format, sequences, case.total + spare, self.graphs, decoder
         )
-        method: Method = module.prepare(Setting(case, inputs.weights, self.parts, engine))
-        return Static(case, engine, method)
+        return Desk(engine, module.prepare(Setting(case, inputs.weights, self.parts, engine)))
 
     def run(self, inputs: GenerateInputs, server: Server) -> Generated:
         recorder = inputs.begin()
@@ -65,26 +74,35 @@ class Server:
 
 
 @dataclass(frozen=True, eq=False)
-class Static(Server):
-    """A batch of requests is gathered, then served to its end, and only then the next."""
+class Desk:
+    """What answers a batch of so many requests as its engine has room for."""
 
-    case: GenerateCase
     engine: Engine
     method: Method
 
-    def serve(self, recorder: Recorder, seed: int) -> Tensor:
-        requests = list(range(recorder.requests))
-        answers = []
-        for first in range(0, len(requests), self.case.batch):
-            batch = requests[first : first + self.case.batch]
-            recorder.wait_for(batch[-1])
-            answers.append(self._answer(recorder, batch, seed))
-        recorder.count("cache", float(self.engine.cache_nbytes))
-        return torch.cat(answers)
-
-    def _answer(self, recorder: Recorder, batch: Sequence[int], seed: int) -> Tensor:
+    def answer(self, recorder: Recorder, batch: Sequence[int], seed: int) -> Tensor:
         self.engine.begin()
         answer = self.method.answer(recorder, batch, seed)
         for made in self.engine.passes():
             recorder.ran(made)
         return answer
+
+
+@dataclass(frozen=True, eq=False)
+class Static(Server):
+    """`size` requests are gathered, then served to their end, and only then the next; `last` serves what is left."""
+
+    size: int
+    whole: Desk
+    last: Desk
+
+    def serve(self, recorder: Recorder, seed: int) -> Tensor:
+        requests = list(range(recorder.requests))
+        answers = []
+        for first in range(0, len(requests), self.size):
+            batch = requests[first : first + self.size]
+            recorder.wait_for(batch[-1])
+            desk = self.whole if len(batch) == self.size else self.last
+            answers.append(desk.answer(recorder, batch, seed))
+        recorder.count("cache", float(self.whole.engine.cache_nbytes))
+        return torch.cat(answers)

@@ -18,7 +18,10 @@ class Sdpa(Ours):
         attention="sdpa",
         append="slices",
         norm="torch",
+        rope="torch",
+        activation="torch",
         linear="by_rows",
+        prompt_linear="by_rows",
         embedding="torch",
         sampling="candidates",
     )

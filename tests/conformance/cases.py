@@ -173,6 +173,17 @@ SAMPLING_INTERPRETED = (
     "V4200-N2-k200-bf16",
 )
 
+GENERATE = (
+    "toy-random-P33-N9-fp32",
+    "toy-random-B3-R5-P20-N6-bf16",
+    "toy-random-B2-P40-N8-paged.16-int8_token-bf16",
+    "toy-random-B2-P24-N8-sample.t0.8.p0.9-contiguous_bshd-fp32",
+    "toy-random-B2-P24-N12-prompt_lookup.3-fp32",
+    "toy-random-B2-P24-N8-draft_model.2.t1-fp32",
+    "toy-random-P24-N6-beam.3-fp32",
+    "toy-random-B2-R4-P40-N8-paged.16-fp32-continuous-pool7",
+)
+
 
 @dataclass(frozen=True)
 class Held:
@@ -195,6 +206,7 @@ OF_OPERATOR = {
     "embedding": Held(EMBEDDING, ("M9-N65-V10-bf16",)),
     "linear": Held(LINEAR, ("N65-K100-bf16-bias",)),
     "sampling": Held(SAMPLING, SAMPLING_COMPILED),
+    "generate": Held(GENERATE),
 }
 PARTS = ("rmsnorm", "layernorm", "rope", "swiglu", "gelu", "embedding", "linear")
 INTERPRETED_TOGETHER: tuple[dict[str, tuple[str, ...]], ...] = (  # in one process each
