@@ -21,7 +21,7 @@ from attnlab.bench.ops.generate import GenerateCase, GenerateInputs, weights_of
 from attnlab.bench.store.records import Measurement, Outcome
 from attnlab.impls._lm.continuous import Continuous
 from attnlab.impls._lm.parts import Parts
-from attnlab.impls._lm.serving import Ours, Static
+from attnlab.impls._lm.serving import Ours
 
 SEED = 3
 REQUESTS, SHARED, PROMPT, NEW = 5, 20, 30, 20  # of each prompt a page of 16 is shared; a request ends with 4 pages
@@ -75,14 +75,9 @@ def alone(decoding: str, stored: str) -> Tensor:
     if stored != "same":
         case = toy(batch=1, decoding=decoding, cache=stored)
         return torch.cat([serve(case, [ids], [0.0], chunk=64).tokens for ids in prompts().tolist()])
-    case = toy(batch=1, decoding=decoding, layout="contiguous_bhsd", batching="static")
+    case = toy(batch=1, requests=REQUESTS, decoding=decoding, layout="contiguous_bhsd", batching="static")
     static = Ours().prepare(case, GenerateInputs(prompts(), weights(), None, (0.0,) * REQUESTS, SEED))
-    assert isinstance(static, Static)
-    recorder, texts = Recorder([0.0] * REQUESTS, prompts().tolist()), []
-    for request in range(REQUESTS):
-        static.engine.begin()
-        texts.append(static.method.answer(recorder, [request], SEED))
-    return torch.cat(texts)
+    return static.serve(Recorder([0.0] * REQUESTS, prompts().tolist()), SEED)
 
 
 def assert_same(got: Tensor, want: Tensor, decoding: str) -> None:
