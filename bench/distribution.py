@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 import torch
-from scipy import stats
 from torch import Tensor
 
 from attnlab.bench.contract import Figures
@@ -126,6 +125,8 @@ class Drawn:
 
     def _chi_square(self, tokens: Tensor, sure: Tensor) -> float:
         """The statistic over its critical value; 0 where no row has two cells."""
+        from scipy import stats  # takes most of a second, which workers of other operators should not pay
+
         probabilities = self.log_sure.double().exp()
         counts = torch.zeros_like(probabilities).scatter_add_(-1, tokens, sure.double())
         expected = probabilities * counts.sum(-1, keepdim=True)
