@@ -75,9 +75,12 @@ class Engine:
         for other in self.beside:
             other.begin()
 
-    def set_up(self, prompt_len: int, *new: int) -> None:
-        """Make ready for prompts of that length and steps of so many tokens, so that no call has to."""
-        self.decoder.stage(self.batch, prompt_len)
+    def set_up(self, prompt_len: int, *new: int, prompts: int | None = None) -> None:
+        """Make ready for prompts of that length and steps of so many tokens, so that no call has to.
+
+        prompts: how many are read together, as many as there are sequences where left out.
+        """
+        self.decoder.stage(prompts or self.batch, prompt_len)
         for tokens in new:
             self.decoder.stage(self.batch, tokens)
             if self._graphs is not None:

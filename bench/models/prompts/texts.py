@@ -62,7 +62,7 @@ class PromptSet:
 SETS = {
     texts.name: texts
     for texts in (
-        PromptSet("summarise", ("Summarise the text below in five sentences, and quote the most important ones.",)),
+        PromptSet("summarise", ("Quote the five most important sentences of the text below, word for word.",)),
         PromptSet(
             "code",
             ("Complete the program below.", "Explain the program below, and repeat each part before you explain it."),

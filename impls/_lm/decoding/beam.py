@@ -95,4 +95,5 @@ def sequences(case: GenerateCase) -> int:
 
 
 def prepare(setting: Setting) -> Beam:
+    setting.engine.set_up(setting.case.prompt_len, 1, prompts=1)
     return Beam(setting)

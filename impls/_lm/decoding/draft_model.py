@@ -29,6 +29,7 @@ class DraftModel:
         self.engine = Engine(
             weights, setting.parts, case.placing, case.format, target.batch, target.capacity, target.graphs
         )  # fmt: skip
+        self.engine.set_up(case.prompt_len, REFED, 1)
         target.beside.append(self.engine)
 
     def begin(self, texts: Texts) -> None:

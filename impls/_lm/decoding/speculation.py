@@ -72,6 +72,7 @@ class Speculation:
     def __init__(self, setting: Setting, drafter: Drafter, judge: Judge = rejection) -> None:
         self.setting, self.drafter, self.judge = setting, drafter, judge
         self.params, self.most = setting.params, setting.case.decoding.guesses
+        setting.engine.set_up(setting.case.prompt_len, 1, 1 + self.most)
 
     def answer(self, recorder: Recorder, requests: Sequence[int], seed: int) -> Tensor:
         """Answers to a batch of requests, int64 [B, N]."""

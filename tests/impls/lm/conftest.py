@@ -1,0 +1,63 @@
+"""Models small enough for every continuation to be enumerated, and answers of our decoder to given prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from attnlab.bench.models.config import ModelConfig
+from attnlab.bench.models.random_weights import random_weights
+from attnlab.bench.models.weights import ModelWeights
+from attnlab.bench.ops.generate import GenerateCase, Generated, GenerateInputs
+from attnlab.impls._lm.serving import Desk, Ours, Static
+
+Tiny = Callable[..., ModelWeights]
+Prepare = Callable[..., Desk]
+Answer = Callable[..., Generated]
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Tiny:
+    """tiny(vocabulary, layers, head_dim, seed) -> a model with random weights in float32."""
+
+    def make(vocabulary: int, layers: int = 2, head_dim: int = 8, seed: int = 0) -> ModelWeights:
+        config = ModelConfig(
+            name="tiny", vocab_size=vocabulary, hidden_size=16, intermediate_size=24, layers=layers, q_heads=2,
+            kv_heads=1, head_dim=head_dim, rope_theta=10_000.0, norm_eps=1e-5, context_length=1024,
+            tied_embeddings=True,
+        )  # fmt: skip
+        return random_weights(config, torch.float32, "cpu", seed)
+
+    return make
+
+
+def server(weights: ModelWeights, prompts: Tensor, seed: int, axes: dict[str, object]) -> tuple[GenerateInputs, Static]:
+    known = {"model": "toy", "prompts": "random", "dtype": "float32", "batch": len(prompts)}
+    case = GenerateCase.build({**known, "prompt_len": prompts.shape[1], **axes})
+    inputs = GenerateInputs(prompts, weights, None, (0.0,) * len(prompts), seed)
+    made = Ours().prepare(case, inputs)
+    assert isinstance(made, Static)
+    return inputs, made
+
+
+@pytest.fixture(scope="session")
+def prepare() -> Prepare:
+    """prepare(weights, prompts, **axes) -> our decoder, ready for a batch of those prompts [B, P]."""
+
+    def make(weights: ModelWeights, prompts: Tensor, **axes: object) -> Desk:
+        return server(weights, prompts, 0, axes)[1].whole
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def answer() -> Answer:
+    """answer(weights, prompts, seed, **axes) -> the answers and their log."""
+
+    def make(weights: ModelWeights, prompts: Tensor, seed: int = 0, **axes: object) -> Generated:
+        return Ours().run(*server(weights, prompts, seed, axes))
+
+    return make
