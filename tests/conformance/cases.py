@@ -209,13 +209,11 @@ OF_OPERATOR = {
     "generate": Held(GENERATE),
 }
 PARTS = ("rmsnorm", "layernorm", "rope", "swiglu", "gelu", "embedding", "linear")
-INTERPRETED_TOGETHER: tuple[dict[str, tuple[str, ...]], ...] = (  # in one process each
-    {"attention": INTERPRETED},
-    {"attention_backward": INTERPRETED},
-    {"decode_attention": DECODE_INTERPRETED[0::2]},
-    {"decode_attention": DECODE_INTERPRETED[1::2]},
-    {"kv_append": APPEND_INTERPRETED, "sampling": SAMPLING_INTERPRETED},
+INTERPRETED_TOGETHER: tuple[dict[str, tuple[str, ...]], ...] = (  # in one process each, whose start takes seconds
+    {"attention": INTERPRETED, "attention_backward": INTERPRETED, "kv_append": APPEND_INTERPRETED},
+    {"decode_attention": DECODE_INTERPRETED},
     {
+        "sampling": SAMPLING_INTERPRETED,
         "rmsnorm": NORMS_INTERPRETED,
         "layernorm": NORMS_INTERPRETED,
         "swiglu": SWIGLU_INTERPRETED,
