@@ -166,7 +166,7 @@ class OpenCase:
         return self.measurement
 
     def finished(self, stopped: str | None = None) -> Measurement:
-        """The measurement, with what was timed, checked and what memory it takes; `stopped` as `Sampling.timed` says."""
+        """The measurement with times, their check and memory; `stopped` as `Sampling.timed` says."""
         self._guard_timing(lambda: self._measure(stopped))
         return self.measurement
 
@@ -309,6 +309,8 @@ class OpenCase:
             return (outputs,) if isinstance(outputs, torch.Tensor) else ()
 
         copy.outputs = None
+        if not self.implementation.memory_seen:
+            return ()
         with self._phase("memory"):
             peak = memory.peak_bytes(call, self.setup.device)
             found = [Series("peak_memory", "B", None, "lower", (float(peak),))]
@@ -360,7 +362,8 @@ def _finite(bound: float) -> float | None:
 
 def _flags(measurement: Measurement) -> Iterator[str]:
     timing, check = measurement.timing, measurement.check
-    if timing is not None and not timing.warmup_stable:
+    in_turn = timing is not None and timing.stopped == STOPPED_BY_ROUNDS  # warmed by a call each
+    if timing is not None and not timing.warmup_stable and not in_turn:
         yield "warm-up ended by its time limit, not because the time was stable"
     if timing is not None and timing.stopped not in (STOPPED_AT_TARGET, STOPPED_BY_ROUNDS):
         yield f"sampling ended by its {timing.stopped}, before the interval was as narrow as asked"

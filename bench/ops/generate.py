@@ -23,9 +23,11 @@ from attnlab.bench.generation.decoding import Decoding
 from attnlab.bench.generation.events import CallLog, series_of
 from attnlab.bench.generation.latencies import Objectives
 from attnlab.bench.generation.recorder import Recorder
+from attnlab.bench.generation.stored import Q4_1, SAME, WEIGHTS
 from attnlab.bench.models.config import PUBLISHED, ModelConfig
 from attnlab.bench.models.load import load_model, model_config
 from attnlab.bench.models.prompts import prompt_ids, prompt_sets
+from attnlab.bench.models.reference import checked_ids
 from attnlab.bench.models.sources import PACKAGED, RANDOM_SUFFIX, canonical, is_path
 from attnlab.bench.models.tokenizer import Tokenizer, load_tokenizer
 from attnlab.bench.models.weights import ModelWeights
@@ -135,6 +137,10 @@ class GenerateCase(Case):
     )  # fmt: skip
     ttft_ms: int = size("ttft", help="objective of goodput: milliseconds to the first token", default=1000)
     tpot_ms: int = size("tpot", help="objective of goodput: milliseconds for each token after it", default=100)
+    weights: str = axis(
+        prefix="w_", pattern="|".join(WEIGHTS), read=_one_of(WEIGHTS), default=SAME,
+        help="same: in the dtype; q4_1: as the packaged file holds them, activations rounded to 8 bits in products",
+    )  # fmt: skip
 
     def validate(self) -> None:
         reason = check_fit(self.placing, self.format, self.config.head_dim)
@@ -148,7 +154,11 @@ class GenerateCase(Case):
                 f"expected at most {self.config.context_length}, the context of {self.model}"
             )
         self._validate_batching()
+        if self.arrivals.kind == "trace":
+            self.arrivals.times_s(self.requests, seed=0)  # raises TraceError before anything runs
         self._validate_draft()
+        if self.weights == Q4_1 and self.model != PACKAGED:
+            raise ImpossibleCase(f"got weights={Q4_1} of {self.model}; expected {PACKAGED}, whose file holds such")
         if self.decoding.speculative and self.format.group > 1:
             raise ImpossibleCase(
                 f"got decoding {self.decoding.method} with cache {self.cache}, which encodes {self.format.group} "
@@ -229,7 +239,8 @@ class GenerateInputs:
     seed: int = constant("of what is drawn at random")
 
     def begin(self) -> Recorder:
-        """The log of one call, begun now; the texts of the prompts are made before."""
+        """The log of one call, begun now; the texts of the prompts are made before. Raises UsageError on wrong ids."""
+        checked_ids(self.weights.config, self.prompts)
         ids = self.prompts.tolist()
         if self.tokenizer is None:
             return Recorder(self.arrivals_s, ids)

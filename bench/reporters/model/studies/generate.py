@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from attnlab.bench import units
+from attnlab.bench.axes import DTYPES
 from attnlab.bench.generation.events import PASSES
 from attnlab.bench.generation.measured import median
-from attnlab.bench.reporters.model.answers import Answer, Figure, answers, first_token_ns, gap_ns, whole_ns
+from attnlab.bench.reporters.model.answers import Answer, answers, first_token_ns, gap_ns, whole_ns
 from attnlab.bench.reporters.model.plots import Curve, Panel, Plot, Point
 from attnlab.bench.reporters.model.results import Result
 from attnlab.bench.reporters.model.studies import Study, Table
@@ -20,6 +21,7 @@ STRETCHES = 8  # marks on a line of gaps over an answer
 RATIOS = (
     "Ratios are paired: the median over rounds in which both took turns on the same prompts, with its 95 % interval."
 )
+SHORT = {"prompt_lookup": "lookup", "draft_model": "draft"}
 PARTS = ("tokenise", "prefill", "sample", "other")
 
 
@@ -84,29 +86,42 @@ def _compared(found: Sequence[Answer], base: str | None) -> Iterator[Sentence]:
         )  # fmt: skip
 
 
+ANSWERING = ("TTFT", "ITL", "ITL p99", "tok/s", "decode of bandwidth")
+
+
+def _figures(a: Answer) -> tuple[str, ...]:
+    return (
+        units.format_time(a.result.number("ttft_ns")), units.format_time(a.result.number("itl_ns")),
+        units.format_time(a.result.number("itl_p99_ns")), units.format_number(a.result.number("output_tok_per_s")),
+        units.format_share(a.result.number("decode_mbu")),
+    )  # fmt: skip
+
+
 def _answering(found: Sequence[Answer], base: str | None) -> Iterator[Table]:
+    """A table for each case that several implementations answered, and one of all others."""
+    single: list[Answer] = []
     for case_id, members in _by_case(found).items():
         plain = next((a for a in members if a.implementation == base), None)
+        if len(members) == 1:
+            single += members
+        elif plain is None:
+            rows = tuple((a.implementation, *_figures(a)) for a in members)
+            yield Table(case_id, "Medians.", ("implementation", *ANSWERING), rows)
+        else:
+            headings = (f"TTFT over {base}", f"ITL over {base}", f"whole over {base}")
+            yield Table(
+                case_id, f"Medians. {RATIOS}", ("implementation", *ANSWERING, *headings),
+                tuple((a.implementation, *_figures(a), *_against(a, plain)) for a in members),
+            )  # fmt: skip
+    if single:
+        rows = tuple((f"{a.implementation}, {a.case.id}", *_figures(a)) for a in single)
+        yield Table("Answered by one implementation", "Medians.", ("result", *ANSWERING), rows)
 
-        def against(answer: Answer, figure: Figure, plain: Answer | None = plain) -> str:
-            return units.MISSING if plain in (None, answer) else _ratio(answer.over(plain, figure))
 
-        yield Table(
-            case_id,
-            f"Medians. {RATIOS}" if plain else "Medians.",
-            ("implementation", "TTFT", "ITL", "ITL p99", "tok/s", "decode of bandwidth",
-             *((f"TTFT over {base}", f"ITL over {base}", f"whole over {base}") if plain else ())),
-            tuple(
-                (
-                    a.implementation, units.format_time(a.result.number("ttft_ns")),
-                    units.format_time(a.result.number("itl_ns")), units.format_time(a.result.number("itl_p99_ns")),
-                    units.format_number(a.result.number("output_tok_per_s")),
-                    units.format_share(a.result.number("decode_mbu")),
-                    *((against(a, first_token_ns), against(a, gap_ns), against(a, whole_ns)) if plain else ()),
-                )
-                for a in members
-            ),
-        )  # fmt: skip
+def _against(answer: Answer, plain: Answer) -> tuple[str, ...]:
+    if answer is plain:
+        return (units.MISSING,) * 3
+    return tuple(_ratio(answer.over(plain, figure)) for figure in (first_token_ns, gap_ns, whole_ns))
 
 
 def _first_token(found: Sequence[Answer]) -> Iterator[Table]:
@@ -131,6 +146,11 @@ class _Guessed:
     @property
     def label(self) -> str:
         return f"{self.answer.case.decoding.write()} by {self.answer.implementation}, {self.answer.case.prompts}"
+
+    @property
+    def short_label(self) -> str:
+        case = self.answer.case
+        return f"{SHORT[case.decoding.method]}{case.decoding.number} {case.prompts} {DTYPES[case.dtype]}"
 
     def words(self) -> Sentence:
         return sentence(
@@ -241,6 +261,8 @@ def _same_load(a: Answer, b: Answer) -> bool:
 
 def _gap_panels(found: Sequence[Answer]) -> Iterator[Panel]:
     for case_id, members in _by_case(found).items():
+        if len(members) == 1 and members[0].case.requests == 1:
+            continue
         curves = []
         for a in members:
             places = a.gaps_by_place(max(1, a.case.new_tokens // STRETCHES))
@@ -264,13 +286,14 @@ def _part_panels(found: Sequence[Answer]) -> Iterator[Panel]:
 
 
 def _guess_panels(guessed: Sequence[_Guessed]) -> Iterator[Panel]:
-    curves = tuple(
-        Curve(g.label, (Point(g.rate, g.speedup.median),))
-        for g in guessed
-        if g.rate and g.speedup is not None
-    )  # fmt: skip
-    if curves:
-        yield Panel("scatter", "all prompts", "guesses accepted", "speed-up", "ratio", curves, x_unit="share")
+    for implementation in dict.fromkeys(g.answer.implementation for g in guessed):
+        curves = tuple(
+            Curve(g.short_label, (Point(g.rate, g.speedup.median),))
+            for g in guessed
+            if g.answer.implementation == implementation and g.rate and g.speedup is not None
+        )
+        if curves:
+            yield Panel("scatter", implementation, "guesses accepted", "speed-up", "ratio", curves, x_unit="share")
 
 
 def _load_panels(found: Sequence[Answer]) -> Iterator[Panel]:
