@@ -48,7 +48,8 @@ class Implementation:
     supports(case) -> None or the reason why not; prepare(case, inputs) -> state, timed as set-up;
     run(inputs, state) -> the outputs, timed. `untimed(device_kind)` gives the reason why a time
     would mean nothing here (an interpreter), `configuration(case)` what was chosen (tile sizes), and
-    `unverified` names the release that an adapter was written from while it has never been run.
+    `unverified` names the release that an adapter was written from while it has never been run. memory_seen: whether
+    what it takes comes from torch's allocator, which is where peak memory is read.
     """
 
     operator: str
@@ -64,6 +65,7 @@ class Implementation:
     configuration: Callable[[Any], str | None]
     compiled: bool = False
     unverified: str | None = None
+    memory_seen: bool = True
 
     @property
     def key(self) -> str:
@@ -146,6 +148,7 @@ def implements(
     needs: Needs = ANYWHERE,
     unverified: str | None = None,
     compiled: bool = False,
+    memory_seen: bool = True,
     into: Registry | None = None,
 ) -> Callable[[T], T]:
     """Register an implementation: a function `run(inputs)`, or a class that has
@@ -156,7 +159,8 @@ def implements(
     untimed(device_kind)     optional: the reason why a time would mean nothing on "cpu" or "cuda"
     configuration(case)      optional: a short text of what was chosen, such as tile sizes
 
-    `compiled` says that it runs through torch.compile. Raises DuplicateName where the operator has
+    `compiled` says that it runs through torch.compile; `memory_seen=False` that it takes its memory from elsewhere than
+    torch, so that no peak is given. Raises DuplicateName where the operator has
     an implementation of that name already, and PluginError on a class without `run`.
     """
 
@@ -190,6 +194,7 @@ def implements(
                 configuration=getattr(built, "configuration", _nothing),
                 compiled=compiled,
                 unverified=unverified,
+                memory_seen=memory_seen,
             )
         )
         return target

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from attnlab.bench.caches.costs import bytes_of_tokens
+from attnlab.bench.generation.stored import Q4_1, SAME, file_bytes
 from attnlab.bench.models.config import ModelConfig
 
 if TYPE_CHECKING:
@@ -40,8 +41,10 @@ def operations(case: GenerateCase) -> int:
     return case.requests * (each + attention_operations(config, pairs))
 
 
-def pass_bytes(config: ModelConfig, dtype: torch.dtype) -> int:
+def pass_bytes(config: ModelConfig, dtype: torch.dtype, weights: str = SAME) -> int:
     """Bytes of the weights that one pass must read: all layers and the head; of an embedding apart only rows."""
+    if weights == Q4_1:
+        return file_bytes(config)
     table = 0 if config.tied_embeddings else config.vocab_size * config.hidden_size
     return (config.parameters - table) * dtype.itemsize
 
@@ -62,7 +65,7 @@ def bytes_moved(case: GenerateCase) -> int:
     config, dtype = case.config, case.torch_dtype
     batches = -(-case.requests // case.batch)
     steps = -(-(case.new_tokens - 1) // (case.decoding.guesses + 1))
-    weights = batches * (1 + steps) * pass_bytes(config, dtype)
+    weights = batches * (1 + steps) * pass_bytes(config, dtype, case.weights)
     stride = case.decoding.guesses + 1
     lengths = [min(case.total - 1, case.prompt_len + stride * (step + 1)) for step in range(steps)]
     cached = cache_bytes(config, case.placing, case.format, dtype, lengths) if lengths else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +18,9 @@ TOKENS_AT_ONCE = 4096
 
 QUERIES_AT_ONCE = 256
 VOCABULARY_AT_ONCE = 16384
+Rounding = Callable[[Tensor], Tensor]
+"""What becomes of activations `[..., K]` before each product with weights."""
+
 CAST_WHOLE_BYTES = 4 << 30
 """Of weights: larger models are cast to another dtype layer by layer in each pass, for lack of memory."""
 
@@ -29,14 +33,23 @@ class LayerCache:
     values: Tensor  # [B, Hkv, S, D]
 
 
+def as_it_is(x: Tensor) -> Tensor:
+    return x
+
+
 @torch.no_grad()
 def reference_logits(
-    weights: ModelWeights, ids: Tensor, dtype: torch.dtype = torch.float32, last: int | None = None
+    weights: ModelWeights,
+    ids: Tensor,
+    dtype: torch.dtype = torch.float32,
+    last: int | None = None,
+    rounded: Rounding = as_it_is,
 ) -> Tensor:
     """Logits after each of `ids` `[B, T]` int64, as `[B, T, V]` in `dtype` on the device of the weights.
 
     last: only of so many last positions, `[B, last, V]`, since the head is as dear as the layers. Weights are
     cast to `dtype` one layer at a time. A shorter sequence may be padded on its right: no token sees later ones.
+    rounded: for the logits of an engine that rounds its activations.
     """
     config = weights.config
     ids = checked_ids(config, ids.to(weights.device))
@@ -48,9 +61,9 @@ def reference_logits(
     group = max(1, TOKENS_AT_ONCE // length)
     for stored in weights.layers:
         layer = stored.to(weights.device, dtype)
-        parts = [decode(layer, config, part, None)[0] for part in hidden.split(group)]
+        parts = [decode(layer, config, part, None, rounded)[0] for part in hidden.split(group)]
         hidden = torch.cat(parts) if len(parts) > 1 else parts[0]
-    return head_logits(weights, hidden[:, length - last :], dtype)
+    return head_logits(weights, hidden[:, length - last :], dtype, rounded)
 
 
 @torch.no_grad()
@@ -84,22 +97,22 @@ def checked_ids(config: ModelConfig, ids: Tensor) -> Tensor:
 
 
 def decode(
-    layer: LayerWeights, config: ModelConfig, hidden: Tensor, past: LayerCache | None
+    layer: LayerWeights, config: ModelConfig, hidden: Tensor, past: LayerCache | None, rounded: Rounding = as_it_is
 ) -> tuple[Tensor, LayerCache]:
     """One layer over `hidden` `[B, S, H]`, which follows what `past` holds; and the cache with S tokens more."""
     first = 0 if past is None else past.keys.shape[2]
     positions = torch.arange(first, first + hidden.shape[1], device=hidden.device)
     cos, sin = rotary_tables(config, positions)
-    normed = rms_norm(hidden, layer.attention_norm, config.norm_eps)
+    normed = rounded(rms_norm(hidden, layer.attention_norm, config.norm_eps))
     q = rotate(split_heads(project(normed, layer.query, layer.query_bias), config.head_dim), cos, sin)
     k = rotate(split_heads(project(normed, layer.key, layer.key_bias), config.head_dim), cos, sin)
     v = split_heads(project(normed, layer.value, layer.value_bias), config.head_dim)
     if past is not None:
         k, v = torch.cat([past.keys, k], dim=2), torch.cat([past.values, v], dim=2)
-    hidden = hidden + attention(q, k, v, config.sliding_window) @ layer.output.T
-    normed = rms_norm(hidden, layer.mlp_norm, config.norm_eps)
+    hidden = hidden + rounded(attention(q, k, v, config.sliding_window)) @ layer.output.T
+    normed = rounded(rms_norm(hidden, layer.mlp_norm, config.norm_eps))
     mlp = torch.nn.functional.silu(normed @ layer.gate.T).mul_(normed @ layer.up.T)
-    return hidden + mlp @ layer.down.T, LayerCache(k, v)
+    return hidden + rounded(mlp) @ layer.down.T, LayerCache(k, v)
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, window: int | None) -> Tensor:
@@ -122,9 +135,9 @@ def attention(q: Tensor, k: Tensor, v: Tensor, window: int | None) -> Tensor:
     return attended.transpose(1, 2).flatten(2)
 
 
-def head_logits(weights: ModelWeights, hidden: Tensor, dtype: torch.dtype) -> Tensor:
+def head_logits(weights: ModelWeights, hidden: Tensor, dtype: torch.dtype, rounded: Rounding = as_it_is) -> Tensor:
     """`[B, S, V]` of `hidden` `[B, S, H]`; the head is cast to `dtype` in blocks of rows."""
-    normed = rms_norm(hidden, weights.output_norm.to(dtype), weights.config.norm_eps)
+    normed = rounded(rms_norm(hidden, weights.output_norm.to(dtype), weights.config.norm_eps))
     logits = normed.new_empty(*normed.shape[:2], weights.config.vocab_size)
     for start in range(0, weights.config.vocab_size, VOCABULARY_AT_ONCE):
         rows = weights.head[start : start + VOCABULARY_AT_ONCE].to(dtype)
@@ -133,7 +146,9 @@ def head_logits(weights: ModelWeights, hidden: Tensor, dtype: torch.dtype) -> Te
 
 
 def rms_norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
-    return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + epsilon) * weight
+    """In float32 or wider, as all engines do: squares of real activations are beyond float16."""
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    return (wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + epsilon)).to(x.dtype) * weight
 
 
 def project(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

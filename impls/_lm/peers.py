@@ -1,0 +1,61 @@
+"""What adapters to other engines share: the cases that they refuse, batches in turn, and the bytes of their passes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from attnlab.bench.generation.cost import cache_bytes, pass_bytes
+from attnlab.bench.generation.events import Pass
+from attnlab.bench.generation.recorder import Recorder
+from attnlab.bench.generation.stored import SAME
+from attnlab.bench.ops.generate import GenerateCase
+
+
+def limits(
+    case: GenerateCase,
+    methods: Sequence[str],
+    layout: str = "contiguous_bhsd",
+    batchings: Sequence[str] = ("static",),
+    weights: str = SAME,
+) -> str | None:
+    """None, or what an engine with one layout of its cache, in the case's dtype, does not serve."""
+    if case.weights != weights:
+        return f"weights {case.weights} are not served: {weights} only"
+    if case.decoding.method not in methods:
+        return f"decoding {case.decoding.method} is not served: {', '.join(methods)} only"
+    if case.layout != layout or case.cache != SAME:
+        return f"layout {case.layout} with cache {case.cache} is not served: {layout} in the dtype only"
+    if case.batching not in batchings:
+        return f"{case.batching} batching is not served: a batch is filled, then served to its end"
+    return None
+
+
+def batches(recorder: Recorder, size: int) -> Iterator[list[int]]:
+    """Requests in batches of `size`, each given out when its last one has arrived."""
+    requests = range(recorder.requests)
+    for first in requests[::size]:
+        batch = list(requests[first : first + size])
+        recorder.wait_for(batch[-1])
+        yield batch
+
+
+def pass_of(
+    case: GenerateCase,
+    kind: str,
+    elapsed_ns: float,
+    rows: int,
+    lengths: Sequence[int],
+    drafted: tuple[int, ...] = (),
+    accepted: tuple[int, ...] = (),
+) -> Pass:
+    """A pass with the bytes that it had to read: the weights, and the tokens of sequences that are so long after it."""
+    dtype = case.torch_dtype
+    cached = cache_bytes(case.config, case.placing, case.format, dtype, list(lengths))
+    read = pass_bytes(case.config, dtype, case.weights) + cached
+    return Pass(kind, elapsed_ns, float(read), rows, drafted, accepted)
+
+
+def cache_size(case: GenerateCase) -> float:
+    """Bytes of a cache that holds every token of a full batch."""
+    lengths = [case.total] * case.batch
+    return float(cache_bytes(case.config, case.placing, case.format, case.torch_dtype, lengths))

@@ -1,0 +1,171 @@
+"""Hugging Face transformers: its model around the same tensors, and its `generate`."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from attnlab.bench import implements
+from attnlab.bench.generation.decoding import Decoding
+from attnlab.bench.generation.recorder import Recorder
+from attnlab.bench.models.huggingface import config_json, state_dict
+from attnlab.bench.models.weights import ModelWeights
+from attnlab.bench.ops.generate import GenerateCase, Generated, GenerateInputs
+from attnlab.bench.registry import Needs
+from attnlab.impls._lm.peers import batches, cache_size, limits, pass_of
+
+METHODS = ("greedy", "sample", "prompt_lookup")
+
+
+@dataclass(frozen=True, eq=False)
+class Peer:
+    """A model of transformers, and how it is to generate."""
+
+    case: GenerateCase
+    model: Any
+    settings: Any
+
+
+@implements("generate", name="transformers", needs=Needs(packages=("transformers",)))
+class Transformers:
+    """Hugging Face transformers: `generate` with SDPA and a growing cache, around the same tensors."""
+
+    def supports(self, case: GenerateCase) -> str | None:
+        if case.decoding.speculative and case.batch > 1:
+            return f"batch {case.batch} with {case.decoding.method} is not served: 1 only"
+        return limits(case, METHODS)
+
+    def prepare(self, case: GenerateCase, inputs: GenerateInputs) -> Peer:
+        return Peer(case, model_of(inputs.weights), settings_of(case.decoding, case.new_tokens))
+
+    def run(self, inputs: GenerateInputs, peer: Peer) -> Generated:
+        recorder = inputs.begin()
+        with drawing_from(inputs.seed, inputs.weights.device):
+            answers = [answer(peer, recorder, batch) for batch in batches(recorder, peer.case.batch)]
+        recorder.count("cache", cache_size(peer.case))
+        return Generated(torch.cat(answers), recorder.log())
+
+    def configuration(self, case: GenerateCase) -> str | None:
+        version = importlib.import_module("transformers").__version__
+        guessing = ", its own n-grams of at most 2 tokens" if case.decoding.speculative else ""
+        return f"transformers {version}, weights and cache {case.dtype}, sdpa, DynamicCache{guessing}"
+
+
+def model_of(weights: ModelWeights) -> Any:
+    """The model of transformers that holds our tensors themselves, with SDPA for attention."""
+    transformers = importlib.import_module("transformers")
+    ending = {"bos_token_id": None, "eos_token_id": None}  # no token ends an answer
+    config = transformers.AutoConfig.for_model(**config_json(weights.config) | ending)
+    with torch.device("meta"):
+        model = transformers.AutoModelForCausalLM.from_config(
+            config, dtype=weights.dtype, attn_implementation="sdpa"
+        )  # fmt: skip
+    model.load_state_dict(state_dict(weights) | {"lm_head.weight": weights.head}, assign=True)
+    rotary = model.model.rotary_emb  # its frequencies are no weights, and were not computed on the meta device
+    with weights.device:
+        model.model.rotary_emb = type(rotary)(config)
+    return model.eval().requires_grad_(False)
+
+
+def settings_of(decoding: Decoding, new_tokens: int) -> Any:
+    """The same number of tokens whatever they are, and the same distribution; 0 switches its top-k of 50 off."""
+    p = decoding.params
+    sampling: dict[str, Any] = {"do_sample": False}
+    if not p.greedy:
+        sampling = {
+            "do_sample": True, "temperature": p.temperature, "top_k": p.top_k or 0, "top_p": p.top_p,
+            "min_p": p.min_p or None,
+        }  # fmt: skip
+    if decoding.speculative:
+        sampling["prompt_lookup_num_tokens"] = decoding.guesses
+    return importlib.import_module("transformers").GenerationConfig(
+        max_new_tokens=new_tokens, repetition_penalty=p.repetition_penalty, use_cache=True, **sampling
+    )
+
+
+@contextmanager
+def drawing_from(seed: int, device: torch.device) -> Iterator[None]:
+    """torch's own generators, which transformers draws from, seeded; restored afterwards."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
+
+
+def answer(peer: Peer, recorder: Recorder, requests: list[int]) -> Tensor:
+    """Answers to a batch of requests, int64 [B, N] on the CPU."""
+    device = peer.model.device
+    prompts = torch.tensor([list(recorder.prompt(request)) for request in requests], device=device)
+    with Watch(peer, recorder, requests).hooked() as watch:
+        whole = peer.model.generate(
+            prompts, attention_mask=torch.ones_like(prompts), generation_config=peer.settings, streamer=watch
+        )  # fmt: skip
+    out: Tensor = whole[:, prompts.shape[1] :].cpu()
+    return out
+
+
+class Watch:
+    """Told of each pass by hooks, and of each token as a streamer: of the prompt first, then of every step's tokens."""
+
+    def __init__(self, peer: Peer, recorder: Recorder, requests: list[int]) -> None:
+        self._peer, self._recorder, self._requests = peer, recorder, requests
+        self._produced = -1  # tokens of each answer; the prompt is yet to come
+        self._rows = 0
+        self._begun_ns = self._ended_ns = 0
+
+    @contextmanager
+    def hooked(self) -> Iterator[Watch]:
+        model = self._peer.model
+        hooks = (
+            model.register_forward_pre_hook(self._before, with_kwargs=True),
+            model.register_forward_hook(self._after),
+        )
+        try:
+            yield self
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def _before(self, model: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+        self._rows = keywords["input_ids"].shape[1]
+        self._begun_ns = time.perf_counter_ns()
+
+    def _after(self, model: Any, args: tuple[Any, ...], output: Any) -> None:
+        if model.device.type == "cuda":
+            torch.cuda.synchronize(model.device)  # as our own engine does after each pass
+        self._ended_ns = time.perf_counter_ns()
+
+    def put(self, ids: Tensor) -> None:
+        """What a streamer is given: ids on the CPU, [B, P] of the prompts, then [B], or [1, K] of judged guesses."""
+        if self._produced < 0:
+            self._produced = 0
+            return
+        count = ids.numel() // len(self._requests)
+        for request in self._requests:
+            self._recorder.arrived(request, count)
+            if self._produced == 0:
+                self._recorder.first_sample(request, float(time.perf_counter_ns() - self._ended_ns))
+        self._note_pass(count)
+        self._produced += count
+
+    def end(self) -> None:
+        """What a streamer is told at the end."""
+
+    def _note_pass(self, count: int) -> None:
+        """The pass that `count` tokens of each answer came of."""
+        case = self._peer.case
+        first = self._produced == 0
+        before = 0 if first else case.prompt_len + self._produced - 1  # the last token is not in the cache yet
+        drafted = self._rows - (case.prompt_len if first else 1)
+        judging = ((drafted,), (count - 1,)) if drafted else ((), ())
+        kind = "prefill" if first else "verify" if drafted else "decode"
+        elapsed_ns = float(self._ended_ns - self._begun_ns)
+        batch = len(self._requests)
+        made = pass_of(case, kind, elapsed_ns, batch * self._rows, [before + self._rows] * batch, *judging)
+        self._recorder.ran(made)
