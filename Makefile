@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CODE := bench impls kernels tests benchmarks scripts setup.py
 OUT ?= build/gpu
+SUITES ?= prefill decode generate
 
 .PHONY: help bench test lint types mypy pyright check gpu clean
 .DEFAULT_GOAL := help
@@ -50,8 +51,7 @@ gpu: ## on a machine with an NVIDIA GPU: its tests and suites, packed into $(OUT
 	-$(PYTHON) -m pytest -m gpu --ignore tests/conformance 2>&1 | tee build/gpu-run/tests.log
 	-$(PYTHON) -m attnlab.bench doctor --device cuda 2>&1 | tee build/gpu-run/doctor.log
 	-$(PYTHON) benchmarks/clock_agreement.py 2>&1 | tee build/gpu-run/clocks.md
-	-$(PYTHON) -m attnlab.bench run prefill --device cuda --out build/gpu-run/results
-	-$(PYTHON) -m attnlab.bench run decode --device cuda --out build/gpu-run/results
+	-for suite in $(SUITES); do $(PYTHON) -m attnlab.bench run $$suite --device cuda --out build/gpu-run/results; done
 	-$(PYTHON) -m attnlab.bench report build/gpu-run/results --out build/gpu-run/report
 	tar -C build -czf $(OUT)/gpu.tar.gz gpu-run
 
