@@ -14,8 +14,11 @@ from attnlab.impls import _linear
 class ByRows:
     """Our kernel in C for few rows, as in decoding, oneDNN on packed weights for more, as in a prompt."""
 
+    def __init__(self) -> None:
+        self._packed = _linear.PackedWeights()
+
     def prepare(self, case: LinearCase, inputs: LinearInputs) -> _linear.Product:
-        return _linear.native(case, inputs) if _is_few(case) else _linear.packed(case, inputs)
+        return _linear.native(case, inputs) if _is_few(case) else self._packed.product(case, inputs)
 
     def run(self, inputs: LinearInputs, product: _linear.Product) -> Tensor:
         return product(inputs.x)

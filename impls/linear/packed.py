@@ -14,8 +14,11 @@ from attnlab.impls import _linear
 class Packed:
     """oneDNN, as torch.compile uses it: the weight is copied once into the order that its kernels read."""
 
+    def __init__(self) -> None:
+        self._packed = _linear.PackedWeights()
+
     def prepare(self, case: LinearCase, inputs: LinearInputs) -> _linear.Product:
-        return _linear.packed(case, inputs)
+        return self._packed.product(case, inputs)
 
     def run(self, inputs: LinearInputs, product: _linear.Product) -> Tensor:
         return product(inputs.x)
