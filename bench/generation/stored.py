@@ -33,7 +33,8 @@ def rounded_to_codes(x: Tensor) -> Tensor:
     blocks = x.unflatten(-1, (-1, BLOCK)).float()
     scale = blocks.abs().amax(-1, keepdim=True) / 127
     codes = (blocks / scale.clamp_min(1e-30)).round()
-    return (codes * scale.half().float()).flatten(-2).to(x.dtype)
+    rounded: Tensor = (codes * scale.half().float()).flatten(-2).to(x.dtype)
+    return rounded
 
 
 def file_bytes(config: ModelConfig) -> int:

@@ -83,6 +83,12 @@ def test_what_is_stored_of_a_right_result(toy: Operator[Any, Any], setup: Setup)
     assert set(m.phases_ns) == set(told)
 
 
+def test_memory_that_torch_does_not_see_is_not_measured(toy: Operator[Any, Any], setup: Setup) -> None:
+    m = measure(toy, case(toy), replace(implementation(Twice), memory_seen=False), setup)
+    assert m.outcome is Outcome.PASSED
+    assert (m.values("peak_memory"), len(m.values("setup"))) == ([], 1)
+
+
 def test_every_set_of_inputs_is_checked(toy: Operator[Any, Any], setup: Setup) -> None:
     m = measure(toy, case(toy), implementation(Twice), setup)
     assert [s.inputs for s in m.check.sets] == ["drawn", "redrawn", "needles", "timed", "timed"]

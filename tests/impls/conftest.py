@@ -18,7 +18,7 @@ from attnlab.bench.store.records import Measurement
 
 STAND_INS = Path(__file__).parent / "stand_ins"
 FLASH = ("flash_attn", "flash_attn_interface", "fa3_fwd_interface", "fa3_fwd_config")
-FAKED = (*FLASH, "flashinfer", "xformers", "plain_attention", "flash_interface")
+FAKED = (*FLASH, "flashinfer", "xformers", "plain_attention", "flash_interface", "llama_cpp", "vllm")
 
 
 def forget_stand_ins() -> None:
