@@ -1,7 +1,7 @@
 """Continuous batching: requests join and leave between passes, and share the pages of one pool.
 
 Technique: Orca (Yu et al., 2022) for scheduling by iterations, vLLM (Kwon et al., 2023) for pages, Sarathi (Agrawal et
-al., 2023) for prompts in chunks between the steps of those who run.
+al., 2023) for prompts in chunks that share a pass with the answers.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from attnlab.impls._lm.sampler import Sampler, padded
 from attnlab.impls._lm.scheduler import Request, Scheduler
 from attnlab.impls._lm.serving import Server
 
-CHUNK = 64  # tokens of a prompt between two steps: they hold up all that run
+CHUNK = 64  # tokens of a prompt in one pass: they hold up all that run
 
 
 class Continuous(Server):
-    """Serves requests as they come: a chunk of one prompt, then a token of every answer, over and over."""
+    """Serves requests as they come: every pass reads a chunk of one prompt and a token of every answer."""
 
     def __init__(self, case: GenerateCase, weights: ModelWeights, parts: Parts, chunk: int = CHUNK) -> None:
         _require_fixed_tokens(case)
@@ -69,27 +69,26 @@ class _Call:
             while self.come < self.recorder.requests and self.recorder.due(self.come):
                 self.scheduler.add(self.come, self.recorder.prompt(self.come))
                 self.come += 1
-            self._read_a_chunk()
-            self._step()
+            self._iterate()
 
-    def _read_a_chunk(self) -> None:
-        chunk = self.scheduler.next_chunk(self.chunk)
-        if chunk is None:
-            return
-        logits = self.engine.read(chunk)
-        self.scheduler.was_read(chunk)
-        if chunk.last:
-            self._choose([chunk.request], logits)
-
-    def _step(self) -> None:
+    def _iterate(self) -> None:
+        """One pass: a token of every answer, and a chunk of one prompt where there is room for it."""
         requests = self.scheduler.next_step()
-        if requests:
-            logits = self.engine.step(requests)
-            self.scheduler.was_run(requests)
-            self._choose(requests, logits)
+        chunk = self.scheduler.next_chunk(self.chunk)
+        if chunk is None and not requests:
+            return  # woken a little too early
+        logits = self.engine.run(chunk, requests)
+        self.scheduler.was_run(requests)
+        if chunk is not None:
+            self.scheduler.was_read(chunk)
+        if chunk is not None and chunk.last:
+            requests = [*requests, chunk.request]
+        self._choose(requests, logits[: len(requests)])
 
     def _choose(self, requests: Sequence[Request], logits: Tensor) -> None:
         """The next token of each request from its row of logits [B, V]; its numbers are its own in whatever batch."""
+        if not requests:
+            return
         begun = time.perf_counter_ns()
         uniforms = torch.stack([self.uniforms[request.number][request.produced] for request in requests])
         seen = padded([request.text for request in requests]) if self.sampler.params.penalises else None

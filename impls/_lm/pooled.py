@@ -1,4 +1,4 @@
-"""Runs a model over requests whose pages come from one pool: a stretch of one of them, or a token of several."""
+"""Runs a model over requests whose pages come from one pool: a token of several, and a stretch of one in between."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ from functools import partial
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from attnlab.bench.generation.events import Pass
 from attnlab.bench.models.weights import ModelWeights
 from attnlab.bench.ops.generate import GenerateCase
-from attnlab.impls._lm.decoder import Decoder
+from attnlab.impls._lm.decoder import Attend, Decoder
 from attnlab.impls._lm.engine import Ran, passes_of
 from attnlab.impls._lm.memory import Memory
 from attnlab.impls._lm.parts import Parts
 from attnlab.impls._lm.scheduler import Chunk, Request
 
-ROWS = 16  # a chunk is filled up to a multiple of it, so that the decoder is set up for few lengths
+ROWS = 16  # a pass with a chunk is filled up to a multiple of it, so that the decoder is set up for few lengths
 
 
 class PooledEngine:
@@ -38,36 +37,53 @@ class PooledEngine:
         """Forget every pass."""
         self.ran = []
 
-    def read(self, chunk: Chunk) -> Tensor:
-        """Store a chunk -> logits [1, V] after its last token."""
+    def run(self, chunk: Chunk | None, requests: Sequence[Request]) -> Tensor:
+        """Store a chunk, and the last token of each running request, in one pass that reads the weights once.
+
+        -> logits [B, V] after the last token of each request, and of the chunk as the last row where there is one.
+        """
         start_ns = time.perf_counter_ns()
-        new = chunk.stop - chunk.start
-        filled = -new % ROWS
-        view = self.memory.view([chunk.request.pages], [chunk.stop])
-        attend = partial(view.attend_chunk, view.lengths - new, chunk.stop)
-
-        def attend_real(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            out = attend(layer, q[:, :new], k[:, :new], v[:, :new])
-            return pad(out, (0, 0, 0, 0, 0, filled))
-
-        ids = torch.tensor([[*chunk.request.text[chunk.start : chunk.stop], *[0] * filled]], device=self._device)
-        positions = torch.arange(chunk.start, chunk.stop + filled, device=self._device)[None]
-        hidden = self.decoder.hidden(ids, positions, attend_real)
-        logits = self.decoder.logits(hidden[:, new - 1 : new])[:, 0]
-        self._note("prefill", start_ns, new, [chunk.stop])
+        stretches = [(request.text[-1:], request.stored) for request in requests]
+        if chunk is not None:
+            stretches.append((chunk.request.text[chunk.start : chunk.stop], chunk.start))
+        ids = [token for tokens, _ in stretches for token in tokens]
+        positions = [start + place for tokens, start in stretches for place in range(len(tokens))]
+        filled = 0 if chunk is None else -len(ids) % ROWS
+        rows = torch.tensor([[*ids, *[0] * filled], [*positions, *[0] * filled]], device=self._device)
+        hidden = self.decoder.hidden(rows[:1], rows[1:], self._attend(chunk, requests, filled))
+        last = [*range(len(requests)), *([] if chunk is None else [len(ids) - 1])]
+        logits = self.decoder.logits(hidden[:, last])[0]
+        lengths = [*(request.stored + 1 for request in requests), *([] if chunk is None else [chunk.stop])]
+        self._note("decode" if chunk is None else "prefill", start_ns, len(ids), lengths)
         return logits
 
-    def step(self, requests: Sequence[Request]) -> Tensor:
-        """Store the last token of each -> logits [B, V] after them."""
-        start_ns = time.perf_counter_ns()
+    def _attend(self, chunk: Chunk | None, requests: Sequence[Request], filled: int) -> Attend:
+        """Over rows [1, S, H, D]: a token of each request, then the chunk, then what only fills up."""
+        count = len(requests)
+        steps = self._step(requests) if requests else None
+        stretch = None if chunk is None else self._stretch(chunk)
+
+        def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            outs = []
+            if steps is not None:
+                outs.append(steps(layer, *(x[0, :count, None] for x in (q, k, v))).transpose(0, 1))
+            if stretch is not None:
+                outs.append(stretch(layer, *(x[:, count : x.shape[1] - filled] for x in (q, k, v))))
+            if filled:
+                outs.append(q[:, -filled:])
+            return torch.cat(outs, 1)
+
+        return attend
+
+    def _step(self, requests: Sequence[Request]) -> Attend:
         lengths = [request.stored + 1 for request in requests]
         view = self.memory.view([request.pages for request in requests], lengths)
         plan = view.plan(1, lengths)
-        ids = torch.tensor([request.text[-1:] for request in requests], device=self._device)
-        hidden = self.decoder.hidden(ids, plan.starts[:, None].long(), partial(view.attend, plan, plan.starts))
-        logits = self.decoder.logits(hidden)[:, 0]
-        self._note("decode", start_ns, len(requests), lengths)
-        return logits
+        return partial(view.attend, plan, plan.starts)
+
+    def _stretch(self, chunk: Chunk) -> Attend:
+        view = self.memory.view([chunk.request.pages], [chunk.stop])
+        return partial(view.attend_chunk, view.lengths - (chunk.stop - chunk.start), chunk.stop)
 
     def passes(self) -> list[Pass]:
         """What was run since `begin`, with the bytes that each pass had to read."""

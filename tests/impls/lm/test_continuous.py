@@ -142,19 +142,16 @@ def test_the_log_tells_tokens_passes_and_pages() -> None:
         assert request.first_sample_ns is not None
     firsts = [request.times_ns[0] for request in log.requests]
     assert firsts == sorted(firsts)
-    decoded = sum(p.rows for p in log.passes if p.kind == "decode")
-    read_whole = sum(p.kind == "prefill" for p in log.passes)
-    assert decoded + log.counts["preemptions"] + REQUESTS == REQUESTS * NEW, "what begins again reads its last token"
-    assert max(p.rows for p in log.passes if p.kind == "prefill") == 16
-    assert read_whole > REQUESTS
+    assert 16 < max(p.rows for p in log.passes if p.kind == "prefill") < 16 + 4, "answers go on beside a chunk"
+    assert max(p.rows for p in log.passes if p.kind == "decode") <= 4
     assert {p.kind for p in log.passes} == {"prefill", "decode"}
 
 
 def test_prompts_are_read_but_for_what_is_shared() -> None:
     served = serve(toy(requests=REQUESTS), prompts().tolist(), [0.0] * REQUESTS, chunk=16)
-    rows = sum(p.rows for p in served.log.passes if p.kind == "prefill")
     assert served.log.counts["reused_tokens"] == (REQUESTS - 1) * 16
-    assert rows == REQUESTS * PROMPT - (REQUESTS - 1) * 16
+    read = REQUESTS * (PROMPT + NEW - 1)  # the last token of an answer is sent and never read
+    assert sum(p.rows for p in served.log.passes) == read - (REQUESTS - 1) * 16
 
 
 def test_a_server_is_used_again_and_nobody_is_kept_waiting_for_ever() -> None:

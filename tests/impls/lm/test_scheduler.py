@@ -47,24 +47,24 @@ class Simulation:
             iteration += 1
 
     def iterate(self) -> None:
-        chunk = self.scheduler.next_chunk(self.chunk)
-        self.look()
-        if chunk is not None:
-            assert 0 < chunk.stop - chunk.start <= self.chunk
-            self.store(chunk.request, chunk.start, chunk.stop)
-            self.scheduler.was_read(chunk)
-            if chunk.last:
-                if chunk.request.produced == 0:
-                    self.began.append(chunk.request.number)
-                self.choose(chunk.request)
         requests = self.scheduler.next_step()
+        self.look()
+        chunk = self.scheduler.next_chunk(self.chunk)
         self.look()
         for request in requests:
             assert request.stored == len(request.text) - 1
             self.store(request, request.stored, request.stored + 1)
         self.scheduler.was_run(requests)
+        if chunk is not None:
+            assert 0 < chunk.stop - chunk.start <= self.chunk
+            self.store(chunk.request, chunk.start, chunk.stop)
+            self.scheduler.was_read(chunk)
         for request in requests:
             self.choose(request)
+        if chunk is not None and chunk.last:
+            if chunk.request.produced == 0:
+                self.began.append(chunk.request.number)
+            self.choose(chunk.request)
         self.look()
 
     def store(self, request: Request, start: int, stop: int) -> None:
