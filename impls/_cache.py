@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -34,6 +36,39 @@ def forbidden_places(case: DecodeCase, inputs: DecodeInputs) -> Tensor:
     if cache.layout.wraps:
         positions = lengths - 1 - (lengths - 1 - places) % cache.page_tokens  # negative where none was stored yet
     return ~_permitted(case, inputs, positions)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """How much of each block is read; which of it a query may see [B, 1, Sq, S], None where all of it; and rows
+    [B, 1, Sq, 1] that see nothing, None where all see something."""
+
+    length: int
+    permitted: Tensor | None
+    blind: Tensor | None
+
+
+def one_block(case: DecodeCase) -> str | None:
+    """The reason of implementations that read one block a sequence, as it lies."""
+    if case.placing.paged:
+        return f"layout {case.layout} is not served: SDPA reads one block a sequence, and pages would be copied"
+    return stored_as_is(case)
+
+
+def seen_places(case: DecodeCase, inputs: DecodeInputs) -> Seen:
+    """What of a layout without pages a case's queries see."""
+    length = inputs.cache.page_tokens if case.placing.wraps else case.longest
+    forbidden = forbidden_places(case, inputs)[..., :length]
+    blind = forbidden.all(-1, keepdim=True)
+    return Seen(length, ~forbidden if bool(forbidden.any()) else None, blind if bool(blind.any()) else None)
+
+
+def block(inputs: DecodeInputs, length: int) -> tuple[Tensor, Tensor]:
+    """Keys and values [B, Hkv, S, D] of the first places of each sequence's block, as views."""
+    keys, values = (
+        side.planes["data"][:, :length].transpose(1, 2) for side in (inputs.cache.keys, inputs.cache.values)
+    )
+    return keys, values
 
 
 def _permitted(case: DecodeCase, inputs: DecodeInputs, positions: Tensor) -> Tensor:

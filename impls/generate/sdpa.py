@@ -15,7 +15,7 @@ class Sdpa(Ours):
 
     parts = Parts(
         prompt_attention="sdpa_flash",
-        attention="sdpa",
+        attention="sdpa_rows",
         append="slices",
         norm="torch",
         rope="torch",

@@ -45,6 +45,7 @@ def test_what_may_not_hide_behind_a_reason(name, conform):
     ("decode_attention", "naive", cases.DECODE), ("kv_append", "eager", cases.APPEND),
     ("sampling", "naive", cases.SAMPLING[1:3]), ("sampling", "candidates", cases.SAMPLING[1:3]),
     ("decode_attention", "sdpa", (cases.DECODE[0], cases.DECODE[2], cases.DECODE[8])),
+    ("decode_attention", "sdpa_rows", (cases.DECODE[0], cases.DECODE[2], cases.DECODE[8])),
     *((operator, "naive", cases.OF_OPERATOR[operator].all[:2]) for operator in cases.PARTS),
 ])  # fmt: skip
 def test_what_serves_every_layout(operator, name, case_ids, conform):

@@ -1,0 +1,34 @@
+"""Decoding by torch's SDPA, with the query heads that share keys as rows of one head."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+
+from attnlab.bench import implements
+from attnlab.bench.ops.caching import DecodeCase
+from attnlab.bench.ops.decode_attention import DecodeInputs
+from attnlab.impls import _cache
+from attnlab.impls._cache import Seen
+from attnlab.impls._heads import as_heads, as_rows
+
+
+@implements("decode_attention", name="sdpa_rows")
+class SdpaRows:
+    """torch's SDPA on contiguous or ring caches, a group's query heads as rows: keys are read once a group."""
+
+    def supports(self, case: DecodeCase) -> str | None:
+        return _cache.one_block(case)
+
+    def prepare(self, case: DecodeCase, inputs: DecodeInputs) -> Seen:
+        seen = _cache.seen_places(case, inputs)
+        group = case.q_heads // case.kv_heads
+        permitted = None if seen.permitted is None else seen.permitted.repeat(1, 1, group, 1)  # [B, 1, G·Sq, S]
+        return Seen(seen.length, permitted, seen.blind)
+
+    def run(self, inputs: DecodeInputs, seen: Seen) -> Tensor:
+        k, v = _cache.block(inputs, seen.length)
+        rows = as_rows(inputs.q, k.shape[1])
+        out = scaled_dot_product_attention(rows, k, v, attn_mask=seen.permitted, scale=inputs.scale)
+        heads = as_heads(out, inputs.q.shape[2])
+        return heads if seen.blind is None else heads.masked_fill(seen.blind, 0.0)
