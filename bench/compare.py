@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -199,7 +200,7 @@ def _welch(base: NDArray[np.float64], head: NDArray[np.float64]) -> _Welch:
     estimate = float(np.mean(head) - np.mean(base))
     if max(float(np.ptp(base)), float(np.ptp(head))) == 0:  # no scatter at all, for which there is no test
         return _Welch(estimate, Interval(estimate, estimate), float(estimate == 0))
-    test = stats.ttest_ind(head, base, equal_var=False)
+    test: Any = stats.ttest_ind(head, base, equal_var=False)
     interval = test.confidence_interval(1 - ALPHA)
     return _Welch(estimate, Interval(float(interval.low), float(interval.high)), float(test.pvalue))
 

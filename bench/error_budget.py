@@ -109,7 +109,8 @@ class ErrorBudget(Generic[C, I]):
 
     def restore(self, case: C, parts: dict[str, Any]) -> Budgeted:
         scales = tuple(Scale(size, elements) for size, elements in parts["scales"])
-        return Budgeted(names=self.names, select=self.select, sample=self.sample(case), **(parts | {"scales": scales}))
+        known: dict[str, Any] = {**parts, "scales": scales}
+        return Budgeted(names=self.names, select=self.select, sample=self.sample(case), **known)
 
 
 @dataclass(frozen=True)

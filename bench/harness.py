@@ -242,7 +242,7 @@ class OpenCase:
 
     def forget(self) -> None:
         """Free what the case held, so that the next one starts with an empty cache."""
-        self.checker = None  # type: ignore[assignment]
+        del self.checker
         self.copies = []
         self._sampling = None
         if self.setup.device.type == "cuda":

@@ -6,6 +6,7 @@ import importlib
 import inspect
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -137,6 +138,10 @@ class Registry:
 registry = Registry()
 
 
+def _run_function(function: Callable[[Any], Any], inputs: Any, state: Any) -> Any:
+    return function(inputs)
+
+
 def _nothing(*_: Any) -> None:
     return None
 
@@ -174,9 +179,7 @@ def implements(
                 )
             run: Callable[[Any, Any], Any] = built.run
         else:
-
-            def run(inputs: Any, state: Any) -> Any:
-                return built(inputs)
+            run = partial(_run_function, built)
 
         module = getattr(target, "__module__", "?")
         (into or registry).add_implementation(

@@ -106,11 +106,11 @@ class KVCache:
         capacity = -(-capacity // format.group) * format.group
         a_sequence = layout.pages_for(capacity)
         if layout.paged:
-            table = _ordered(batch, a_sequence) if table is None else table
+            given = _ordered(batch, a_sequence) if table is None else table
             pages = batch * a_sequence if pages is None else pages
-            check_table(table, pages, batch, shared_pages, used)
-            table = table.to(device)
-            capacity = table.shape[1] * layout.tokens_a_page(capacity)
+            check_table(given, pages, batch, shared_pages, used)
+            table = given.to(device)
+            capacity = given.shape[1] * layout.tokens_a_page(capacity)
         elif table is not None:
             raise CacheError(f"got a block table for layout {layout.name}; expected none: only paged layouts have one")
         guards = Guards()

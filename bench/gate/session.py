@@ -70,7 +70,7 @@ class Session:
     collected: dict[str, Collected] = field(default_factory=dict)
     _matched: Matched = field(default_factory=lambda: Matched({}, (), ()))
     _number: int = 0
-    _decisions: Decisions[str] = field(default_factory=Decisions)
+    _decisions: Decisions[str] = field(default_factory=lambda: Decisions[str]())
     _moved: dict[str, KernelMove] = field(default_factory=dict)
     _started: float = field(default_factory=time.time)
     _shared: str = ""

@@ -42,9 +42,11 @@ class CudaGpu:
         torch.cuda._sleep(int(ns * CYCLES_PER_NS))
 
     def flush(self) -> None:
-        if self._flushed is None:
-            self._flushed = torch.empty(FLUSH_OVER_L2 * self.l2_bytes, dtype=torch.uint8, device=self._device)
-        self._flushed.zero_()
+        flushed = self._flushed
+        if flushed is None:
+            flushed = torch.empty(FLUSH_OVER_L2 * self.l2_bytes, dtype=torch.uint8, device=self._device)
+            self._flushed = flushed
+        flushed.zero_()
 
     def capture(self, work: Callable[[], None], share: Graph | None = None) -> Graph:
         before = torch.cuda.current_stream(self._device)

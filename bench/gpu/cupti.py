@@ -5,6 +5,7 @@ Written from release 13.4.0 of that package (the module `cupti.cupti`), and run 
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,7 +21,7 @@ FORCED = 1  # CUPTI_ACTIVITY_FLAG_FLUSH_FORCED: hand over buffers that are not f
 def trace() -> Iterator[Tracer]:
     """Trace while entered; raises ClockUnsupported where CUPTI cannot be had."""
     try:
-        from cupti import cupti
+        cupti: Any = importlib.import_module("cupti.cupti")
     except (ImportError, OSError) as error:
         raise ClockUnsupported(f"the package cupti-python cannot be imported: {error}") from error
     kinds = cupti.ActivityKind

@@ -146,6 +146,7 @@ def cupti(monkeypatch: pytest.MonkeyPatch) -> Any:
     package = ModuleType("cupti")
     package.cupti = module  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "cupti", package)
+    monkeypatch.setitem(sys.modules, "cupti.cupti", module)
     return module
 
 
