@@ -17,6 +17,15 @@ from attnlab.impls._lm.engine import Engine
 from attnlab.impls._lm.setting import Setting
 
 KIND = "draft"
+SKIPPED_STRETCHES = ((4 / 30, 8 / 30), (26 / 30, 28 / 30))
+"""Shares of a model's depth that the built-in draft skips.
+
+Found on SmolLM2-135M by taking out, over and over, the two neighbouring layers without which its greedy answers to
+prompts of every set stay likeliest. Of 30 layers 28, 26, 24, 22, 20, 16 and 12 then agree with the whole model on 74,
+63, 56, 48, 38, 16 and 12 % of tokens; the first 9 and last 11 on 25 %. With 24, a guess reads 84 % of the weights that
+the model reads: no draft of that model's own layers is quick enough to gain by it.
+"""
+
 REFED = 2  # tokens: all guesses may have stood, and the last of them it has never read
 
 
@@ -62,8 +71,12 @@ def skipping(weights: ModelWeights) -> ModelWeights:
 
 
 def kept_layers(layers: int) -> list[int]:
-    """Which of so many layers draft."""
-    return list(range(max(1, layers - 1)))
+    """Which of so many layers draft: all but `SKIPPED_STRETCHES`, a layer or more each, never the first."""
+    skipped: set[int] = set()
+    for low, high in SKIPPED_STRETCHES:
+        start, count = max(1, round(low * layers)), max(1, round((high - low) * layers))
+        skipped |= set(range(start, start + count))
+    return [layer for layer in range(layers) if layer not in skipped]
 
 
 def prepare(setting: Setting) -> Speculation:

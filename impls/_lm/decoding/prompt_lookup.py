@@ -14,8 +14,16 @@ from attnlab.impls._lm.decoding.judging import Guesses
 from attnlab.impls._lm.decoding.speculation import Speculation, Texts
 from attnlab.impls._lm.setting import Setting
 
-LONGEST = 3  # tokens that are looked up; shorter suffixes only where longer ones were never there
-SHORTEST = 1
+LONGEST = 4
+"""Tokens that are looked up; fewer where so many never stood together before."""
+
+SHORTEST = 2
+"""A single token is found nearly always, and says little of what follows.
+
+Simulated with 4 guesses on greedy answers of SmolLM2-135M, for verify passes that cost 1.1 to 1.6 times a plain one:
+2.4 to 1.8 times quicker on quoting, 1.35 to 1.25 on translating, 1.2 to 1.1 in chat, 1.1 on code; with single tokens,
+chat and code are slower at the dear end. The latest match is as good as the first within 2 %.
+"""
 
 
 class Index:

@@ -20,7 +20,7 @@ from attnlab.impls._lm.serving import Desk
 
 VOCABULARY = 6
 TOKENS = 3  # whose joint distribution is tested, of answers two longer
-PROMPT = torch.tensor([1, 4, 2, 1, 4, 0, 1, 4])
+PROMPT = torch.tensor([4, 0, 2, 4, 1, 3, 4, 2, 5, 4, 3, 1, 4, 5, 0, 4, 4])  # something followed 4 and any token
 BATCH, BATCHES = 1024, 20
 LEAST_EXPECTED = 5.0  # draws of a cell; rarer ones are taken together
 

@@ -148,8 +148,9 @@ def test_no_guess_is_made_for_the_last_token(tiny: Tiny, answer: Answer) -> None
 def test_what_followed_last_is_guessed() -> None:
     index = Index()
     assert index.continuation([1, 2, 3], 2) is None
+    assert index.continuation([1, 2, 3, 1], 2) is None  # a single token says too little
     assert index.continuation([1, 2, 3, 1, 2], 1) == [3]
     assert index.continuation([1, 2, 3, 1, 2, 4, 1, 2], 3) == [4, 1, 2]  # the later of two
     assert Index().continuation([7, 1, 2, 5, 9, 1, 2, 6, 7, 1, 2], 2) == [5, 9]  # the longer of two
     assert Index().continuation([1, 2, 1, 2], 5) == [1, 2, 1, 2, 1]  # a run goes on
-    assert Index().continuation([8, 8], 3) == [8, 8, 8]
+    assert Index().continuation([8, 8, 8], 3) == [8, 8, 8]
