@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CODE := bench impls kernels tests benchmarks scripts setup.py
 OUT ?= build/gpu
-SUITES ?= prefill decode generate
+SUITES ?= prefill decode generate-gpu
 
 .PHONY: help bench test lint types mypy pyright check gpu clean
 .DEFAULT_GOAL := help

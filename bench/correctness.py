@@ -79,7 +79,8 @@ class Checker:
         """Draw dynamic inputs anew, in place, for each seed: what `prepare` or a call before saw is gone."""
         for number, seed in enumerate(seeds):
             redraw(inputs, self.operator.make_inputs(self.case, NORMAL_DRAW, seed, device))
-            self._run_and_judge("drawn" if number == 0 and len(seeds) > 1 else "redrawn", inputs, state, NORMAL_DRAW, seed)
+            last = number + 1 == len(seeds)
+            self._run_and_judge("redrawn" if last else "drawn", inputs, state, NORMAL_DRAW, seed)
 
     def check_needles(self, prepare: Callable[[Any], Any], seed: int, device: torch.device) -> None:
         """As many sets of needle inputs as the contract asks for, with seeds from `seed` on."""

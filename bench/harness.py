@@ -298,7 +298,6 @@ class OpenCase:
         assert self._sampling is not None
         return self._sampling
 
-
     def _memory(self, copy: Copy) -> tuple[Series, ...]:
         def call() -> Any:
             copy()

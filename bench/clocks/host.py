@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from attnlab.bench.clocks import Call
 from attnlab.bench.store.records import DeviceState
 
-
 State = Callable[[], DeviceState | None]
 
 
@@ -21,9 +20,7 @@ class HostTimer:
     cache = "warm"
     calls_a_sample = 1
 
-    def __init__(
-        self, clock: str, now: Callable[[], int], calls: Sequence[Call], state: State = lambda: None
-    ) -> None:
+    def __init__(self, clock: str, now: Callable[[], int], calls: Sequence[Call], state: State = lambda: None) -> None:
         self.clock = clock
         self._now = now
         self._state = state

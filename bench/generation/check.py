@@ -29,6 +29,8 @@ CANDIDATES = 50  # tokens a place whose logits are compared for the noise: those
 MARGIN = 2.0  # another order of sums may be as far off again as the pass that the noise was read from
 NOISE_FLOOR = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1}  # logits; a yardstick may be lucky once
 MOST_JUDGED = 16  # requests: of more some are read, and the ids of the others only looked at
+PLACES = 256  # of the end of the text over which near-ties are counted
+TIES_LEVEL = 1e-3  # chance that their share is larger than its bound
 LEAST_TIES = 2.0  # tokens off the argmax that are let through, beyond twice the yardstick's share
 MOST_Z = 6.0  # standard deviations: by chance in 2 of 10⁹
 TINY_PROBABILITY = 1e-7  # of the untruncated distribution, in float32: below, a token is never drawn
@@ -41,7 +43,8 @@ class Answers:
     """What is expected of the answers to some prompts.
 
     prompts: int64 [R, P]. continuation: int64 [1, N], the reference's own greedy answer to the first. noise: how far
-    logits may be off, in logits. ties: share of tokens that rounding to the dtype alone moves off the argmax.
+    logits may be off, in logits. ties: bound of the share of tokens that rounding to the dtype alone moves off
+    the argmax.
     """
 
     case: GenerateCase
@@ -179,16 +182,28 @@ def seen_so_far(prompt: Tensor, answer: Tensor) -> Tensor:
 
 
 def _noise(case: GenerateCase, weights: ModelWeights, prompts: Tensor, continuation: Tensor) -> tuple[float, float]:
-    """The noise in logits, and the share of tokens that it moves off the argmax, on the first prompt's answer."""
+    """The noise in logits on the first prompt's answer, and a bound of the share of tokens that rounding moves."""
     exact = torch.float64 if case.dtype == "float32" else torch.float32
     prompt, answer = prompts[0], continuation[0]
-    want = answer_logits(weights, prompt, answer, exact).double()
-    got = answer_logits(weights, prompt, answer, case.torch_dtype, rounding(case.weights)).double()
+    places = min(max(PLACES, len(answer)), len(prompt) + len(answer) - 1)
+    text = torch.cat([prompt, answer])
+    before, after = text[: len(text) - places], text[len(text) - places :]
+    want = answer_logits(weights, before, after, exact)
+    got = answer_logits(weights, before, after, case.torch_dtype, rounding(case.weights))
+    ties = _share_at_most(int((got.argmax(-1) != want.argmax(-1)).sum()), places)
+    want, got = want[-len(answer) :].double(), got[-len(answer) :].double()
     candidates = want.topk(min(CANDIDATES, want.shape[-1]), -1).indices
     alone = (got - want).gather(-1, candidates).abs().max()
     together = (_in_a_batch(case, weights, prompt, answer) - got).gather(-1, candidates).abs().max()
     noise = max(float(alone), float(together), NOISE_FLOOR[case.dtype])
-    return noise, float((got.argmax(-1) != want.argmax(-1)).double().mean())
+    return noise, ties
+
+
+def _share_at_most(count: int, trials: int) -> float:
+    """The bound of a share (Clopper and Pearson 1934) that so many of the trials leave at `TIES_LEVEL`."""
+    from scipy.stats import beta  # half a second, which only those who work it out should pay
+
+    return 1.0 if count == trials else float(beta.ppf(1 - TIES_LEVEL, count + 1, trials - count))
 
 
 def _in_a_batch(case: GenerateCase, weights: ModelWeights, prompt: Tensor, answer: Tensor) -> Tensor:

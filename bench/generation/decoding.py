@@ -30,7 +30,10 @@ class Decoding:
 
     @classmethod
     def read(cls, value: Any) -> Decoding:
-        """From `greedy`, `sample:t80:p95`, `prompt_lookup:4`, `draft_model:3:t100`, `beam:4`; raises ImpossibleCase."""
+        """From `greedy`, `sample:t0.8:p0.95`, `prompt_lookup:4`, `draft_model:3:t1` or `beam:4`.
+
+        Raises ImpossibleCase.
+        """
         if isinstance(value, Decoding):
             return value
         method, *parts = str(value).split(":")

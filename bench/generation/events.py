@@ -61,12 +61,15 @@ class CallLog:
 
 
 UNITS = {"cache": "B"}
+WANTED = ("reused_tokens",)
+"""Counts of which more is better."""
 
 
 def series_of(log: CallLog) -> tuple[Series, ...]:
     """The log as series that a burst holds: the events of all requests, then the passes, then the counts."""
     made = [*_request_series(log.requests), *_pass_series(log.passes)]
-    made += [Series(name, UNITS.get(name, "1"), None, "lower", (value,)) for name, value in log.counts.items()]
+    for name, value in log.counts.items():
+        made.append(Series(name, UNITS.get(name, "1"), None, "higher" if name in WANTED else "lower", (value,)))
     return tuple(made)
 
 

@@ -48,6 +48,8 @@ class LayerWeights:
 
     def joined(self) -> LayerWeights:
         """The same, with query, key and value, and gate and up, in one memory each: see `rows_of`."""
+        if follow(self.query, self.key, self.value) and follow(self.gate, self.up):
+            return self
         attention = dict(zip(("query", "key", "value"), join(self.query, self.key, self.value), strict=True))
         mlp = dict(zip(("gate", "up"), join(self.gate, self.up), strict=True))
         return dataclasses.replace(self, **attention, **mlp)
@@ -123,14 +125,21 @@ def join(*matrices: Tensor) -> tuple[Tensor, ...]:
 
 def rows_of(*matrices: Tensor) -> Tensor:
     """One matrix of the rows of several [n, H], without a copy where they follow each other in one memory."""
-    first, width = matrices[0], matrices[0].shape[1]
-    offset = first.storage_offset()
+    if not follow(*matrices):
+        return torch.cat(matrices)
+    width = matrices[0].shape[1]
+    return matrices[0].as_strided((sum(len(matrix) for matrix in matrices), width), (width, 1))
+
+
+def follow(*matrices: Tensor) -> bool:
+    """Whether matrices follow each other in one memory."""
+    first, offset = matrices[0], matrices[0].storage_offset()
     for matrix in matrices:
         whole = matrix.untyped_storage().data_ptr() == first.untyped_storage().data_ptr() and matrix.is_contiguous()
         if not whole or matrix.storage_offset() != offset:
-            return torch.cat(matrices)
+            return False
         offset += matrix.numel()
-    return first.as_strided((sum(len(matrix) for matrix in matrices), width), (width, 1))
+    return True
 
 
 def model_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:

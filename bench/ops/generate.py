@@ -98,7 +98,7 @@ class GenerateCase(Case):
         pattern=deciding.PATTERN,
         read=Decoding.read,
         write=Decoding.write,
-        help="greedy, sample:t80:p95, prompt_lookup:GUESSES, draft_model:GUESSES, beam:BEAMS",
+        help="greedy, sample:t0.8:p0.95, prompt_lookup:GUESSES, draft_model:GUESSES, beam:BEAMS",
         default=Decoding.read("greedy"),
     )
     layout: str = axis(
@@ -267,9 +267,14 @@ def config_of(model: str) -> ModelConfig:
     return _config_in(model) if is_path(model) else PUBLISHED[model.removesuffix(RANDOM_SUFFIX)]
 
 
-@lru_cache(maxsize=2)
 def weights_of(model: str, dtype: torch.dtype, device: torch.device) -> ModelWeights:
     """The model, read once a process: inputs of all draws share it."""
+    where = torch.empty(0, device=device).device  # "cuda" and "cuda:0" are one place
+    return _weights_on(model, dtype, where)
+
+
+@lru_cache(maxsize=2)
+def _weights_on(model: str, dtype: torch.dtype, device: torch.device) -> ModelWeights:
     return load_model(model, dtype, device).joined()
 
 

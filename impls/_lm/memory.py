@@ -19,6 +19,8 @@ from attnlab.bench.ops.decode_attention import DecodeInputs
 from attnlab.bench.ops.kv_append import AppendCase, AppendInputs
 from attnlab.impls._lm.parts import Parts, Run, find, ready
 
+MOST_PLANS = 4096  # kept at a time: lengths of batches hardly ever come again
+
 
 @dataclass(frozen=True, eq=False)
 class Plan:
@@ -126,9 +128,14 @@ class Memory:
         return out.transpose(1, 2)
 
     def plan(self, new: int, lengths: Sequence[int]) -> Plan:
-        """For passes of `new` tokens a sequence, after which sequences are so long; kept for the next time."""
+        """For passes of `new` tokens a sequence, after which sequences are so long; kept for the next time.
+
+        A kernel may be tried where it is set up: it writes where the pass will.
+        """
         key = new, tuple(lengths)
         if key not in self._plans:
+            if len(self._plans) >= MOST_PLANS:
+                self._plans.clear()
             self._plans[key] = self._planned(new, key[1])
         return self._plans[key]
 
@@ -144,10 +151,9 @@ class Memory:
         }  # fmt: skip
         q = torch.zeros(batch, self.config.q_heads, new, self.config.head_dim, dtype=self.dtype, device=device)
         k = torch.zeros(batch, self.config.kv_heads, new, self.config.head_dim, dtype=self.dtype, device=device)
-        unwritten = cache.copy() if cache.lengths.is_cuda else cache  # a kernel is tried where it is set up
         return Plan(
             starts,
-            ready(find("append", self.parts.append), AppendCase(**shared), AppendInputs(k, k, unwritten, starts)),
+            ready(find("append", self.parts.append), AppendCase(**shared), AppendInputs(k, k, cache, starts)),
             ready(
                 find("attention", self.parts.attention), DecodeCase(**shared),
                 DecodeInputs(q, cache, self.mask, self.scale),

@@ -27,7 +27,7 @@ SEED = 3
 REQUESTS, SHARED, PROMPT, NEW = 5, 20, 30, 20  # of each prompt a page of 16 is shared; a request ends with 4 pages
 TIGHT = 6  # pages, of which four requests share one and want three more each
 NOISE = 2 * MARGIN * NOISE_FLOOR["float32"]
-DECODINGS = ("greedy", "sample:t90:k40", "sample:t80:r120")
+DECODINGS = ("greedy", "sample:t0.9:k40", "sample:t0.8:r1.2")
 LAYOUTS = ("paged:16", "paged_hsd:16")
 CHUNKS = (16, 7)
 
