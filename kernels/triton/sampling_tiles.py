@@ -18,6 +18,8 @@ COUNT = tl.constexpr(5)
 PLANES = 6
 LOWEST = tl.constexpr(-2139095040)  # the order of the least finite float32
 NONE = tl.constexpr(2147483647)
+# Triton 3.6 compiles no scan that is shorter than what a thread loads at once, 16 bytes of the narrowest logits.
+SHORTEST_SCAN = tl.constexpr(8)
 
 
 @triton.jit
@@ -70,6 +72,15 @@ def masses(
 
 
 @triton.jit
+def padded(x: tl.tensor, SIZE: tl.constexpr, PADDED: tl.constexpr) -> tl.tensor:
+    """x [SIZE] and zeros after it, [PADDED]."""
+    if SIZE < PADDED:
+        same = tl.arange(0, PADDED)[:, None] == tl.arange(0, SIZE)[None, :]
+        x = tl.sum(tl.where(same, x[None, :], 0.0), 1)
+    return x
+
+
+@triton.jit
 def draw(
     sums: tl.tensor, uniform: tl.tensor, largest: tl.tensor, threshold: tl.tensor, least_exponent: tl.tensor,
     scale: tl.tensor, logits: tl.tensor, stride: tl.tensor, row: tl.tensor, vocab: tl.tensor,
@@ -81,12 +92,15 @@ def draw(
     Sums may fall by a rounding where nothing is added: so only what has a weight is ever taken, and the last of
     these where rounding leaves none above.
     """
-    chunk = tl.arange(0, CHUNKS)[None, :]
-    mass = sums[None, :]
-    total = tl.cumsum(mass, 1)
+    PADDED: tl.constexpr = max(CHUNKS, SHORTEST_SCAN) if CHUNKS > 1 else 1
+    chunk = tl.arange(0, PADDED)[None, :]
+    mass = padded(sums, CHUNKS, PADDED)[None, :]
+    total = mass
+    if CHUNKS > 1:
+        total = tl.cumsum(mass, 1)
     wanted = uniform[:, None] * tl.max(total, 1)[:, None]
     last = tl.max(tl.where(mass > 0, chunk, 0), 1)
-    chosen = tl.minimum(tl.min(tl.where((mass > 0) & (total > wanted), chunk, CHUNKS), 1), last)[:, None]
+    chosen = tl.minimum(tl.min(tl.where((mass > 0) & (total > wanted), chunk, PADDED), 1), last)[:, None]
     rest = wanted - tl.sum(tl.where(chunk == chosen, total - mass, 0.0), 1)[:, None]
 
     place = tl.arange(0, CHUNK)[None, :]

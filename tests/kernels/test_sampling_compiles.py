@@ -57,6 +57,20 @@ def test_each_way_launches_its_kernels_and_none_spills(sm, dtype, params, launch
 
 
 @pytest.mark.parametrize(
+    ("dtype", "params", "launched"),
+    [
+        (torch.float32, {"vocab": 64, "draws": 50_000}, ["survey", "choose", "draw_many"]),  # 1 chunk
+        (torch.float32, {"vocab": 512}, ["survey", "choose"]),
+        (torch.bfloat16, {"vocab": 8000}, ["survey", "choose"]),  # 4 chunks
+    ],
+    ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else None,
+)
+def test_few_chunks_compile_though_a_thread_loads_more_logits_than_there_are_chunks(dtype, params, launched):
+    """Triton 3.6 fails an assertion on a scan that is shorter."""
+    assert [report.name for report in compiled(90, dtype, **params)] == launched
+
+
+@pytest.mark.parametrize(
     ("changed", "said"),
     [
         ({"logits": torch.empty(2, 3, 4, device=META)}, r"logits \[2, 3, 4\]"),
