@@ -99,8 +99,11 @@ class Decoder:
         return str(self.dtype).removeprefix("torch.")
 
     @torch.inference_mode()
-    def hidden(self, ids: Tensor, positions: Tensor, attend: Attend) -> Tensor:
-        """What the last layer gives, [B, S, H], for ids and positions [B, S] int64 on the model's device."""
+    def hidden(self, ids: Tensor, positions: Tensor, attend: Attend, last: bool = False) -> Tensor:
+        """What the last layer gives, [B, S, H], for ids and positions [B, S] int64 on the model's device.
+
+        last: only of the last token, [B, 1, H]; after the last attention no other has a use.
+        """
         stage = self.stage(*ids.shape)
         batch, length = ids.shape
         config, eps = self.config, self.config.norm_eps
@@ -111,7 +114,11 @@ class Decoder:
             qkv = stage.qkv[index](LinearInputs(normed, layer.qkv, layer.qkv_bias))
             q, k, v = qkv.view(batch, length, -1, config.head_dim).split(sizes, 2)
             q, k = stage.rope(RopeInputs(q, k, self.cos, self.sin, positions))
-            attended = attend(index, q, k, v).reshape(batch * length, -1)
+            attended = attend(index, q, k, v)
+            if last and index + 1 == len(self.layers):
+                attended, x, stage = attended[:, -1:], x.view(batch, length, -1)[:, -1], self.stage(batch, 1)
+                length = 1
+            attended = attended.reshape(batch * length, -1)
             x = x + stage.output[index](LinearInputs(attended, layer.output))
             normed = stage.norm(RmsNormInputs(x, layer.mlp_norm, eps))
             gated = stage.activate(SwigluInputs(stage.gate_up[index](LinearInputs(normed, layer.gate_up))))

@@ -80,7 +80,8 @@ class Engine:
 
         prompts: how many are read together, as many as there are sequences where left out.
         """
-        self.decoder.stage(prompts or self.batch, prompt_len)
+        for rows in (prompt_len, 1):
+            self.decoder.stage(prompts or self.batch, rows)
         for tokens in new:
             self.decoder.stage(self.batch, tokens)
             if self._graphs is not None:
@@ -100,8 +101,8 @@ class Engine:
         start = time.perf_counter_ns()
         positions = torch.arange(ids.shape[1], device=self.device).expand(ids.shape)
         self.memory.set_lengths([ids.shape[1]] * self.batch)
-        hidden = self.decoder.hidden(ids.to(self.device), positions, self.memory.attend_prompt)
-        logits = self.decoder.logits(hidden[:, -1:])[:, 0]
+        hidden = self.decoder.hidden(ids.to(self.device), positions, self.memory.attend_prompt, last=True)
+        logits = self.decoder.logits(hidden)[:, 0]
         self.lengths = [ids.shape[1]] * self.batch
         self._note(kind, start, ids.numel())
         return logits
