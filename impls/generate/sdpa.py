@@ -29,4 +29,4 @@ class Sdpa(Ours):
     def supports(self, case: GenerateCase) -> str | None:
         if case.placing.paged or case.cache != "same":
             return f"layout {case.layout} with cache {case.cache} is not served: contiguous caches of the dtype only"
-        return None
+        return super().supports(case)
