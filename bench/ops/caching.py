@@ -55,6 +55,27 @@ def _read_mask(value: Any) -> Mask:
     return mask
 
 
+def layout_axis() -> Any:
+    """How a cache lies in memory."""
+    families = known_layouts().values()
+    return axis(
+        pattern="|".join(rf"{f.name}:\d+" if f.numbered else f.name for f in families),
+        read=lambda value: layout_of(str(value)).name,
+        help=", ".join(f"{f.name}:N" if f.numbered else f.name for f in families),
+        default="contiguous_bhsd",
+    )
+
+
+def format_axis() -> Any:
+    """How a cache's numbers are stored."""
+    return axis(
+        pattern="|".join(known_formats()),
+        read=lambda value: format_of(str(value)).name,
+        help=", ".join(known_formats()),
+        default="same",
+    )
+
+
 @dataclass(frozen=True)
 class DecodeCase(AttendingCase):
     """One shape, dtype, layout, format and source of data for an operator over a key-value cache."""
@@ -77,18 +98,8 @@ class DecodeCase(AttendingCase):
     mask: Mask = axis(
         pattern=r"causal|window:\d+", read=_read_mask, help="causal, window (window:256)", default=Mask("causal")
     )
-    layout: str = axis(
-        pattern="|".join(rf"{f.name}:\d+" if f.numbered else f.name for f in known_layouts().values()),
-        read=lambda value: layout_of(str(value)).name,
-        help=", ".join(f"{f.name}:N" if f.numbered else f.name for f in known_layouts().values()),
-        default="contiguous_bhsd",
-    )
-    cache: str = axis(
-        pattern="|".join(known_formats()),
-        read=lambda value: format_of(str(value)).name,
-        help=", ".join(known_formats()),
-        default="same",
-    )
+    layout: str = layout_axis()
+    cache: str = format_axis()
     shared_prefix: int = axis(
         prefix="pre", pattern=r"\d+", read=_read_count, help="leading tokens that all sequences share", default=0
     )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from attnlab.bench.axes import Case, axis, dtype_axis, like, size
-from attnlab.bench.caches import Format, Layout, format_of, known_formats, known_layouts, layout_of
+from attnlab.bench.caches import Format, Layout, format_of, layout_of
 from attnlab.bench.caches.cache import check_fit
 from attnlab.bench.contract import Operator, TensorSpec, constant, dynamic
 from attnlab.bench.errors import ImpossibleCase
@@ -31,6 +31,7 @@ from attnlab.bench.models.reference import checked_ids
 from attnlab.bench.models.sources import PACKAGED, RANDOM_SUFFIX, canonical, is_path
 from attnlab.bench.models.tokenizer import Tokenizer, load_tokenizer
 from attnlab.bench.models.weights import ModelWeights
+from attnlab.bench.ops.caching import format_axis, layout_axis
 from attnlab.bench.registry import registry
 from attnlab.bench.store.records import Series
 from attnlab.bench.units import NS_PER_MS
@@ -101,18 +102,8 @@ class GenerateCase(Case):
         help="greedy, sample:t0.8:p0.95, prompt_lookup:GUESSES, draft_model:GUESSES, beam:BEAMS",
         default=Decoding.read("greedy"),
     )
-    layout: str = axis(
-        pattern="|".join(rf"{f.name}:\d+" if f.numbered else f.name for f in known_layouts().values()),
-        read=lambda value: layout_of(str(value)).name,
-        help=", ".join(f"{f.name}:N" if f.numbered else f.name for f in known_layouts().values()),
-        default="contiguous_bhsd",
-    )
-    cache: str = axis(
-        pattern="|".join(known_formats()),
-        read=lambda value: format_of(str(value)).name,
-        help=", ".join(known_formats()),
-        default="same",
-    )
+    layout: str = layout_axis()
+    cache: str = format_axis()
     dtype: str = dtype_axis()
     batching: str = axis(
         pattern="|".join(BATCHINGS),

@@ -35,6 +35,20 @@ class Parts:
         return ", ".join(f"{f.name} {getattr(self, f.name)}" for f in fields(self))
 
 
+QUICK_ON_CPU = Parts(
+    prompt_attention="sdpa_flash",
+    attention="sdpa_rows",
+    append="slices",
+    norm="torch",
+    rope="torch",
+    activation="torch",
+    linear="by_rows",
+    prompt_linear="by_rows",
+    embedding="torch",
+    sampling="candidates",
+)
+"""The quickest that a CPU has for contiguous caches of the dtype itself."""
+
 OPERATORS = {
     "prompt_attention": "attention",
     "attention": "decode_attention",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from attnlab.bench import implements
 from attnlab.bench.ops.generate import GenerateCase
 from attnlab.bench.registry import Needs
-from attnlab.impls._lm.parts import Parts
+from attnlab.impls._lm.parts import QUICK_ON_CPU
 from attnlab.impls._lm.serving import Ours
 
 
@@ -13,18 +15,7 @@ from attnlab.impls._lm.serving import Ours
 class Paged(Ours):
     """Our decoder on a CPU over pages, static or continuous: as `sdpa`, but that pages are gathered in each step."""
 
-    parts = Parts(
-        prompt_attention="sdpa_flash",
-        attention="sdpa_pages",
-        append="indexed",
-        norm="torch",
-        rope="torch",
-        activation="torch",
-        linear="by_rows",
-        prompt_linear="by_rows",
-        embedding="torch",
-        sampling="candidates",
-    )
+    parts = replace(QUICK_ON_CPU, attention="sdpa_pages", append="indexed")
 
     def supports(self, case: GenerateCase) -> str | None:
         if not case.placing.paged or case.cache != "same":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from attnlab.bench import implements
 from attnlab.bench.ops.generate import GenerateCase
 from attnlab.bench.registry import Needs
-from attnlab.impls._lm.parts import Parts
+from attnlab.impls._lm.parts import QUICK_ON_CPU
 from attnlab.impls._lm.serving import Ours
 
 
@@ -13,18 +13,7 @@ from attnlab.impls._lm.serving import Ours
 class Sdpa(Ours):
     """Our decoder on a CPU: SDPA on contiguous caches, weights read once a pass by our kernel, packed for prompts."""
 
-    parts = Parts(
-        prompt_attention="sdpa_flash",
-        attention="sdpa_rows",
-        append="slices",
-        norm="torch",
-        rope="torch",
-        activation="torch",
-        linear="by_rows",
-        prompt_linear="by_rows",
-        embedding="torch",
-        sampling="candidates",
-    )
+    parts = QUICK_ON_CPU
 
     def supports(self, case: GenerateCase) -> str | None:
         if case.placing.paged or case.cache != "same":
