@@ -89,7 +89,7 @@ class Sampling:
         observe: Observe | None = None,
     ) -> None:
         self._effort, self._now_ns, self._observe, self._copies = effort, now_ns, observe, len(calls)
-        self._last = calls[0]
+        self._last: Callable[[], object] | None = None
         noted = [self._noted(call) for call in calls]
         started = start_all(clocks, noted, bytes_a_call)
         self._bursts: list[Burst] = []
@@ -121,7 +121,7 @@ class Sampling:
         used = self._timers if len(self._bursts) % BESIDE_EVERY == 0 else (self._main,)
         taken = take_burst(used, count)
         self._samples += taken.series[0].values
-        if self._observe is not None:
+        if self._observe is not None and self._last is not None:
             taken = replace(taken, series=(*taken.series, *self._observe(self._last)))
         self._bursts.append(taken)
         self._spent_ns += self._now_ns() - begun
