@@ -115,7 +115,8 @@ def installed(built: Built, tmp_path_factory: pytest.TempPathFactory) -> list[di
 
 def test_an_installed_wheel_finds_all_there_is(installed: list[dict[str, str | None]]) -> None:
     names = {entry["name"] for entry in installed}
-    expected = {str(path.relative_to(ROOT / "impls").with_suffix("")) for path in (ROOT / "impls").glob("[!_]*/[!_]*.py")}
+    files = (ROOT / "impls").glob("[!_]*/[!_]*.py")
+    expected = {str(path.relative_to(ROOT / "impls").with_suffix("")) for path in files}
     assert expected <= names
     assert {path.stem for path in (ROOT / "bench" / "suites").glob("*.toml")} <= names
     assert len([entry for entry in installed if entry["kind"] == "metric"]) >= 10
