@@ -150,7 +150,7 @@ class _Guessed:
     @property
     def short_label(self) -> str:
         case = self.answer.case
-        return f"{SHORT[case.decoding.method]}{case.decoding.number} {case.prompts} {DTYPES[case.dtype]}"
+        return f"{SHORT[case.decoding.method]}{case.decoding.number} {self.answer.implementation}"
 
     def words(self) -> Sentence:
         return sentence(
@@ -286,14 +286,13 @@ def _part_panels(found: Sequence[Answer]) -> Iterator[Panel]:
 
 
 def _guess_panels(guessed: Sequence[_Guessed]) -> Iterator[Panel]:
-    for implementation in dict.fromkeys(g.answer.implementation for g in guessed):
-        curves = tuple(
-            Curve(g.short_label, (Point(g.rate, g.speedup.median),))
-            for g in guessed
-            if g.answer.implementation == implementation and g.rate and g.speedup is not None
-        )
-        if curves:
-            yield Panel("scatter", implementation, "guesses accepted", "speed-up", "ratio", curves, x_unit="share")
+    grouped: dict[str, list[Curve]] = {}
+    for g in guessed:
+        if g.rate and g.speedup is not None:
+            label = f"{g.answer.case.prompts}, {g.answer.case.dtype}"
+            grouped.setdefault(label, []).append(Curve(g.short_label, (Point(g.rate, g.speedup.median),)))
+    for label, curves in grouped.items():
+        yield Panel("scatter", label, "guesses accepted", "speed-up", "ratio", tuple(curves), x_unit="share")
 
 
 def _load_panels(found: Sequence[Answer]) -> Iterator[Panel]:
@@ -308,16 +307,18 @@ def _load_panels(found: Sequence[Answer]) -> Iterator[Panel]:
 
 
 def _memory_panels(found: Sequence[Answer]) -> Iterator[Panel]:
-    grouped: dict[str, dict[int, float]] = {}
+    """A panel for each layout and batch, a line for each dtype and format."""
+    grouped: dict[str, dict[str, dict[int, float]]] = {}
     for a in found:
-        cache = a.result.number("kv_cache_bytes")
-        if cache and a.case.batching == "static":
-            label = f"{a.case.layout} {a.case.cache} {a.case.dtype}, batch {a.case.batch}"
-            grouped.setdefault(label, {})[a.case.prompt_len] = cache
-    curves = tuple(
-        Curve(label, tuple(Point(x, y) for x, y in sorted(points.items())))
-        for label, points in grouped.items()
-        if len(points) > 1
-    )
-    if curves:
-        yield Panel("lines", "all cases", "prompt_len", "key-value cache", "B", curves)
+        cache, case = a.result.number("kv_cache_bytes"), a.case
+        if cache and case.batching == "static":
+            panel = grouped.setdefault(f"{case.layout}, batch {case.batch}", {})
+            panel.setdefault(f"{DTYPES[case.dtype]} {case.cache}", {})[case.prompt_len] = cache
+    for title, lines in grouped.items():
+        curves = tuple(
+            Curve(label, tuple(Point(x, y) for x, y in sorted(points.items())))
+            for label, points in lines.items()
+            if len(points) > 1
+        )
+        if curves:
+            yield Panel("lines", title, "prompt_len", "key-value cache", "B", curves)
