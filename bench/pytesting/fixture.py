@@ -80,7 +80,7 @@ class AttnlabBench:
     def _measured(self, call: Callable[[], Any], touched: object) -> Row:
         import torch
 
-        from attnlab.bench.harness import with_times
+        from attnlab.bench.judged import with_times
         from attnlab.bench.metrics import Row
         from attnlab.bench.store.records import Measurement, Outcome
         from attnlab.bench.timing import time_calls

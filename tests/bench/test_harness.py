@@ -18,7 +18,8 @@ from attnlab.bench.axes import Case
 from attnlab.bench.clocks import cuda_clocks
 from attnlab.bench.contract import Operator
 from attnlab.bench.errors import ClockUnsupported
-from attnlab.bench.harness import Setup, judge_speed, measure
+from attnlab.bench.harness import Setup, measure
+from attnlab.bench.judged import judge_speed
 from attnlab.bench.registry import Implementation
 from attnlab.bench.roofline import Ceilings, Published
 from attnlab.bench.store.records import Measurement, Outcome, TimingRecord

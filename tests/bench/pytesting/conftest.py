@@ -16,7 +16,8 @@ import torch._dynamo  # inner sessions forget what they imported, and this canno
 
 from attnlab.bench import runner
 from attnlab.bench.harness import Setup as HarnessSetup
-from attnlab.bench.harness import measure, with_times
+from attnlab.bench.harness import measure
+from attnlab.bench.judged import with_times
 from attnlab.bench.registry import registry
 from attnlab.bench.roofline import Ceilings
 from attnlab.bench.store.records import Measurement, Outcome
