@@ -131,7 +131,7 @@ def _first_token(found: Sequence[Answer]) -> Iterator[Table]:
         if (parts := a.parts_of_first_token()) is not None
     )
     if rows:
-        caption = "Medians; `other` is what of the time to first token is in none of them."
+        caption = "Medians; the last column is what of the time to first token is in none of the others."
         yield Table("Where the time to first token goes", caption, ("result", *PARTS), rows)
 
 
