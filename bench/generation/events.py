@@ -107,10 +107,11 @@ def _pass_series(passes: Sequence[Pass]) -> Iterator[Series]:
 def calls_of(measurement: Measurement) -> list[list[RequestLog]]:
     """The requests of every call that was timed, in order; [] where no log was kept."""
     bursts = [burst for launch in measurement.launches for burst in launch.bursts]
-    return [requests for burst in bursts if (requests := _requests_of(burst))]
+    return [requests for burst in bursts if (requests := requests_of(burst))]
 
 
-def _requests_of(burst: Burst) -> list[RequestLog]:
+def requests_of(burst: Burst) -> list[RequestLog]:
+    """The requests of the call that a burst is of; [] where no log was kept."""
     found = {series.quantity: series.values for series in burst.series}
     if not all(name in found for name in (*_LOG, "request_arrival", "request_prompt")):
         return []

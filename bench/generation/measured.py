@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Callable, Iterable
 
 from attnlab.bench import units
-from attnlab.bench.generation.events import RequestLog, calls_of
+from attnlab.bench.generation.events import RequestLog, calls_of, requests_of
 from attnlab.bench.generation.latencies import itl_ns
 from attnlab.bench.store.records import Measurement
 
@@ -48,15 +48,7 @@ def joules_a_token(measurement: Measurement) -> float | None:
     for launch in measurement.launches:
         for before, burst in zip(launch.bursts, launch.bursts[1:], strict=False):
             spent = (burst.state.energy_j if burst.state else None, before.state.energy_j if before.state else None)
-            tokens = sum(_last_counts(burst.series))
+            tokens = sum(request.tokens[-1] for request in requests_of(burst) if request.tokens)
             if spent[0] is not None and spent[1] is not None and tokens:
                 found.append((spent[0] - spent[1]) / tokens)
     return median(found)
-
-
-def _last_counts(series: Iterable[object]) -> list[float]:
-    known = {s.quantity: s.values for s in series}  # type: ignore[attr-defined]
-    last: dict[float, float] = {}
-    for request, count in zip(known.get("event_request", ()), known.get("event_tokens", ()), strict=True):
-        last[request] = count
-    return list(last.values())

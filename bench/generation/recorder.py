@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from attnlab.bench import units
 from attnlab.bench.generation.events import CallLog, Pass, RequestLog
@@ -54,6 +54,14 @@ class Recorder:
         left_ns = self._arrivals_ns[request] - self.elapsed_ns()
         if left_ns > 0:
             time.sleep(units.ns_to_seconds(left_ns))
+
+    def batches(self, size: int) -> Iterator[list[int]]:
+        """Requests in batches of `size`, each given out when its last one has arrived."""
+        requests = range(self.requests)
+        for first in requests[::size]:
+            batch = list(requests[first : first + size])
+            self.wait_for(batch[-1])
+            yield batch
 
     def prompt(self, request: int) -> Sequence[int]:
         """The ids of a request's prompt; turning its text into ids is done here, and timed."""

@@ -1,12 +1,11 @@
-"""What adapters to other engines share: the cases that they refuse, batches in turn, and the bytes of their passes."""
+"""What adapters to other engines share: the cases that they refuse, and the bytes of their passes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from attnlab.bench.generation.cost import cache_bytes, pass_bytes
 from attnlab.bench.generation.events import Pass
-from attnlab.bench.generation.recorder import Recorder
 from attnlab.bench.generation.stored import SAME
 from attnlab.bench.ops.generate import GenerateCase
 
@@ -28,15 +27,6 @@ def limits(
     if case.batching not in batchings:
         return f"{case.batching} batching is not served: a batch is filled, then served to its end"
     return None
-
-
-def batches(recorder: Recorder, size: int) -> Iterator[list[int]]:
-    """Requests in batches of `size`, each given out when its last one has arrived."""
-    requests = range(recorder.requests)
-    for first in requests[::size]:
-        batch = list(requests[first : first + size])
-        recorder.wait_for(batch[-1])
-        yield batch
 
 
 def pass_of(

@@ -97,11 +97,8 @@ class Static(Server):
     last: Desk
 
     def serve(self, recorder: Recorder, seed: int) -> Tensor:
-        requests = list(range(recorder.requests))
         answers = []
-        for first in range(0, len(requests), self.size):
-            batch = requests[first : first + self.size]
-            recorder.wait_for(batch[-1])
+        for batch in recorder.batches(self.size):
             desk = self.whole if len(batch) == self.size else self.last
             answers.append(desk.answer(recorder, batch, seed))
         recorder.count("cache", float(self.whole.engine.cache_nbytes))

@@ -18,7 +18,7 @@ from attnlab.bench.models.packaged import find_model
 from attnlab.bench.ops.generate import GenerateCase, Generated, GenerateInputs
 from attnlab.bench.registry import Needs
 from attnlab.bench.sampling_params import SamplingParams
-from attnlab.impls._lm.peers import batches, cache_size, limits, pass_of
+from attnlab.impls._lm.peers import cache_size, limits, pass_of
 
 CACHE_TYPES = {"float32": 0, "float16": 1, "bfloat16": 30}  # ggml's numbers
 ALL_PERMITTED = {"top_k": 0, "top_p": 1.0, "min_p": 0.0, "typical_p": 1.0, "repeat_penalty": 1.0}
@@ -53,7 +53,7 @@ class LlamaCpp:
     def run(self, inputs: GenerateInputs, loaded: Loaded) -> Generated:
         recorder = inputs.begin()
         answers = []
-        for (request,) in batches(recorder, 1):
+        for (request,) in recorder.batches(1):
             loaded.llama.set_seed((inputs.seed * 1_000_003 + request) % (1 << 32))
             answers.append(list(answer(loaded, recorder, request)))
         recorder.count("cache", cache_size(loaded.case))

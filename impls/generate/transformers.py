@@ -19,7 +19,7 @@ from attnlab.bench.models.huggingface import config_json, state_dict
 from attnlab.bench.models.weights import ModelWeights
 from attnlab.bench.ops.generate import GenerateCase, Generated, GenerateInputs
 from attnlab.bench.registry import Needs
-from attnlab.impls._lm.peers import batches, cache_size, limits, pass_of
+from attnlab.impls._lm.peers import cache_size, limits, pass_of
 
 METHODS = ("greedy", "sample", "prompt_lookup")
 
@@ -48,7 +48,7 @@ class Transformers:
     def run(self, inputs: GenerateInputs, peer: Peer) -> Generated:
         recorder = inputs.begin()
         with drawing_from(inputs.seed, inputs.weights.device):
-            answers = [answer(peer, recorder, batch) for batch in batches(recorder, peer.case.batch)]
+            answers = [answer(peer, recorder, batch) for batch in recorder.batches(peer.case.batch)]
         recorder.count("cache", cache_size(peer.case))
         return Generated(torch.cat(answers), recorder.log())
 

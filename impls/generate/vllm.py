@@ -20,7 +20,7 @@ from attnlab.bench.models.weights import ModelWeights
 from attnlab.bench.ops.generate import BATCHINGS, GenerateCase, Generated, GenerateInputs
 from attnlab.bench.registry import Needs
 from attnlab.bench.sampling_params import SamplingParams
-from attnlab.impls._lm.peers import batches, limits
+from attnlab.impls._lm.peers import limits
 
 IN_PROCESS = "VLLM_ENABLE_V1_MULTIPROCESSING"
 PAGE_TOKENS = 16
@@ -72,7 +72,7 @@ class Vllm:
         if engine.case.batching == "continuous":
             serving.as_they_come(list(range(recorder.requests)))
         else:
-            for batch in batches(recorder, engine.case.batch):
+            for batch in recorder.batches(engine.case.batch):
                 serving.together(batch)
         recorder.count("cache", float(pool_bytes(engine.case)))
         return Generated(torch.tensor(serving.answers), recorder.log())

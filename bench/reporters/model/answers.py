@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from attnlab.bench.generation.decoding import Decoding
-from attnlab.bench.generation.events import RequestLog, calls_of
+from attnlab.bench.generation.events import RequestLog, calls_of, requests_of
 from attnlab.bench.generation.latencies import itl_ns, span_ns, ttft_ns
 from attnlab.bench.generation.measured import median
 from attnlab.bench.ops.generate import GenerateCase
@@ -58,10 +58,9 @@ class Answer:
     def rounds(self, figure: Figure) -> list[Round]:
         """A figure of every call, in order; [] where some call has none."""
         bursts = [burst for launch in self.result.row.measurement.launches for burst in launch.bursts]
-        timed = [burst.started_s for burst in bursts if any(s.quantity == "event_time" for s in burst.series)]
-        values = [figure(call) for call in self.calls]
-        found = [Round(start, value) for start, value in zip(timed, values, strict=True) if value is not None]
-        return found if len(found) == len(values) else []
+        calls = [(burst.started_s, requests) for burst in bursts if (requests := requests_of(burst))]
+        found = [Round(start, value) for start, call in calls if (value := figure(call)) is not None]
+        return found if len(found) == len(calls) else []
 
     def over(self, other: Answer, figure: Figure) -> Ratio | None:
         """How many times smaller the figure is than another result's, in rounds that took turns."""
