@@ -1,6 +1,7 @@
 """The stored schema: what is kept of one measurement and of one run.
 
 History of SCHEMA_VERSION, newest first:
+4  what was added so that others can audit a run; each is None or empty in files of version 3
 3  a bench of a run may have `rounds`, bursts taken in turn: 0 in files of version 2; a burst may hold the log of a
    generation, see `generation/events.py`
 2  a burst may have a `state`, what the GPU said of itself after it; a run has `cache`, the state of a GPU's L2
@@ -18,7 +19,7 @@ from attnlab.bench.contract import Figures
 from attnlab.bench.environment import Environment
 from attnlab.bench.roofline import Ceilings
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 DEFINITIONS_VERSION = 1
 
 __all__ = [
