@@ -16,6 +16,7 @@ import torch
 from attnlab.bench import memory
 from attnlab.bench.axes import Case
 from attnlab.bench.clocks import Clock, copies_wanted, host_clocks
+from attnlab.bench.clocks.plan import Plan
 from attnlab.bench.contract import NORMAL_DRAW, Fact, Operator
 from attnlab.bench.correctness import Checker, Expectations, Rejected
 from attnlab.bench.errors import AttnlabError, MeasurementError, Unavailable
@@ -40,7 +41,8 @@ OUT_OF_MEMORY_SIGNS = (
 class Setup:
     """Where and how an implementation is measured; `announce` is told each phase as it begins.
 
-    untimed says why no times are taken in this run, where that is so: results are only checked.
+    untimed says why no times are taken in this run, where that is so: results are only checked. plan is how calls were
+    laid out elsewhere for what is compared with this.
     """
 
     device: torch.device
@@ -51,6 +53,7 @@ class Setup:
     shared_folder: Path | None = None
     announce: Callable[[str], None] = lambda phase: None
     untimed: str | None = None
+    plan: Plan | None = None
 
 
 def measure(operator: Operator[Any, Any], case: Case, implementation: Implementation, setup: Setup) -> Measurement:
@@ -212,7 +215,7 @@ class OpenCase:
         if untimed is not None:
             return
         self.copies = [Copy(self.implementation, first, state, redrawn)]
-        wanted = copies_wanted(self._clocks, self.copies[0], self.measurement.bytes_moved or 0)
+        wanted = copies_wanted(self._clocks, self.copies[0], self.measurement.bytes_moved or 0, self.setup.plan)
         for seed in itertools.islice(itertools.chain((other,), self.seeds), wanted - 1):
             inputs = self._inputs(seed)
             self.copies.append(Copy(self.implementation, inputs, self.implementation.prepare(self.case, inputs), seed))
@@ -283,7 +286,12 @@ class OpenCase:
         bytes_a_call = self.measurement.bytes_moved or 0
         observe = None if self.operator.observe is None else self._observed
         self._sampling = Sampling(
-            self.copies, self._clocks, self.setup.effort, bytes_a_call=bytes_a_call, observe=observe
+            self.copies,
+            self._clocks,
+            self.setup.effort,
+            bytes_a_call=bytes_a_call,
+            observe=observe,
+            plan=self.setup.plan,
         )
         return self._sampling
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from attnlab.bench import units
-from attnlab.bench.clocks import Clock, Timer, start_all
+from attnlab.bench.clocks import Clock, Timer, renew, start_all
+from attnlab.bench.clocks.plan import Plan
 from attnlab.bench.stats.summary import Summary, summarise
 from attnlab.bench.store.records import Burst, Series, TimingRecord
 from attnlab.bench.telemetry import state_notes
@@ -87,18 +88,19 @@ class Sampling:
         now_ns: Callable[[], int] = time.perf_counter_ns,
         bytes_a_call: int = 0,
         observe: Observe | None = None,
+        plan: Plan | None = None,
     ) -> None:
         self._effort, self._now_ns, self._observe, self._copies = effort, now_ns, observe, len(calls)
         self._last: Callable[[], object] | None = None
         noted = [self._noted(call) for call in calls]
-        started = start_all(clocks, noted, bytes_a_call)
+        started = start_all(clocks, noted, bytes_a_call, plan)
         self._bursts: list[Burst] = []
         self._samples: list[float] = []
         self._spent_ns = 0.0
         self._stopped = STOPPED_BY_COUNT
         self._warm = warm_up(started.timers[0], effort, now_ns)
         if observe is not None:  # burst i is of the same inputs, however long the warm-up was
-            started = start_all(clocks[:1], noted, bytes_a_call)
+            started = start_all(clocks[:1], noted, bytes_a_call, plan)
         self._timers, self._notes = started.timers, started.notes
         self._main = started.timers[0]
 
@@ -107,11 +109,10 @@ class Sampling:
         if self._observe is None:
             return call
 
-        def noting() -> None:
-            self._last = call
-            call()
+        return _Noting(self, call)
 
-        return noting
+    def note(self, call: Callable[[], object]) -> None:
+        self._last = call
 
     def burst(self) -> None:
         """Take the next burst."""
@@ -156,6 +157,20 @@ class Sampling:
         notes = [*self._notes, *(note for timer in self._timers for note in timer.notes())]
         held_down = state_notes([burst.state for burst in self._bursts if burst.state is not None])
         return Timed(tuple(self._bursts), record, summarise(self._samples), (*notes, *held_down))
+
+
+class _Noting:
+    """A call that a sampling remembers as its last."""
+
+    def __init__(self, sampling: Sampling, call: Callable[[], object]) -> None:
+        self._sampling, self._call = sampling, call
+
+    def __call__(self) -> None:
+        self._sampling.note(self._call)
+        self._call()
+
+    def renew(self) -> None:
+        renew([self._call])
 
 
 def time_calls(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from attnlab.bench.clocks import now as now  # bound before any plugin is imported
+from attnlab.bench.clocks.plan import Plan
 from attnlab.bench.errors import ClockUnsupported, MeasurementError, UsageError
 
 if TYPE_CHECKING:
@@ -32,6 +34,11 @@ class Timer(Protocol):
     cache: str
     calls_a_sample: int
 
+    @property
+    def plan(self) -> Plan | None:
+        """How the calls are laid out, to be given to other timers of the benchmark; None where nothing is planned."""
+        ...
+
     def burst(self, count: int) -> list[float]:
         """Take the next `count` samples of the rotation; the time of a call in each, in nanoseconds."""
         ...
@@ -50,9 +57,10 @@ class Clock(Protocol):
 
     name: str
 
-    def start(self, calls: Sequence[Call], bytes_a_call: int) -> Timer:
+    def start(self, calls: Sequence[Call], bytes_a_call: int, plan: Plan | None = None) -> Timer:
         """A timer of these calls, each of which touches `bytes_a_call` bytes of its own (0: not known).
 
+        With a `plan` of another timer of this benchmark the calls are laid out alike, however long they take here.
         Raises ClockUnsupported where these calls cannot be timed by this clock.
         """
         ...
@@ -65,6 +73,24 @@ class KeepsOutputs(Protocol):
     outputs: Any
 
 
+@runtime_checkable
+class Renews(Protocol):
+    """A call that can put new values into what its inputs hold, in place.
+
+    A clock of the host has it renewed before each timed call. One of a GPU has each call of the rotation renewed
+    before a burst, and the device done with that before the first span.
+    """
+
+    def renew(self) -> None: ...
+
+
+def renew(calls: Iterable[Call]) -> None:
+    """Renew what can be renewed; the others are left as they are."""
+    for call in calls:
+        if isinstance(call, Renews):
+            call.renew()
+
+
 @dataclass(frozen=True)
 class Started:
     """The timers of some calls, the main one first, and why clocks before or between them cannot be had."""
@@ -73,13 +99,19 @@ class Started:
     notes: tuple[str, ...]
 
 
-def start_all(clocks: Sequence[Clock], calls: Sequence[Call], bytes_a_call: int = 0) -> Started:
-    """Start every clock that can time these calls; raises MeasurementError where none can."""
+def start_all(
+    clocks: Sequence[Clock], calls: Sequence[Call], bytes_a_call: int = 0, plan: Plan | None = None
+) -> Started:
+    """Start every clock that can time these calls, by `plan` the one that it is of.
+
+    Raises MeasurementError where none can.
+    """
     timers: list[Timer] = []
     notes: list[str] = []
     for clock in clocks:
         try:
-            timers.append(clock.start(calls, bytes_a_call))
+            own = plan if plan is not None and plan.clock == clock.name else None
+            timers.append(clock.start(calls, bytes_a_call, own))
         except ClockUnsupported as error:
             notes.append(f"no times by clock {clock.name}: {error}")
     if not timers:
@@ -125,10 +157,12 @@ def cuda_clocks(gpu: Gpu, cache: str = COLD) -> tuple[Clock, ...]:
     return (*always, Cupti(gpu, cache)) if importlib.util.find_spec("cupti") else always
 
 
-def copies_wanted(clocks: Sequence[Clock], call: Call, bytes_a_call: int) -> int:
+def copies_wanted(clocks: Sequence[Clock], call: Call, bytes_a_call: int, plan: Plan | None = None) -> int:
     """How many sets of inputs the calls should rotate through for the preferred clock; at least 2."""
     from attnlab.bench.clocks.cuda_graph import CudaGraph
 
+    if plan is not None:
+        return plan.copies
     first = clocks[0]
     return first.copies(call, bytes_a_call) if isinstance(first, CudaGraph) else 2
 

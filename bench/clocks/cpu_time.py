@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
-from attnlab.bench.clocks import Call, Timer
+from attnlab.bench.clocks import Call, Timer, now
 from attnlab.bench.clocks.host import HostTimer
+from attnlab.bench.clocks.plan import Plan
 
 
 class CpuTime:
@@ -14,5 +14,5 @@ class CpuTime:
 
     name = "cpu_time"
 
-    def start(self, calls: Sequence[Call], bytes_a_call: int) -> Timer:
-        return HostTimer(self.name, time.process_time_ns, calls)
+    def start(self, calls: Sequence[Call], bytes_a_call: int, plan: Plan | None = None) -> Timer:
+        return HostTimer(self.name, now.process_time_ns, calls)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-from attnlab.bench.clocks import Call, Timer
+from attnlab.bench.clocks import Call, Timer, renew
+from attnlab.bench.clocks.plan import Plan
 from attnlab.bench.clocks.spans import Spans
 from attnlab.bench.errors import ClockUnsupported, MeasurementError
 from attnlab.bench.gpu import Gpu, Trace
@@ -26,7 +27,7 @@ class Cupti:
     def __init__(self, gpu: Gpu, cache: str = "cold") -> None:
         self._gpu, self._cache = gpu, cache
 
-    def start(self, calls: Sequence[Call], bytes_a_call: int) -> Timer:
+    def start(self, calls: Sequence[Call], bytes_a_call: int, plan: Plan | None = None) -> Timer:
         timer = _Timer(self.name, self._cache, self._gpu, calls)
         try:
             timer.burst(1)
@@ -37,10 +38,12 @@ class Cupti:
 
 class _Timer:
     calls_a_sample = 1
+    plan: Plan | None = None
 
     def __init__(self, clock: str, cache: str, gpu: Gpu, calls: Sequence[Call]) -> None:
         self.clock, self.cache = clock, cache
         self._gpu = gpu
+        self._calls = tuple(calls)
         self._rotation = itertools.cycle(calls)
         self._lead_in = Spans(gpu, flush=cache == "cold").lead_in
         self._unseen = 0
@@ -48,6 +51,7 @@ class _Timer:
     def burst(self, count: int) -> list[float]:
         """The calls' spans; fewer than asked for where CUPTI dropped some. Raises MeasurementError on none at all."""
         windows: list[Window] = []
+        renew(self._calls)
         self._gpu.synchronise()
         with self._gpu.trace() as tracer:
             for call in itertools.islice(self._rotation, count):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 
-from attnlab.bench.clocks import Call
+from attnlab.bench.clocks import Call, Renews
+from attnlab.bench.clocks.plan import Plan
 from attnlab.bench.store.records import DeviceState
 
 State = Callable[[], DeviceState | None]
@@ -14,22 +15,26 @@ State = Callable[[], DeviceState | None]
 class HostTimer:
     """Times calls one after another by `now`, which gives nanoseconds; the caches are as the last call left them.
 
-    `state` asks a GPU that the calls use what it has to say.
+    What can be renewed is renewed before each call, outside its span. `state` asks a GPU that the calls use what it
+    has to say.
     """
 
     cache = "warm"
     calls_a_sample = 1
+    plan: Plan | None = None
 
     def __init__(self, clock: str, now: Callable[[], int], calls: Sequence[Call], state: State = lambda: None) -> None:
         self.clock = clock
         self._now = now
         self._state = state
-        self._rotation = itertools.cycle(calls)
+        self._rotation = itertools.cycle([(call, call.renew if isinstance(call, Renews) else None) for call in calls])
 
     def burst(self, count: int) -> list[float]:
         now = self._now
         samples = []
-        for call in list(itertools.islice(self._rotation, count)):
+        for call, renew in list(itertools.islice(self._rotation, count)):
+            if renew is not None:
+                renew()
             start = now()
             call()
             samples.append(float(now() - start))

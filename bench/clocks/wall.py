@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
-from attnlab.bench.clocks import Call, Timer
+from attnlab.bench.clocks import Call, Timer, now
 from attnlab.bench.clocks.host import HostTimer, State
+from attnlab.bench.clocks.plan import Plan
 
 
 class Wall:
@@ -17,5 +17,5 @@ class Wall:
     def __init__(self, state: State = lambda: None) -> None:
         self._state = state
 
-    def start(self, calls: Sequence[Call], bytes_a_call: int) -> Timer:
-        return HostTimer(self.name, time.perf_counter_ns, calls, self._state)
+    def start(self, calls: Sequence[Call], bytes_a_call: int, plan: Plan | None = None) -> Timer:
+        return HostTimer(self.name, now.perf_counter_ns, calls, self._state)

@@ -129,13 +129,14 @@ class FakeClock:
         self.elapsed_ns = 0.0
         self.bytes_a_call: int | None = None
 
-    def start(self, calls: Sequence[Callable[[], object]], bytes_a_call: int) -> FakeTimer:
+    def start(self, calls: Sequence[Callable[[], object]], bytes_a_call: int, plan: object = None) -> FakeTimer:
         self.bytes_a_call = bytes_a_call
         return FakeTimer(self, calls)
 
 
 class FakeTimer:
     calls_a_sample = 1
+    plan = None
 
     def __init__(self, clock: FakeClock, calls: Sequence[Callable[[], object]]) -> None:
         self.clock, self.cache = clock.name, clock.cache

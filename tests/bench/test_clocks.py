@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from attnlab.bench.clocks import clocks_for, main_timer, start_all
+from attnlab.bench.clocks import clocks_for, main_timer, now, start_all
 from attnlab.bench.clocks.cpu_time import CpuTime
 from attnlab.bench.clocks.wall import Wall
 
@@ -21,8 +21,8 @@ def test_the_cpu_is_timed_by_wall_and_processor_time_beside_it() -> None:
     assert main_timer(CPU, [lambda: None]).clock == "wall"
 
 
-@pytest.mark.parametrize(("clock", "now"), [(Wall(), "perf_counter_ns"), (CpuTime(), "process_time_ns")])
-def test_the_span_is_the_call_and_nothing_else(clock: Any, now: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("clock", "function"), [(Wall(), "perf_counter_ns"), (CpuTime(), "process_time_ns")])
+def test_the_span_is_the_call_and_nothing_else(clock: Any, function: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """By a stand-in for the system's clock that moves on in the calls alone."""
     elapsed = 0
 
@@ -30,13 +30,51 @@ def test_the_span_is_the_call_and_nothing_else(clock: Any, now: str, monkeypatch
         nonlocal elapsed
         elapsed += ns
 
-    monkeypatch.setattr(time, now, lambda: elapsed)
+    monkeypatch.setattr(now, function, lambda: elapsed)
     calls = [lambda: spend(5), lambda: spend(70), lambda: spend(0)]
     timer = clock.start(calls, 0)
     assert timer.burst(3) == [5.0, 70.0, 0.0]
     assert timer.burst(2) == [5.0, 70.0]
     assert timer.burst(2) == [0.0, 5.0], "the rotation goes on where it was"
     assert timer.burst(0) == []
+
+
+@pytest.mark.parametrize(("clock", "function"), [(Wall(), "perf_counter_ns"), (CpuTime(), "process_time_ns")])
+def test_a_plugin_that_puts_its_own_clock_into_the_system_changes_nothing(
+    clock: Any, function: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, function, lambda: 1)
+    work = lambda: sum(range(20_000))  # noqa: E731
+    assert all(sample > 1 for sample in clock.start([work], 0).burst(2))
+
+
+class Renewing:
+    """A call whose inputs are renewed in 1,000 ns, and which takes 5; `said` keeps the order."""
+
+    def __init__(self, spend: Any, name: str, said: list[str]) -> None:
+        self._spend, self._name, self._said = spend, name, said
+
+    def renew(self) -> None:
+        self._spend(1_000)
+        self._said.append(f"renew {self._name}")
+
+    def __call__(self) -> None:
+        self._spend(5)
+        self._said.append(f"call {self._name}")
+
+
+def test_inputs_are_renewed_before_each_call_and_outside_its_span(monkeypatch: pytest.MonkeyPatch) -> None:
+    elapsed = 0
+
+    def spend(ns: int) -> None:
+        nonlocal elapsed
+        elapsed += ns
+
+    monkeypatch.setattr(now, "perf_counter_ns", lambda: elapsed)
+    said: list[str] = []
+    timer = Wall().start([Renewing(spend, "a", said), Renewing(spend, "b", said), lambda: spend(7)], 0)
+    assert timer.burst(4) == [5.0, 5.0, 7.0, 5.0]
+    assert said == ["renew a", "call a", "renew b", "call b", "renew a", "call a"]
 
 
 @pytest.mark.gpu

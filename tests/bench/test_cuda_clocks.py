@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from types import ModuleType
 from typing import Any
 
@@ -12,9 +13,11 @@ from attnlab.bench.clocks import copies_wanted, cuda_clocks, start_all
 from attnlab.bench.clocks.cuda_events import CudaEvents
 from attnlab.bench.clocks.cuda_graph import GRAPH_NS, MAX_CALLS, MAX_COPIES, TINY_NS, CudaGraph
 from attnlab.bench.clocks.cupti import Cupti, spans
+from attnlab.bench.clocks.plan import Plan
 from attnlab.bench.clocks.spans import HIDE_NS, MAX_HIDE_NS, rough_ns
 from attnlab.bench.errors import ClockUnsupported, MeasurementError, UsageError
 from attnlab.bench.gpu import Activity, Launched, Trace
+from attnlab.bench.store.codec import decode, encode
 from attnlab.bench.timing import Effort, time_calls
 
 CLOCKS = [CudaGraph, CudaEvents, Cupti]
@@ -169,6 +172,47 @@ def test_what_a_replay_writes_is_what_the_check_sees(gpu: Any) -> None:
     assert call.outputs != captured
     timer.burst(1)
     assert call.outputs == captured
+
+
+# Renewal and plans
+
+
+@pytest.mark.parametrize("clock", CLOCKS)
+def test_inputs_are_renewed_once_before_each_burst_and_outside_all_spans(gpu: Any, clock: Any) -> None:
+    class Renewing:
+        def renew(self) -> None:
+            gpu.kernel("renewal", 5e6)()
+
+        def __call__(self) -> None:
+            gpu.kernel("work", 1e5)()
+
+    timer = clock(gpu).start([Renewing(), Renewing()], 0)
+    gpu.said.clear()
+    assert timer.burst(6) == pytest.approx([1e5] * 6)
+    assert gpu.said.count("renewal") == 2
+    assert gpu.said.index("synchronise") > max(n for n, said in enumerate(gpu.said) if said == "renewal")
+
+
+def test_a_plan_is_kept_by_another_timer_whatever_the_call_takes_there(gpu: Any, fake_gpu: ModuleType) -> None:
+    """Calls of about 5 µs that are estimated at 4.7 and at 5.3: planned apart they differ."""
+    first, second = (fake_gpu.rotation(gpu, 2, ns, 10) for ns in (4_700, 5_300))
+    hot = CudaGraph(gpu, "hot")
+    planned = hot.start(first, 10)
+    assert planned.calls_a_sample != hot.start(second, 10).calls_a_sample
+    plan = decode(Plan, json.loads(json.dumps(encode(planned.plan))))
+    again = hot.start(second, 10, plan)
+    assert (again.plan, again.calls_a_sample) == (planned.plan, planned.calls_a_sample)
+    (started,) = start_all([hot], second, 10, plan).timers
+    assert started.plan == plan
+    (events,) = start_all([CudaEvents(gpu)], second, 10, plan).timers
+    assert events.plan is None, "the plan of another clock says nothing to it"
+    assert copies_wanted([CudaGraph(gpu)], first[0], 10, plan) == 2
+
+
+def test_a_plan_for_other_copies_is_refused(gpu: Any, fake_gpu: ModuleType) -> None:
+    plan = CudaGraph(gpu).start(fake_gpu.rotation(gpu, 2, 1e5, 10), 10).plan
+    with pytest.raises(MeasurementError, match="got 3 sets of inputs, but the plan that was given is for 2"):
+        CudaGraph(gpu).start(fake_gpu.rotation(gpu, 3, 1e5, 10), 10, plan)
 
 
 # Falling back

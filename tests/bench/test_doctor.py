@@ -59,7 +59,7 @@ class Host:
         self.passed_ns += int(self.work_ns[self.done % len(self.work_ns)])
         self.done += 1
 
-    def start(self, calls: Any, bytes_a_call: int) -> HostTimer:
+    def start(self, calls: Any, bytes_a_call: int, plan: Any = None) -> HostTimer:
         return HostTimer(self.name, lambda: int(self.off * self.now()), calls)
 
     def patient(self, **changes: Any) -> doctor.Patient:

@@ -194,7 +194,7 @@ def test_a_clock_that_could_not_be_had_is_flagged(toy: Operator[Any, Any], setup
     class Refuses:
         name = "picky"
 
-        def start(self, calls: Any, bytes_a_call: int) -> Any:
+        def start(self, calls: Any, bytes_a_call: int, plan: Any = None) -> Any:
             assert bytes_a_call == 64, "what the contract counts"
             raise ClockUnsupported("the call allocates")
 

@@ -38,7 +38,7 @@ class Refuses:
 
     name = "picky"
 
-    def start(self, calls: object, bytes_a_call: int) -> Any:
+    def start(self, calls: object, bytes_a_call: int, plan: object = None) -> Any:
         raise ClockUnsupported("the call allocates")
 
 
