@@ -73,6 +73,12 @@ def format_share(share: float | None) -> str:
     return MISSING if share is None or math.isnan(share) else f"{three_digits(100 * share)} %"
 
 
+def signed_percent(share: float, decimals: int = 1) -> str:
+    """`0.0512` -> `+5.1 %`; what rounds to nothing is `0.0 %`, and has no sign."""
+    text = f"{100 * share:+.{decimals}f}"
+    return f"{text if float(text) else text[1:]} %"
+
+
 def format_ratio(ratio: float | None) -> str:
     """`2.5` -> `2.50×`."""
     return MISSING if ratio is None or math.isnan(ratio) else f"{three_digits(ratio)}×"

@@ -12,6 +12,8 @@ from pathlib import Path
 from attnlab.bench.errors import UsageError
 
 WORKTREE = "worktree"
+RESULT_SIGNS = ("run.json", "gate.json", "pairs.jsonl")  # one of them lies in each folder of results
+RESULT_FILES = (".json", ".jsonl", ".md", ".xml")
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,19 @@ def _worktree(repo: Path, revision: str, name: str) -> Iterator[Path]:
 
 
 def _dirty(repo: Path) -> bool:
-    return bool(_git(repo, "status", "--porcelain").stdout.strip())
+    """Whether anything differs from the commit but what attnlab and Python wrote themselves, and what git ignores."""
+    listed = _git(repo, "status", "--porcelain", "-z", "--no-renames", "--untracked-files=all").stdout
+    entries = [(entry[:2], entry[3:]) for entry in listed.split("\0") if entry]
+    return any(state != "??" or not _own_output(repo, Path(path)) for state, path in entries)
+
+
+def _own_output(repo: Path, path: Path) -> bool:
+    """Whether an untracked file is byte code, or of the results of a run or a gate."""
+    if "__pycache__" in path.parts:
+        return True
+    return path.suffix in RESULT_FILES and any(
+        (repo / folder / name).is_file() for folder in path.parents for name in RESULT_SIGNS
+    )
 
 
 def _shallow(repo: Path) -> bool:

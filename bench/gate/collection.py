@@ -145,7 +145,7 @@ class Collected:
 
 
 class PairsFile:
-    """Each pair of each benchmark as a line, on disk before the next is measured."""
+    """Each pair of each benchmark as a line, on disk before the next is measured, and never taken away again."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / PAIRS_FILE

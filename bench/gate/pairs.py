@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -119,12 +119,6 @@ def _ignore(phase: str) -> None:
     return None
 
 
-def _medians(rounds: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """By name, 0 in a round that has it not."""
-    names = dict.fromkeys(name for found in rounds for name in found)
-    return {name: statistics.median(found.get(name, 0.0) for found in rounds) for name in names}
-
-
 StartArm = Callable[[Arm], ArmProcess]
 
 
@@ -149,8 +143,8 @@ class LivePair:
             self.close()
             return Taken(sides[0], sides[1], why=reason, ended=dead.name)
 
-    def kernels(self, offer: Offer) -> tuple[dict[str, float], dict[str, float]] | None:
-        """Where a call's time goes, on base and on head: medians by name of some rounds in which they take turns.
+    def kernels(self, offer: Offer) -> tuple[list[dict[str, float]], list[dict[str, float]]] | None:
+        """Where a call's time goes by name, on base and on head, in some rounds in which they take turns.
 
         None where a process does not survive being asked.
         """
@@ -168,7 +162,7 @@ class LivePair:
         except _ArmEnded:
             self.close()
             return None
-        return _medians(rounds[0]), _medians(rounds[1])
+        return rounds
 
     def close(self) -> None:
         for process in self._processes:

@@ -57,7 +57,8 @@ class KernelMove:
 class GateRow:
     """One benchmark. verdict is None where it was not compared; `reason` says why.
 
-    target: the least slowdown to stop, as a share. base_ns and head_ns: medians of a call over all pairs.
+    target: the least slowdown to stop, as a share. base_ns and head_ns: medians of a call over all pairs. moved: what
+    made it slower; unexplained: why nothing is named.
     """
 
     operator: str
@@ -76,6 +77,7 @@ class GateRow:
     base_configuration: str | None = None
     head_configuration: str | None = None
     moved: KernelMove | None = None
+    unexplained: str | None = None
     flags: tuple[str, ...] = ()
 
     @property
@@ -129,7 +131,7 @@ class ArmRecord:
 
 @dataclass(frozen=True)
 class GateReport:
-    """All that a gate found."""
+    """All that a gate found. pairs: live pairs that were measured, those of confirmations included."""
 
     run_id: str
     suite: str
@@ -148,6 +150,7 @@ class GateReport:
     against_itself: bool = False
     interrupted: bool = False
     notes: tuple[str, ...] = field(default=())
+    pairs: int = 0
     gate_schema_version: int = GATE_SCHEMA_VERSION
 
     def of_verdict(self, verdict: Verdict) -> list[GateRow]:

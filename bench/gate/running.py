@@ -73,7 +73,6 @@ def run_gate(
             ratios = {key: [pair.log_ratio for pair in c.ratios] for key, c in session.collected.items()}
             report = replace(report, achieved=achieved(ratios, ask.thresholds))
         write_gate(folder, report, session.collected.values(), ask.plugins, ask.ceilings)
-        pairs.path.unlink()  # the arms' runs hold all of it
     finally:
         pairs.close()
         _remove_if_empty(folder, pairs.path)

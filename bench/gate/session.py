@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from attnlab.bench import units
 from attnlab.bench.cgroup import free_memory_bytes
 from attnlab.bench.environment import Environment
 from attnlab.bench.errors import SuiteError
@@ -17,8 +19,9 @@ from attnlab.bench.gate.checkouts import Arm
 from attnlab.bench.gate.collection import Collected, PairsFile, as_ratio
 from attnlab.bench.gate.matching import Matched, match
 from attnlab.bench.gate.messages import PROTOCOL, ArmOrder, Offer, Offers
+from attnlab.bench.gate.moved import what_moved
 from attnlab.bench.gate.pairs import ArmProcess, LivePair, StartArm, StrayModules
-from attnlab.bench.gate.records import ArmRecord, GateReport, GroupRow, KernelMove
+from attnlab.bench.gate.records import ArmRecord, GateReport, GateRow, GroupRow, KernelMove
 from attnlab.bench.gate.thresholds import Thresholds
 from attnlab.bench.isolation import WorkerEnded
 from attnlab.bench.roofline import Ceilings
@@ -29,7 +32,6 @@ from attnlab.bench.store.records import Measurement, Outcome
 
 MEMORY_SHARE = 0.4  # of what is available now, for each of the two processes
 FLOOR_NS = {"cpu": 100.0, "cuda": 500.0}  # changes of a call's time below this are the timer's own
-LEAST_EXPLAINED = 0.2  # of a slowdown, by the kernel that is named as its cause
 HARNESS_FILE = Path("bench", "gate", "arm_worker.py")
 
 
@@ -71,7 +73,7 @@ class Session:
     _matched: Matched = field(default_factory=lambda: Matched({}, (), ()))
     _number: int = 0
     _decisions: Decisions[str] = field(default_factory=lambda: Decisions[str]())
-    _moved: dict[str, KernelMove] = field(default_factory=dict)
+    _moved: dict[str, KernelMove | str] = field(default_factory=dict)
     _started: float = field(default_factory=time.time)
     _shared: str = ""
     _suite: str = ""
@@ -101,7 +103,7 @@ class Session:
     def report(self, run_id: str, interrupted: bool = False) -> GateReport:
         """What is known now."""
         rows = [
-            replace(collected.row(self._decisions.verdicts.get(key)), moved=self._moved.get(key))
+            explained(collected.row(self._decisions.verdicts.get(key)), self._moved.get(key))
             for key, collected in self.collected.items()
         ]
         notes = list(self._matched.notes)
@@ -123,6 +125,7 @@ class Session:
             strict=self.ask.strict,
             against_itself=self.ask.against_itself,
             interrupted=interrupted,
+            pairs=self._number,
             notes=tuple(notes),
         )
 
@@ -221,15 +224,16 @@ class Session:
 
     def _name_kernels(self) -> None:
         """For what got slower: the kernel, or on a CPU the operation, that takes the most more time on head."""
-        slower = [k for k, d in self._decisions.verdicts.items() if d.verdict is Verdict.SLOWER]
+        slower = {k: d.first.ratio for k, d in self._decisions.verdicts.items() if d.verdict is Verdict.SLOWER}
         if not slower or self.ask.against_itself:
             return
         pair = LivePair(self.base, self.head, self._process, 0)
         try:
-            for key in slower:
+            for key, ratio in slower.items():
                 found = pair.kernels(self.collected[key].offer)
-                if found is not None and (move := largest_move(*found)) is not None:
-                    self._moved[key] = move
+                base_ns = self.collected[key].base.median_ns
+                if found is not None and base_ns is not None:
+                    self._moved[key] = what_moved(*found, change_ns=(ratio - 1) * base_ns)
         finally:
             pair.close()
 
@@ -240,15 +244,9 @@ def _chosen(offers: Offers, only: frozenset[str] | None) -> Offers:
     return replace(offers, found=tuple(offer for offer in offers.found if offer.key in only))
 
 
-def largest_move(base: Mapping[str, float], head: Mapping[str, float]) -> KernelMove | None:
-    """The name whose time grew most from base to head; None where none explains a fifth of the growth in all."""
-    names = {*base, *head}
-    moves = [KernelMove(name, base.get(name, 0.0), head.get(name, 0.0)) for name in sorted(names)]
-    largest = max(moves, key=lambda move: move.head_ns - move.base_ns, default=None)
-    growth = sum(head.values()) - sum(base.values())
-    if largest is None or growth <= 0 or largest.head_ns - largest.base_ns < LEAST_EXPLAINED * growth:
-        return None
-    return largest
+def explained(row: GateRow, found: KernelMove | str | None) -> GateRow:
+    """A row with what its profile says."""
+    return replace(row, unexplained=found) if isinstance(found, str) else replace(row, moved=found)
 
 
 def _from_reserve(reserve: Mapping[str, list[PairRatio]], more: Take[str]) -> Take[str]:
@@ -286,4 +284,4 @@ def _group(name: str, decided: Decided) -> GroupRow:
 
 
 def _percent(ratio: PairRatio) -> str:
-    return f"{ratio.log_ratio * 100:+.2f} %"
+    return units.signed_percent(math.expm1(ratio.log_ratio), decimals=2)

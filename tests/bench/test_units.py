@@ -92,6 +92,14 @@ def test_an_interval_has_one_unit_that_of_its_upper_end() -> None:
     assert units.format_interval(None, 1.0, "ns") == units.format_interval(1.0, math.inf, "ns") == "–"
 
 
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0.0512, "+5.1 %"), (-0.03, "-3.0 %"), (-0.0001, "0.0 %"), (0.0004, "0.0 %"), (0.0, "0.0 %"), (-0.0006, "-0.1 %")],
+)
+def test_a_change_that_rounds_to_nothing_has_no_sign(share: float, text: str) -> None:
+    assert units.signed_percent(share) == text
+
+
 def test_conversions() -> None:
     assert units.seconds_to_ns(2.5) == 2.5e9
     assert units.ns_to_seconds(2.5e9) == 2.5

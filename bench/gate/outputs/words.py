@@ -25,12 +25,9 @@ def change(ratio: Ratio | None) -> str:
     if ratio is None:
         return units.MISSING
     if ratio.low is None or ratio.high is None:
-        return f"{_signed(ratio.ratio)} % (no interval with {ratio.pairs} pairs)"
-    return f"{_signed(ratio.ratio)} % ({_signed(ratio.low)} to {_signed(ratio.high)} %)"
-
-
-def _signed(ratio: float) -> str:
-    return f"{100 * (ratio - 1):+.1f}"
+        return f"{units.signed_percent(ratio.ratio - 1)} (no interval with {ratio.pairs} pairs)"
+    low, high = units.signed_percent(ratio.low - 1), units.signed_percent(ratio.high - 1)
+    return f"{units.signed_percent(ratio.ratio - 1)} ({low.removesuffix(' %')} to {high})"
 
 
 def times(row: GateRow) -> str:
@@ -47,6 +44,8 @@ def explanation(row: GateRow) -> str:
     if row.moved is not None:
         before, after = units.format_time(row.moved.base_ns), units.format_time(row.moved.head_ns)
         said.append(f"what moved: {row.moved.name}, {before} → {after}")
+    if row.unexplained is not None:
+        said.append(row.unexplained)
     if row.reconfigured:
         said.append(f"configuration changed: {row.base_configuration or 'none'} → {row.head_configuration or 'none'}")
     return "; ".join([*said, *row.flags])
@@ -72,10 +71,9 @@ def subtitle(report: GateReport) -> str:
     """What was compared, on what, how long it took."""
     against = "itself" if report.against_itself else report.head.label
     device = report.environment.device.name
-    pairs = max((row.first.pairs for row in report.rows if row.first), default=0)
     return (
         f"{report.base.label} against {against}, suite {report.suite}, on {device}, "
-        f"{pairs} live pairs at most, {report.seconds:.0f} s"
+        f"{report.pairs} live pairs in all, {report.seconds:.0f} s"
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from attnlab.bench.errors import UsageError
-from attnlab.bench.gate.checkouts import checked_out
+from attnlab.bench.gate.checkouts import Arm, checked_out
 from attnlab.bench.gate.checkouts import repository as repository_of
 
 from .conftest import Repository
@@ -42,6 +42,31 @@ def test_the_working_tree_is_measured_as_it_lies_there(repository: Repository) -
         assert (base.root / "a.txt").read_text() == "one"
     assert repository.state() == before
     assert (repository.root / "a.txt").read_text() == "changed"
+
+
+def test_its_own_results_are_no_changes(repository: Repository) -> None:
+    repository.commit(a__txt="one")
+    for name in ("results/x-gate-s/gate.json", "results/x-gate-s/base/run.json", "out/y-s/run.json"):
+        repository.write(**{name: "{}"})
+    repository.write(**{"results/x-gate-s/summary.md": "", "results/z/pairs.jsonl": ""})
+    (repository.root / "src" / "__pycache__").mkdir(parents=True)
+    (repository.root / "src" / "__pycache__" / "a.pyc").touch()
+    assert not arm_of(repository).dirty
+    repository.write(**{"results/x-gate-s/kernel.py": ""})
+    assert arm_of(repository).dirty, "code is code, wherever it lies"
+
+
+def test_what_is_ignored_is_no_change(repository: Repository) -> None:
+    repository.commit(**{".gitignore": "built\n"})
+    repository.write(built="")
+    assert not arm_of(repository).dirty
+    repository.write(other="")
+    assert arm_of(repository).dirty
+
+
+def arm_of(repository: Repository) -> Arm:
+    with checked_out(repository.root, "HEAD", "worktree") as (_, head):
+        return head
 
 
 @pytest.mark.parametrize("revision", ["nowhere", "--help", "", "HEAD~99", "a b"])

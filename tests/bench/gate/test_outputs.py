@@ -33,10 +33,10 @@ Make = Callable[..., Gated]
 @pytest.fixture
 def gate(gated: Make) -> tuple[GateReport, list[Collected]]:
     """One of each: same, slower, new, wrong, reconfigured."""
-    base = {"same": Kernel(), "slow": Kernel(parts={"mm": 1.0}), "bad": Kernel(), "tiled": Kernel(configuration="a")}
+    base = {"same": Kernel(), "slow": Kernel(parts={"mm": 1e5}), "bad": Kernel(), "tiled": Kernel(configuration="a")}
     head = {
         "same": Kernel(),
-        "slow": Kernel(1.1e6, parts={"mm": 2.0}),
+        "slow": Kernel(1.1e6, parts={"mm": 2e5}),
         "bad": Kernel(outcome=Outcome.WRONG_VALUES, reason="out: 50% <off>, & \x01more"),
         "tiled": Kernel(configuration="b"),
         "fresh": Kernel(),
@@ -54,7 +54,7 @@ def test_the_terminal_says_what_matters_first(gate: Gate) -> None:
     first = [line.split("  ")[0] for line in text[3:] if line and not line.startswith(" ")]
     assert first[:5] == ["wrong or failing on head", "slower", "same", "same", "new"]
     joined = "\n".join(text)
-    assert "what moved: mm, 1.00 ns → 2.00 ns" in joined
+    assert "what moved: mm, 100 µs → 200 µs" in joined
     assert re.search(r"confirmed on fresh processes: \+(9|10)\.\d %", joined)
     assert "configuration changed: a → b" in joined
     assert text[-1] == "Regression: toy/slow[N8]."

@@ -11,7 +11,7 @@ import pytest
 from attnlab.bench.errors import SuiteError
 from attnlab.bench.gate.messages import Method
 from attnlab.bench.gate.records import Standing
-from attnlab.bench.gate.session import ArmBroken, largest_move
+from attnlab.bench.gate.session import ArmBroken
 from attnlab.bench.stats.verdict import Verdict
 from attnlab.bench.store.records import Outcome
 
@@ -297,14 +297,3 @@ def test_a_threshold_that_fits_nothing_is_told(gated: Make) -> None:
     gate = gated()
     gate.session.ask = replace(gate.session.ask, thresholds=Thresholds(thresholds=(Threshold("toy/slwo*", 0.1),)))
     assert "threshold 'toy/slwo*' fits no benchmark" in gate.run().notes
-
-
-def test_the_kernel_that_moved_most() -> None:
-    move = largest_move({"a": 5.0, "b": 2.0}, {"a": 6.0, "b": 2.0, "c": 3.0})
-    assert move is not None
-    assert (move.name, move.base_ns, move.head_ns) == ("c", 0.0, 3.0)
-    assert largest_move({"a": 5.0}, {"a": 4.0}) is None
-    assert largest_move({"a": 5.0}, {"a": 4.5, "b": 0.4}) is None, "the whole got no slower"
-    many = {str(n): 1.0 for n in range(10)}
-    assert largest_move(many, dict.fromkeys(many, 1.1)) is None, "none explains it"
-    assert largest_move({}, {}) is None
