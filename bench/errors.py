@@ -83,6 +83,10 @@ class ModelError(UsageError):
     """A model's file that cannot be read or is of a form that is not known; names the file and the tensor."""
 
 
+class ModelWarning(UserWarning):
+    """A model's file says something that is not known here."""
+
+
 class StoreError(UsageError):
     """Results that cannot be read, written or resumed."""
 

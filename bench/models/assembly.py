@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,7 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from attnlab.bench.errors import ModelError
+from attnlab.bench.errors import ModelError, ModelWarning
 from attnlab.bench.models.config import ModelConfig
 from attnlab.bench.models.weights import LayerWeights, ModelWeights, layer_shapes, model_shapes
 
@@ -90,13 +91,26 @@ def assemble(
     dtype: torch.dtype,
     device: torch.device | str,
     origin: str,
+    derived: frozenset[str] = frozenset(),
 ) -> ModelWeights:
-    """The model, its tensors read in parallel; raises ModelError, before any is read, for what does not fit."""
+    """The model, its tensors read in parallel; raises ModelError, before any is read, for what does not fit.
+
+    Every tensor of the file must be taken, or the result would be another model's; `derived` names those that the
+    configuration has taken. NaN and infinite weights are refused, too: no implementation is to blame for them.
+    """
+    if config.layers > len(source.shapes()):
+        raise ModelError(
+            f"{source.place('')}: got {config.layers} layers, and {len(source.shapes())} tensors in all, expected more"
+        )
     expected = naming.names(config)
-    check_fit(source, expected)
+    check_fit(source, expected, derived)
 
     def read(name: str) -> Tensor:
-        return source.tensor(name).to(device=device, dtype=dtype)
+        stored = source.tensor(name)
+        tensor = stored.to(device=device, dtype=dtype)
+        if not bool(tensor.isfinite().all()):
+            raise ModelError(f"{source.place(name)}: tensor {name} {not_finite(stored, dtype)}")
+        return tensor
 
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
         tensors = dict(zip(expected, pool.map(read, expected), strict=True))
@@ -116,7 +130,16 @@ def assemble(
     )
 
 
-def check_fit(source: TensorSource, expected: Mapping[str, tuple[int, ...]]) -> None:
+def not_finite(stored: Tensor, dtype: torch.dtype) -> str:
+    """What is wrong with the values of a tensor, some of which are not finite in `dtype`."""
+    bad = int((~stored.isfinite()).sum())
+    if bad:
+        return f"holds {bad} values of {stored.numel()} that are NaN or infinite; fetch it again"
+    name = str(dtype).removeprefix("torch.")
+    return f"holds values up to {float(stored.abs().max()):.3g}, too large for {name}; take bfloat16 or float32"
+
+
+def check_fit(source: TensorSource, expected: Mapping[str, tuple[int, ...]], derived: frozenset[str]) -> None:
     shapes = source.shapes()
     missing = [name for name in expected if name not in shapes]
     if missing:
@@ -128,3 +151,21 @@ def check_fit(source: TensorSource, expected: Mapping[str, tuple[int, ...]]) -> 
                 f"{source.place(name)}: tensor {name} has shape {list(shapes[name])}, expected {list(shape)}"
             )
         source.check(name)
+    left = [name for name in shapes if name not in expected and name not in derived]
+    if left:
+        more = f" and {len(left) - 1} more" if len(left) > 1 else ""
+        raise ModelError(
+            f"{source.place(left[0])} holds the tensor {left[0]}{more}, which the model described beside it does not "
+            "take; expected no others, for leaving one out computes another model"
+        )
+
+
+def tell_unknown(place: str, names: Sequence[str]) -> None:
+    """Warn of fields that may change what is computed."""
+    if names:
+        warnings.warn(
+            f"{place}: {', '.join(names)}: not known here, and left out of account; if it changes what the model "
+            "computes, the results are another model's",
+            ModelWarning,
+            stacklevel=3,
+        )

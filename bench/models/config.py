@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -58,14 +59,25 @@ class ModelConfig:
     """Where the numbers come from."""
 
     def __post_init__(self) -> None:
-        for name in ("vocab_size", "hidden_size", "intermediate_size", "layers", "q_heads", "kv_heads", "head_dim"):
+        for name in ("vocab_size", "hidden_size", "intermediate_size", "layers", "q_heads", "kv_heads", "head_dim",
+                     "context_length"):  # fmt: skip
             if getattr(self, name) < 1:
-                raise ModelError(f"model {self.name}: got {name} {getattr(self, name)}, expected 1 or more")
+                raise ModelError(f"{self._place}: got {name} {getattr(self, name)}, expected 1 or more")
         if self.q_heads % self.kv_heads or self.head_dim % 2:
             raise ModelError(
-                f"model {self.name}: got {self.q_heads} query heads over {self.kv_heads} key-value heads of size "
+                f"{self._place}: got {self.q_heads} query heads over {self.kv_heads} key-value heads of size "
                 f"{self.head_dim}, expected a multiple, and an even size"
             )
+
+        if not (0 < self.rope_theta < math.inf and 0 <= self.norm_eps < math.inf):
+            raise ModelError(
+                f"{self._place}: got rope_theta {self.rope_theta:g} and norm_eps {self.norm_eps:g}, expected finite "
+                "numbers above 0"
+            )
+
+    @property
+    def _place(self) -> str:
+        return self.source or f"model {self.name}"
 
     @property
     def parameters(self) -> int:

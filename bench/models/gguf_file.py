@@ -7,6 +7,7 @@ https://github.com/ggml-org/ggml/blob/master/docs/gguf.md.
 
 from __future__ import annotations
 
+import itertools
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,6 +31,12 @@ LENGTH = struct.Struct("<Q")
 """What stands before each string."""
 
 DEFAULT_ALIGNMENT_BYTES = 32
+MOST_AXES = 4
+"""Of a tensor, in ggml."""
+
+DEEPEST_ARRAY = 4
+"""Arrays in arrays; no file that is known has any."""
+
 AGAIN = "fetch it again"
 
 
@@ -106,7 +113,9 @@ class Cursor:
         self.step(position - self.position_bytes)
         return spans
 
-    def field(self, kind: int) -> Field:
+    def field(self, kind: int, depth: int = 0) -> Field:
+        if depth > DEEPEST_ARRAY:
+            raise ModelError(f"{self.place} has arrays nested over {DEEPEST_ARRAY} deep in a field; {AGAIN}")
         if kind == STRING:
             return self.string()
         if kind != ARRAY:
@@ -118,7 +127,7 @@ class Cursor:
             self.strings(count)
         elif element == ARRAY:
             for _ in range(count):
-                self.field(element)
+                self.field(element, depth + 1)
         else:
             self.step(count * struct.calcsize(f"<{self.form(element)}"))
         return array
@@ -130,31 +139,57 @@ class Cursor:
 
 
 def read_header(file: bytes | mmap, place: str) -> Header:
-    """Fields and tensors by name; raises ModelError where `file` is not GGUF of version 3, or cut short."""
-    magic = bytes(file[:4])
-    version = int.from_bytes(file[4:8], "little")
-    if (magic, version) != (MAGIC, VERSION):
-        raise ModelError(f"{place}: got a file of {magic!r} version {version}, expected {MAGIC!r} version {VERSION}")
+    """Fields and tensors by name; raises ModelError where `file` is not GGUF of version 3, or is damaged."""
+    check_magic(file, place)
     cursor = Cursor(file, place, position_bytes=8)
     tensor_count, field_count = cursor.scalar("Q"), cursor.scalar("Q")
-    fields = {}
+    fields: dict[str, Field] = {}
     for _ in range(field_count):
         key, kind = cursor.string(), cursor.scalar("I")
+        if key in fields:
+            raise ModelError(f"{place} has the field {key} twice; {AGAIN}")
         fields[key] = cursor.field(kind)
-    relative = {}
+    relative: dict[str, StoredTensor] = {}
     for _ in range(tensor_count):
-        name = cursor.string()
-        shape = tuple(cursor.scalar("Q") for _ in range(cursor.scalar("I")))[::-1]
-        relative[name] = StoredTensor(shape, cursor.scalar("I"), cursor.scalar("Q"))
+        name, tensor = read_tensor(cursor)
+        if name in relative:
+            raise ModelError(f"{place} has the tensor {name} twice; {AGAIN}")
+        relative[name] = tensor
     alignment = fields.get("general.alignment", DEFAULT_ALIGNMENT_BYTES)
-    if not isinstance(alignment, int) or alignment < 1:
-        raise ModelError(f"{place}: got general.alignment {alignment!r}, expected a number of bytes")
+    if not isinstance(alignment, int) or isinstance(alignment, bool) or alignment < 1 or alignment & (alignment - 1):
+        raise ModelError(f"{place}: got general.alignment {alignment!r}, expected a power of two, in bytes")
     data_bytes = -(-cursor.position_bytes // alignment) * alignment
+    for name, tensor in relative.items():
+        if tensor.offset_bytes % alignment:
+            raise ModelError(
+                f"{place}: tensor {name} begins {tensor.offset_bytes} bytes into the data, expected a multiple of "
+                f"{alignment}; {AGAIN}"
+            )
     tensors = {
         name: StoredTensor(tensor.shape, tensor.quantisation, data_bytes + tensor.offset_bytes)
         for name, tensor in relative.items()
     }
     return Header(fields, tensors)
+
+
+def check_magic(file: bytes | mmap, place: str) -> None:
+    magic, version = bytes(file[:4]), int.from_bytes(file[4:8], "little")
+    if (magic, version) == (MAGIC, VERSION):
+        return
+    if (magic, int.from_bytes(file[4:8], "big")) == (MAGIC, VERSION):
+        raise ModelError(f"{place} is big-endian, expected little-endian; convert it on a little-endian machine")
+    raise ModelError(f"{place}: got a file of {magic!r} version {version}, expected {MAGIC!r} version {VERSION}")
+
+
+def read_tensor(cursor: Cursor) -> tuple[str, StoredTensor]:
+    """A tensor's name and place, counted from where the data begin."""
+    name, axes = cursor.string(), cursor.scalar("I")
+    if not 1 <= axes <= MOST_AXES:
+        raise ModelError(f"{cursor.place}: tensor {name} has {axes} axes, expected 1 to {MOST_AXES}; {AGAIN}")
+    shape = tuple(cursor.scalar("Q") for _ in range(axes))[::-1]
+    if 0 in shape:
+        raise ModelError(f"{cursor.place}: tensor {name} has shape {list(shape)}, expected no axis of 0; {AGAIN}")
+    return name, StoredTensor(shape, cursor.scalar("I"), cursor.scalar("Q"))
 
 
 class GgufFile:
@@ -174,6 +209,7 @@ class GgufFile:
         with path.open("rb") as file:
             self._file = mmap(file.fileno(), 0, access=ACCESS_READ)
         self.header = read_header(self._file, str(path))
+        self._check_apart()
 
     def field(self, key: str, default: Field | None = None) -> Field:
         """A field's value; raises ModelError where there is neither that nor a default."""
@@ -194,7 +230,7 @@ class GgufFile:
         return list(struct.unpack_from(f"<{stored.count}{form}", self._file, stored.offset_bytes))
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        return {name: stored.shape for name, stored in self.header.tensors.items()}
+        return {name: stored.shape for name, stored in self.tensors.items()}
 
     def tensor(self, name: str) -> Tensor:
         """float32, on the CPU; the caller's own."""
@@ -205,14 +241,29 @@ class GgufFile:
         """Raises ModelError, naming file and tensor, where its content cannot be read."""
         self._reader(name)
 
-    def _reader(self, name: str) -> Callable[[], Any]:
-        stored = self.header.tensors[name]
+    def _check_apart(self) -> None:
+        """No two tensors may share a byte."""
+        spans = sorted((stored.offset_bytes, self._packed(name)[1], name) for name, stored in self.tensors.items())
+        for (start, size_bytes, name), (next_start, _, next_name) in itertools.pairwise(spans):
+            if start + size_bytes > next_start:
+                raise ModelError(
+                    f"{self.path}: tensors {name} and {next_name} overlap: one takes bytes {start} to "
+                    f"{start + size_bytes}, the other begins at {next_start}; {AGAIN}"
+                )
+
+    @property
+    def tensors(self) -> dict[str, StoredTensor]:
+        return self.header.tensors
+
+    def _packed(self, name: str) -> tuple[Any, int, int]:
+        """A tensor's quantisation, its size in bytes, and the bytes of a row."""
+        stored = self.tensors[name]
         try:
             quantisation = self._gguf.GGMLQuantizationType(stored.quantisation)
         except ValueError:
             raise ModelError(f"{self.path}: tensor {name} has the unknown quantisation {stored.quantisation}") from None
         block, block_bytes = self._gguf.GGML_QUANT_SIZES[quantisation]
-        *rows, columns = stored.shape
+        columns = stored.shape[-1]
         if columns % block:
             raise ModelError(
                 f"{self.path}: tensor {name} has rows of {columns} values, expected a multiple of the {block} "
@@ -224,8 +275,13 @@ class GgufFile:
                 f"{self.path} is cut short: it ends after {len(self._file)} bytes, and tensor {name} needs "
                 f"{stored.offset_bytes} to {stored.offset_bytes + size_bytes}; {AGAIN}"
             )
+        return quantisation, size_bytes, columns // block * block_bytes
+
+    def _reader(self, name: str) -> Callable[[], Any]:
+        stored = self.tensors[name]
+        quantisation, size_bytes, row_bytes = self._packed(name)
         content = np.frombuffer(self._file, np.uint8, size_bytes, stored.offset_bytes)
-        packed = content.reshape(*rows, columns // block * block_bytes)
+        packed = content.reshape(*stored.shape[:-1], row_bytes)
         return lambda: self._dequantised(packed, quantisation, name)
 
     def _dequantised(self, packed: Any, quantisation: Any, name: str) -> Any:

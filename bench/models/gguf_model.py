@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -10,9 +11,9 @@ import torch
 from torch import Tensor
 
 from attnlab.bench.errors import ModelError
-from attnlab.bench.models.assembly import GGUF_NAMES, assemble
+from attnlab.bench.models.assembly import GGUF_NAMES, assemble, tell_unknown
 from attnlab.bench.models.config import ModelConfig, RopeScaling
-from attnlab.bench.models.gguf_file import GgufFile
+from attnlab.bench.models.gguf_file import Field, GgufFile, StoredArray
 from attnlab.bench.models.rotary import inverse_frequencies, stretch
 from attnlab.bench.models.weights import ModelWeights
 
@@ -50,7 +51,7 @@ def load_gguf(path: Path, dtype: torch.dtype, device: torch.device | str, origin
     """The model in `path`; raises ModelError, naming file and tensor, where it cannot be read or is another."""
     file = GgufFile(path)
     config = config_of(file, name)
-    return assemble(config, GgufModel(file, config), GGUF_NAMES, dtype, device, origin)
+    return assemble(config, GgufModel(file, config), GGUF_NAMES, dtype, device, origin, frozenset({ROPE_FACTORS}))
 
 
 def config_of(file: GgufFile, name: str) -> ModelConfig:
@@ -62,9 +63,11 @@ def config_of(file: GgufFile, name: str) -> ModelConfig:
     def number(key: str, kind: type[Number], default: Number | None = None) -> Number:
         value = file.field(f"{ARCHITECTURE}.{key}", default)
         if isinstance(value, bool) or not isinstance(value, kind):
-            raise ModelError(f"{file.path}: got {value!r} for {ARCHITECTURE}.{key}, expected one {kind.__name__}")
+            got = f"{value.count} values, one a layer" if isinstance(value, StoredArray) else repr(value)
+            raise ModelError(f"{file.path}: got {got} for {ARCHITECTURE}.{key}, expected one {kind.__name__}")
         return value
 
+    refuse_parts(file)
     shapes = file.shapes()
     q_heads, hidden = number("attention.head_count", int), number("embedding_length", int)
     config = ModelConfig(
@@ -82,25 +85,85 @@ def config_of(file: GgufFile, name: str) -> ModelConfig:
         tied_embeddings=GGUF_NAMES.outer["head"] not in shapes,
         bos_id=optional_id(file, "tokenizer.ggml.bos_token_id"),
         eos_ids=end_ids(file),
-        source=file.path.name,
+        source=str(file.path),
     )
     refuse_what_is_not_computed(file, config)
+    tell_unknown(str(file.path), unknown_fields(file))
     return with_rope_factors(config, file) if ROPE_FACTORS in shapes else config
 
 
+NEUTRAL: Mapping[str, tuple[Field, ...]] = {
+    "expert_count": (0,),
+    "expert_used_count": (0,),
+    "rope.scaling.type": ("none",),
+    "rope.scaling.factor": (0.0, 1.0),
+    "rope.scaling.attn_factor": (1.0,),
+    "rope.scaling.yarn_log_multiplier": (0.0,),
+    "rope.scale_linear": (0.0, 1.0),
+    "attention.scale": (0.0,),
+    "attention.sliding_window": (0,),
+    "attention.causal": (True,),
+    "attention.clamp_kqv": (0.0,),
+    "attention.max_alibi_bias": (0.0,),
+    "attn_logit_softcapping": (0.0,),
+    "final_logit_softcapping": (0.0,),
+    "logit_scale": (0.0, 1.0),
+    "residual_scale": (0.0, 1.0),
+    "embedding_scale": (0.0, 1.0),
+}
+"""Fields that change what is computed, with the values at which they do not; other values are refused."""
+
+COMPUTED = (
+    "attention.head_count",
+    "attention.head_count_kv",
+    "attention.key_length",
+    "attention.layer_norm_rms_epsilon",
+    "attention.value_length",
+    "block_count",
+    "context_length",
+    "embedding_length",
+    "feed_forward_length",
+    "rope.dimension_count",
+    "rope.freq_base",
+    "rope.scaling.finetuned",
+    "rope.scaling.original_context_length",
+    "tensor_data_layout",
+    "vocab_size",
+)
+"""Fields that are computed, or change nothing by themselves."""
+
+
+def refuse_parts(file: GgufFile) -> None:
+    """One file of several holds a part of the tensors."""
+    count = file.field("split.count", 0)
+    if count not in (0, 1):
+        number = file.field("split.no", 0)
+        raise ModelError(
+            f"{file.path} is shard {number + 1 if isinstance(number, int) else number} of {count}, expected a whole "
+            "model in one file; join them with llama.cpp's llama-gguf-split --merge"
+        )
+
+
 def refuse_what_is_not_computed(file: GgufFile, config: ModelConfig) -> None:
-    turned = file.field(f"{ARCHITECTURE}.rope.dimension_count", config.head_dim)
-    if turned != config.head_dim:
-        raise ModelError(f"{file.path}: got {turned} rotated channels of {config.head_dim}, expected all of a head")
-    scaling = file.field(f"{ARCHITECTURE}.rope.scaling.type", "none")
-    if scaling != "none":
-        raise ModelError(f"{file.path}: got rope scaling {scaling!r}, expected none, or Llama 3's factors")
-    experts = file.field(f"{ARCHITECTURE}.expert_count", 0)
-    if experts != 0:
-        raise ModelError(f"{file.path}: got a mixture of {experts} experts, expected a dense model")
-    biased = next((name for name in file.shapes() if name.endswith("attn_q.bias")), None)
-    if biased is not None:
-        raise ModelError(f"{file.path}: got tensor {biased}, expected projections without bias")
+    for key, meant, whole in (("rope.dimension_count", "rotated channels", "all of a head"),
+                              ("attention.value_length", "channels of a value", "as many as a key's")):  # fmt: skip
+        got = file.field(f"{ARCHITECTURE}.{key}", config.head_dim)
+        if got != config.head_dim:
+            raise ModelError(f"{file.path}: got {got} {meant} of {config.head_dim}, expected {whole}")
+    for key, neutral in NEUTRAL.items():
+        value = file.field(f"{ARCHITECTURE}.{key}", neutral[0])
+        if value not in neutral:
+            expected = " or ".join(map(repr, neutral))
+            raise ModelError(
+                f"{file.path}: got {ARCHITECTURE}.{key} {value!r}, which is not computed here; expected {expected}, "
+                "or no such field"
+            )
+
+
+def unknown_fields(file: GgufFile) -> list[str]:
+    """Fields of the architecture that may change what is computed, and that nothing here knows."""
+    known = {f"{ARCHITECTURE}.{key}" for key in (*NEUTRAL, *COMPUTED)}
+    return [key for key in file.header.fields if key.startswith(f"{ARCHITECTURE}.") and key not in known]
 
 
 def optional_id(file: GgufFile, key: str) -> int | None:
@@ -122,10 +185,15 @@ def shortest(value: float) -> float:
 def with_rope_factors(config: ModelConfig, file: GgufFile) -> ModelConfig:
     """Llama 3's scaling, whose factors the file holds; raises ModelError where they are another rule's."""
     file.check(ROPE_FACTORS)
+    if file.shapes()[ROPE_FACTORS] != (config.head_dim // 2,):
+        raise ModelError(
+            f"{file.path}: tensor {ROPE_FACTORS} has shape {list(file.shapes()[ROPE_FACTORS])}, expected "
+            f"[{config.head_dim // 2}]"
+        )
     factors = file.tensor(ROPE_FACTORS).double()
     scaling = RopeScaling(float(factors.max()), 1.0, 4.0, LLAMA_3_CONTEXT)
     expected = stretch(inverse_frequencies(config), scaling)
-    if factors.shape != expected.shape or not torch.allclose(factors, expected, rtol=1e-4):
+    if not torch.allclose(factors, expected, rtol=1e-4):
         raise ModelError(f"{file.path}: got factors in {ROPE_FACTORS} that are not of Llama 3's rule")
     return dataclasses.replace(config, rope_scaling=scaling)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any
@@ -12,16 +13,12 @@ from torch import Tensor
 
 from attnlab.bench.errors import ModelError
 from attnlab.bench.models.assembly import HUGGINGFACE_NAMES, assemble
-from attnlab.bench.models.config import ModelConfig, RopeScaling
+from attnlab.bench.models.config import ModelConfig
+from attnlab.bench.models.folder_config import CONFIG_FILE, FAMILIES, LLAMA_3_FIELDS, config_of, read_json
+from attnlab.bench.models.rotary import inverse_frequencies
 from attnlab.bench.models.weights import ModelWeights, layer_shapes
 
-CONFIG_FILE, GENERATION_FILE = "config.json", "generation_config.json"
 ONE_FILE, INDEX_FILE = "model.safetensors", "model.safetensors.index.json"
-ARCHITECTURES = {"llama": "LlamaForCausalLM", "mistral": "MistralForCausalLM", "qwen2": "Qwen2ForCausalLM"}
-"""By `model_type`."""
-
-LLAMA_3_FIELDS = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
-"""In the order of `RopeScaling`."""
 
 
 class SafetensorsFolder:
@@ -42,16 +39,23 @@ class SafetensorsFolder:
             except SafetensorError as error:
                 raise ModelError(f"{path} is cut short or no safetensors file: {error}; fetch it again") from error
             self._files[file_name] = opened
-            self._file_of |= dict.fromkeys(opened.keys(), file_name)
+            for name in opened.keys():  # noqa: SIM118 - no mapping
+                if name in self._file_of:
+                    raise ModelError(f"{folder}: tensor {name} lies in {self._file_of[name]} and in {file_name}")
+                self._file_of[name] = file_name
 
     def _listed(self) -> list[str]:
         """Names of the files that hold tensors."""
         index = self.folder / INDEX_FILE
         if index.is_file():
+            if (self.folder / ONE_FILE).is_file():
+                raise ModelError(
+                    f"{self.folder} has both {ONE_FILE} and {INDEX_FILE}; remove the one that is not meant"
+                )
             places = read_json(index).get("weight_map")
-            if not isinstance(places, dict):
-                raise ModelError(f"{index}: got weight_map {places!r}, expected tensors' names and files")
-            return sorted({str(file_name) for file_name in places.values()})
+            if not isinstance(places, dict) or not all(map(_is_file_name, places.values())):
+                raise ModelError(f"{index}: got weight_map {str(places)[:80]}, expected tensors' names and files")
+            return sorted(set(places.values()))
         if (self.folder / ONE_FILE).is_file():
             return [ONE_FILE]
         raise ModelError(f"{self.folder} has neither {ONE_FILE} nor {INDEX_FILE}; expected a model's weights there")
@@ -75,112 +79,40 @@ class SafetensorsFolder:
         return self._files[self._file_of[name]].get_slice(name)
 
 
+def _is_file_name(value: object) -> bool:
+    return isinstance(value, str) and value.endswith(".safetensors") and Path(value).name == value
+
+
 def load_folder(folder: Path, dtype: torch.dtype, device: torch.device | str, origin: str, name: str) -> ModelWeights:
-    """The model in `folder`; raises ModelError, naming file and tensor, where it cannot be read or is another.
-
-    A head that the folder holds although it is tied is not read.
-    """
+    """The model in `folder`; raises ModelError, naming file and tensor, where it cannot be read or is another."""
     config = config_of(folder, name)
-    return assemble(config, SafetensorsFolder(folder), HUGGINGFACE_NAMES, dtype, device, origin)
+    source = SafetensorsFolder(folder)
+    derived = frozenset(_derived(config, source))
+    return assemble(config, source, HUGGINGFACE_NAMES, dtype, device, origin, derived)
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ModelError(f"{path.parent} has no {path.name}; expected a Hugging Face folder or a .gguf file") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ModelError(f"{path} is not JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise ModelError(f"{path}: got a {type(content).__name__}, expected an object")
-    return content
+def _derived(config: ModelConfig, source: SafetensorsFolder) -> Iterator[str]:
+    """Tensors that follow from others or from the configuration; raises ModelError where they do not.
 
-
-def config_of(folder: Path, name: str) -> ModelConfig:
-    """The configuration in `config.json`; raises ModelError for what the decoder here does not compute."""
-    path = folder / CONFIG_FILE
-    fields = read_json(path)
-    kind = fields.get("model_type")
-    if kind not in ARCHITECTURES:
-        raise ModelError(f"{path}: got model_type {kind!r}, expected one of {', '.join(ARCHITECTURES)}")
-
-    def number(key: str, default: int | None = None) -> int:
-        value = default if fields.get(key) is None else fields[key]
-        if not isinstance(value, int):
-            raise ModelError(f"{path}: got {value!r} for {key}, expected a whole number")
-        return value
-
-    refuse_what_is_not_computed(path, fields)
-    q_heads = number("num_attention_heads")
-    rope = rope_fields(fields)
-    return ModelConfig(
-        name=name,
-        vocab_size=number("vocab_size"),
-        hidden_size=number("hidden_size"),
-        intermediate_size=number("intermediate_size"),
-        layers=number("num_hidden_layers"),
-        q_heads=q_heads,
-        kv_heads=number("num_key_value_heads", q_heads),
-        head_dim=number("head_dim", number("hidden_size") // max(1, q_heads)),
-        rope_theta=float(rope.get("rope_theta", 10_000.0)),
-        norm_eps=float(fields.get("rms_norm_eps", 1e-6)),
-        context_length=number("max_position_embeddings"),
-        tied_embeddings=bool(fields.get("tie_word_embeddings", False)),
-        rope_scaling=rope_scaling(path, rope),
-        sliding_window=sliding_window(path, fields),
-        qkv_bias=kind == "qwen2",
-        bos_id=fields.get("bos_token_id"),
-        eos_ids=end_ids(folder, fields),
-        source=str(path),
-    )
-
-
-def refuse_what_is_not_computed(path: Path, fields: dict[str, Any]) -> None:
-    activation = fields.get("hidden_act", "silu")
-    if activation != "silu":
-        raise ModelError(f"{path}: got hidden_act {activation!r}, expected 'silu'")
-    for key in ("attention_bias", "mlp_bias", "quantization_config"):
-        if fields.get(key):
-            raise ModelError(f"{path}: got {key} {fields[key]!r}, expected none")
-
-
-def rope_fields(fields: dict[str, Any]) -> dict[str, Any]:
-    """All of rotary embedding: under `rope_parameters`, or beside each other in older files."""
-    older = {"rope_theta": fields["rope_theta"]} if "rope_theta" in fields else {}
-    return older | (fields.get("rope_scaling") or {}) | (fields.get("rope_parameters") or {})
-
-
-def rope_scaling(path: Path, rope: dict[str, Any]) -> RopeScaling | None:
-    kind = rope.get("rope_type", rope.get("type", "default"))
-    if kind == "default":
-        return None
-    if kind != "llama3":
-        raise ModelError(f"{path}: got rope_type {kind!r}, expected 'default' or 'llama3'")
-    missing = [key for key in LLAMA_3_FIELDS if not isinstance(rope.get(key), (int, float))]
-    if missing:
-        raise ModelError(f"{path}: rope_type 'llama3' lacks a number for {' and '.join(missing)}")
-    factor, low, high, original_context = (rope[key] for key in LLAMA_3_FIELDS)
-    return RopeScaling(float(factor), float(low), float(high), int(original_context))
-
-
-def sliding_window(path: Path, fields: dict[str, Any]) -> int | None:
-    """Mistral's window; Qwen2's where it is switched on, which must then be so in all layers."""
-    window = fields.get("sliding_window")
-    if fields["model_type"] == "llama" or window is None:
-        return None
-    if fields["model_type"] == "qwen2":
-        if not fields.get("use_sliding_window"):
-            return None
-        if fields.get("max_window_layers", 0) > 0:
-            raise ModelError(f"{path}: got a sliding window in some layers, expected it in all or none")
-    return int(window)
-
-
-def end_ids(folder: Path, fields: dict[str, Any]) -> tuple[int, ...]:
-    """Ids that end an answer; the generation's own where a file gives them."""
-    path = folder / GENERATION_FILE
-    ids = (read_json(path) if path.is_file() else {}).get("eos_token_id", fields.get("eos_token_id"))
-    return tuple(ids) if isinstance(ids, list) else (() if ids is None else (int(ids),))
+    A tied head that is stored again, and the rotary frequencies that old releases of transformers wrote.
+    """
+    shapes = source.shapes()
+    head, embedding = (HUGGINGFACE_NAMES.outer[role] for role in ("head", "embedding"))
+    if config.tied_embeddings and head in shapes and embedding in shapes:
+        source.check(head)
+        if not torch.equal(source.tensor(head), source.tensor(embedding)):
+            raise ModelError(
+                f"{source.place(head)}: tie_word_embeddings is true, and {head} is not the embedding; expected one head"
+            )
+        yield head
+    for name in shapes:
+        if name.endswith(".rotary_emb.inv_freq"):
+            source.check(name)
+            expected = inverse_frequencies(config)
+            stored = source.tensor(name).double()
+            if stored.shape != expected.shape or not torch.allclose(stored, expected, rtol=1e-2):
+                raise ModelError(f"{source.place(name)}: tensor {name} holds other frequencies than the configuration")
+            yield name
 
 
 def state_dict(weights: ModelWeights) -> dict[str, Tensor]:
@@ -200,7 +132,7 @@ def config_json(config: ModelConfig) -> dict[str, Any]:
     kind = "qwen2" if config.qkv_bias else "mistral" if config.sliding_window else "llama"
     fields: dict[str, Any] = {
         "model_type": kind,
-        "architectures": [ARCHITECTURES[kind]],
+        "architectures": [FAMILIES[kind].architecture],
         "vocab_size": config.vocab_size,
         "hidden_size": config.hidden_size,
         "intermediate_size": config.intermediate_size,

@@ -50,9 +50,9 @@ def model_config(name_or_path: str) -> ModelConfig:
         from attnlab.bench.models.gguf_file import GgufFile
 
         return gguf_model.config_of(GgufFile(source.path), source.name)
-    from attnlab.bench.models import huggingface
+    from attnlab.bench.models import folder_config
 
-    return huggingface.config_of(source.path, source.name)
+    return folder_config.config_of(source.path, source.name)
 
 
 def published(name: str) -> ModelConfig:

@@ -38,13 +38,19 @@ class Tokenizer:
     def _pieces(self) -> Sequence[str | None]:
         return [self.backend.id_to_token(index) for index in range(self.vocab_size)]
 
-    def encode(self, text: str) -> list[int]:
+    def encode(self, text: str, plain: bool = False) -> list[int]:
         """Token ids of `text`, none of them added; empty for an empty text.
 
-        A lone surrogate, which is no character, reads like U+FFFD.
+        plain: the names of special tokens in it are text like any other. A lone surrogate, which is no character, reads
+        like U+FFFD.
         """
         whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        ids: list[int] = self.backend.encode(whole, add_special_tokens=False).ids
+        before = self.backend.encode_special_tokens
+        self.backend.encode_special_tokens = plain
+        try:
+            ids: list[int] = self.backend.encode(whole, add_special_tokens=False).ids
+        finally:
+            self.backend.encode_special_tokens = before
         return ids
 
     def decode(self, ids: Iterable[int], skip_special: bool = True) -> str:
@@ -70,15 +76,23 @@ class Tokenizer:
             return piece.encode()
         return self._spelling.bytes_of(piece)
 
+    def falls_back(self, index: int) -> bool:
+        """Whether a token is a single byte of a character that no piece has."""
+        piece = self._pieces[self.checked(index)]
+        return piece is not None and not self._spelling.byte_level and self._spelling.byte_of(piece) is not None
+
     @cached_property
     def _spelling(self) -> Spelling:
-        return Spelling(byte_level="ByteLevel" in json.dumps(json.loads(self.backend.to_str())["decoder"]))
+        decoder = json.dumps(json.loads(self.backend.to_str())["decoder"])
+        return Spelling(byte_level="ByteLevel" in decoder, byte_fallback="ByteFallback" in decoder)
 
 
 class TextStream:
     """What each further token adds to a text: bytes are held back until they are whole characters.
 
-    The pieces, `finish()` among them, make up what `Tokenizer.decode` gives of all ids together.
+    The pieces, `finish()` among them, make up what `Tokenizer.decode` gives of all ids together. Bytes that a
+    vocabulary without byte-level pieces falls back to are held back until a piece of text follows: as a whole they
+    are characters, or each of them is U+FFFD.
     """
 
     def __init__(self, tokenizer: Tokenizer, skip_special: bool = True) -> None:
@@ -86,15 +100,28 @@ class TextStream:
         self._skipped = frozenset(tokenizer.special.values()) if skip_special else frozenset[int]()
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._strips_space = not tokenizer._spelling.byte_level
+        self._held = b""
 
     def push(self, index: int) -> str:
         """The characters that token `index` completes, often none or several."""
         content = self._tokenizer.token_bytes(index)
-        return "" if index in self._skipped else self._first_stripped(self._decoder.decode(content))
+        if index in self._skipped or not content:
+            return ""
+        if self._tokenizer.falls_back(index):
+            self._held += content
+            return ""
+        return self._first_stripped(self._released() + self._decoder.decode(content))
 
     def finish(self) -> str:
         """What was held back, a character cut short as U+FFFD."""
-        return self._decoder.decode(b"", final=True)
+        return self._first_stripped(self._released() + self._decoder.decode(b"", final=True))
+
+    def _released(self) -> str:
+        held, self._held = self._held, b""
+        try:
+            return held.decode()
+        except UnicodeDecodeError:
+            return "\ufffd" * len(held)
 
     def _first_stripped(self, text: str) -> str:
         if not self._strips_space or not text:
@@ -108,6 +135,8 @@ class Spelling:
     """How a vocabulary spells bytes: each as a printable character (GPT-2), or, with `▁` for a space, plainly."""
 
     byte_level: bool
+    byte_fallback: bool = True
+    """A character that no piece has is spelled by its bytes, such as `<0xE2>`."""
 
     @cached_property
     def _byte_of(self) -> Mapping[str, int]:
@@ -120,9 +149,16 @@ class Spelling:
         if self.byte_level:
             table = self._byte_of
             return bytes(table[c] for c in piece) if all(c in table for c in piece) else piece.encode()
-        if len(piece) == 6 and piece.startswith("<0x") and piece.endswith(">"):
-            return bytes([int(piece[3:5], 16)])
-        return piece.replace("▁", " ").encode()
+        byte = self.byte_of(piece)
+        return piece.replace("▁", " ").encode() if byte is None else byte
+
+    def byte_of(self, piece: str) -> bytes | None:
+        """The byte that a piece such as `<0x0A>` falls back to; None for a piece of text."""
+        spelled = self.byte_fallback and len(piece) == 6 and piece.startswith("<0x") and piece.endswith(">")
+        try:
+            return bytes([int(piece[3:5], 16)]) if spelled else None
+        except ValueError:
+            return None
 
 
 def load_tokenizer(name_or_path: str) -> Tokenizer:

@@ -15,8 +15,8 @@ from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence, Split
 from attnlab.bench.errors import ModelError
 from attnlab.bench.models import gguf_model
 from attnlab.bench.models.chat import ChatTemplate
+from attnlab.bench.models.folder_config import CONFIG_FILE, Fields, end_ids, read_json
 from attnlab.bench.models.gguf_file import GgufFile
-from attnlab.bench.models.huggingface import CONFIG_FILE, end_ids, read_json
 from attnlab.bench.models.tokenizer import Tokenizer
 
 CONTROL, USER_DEFINED = 3, 4
@@ -52,29 +52,51 @@ def gguf_tokenizer(path: Path) -> Tokenizer:
 
 
 def gguf_backend(file: GgufFile, tokens: list[str]) -> Backend:
-    split = str(file.field("tokenizer.ggml.pre", "default"))
+    split = file.field("tokenizer.ggml.pre", "none")
     vocabulary = {token: index for index, token in enumerate(tokens)}
-    merges = [tuple(merge.split(" ", 1)) for merge in file.array("tokenizer.ggml.merges")]
+    merges = checked_merges(file, vocabulary)
     backend = Backend(BPE(vocab=vocabulary, merges=merges, ignore_merges=split in LLAMA_3))
-    backend.pre_tokenizer = pre_tokenizer(split, file.path)
+    backend.pre_tokenizer = pre_tokenizer(str(split), file.path)
     backend.decoder = ByteLevelDecoder()
     types = file.array("tokenizer.ggml.token_type")
+    if len(types) != len(tokens):
+        raise ModelError(f"{file.path}: got {len(types)} types for {len(tokens)} tokens, expected one for each")
     for wanted, special in ((CONTROL, True), (USER_DEFINED, False)):
         found = [token for token, kind in zip(tokens, types, strict=True) if kind == wanted]
         backend.add_tokens([AddedToken(token, special=special, normalized=False) for token in found])
     return backend
 
 
+def checked_merges(file: GgufFile, vocabulary: Mapping[str, int]) -> list[tuple[str, str]]:
+    """Pairs of tokens whose join is a token; raises ModelError, naming the first that is not."""
+    merges = []
+    for number, merge in enumerate(file.array("tokenizer.ggml.merges")):
+        first, space, second = str(merge).partition(" ")
+        unknown = next((token for token in (first, second, first + second) if token not in vocabulary), None)
+        if not space or unknown is not None:
+            why = f"{unknown!r} is no token" if space else "it has no space"
+            raise ModelError(
+                f"{file.path}: merge {number} is {merge!r}, expected two tokens with a space between: {why}"
+            )
+        merges.append((first, second))
+    return merges
+
+
 def pre_tokenizer(split: str, path: Path) -> Any:
     """What cuts a text into pieces before the merges, by its name in `tokenizer.ggml.pre`."""
-    if split in ("default", "gpt-2"):
+    if split == "gpt-2":
         return ByteLevel(add_prefix_space=False)
     if split == "smollm":  # each digit by itself
         return Sequence([Digits(individual_digits=True), ByteLevel(add_prefix_space=False)])
     if split in LLAMA_3:
         pieces = Split(Regex(LLAMA_3_SPLIT), "isolated")
         return Sequence([pieces, ByteLevel(add_prefix_space=False, use_regex=False)])
-    known = ", ".join(("default", "gpt-2", "smollm", *LLAMA_3))
+    known = ", ".join(("gpt-2", "smollm", *LLAMA_3))
+    if split in ("none", "default"):
+        raise ModelError(
+            f"{path} does not say how a text is cut before its merges (tokenizer.ggml.pre is {split!r}), and a guess "
+            f"would give other tokens; expected one of {known}: convert the model again with a newer llama.cpp"
+        )
     raise ModelError(f"{path}: got tokenizer.ggml.pre {split!r}, expected one of {known}")
 
 
@@ -88,12 +110,17 @@ def folder_tokenizer(folder: Path) -> Tokenizer:
         raise ModelError(f"{path} is no tokenizer: {error}") from error
     settings = read_json(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").is_file() else {}
     names = {key: token_name(settings.get(key)) for key in ("bos_token", "eos_token")}
-    fields = read_json(folder / CONFIG_FILE)
+    fields = Fields(folder / CONFIG_FILE, read_json(folder / CONFIG_FILE))
+    rows, tokens = fields.whole("vocab_size", backend.get_vocab_size()), backend.get_vocab_size()
+    if tokens > rows:
+        raise ModelError(
+            f"{path} has {tokens} tokens, and {CONFIG_FILE} a vocab_size of {rows}; expected no more tokens"
+        )
     return Tokenizer(
         backend=backend,
-        vocab_size=max(backend.get_vocab_size(), int(fields.get("vocab_size", 0))),
-        bos_id=fields.get("bos_token_id"),
-        eos_ids=end_ids(folder, fields),
+        vocab_size=rows,
+        bos_id=fields.token("bos_token_id"),
+        eos_ids=end_ids(folder, fields.values),
         chat=folder_template(folder, settings, {key: name for key, name in names.items() if name is not None}),
     )
 
@@ -107,7 +134,11 @@ def token_name(value: Any) -> str | None:
 def folder_template(folder: Path, settings: Mapping[str, Any], names: Mapping[str, str]) -> ChatTemplate | None:
     """The template in a file of its own, or among the settings."""
     own = folder / "chat_template.jinja"
-    text = own.read_text(encoding="utf-8") if own.is_file() else settings.get("chat_template")
+    try:
+        text = own.read_text(encoding="utf-8") if own.is_file() else settings.get("chat_template")
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{own} is not text in UTF-8: {error}") from error
     if isinstance(text, list):  # several, by name
-        text = next((entry.get("template") for entry in text if entry.get("name") == "default"), None)
+        named = (entry for entry in text if isinstance(entry, dict))
+        text = next((entry.get("template") for entry in named if entry.get("name") == "default"), None)
     return ChatTemplate(text, names) if isinstance(text, str) else None

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import struct
+import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -14,7 +17,7 @@ import torch
 from torch import Tensor
 
 from attnlab.bench import load_model
-from attnlab.bench.errors import ModelError, Unavailable, UnknownName
+from attnlab.bench.errors import ModelError, ModelWarning, Unavailable, UnknownName
 from attnlab.bench.models.assembly import GGUF_NAMES
 from attnlab.bench.models.config import PUBLISHED, ModelConfig, RopeScaling
 from attnlab.bench.models.gguf_file import GgufFile, StoredTensor, read_header
@@ -167,8 +170,20 @@ def test_llama_3s_scaling_is_known_by_its_factors(tensors: dict[str, Tensor], tm
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"rope.scaling.type": "yarn"}, "got rope scaling 'yarn'"),
-        ({"expert_count": 8}, "mixture of 8 experts"),
+        (
+            {"rope.scaling.type": "yarn"},
+            "got llama.rope.scaling.type 'yarn', which is not computed here; expected 'none'",
+        ),
+        ({"rope.scaling.factor": 4.0}, "got llama.rope.scaling.factor 4.0, which is not computed here"),
+        ({"rope.scale_linear": 4.0}, "got llama.rope.scale_linear 4.0"),
+        ({"attention.sliding_window": 512}, "got llama.attention.sliding_window 512"),
+        ({"attn_logit_softcapping": 50.0}, "got llama.attn_logit_softcapping 50.0"),
+        ({"logit_scale": 0.5}, "got llama.logit_scale 0.5"),
+        ({"embedding_scale": 8.0}, "got llama.embedding_scale 8.0"),
+        ({"attention.scale": 0.1}, "got llama.attention.scale 0.1"),
+        ({"attention.value_length": 8}, "got 8 channels of a value of 16, expected as many as a key's"),
+        ({"rope.freq_base": float("nan")}, "got rope_theta nan"),
+        ({"expert_count": 8}, "got llama.expert_count 8, which is not computed here"),
         ({"rope.dimension_count": 8}, "got 8 rotated channels of 16"),
         ({"block_count": "two"}, "got 'two' for llama.block_count, expected one int"),
         ({"embedding_length": 128, "attention.key_length": 16}, r"token_embd.weight has shape \[512, 64\]"),
@@ -202,8 +217,102 @@ def test_tensors_that_are_missing_or_misshapen_are_named(tensors: dict[str, Tens
     write(path, tensors | {"blk.1.ffn_down.weight": tensors["blk.1.ffn_down.weight"].T.contiguous()})
     with pytest.raises(ModelError, match=r"tensor blk.1.ffn_down.weight has shape \[128, 64\], expected \[64, 128\]"):
         load_model(str(path))
-    write(path, tensors | {"blk.0.attn_q.bias": torch.zeros(64)})
-    with pytest.raises(ModelError, match=r"got tensor blk.0.attn_q.bias, expected projections without bias"):
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("blk.0.attn_q.bias",),
+        ("blk.0.ffn_down.bias",),
+        ("blk.0.attn_q_norm.weight", "blk.1.attn_q_norm.weight"),
+        ("blk.0.post_attention_norm.weight",),
+        ("blk.2.attn_norm.weight",),
+        ("rope_factors_long.weight",),
+    ],
+)
+def test_a_tensor_that_the_model_does_not_take_is_refused(
+    names: tuple[str, ...], tensors: dict[str, Tensor], tmp_path: Path
+) -> None:
+    path = write(tmp_path / "m.gguf", tensors | {name: torch.ones(64) for name in names})
+    with pytest.raises(ModelError, match=f"holds the tensor {names[0]}.*, which the model described beside it"):
+        load_model(str(path))
+
+
+def test_weights_that_are_not_finite_are_the_files_fault(tensors: dict[str, Tensor], tmp_path: Path) -> None:
+    path = write(tmp_path / "m.gguf", tensors | {"blk.1.attn_q.weight": torch.full((64, 64), torch.nan)})
+    with pytest.raises(ModelError, match=r"tensor blk.1.attn_q.weight holds 4096 values of 4096 that are NaN"):
+        load_model(str(path))
+
+
+def test_a_part_of_a_model_and_fields_that_are_not_known_are_told(tensors: dict[str, Tensor], tmp_path: Path) -> None:
+    path = write(tmp_path / "m.gguf", tensors, fields={**FIELDS, "attention.temperature": 2.0})
+    with pytest.warns(ModelWarning, match="llama.attention.temperature: not known here"):
+        load_model(str(path))
+    content = path.read_bytes()
+    count = struct.pack("<Q", 11) + b"split.count" + struct.pack("<IH", 2, 2)
+    fields = struct.unpack_from("<Q", content, 16)[0]
+    path.write_bytes(content[:16] + struct.pack("<Q", fields + 1) + count + content[24:])
+    with pytest.raises(ModelError, match="shard 1 of 2, expected a whole model in one file"):
+        model_config(str(path))
+
+
+def test_tensors_must_lie_apart_and_aligned(tensors: dict[str, Tensor], tmp_path: Path) -> None:
+    path = write(tmp_path / "m.gguf", tensors)
+    content = path.read_bytes()
+    name = b"blk.0.attn_k.weight"
+    place = content.index(name) + len(name) + 4 + 16 + 4
+    (offset,) = struct.unpack_from("<Q", content, place)
+    path.write_bytes(content[:place] + struct.pack("<Q", 0) + content[place + 8 :])
+    with pytest.raises(ModelError, match=r"tensors \S+ and \S+ overlap"):
+        load_model(str(path))
+    path.write_bytes(content[:place] + struct.pack("<Q", offset + 1) + content[place + 8 :])
+    with pytest.raises(
+        ModelError, match=r"tensor blk.0.attn_k.weight begins \d+ bytes into the data, expected a multiple"
+    ):
+        load_model(str(path))
+
+
+def header_of(*fields: bytes, version: bytes = struct.pack("<I", 3), tensors: int = 0) -> bytes:
+    return b"GGUF" + version + struct.pack("<QQ", tensors, len(fields)) + b"".join(fields)
+
+
+def named(name: bytes, content: bytes) -> bytes:
+    return struct.pack("<Q", len(name)) + name + content
+
+
+def test_headers_that_are_no_headers_are_refused() -> None:
+    nested = struct.pack("<I", 9) + struct.pack("<IQ", 9, 1) * 5000 + struct.pack("<IQ", 4, 0)
+    one = struct.pack("<II", 4, 1)
+    for content, message in (
+        (header_of(named(b"x", nested)), "arrays nested over 4 deep"),
+        (header_of(named(b"x", one), named(b"x", one)), "has the field x twice"),
+        (header_of(version=struct.pack(">I", 3)), "is big-endian, expected little-endian"),
+        (header_of(named(b"general.alignment", struct.pack("<II", 4, 48))), "got general.alignment 48"),
+        (header_of(tensors=1) + named(b"t", struct.pack("<I", 9)), "tensor t has 9 axes, expected 1 to 4"),
+        (header_of(tensors=1) + named(b"t", struct.pack("<IQIQ", 1, 0, 0, 0)), r"tensor t has shape \[0\]"),
+        (header_of(tensors=2) + 2 * named(b"t", struct.pack("<IQIQ", 1, 8, 0, 0)), "has the tensor t twice"),
+        (header_of(tensors=2**60), "is cut short"),
+    ):
+        with pytest.raises(ModelError, match=message):
+            read_header(content, "here")
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_a_damaged_file_is_refused_or_harmless(seed: int, tensors: dict[str, Tensor], tmp_path: Path) -> None:
+    """Nothing but a ModelError comes of bits that are flipped, bytes that are cut out or put in."""
+    path = write(tmp_path / "m.gguf", tensors)
+    content = bytearray(path.read_bytes())
+    random = Random(seed)
+    header_bytes = content.index(b"blk.1.ffn_up.weight") if seed % 2 else len(content)
+    for _ in range(1 + seed % 4):
+        at = random.randrange(header_bytes)
+        if seed % 3 == 0:
+            content[at : at + random.randrange(9)] = random.randbytes(random.randrange(9))
+        else:
+            content[at] ^= 1 << random.randrange(8)
+    path.write_bytes(content)
+    with warnings.catch_warnings(), suppress(ModelError):
+        warnings.simplefilter("ignore", ModelWarning)
         load_model(str(path))
 
 

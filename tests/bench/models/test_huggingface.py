@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from contextlib import suppress
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from attnlab.bench import load_model
-from attnlab.bench.errors import ModelError, Unavailable
+from attnlab.bench.errors import ModelError, ModelWarning, Unavailable
 from attnlab.bench.models.config import PUBLISHED, RopeScaling
-from attnlab.bench.models.huggingface import INDEX_FILE, ONE_FILE, config_json, config_of, save_folder
+from attnlab.bench.models.folder_config import COMPUTED, NEUTRAL, config_of
+from attnlab.bench.models.huggingface import INDEX_FILE, ONE_FILE, config_json, save_folder
 from attnlab.bench.models.load import model_config
 from attnlab.bench.models.random_weights import random_weights
+from attnlab.bench.models.rotary import inverse_frequencies
 from attnlab.bench.models.weights import ModelWeights, layer_shapes
 
 safetensors = pytest.importorskip("safetensors.torch", reason="package safetensors is not installed")
@@ -101,6 +107,18 @@ def test_older_files_say_it_otherwise(folder: Path) -> None:
         ({"model_type": "qwen2", "sliding_window": 32, "use_sliding_window": True, "max_window_layers": 0}, 32),
         ({"model_type": "mistral", "sliding_window": None}, None),
         ({"model_type": "mistral", "sliding_window": 32}, 32),
+        ({"model_type": "mistral"}, 4096),
+        ({"model_type": "qwen2", "use_sliding_window": True}, None),
+        ({"model_type": "qwen2", "use_sliding_window": True, "max_window_layers": 0}, 4096),
+        (
+            {
+                "model_type": "qwen2",
+                "use_sliding_window": True,
+                "sliding_window": 8,
+                "layer_types": ["sliding_attention"] * 2,
+            },
+            8,
+        ),
     ],
 )
 def test_a_window_holds_where_it_is_switched_on(fields: dict[str, Any], window: int | None, folder: Path) -> None:
@@ -113,8 +131,27 @@ def test_a_window_holds_where_it_is_switched_on(fields: dict[str, Any], window: 
     [
         ({"model_type": "gpt2"}, "got model_type 'gpt2', expected one of llama, mistral, qwen2"),
         ({"hidden_act": "gelu"}, "got hidden_act 'gelu', expected 'silu'"),
-        ({"attention_bias": True}, "got attention_bias True, expected none"),
+        ({"attention_bias": True}, "got attention_bias True, expected False or none"),
         ({"quantization_config": {"bits": 4}}, "got quantization_config"),
+        ({"mlp_bias": True}, "got mlp_bias True, expected False or none"),
+        ({"final_logit_softcapping": 30.0}, "got final_logit_softcapping 30.0, expected none or 0"),
+        ({"partial_rotary_factor": 0.5}, "got partial_rotary_factor 0.5, expected 1 or none"),
+        ({"rope_parameters": {"rope_theta": 1e4, "partial_rotary_factor": 0.5}}, "got partial_rotary_factor 0.5"),
+        (
+            {"rope_parameters": {"rope_theta": 1e4, "factor": 2.0}},
+            "got factor with rope_type 'default', which does not",
+        ),
+        ({"rope_parameters": {"full_attention": {"rope_theta": 1e4}}}, "rotary parameters for 'full_attention' alone"),
+        ({"rope_parameters": {"rope_theta": None}}, "got None for rope_theta, expected a number above 0"),
+        ({"rope_parameters": {"rope_type": "linear", "factor": 2.0}}, "got rope_type 'linear'"),
+        ({"rope_scaling": {"type": "dynamic", "factor": 2.0}, "rope_parameters": None}, "got rope_type 'dynamic'"),
+        ({"rope_scaling": "linear"}, "got rope_scaling 'linear', expected an object or null"),
+        ({"rms_norm_eps": None}, "got None for rms_norm_eps, expected a number above 0"),
+        ({"rms_norm_eps": "1e-5"}, "got '1e-5' for rms_norm_eps"),
+        ({"num_attention_heads": True}, "got True for num_attention_heads, expected a whole number"),
+        ({"bos_token_id": [1]}, r"got \[1\] for bos_token_id, expected a token's id"),
+        ({"eos_token_id": "</s>"}, "got eos_token_id '</s>'"),
+        ({"layer_types": ["linear_attention", "full_attention"]}, "got layer_types .'linear_attention'"),
         ({"rope_parameters": {"rope_type": "yarn"}}, "got rope_type 'yarn'"),
         ({"rope_parameters": {"rope_type": "llama3", "factor": 8}}, "lacks a number for low_freq_factor and"),
         ({"hidden_size": "64"}, "got '64' for hidden_size, expected a whole number"),
@@ -145,6 +182,119 @@ def test_tensors_of_integers_are_refused(folder: Path) -> None:
     name = "model.layers.1.mlp.up_proj.weight"
     safetensors.save_file(state | {name: state[name].to(torch.int8)}, folder / ONE_FILE)
     with pytest.raises(ModelError, match=rf"{ONE_FILE}: tensor {name} is of I8, expected F32, F16 or BF16"):
+        load_model(str(folder))
+
+
+def test_what_a_family_has_where_nothing_is_said(folder: Path) -> None:
+    """As transformers reads the same file."""
+    transformers = pytest.importorskip("transformers", reason="package transformers is not installed")
+    path = folder / "config.json"
+    fields = json.loads(path.read_text())
+    for kind in ("llama", "mistral", "qwen2"):
+        for left_out in ("num_key_value_heads", "rms_norm_eps", "rope_parameters", "tie_word_embeddings"):
+            kept = {key: value for key, value in fields.items() if key != left_out}
+            path.write_text(json.dumps(kept | {"model_type": kind, "num_attention_heads": 32, "head_dim": 2}))
+            peer = transformers.AutoConfig.from_pretrained(folder)
+            config = config_of(folder, "toy")
+            assert config.kv_heads == peer.num_key_value_heads, (kind, left_out)
+            assert config.norm_eps == peer.rms_norm_eps
+            assert config.tied_embeddings == peer.tie_word_embeddings
+            assert config.rope_theta == peer.rope_parameters["rope_theta"]
+
+
+def test_every_tensor_is_taken_or_the_file_refused(folder: Path) -> None:
+    state = safetensors.load_file(folder / ONE_FILE)
+    extra = {"model.layers.0.self_attn.q_norm.weight": torch.ones(16)}
+    safetensors.save_file(state | extra, folder / ONE_FILE)
+    with pytest.raises(ModelError, match=r"holds the tensor model.layers.0.self_attn.q_norm.weight, which the model"):
+        load_model(str(folder))
+
+
+def test_a_tied_head_that_is_another_is_refused(folder: Path) -> None:
+    state = safetensors.load_file(folder / ONE_FILE)
+    safetensors.save_file(state | {"lm_head.weight": state["model.embed_tokens.weight"].clone()}, folder / ONE_FILE)
+    assert load_model(str(folder)).head is not None
+    safetensors.save_file(state | {"lm_head.weight": torch.zeros(512, 64)}, folder / ONE_FILE)
+    with pytest.raises(ModelError, match=r"tie_word_embeddings is true, and lm_head.weight is not the embedding"):
+        load_model(str(folder))
+
+
+def test_frequencies_of_old_releases_must_be_the_configurations(folder: Path) -> None:
+    state = safetensors.load_file(folder / ONE_FILE)
+    name = "model.layers.0.self_attn.rotary_emb.inv_freq"
+    frequencies = inverse_frequencies(TOY).float()
+    safetensors.save_file(state | {name: frequencies}, folder / ONE_FILE)
+    assert load_model(str(folder)).config.rope_theta == TOY.rope_theta
+    safetensors.save_file(state | {name: frequencies / 2}, folder / ONE_FILE)
+    with pytest.raises(ModelError, match="holds other frequencies than the configuration"):
+        load_model(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype", "message"),
+    [
+        (torch.nan, torch.float32, "tensor model.norm.weight holds 1 values of 64 that are NaN or infinite"),
+        (torch.inf, torch.bfloat16, "tensor model.norm.weight holds 1 values of 64 that are NaN or infinite"),
+        (1e6, torch.float16, "holds values up to 1e.06, too large for float16"),
+    ],
+)
+def test_weights_that_are_not_finite_are_the_files_fault(
+    value: float, dtype: torch.dtype, message: str, folder: Path
+) -> None:
+    state = safetensors.load_file(folder / ONE_FILE)
+    state["model.norm.weight"][3] = value
+    safetensors.save_file(state, folder / ONE_FILE)
+    with pytest.raises(ModelError, match=message):
+        load_model(str(folder), dtype)
+
+
+def test_a_field_that_is_not_known_is_told(folder: Path) -> None:
+    edit(folder / "config.json", query_temperature=0.7)
+    with pytest.warns(ModelWarning, match="query_temperature: not known here"):
+        load_model(str(folder))
+
+
+def test_an_index_beside_a_whole_file_is_refused(folder: Path) -> None:
+    (folder / INDEX_FILE).write_text('{"weight_map": {}}')
+    with pytest.raises(ModelError, match=f"has both {ONE_FILE} and {INDEX_FILE}"):
+        load_model(str(folder))
+    (folder / ONE_FILE).unlink()
+    (folder / INDEX_FILE).write_text('{"weight_map": {"a": "../other/model.safetensors"}}')
+    with pytest.raises(ModelError, match="got weight_map"):
+        load_model(str(folder))
+
+
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4) | st.just(10**400),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*COMPUTED]), inner, max_size=3),
+    max_leaves=4,
+)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(fields=st.dictionaries(st.sampled_from(sorted({*COMPUTED, *NEUTRAL})), ANY_JSON, min_size=1, max_size=3))
+def test_nothing_but_a_model_error_comes_of_any_configuration(fields: dict[str, Any], folder: Path) -> None:
+    with suppress(ModelError):
+        config_of(with_config(folder, fields), "toy")
+
+
+def with_config(folder: Path, fields: dict[str, Any]) -> Path:
+    other = folder / "other"
+    other.mkdir(exist_ok=True)
+    (other / "config.json").write_text(json.dumps(json.loads((folder / "config.json").read_text()) | fields))
+    return other
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_flipped_byte_of_a_header_is_refused_or_harmless(seed: int, folder: Path) -> None:
+    path = folder / ONE_FILE
+    content = bytearray(path.read_bytes())
+    header_bytes = 8 + int.from_bytes(content[:8], "little")
+    random = Random(seed)
+    for _ in range(1 + seed % 3):
+        content[random.randrange(header_bytes)] ^= 1 << random.randrange(8)
+    path.write_bytes(content)
+    with suppress(ModelError):
         load_model(str(folder))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -222,8 +223,60 @@ def test_a_vocabulary_with_marks_for_spaces_streams_too() -> None:
     ]
     stream = tokenizer.decode_stream()
     pieces = [stream.push(index) for index in ids]
-    assert pieces == ["", "Hi", " you", "é", "!", "", "", "", "🦙", " ", " "]
+    assert pieces == ["", "Hi", " you", "é", "!", "", "", "", "", "🦙 ", " "], "bytes wait for what follows"
     assert "".join(pieces) == tokenizer.decode(ids)
+
+
+WORDS = ["<s>", *(f"<0x{byte:02X}>" for byte in range(256)), "▁", "▁Hi", "é", "a"]
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.sampled_from([0, *(1 + byte for byte in b"a\xc3\xa9\xe2\x82\xac\xf0\x9f\xff"), *range(257, 261)])))
+@pytest.mark.parametrize("skip_special", [True, False])
+def test_bytes_that_are_fallen_back_to_stream_as_the_whole_reads(skip_special: bool, ids: list[int]) -> None:
+    """Characters that are cut, bytes that are none, special tokens between them."""
+    tokenizer = fallen_back()
+    stream = tokenizer.decode_stream(skip_special)
+    assert "".join([*map(stream.push, ids), stream.finish()]) == tokenizer.decode(ids, skip_special)
+
+
+@cache
+def fallen_back() -> Tokenizer:
+    backend = tokenizers.Tokenizer(
+        tokenizers.models.BPE(vocab={word: i for i, word in enumerate(WORDS)}, merges=[], byte_fallback=True)
+    )
+    steps = tokenizers.decoders
+    backend.decoder = steps.Sequence(
+        [steps.Replace("▁", " "), steps.ByteFallback(), steps.Fuse(), steps.Strip(" ", 1, 0)]
+    )
+    backend.add_special_tokens(["<s>"])
+    return Tokenizer(backend, len(WORDS), bos_id=0, eos_ids=(), chat=None)
+
+
+def test_names_of_special_tokens_can_be_plain_text(smollm2: Tokenizer) -> None:
+    text = "Say <|im_end|> aloud"
+    special = smollm2.special["<|im_end|>"]
+    assert special in smollm2.encode(text)
+    plain = smollm2.encode(text, plain=True)
+    assert special not in plain
+    assert smollm2.decode(plain, skip_special=False) == text
+    assert special in smollm2.encode(text), "as before"
+
+
+@pytest.mark.parametrize(
+    ("merges", "types_left_out", "message"),
+    [
+        (["1 2", "q zz"], 0, "merge 1 is 'q zz', expected two tokens with a space between: 'zz' is no token"),
+        (["1 3"], 0, "merge 0 is '1 3', .*: '13' is no token"),
+        (["12"], 0, "merge 0 is '12', .*: it has no space"),
+        (["1 2"], 3, "got 256 types for 259 tokens, expected one for each"),
+    ],
+)
+def test_a_vocabulary_that_does_not_fit_together_is_refused(
+    merges: list[str], types_left_out: int, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelError, match=message):
+        load_tokenizer(str(written(tmp_path, "gpt2", "gpt-2", merges, types_left_out)))
 
 
 def test_ids_out_of_range_are_refused(trained: Tokenizer) -> None:
@@ -248,25 +301,30 @@ def test_a_missing_package_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     ("kind", "split", "message"),
     [
         ("llama", "default", "got a vocabulary of kind 'llama', expected 'gpt2'"),
-        ("gpt2", "tekken", "got tokenizer.ggml.pre 'tekken', expected one of default, gpt-2, smollm"),
+        ("gpt2", "tekken", "got tokenizer.ggml.pre 'tekken', expected one of gpt-2, smollm"),
+        ("gpt2", "default", "does not say how a text is cut before its merges .* is .default.\\), and a guess"),
+        ("gpt2", None, "does not say how a text is cut before its merges"),
     ],
 )
-def test_vocabularies_of_other_kinds_are_refused(kind: str, split: str, message: str, tmp_path: Path) -> None:
+def test_vocabularies_of_other_kinds_are_refused(kind: str, split: str | None, message: str, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=message):
         load_tokenizer(str(written(tmp_path, kind, split)))
 
 
-def written(folder: Path, kind: str, split: str) -> Path:
-    """A GGUF file with a vocabulary of the bytes, one merge and one special token."""
+def written(
+    folder: Path, kind: str, split: str | None, merges: Sequence[str] = ("1 2", "Ġ a"), types_left_out: int = 0
+) -> Path:
+    """A GGUF file with a vocabulary of the bytes, two merges and one special token."""
     gguf = pytest.importorskip("gguf", reason="package gguf is not installed")
     characters = list(Spelling(byte_level=True)._byte_of)
     tokens = ["<s>", *characters, "12", "Ġa"]
     writer = gguf.GGUFWriter(folder / "v.gguf", "llama")
     writer.add_tokenizer_model(kind)
-    writer.add_tokenizer_pre(split)
+    if split is not None:
+        writer.add_tokenizer_pre(split)
     writer.add_token_list(tokens)
-    writer.add_token_merges(["1 2", "Ġ a"])
-    writer.add_token_types([CONTROL, *[1] * (len(tokens) - 1)])
+    writer.add_token_merges(merges)
+    writer.add_token_types([CONTROL, *[1] * (len(tokens) - 1)][: len(tokens) - types_left_out])
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.close()
@@ -294,4 +352,12 @@ def test_a_folder_whose_tokenizer_is_none_is_named(tmp_path: Path) -> None:
         load_tokenizer(str(tmp_path))
     (tmp_path / "tokenizer.json").write_text('{"model": 1}')
     with pytest.raises(ModelError, match=r"tokenizer.json is no tokenizer"):
+        load_tokenizer(str(tmp_path))
+
+
+def test_a_folder_with_more_tokens_than_rows_is_refused(folder: Path, tmp_path: Path) -> None:
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    (tmp_path / "config.json").write_text('{"vocab_size": 49000}')
+    with pytest.raises(ModelError, match=r"has 49152 tokens, and config.json a vocab_size of 49000"):
         load_tokenizer(str(tmp_path))
