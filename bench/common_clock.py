@@ -59,11 +59,12 @@ def _under(measurement: Measurement, method: Method | None) -> Measurement:
         return measurement
     summary = summarise(samples)
     flag = f"shown by clock {clock}, which all implementations of this case have; its own clock is {timing.clock}"
+    unclaimed = [f"no interval is claimed: {summary.unclaimed}"] if summary.unclaimed else []
     return replace(
         measurement,
-        timing=replace(timing, clock=clock, samples=len(samples), calls_a_sample=1),
+        timing=replace(timing, clock=clock, samples=len(samples), calls_a_sample=1, effective=summary.effective),
         median_ns=summary.median,
         ci_low_ns=summary.low if math.isfinite(summary.low) else None,
         ci_high_ns=summary.high if math.isfinite(summary.high) else None,
-        flags=(*measurement.flags, flag),
+        flags=(*measurement.flags, flag, *unclaimed),
     )

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from attnlab.bench import roofline, units
 from attnlab.bench.roofline import Ceilings
+from attnlab.bench.stats.summary import Summary
 from attnlab.bench.store.records import Burst, Launch, Measurement, Outcome, Series
 from attnlab.bench.timing import STOPPED_AT_TARGET, STOPPED_BY_ROUNDS, Timed
 
@@ -29,19 +30,21 @@ def with_times(
         ci_low_ns=_finite(timed.summary.low),
         ci_high_ns=_finite(timed.summary.high),
     )
-    return judge_speed(replace(done, flags=(*timed.notes, *_flags(done))), ceilings)
+    return judge_speed(replace(done, flags=(*timed.notes, *_flags(done, timed.summary))), ceilings)
 
 
 def _finite(bound: float) -> float | None:
     return bound if math.isfinite(bound) else None
 
 
-def _flags(measurement: Measurement) -> Iterator[str]:
+def _flags(measurement: Measurement, summary: Summary) -> Iterator[str]:
     timing, check = measurement.timing, measurement.check
     in_turn = timing is not None and timing.stopped == STOPPED_BY_ROUNDS  # warmed by a call each
     if timing is not None and not timing.warmup_stable and not in_turn:
         yield "warm-up ended by its time limit, not because the time was stable"
-    if timing is not None and timing.stopped not in (STOPPED_AT_TARGET, STOPPED_BY_ROUNDS):
+    if summary.unclaimed and not in_turn:
+        yield f"no interval is claimed: {summary.unclaimed}"
+    elif timing is not None and timing.stopped not in (STOPPED_AT_TARGET, STOPPED_BY_ROUNDS):
         yield f"sampling ended by its {timing.stopped}, before the interval was as narrow as asked"
     if check is not None and check.blunt:
         yield f"the check of this case cannot tell apart: {', '.join(check.blunt)}"

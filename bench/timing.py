@@ -10,34 +10,39 @@ from dataclasses import dataclass, replace
 from attnlab.bench import units
 from attnlab.bench.clocks import Clock, Timer, renew, start_all
 from attnlab.bench.clocks.plan import Plan
+from attnlab.bench.host import HostReader
 from attnlab.bench.stats.summary import Summary, summarise
+from attnlab.bench.stopping import (
+    STOPPED_AT_TARGET,
+    STOPPED_BY_COUNT,
+    STOPPED_BY_ROUNDS,
+    STOPPED_BY_TIME,
+    Effort,
+    KnownWellEnough,
+    StoppingRule,
+)
 from attnlab.bench.store.records import Burst, Series, TimingRecord
-from attnlab.bench.telemetry import state_notes
+from attnlab.bench.telemetry import burst_notes
+
+__all__ = [
+    "STOPPED_AT_TARGET",
+    "STOPPED_BY_COUNT",
+    "STOPPED_BY_ROUNDS",
+    "STOPPED_BY_TIME",
+    "Effort",
+    "Sampling",
+    "Timed",
+    "WarmUp",
+    "take_burst",
+    "time_calls",
+    "warm_up",
+]
 
 BURST_NS = 30 * units.NS_PER_MS
 MAX_BURST_CALLS = 256
 STABLE_BURSTS = 3
 STABLE_SPREAD = 0.03  # of the medians, and of a GPU's clocks, of the last STABLE_BURSTS bursts
 BESIDE_EVERY = 4  # bursts of the main clock for one of each clock beside it
-
-STOPPED_AT_TARGET = "target"
-STOPPED_BY_TIME = "time limit"
-STOPPED_BY_COUNT = "limit of samples"
-STOPPED_BY_ROUNDS = "number of rounds"
-
-
-@dataclass(frozen=True)
-class Effort:
-    """How long one implementation may be timed on one case.
-
-    target: half the width of the median's 95 % interval over the median, at which sampling stops.
-    """
-
-    target: float = 0.01
-    sampling_limit_s: float = 2.0
-    warmup_limit_s: float = 2.0
-    min_samples: int = 10
-    max_samples: int = 20_000
 
 
 @dataclass(frozen=True)
@@ -89,8 +94,10 @@ class Sampling:
         bytes_a_call: int = 0,
         observe: Observe | None = None,
         plan: Plan | None = None,
+        rule: StoppingRule | None = None,
     ) -> None:
         self._effort, self._now_ns, self._observe, self._copies = effort, now_ns, observe, len(calls)
+        self._rule = rule or KnownWellEnough(effort)
         self._last: Callable[[], object] | None = None
         noted = [self._noted(call) for call in calls]
         started = start_all(clocks, noted, bytes_a_call, plan)
@@ -130,19 +137,13 @@ class Sampling:
     @property
     def done(self) -> bool:
         """Whether the median is known well enough, or time or samples are used up."""
-        if not self._samples:
-            return False
-        effort, taken = self._effort, len(self._samples)
-        if taken >= effort.min_samples and summarise(self._samples).relative_half_width <= effort.target:
-            self._stopped = STOPPED_AT_TARGET
-        elif self._spent_ns >= units.seconds_to_ns(effort.sampling_limit_s):
-            self._stopped = STOPPED_BY_TIME
-        elif taken < effort.max_samples:
-            return False
-        return True
+        reason = self._rule.reason(self._samples, len(self._bursts), self._spent_ns)
+        self._stopped = reason or self._stopped
+        return reason is not None
 
     def timed(self, stopped: str | None = None) -> Timed:
         """All that was taken; `stopped` says why sampling ended where it was not for one of the usual reasons."""
+        summary = summarise(self._samples)
         record = TimingRecord(
             clock=self._main.clock,
             cache=self._main.cache,
@@ -153,10 +154,10 @@ class Sampling:
             samples=len(self._samples),
             stopped=stopped or self._stopped,
             calls_a_sample=self._main.calls_a_sample,
+            effective=summary.effective,
         )
         notes = [*self._notes, *(note for timer in self._timers for note in timer.notes())]
-        held_down = state_notes([burst.state for burst in self._bursts if burst.state is not None])
-        return Timed(tuple(self._bursts), record, summarise(self._samples), (*notes, *held_down))
+        return Timed(tuple(self._bursts), record, summary, (*notes, *burst_notes(self._bursts)))
 
 
 class _Noting:
@@ -207,10 +208,11 @@ def warm_up(timer: Timer, effort: Effort, now_ns: Callable[[], int] = time.perf_
 
 
 def take_burst(timers: Sequence[Timer], count: int) -> Burst:
-    """`count` calls by each timer, one timer after another, and the device's state after them."""
+    """`count` calls by each timer, one timer after another, the device's state after them and the host's over them."""
     started_s = time.time()
+    host = HostReader()
     series = [Series("latency", "ns", timer.clock, "lower", tuple(timer.burst(count))) for timer in timers]
-    return Burst(started_s, tuple(series), timers[0].state())
+    return Burst(started_s, tuple(series), timers[0].state(), host.read())
 
 
 def _steady(values: Sequence[float]) -> bool:

@@ -34,6 +34,7 @@ def extra_info(row: Row) -> dict[str, Any]:
             "cache": m.timing.cache,
             "stopped": m.timing.stopped,
             "warmup_calls": m.timing.warmup_calls,
+            "effective_samples": m.timing.effective,
         }
     told |= {metric.name: metric.value(row) for metric in known_metrics()}
     kept = {name: value for name, value in told.items() if value is not None}

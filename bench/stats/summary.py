@@ -11,14 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 CONFIDENCE = 0.95
-MIN_SAMPLES = 6  # fewer have no order-statistic interval of 95 %
+MIN_EFFECTIVE = 30  # fewer say too little of their own autocorrelation for an interval to be claimed
+APART = 1.5  # widths of the interval between the medians of both halves: three standard errors of their difference
+NEAR = 0.01  # of the median: halves as near as this agree, however fine the interval is
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Median and its interval within one process, in the samples' unit.
+    """Median and its interval within one process, in the samples' unit; infinite bounds where none is claimed.
 
-    effective: how many independent samples they are worth; less than samples where they correlate.
+    effective: how many independent samples they are worth; less than samples where they correlate. unclaimed: why no
+    interval is claimed, where that is so; figures stand in brackets at its end.
     """
 
     median: float
@@ -26,6 +29,7 @@ class Summary:
     high: float
     samples: int
     effective: float
+    unclaimed: str | None = None
 
     @property
     def relative_half_width(self) -> float:
@@ -34,25 +38,32 @@ class Summary:
 
 
 def summarise(values: Sequence[float], confidence: float = CONFIDENCE) -> Summary:
-    """The median with its order-statistic interval.
+    """The median with its order-statistic interval, widened to hold the medians of both halves of the series.
 
-    The ranks are those of a binomial with n trials, n being the effective number of samples: the
-    actual one over τ = 1 + 2 Σ ρ, with the autocorrelations ρ of ranks summed until they first turn
-    negative (Geyer's initial positive sequence). Raises ValueError where there are no samples.
+    The ranks are those of a binomial with n trials, n being the effective number of samples. None is claimed with fewer
+    than `MIN_EFFECTIVE` of these, nor where the halves are far apart: a level that moves is known by no interval.
+    Raises ValueError where there are no samples.
     """
     x = np.asarray(values, dtype=np.float64)
     if x.size == 0:
         raise ValueError("got no samples; expected at least one")
-    effective = effective_samples(x)
+    effective, median = effective_samples(x), float(np.median(x))
+    if effective < MIN_EFFECTIVE:
+        why = f"too few samples are independent (worth {math.floor(effective)}, and {MIN_EFFECTIVE} are needed)"
+        return Summary(median, -math.inf, math.inf, int(x.size), effective, why)
     low, high = _interval(np.sort(x), effective, confidence)
-    return Summary(float(np.median(x)), low, high, int(x.size), effective)
+    halves = [float(np.median(half)) for half in np.array_split(x, 2)]
+    apart = abs(halves[0] - halves[1])
+    if apart > max(APART * (high - low), NEAR * abs(median)):
+        change = halves[1] / halves[0] - 1 if halves[0] else math.inf
+        why = f"the level moved meanwhile (the median of the second half is {change:+.1%} off that of the first)"
+        return Summary(median, -math.inf, math.inf, int(x.size), effective, why)
+    return Summary(median, min(low, *halves), max(high, *halves), int(x.size), effective)
 
 
 def _interval(ordered: NDArray[np.float64], effective: float, confidence: float) -> tuple[float, float]:
-    n, trials = ordered.size, round(effective)
+    n, trials = ordered.size, math.floor(effective)
     rank = lower_rank(trials, (1 - confidence) / 2)
-    if trials < MIN_SAMPLES or rank == 0:
-        return float("-inf"), float("inf")
     below = max(0, rank * n // trials - 1)
     return float(ordered[below]), float(ordered[n - 1 - below])
 
@@ -75,11 +86,12 @@ def lower_rank(trials: int, tail: float) -> int:
 
 
 def effective_samples(x: NDArray[np.float64]) -> float:
-    """How many independent samples a series of correlated ones is worth, from 1 to its length.
+    """How many independent samples a series of correlated ones is worth at least, from 1 to its length.
 
-    Autocorrelations about the sample's own mean come out too low by about τ/n, τ being the sum looked
-    for, so the sum is solved for with that put back. A series shorter than some tens of τ still
-    passes for more than it is worth.
+    That is n over τ = 1 + 2 Σ ρ, with the autocorrelations ρ of ranks summed until they first turn negative (Geyer's
+    initial positive sequence). Autocorrelations about the sample's own mean come out too low by about τ/n, so the sum
+    is solved for with that put back. Of τ, one standard error more is taken, √(2 (2 W + 1) / n) of it for W lags
+    (Sokal 1997): who samples until there are enough would stop where it happens to come out small.
     """
     n = x.size
     centred = _ranks(x)
@@ -94,7 +106,8 @@ def effective_samples(x: NDArray[np.float64]) -> float:
     used = int(ends[0]) if ends.size else pairs.size
     total = float(pairs[:used].sum())
     share = 1 - 2 * (2 * used - total) / n  # each of the 2 · used lags gets back τ/n of what it lacks
-    return float(np.clip(n * share / (1 + 2 * total), 1, n))
+    error = math.sqrt(2 * (4 * used + 1) / n) if used else 0.0
+    return float(np.clip(n * share / (1 + 2 * total) / (1 + error), 1, n))
 
 
 def _ranks(x: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,7 +1,8 @@
 """The stored schema: what is kept of one measurement and of one run.
 
 History of SCHEMA_VERSION, newest first:
-4  what was added so that others can audit a run; each is None or empty in files of version 3
+4  what was added so that others can audit a run; each is None or empty in files of version 3: of a burst the state of
+   the `host`, of a timing its `effective` samples
 3  a bench of a run may have `rounds`, bursts taken in turn: 0 in files of version 2; a burst may hold the log of a
    generation, see `generation/events.py`
 2  a burst may have a `state`, what the GPU said of itself after it; a run has `cache`, the state of a GPU's L2
@@ -27,6 +28,7 @@ __all__ = [
     "CheckRecord",
     "DeviceState",
     "Figures",
+    "HostState",
     "Launch",
     "Measurement",
     "Outcome",
@@ -82,12 +84,34 @@ class DeviceState:
 
 
 @dataclass(frozen=True)
+class HostState:
+    """What the host says of the time of one burst; None is what it did not say.
+
+    cpu_ns: processor time of the process, over all its threads. waited_ns: time that its threads were ready to run and
+    had no core, summed over them. involuntary_switches: how often one of them was taken off its core. busy_ns,
+    stolen_ns: processor time of all processes of the machine, and that which its host gave to other machines, over all
+    cores and in steps of 10 ms. runnable: threads of the whole machine that ran or wanted to at the burst's end, its
+    own included. frequency_mhz: of the core that the process ran on last.
+    """
+
+    elapsed_ns: float
+    cpu_ns: float
+    involuntary_switches: int
+    waited_ns: float | None = None
+    busy_ns: float | None = None
+    stolen_ns: float | None = None
+    runnable: int | None = None
+    frequency_mhz: float | None = None
+
+
+@dataclass(frozen=True)
 class Burst:
-    """Samples taken in one go; started_s is Unix time, state the device's right after."""
+    """Samples taken in one go; started_s is Unix time, state the device's right after, host the machine's over it."""
 
     started_s: float
     series: tuple[Series, ...]
     state: DeviceState | None = None
+    host: HostState | None = None
 
 
 @dataclass(frozen=True)
@@ -130,7 +154,8 @@ class TimingRecord:
     cache: "warm" (CPU), "cold" or "hot" (CUDA's L2). stopped: "target" where the median's interval
     became narrow enough, else "time limit" or "limit of samples". copies: sets of inputs that calls
     rotated through. calls_a_sample: calls that one sample is the mean of, over 1 where a call is too
-    short to be timed alone.
+    short to be timed alone. effective: how many independent samples they are worth; with fewer than 30 no
+    interval is claimed.
     """
 
     clock: str
@@ -142,6 +167,7 @@ class TimingRecord:
     samples: int
     stopped: str
     calls_a_sample: int = 1
+    effective: float | None = None
 
 
 @dataclass(frozen=True)

@@ -30,8 +30,8 @@ def measured(name: str, cache: str = "cold", case_id: str = "c", **times_ns: lis
     )  # fmt: skip
 
 
-CAPTURED = measured("captured", cuda_graph=[10.0] * 9, cuda_events=[14.0] * 9)
-EAGER = measured("eager", cuda_events=[12.0] * 9, cupti=[11.0] * 9)
+CAPTURED = measured("captured", cuda_graph=[10.0] * 40, cuda_events=[14.0] * 40)
+EAGER = measured("eager", cuda_events=[12.0] * 40, cupti=[11.0] * 40)
 
 
 def test_where_all_have_the_preferred_clock_nothing_changes() -> None:
@@ -43,7 +43,7 @@ def test_one_that_has_events_alone_takes_all_to_events() -> None:
     """By graph against events the captured one would win; by the same clock it loses."""
     captured, eager = under_common_clocks([CAPTURED, EAGER])
     assert eager == EAGER
-    assert (captured.median_ns, captured.timing.clock, captured.timing.samples) == (14.0, EVENTS, 9)
+    assert (captured.median_ns, captured.timing.clock, captured.timing.samples) == (14.0, EVENTS, 40)
     assert (captured.ci_low_ns, captured.ci_high_ns) == (14.0, 14.0)
     assert captured.flags == (
         "shown by clock cuda_events, which all implementations of this case have; its own clock is cuda_graph",
@@ -52,8 +52,9 @@ def test_one_that_has_events_alone_takes_all_to_events() -> None:
 
 
 def test_few_samples_of_the_common_clock_have_no_interval() -> None:
-    captured, _ = under_common_clocks([measured("a", cuda_graph=[10.0] * 9, cuda_events=[14.0] * 3), EAGER])
+    captured, _ = under_common_clocks([measured("a", cuda_graph=[10.0] * 40, cuda_events=[14.0] * 3), EAGER])
     assert (captured.median_ns, captured.ci_low_ns, captured.ci_high_ns) == (14.0, None, None)
+    assert captured.flags[-1].startswith("no interval is claimed: too few samples are independent (worth 3")
 
 
 def test_other_cases_keep_their_clock() -> None:

@@ -25,7 +25,7 @@ from attnlab.bench.roofline import Ceilings, Published
 from attnlab.bench.store.records import Measurement, Outcome, TimingRecord
 from attnlab.bench.timing import Effort
 
-LITTLE = Effort(target=0.9, sampling_limit_s=5.0, warmup_limit_s=5.0)
+LITTLE = Effort(target=0.9, sampling_limit_s=5.0, warmup_limit_s=5.0, least_s=1e-9, least_bursts=1)
 NO_CEILINGS = Ceilings("here", 1, 1e12, {}, None, 0.0)
 
 

@@ -1,7 +1,8 @@
-"""What a GPU's states mean for the samples taken meanwhile: heat and power are flagged, nothing is discarded."""
+"""What the states of a GPU and of the host mean for samples taken meanwhile: told, and nothing is discarded."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -9,8 +10,8 @@ import pytest
 
 from attnlab.bench.clocks import cuda_clocks
 from attnlab.bench.gpu.nvml import Nvml, words
-from attnlab.bench.store.records import DeviceState
-from attnlab.bench.telemetry import state_notes
+from attnlab.bench.store.records import Burst, DeviceState, HostState, Series
+from attnlab.bench.telemetry import burst_notes, contended, cores_used_by_others, state_notes
 from attnlab.bench.timing import Effort, time_calls
 
 COOL = DeviceState(sm_clock_mhz=1980.0, throttle=(), thermal_violation_ns=7e6)
@@ -44,6 +45,77 @@ def test_a_clock_that_moved_is_told(mhz: float, told: bool) -> None:
     notes = state_notes([COOL, DeviceState(sm_clock_mhz=mhz)])
     expected = ("the SM clock moved between 1980 and 2080 MHz while samples were taken",)
     assert notes == (expected if told else ())
+
+
+# the host
+
+QUIET = HostState(4e7, cpu_ns=7e7, involuntary_switches=1, waited_ns=1e5, busy_ns=7e7, stolen_ns=0.0, runnable=2)
+NEIGHBOUR = replace(QUIET, cpu_ns=4e7, involuntary_switches=9, waited_ns=3e7, busy_ns=8e7, runnable=3)
+UNCOUNTED = replace(QUIET, waited_ns=None, busy_ns=None, stolen_ns=None, runnable=None)
+
+
+def taken(*hosts: HostState | None, clock: str = "wall") -> list[Burst]:
+    return [Burst(0.0, (Series("latency", "ns", clock, "lower", (1e6,)),), host=host) for host in hosts]
+
+
+def test_a_quiet_host_needs_no_word() -> None:
+    assert burst_notes(taken(QUIET, QUIET, None, UNCOUNTED)) == ()
+    assert not contended(taken(QUIET, QUIET, None))
+    assert not contended([])
+
+
+def test_a_busy_neighbour_is_told_with_a_remedy() -> None:
+    """Two threads on two cores with a third that computes: waits of 75 % of the time, summed over threads."""
+    bursts = taken(NEIGHBOUR, NEIGHBOUR)
+    assert contended(bursts)
+    assert burst_notes(bursts) == (
+        "the machine was busy: times are too long by an unknown factor; stop what else runs, or give torch no more "
+        "threads than cores are free, OMP_NUM_THREADS (its threads waited for a core 75.0 % of the time; up to 3 "
+        "threads wanted a core at once)",
+    )
+
+
+@pytest.mark.parametrize(
+    ("host", "words"),
+    [
+        (replace(UNCOUNTED, involuntary_switches=6), "its threads were taken off their cores 150 times a second"),
+        (replace(UNCOUNTED, cpu_ns=2e7), "it had a core for 50.0 % of the time"),
+        (replace(QUIET, stolen_ns=1e7), "the host gave 25.0 % of a core to other machines"),
+    ],
+)
+def test_where_waiting_is_not_counted_other_signs_have_to_do(host: HostState, words: str) -> None:
+    (note,) = burst_notes(taken(host))
+    assert words in note
+    assert contended(taken(host))
+
+
+def test_a_burst_in_many_that_waited_is_not_the_whole() -> None:
+    assert not contended(taken(*[QUIET] * 30, NEIGHBOUR))
+    assert contended(taken(*[QUIET] * 10, NEIGHBOUR))
+
+
+def test_work_on_other_cores_is_told_and_is_no_contention() -> None:
+    beside = replace(QUIET, busy_ns=QUIET.cpu_ns + 4e7)
+    (note,) = burst_notes(taken(beside))
+    assert note == "other processes computed meanwhile, and share caches and memory (1.0 cores)"
+    assert not contended(taken(beside))
+    assert cores_used_by_others([beside, QUIET]) == pytest.approx(0.5)
+    assert cores_used_by_others([UNCOUNTED]) is None
+
+
+def test_a_gpus_spans_end_without_the_host() -> None:
+    assert burst_notes(taken(NEIGHBOUR, clock="cuda_graph")) == ()
+    assert not contended(taken(NEIGHBOUR, clock="cuda_graph"))
+
+
+@pytest.mark.parametrize(("mhz", "told"), [(2900.0, False), (2700.0, True)])
+def test_a_processors_clock_that_moved_is_told(mhz: float, told: bool) -> None:
+    notes = burst_notes(taken(replace(QUIET, frequency_mhz=2900.0), replace(QUIET, frequency_mhz=mhz)))
+    assert bool(notes) is told
+    assert all(note.endswith("(2700 to 2900 MHz)") for note in notes)
+
+
+# the GPU
 
 
 @pytest.fixture
@@ -82,7 +154,7 @@ def test_warm_up_waits_for_the_clock_to_stop_rising(fake_gpu: ModuleType) -> Non
         return [3e7] * count
 
     steady.burst = burst
-    timed = time_calls([], [SimpleNamespace(name="fake", start=lambda calls, size: steady)], QUICK)
+    timed = time_calls([], [SimpleNamespace(name="fake", start=lambda calls, size, plan=None: steady)], QUICK)
     assert timed.record.warmup_stable
     assert timed.record.warmup_ns >= 0
     assert timed.record.warmup_calls * 3e7 > 1e9 * 0.9, "the clock reaches 2000 MHz after a second"

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
+from attnlab.bench import stopping
+from attnlab.bench.clocks.wall import Wall
 from attnlab.bench.errors import ClockUnsupported, MeasurementError
-from attnlab.bench.timing import Effort, time_calls
+from attnlab.bench.stats.summary import summarise
+from attnlab.bench.stopping import KnownWellEnough
+from attnlab.bench.timing import Effort, Sampling, time_calls
 
 FOREVER = Effort(target=1e-9, sampling_limit_s=1e6, warmup_limit_s=1e6)
 
@@ -76,17 +80,65 @@ def test_a_spread_over_three_percent_is_not_stable(fake_clock: Any) -> None:
 
 def test_warm_up_calls_are_no_samples(fake_clock: Any) -> None:
     clock = fake_clock([9e9, *[50e6] * 1000])
-    timed = time_calls([lambda: None], (clock,), Effort(warmup_limit_s=1e6))
+    timed = time_calls([lambda: None], (clock,), Effort(warmup_limit_s=1e6), stopwatch(clock))
     assert max(v for b in timed.bursts for v in b.series[0].values) == 50e6
     assert timed.record.samples == sum(len(b.series[0].values) for b in timed.bursts)
 
 
 def test_sampling_ends_at_its_target(fake_clock: Any) -> None:
-    clock = fake_clock([100.0, 101.0])
-    timed = time_calls([lambda: None], (clock,), Effort(target=0.01))
+    clock = fake_clock([1e6, 1.01e6])
+    timed = time_calls([lambda: None], (clock,), Effort(target=0.01), stopwatch(clock))
     assert timed.record.stopped == "target"
     assert timed.summary.relative_half_width <= 0.01
-    assert timed.record.samples == 256, "one burst"
+    assert timed.record.samples == 210, "seven bursts, the first to pass 0.2 s"
+    assert timed.record.effective == timed.summary.effective == 210
+
+
+@pytest.mark.parametrize(
+    ("least", "samples"),
+    [({"least_s": 1e-9, "least_bursts": 1}, 30), ({"least_s": 1.0}, 1020), ({"least_bursts": 20}, 600),
+     ({"min_samples": 400}, 420), ({"least_s": 1.0, "sampling_limit_s": 0.5}, 510)],
+)  # fmt: skip
+def test_there_is_a_least_time_and_a_least_number_of_bursts(
+    fake_clock: Any, least: dict[str, Any], samples: int
+) -> None:
+    """Equal samples of 1 ms, 30 a burst: nothing else keeps it going; and a limit goes before what is least."""
+    clock = fake_clock([1e6])
+    timed = time_calls([lambda: None], (clock,), Effort(**least), stopwatch(clock))
+    assert timed.record.samples == samples
+
+
+def test_it_is_looked_at_when_the_samples_have_grown_by_a_quarter(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[int] = []
+    monkeypatch.setattr(stopping, "summarise", lambda x: looks.append(len(x)) or summarise(x))
+    rule = KnownWellEnough(Effort(target=1e-9, max_samples=1000, least_s=1e-9, least_bursts=1))
+    samples = [float(n * 37 % 101) + 1 for n in range(1000)]
+    assert all(rule.reason(samples[:taken], 1, 1.0) is None for taken in range(10, 1000, 10))
+    assert looks == [30, 40, 50, 70, 90, 120, 150, 190, 240, 300, 380, 480, 600, 750, 940]
+    assert rule.reason(samples, 1, 1.0) == "limit of samples"
+
+
+def test_a_rule_of_ones_own(fake_clock: Any) -> None:
+    """Anything that says why it ends."""
+
+    class AfterTwoBursts:
+        def reason(self, samples: Sequence[float], bursts: int, spent_ns: float) -> str | None:
+            return "two bursts" if bursts == 2 else None
+
+    sampling = Sampling([lambda: None], (fake_clock([1e6]),), Effort(), rule=AfterTwoBursts())
+    while not sampling.done:
+        sampling.burst()
+    assert (sampling.timed().record.samples, sampling.timed().record.stopped) == (60, "two bursts")
+
+
+def test_each_burst_says_what_the_host_did_meanwhile() -> None:
+    """A thread that computes: its processor time is known, and within what passed."""
+    timed = time_calls([lambda: sum(range(20_000))], (Wall(),), Effort(sampling_limit_s=0.1, warmup_limit_s=0.01))
+    for burst in timed.bursts:
+        assert burst.host is not None
+        assert burst.host.elapsed_ns >= sum(burst.series[0].values)
+        assert burst.host.cpu_ns > 0
+        assert burst.host.involuntary_switches >= 0
 
 
 def test_sampling_ends_at_its_time_limit(fake_clock: Any) -> None:
@@ -114,15 +166,17 @@ def test_a_single_long_call_is_one_sample(fake_clock: Any) -> None:
 
 
 def test_an_agreement_of_few_samples_is_not_enough(fake_clock: Any) -> None:
-    """Calls of 40 ms come one a burst; nine equal ones are no proof."""
+    """Calls of 40 ms come one a burst; 29 equal ones are no proof."""
     clock = fake_clock([40e6])
-    assert time_calls([lambda: None], (clock,), Effort(min_samples=10)).record.samples == 10
+    effort = Effort(sampling_limit_s=1e6)
+    assert time_calls([lambda: None], (clock,), effort, stopwatch(clock)).record.samples == 30
 
 
 @pytest.mark.parametrize(("call_ns", "in_a_burst"), [(1.0, 256), (1e6, 30), (29e6, 1), (5e9, 1)])
 def test_bursts_are_of_thirty_milliseconds(fake_clock: Any, call_ns: float, in_a_burst: int) -> None:
     clock = fake_clock([call_ns])
-    timed = time_calls([lambda: None], (clock,), Effort(warmup_limit_s=1e6, sampling_limit_s=1e6))
+    effort = Effort(warmup_limit_s=1e6, sampling_limit_s=1e6, max_samples=256 * 30, least_s=1e-9)
+    timed = time_calls([lambda: None], (clock,), effort, stopwatch(clock))
     assert {len(burst.series[0].values) for burst in timed.bursts} == {in_a_burst}
 
 

@@ -211,7 +211,8 @@ def _nondeterministic(e: Evidence) -> Iterator[Sentence]:
 
 
 def _flagged(e: Evidence) -> Iterator[Sentence]:
-    flags = Counter(flag for r in e.results for flag in r.row.measurement.flags)
+    kinds = (flag.partition(" (")[0] for r in e.results for flag in r.row.measurement.flags)  # without its own figures
+    flags = Counter(kinds)
     if flags:
         listed = "; ".join(f"{one_line(flag)} ({count(n, 'result')})" for flag, n in flags.most_common(MOST_FLAGS))
         more = f"; and {count(len(flags) - MOST_FLAGS, 'other')}" if len(flags) > MOST_FLAGS else ""

@@ -46,10 +46,10 @@ def test_a_benchmark_takes_three_lines(user: User) -> None:
         "def test_sum(attnlab_bench):\n"
         "    assert attnlab_bench(sum, [1, 2], start=3) == 6\n"
     )["test_sum"]
-    samples = user.clock.told
-    assert found["stats"]["data"] == [time / 1e9 for time in samples[-1]], "the last burst, after the warm-up's"
+    data, told = found["stats"]["data"], [time / 1e9 for burst in user.clock.told for time in burst]
+    assert data == told[-len(data) :], "all bursts after the warm-up's"
     assert (found["options"]["timer"], found["extra_info"]["clock"]) == ("pretend", "pretend")
-    assert found["extra_info"]["stopped"] == "target"
+    assert found["extra_info"]["stopped"] in ("target", "limit of samples"), "calls take no time here"
     assert "gb_per_s" not in found["extra_info"], "nobody said what a call moves"
 
 

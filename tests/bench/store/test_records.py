@@ -16,6 +16,7 @@ from attnlab.bench.store.jsonl import read_run
 from attnlab.bench.store.records import (
     Burst,
     DeviceState,
+    HostState,
     Launch,
     Measurement,
     Outcome,
@@ -110,6 +111,7 @@ def test_the_present_schema_is_the_one_that_is_stored_under_its_number() -> None
     assert {f.name for f in fields(Measurement)} == set(measurement)
     assert {f.name for f in fields(TimingRecord)} == set(measurement["timing"])
     assert {f.name for f in fields(Burst)} == set(measurement["launches"][0]["bursts"][0])
+    assert {f.name for f in fields(HostState)} == set(measurement["launches"][0]["bursts"][0]["host"])
     assert {f.name for f in fields(DeviceState)} == set(measurement["launches"][0]["bursts"][0]["state"])
 
 
