@@ -37,7 +37,7 @@ class Suite:
 
     effort overrides the harness's defaults by name of its fields. notes say in plain words what of the
     suite's file is not among the benches. cache is what the L2 of a GPU is to hold when a call starts, "cold"
-    or "hot"; of no meaning on a CPU.
+    or "hot"; of no meaning on a CPU. unknown_operators: those of benches that were left out, where that was asked for.
     """
 
     name: str
@@ -46,6 +46,7 @@ class Suite:
     effort: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     cache: str = "cold"
+    unknown_operators: tuple[str, ...] = ()
 
 
 def suite_names(registry: Registry) -> list[str]:

@@ -44,10 +44,12 @@ def load_suite(
     tables = file.expect(data, "bench", list, "one or more [[bench]] tables", None)
     if not tables or not all(isinstance(table, dict) for table in tables):
         raise SuiteError(f"{file.at('bench')}: expected one [[bench]] table or more, each with its operator")
+    named = [table["operator"] for table in tables if isinstance(table.get("operator"), str)]
+    strange = dict.fromkeys(name for name in named if name not in registry.operators)
     benches = [
         file.bench(table, number, registry, lenient)
         for number, table in enumerate(tables)
-        if not lenient or table.get("operator") in registry.operators.names()
+        if not lenient or table.get("operator") not in named or table["operator"] not in strange
     ]
     changed, notes = _overridden(benches, registry, overrides or {})
     return Suite(
@@ -57,6 +59,7 @@ def load_suite(
         effort=file.effort(file.expect(data, "effort", dict, "a table", None) or {}),
         notes=tuple(notes),
         cache=file.cache(file.expect(data, "cache", str, '"cold" or "hot"', None)),
+        unknown_operators=tuple(strange),
     )
 
 

@@ -18,6 +18,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--thresholds", metavar="FILE", help="TOML: target, alpha, pairs, targets by benchmark")
     parser.add_argument("--prepare", metavar="CMD", help="a shell command that builds an arm, run in its checkout")
     parser.add_argument("--aa", action="store_true", help="base against itself: false-alarm rate, least slowdown seen")
+    for name, what in (("removed", "missing or failing on head"), ("new-baseline", "missing or failing on base")):
+        parser.add_argument(
+            f"--allow-{name}",
+            action="append",
+            default=[],
+            metavar="PATTERN",
+            help=f"benchmarks that may be {what}, as a shell pattern on their keys; may be repeated",
+        )
     parser.add_argument("--strict", action="store_true", help="exit code 4 where a verdict is inconclusive")
     _options.add_plugin(parser)
     parser.add_argument("--out", default="results", metavar="FOLDER", help="where the gate's folder is made (results)")
@@ -35,7 +43,8 @@ def execute(options: argparse.Namespace) -> int:
     from attnlab.bench.gate.running import ask_for, run_gate
     from attnlab.bench.gate.thresholds import load_thresholds
 
-    thresholds = load_thresholds(Path(options.thresholds) if options.thresholds else None)
+    thresholds_file = Path(options.thresholds) if options.thresholds else None
+    thresholds = load_thresholds(thresholds_file).allowing(options.allow_removed, options.allow_new_baseline)
     ask = ask_for(
         options.suite,
         tuple(options.plugin),
@@ -47,7 +56,9 @@ def execute(options: argparse.Namespace) -> int:
     with checked_out(repo, options.base, options.base if options.aa else options.head) as (base, head):
         if options.aa:
             head = replace(base, name="head")
-        report, folder = run_gate(repo, base, head, ask, Path(options.out), options.prepare, _tell)
+        report, folder = run_gate(
+            repo, base, head, ask, Path(options.out), options.prepare, _tell, thresholds_file=thresholds_file
+        )
     show(report)
     if os.environ.get("GITHUB_ACTIONS") == "true":
         annotate(report)

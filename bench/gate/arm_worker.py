@@ -6,21 +6,18 @@ Requests are JSON lists of a verb and its arguments; see `bench/worker.py` for h
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import json
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from attnlab.bench.gate.ballast import Ballast
-from attnlab.bench.gate.messages import PROTOCOL, ArmOrder, Method, Offer, Offers, Opened
+from attnlab.bench.gate.messages import PROTOCOL, ArmOrder, Method, Opened
 from attnlab.bench.store.codec import decode, encode
 from attnlab.bench.worker import connect, limit_memory, send, telling_why_it_is_broken
 
 if TYPE_CHECKING:
     from attnlab.bench.gate.rerooting import Rerooting
-    from attnlab.bench.registry import Implementation
 
 # Three arguments more than other workers get: the file of `rerooting`, which is run before any module of the
 # harness is imported, and the repository, the arm's checkout and the harness's, as JSON.
@@ -54,29 +51,23 @@ class _Arm:
         import torch
 
         from attnlab.bench.clocks import clocks_for
-        from attnlab.bench.errors import UsageError
+        from attnlab.bench.gate.offering import find_own_suite, present
         from attnlab.bench.harness import Setup
         from attnlab.bench.registry import discover, discover_some
         from attnlab.bench.roofline import Ceilings
-        from attnlab.bench.suite import Suite, find_suite, make_effort
-        from attnlab.bench.suite_file import load_suite
+        from attnlab.bench.suite import make_effort
 
         self._order, self._turned, self._answers = order, turned, answers
-        plugins, self._missing = _present(order.plugins, turned)
+        plugins, self._missing = present(order.plugins, turned)
         self._registry = discover(plugins) if order.modules is None else discover_some(order.modules, plugins)
-        self._suite, self._suite_file = Suite(order.suite, ()), Path(order.suite)
-        self._error: str | None = None
-        try:
-            self._suite_file = find_suite(order.suite, self._registry)
-            self._suite = load_suite(self._suite_file, self._registry, lenient=True)
-        except UsageError as error:
-            self._error = str(error)
+        self._suite = find_own_suite(order.suite, self._registry, turned)
+        settings = order.settings or self._suite.settings
         device = torch.device(order.device)
         self._setup = Setup(
             device=device,
-            clocks=clocks_for(device, self._suite.cache),
+            clocks=clocks_for(device, settings.cache),
             ceilings=decode(Ceilings, order.ceilings),
-            effort=make_effort(self._suite.effort),
+            effort=make_effort(settings.effort),
             seed=order.seed,
             shared_folder=Path(order.shared_folder),
             announce=lambda phase: send(answers, "phase", phase),
@@ -86,34 +77,14 @@ class _Arm:
         self._opened: Any = None
         self._timers: dict[str, Any] = {}
 
-    def on_offers(self) -> None:
-        """All implementations of the suite's operators on its cases, and what was loaded from elsewhere."""
-        from attnlab.bench import availability
+    def on_offers(self, wanted: list[list[str]]) -> None:
+        """What this arm has of its suite and, besides, of what is wanted."""
         from attnlab.bench.environment import describe_device
-        from attnlab.bench.fingerprint import fingerprint
+        from attnlab.bench.gate.offering import make_offers
 
         device = describe_device(self._order.device)
-        found: dict[str, Offer] = {}
-        unknown: dict[str, None] = {}
-        for bench in self._suite.benches:
-            table = self._registry.implementations(bench.operator)
-            for name in bench.implementations or sorted(table.names()):
-                if name not in table:
-                    unknown[f"{bench.operator}/{name}"] = None
-                    continue
-                made = table.get(name)
-                reason = availability.missing(made, device)
-                source = self._relative(made.source)
-                own_hash = fingerprint(made)
-                for case in bench.cases:
-                    why = reason or _refusal(made, case)
-                    offer = Offer(bench.operator, name, case.id, made.module, source, own_hash, why)
-                    found[offer.key] = offer
-        answer = Offers(
-            str(self._suite_file), tuple(found.values()), tuple(unknown), tuple(self._turned.strays()), self._missing,
-            self._error,
-        )  # fmt: skip
-        send(self._answers, "offers", encode(answer))
+        offers = make_offers(self._suite, wanted, self._registry, device, self._turned, self._missing)
+        send(self._answers, "offers", encode(offers))
 
     def on_open(self, operator: str, implementation: str, case_id: str, check: bool) -> None:
         """Set a benchmark up, and check it where asked."""
@@ -176,31 +147,3 @@ class _Arm:
         self._timers = {}
         self._opened = None
         self._stack.close()
-
-    def _relative(self, source: str) -> str | None:
-        """A file's path in the arm's checkout; None where it is not of the repository."""
-        path = Path(source)
-        own = self._turned.arm in path.parents and not {"site-packages", "dist-packages"} & set(path.parts)
-        return str(path.relative_to(self._turned.arm)) if own else None
-
-
-def _refusal(made: Implementation, case: Any) -> str | None:
-    try:
-        return made.supports(case)
-    except Exception:  # noqa: BLE001 - foreign code; opening the case tells what it raises, with its traceback
-        return None
-
-
-def _present(plugins: tuple[str, ...], turned: Rerooting) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The plugins as this arm has them, and those that it lacks."""
-    there, missing = [], []
-    for plugin in plugins:
-        is_file = plugin.endswith(".py") or "/" in plugin
-        place = turned.moved(plugin) if is_file else plugin
-        found = Path(place).is_file() if is_file else importlib.util.find_spec(plugin.partition(".")[0]) is not None
-        if found:
-            there.append(place)
-        else:
-            missing.append(plugin)
-    sys.path_importer_cache.clear()
-    return tuple(there), tuple(missing)

@@ -32,6 +32,11 @@ class Arm:
         changed = " with uncommitted changes" if self.dirty else ""
         return f"{self.name} {self.asked} ({self.revision[:10]}{changed})"
 
+    def own_place(self, repo: Path, file: str) -> str:
+        """A file of the repository, given by its absolute path, in this arm's checkout; anything else as it is."""
+        path = Path(file)
+        return str(self.root / path.relative_to(repo)) if path.is_absolute() and repo in path.parents else file
+
 
 def repository(folder: Path) -> Path:
     """The root of the git repository that holds `folder`. Raises UsageError where there is none."""

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from attnlab.bench.store.records import Measurement
 
-PROTOCOL = 2
+PROTOCOL = 3
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a suite asks to be measured: its effort by name, and what a GPU's L2 is to hold."""
+
+    effort: dict[str, float] = field(default_factory=dict)
+    cache: str = "cold"
+
+    def named(self) -> dict[str, float | str]:
+        """All of them in one table."""
+        return {**{f"effort.{name}": value for name, value in self.effort.items()}, "cache": self.cache}
 
 
 @dataclass(frozen=True)
@@ -15,7 +27,8 @@ class ArmOrder:
     """What a worker of an arm is started with.
 
     suite: a name that the arm knows, or a path to a file. modules: of the implementations that will be asked
-    for; None where all that the arm has is asked for.
+    for; None where all that the arm has is asked for. settings: what both arms are measured with; None for those of
+    the arm's own suite.
     """
 
     protocol: int
@@ -27,14 +40,17 @@ class ArmOrder:
     memory_limit_bytes: int | None
     shared_folder: str
     modules: tuple[str, ...] | None = None
+    settings: Settings | None = None
 
 
 @dataclass(frozen=True)
 class Offer:
-    """One benchmark that an arm has: an implementation on a case of the suite.
+    """One benchmark that an arm has: an implementation on a case.
 
     source: its file, relative to the arm's checkout; None where it lies outside, and is not the
-    repository's. reason: why it cannot run here, None where it may.
+    repository's. reason: why it cannot run here, None where it may. values: every axis of the case, those at their
+    default too, which an id leaves out. operations and bytes_moved: of one call, by the arm's contract; None where that
+    cannot say. listed: whether the arm's own suite has it, and not just the other's.
     """
 
     operator: str
@@ -44,6 +60,10 @@ class Offer:
     source: str | None
     fingerprint: str | None
     reason: str | None = None
+    values: dict[str, Any] = field(default_factory=dict)
+    operations: int | None = None
+    bytes_moved: int | None = None
+    listed: bool = True
 
     @property
     def key(self) -> str:
@@ -53,11 +73,11 @@ class Offer:
 
 @dataclass(frozen=True)
 class Offers:
-    """All that an arm has of a suite.
+    """All that an arm has of its suite.
 
-    suite: the suite's file. unknown: implementations that the suite names and the arm has not. strays:
+    suite: the suite's file. unknown: operators and implementations that the suite names and the arm has not. strays:
     modules that were loaded from outside its checkout. missing_plugins: plugins that it has not. error:
-    what is wrong with the suite.
+    what is wrong with the suite; absent: whether that is that there is none.
     """
 
     suite: str
@@ -66,6 +86,8 @@ class Offers:
     strays: tuple[str, ...] = ()
     missing_plugins: tuple[str, ...] = ()
     error: str | None = None
+    absent: bool = False
+    settings: Settings = field(default_factory=Settings)
 
 
 @dataclass(frozen=True)

@@ -78,8 +78,10 @@ class ArmProcess:
     def wait_until_ready(self) -> None:
         self._process.receive("ready", START_LIMIT_S, _ignore)
 
-    def offers(self) -> Offers:
-        return decode(Offers, self._ask("offers", ["offers"]))
+    def offers(self, wanted: Sequence[Offer] = ()) -> Offers:
+        """What the arm has of its own suite and, besides, of what is wanted."""
+        keys = [[offer.operator, offer.implementation, offer.case_id] for offer in wanted]
+        return decode(Offers, self._ask("offers", ["offers", keys]))
 
     def begin_open(self, offer: Offer, check: bool) -> None:
         self._process.begin_case()

@@ -11,6 +11,8 @@ from attnlab.bench.stats.verdict import Verdict
 
 GATE_SCHEMA_VERSION = 1
 
+MOST_NAMED = 4  # benchmarks in the one line of a conclusion
+
 EXIT_NO_REGRESSION = 0
 EXIT_REGRESSION = 1
 EXIT_CLOSED = 3
@@ -18,11 +20,12 @@ EXIT_INCONCLUSIVE = 4
 
 
 class Standing(Enum):
-    """Whether a benchmark could be compared; the last four fail closed."""
+    """Whether a benchmark could be compared; all but the first two fail closed unless they are allowed by name."""
 
     COMPARED = "compared"
-    NEW = "new"
     UNAVAILABLE = "unavailable"
+    NEW = "new"
+    REDEFINED = "another contract on head"
     MISSING = "missing on head"
     WRONG = "wrong or failing on head"
     INCOMPARABLE = "incomparable"
@@ -31,7 +34,7 @@ class Standing(Enum):
     @property
     def closed(self) -> bool:
         """Whether the gate must not pass."""
-        return self in (Standing.MISSING, Standing.WRONG, Standing.INCOMPARABLE, Standing.TOO_LITTLE)
+        return self not in (Standing.COMPARED, Standing.UNAVAILABLE)
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,8 @@ class GateRow:
     """One benchmark. verdict is None where it was not compared; `reason` says why.
 
     target: the least slowdown to stop, as a share. base_ns and head_ns: medians of a call over all pairs. moved: what
-    made it slower; unexplained: why nothing is named.
+    made it slower; unexplained: why nothing is named. uncovered: why the gate cannot pass although this was compared.
+    allowed_by: the option that lets it through, such as `--allow-removed 'attention/naive*'`.
     """
 
     operator: str
@@ -78,11 +82,23 @@ class GateRow:
     head_configuration: str | None = None
     moved: KernelMove | None = None
     unexplained: str | None = None
+    uncovered: str | None = None
+    allowed_by: str | None = None
     flags: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
         return benchmark_key(self.operator, self.implementation, self.case_id)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the gate cannot pass because of it."""
+        return self.allowed_by is None and (self.standing.closed or self.uncovered is not None)
+
+    @property
+    def closing(self) -> str:
+        """What closes the gate, where it does."""
+        return self.uncovered or self.standing.value
 
     @property
     def reconfigured(self) -> bool:
@@ -165,12 +181,13 @@ class GateReport:
     @property
     def closed(self) -> list[GateRow]:
         """Rows because of which the gate cannot pass, whatever the others say."""
-        return [row for row in self.rows if row.standing.closed]
+        return [row for row in self.rows if row.closed]
 
     @property
     def measured(self) -> bool:
-        """Whether anything at all was compared."""
-        return any(row.standing is Standing.COMPARED for row in self.rows)
+        """Whether anything at all was compared, or all of it is new and allowed to be."""
+        new = [row.standing is Standing.NEW and row.allowed_by is not None for row in self.rows]
+        return any(row.standing is Standing.COMPARED for row in self.rows) or (bool(new) and all(new))
 
     @property
     def exit_code(self) -> int:
@@ -194,10 +211,17 @@ class GateReport:
         if self.interrupted:
             return "Interrupted: no verdict."
         if self.closed:
-            return f"No verdict: {self.closed[0].key}: {self.closed[0].standing.value}; the gate fails closed."
+            return f"No verdict: {_named(self.closed)}; the gate fails closed."
         if not self.measured:
             return "No verdict: nothing could be compared; the gate fails closed."
         unsure = self.of_verdict(Verdict.INCONCLUSIVE)
         if unsure:
             return f"No regression found, but {len(unsure)} of {len(self.rows)} cannot be told at this noise."
         return "No regression."
+
+
+def _named(closed: list[GateRow]) -> str:
+    """Each benchmark with why it closes the gate, the first few of many."""
+    told = [f"{row.key}: {row.closing}" for row in closed]
+    more = [f"{len(told) - MOST_NAMED} more"] if len(told) > MOST_NAMED else []
+    return "; ".join([*told[:MOST_NAMED], *more])

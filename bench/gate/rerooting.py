@@ -51,6 +51,11 @@ class Rerooting:
             return place
         return str((self.harness if harness else self.arm) / path.relative_to(self.repo))
 
+    def counterpart(self, path: Path) -> Path:
+        """A file of the harness's checkout as the arm has it; `path` itself where it is of no checkout."""
+        inside = self.harness in path.parents and not set(INSTALLED) & set(path.parts)
+        return self.arm / path.relative_to(self.harness) if inside else path
+
     def owns(self, path: Path) -> bool:
         """Whether a path is the repository's own code, and not of an environment that lies inside it."""
         inside = path == self.repo or self.repo in path.parents

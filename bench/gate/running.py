@@ -6,7 +6,7 @@ import os
 import subprocess
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from attnlab.bench.gate.collection import PairsFile
 from attnlab.bench.gate.records import GateReport
 from attnlab.bench.gate.session import ArmBroken, Ask, Session
 from attnlab.bench.gate.storing import make_folder, write_gate
-from attnlab.bench.gate.thresholds import Thresholds
+from attnlab.bench.gate.thresholds import Thresholds, load_thresholds
 
 
 def ask_for(
@@ -46,15 +46,17 @@ def run_gate(
     prepare: str | None = None,
     tell: Callable[[str], None] = lambda line: None,
     only: frozenset[str] | None = None,
+    thresholds_file: Path | None = None,
 ) -> tuple[GateReport, Path]:
     """Measure, decide and write; on Ctrl-C what was measured so far is written and reported as interrupted.
 
-    only: keys of the benchmarks to gate; all of the suite where None.
+    only: keys of the benchmarks to gate; all of the suite where None. thresholds_file: where the thresholds asked for
+    were read from; where it is the repository's, base's count.
 
     Raises GateClosed where an arm cannot be built or measured at all; what was measured until then stays in
     the gate's folder.
     """
-    ask = _resolved(ask, repo, head)
+    ask = _with_bases_thresholds(_resolved(ask, repo, (base, head)), thresholds_file, repo, base)
     folder = make_folder(out, f"{datetime.now(UTC):%Y%m%d-%H%M%S}-gate-{Path(ask.suite).stem}")
     pairs = PairsFile(folder)
     try:
@@ -79,17 +81,32 @@ def run_gate(
     return report, folder
 
 
-def _resolved(ask: Ask, repo: Path, head: Arm) -> Ask:
-    """Paths of the suite and of plugins made absolute; a suite of the repository is head's."""
+def _resolved(ask: Ask, repo: Path, arms: tuple[Arm, Arm]) -> Ask:
+    """Paths of the suite and of plugins made absolute. Raises UsageError where neither arm has the suite's file."""
     suite = ask.suite
     if suite.endswith(".toml"):
-        path = Path(suite).resolve()
-        if repo in path.parents:
-            path = head.root / path.relative_to(repo)
-        if not path.is_file():
-            raise UsageError(f"{suite}: no such suite file in {head.label}")
-        suite = str(path)
+        suite = str(Path(suite).resolve())
+        if not any(Path(arm.own_place(repo, suite)).is_file() for arm in arms):
+            raise UsageError(f"{ask.suite}: no such suite file in {' or in '.join(arm.label for arm in arms)}")
     return replace(ask, suite=suite, plugins=tuple(map(_absolute, ask.plugins)))
+
+
+def _with_bases_thresholds(ask: Ask, file: Path | None, repo: Path, base: Arm) -> Ask:
+    """Base's file of thresholds counts where it has one, so that head cannot loosen it; allowances are head's."""
+    if file is None or repo not in file.resolve().parents:
+        return ask
+    place = Path(base.own_place(repo, str(file.resolve())))
+    if not place.is_file():
+        return replace(ask, notes=(*ask.notes, f"base has no {file}: the thresholds are head's"))
+    of_base = replace(load_thresholds(place), allowances=ask.thresholds.allowances)
+    if of_base == ask.thresholds:
+        return ask
+    changed = [f.name for f in fields(of_base) if getattr(of_base, f.name) != getattr(ask.thresholds, f.name)]
+    return replace(
+        ask,
+        thresholds=of_base,
+        notes=(*ask.notes, f"{file} differs between base and head ({', '.join(changed)}): base's counts here"),
+    )
 
 
 def _absolute(plugin: str) -> str:

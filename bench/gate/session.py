@@ -6,7 +6,7 @@ import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ from attnlab.bench.errors import SuiteError
 from attnlab.bench.gate.checkouts import Arm
 from attnlab.bench.gate.collection import Collected, PairsFile, as_ratio
 from attnlab.bench.gate.matching import Matched, match
-from attnlab.bench.gate.messages import PROTOCOL, ArmOrder, Offer, Offers
+from attnlab.bench.gate.messages import PROTOCOL, ArmOrder, Offer, Offers, Settings
 from attnlab.bench.gate.moved import what_moved
 from attnlab.bench.gate.pairs import ArmProcess, LivePair, StartArm, StrayModules
 from attnlab.bench.gate.records import ArmRecord, GateReport, GateRow, GroupRow, KernelMove
@@ -41,7 +41,10 @@ class ArmBroken(Exception):
 
 @dataclass(frozen=True)
 class Ask:
-    """What is to be gated, and how."""
+    """What is to be gated, and how.
+
+    suite: a name, or a file's absolute path; one within the repository is each arm's own. notes: of the report.
+    """
 
     suite: str
     plugins: tuple[str, ...]
@@ -52,6 +55,7 @@ class Ask:
     strict: bool = False
     time_limit_s: float = 300.0
     against_itself: bool = False
+    notes: tuple[str, ...] = ()
 
 
 @dataclass
@@ -76,11 +80,7 @@ class Session:
     _moved: dict[str, KernelMove | str] = field(default_factory=dict)
     _started: float = field(default_factory=time.time)
     _shared: str = ""
-    _suite: str = ""
-    _modules: tuple[str, ...] | None = None
-
-    def __post_init__(self) -> None:
-        self._suite = self.ask.suite
+    _known: Known | None = None
 
     def run(self) -> None:
         """Measure and decide. Raises ArmBroken, and UsageError on a suite that neither arm knows.
@@ -90,7 +90,6 @@ class Session:
         with tempfile.TemporaryDirectory(prefix="attnlab-gate-") as folder:
             self._shared = folder
             self._matched = self._match()
-            self._modules = tuple({offer.module for offer in self._matched.offers.values()})
             subjects = self._subjects()
             rule = self.ask.thresholds.rule
             if self.ask.against_itself:  # all pairs that a gate may take, since its error rates are asked for
@@ -102,13 +101,11 @@ class Session:
 
     def report(self, run_id: str, interrupted: bool = False) -> GateReport:
         """What is known now."""
-        rows = [
-            explained(collected.row(self._decisions.verdicts.get(key)), self._moved.get(key))
-            for key, collected in self.collected.items()
-        ]
-        notes = list(self._matched.notes)
-        unused = self.ask.thresholds.unused([*self.collected, *(row.key for row in self._matched.rows)])
-        notes += [f"threshold {pattern!r} fits no benchmark" for pattern in unused]
+        thresholds = self.ask.thresholds
+        rows = [self._row(key, collected) for key, collected in self.collected.items()]
+        rows = [thresholds.allowances.applied(row) for row in (*rows, *self._matched.rows)]
+        notes = [*self.ask.notes, *self._matched.notes, *thresholds.allowances.notes(rows)]
+        notes += [f"threshold {p!r} fits no benchmark" for p in thresholds.unused([row.key for row in rows])]
         return GateReport(
             run_id=run_id,
             suite=self.ask.suite,
@@ -120,7 +117,7 @@ class Session:
             environment=self.ask.environment,
             alpha=self.ask.thresholds.rule.alpha,
             looks=self.ask.thresholds.rule.looks.pairs,
-            rows=(*rows, *self._matched.rows),
+            rows=tuple(rows),
             groups=tuple(_group(name, decided) for name, decided in self._decisions.groups.items()),
             strict=self.ask.strict,
             against_itself=self.ask.against_itself,
@@ -129,37 +126,58 @@ class Session:
             notes=tuple(notes),
         )
 
+    def _row(self, key: str, collected: Collected) -> GateRow:
+        row = explained(collected.row(self._decisions.verdicts.get(key)), self._moved.get(key))
+        return replace(row, uncovered=self._matched.uncovered.get(key))
+
     def _match(self) -> Matched:
-        """Ask both arms what they have; head's file of the suite counts for both."""
-        head = self._offers(self.head)
-        self._suite = head.suite
-        base = head if self.ask.against_itself else self._offers(self.base)
-        unknown = [name for name in head.unknown if name in base.unknown]
-        if unknown:
-            raise SuiteError(f"{head.suite}: names {', '.join(unknown)}, which neither base nor head has")
+        """Ask both arms what they have of their own suites, and each of the other's."""
+        arms = (self.head,) if self.ask.against_itself else (self.base, self.head)
+        with ExitStack() as stack:
+            processes = []
+            for arm in arms:
+                self.tell(f"looking at {arm.label}")
+                with self._telling_whose(arm):
+                    processes.append(self._process(arm))
+                stack.callback(processes[-1].close)
+            for arm, process in zip(arms, processes, strict=True):
+                with self._telling_whose(arm):
+                    process.wait_until_ready()
+            own = [self._offers(arm, process) for arm, process in zip(arms, processes, strict=True)]
+            if len(arms) == 2:
+                lacking = [_besides(own[1], own[0]), _besides(own[0], own[1])]
+                own = [self._offers(*asked) for asked in zip(arms, processes, lacking, strict=True)]
+        base, head = own[0], own[-1]
+        self._check_known(base, head)
+        self._known = Known.of(base, head)
         return match(_chosen(base, self.only), _chosen(head, self.only), self.ask.thresholds)
 
-    def _offers(self, arm: Arm) -> Offers:
-        self.tell(f"looking at {arm.label}")
-        with self._one_process(arm) as process:
-            offers = process.offers()
-        if offers.error is not None:
-            raise SuiteError(offers.error)
+    def _offers(self, arm: Arm, process: ArmProcess, wanted: Sequence[Offer] = ()) -> Offers:
+        with self._telling_whose(arm):
+            offers = process.offers(wanted)
         if offers.strays:
             raise ArmBroken(str(StrayModules(arm, offers.strays)))
-        if not offers.found and not offers.unknown and arm is self.head:
-            raise SuiteError(f"{offers.suite} names nothing that head has; see `attnlab list`")
         return offers
 
+    def _check_known(self, base: Offers, head: Offers) -> None:
+        """Raise SuiteError where there is no suite, or one that cannot be read or names what nobody has."""
+        for offers, other in ((head, base), (base, head)):
+            if offers.error is not None and (other.error is not None or not offers.absent):
+                raise SuiteError(offers.error)
+        lost = [plugin for plugin in head.missing_plugins if plugin in base.missing_plugins]
+        if lost:
+            raise SuiteError(f"neither base nor head has the plugin {', '.join(lost)}; see --plugin")
+        of_base = {name for o in base.found for name in (o.operator, f"{o.operator}/{o.implementation}")}
+        unknown = [name for name in head.unknown if name not in of_base]
+        if unknown:
+            raise SuiteError(f"{head.suite}: names {', '.join(unknown)}, which neither base nor head has")
+        if not head.found and not base.found:
+            raise SuiteError(f"{head.suite} names nothing that base or head has; see `attnlab list`")
+
     @contextmanager
-    def _one_process(self, arm: Arm) -> Iterator[ArmProcess]:
+    def _telling_whose(self, arm: Arm) -> Iterator[None]:
         try:
-            process = self._process(arm)
-            try:
-                process.wait_until_ready()
-                yield process
-            finally:
-                process.close()
+            yield
         except WorkerEnded as end:
             detail = f"\n{end.detail}" if end.detail else ""
             raise ArmBroken(f"{arm.label} cannot be measured: {end}{detail}") from end
@@ -168,16 +186,19 @@ class Session:
         if self.start is not None:
             return self.start(arm)
         kind = self.ask.environment.device.kind
+        shared = Path(self._shared, arm.name)  # of expectations: an arm's contract may be its own
+        shared.mkdir(exist_ok=True)
         order = ArmOrder(
             protocol=PROTOCOL,
-            suite=self._suite,
+            suite=arm.own_place(self.repo, self.ask.suite),
             plugins=self.ask.plugins,
             device=kind,
             ceilings=dict(encode(self.ask.ceilings)),
             seed=0,
             memory_limit_bytes=int(MEMORY_SHARE * free_memory_bytes()) if kind == "cpu" else None,
-            shared_folder=self._shared,
-            modules=self._modules,
+            shared_folder=str(shared),
+            modules=self._known.modules[arm.name] if self._known else None,
+            settings=self._known.settings if self._known else None,
         )
         own = (self.head.root / HARNESS_FILE).is_file() and (self.repo / HARNESS_FILE).is_file()
         harness = self.head.root if own else self.repo
@@ -186,7 +207,8 @@ class Session:
     def _subjects(self) -> dict[str, Subject]:
         floor_ns = FLOOR_NS[self.ask.environment.device.kind]
         subjects = {}
-        for key, offer in self._matched.offers.items():
+        for key, pairing in self._matched.pairings.items():
+            offer = pairing.head
             target = self.ask.thresholds.target_of(key)
             self.collected[key] = Collected(offer, target)
             subjects[key] = Subject(target, floor_ns, f"{offer.operator}/{offer.implementation}")
@@ -236,6 +258,29 @@ class Session:
                     self._moved[key] = what_moved(*found, change_ns=(ratio - 1) * base_ns)
         finally:
             pair.close()
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known once both arms were asked: the modules to import in each, and how both are measured."""
+
+    modules: dict[str, tuple[str, ...]]
+    settings: Settings
+
+    @classmethod
+    def of(cls, base: Offers, head: Offers) -> Known:
+        """Both are measured with base's settings, lest head's suite hide a regression in noise."""
+        modules = {
+            name: tuple(dict.fromkeys(offer.module for offer in offers.found))
+            for name, offers in (("base", base), ("head", head))
+        }
+        return cls(modules, head.settings if base.error is not None else base.settings)
+
+
+def _besides(other: Offers, own: Offers) -> list[Offer]:
+    """What the other arm's suite has and this arm's own has not."""
+    known = {offer.key for offer in own.found}
+    return [offer for offer in other.found if offer.key not in known]
 
 
 def _chosen(offers: Offers, only: frozenset[str] | None) -> Offers:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import fnmatch
 import math
 import re
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from attnlab.bench.errors import UnknownName, UsageError
+from attnlab.bench.gate.allowances import Allowances, key_fits
 from attnlab.bench.stats.sequential import LOOKS, Looks, looks_up_to
 from attnlab.bench.stats.verdict import ALPHA, TARGET, Rule
 
-TOP_KEYS = ("target", "alpha", "pairs", "threshold")
+TOP_KEYS = ("target", "alpha", "pairs", "allow_removed", "allow_new_baseline", "threshold")
 TABLE_KEYS = ("match", "target")
 LEAST_PAIRS = 6  # the fewest whose exact test can say anything of one benchmark at the usual level
 
@@ -28,16 +28,25 @@ class Threshold:
     target: float
 
     def fits(self, key: str) -> bool:
-        return fnmatch.fnmatchcase(key, self.match.replace("[", "[[]"))
+        return key_fits(key, self.match)
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """target: the least slowdown to stop, as a share, where no threshold fits; of those that fit, the last counts."""
+    """target: the least slowdown to stop, as a share, where no threshold fits; of those that fit, the last counts.
+
+    allowances: what may be lost or new.
+    """
 
     target: float = TARGET
     rule: Rule = field(default_factory=Rule)
     thresholds: tuple[Threshold, ...] = ()
+    allowances: Allowances = field(default_factory=Allowances)
+
+    def allowing(self, removed: Sequence[str] = (), new_baseline: Sequence[str] = ()) -> Thresholds:
+        """These, with more that is allowed by name."""
+        own = self.allowances
+        return replace(self, allowances=Allowances((*own.removed, *removed), (*own.new_baseline, *new_baseline)))
 
     def target_of(self, key: str) -> float:
         """The target of a benchmark such as `attention/naive[Hq8-bf16]`."""
@@ -55,6 +64,8 @@ def load_thresholds(path: Path | None) -> Thresholds:
     target = 0.03          # the least slowdown to stop, as a share
     alpha = 0.05           # chance of any false verdict in the family, before confirmation
     pairs = 16             # live pairs at most
+    allow_removed = ["attention/old*"]        # may be missing, wrong or failing on head
+    allow_new_baseline = ["attention/new*"]   # may be missing, wrong, failing or defined otherwise on base
     [[threshold]]
     match = "attention/naive*"
     target = 0.10
@@ -89,7 +100,14 @@ class _File:
             self._share(data, "target", TARGET),
             Rule(self._looks(data), alpha),
             tuple(self._threshold(table) for table in tables),
+            Allowances(self._patterns(data, "allow_removed"), self._patterns(data, "allow_new_baseline")),
         )
+
+    def _patterns(self, data: Mapping[str, Any], key: str) -> tuple[str, ...]:
+        given = data.get(key, [])
+        if not isinstance(given, list) or not all(isinstance(item, str) and item for item in given):
+            raise UsageError(f'{self._at(key)}: got {key} = {given!r}; expected patterns such as ["attention/naive*"]')
+        return tuple(given)
 
     def _threshold(self, table: Mapping[str, Any]) -> Threshold:
         self._only(table, TABLE_KEYS)

@@ -22,7 +22,7 @@ from attnlab.bench.pytesting.options import Options, command_line
 from attnlab.bench.stats.verdict import Verdict
 
 RESULTS = Path("results")
-WHOLE = "everything else"  # what has no test of its own: benchmarks that head lost, groups
+WHOLE = "everything else"  # what has no test of its own: what only base's suite has, groups
 
 
 class GateFile(pytest.File):
@@ -109,7 +109,13 @@ class SuiteGate:
         ask = ask_for(suite, self._options.plugins, self._thresholds, self._command, self._options.device)
         with checked_out(self._repo, self._base, WORKTREE) as (base, head):
             report, folder = run_gate(
-                self._repo, base, head, ask, self._options.out or RESULTS, only=None if whole else only
+                self._repo,
+                base,
+                head,
+                ask,
+                self._options.out or RESULTS,
+                only=None if whole else only,
+                thresholds_file=self._options.thresholds,
             )
         if report.interrupted:
             raise KeyboardInterrupt
@@ -134,16 +140,18 @@ def open_gates(lab: Lab, options: Options, config: pytest.Config) -> list[SuiteG
 
 def _judge(row: GateRow) -> None:
     said = "; ".join(filter(None, (words.verdict(row), words.change(row.first), words.explanation(row))))
-    if row.verdict is Verdict.SLOWER or row.standing.closed:
+    if row.verdict is Verdict.SLOWER or row.closed:
         pytest.fail(said, pytrace=False)
     if row.standing is not Standing.COMPARED:
         pytest.skip(said)
 
 
 def _judge_whole(report: GateReport, keys: set[str]) -> None:
-    """What closes the gate without a test of its own, and groups that are slower."""
-    lost = [f"{row.standing.value}: {row.key}" for row in report.closed if row.key not in keys]
+    """What is slower or closes the gate without a test of its own, and groups that are slower."""
+    lost = [f"{row.closing}: {row.key}" for row in report.closed if row.key not in keys]
+    slower = [f"slower: {row.key}" for row in report.of_verdict(Verdict.SLOWER) if row.key not in keys]
     groups = [f"slower: {words.group_name(g)}" for g in report.groups if g.verdict is Verdict.SLOWER]
     nothing = [] if report.measured else ["nothing could be compared"]
-    if lost or groups or nothing:
-        pytest.fail("; ".join([*lost, *groups, *nothing]), pytrace=False)
+    said = [*slower, *lost, *groups, *nothing]
+    if said:
+        pytest.fail("; ".join(said), pytrace=False)

@@ -26,7 +26,7 @@ def workflow_commands(report: GateReport) -> Iterator[str]:
         remarks = words.explanation(found) if isinstance(found, GateRow) else ""
         yield _error(f"slower: {key}", "; ".join(filter(None, (words.change(found.first), remarks))))
     for row in report.closed:
-        yield _error(f"{row.standing.value}: {row.key}", words.explanation(row) or row.standing.value)
+        yield _error(f"{row.closing}: {row.key}", words.explanation(row) or row.closing)
 
 
 def summarise(report: GateReport) -> None:

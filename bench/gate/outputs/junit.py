@@ -69,7 +69,7 @@ def _case(found: GateRow | GroupRow, report: GateReport) -> ET.Element:
 def _kind(found: GateRow | GroupRow, report: GateReport) -> str | None:
     if found.verdict is Verdict.SLOWER:
         return "failure"
-    if isinstance(found, GateRow) and found.standing.closed:
+    if isinstance(found, GateRow) and found.closed:
         return "error"
     if found.verdict is Verdict.INCONCLUSIVE and report.strict:
         return "failure"

@@ -11,7 +11,7 @@ ORDER = (Verdict.SLOWER, Verdict.INCOMPARABLE, Verdict.INCONCLUSIVE, Verdict.FAS
 
 def ordered(report: GateReport) -> list[GateRow]:
     """Rows with what needs attention first."""
-    return sorted(report.rows, key=lambda row: (not row.standing.closed, ORDER.index(row.verdict), row.key))
+    return sorted(report.rows, key=lambda row: (not row.closed, ORDER.index(row.verdict), row.key))
 
 
 def verdict(row: GateRow | GroupRow) -> str:
@@ -36,7 +36,9 @@ def times(row: GateRow) -> str:
 
 def explanation(row: GateRow) -> str:
     """What else there is to say of a row; empty where there is nothing."""
-    said = [row.reason] if row.reason else []
+    said = [text for text in (row.reason, row.uncovered) if text]
+    if row.allowed_by is not None:
+        said.append(f"allowed by {row.allowed_by}")
     if row.confirmation is not None and row.verdict is Verdict.SLOWER:
         said.append(f"confirmed on fresh processes: {change(row.confirmation)}")
     elif row.confirmation is not None:

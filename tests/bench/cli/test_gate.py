@@ -171,14 +171,16 @@ def test_a_base_that_does_not_import_fails_closed(project: Project) -> None:
 
 
 def test_a_plugin_that_base_has_not_is_new(project: Project) -> None:
-    """Nothing can be compared then, so that the gate does not pass either."""
+    """Nothing can be compared then, so that the gate does not pass unless that is allowed by name."""
     project.git("rm", "--quiet", "--cached", "kernel.py")
     project.git("commit", "--quiet", "--message", "without it")
     code, out, _err = project.gate("--base", "HEAD")
     assert code == 3
-    assert "new" in out
+    assert "toy/mine[N4]: new" in out
     assert "base has no plugin" in out
-    assert "nothing could be compared" in out
+    code, out, _err = project.gate("--base", "HEAD", "--allow-new-baseline", "toy/*")
+    assert code == 0
+    assert "--allow-new-baseline 'toy/*' let through toy/mine[N4] (new)" in out
 
 
 @pytest.mark.parametrize(

@@ -5,16 +5,17 @@ from __future__ import annotations
 import itertools
 import subprocess
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from attnlab.bench.environment import Device, Environment
+from attnlab.bench.gate.allowances import Allowances
 from attnlab.bench.gate.checkouts import Arm
 from attnlab.bench.gate.collection import PairsFile
-from attnlab.bench.gate.messages import Method, Offer, Offers, Opened
+from attnlab.bench.gate.messages import Method, Offer, Offers, Opened, Settings
 from attnlab.bench.gate.session import Ask, Session
 from attnlab.bench.gate.thresholds import Thresholds
 from attnlab.bench.isolation import WorkerEnded
@@ -63,9 +64,19 @@ class ArmScript:
     error: str | None = None
     broken: str | None = None
 
-    def offers(self) -> Offers:
+    suite: tuple[str, ...] | None = None  # the kernels that its own suite names; all where None
+    absent: bool = False
+    settings: Settings = field(default_factory=Settings)
+
+    def offers(self, wanted: Sequence[Offer]) -> Offers:
         found = self.found if self.found is not None else [offer(name) for name in self.kernels]
-        return Offers("s.toml", tuple(found), self.unknown, self.strays, self.missing_plugins, self.error)
+        own = [o for o in found if self.suite is None or o.implementation in self.suite]
+        asked = {w.key for w in wanted}
+        besides = [replace(o, listed=False) for o in found if o not in own and o.key in asked]
+        return Offers(
+            "s.toml", (*own, *besides), self.unknown, self.strays, self.missing_plugins, self.error, self.absent,
+            self.settings,
+        )  # fmt: skip
 
 
 def offer(name: str, reason: str | None = None, source: str | None = "kernels.py") -> Offer:
@@ -85,8 +96,8 @@ class FakeArm:
         if self._script.broken:
             raise WorkerEnded(Outcome.FAILED, self._script.broken, "its traceback")
 
-    def offers(self) -> Offers:
-        return self._script.offers()
+    def offers(self, wanted: Sequence[Offer] = ()) -> Offers:
+        return self._script.offers(wanted)
 
     def begin_open(self, offer: Offer, check: bool) -> None:
         self._kernel = self._script.kernels[offer.implementation]
@@ -155,6 +166,7 @@ def gated(tmp_path: Path) -> Callable[..., Gated]:
         head: ArmScript | None = None,
         looks: Sequence[int] = (8,),
         target: float = 0.03,
+        allow: Allowances | None = None,
         **more: Any,
     ) -> Gated:
         scripts = {"base": base or ArmScript(), "head": head or ArmScript()}
@@ -171,7 +183,7 @@ def gated(tmp_path: Path) -> Callable[..., Gated]:
         ask = Ask(
             suite="s.toml",
             plugins=(),
-            thresholds=Thresholds(target, Rule(Looks(tuple(looks)))),
+            thresholds=Thresholds(target, Rule(Looks(tuple(looks))), allowances=allow or Allowances()),
             environment=ENVIRONMENT,
             ceilings=CEILINGS,
             command="attnlab gate --base main --suite s.toml",

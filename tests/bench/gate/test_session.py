@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from attnlab.bench.errors import SuiteError
-from attnlab.bench.gate.messages import Method
+from attnlab.bench.gate.allowances import Allowances
+from attnlab.bench.gate.messages import Method, Settings
 from attnlab.bench.gate.records import Standing
 from attnlab.bench.gate.session import ArmBroken
 from attnlab.bench.stats.verdict import Verdict
@@ -94,20 +96,131 @@ def test_wrong_when_timed_on_head_fails_closed(gated: Make) -> None:
 
 
 def test_wrong_on_base_is_nothing_to_compare_with(gated: Make) -> None:
-    report = gated(
-        ArmScript({"quick": Kernel(), "mended": Kernel(outcome=Outcome.WRONG_VALUES, reason="off")}),
-        ArmScript({"quick": Kernel(), "mended": Kernel()}),
-    ).run()
-    mended = next(row for row in report.rows if row.implementation == "mended")
-    assert (mended.standing, mended.verdict) == (Standing.NEW, None)
+    base = ArmScript({"quick": Kernel(), "mended": Kernel(outcome=Outcome.WRONG_VALUES, reason="off")})
+    head = ArmScript({"quick": Kernel(), "mended": Kernel()})
+    gate = gated(base, head)
+    report = gate.run()
+    assert (gate.row("mended").standing, gate.row("mended").verdict) == (Standing.NEW, None)
+    assert report.exit_code == 3
+    gate = gated(base, head, allow=Allowances(new_baseline=("toy/mended*",)))
+    report = gate.run()
+    assert gate.row("mended").allowed_by == "--allow-new-baseline 'toy/mended*'"
+    assert "--allow-new-baseline 'toy/mended*' let through toy/mended[N8] (new)" in report.notes
     assert report.exit_code == 0
+
+
+def test_wrong_on_head_is_let_through_by_name_alone(gated: Make) -> None:
+    arms = (
+        ArmScript({"quick": Kernel(), "bad": Kernel()}),
+        ArmScript({"quick": Kernel(), "bad": Kernel(outcome=Outcome.WRONG_VALUES, reason="off")}),
+    )
+    assert gated(*arms, allow=Allowances(new_baseline=("*",))).run().exit_code == 3
+    assert gated(*arms, allow=Allowances(removed=("toy/bad*",))).run().exit_code == 0
+
+
+def test_what_head_drops_from_its_suite_is_measured_all_the_same(gated: Make) -> None:
+    both = {"quick": Kernel(), "hidden": Kernel()}
+    head = ArmScript({"quick": Kernel(), "hidden": Kernel(2e6)}, suite=("quick",))
+    gate = gated(ArmScript(both), head)
+    report = gate.run()
+    assert gate.row("hidden").verdict is Verdict.SLOWER
+    assert report.exit_code == 1
+    report = gated(ArmScript(both), ArmScript(both, suite=("quick",))).run()
+    assert [row.implementation for row in report.closed] == ["hidden"], "coverage is lost although nothing is slower"
+    assert report.exit_code == 3
+    assert "head's suite no longer has it" in report.conclusion
+    gate = gated(ArmScript(both), head, allow=Allowances(removed=("toy/hidden[N8]",)))
+    assert gate.run().exit_code == 0
+    assert gate.row("hidden").standing is Standing.MISSING, "what may go is not measured"
+
+
+def test_what_head_adds_to_its_suite_is_compared(gated: Make) -> None:
+    both = {"quick": Kernel(), "older": Kernel()}
+    gate = gated(ArmScript(both, suite=("quick",)), ArmScript(both))
+    assert gate.run().exit_code == 0
+    assert gate.row("older").verdict is Verdict.SAME
+
+
+@pytest.mark.parametrize("side", ["base", "head"])
+def test_a_suite_that_one_side_has_not_closes(side: str, gated: Make) -> None:
+    there, absent = ArmScript(), ArmScript(suite=(), error="s.toml: no such suite file", absent=True)
+    arms = (absent, there) if side == "base" else (there, absent)
+    report = gated(*arms).run()
+    assert report.rows[0].verdict is Verdict.SAME
+    assert report.exit_code == 3
+    assert f"{side}: s.toml: no such suite file" in report.notes
+    allow = Allowances(new_baseline=("*",)) if side == "base" else Allowances(removed=("*",))
+    assert gated(*arms, allow=allow).run().exit_code == (0 if side == "base" else 3), "nothing is left to compare"
+
+
+def test_a_suite_of_heads_that_cannot_be_read_is_told(gated: Make) -> None:
+    with pytest.raises(SuiteError, match="not TOML"):
+        gated(ArmScript(), ArmScript(suite=(), error="s.toml:1: not TOML")).run()
+
+
+def test_both_are_measured_with_bases_settings(gated: Make) -> None:
+    quick, thorough = Settings({"warmup_limit_s": 5.0}), Settings({"warmup_limit_s": 0.1}, "hot")
+    gate = gated(ArmScript(settings=quick), ArmScript(settings=thorough))
+    (note,) = gate.run().notes
+    assert "effort.warmup_limit_s 5.0 → 0.1, cache cold → hot" in note
+    assert gate.session._known is not None
+    assert gate.session._known.settings == quick
+
+
+def test_an_implementation_that_was_renamed_closes_and_names_both(gated: Make) -> None:
+    base, head = ({"quick": Kernel(), name: Kernel(ns)} for name, ns in (("old", 1e6), ("new", 3e6)))
+    report = gated(ArmScript(base), ArmScript(head)).run()
+    assert report.exit_code == 3
+    assert "toy/old[N8]: missing on head" in report.conclusion
+    assert "toy/new[N8]: new" in report.conclusion
+    reasons = {row.implementation: row.reason for row in report.closed}
+    assert "toy/new[N8] is new: was it renamed?" in reasons["old"]
+    assert "toy/old[N8] is gone: was it renamed?" in reasons["new"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ({"values": {"n": 2048}}, {"values": {"n": 512}}, "axis n is 2048 on base and 512 on head"),
+        ({"values": {"n": 8}}, {"values": {"n": 8, "m": 4}}, "axis m is not there on base and 4 on head"),
+        ({"operations": 2048}, {"operations": 512}, "operations of a call are 2048 on base and 512 on head"),
+        ({"bytes_moved": 64}, {"bytes_moved": None}, "bytes moved of a call are 64 on base and not there on head"),
+    ],
+)
+def test_one_id_that_means_other_work_closes(before: dict, after: dict, said: str, gated: Make) -> None:
+    kernels = {"quick": Kernel(), "other": Kernel()}
+    base, head = (ArmScript(kernels, [offer("quick"), replace(offer("other"), **more)]) for more in (before, after))
+    gate = gated(base, head)
+    report = gate.run()
+    assert gate.row("other").standing is Standing.REDEFINED
+    assert said in gate.row("other").reason
+    assert report.exit_code == 3
+    assert gated(base, head, allow=Allowances(new_baseline=("toy/other*",))).run().exit_code == 0
+
+
+def test_an_allowance_that_is_not_needed_or_fits_nothing_is_told(gated: Make) -> None:
+    notes = gated(allow=Allowances(removed=("toy/quick*",), new_baseline=("toy/qiuck*",))).run().notes
+    assert notes == (
+        "--allow-removed 'toy/quick*' was not needed, and can be left out",
+        "--allow-new-baseline 'toy/qiuck*' fits no benchmark, and can be left out",
+    )
+
+
+def test_what_moves_out_of_the_repository_is_compared(gated: Make) -> None:
+    """An implementation that head takes from an installed package instead of its own file."""
+    kernels = {"quick": Kernel(), "moved": Kernel()}
+    base = ArmScript(kernels, [offer("quick"), offer("moved")])
+    head = ArmScript(kernels, [offer("quick"), offer("moved", source=None)])
+    gate = gated(base, head)
+    gate.run()
+    assert gate.row("moved").verdict is Verdict.SAME
 
 
 @pytest.mark.parametrize(
     ("base", "head", "standing", "code"),
     [
         (["quick", "gone"], ["quick"], Standing.MISSING, 3),
-        (["quick"], ["quick", "gone"], Standing.NEW, 0),
+        (["quick"], ["quick", "gone"], Standing.NEW, 3),
     ],
 )
 def test_what_one_arm_alone_has(base: list[str], head: list[str], standing: Standing, code: int, gated: Make) -> None:
@@ -121,7 +234,7 @@ def test_what_one_arm_alone_has(base: list[str], head: list[str], standing: Stan
     [
         ("needs an NVIDIA GPU", "needs an NVIDIA GPU", Standing.UNAVAILABLE, 0),
         (None, "serves no such case", Standing.MISSING, 3),
-        ("serves no such case", None, Standing.NEW, 0),
+        ("serves no such case", None, Standing.NEW, 3),
     ],
 )
 def test_what_cannot_run(on_base: str | None, on_head: str | None, standing: Standing, code: int, gated: Make) -> None:
@@ -290,8 +403,6 @@ def test_an_interrupt_keeps_what_was_measured(gated: Make) -> None:
 
 
 def test_a_threshold_that_fits_nothing_is_told(gated: Make) -> None:
-    from dataclasses import replace
-
     from attnlab.bench.gate.thresholds import Threshold, Thresholds
 
     gate = gated()

@@ -95,7 +95,8 @@ def test_what_got_slower_fails_and_says_by_how_much(gate: Gate) -> None:
         (Standing.MISSING, "failed"),
         (Standing.INCOMPARABLE, "failed"),
         (Standing.TOO_LITTLE, "failed"),
-        (Standing.NEW, "skipped"),
+        (Standing.NEW, "failed"),
+        (Standing.REDEFINED, "failed"),
         (Standing.UNAVAILABLE, "skipped"),
     ],
 )
@@ -116,6 +117,19 @@ def test_what_head_lost_fails_the_rest(gate: Gate) -> None:
     result, _ = gate(rows=(*ALL_SAME, row("gone", "N8", None, standing=Standing.MISSING)))
     result.assert_outcomes(passed=6, failed=1)
     result.stdout.fnmatch_lines(["*missing on head: toy/gone?N8?*"])
+
+
+def test_what_only_bases_suite_has_fails_the_rest_where_it_is_slower(gate: Gate) -> None:
+    result, _ = gate(rows=(*ALL_SAME, row("dropped", "N8", Verdict.SLOWER, uncovered="head's suite lacks it")))
+    result.assert_outcomes(passed=6, failed=1)
+    result.stdout.fnmatch_lines(["*slower: toy/dropped?N8?; head's suite lacks it: toy/dropped?N8?*"])
+
+
+def test_what_is_allowed_by_name_is_skipped_with_the_option_that_allowed_it(gate: Gate) -> None:
+    other = row("plus", "N8", None, standing=Standing.NEW, allowed_by="--allow-new-baseline 'toy/*'")
+    result, _ = gate("-rs", rows=tuple(other if r.key == other.key else r for r in ALL_SAME))
+    result.assert_outcomes(passed=6, skipped=1)
+    result.stdout.fnmatch_lines(["*allowed by --allow-new-baseline 'toy/*'*"])
 
 
 def test_a_slower_group_fails_the_rest(gate: Gate) -> None:

@@ -1,0 +1,166 @@
+"""What one arm has: the benchmarks of its own suite, and those of the other arm's that it can offer too."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from attnlab.bench import availability
+from attnlab.bench.axes import Case
+from attnlab.bench.environment import Device
+from attnlab.bench.errors import AttnlabError, UsageError
+from attnlab.bench.fingerprint import fingerprint
+from attnlab.bench.gate.messages import Offer, Offers, Settings
+from attnlab.bench.gate.rerooting import Rerooting
+from attnlab.bench.registry import Implementation, Registry
+from attnlab.bench.suite import Suite, find_suite
+from attnlab.bench.suite_file import load_suite
+
+Wanted = Sequence[Sequence[str]]  # operator, implementation and case id of each
+
+
+@dataclass(frozen=True)
+class ArmSuite:
+    """The suite as this arm has it; error says why there is none, and absent whether it has no such suite at all."""
+
+    suite: Suite
+    file: Path
+    error: str | None = None
+    absent: bool = False
+
+    @property
+    def settings(self) -> Settings:
+        return Settings(dict(self.suite.effort), self.suite.cache)
+
+
+def find_own_suite(name: str, registry: Registry, turned: Rerooting) -> ArmSuite:
+    """A suite by name or path. One that comes along with the harness is this arm's, where the harness is another's."""
+    empty = Suite(name, ())
+    try:
+        file = find_suite(name, registry)
+    except UsageError as error:
+        return ArmSuite(empty, Path(name), str(error), absent=True)
+    file = turned.counterpart(file)
+    if not file.is_file():
+        return ArmSuite(empty, file, f"it has no suite {name!r}", absent=True)
+    try:
+        return ArmSuite(load_suite(file, registry, lenient=True), file)
+    except UsageError as error:
+        return ArmSuite(empty, file, str(error))
+
+
+def make_offers(
+    own: ArmSuite, wanted: Wanted, registry: Registry, device: Device, turned: Rerooting, missing: tuple[str, ...]
+) -> Offers:
+    """All implementations of the suite's operators on its cases, and of `wanted` what this arm has besides."""
+    make = _Maker(registry, device, turned)
+    found: dict[str, Offer] = {}
+    unknown = dict.fromkeys(own.suite.unknown_operators)
+    for bench in own.suite.benches:
+        table = registry.implementations(bench.operator)
+        for name in bench.implementations or sorted(table.names()):
+            if name not in table:
+                unknown[f"{bench.operator}/{name}"] = None
+                continue
+            for case in bench.cases:
+                offer = make(bench.operator, table.get(name), case, True)
+                found[offer.key] = offer
+    for offer in make.besides(wanted):
+        found.setdefault(offer.key, offer)
+    return Offers(
+        str(own.file),
+        tuple(found.values()),
+        tuple(unknown),
+        tuple(turned.strays()),
+        missing,
+        own.error,
+        own.absent,
+        own.settings,
+    )
+
+
+class _Maker:
+    def __init__(self, registry: Registry, device: Device, turned: Rerooting) -> None:
+        self._registry, self._device, self._turned = registry, device, turned
+        self._known: dict[str, tuple[str | None, str | None, str | None]] = {}
+
+    def __call__(self, operator: str, made: Implementation, case: Case, listed: bool) -> Offer:
+        if made.key not in self._known:
+            missing = availability.missing(made, self._device)
+            self._known[made.key] = missing, self._relative(made.source), fingerprint(made)
+        missing, source, own_hash = self._known[made.key]
+        contract: Any = self._registry.operators.get(operator)
+        return Offer(
+            operator,
+            made.name,
+            case.id,
+            made.module,
+            source,
+            own_hash,
+            missing or _refusal(made, case),
+            case.values(),
+            _figure(lambda: contract.operations(case)),
+            _figure(lambda: contract.bytes_moved(case)),
+            listed,
+        )
+
+    def besides(self, wanted: Wanted) -> Iterator[Offer]:
+        """Of what the other arm's suite has, what this arm can offer."""
+        for operator, name, case_id in wanted:
+            if operator not in self._registry.operators or name not in self._registry.implementations(operator):
+                continue
+            try:
+                case = self._registry.operators.get(operator).case_type.parse(case_id)
+            except AttnlabError:  # this arm's contract has no such case
+                continue
+            yield self(operator, self._registry.implementations(operator).get(name), case, False)
+
+    def _relative(self, source: str) -> str | None:
+        """A file's path in the arm's checkout; None where it is not of the repository."""
+        path = Path(source)
+        own = self._turned.arm in path.parents and not {"site-packages", "dist-packages"} & set(path.parts)
+        return str(path.relative_to(self._turned.arm)) if own else None
+
+
+def present(plugins: tuple[str, ...], turned: Rerooting) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The plugins as this arm has them, and those that it lacks. Modules are looked for in the current folder too."""
+    there, missing = [], []
+    for plugin in plugins:
+        is_file = plugin.endswith(".py") or "/" in plugin
+        if not is_file and str(Path.cwd()) not in sys.path:
+            sys.path.append(str(Path.cwd()))
+        place = turned.moved(plugin) if is_file else plugin
+        if Path(place).is_file() if is_file else _importable(plugin):
+            there.append(place)
+        else:
+            missing.append(plugin)
+    sys.path_importer_cache.clear()
+    return tuple(there), tuple(missing)
+
+
+def _importable(module: str) -> bool:
+    """Whether a module is there; what goes wrong within it is told when it is imported."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError as error:
+        return error.name is None or not (module == error.name or module.startswith(f"{error.name}."))
+    except Exception:  # noqa: BLE001 - foreign code: a package that raises when it is imported is there
+        return True
+
+
+def _refusal(made: Implementation, case: Case) -> str | None:
+    try:
+        return made.supports(case)
+    except Exception:  # noqa: BLE001 - foreign code; opening the case tells what it raises, with its traceback
+        return None
+
+
+def _figure(count: Callable[[], Any]) -> int | None:
+    try:
+        return int(count())
+    except Exception:  # noqa: BLE001 - foreign code; opening the case tells what it raises, with its traceback
+        return None
