@@ -129,6 +129,11 @@ def check(
     return Sizes(cu_seqlens.numel() - 1, Hq, Hkv, Sq, Sk, D, Dv, longest, longest)
 
 
+def reach(window: int | None, keys: int) -> int:
+    """A window as kernels take it: 0 for none, else no wider than `keys`, so that sums with it stay within 32 bits."""
+    return 0 if window is None else min(window, max(1, keys))
+
+
 def check_like(
     name: str, tensor: Tensor, shape: tuple[int, ...], dtype: torch.dtype, q: Tensor, *, dense: bool = False
 ) -> None:

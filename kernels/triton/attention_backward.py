@@ -19,6 +19,7 @@ from attnlab.kernels.triton.attention_arguments import (
     check_like,
     is_exact,
     padded,
+    reach,
 )
 from attnlab.kernels.triton.attention_tiles import (
     add_product,
@@ -115,7 +116,7 @@ def attention_backward(
     inputs = (
         dout, q, k, v, lse, delta, cu_seqlens,
         dout.stride()[:3], q.stride()[:3], k.stride()[:3], v.stride()[:3], lse.stride()[:3],
-        scale, sizes.group, sizes.q_len, sizes.kv_len, window or 0,
+        scale, sizes.group, sizes.q_len, sizes.kv_len, reach(window, sizes.kv_len),
     )  # fmt: skip
     with torch.cuda.device_of(q):
         tiling = tiling or configuration(sizes.head_dim, sizes.v_head_dim, q.dtype, architecture())

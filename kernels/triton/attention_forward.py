@@ -11,7 +11,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from attnlab.kernels.triton.attention_arguments import LOG2_E, Tiling, architecture, check, is_exact
+from attnlab.kernels.triton.attention_arguments import LOG2_E, Tiling, architecture, check, is_exact, reach
 from attnlab.kernels.triton.attention_tiles import (
     add_product,
     dot_rows,
@@ -92,7 +92,8 @@ def attention_forward(
         _forward[(tiles * sizes.q_heads * sizes.sequences,)](
             q, k, v, out, lse, cu_seqlens,
             q.stride()[:3], k.stride()[:3], v.stride()[:3], out.stride()[:3], lse.stride()[:3],
-            scale * LOG2_E, sizes.longest, sizes.q_heads, sizes.group, sizes.q_len, sizes.kv_len, window or 0,
+            scale * LOG2_E, sizes.longest, sizes.q_heads, sizes.group, sizes.q_len, sizes.kv_len,
+            reach(window, sizes.kv_len),
             CAUSAL=causal, WINDOWED=window is not None, PACKED=cu_seqlens is not None,
             **sizes.widths, **tiling.meta,
         )  # fmt: skip
@@ -139,9 +140,7 @@ def _forward(
                 allowed = permitted(rows[:, None], columns[None, :], kv_len, shift, window, CAUSAL, WINDOWED)
                 scores = tl.where(allowed, scores, float("-inf"))
             new_peak = tl.maximum(peak, tl.max(scores, 1) * scale_log2)
-            anchor = new_peak
-            if MASKED:
-                anchor = tl.where(new_peak == float("-inf"), 0.0, new_peak)  # -inf less -inf would be NaN
+            anchor = tl.where(new_peak == float("-inf"), 0.0, new_peak)  # -inf less -inf would be NaN
             weights = tl.exp2(scores * scale_log2 - anchor[:, None])
             fade = tl.exp2(peak - anchor)
             values = load_rows(v, v_strides, key, kv_len, BLOCK_N, V_HEAD_DIM, BLOCKS_DV, RAGGED=MASKED)  # [N, Dv]

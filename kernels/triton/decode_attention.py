@@ -23,8 +23,10 @@ from attnlab.kernels.triton.attention_arguments import (
     blocks,
     expect,
     padded,
+    reach,
 )
 from attnlab.kernels.triton.attention_tiles import INTERPRETED, add_product, dot_rows, narrow, scale_rows, zero_rows
+from attnlab.kernels.triton.cache_arguments import CODECS, GROUP, check_counts, check_side, check_table
 from attnlab.kernels.triton.decode_tiles import (
     FP8_BITS,
     INT4,
@@ -35,17 +37,11 @@ from attnlab.kernels.triton.decode_tiles import (
     token_places,
 )
 
-GROUP = 32  # tokens or channels that share a scale of four-bit codes
 LARGEST_TILE_M = 64  # query rows of a program
 LARGEST_SPLITS = 128
 GOOD_ENOUGH = 0.85  # of the best share of processors kept busy: fewer splits are then better
-KINDS = {
-    "same": "same", "int8_token": "int8", "int8_channel": "int8", "fp8_tensor": "fp8", "fp8_token": "fp8",
-    "int4_channel": "int4", "int4_token": "int4",
-}  # fmt: skip
-"""How each codec of keys and values stores a number."""
-KEY_CODECS = tuple(codec for codec in KINDS if codec != "int4_token")
-VALUE_CODECS = tuple(codec for codec in KINDS if codec not in ("int4_channel", "int8_channel"))
+KEY_CODECS = tuple(codec for codec in CODECS if codec != "int4_token")
+VALUE_CODECS = tuple(codec for codec in CODECS if codec not in ("int4_channel", "int8_channel"))
 
 
 @dataclass(frozen=True)
@@ -150,13 +146,13 @@ def decode_attention(
     codes = [_bytes(side["data"]) if codec.startswith("fp8") and not native else side["data"]
              for side, codec in ((keys, key_codec), (values, value_codec))]  # fmt: skip
     with torch.cuda.device_of(q):
-        _decode[(splits, programs)](
+        _decode[(splits * programs,)](  # on one axis, for the others end at 65,535
             q, codes[0], keys.get("scale", none), keys.get("minimum", none),
             codes[1], values.get("scale", none), values.get("minimum", none),
             partial, lse, lengths, none if table is None else table, 0 if table is None else table.stride(0),
             q.stride()[:3], _strides(codes[0]), _strides(keys.get("scale")), _strides(codes[1]),
             _strides(values.get("scale")), partial.stride()[-4:-1], partial.stride(0), lse.stride()[-3:], lse.stride(0),
-            scale * LOG2_E, sizes.kv_heads, sizes.group, q_len, window or 0,
+            scale * LOG2_E, sizes.kv_heads, sizes.group, q_len, reach(window, longest), splits,
             KEYS=_kind(key_codec, native), VALUES=_kind(value_codec, native),
             KEY_SCALE=key_codec.partition("_")[2], VALUE_SCALE=value_codec.partition("_")[2],
             PAGE=page_tokens, PAGED=table is not None, WRAPS=wraps, WINDOWED=window is not None, SPLIT=splits > 1,
@@ -185,45 +181,41 @@ def _check(
            f"[B, Hq, Sq, D] of {', '.join(map(str, DTYPES))}", "cast or reshape q")  # fmt: skip
     expect(q.device.type != "cpu" or bool(INTERPRETED.value), "tensors on cpu", "tensors on a GPU",
            "move them, or set TRITON_INTERPRET=1 before the import to run in the interpreter")  # fmt: skip
-    batch, q_heads, _, head_dim = q.shape
+    batch, q_heads, q_len, head_dim = q.shape
     expect(1 <= head_dim <= LARGEST_HEAD_DIM, f"head size {head_dim}", f"1 to {LARGEST_HEAD_DIM}", "split the head")
-    expect(q.stride(-1) == 1, f"q with stride {q.stride(-1)} in its last axis", "stride 1", "pass q.contiguous()")
+    expect(
+        head_dim == 1 or q.stride(-1) == 1,
+        f"q with stride {q.stride(-1)} in its last axis",
+        "stride 1",
+        "pass q.contiguous()",
+    )
     for codec, known in ((key_codec, KEY_CODECS), (value_codec, VALUE_CODECS)):
         expect(codec in known, f"codec {codec}", f"one of {', '.join(known)}", "store the cache in one of these")
     expect(key_codec.startswith("int4") == value_codec.startswith("int4"), f"keys {key_codec}, values {value_codec}",
            "both of four bits or neither", "store both alike")  # fmt: skip
-    kv_heads = keys["data"].shape[2]
-    for name, plane in (("keys", keys["data"]), ("values", values["data"])):
-        width = head_dim // 2 if key_codec.startswith("int4") else head_dim
-        expect(plane.dim() == 4 and plane.shape[2:] == (kv_heads, width), f"{name} {list(plane.shape)}",
-               f"[pages, rows, {kv_heads}, {width}]", "give one plane a side")  # fmt: skip
-        expect(plane.stride(-1) == 1 and plane.device == q.device, f"{name} on {plane.device} with strides "
-               f"{plane.stride()}", f"{q.device} and rows without gaps", "move or copy them")  # fmt: skip
-        expect(plane.shape[1] == page_tokens, f"{name} of {plane.shape[1]} tokens a page", f"{page_tokens}",
-               "pass the page size of the planes")  # fmt: skip
-        expect(plane.shape[0] >= batch or table is not None, f"{plane.shape[0]} pages for {batch} sequences",
-               "a page each", "pass a block table")  # fmt: skip
+    kv_heads = keys["data"].shape[2] if "data" in keys and keys["data"].dim() == 4 else 0
     expect(kv_heads > 0 and q_heads % kv_heads == 0, f"{q_heads} query heads over {kv_heads} key-value heads",
            "a multiple", "repeat or drop heads")  # fmt: skip
-    expect(tuple(lengths.shape) == (batch,) and lengths.dtype == torch.int32, f"lengths {list(lengths.shape)} of "
-           f"{lengths.dtype}", f"[{batch}] of torch.int32", "pass the tokens of each sequence")  # fmt: skip
+    check_side("keys", keys, CODECS[key_codec], kv_heads, page_tokens, q)
+    check_side("values", values, CODECS[value_codec], kv_heads, page_tokens, q)
+    check_counts("lengths", lengths, batch, q)
     expect(math.isfinite(scale) and scale > 0, f"scale {scale}", "a finite number above zero", "negate q instead")
     expect(window is None or window >= 1, f"window {window}", "at least 1 key", "pass None for no window")
     expect(longest >= 0, f"longest {longest}", "0 tokens or more", "pass the largest length")
-    fits = table is not None or wraps or longest <= page_tokens
-    expect(fits, f"{longest} tokens", f"at most {page_tokens}, what a page holds", "allocate a larger cache")
+    check_table(table, batch, min(keys["data"].shape[0], values["data"].shape[0]), page_tokens, q)
     if table is not None:
-        expect(table.dim() == 2 and table.shape[0] == batch and table.dtype == torch.int32 and table.stride(1) == 1,
-               f"a block table {list(table.shape)} of {table.dtype}", f"[{batch}, pages] of torch.int32 without gaps",
-               "pass one row of pages for each sequence")  # fmt: skip
-        expect(page_tokens & (page_tokens - 1) == 0, f"page size {page_tokens}", "a power of two", "use other pages")
-        expect(longest <= table.shape[1] * page_tokens, f"{longest} tokens", f"at most {table.shape[1] * page_tokens}, "
-               "what the block table holds", "add pages")  # fmt: skip
+        held = table.shape[1] * page_tokens
+        expect(longest <= held, f"{longest} tokens", f"at most {held}, what the block table holds", "add pages")
+        return _Sizes(kv_heads, q_heads // kv_heads)
+    # A ring keeps the last tokens alone: what a query may see must be among them.
+    seen = longest if window is None or not wraps else min(longest, window + q_len - 1)
+    expect(seen <= page_tokens, f"{seen} tokens", f"at most {page_tokens}, what a page holds",
+           "allocate a larger cache, or narrow the window" if wraps else "allocate a larger cache")  # fmt: skip
     return _Sizes(kv_heads, q_heads // kv_heads)
 
 
 def _kind(codec: str, native: bool) -> str:
-    kind = KINDS[codec]
+    kind = CODECS[codec].kind
     return kind if kind != "fp8" or native else FP8_BITS.value
 
 
@@ -246,7 +238,7 @@ def _processors(q: Tensor) -> int:
     return torch.cuda.get_device_properties(q.device).multi_processor_count if q.is_cuda else 132
 
 
-@triton.jit(do_not_specialize=["kv_heads", "group", "q_len", "window"])
+@triton.jit(do_not_specialize=["kv_heads", "group", "q_len", "window", "splits"])
 def _decode(
     q: tl.tensor, k: tl.tensor, k_scale: tl.tensor, k_minimum: tl.tensor,
     v: tl.tensor, v_scale: tl.tensor, v_minimum: tl.tensor,
@@ -254,14 +246,14 @@ def _decode(
     q_strides: tl.tuple, k_strides: tl.tuple, k_scale_strides: tl.tuple, v_strides: tl.tuple,
     v_scale_strides: tl.tuple, out_strides: tl.tuple, out_split: tl.tensor, lse_strides: tl.tuple, lse_split: tl.tensor,
     scale_log2: tl.tensor, kv_heads: tl.tensor, group: tl.tensor, q_len: tl.tensor, window: tl.tensor,
+    splits: tl.tensor,
     KEYS: tl.constexpr, VALUES: tl.constexpr, KEY_SCALE: tl.constexpr, VALUE_SCALE: tl.constexpr,
     PAGE: tl.constexpr, PAGED: tl.constexpr, WRAPS: tl.constexpr, WINDOWED: tl.constexpr, SPLIT: tl.constexpr,
     HEAD_DIM: tl.constexpr, BLOCKS: tl.constexpr,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
 ) -> None:  # fmt: skip
-    split = tl.program_id(0)
-    splits = tl.num_programs(0)
-    program = tl.program_id(1)
+    split = tl.program_id(0) % splits
+    program = tl.program_id(0) // splits
     m_tiles = tl.cdiv(q_len * group, BLOCK_M)
     m_tile = program % m_tiles
     head = program // m_tiles % kv_heads
@@ -274,7 +266,7 @@ def _decode(
     query = rows // group
     q_head = head * group + rows % group
     real = rows < q_len * group
-    q_rows = tl.cast(sequence, tl.int64) * q_strides[0] + q_head * q_strides[1] + query * q_strides[2]
+    q_rows = row_offsets(q_strides, sequence, q_head, query)
     queries = _load_queries(q, q_rows, real, k_scale, head, HEAD_DIM, BLOCKS, PACKED, KEY_SCALE)
     if KEY_SCALE == "tensor":
         scale_log2 = scale_log2 * tl.load(k_scale)
@@ -336,11 +328,11 @@ def _decode(
     if VALUE_SCALE == "tensor":
         inverse *= tl.load(v_scale)
     acc = scale_rows(acc, inverse[:, None])
-    out_rows = tl.cast(sequence, tl.int64) * out_strides[0] + q_head * out_strides[1] + query * out_strides[2]
+    out_rows = row_offsets(out_strides, sequence, q_head, query)
     if SPLIT:
         out += tl.cast(split, tl.int64) * out_split
         lse += tl.cast(split, tl.int64) * lse_split
-        lse_rows = tl.cast(sequence, tl.int64) * lse_strides[0] + q_head * lse_strides[1] + query * lse_strides[2]
+        lse_rows = row_offsets(lse_strides, sequence, q_head, query)
         tl.store(lse + lse_rows, tl.where(blind, float("-inf"), peak + tl.log2(tl.where(blind, 1.0, total))), mask=real)
     _store_part(out, out_rows, real, acc[0], HEAD_DIM, 0, BLOCKS[0], PACKED)
     if len(BLOCKS) == 2:
@@ -446,7 +438,7 @@ def _combine(
     """Each split's result weighed by its share of the softmax; a row without a key in any split is zeros."""
     row = tl.program_id(0)
     split = tl.arange(0, SPLITS)
-    sums = tl.load(lse + split * rows + row, mask=split < splits, other=float("-inf"))  # base 2
+    sums = tl.load(lse + tl.cast(split, tl.int64) * rows + row, mask=split < splits, other=float("-inf"))  # base 2
     peak = tl.max(sums, 0)
     shares = tl.exp2(sums - tl.where(peak == float("-inf"), 0.0, peak))
     total = tl.sum(shares, 0)

@@ -55,8 +55,15 @@ def token_place(
 
 @triton.jit
 def row_offsets(strides: tl.tuple, page: tl.tensor, row: tl.tensor, head: tl.tensor) -> tl.tensor:
-    """Elements from the start of a plane [pages, rows, heads, width] to the rows; strides of its first three axes."""
-    return page * strides[0] + tl.cast(row, tl.int64) * strides[1] + tl.cast(head, tl.int64) * strides[2]
+    """Elements from the start of a plane [pages, rows, heads, width] to the rows; strides of its first three axes.
+
+    In 64 bits, for planes may pass 2^31 elements.
+    """
+    return (
+        tl.cast(page, tl.int64) * strides[0]
+        + tl.cast(row, tl.int64) * strides[1]
+        + tl.cast(head, tl.int64) * strides[2]
+    )
 
 
 @triton.jit

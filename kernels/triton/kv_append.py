@@ -10,6 +10,7 @@ from torch import Tensor
 
 from attnlab.kernels.triton.attention_arguments import DTYPES, LARGEST_HEAD_DIM, architecture, expect, padded
 from attnlab.kernels.triton.attention_tiles import INTERPRETED
+from attnlab.kernels.triton.cache_arguments import CODECS, check_counts, check_side, check_table
 from attnlab.kernels.triton.decode_tiles import row_offsets, token_place
 
 GROUP = tl.constexpr(32)
@@ -50,18 +51,18 @@ def kv_append(
         if codec in GROUP_CODECS:
             assert recent is not None
             groups = (tokens + GROUP.value - 2) // GROUP.value + 1
-            _append_group[(groups, heads, batch)](
+            _append_group[(groups * heads * batch,)](  # on one axis, for the others end at 65,535
                 x, recent, starts, data, scale, planes["minimum"], table, table_stride,
-                x.stride()[:3], recent.stride()[:3], *strides, tokens, WIDTH=width,
+                x.stride()[:3], recent.stride()[:3], *strides, tokens, groups, heads, WIDTH=width,
                 GROUPS=triton.next_power_of_2(width // GROUP.value), num_warps=4, **where,
             )  # fmt: skip
             return
         native = not INTERPRETED.value and architecture() >= 89
         bits = codec.startswith("fp8") and not native
         at_once = max(1, min(triton.next_power_of_2(heads), NUMBERS_A_PROGRAM // padded(width)))
-        _append_tokens[(tokens, triton.cdiv(heads, at_once), batch)](
+        _append_tokens[(tokens * triton.cdiv(heads, at_once) * batch,)](
             x, starts, data.view(torch.uint8) if bits else data, scale, planes.get("minimum", starts), table,
-            table_stride, x.stride()[:3], *strides, heads,
+            table_stride, x.stride()[:3], *strides, tokens, heads,
             CODEC=codec, BITS=bits, WIDTH=width, BLOCK=padded(width), HEADS=at_once,
             GROUPS=triton.next_power_of_2(max(1, width // GROUP.value)), num_warps=4, **where,
         )  # fmt: skip
@@ -72,23 +73,16 @@ def _check(
 ) -> None:
     expect(codec in TOKEN_CODECS + GROUP_CODECS, f"codec {codec}", f"one of {', '.join(TOKEN_CODECS + GROUP_CODECS)}",
            "store the cache in one of these")  # fmt: skip
-    expect(x.dim() == 4 and x.dtype in DTYPES and x.stride(-1) == 1, f"x {list(x.shape)} of {x.dtype}",
+    dense = x.dim() == 4 and (x.shape[-1] == 1 or x.stride(-1) == 1)
+    expect(dense and x.dtype in DTYPES, f"x {list(x.shape)} of {x.dtype}",
            f"[B, Hkv, T, D] of {', '.join(map(str, DTYPES))} without gaps", "cast, reshape or copy x")  # fmt: skip
     expect(x.device.type != "cpu" or bool(INTERPRETED.value), "tensors on cpu", "tensors on a GPU",
            "move them, or set TRITON_INTERPRET=1 before the import to run in the interpreter")  # fmt: skip
     batch, heads, tokens, width = x.shape
     expect(1 <= width <= LARGEST_HEAD_DIM, f"head size {width}", f"1 to {LARGEST_HEAD_DIM}", "split the head")
-    stored = width // 2 if codec.startswith("int4") else width
-    data = planes["data"]
-    expect(not codec.startswith("int4") or width % GROUP.value == 0, f"head size {width} with {codec}",
-           f"a multiple of {GROUP.value}", "store it in eight bits")  # fmt: skip
-    expect(data.dim() == 4 and data.shape[2:] == (heads, stored) and data.stride(-1) == 1,
-           f"data {list(data.shape)}", f"[pages, rows, {heads}, {stored}] without gaps in rows",
-           "give the planes of these heads")  # fmt: skip
-    expect(data.shape[1] == place.page_tokens, f"{data.shape[1]} rows a page", f"{place.page_tokens}",
-           "pass the page size of the planes")  # fmt: skip
-    expect(tuple(starts.shape) == (batch,) and starts.dtype == torch.int32, f"starts {list(starts.shape)} of "
-           f"{starts.dtype}", f"[{batch}] of torch.int32", "pass where each sequence goes on")  # fmt: skip
+    check_side("the cache", planes, CODECS[codec], heads, place.page_tokens, x)
+    check_counts("starts", starts, batch, x)
+    check_table(place.table, batch, planes["data"].shape[0], place.page_tokens, x)
     if codec in GROUP_CODECS:
         wanted = (batch, 2 * GROUP.value, heads, width)
         expect(recent is not None and tuple(recent.shape) == wanted and recent.stride(-1) == 1,
@@ -97,21 +91,23 @@ def _check(
         expect(tokens <= GROUP.value, f"{tokens} tokens", f"at most {GROUP.value}", "append in parts")
 
 
-@triton.jit(do_not_specialize=["heads"])
+@triton.jit(do_not_specialize=["tokens", "heads"])
 def _append_tokens(
     x: tl.tensor, starts: tl.tensor, data: tl.tensor, scale: tl.tensor, minimum: tl.tensor,
     table: tl.tensor, table_stride: tl.tensor, x_strides: tl.tuple, data_strides: tl.tuple, scale_strides: tl.tuple,
-    heads: tl.tensor,
+    tokens: tl.tensor, heads: tl.tensor,
     CODEC: tl.constexpr, BITS: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr, HEADS: tl.constexpr,
     GROUPS: tl.constexpr, PAGE: tl.constexpr, PAGED: tl.constexpr, WRAPS: tl.constexpr,
 ) -> None:  # fmt: skip
     """One token of some heads."""
-    token = tl.program_id(0)
-    head = tl.program_id(1) * HEADS + tl.arange(0, HEADS)
-    sequence = tl.program_id(2)
+    token = tl.program_id(0) % tokens
+    row = tl.program_id(0) // tokens
+    blocks = tl.cdiv(heads, HEADS)
+    head = row % blocks * HEADS + tl.arange(0, HEADS)
+    sequence = row // blocks
     real = head < heads
     page, place = token_place(table, table_stride, sequence, tl.load(starts + sequence) + token, PAGE, PAGED, WRAPS)
-    source = tl.cast(sequence, tl.int64) * x_strides[0] + head * x_strides[1] + token * x_strides[2]
+    source = row_offsets(x_strides, sequence, head, token)
     target = row_offsets(data_strides, page, place, head)
     scales = row_offsets(scale_strides, page, place, head)
     if CODEC == "int4_token":
@@ -138,14 +134,17 @@ def _store_scaled(
     WHOLE: tl.constexpr = CODEC == "int8_token" or CODEC == "int8_channel"
     LARGEST: tl.constexpr = 127.0 if WHOLE else 448.0
     if CODEC == "int8_token" or CODEC == "fp8_token":
-        step = (tl.max(tl.abs(numbers), 1) / LARGEST)[:, None]
+        step = _told(tl.max(tl.abs(numbers), 1) / LARGEST, _any_nan(numbers, 1))[:, None]
         tl.store(scale + scales[:, None], step, mask=real[:, None])
     elif CODEC == "int8_channel":
         step = tl.load(scale + head[:, None] * WIDTH + column[None, :], mask=mask, other=0.0)
     else:
         step = tl.full([1, 1], 0.0, tl.float32) + tl.load(scale)
     quotient = tl.where(step > 0, numbers / tl.where(step > 0, step, 1.0), 0.0)
+    unknown = quotient != quotient
     quotient = tl.minimum(tl.maximum(quotient, -LARGEST), LARGEST)
+    if not WHOLE:
+        quotient = _told(quotient, unknown)  # of whole numbers none is NaN
     if WHOLE:
         tl.store(target, _nearest(quotient).to(tl.int8), mask=mask)
     elif BITS:
@@ -168,7 +167,7 @@ def _store_int4(
     high = tl.load(x + source[:, None, None] + channel + 16, mask=mask, other=0.0).to(tl.float32)
     least = tl.minimum(tl.min(low, 2), tl.min(high, 2))
     largest = tl.maximum(tl.max(low, 2), tl.max(high, 2))
-    step, zero = _int4_steps(least, largest)
+    step, zero = _int4_steps(least, largest, _any_nan(low, 2) | _any_nan(high, 2))
     codes = _int4_code(low, step[:, :, None], zero[:, :, None])
     codes |= _int4_code(high, step[:, :, None], zero[:, :, None]) << 4
     tl.store(data + target[:, None, None] + group[None, :, None] * 16 + lane, codes.to(tl.uint8), mask=mask)
@@ -178,18 +177,20 @@ def _store_int4(
     tl.store(minimum + offsets, zero.to(tl.float16), mask=mask)
 
 
-@triton.jit(do_not_specialize=["tokens"])
+@triton.jit(do_not_specialize=["tokens", "groups", "heads"])
 def _append_group(
     x: tl.tensor, recent: tl.tensor, starts: tl.tensor, data: tl.tensor, scale: tl.tensor, minimum: tl.tensor,
     table: tl.tensor, table_stride: tl.tensor,
     x_strides: tl.tuple, recent_strides: tl.tuple, data_strides: tl.tuple, scale_strides: tl.tuple, tokens: tl.tensor,
+    groups: tl.tensor, heads: tl.tensor,
     WIDTH: tl.constexpr, GROUPS: tl.constexpr, PAGE: tl.constexpr, PAGED: tl.constexpr, WRAPS: tl.constexpr,
 ) -> None:  # fmt: skip
     """One group of 32 tokens of one head, of which the new ones are some."""
-    head = tl.program_id(1)
-    sequence = tl.program_id(2)
+    row = tl.program_id(0) // groups
+    head = row % heads
+    sequence = row // heads
     start = tl.load(starts + sequence)
-    first = (start // GROUP + tl.program_id(0)) * GROUP
+    first = (start // GROUP + tl.program_id(0) % groups) * GROUP
     if first >= start + tokens:
         return
     token = first + tl.arange(0, GROUP)[:, None, None]
@@ -200,9 +201,8 @@ def _append_group(
     new = (token >= start) & (token < start + tokens) & known
     old = (token < start) & known
 
-    fresh = tl.cast(sequence, tl.int64) * x_strides[0] + head * x_strides[1] + (token - start) * x_strides[2] + channel
-    kept = tl.cast(sequence, tl.int64) * recent_strides[0] + head * recent_strides[2] + channel
-    kept += (token % (2 * GROUP)) * recent_strides[1]
+    fresh = row_offsets(x_strides, sequence, head, token - start) + channel
+    kept = row_offsets(recent_strides, sequence, token % (2 * GROUP), head) + channel
     low, high = tl.load(x + fresh, mask=new, other=0.0), tl.load(x + fresh + 16, mask=new, other=0.0)
     tl.store(recent + kept, low, mask=new)
     tl.store(recent + kept + 16, high, mask=new)
@@ -229,15 +229,29 @@ def _group_steps(numbers: tl.tensor, there: tl.tensor) -> tl.tuple:
     least = tl.min(tl.where(there, numbers, float("inf")), 0)[None, :, :]
     largest = tl.max(tl.where(there, numbers, float("-inf")), 0)[None, :, :]
     absent = least > largest
-    return _int4_steps(tl.where(absent, 0.0, least), tl.where(absent, 0.0, largest))
+    unknown = _any_nan(tl.where(there, numbers, 0.0), 0)[None, :, :]
+    return _int4_steps(tl.where(absent, 0.0, least), tl.where(absent, 0.0, largest), unknown)
 
 
 @triton.jit
-def _int4_steps(least: tl.tensor, largest: tl.tensor) -> tl.tuple:
-    """(scale, minimum) as float16 holds them, in float32."""
-    least = tl.maximum(least, -65504.0)
-    step = (tl.minimum(largest, 65504.0) - least) / 15.0
+def _int4_steps(least: tl.tensor, largest: tl.tensor, unknown: tl.tensor) -> tl.tuple:
+    """(scale, minimum) as float16 holds them, in float32; NaN where a number is."""
+    least = tl.minimum(tl.maximum(least, -65504.0), 65504.0)
+    step = (tl.maximum(tl.minimum(largest, 65504.0), -65504.0) - least) / 15.0
+    step, least = _told(step, unknown), _told(least, unknown)
     return step.to(tl.float16).to(tl.float32), least.to(tl.float16).to(tl.float32)
+
+
+@triton.jit
+def _any_nan(numbers: tl.tensor, AXIS: tl.constexpr) -> tl.tensor:
+    """Whether any number along an axis is NaN, which minima and maxima pass over."""
+    return tl.max((numbers != numbers).to(tl.int32), AXIS) != 0
+
+
+@triton.jit
+def _told(x: tl.tensor, unknown: tl.tensor) -> tl.tensor:
+    """x, NaN where it is not known."""
+    return tl.where(unknown, float("nan"), x)
 
 
 @triton.jit
@@ -260,4 +274,5 @@ def _e4m3_bits(x: tl.tensor) -> tl.tensor:
     rounded = (size + 0x7FFFF + ((size >> 20) & 1)) >> 20
     tiny = _nearest(size.to(tl.float32, bitcast=True) * 512.0).to(tl.uint32)  # in steps of 2^-9
     code = tl.where(size < 0x3C800000, tiny, rounded - 960)  # below 2^-6
+    code = tl.where(size > 0x7F800000, 0x7F, code)  # NaN
     return (code | ((bits >> 24) & 0x80)).to(tl.uint8)

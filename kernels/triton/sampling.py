@@ -161,7 +161,8 @@ class _Row:
 
     @property
     def grid(self) -> tuple[int, int]:
-        return self.plan.chunks, self.logits.shape[0]
+        """Rows first, of which there may be more than the 65,535 that other axes hold."""
+        return self.logits.shape[0], self.plan.chunks
 
 
 def _survey(row: _Row, top_k: int | None) -> None:
@@ -200,7 +201,7 @@ def _choose(
                      KIND=plan.kind, TOP_P=top_p < 1, ALONE=alone, SHIFT=plan.shift,
                      WIDTH=max(1, CANDIDATES // plan.width), num_warps=8, **sizes)  # fmt: skip
     if not alone:
-        draw_many[(triton.cdiv(draws, plan.draws_at_once), batch)](
+        draw_many[(triton.cdiv(draws, plan.draws_at_once) * batch,)](
             *row.reading, plan.chunks, least_exponent, row.thresholds, *drawing, num_warps=8, **sizes
         )
 

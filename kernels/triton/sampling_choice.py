@@ -167,7 +167,8 @@ def pick_largest(
     row = tl.program_id(0)
     peaks = plane(stats, size, row, chunks, float("-inf"), LARGEST, CHUNKS)
     places = plane(stats, size, row, chunks, 0.0, SUM, CHUNKS).to(tl.int32, bitcast=True)
-    token = tl.min(tl.where(peaks == tl.max(peaks, 0), places, 2147483647), 0).to(tl.int64)
+    token = tl.min(tl.where((peaks == tl.max(peaks, 0)) | (peaks != peaks), places, 2147483647), 0)
+    token = tl.where(token == 2147483647, 0, token).to(tl.int64)  # of a row of NaN alone: any that there is
     for start in range(0, draws, DRAWS):
         lane = start + tl.arange(0, DRAWS)
         at = tokens + tl.cast(row, tl.int64) * draws + lane
@@ -197,7 +198,7 @@ def choose(
         )  # fmt: skip
     if ALONE:
         lane = tl.arange(0, DRAWS)
-        uniform = tl.load(uniforms + row * uniforms_stride + lane, mask=lane < draws, other=0.0)
+        uniform = tl.load(uniforms + tl.cast(row, tl.int64) * uniforms_stride + lane, mask=lane < draws, other=0.0)
         token = draw(kept, uniform, largest, threshold, least_exponent, scale, logits, stride, row, vocab, seen, words,
                      penalty, PENALISED, CHUNK, CHUNKS)  # fmt: skip
         tl.store(tokens + tl.cast(row, tl.int64) * draws + lane, token, mask=lane < draws)
@@ -215,9 +216,10 @@ def draw_many(
     PENALISED: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr, DRAWS: tl.constexpr,
 ) -> None:  # fmt: skip
     """DRAWS draws of a row whose threshold and kept masses are known."""
-    row = tl.program_id(1)
-    lane = tl.program_id(0) * DRAWS + tl.arange(0, DRAWS)
-    uniform = tl.load(uniforms + row * uniforms_stride + lane, mask=lane < draws, other=0.0)
+    parts = tl.cdiv(draws, DRAWS)
+    row = tl.program_id(0) // parts
+    lane = tl.program_id(0) % parts * DRAWS + tl.arange(0, DRAWS)
+    uniform = tl.load(uniforms + tl.cast(row, tl.int64) * uniforms_stride + lane, mask=lane < draws, other=0.0)
     largest = tl.max(plane(stats, size, row, chunks, float("-inf"), LARGEST, CHUNKS), 0)
     kept = plane(stats, size, row, chunks, 0.0, KEPT, CHUNKS)
     token = draw(kept, uniform, largest, tl.load(thresholds + row), least_exponent, scale, logits, stride, row, vocab,

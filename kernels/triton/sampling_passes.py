@@ -42,14 +42,14 @@ def survey(
     KIND: tl.constexpr, PENALISED: tl.constexpr, CHUNK: tl.constexpr, BLOCK: tl.constexpr,
 ) -> None:  # fmt: skip
     """The first pass: a chunk's largest logit, and where it is (greedy), its mass, or that of each BLOCK (rank)."""
-    chunk, row = tl.program_id(0), tl.program_id(1)
+    row, chunk = tl.program_id(0), tl.program_id(1)
     token = chunk * CHUNK + tl.arange(0, CHUNK)
     x = load_logits(logits, stride, row, token, vocab, seen, words, penalty, PENALISED)
     largest = tl.max(x, 0)
-    out = stats + tl.cast(row, tl.int64) * tl.num_programs(0) + chunk
+    out = stats + tl.cast(row, tl.int64) * tl.num_programs(1) + chunk
     tl.store(out + LARGEST * size, largest)
     if KIND == "greedy":
-        place = tl.min(tl.where(x == largest, token, vocab), 0)
+        place = tl.min(tl.where(x == largest, token, vocab - 1), 0)  # the last of the vocabulary where all are NaN
         tl.store(out + SUM * size, place.to(tl.float32, bitcast=True))
     elif KIND == "rank":
         block = chunk * (CHUNK // BLOCK) + tl.arange(0, CHUNK // BLOCK)
@@ -97,8 +97,8 @@ def narrow(
     FIRST: tl.constexpr, PARTS: tl.constexpr, PENALISED: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr,
 ) -> None:  # fmt: skip
     """A turn of the search for top-p's threshold: a chunk's mass above each of PARTS points of the interval."""
-    chunk, row = tl.program_id(0), tl.program_id(1)
-    chunks = tl.num_programs(0)
+    row, chunk = tl.program_id(0), tl.program_id(1)
+    chunks = tl.num_programs(1)
     largest, low, high = interval(
         stats, size, row, chunks, scale, top_p, tail, bounds, partials, turn, FIRST, PARTS, CHUNKS
     )
@@ -127,8 +127,8 @@ def collect(
 
     By rank: all at or above the row's bound. By mass: those in the interval. By size: none, what is kept is known.
     """
-    chunk, row = tl.program_id(0), tl.program_id(1)
-    chunks = tl.num_programs(0)
+    row, chunk = tl.program_id(0), tl.program_id(1)
+    chunks = tl.num_programs(1)
     place = tl.arange(0, CHUNK)
     x = load_logits(logits, stride, row, chunk * CHUNK + place, vocab, seen, words, penalty, PENALISED)
     out = stats + tl.cast(row, tl.int64) * chunks + chunk

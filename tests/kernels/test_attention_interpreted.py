@@ -54,6 +54,7 @@ CASES = [
     Case(40, 40, BF16, head_dim=32, causal=True, window=2),
     Case(50, 130, F16, head_dim=33, v_head_dim=96, heads=(1, 1), causal=True, window=33),
     Case(190, 150, BF16, heads=(1, 1), causal=True, window=1000),
+    Case(70, 90, BF16, head_dim=16, causal=True, window=2**31 - 1),  # of which no sum may pass 32 bits
     Case(50, 70, F32, head_dim=96, v_head_dim=40, heads=(1, 1), causal=True, rows_first=True),
     Case(1, 300, BF16, head_dim=128, heads=(4, 1), causal=True),
     Case(9, 5, F32, head_dim=1, v_head_dim=3, causal=True),
@@ -118,6 +119,15 @@ else:
             out, lse = attention_forward(q, k, v, scale=1.0)
             assert_close(lse, oracle(q.double(), k.double(), v.double(), 1.0, case)[1], ALLOWED[F32])
             assert out.isfinite().all()
+
+        def test_a_tile_of_keys_without_weight_is_no_nan(self):
+            case = Case(40, 256, F32)
+            q, k, v = (t.abs() for t in inputs(case))
+            k[:, :, :128] = -torch.inf
+            out, lse = attention_forward(q, k, v, scale=1.0)
+            expected, sums = oracle(q.double(), k[:, :, 128:].double(), v[:, :, 128:].double(), 1.0, Case(40, 128, F32))
+            assert_close(out, expected, ALLOWED[F32])
+            assert_close(lse, sums, ALLOWED[F32])
 
         def test_longest_sequence_may_be_given(self):
             case = packed(50, 20, dtype=BF16, causal=True)

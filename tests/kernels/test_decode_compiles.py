@@ -155,7 +155,9 @@ def test_what_does_not_fit_is_refused_before_any_launch(layout: str, changed: di
             {"starts": torch.empty(2, dtype=torch.int64, device="meta")},
             "expected .2. of torch.int32",
         ),
-        ("same", {"place": Place(32)}, "64 rows a page; expected 32"),
+        ("same", {"place": Place(32)}, "64 tokens a page; expected 32"),
+        ("same", {"starts": torch.empty(4, dtype=torch.int32, device="meta")[::2]}, "starts with stride .2"),
+        ("int8_token", {}, "data of the cache of torch.bfloat16; expected torch.int8"),
         ("int4_token", {"x": torch.empty(2, 2, 4, 80, dtype=torch.bfloat16, device="meta")}, "a multiple of 32"),
     ],
 )
@@ -167,3 +169,75 @@ def test_an_append_that_does_not_fit_is_refused(codec: str, changed: dict[str, A
     }  # fmt: skip
     with pytest.raises(ValueError, match=said):
         kv_append(**(arguments | changed))
+
+
+@pytest.mark.parametrize(
+    ("format", "changed", "said"),
+    [
+        ("same", "lengths", r"lengths with stride \(2"),
+        ("same", "table", "a block table .* without gaps"),
+        ("int8_token", "without scale of keys", "keys with planes data; expected scale"),
+        ("int8_token", "wide scale of values", "scale .* of values; expected"),
+        ("int8_channel", "strided scale of keys", "scale of keys .* strides"),
+        ("fp8_e4m3", "bytes of keys", "data of keys of torch.uint8; expected"),
+        ("int4_g32", "strided minimum of keys", "scale of keys with strides .* and minimum"),
+    ],
+)
+def test_planes_that_would_be_read_as_other_planes_are_refused(format: str, changed: str, said: str) -> None:
+    cache = meta_cache("paged:64", format, 64, torch.bfloat16)
+    keys, values = CODECS[format]
+    given: dict[str, Any] = {
+        "q": torch.empty(2, 8, 1, 64, dtype=torch.bfloat16, device=META), "keys": cache.keys.planes,
+        "values": cache.values.planes, "lengths": cache.lengths, "key_codec": keys, "value_codec": values,
+        "page_tokens": cache.page_tokens, "table": cache.table, "longest": 4096, "scale": 0.1,
+    }  # fmt: skip
+    with pytest.raises(ValueError, match=said):
+        decode_attention(**(given | {changed.split()[-1]: CHANGES[changed](given)}))
+
+
+def spread(planes: dict[str, Tensor], name: str, axis: int) -> dict[str, Tensor]:
+    """With a plane of which every second row is the old one's."""
+    plane = planes[name]
+    wide = plane.new_empty([size * (1 + (at == axis % plane.dim())) for at, size in enumerate(plane.shape)])
+    return {**planes, name: wide.transpose(0, axis)[::2].transpose(0, axis)}
+
+
+CHANGES = {
+    "lengths": lambda given: torch.empty(4, dtype=torch.int32, device=META)[::2],
+    "table": lambda given: given["table"].T.contiguous().T,
+    "without scale of keys": lambda given: {"data": given["keys"]["data"]},
+    "wide scale of values": lambda given: given["values"] | {"scale": torch.empty(128, 64, 2, 2, device=META)},
+    "strided scale of keys": lambda given: spread(given["keys"], "scale", -1),
+    "bytes of keys": lambda given: {**given["keys"], "data": given["keys"]["data"].view(torch.uint8)},
+    "strided minimum of keys": lambda given: spread(given["keys"], "minimum", 1),
+}
+
+
+def test_a_ring_must_hold_what_a_query_may_see() -> None:
+    cache = meta_cache("ring:512", "same", 64, torch.bfloat16)
+    q = torch.empty(2, 8, 4, 64, dtype=torch.bfloat16, device=META)
+    for window, said in ((None, "4096 tokens; expected at most 512"), (510, "513 tokens; expected at most 512")):
+        with pytest.raises(ValueError, match=said):
+            decode_attention(
+                q, cache.keys.planes, cache.values.planes, cache.lengths, key_codec="same", value_codec="same",
+                page_tokens=512, wraps=True, longest=4096, scale=0.1, window=window,
+            )  # fmt: skip
+
+
+@pytest.mark.parametrize("format", ["same", "int4_g32"])
+def test_more_sequences_than_a_grids_other_axes_hold(format: str) -> None:
+    """The stand-in refuses a grid that a device refuses."""
+    batch = 70_000
+    cache = KVCache.allocate(
+        layout_of("contiguous_bhsd"), format_of(format), batch=batch, kv_heads=1, head_dim=32, dtype=torch.float16,
+        capacity=64, device=META,
+    )  # fmt: skip
+    keys, values = CODECS[format]
+    x = torch.empty(batch, 1, 1, 32, dtype=torch.float16, device=META)
+    with target(90) as kernels:
+        decode_attention(
+            x, cache.keys.planes, cache.values.planes, cache.lengths, key_codec=keys, value_codec=values,
+            page_tokens=cache.page_tokens, longest=64, scale=0.1, splits=2,
+        )  # fmt: skip
+        kv_append(x, cache.keys.planes, cache.lengths, keys, Place(cache.page_tokens), cache.recent)
+    assert len(kernels.reports) == 3

@@ -96,3 +96,12 @@ def test_what_does_not_fit_is_refused_before_any_launch(changed, said):
     }
     with pytest.raises(ValueError, match=said):
         sample(**(arguments | changed))
+
+
+@pytest.mark.parametrize("params", [{"temperature": 0}, {"top_p": 0.9}, {}], ids=str)
+def test_more_rows_than_a_grids_other_axes_hold(params):
+    """The stand-in refuses a grid that a device refuses."""
+    rows = 70_000
+    with target(90) as kernels:
+        sample(torch.empty(rows, 100, device=META), torch.empty(rows, 200, device=META), **params)
+    assert kernels.reports
