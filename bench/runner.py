@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -18,6 +17,7 @@ from attnlab.bench.environment import Environment
 from attnlab.bench.errors import UnknownName, UsageError
 from attnlab.bench.harness import blank_measurement
 from attnlab.bench.isolation import Worker
+from attnlab.bench.leavings import own_folder
 from attnlab.bench.registry import Implementation, Registry
 from attnlab.bench.roofline import Ceilings
 from attnlab.bench.store.codec import encode
@@ -164,10 +164,10 @@ class Runner:
     @contextmanager
     def _pool(self, ahead: Sequence[Step]) -> Iterator[Callable[[Step], _Hands | Measurement]]:
         workers: dict[tuple[str, str], Worker] = {}
-        with tempfile.TemporaryDirectory(prefix="attnlab-") as folder:
+        with own_folder("run") as folder:
             try:
-                self._start(ahead, workers, Path(folder))
-                yield lambda step: self._hands(step, workers, Path(folder))
+                self._start(ahead, workers, folder)
+                yield lambda step: self._hands(step, workers, folder)
             finally:
                 for worker in workers.values():
                     worker.close()

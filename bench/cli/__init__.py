@@ -20,6 +20,7 @@ from attnlab.bench.errors import AttnlabError
 EXIT_OK = 0
 EXIT_FAULTS = 1
 EXIT_USAGE = 2
+EXIT_NOTHING = 3
 EXIT_INTERRUPTED = 128 + signal.SIGINT
 
 SHARED = argparse.ArgumentParser(add_help=False)
@@ -36,14 +37,16 @@ def build_parser() -> argparse.ArgumentParser:
         prog="attnlab",
         description="Benchmarks of the operators that LLM inference spends its time in: "
         "correct first, then fast, then compared.",
-        epilog="Exit codes: 0 done; 1 done, but something was wrong, failed or timed out; 2 usage.",
+        epilog="Exit codes: 0 done; 1 done, but something was wrong, failed or timed out; 2 usage; "
+        "3 nothing to tell: nothing could be measured or compared.",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in command_names():
         module: Any = importlib.import_module(f"{__name__}.{name}")
         summary = module.__doc__.partition("\n")[0]
-        sub = commands.add_parser(name, help=summary, description=summary, parents=[SHARED])
+        epilog = getattr(module, "EPILOG", None)
+        sub = commands.add_parser(name, help=summary, description=summary, epilog=epilog, parents=[SHARED])
         module.add_arguments(sub)
         sub.set_defaults(execute=module.execute)
     return parser

@@ -8,14 +8,13 @@ import math
 import sys
 from typing import TYPE_CHECKING
 
-from attnlab.bench.cli import EXIT_OK, _options
+from attnlab.bench.cli import EXIT_NOTHING, EXIT_OK, _options
 from attnlab.bench.errors import UsageError
 
 if TYPE_CHECKING:
     from attnlab.bench.compare import Comparison
     from attnlab.bench.store.jsonl import StoredRun
 
-EXIT_NOTHING = 3
 ORDER = ("slower", "faster", "inconclusive", None, "same", "incomparable")
 
 

@@ -8,15 +8,24 @@ import math
 import shlex
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from attnlab.bench.cli import EXIT_FAULTS, EXIT_OK, _options
+from attnlab.bench.cli import EXIT_FAULTS, EXIT_NOTHING, EXIT_OK, _options
 from attnlab.bench.errors import UsageError
 
 if TYPE_CHECKING:
     from attnlab.bench.registry import Registry
     from attnlab.bench.store.jsonl import RunWriter
+    from attnlab.bench.store.records import BenchRecord, Measurement
+
+MOST_NAMED = 3  # cases, and reasons, in one line
+EPILOG = (
+    "Exit codes: 0 every table of the suite has results; 1 something was wrong, failed or timed out; 2 usage; 3 of a "
+    "whole table nothing could be measured, since every implementation was unavailable. Single cases of which that "
+    "is so are named."
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -114,8 +123,28 @@ def _conclude(
         show(stored, registry)
         print(f"\n{measured_now} measured in {seconds:.0f} s, {measured_before} taken from before.")
         print(f"Run: {writer.folder}\nReport: attnlab report {_quoted(writer.folder)}")
-    good = (Outcome.PASSED, Outcome.UNAVAILABLE)
-    return EXIT_OK if all(m.outcome in good for m in measured) else EXIT_FAULTS
+    if any(m.outcome not in (Outcome.PASSED, Outcome.UNAVAILABLE) for m in measured):
+        return EXIT_FAULTS
+    whole = [_tell_unmeasured(bench, measured) for bench in stored.run.benches]
+    return EXIT_NOTHING if any(whole) else EXIT_OK
+
+
+def _tell_unmeasured(bench: BenchRecord, measured: Sequence[Measurement]) -> bool:
+    """Name the cases of a table that nothing could be measured of; whether that is all of them."""
+    from attnlab.bench.store.records import Outcome
+
+    own = [m for m in measured if m.operator == bench.operator and m.implementation in bench.implementations]
+    passed = {m.case_id for m in own if m.outcome is Outcome.PASSED}
+    lost = [case for case in bench.cases if case not in passed]
+    if lost:
+        reasons = dict.fromkeys(f"{m.implementation}: {m.reason}" for m in own if m.case_id in lost)
+        named, why = (", ".join(list(told)[:MOST_NAMED]) for told in (lost, reasons))
+        more = f" and {len(lost) - MOST_NAMED} more" if len(lost) > MOST_NAMED else ""
+        print(
+            f"attnlab: nothing could be measured of {bench.operator} {named}{more}: none is available; {why}",
+            file=sys.stderr,
+        )
+    return len(lost) == len(bench.cases)
 
 
 def _quoted(path: Path) -> str:

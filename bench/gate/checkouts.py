@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from attnlab.bench.errors import UsageError
+from attnlab.bench.leavings import clear_abandoned, clear_if_abandoned, own_folder
 
 WORKTREE = "worktree"
+OWN_FOLDER = re.compile(r"attnlab-(base|head)-[a-z0-9_]{8}")
 RESULT_SIGNS = ("run.json", "gate.json", "pairs.jsonl")  # one of them lies in each folder of results
 RESULT_FILES = (".json", ".jsonl", ".md", ".xml")
 
@@ -52,10 +54,13 @@ def repository(folder: Path) -> Path:
 def checked_out(repo: Path, base: str, head: str) -> Iterator[tuple[Arm, Arm]]:
     """Both arms; what is not the working tree lies in a git worktree of its own, removed at the end.
 
+    What killed gates left behind is cleared first.
+
     Raises UsageError on a revision that does not exist; nothing is checked out then.
     """
     wanted = {"base": base, "head": head}
     revisions = {name: revision_of(repo, asked) for name, asked in wanted.items()}
+    clear_leavings(repo)
     with ExitStack() as stack:
         arms = []
         for name, asked in wanted.items():
@@ -81,8 +86,8 @@ def revision_of(repo: Path, asked: str) -> str:
 
 @contextmanager
 def _worktree(repo: Path, revision: str, name: str) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix=f"attnlab-{name}-") as folder:
-        root = Path(folder).resolve() / repo.name
+    with own_folder(name) as folder:
+        root = folder / repo.name
         made = _git(repo, "worktree", "add", "--detach", "--quiet", str(root), revision)
         try:
             if made.returncode:
@@ -90,7 +95,24 @@ def _worktree(repo: Path, revision: str, name: str) -> Iterator[Path]:
             yield root
         finally:
             _git(repo, "worktree", "remove", "--force", str(root))
-            _git(repo, "worktree", "prune")
+
+
+def clear_leavings(repo: Path) -> list[Path]:
+    """Remove the worktrees and temporary folders of gates that were killed, and no others; the worktrees removed.
+
+    A worktree is a killed gate's where it has the name of one, and its folder's lock is free or the folder is gone.
+    """
+    listed = _git(repo, "worktree", "list", "--porcelain").stdout.splitlines()
+    roots = [Path(line.removeprefix("worktree ")) for line in listed if line.startswith("worktree ")]
+    removed = []
+    for root in roots:
+        folder = root.parent
+        gone = not folder.exists() and folder.parent.exists()  # and not just on a disk that is not mounted
+        if OWN_FOLDER.fullmatch(folder.name) and (gone or clear_if_abandoned(folder)):
+            _git(repo, "worktree", "remove", "--force", "--force", str(root))
+            removed.append(root)
+    clear_abandoned()
+    return removed
 
 
 def _dirty(repo: Path) -> bool:

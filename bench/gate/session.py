@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -24,6 +23,7 @@ from attnlab.bench.gate.pairs import ArmProcess, LivePair, StartArm, StrayModule
 from attnlab.bench.gate.records import ArmRecord, GateReport, GateRow, GroupRow, KernelMove
 from attnlab.bench.gate.thresholds import Thresholds
 from attnlab.bench.isolation import WorkerEnded
+from attnlab.bench.leavings import own_folder
 from attnlab.bench.roofline import Ceilings
 from attnlab.bench.stats.decision import Decided, Decisions, PairRatio, Subject, Take, decide
 from attnlab.bench.stats.verdict import Verdict
@@ -87,8 +87,8 @@ class Session:
 
         What was measured before an exception is in `collected` and on disk.
         """
-        with tempfile.TemporaryDirectory(prefix="attnlab-gate-") as folder:
-            self._shared = folder
+        with own_folder("gate") as folder:
+            self._shared = str(folder)
             self._matched = self._match()
             subjects = self._subjects()
             rule = self.ask.thresholds.rule

@@ -119,7 +119,9 @@ def test_json_is_the_only_output_and_faults_give_exit_code_1(cli, helpers: Path)
 
 def test_what_cannot_run_here_is_stored_with_its_reason(cli) -> None:
     ended = cli("run", "attention", "--impl", "flash_attn,flashinfer", "--device", "cpu", "-a", "q_len=8,16", "--json")
-    assert ended.code == 0
+    assert ended.code == 3, "nothing was measured"
+    assert "attnlab: nothing could be measured of attention " in ended.err
+    assert "flash_attn: needs an NVIDIA GPU" in ended.err
     stored = read_run(Path(json.loads(ended.out)["run"]))
     assert [m.outcome for m in stored.measurements] == [Outcome.UNAVAILABLE] * 4
     assert {m.reason for m in stored.measurements} == {"needs an NVIDIA GPU"}
@@ -144,7 +146,7 @@ def test_a_bench_left_out_is_told(cli, tmp_path: Path) -> None:
         '[[bench]]\noperator = "attention"\ncases = ["Sq64-bf16"]\n'
     )
     ended = cli("run", "mine.toml", "-a", "q_len=8", "--impl", "flash_attn", "--device", "cpu")
-    assert ended.code == 0
+    assert ended.code == 3
     assert "attnlab: a bench of the suite is left out: got packed=3+4" in ended.err
 
 
@@ -160,3 +162,27 @@ def test_an_interrupted_run_says_how_to_go_on(cli, helpers: Path, monkeypatch: p
     (folder,) = Path("results").iterdir()
     assert f"attnlab: go on with: attnlab run attention --impl naive --resume {folder}" in ended.err
     assert "attnlab: interrupted; what was measured is kept" in ended.err
+
+
+TWO_TABLES = """
+[effort]
+warmup_limit_s = 0.02
+sampling_limit_s = 0.02
+[[bench]]
+operator = "toy"
+implementations = ["times"]
+cases = ["N4"]
+[[bench]]
+operator = "attention"
+implementations = ["flash_attn"{more}]
+cases = ["Sq8-bf16"]
+"""
+
+
+@pytest.mark.parametrize(("more", "code"), [("", 3), (', "naive"', 0)])
+def test_a_table_of_which_nothing_could_be_measured(more: str, code: int, cli, helpers: Path, tmp_path: Path) -> None:
+    """A table that has one implementation here is measured, whatever else it lacks."""
+    (tmp_path / "two.toml").write_text(TWO_TABLES.format(more=more))
+    ended = cli("run", "two.toml", "--plugin", helpers / "toy_operator.py", "--device", "cpu")
+    assert ended.code == code, ended.err
+    assert ("nothing could be measured of attention Sq8-bf16" in ended.err) == (code == 3)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -123,3 +126,37 @@ def test_no_git(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("PATH", "")
     with pytest.raises(UsageError, match="the gate needs git"):
         repository_of(repository.root)
+
+
+KILLED = """
+import os, pathlib, signal, sys
+from attnlab.bench.gate.checkouts import checked_out
+with checked_out(pathlib.Path(sys.argv[1]), "HEAD", "HEAD"):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_the_next_gate_clears_what_a_killed_one_left(
+    repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository.commit(a__txt="one")
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    repository.git("worktree", "add", "--quiet", "--detach", str(tmp_path / "attnlab-base-mine" / "repo"))
+    users = tmp_path / "unmounted" / "theirs"
+    repository.git("worktree", "add", "--quiet", "--detach", str(users))
+    shutil.rmtree(users.parent)
+    before = repository.state()
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", KILLED, str(repository.root)], check=False)
+    first, *_ = sorted(temporary.glob("attnlab-base-*"))
+    shutil.rmtree(first)  # as a clean-up of temporary files would
+    assert repository.git("worktree", "list").count("attnlab-") == 3
+    with checked_out(repository.root, "HEAD", "HEAD") as (base, _):
+        assert repository.git("worktree", "list").count("attnlab-") == 3, "the user's and this gate's two"
+        with checked_out(repository.root, "HEAD", "HEAD"):
+            assert (base.root / "a.txt").exists(), "a living gate's stay"
+    assert repository.state() == before, "the user's own, even one that is gone, are not touched"
+    assert list(temporary.iterdir()) == []
