@@ -22,6 +22,7 @@ from attnlab.bench.correctness import Checker, Expectations, Rejected
 from attnlab.bench.errors import AttnlabError, MeasurementError, Unavailable
 from attnlab.bench.fingerprint import fingerprint
 from attnlab.bench.judged import with_times
+from attnlab.bench.meddling import refusal
 from attnlab.bench.registry import Implementation
 from attnlab.bench.roofline import Ceilings
 from attnlab.bench.store.records import Measurement, Outcome, Series
@@ -42,7 +43,7 @@ class Setup:
     """Where and how an implementation is measured; `announce` is told each phase as it begins.
 
     untimed says why no times are taken in this run, where that is so: results are only checked. plan is how calls were
-    laid out elsewhere for what is compared with this.
+    laid out elsewhere for what is compared with this. meddled names what was changed of the harness in this process.
     """
 
     device: torch.device
@@ -54,6 +55,7 @@ class Setup:
     announce: Callable[[str], None] = lambda phase: None
     untimed: str | None = None
     plan: Plan | None = None
+    meddled: Callable[[], tuple[str, ...]] = tuple
 
 
 def measure(operator: Operator[Any, Any], case: Case, implementation: Implementation, setup: Setup) -> Measurement:
@@ -197,6 +199,8 @@ class OpenCase:
         return replace(self.measurement, outcome=Outcome.UNAVAILABLE)
 
     def _make_ready(self, check: bool) -> None:
+        if self.implementation.meddles:
+            raise Rejected(Outcome.FAILED, refusal(self.implementation.meddles))
         reason = _text(self.implementation.supports(self.case), "supports(case)")
         if reason is not None:
             raise Unavailable(reason)
@@ -226,9 +230,17 @@ class OpenCase:
             self.checker.check_redrawn(inputs, state, seeds, self.setup.device)
             self.checker.check_needles(lambda i: self.implementation.prepare(self.case, i), needle, self.setup.device)
             self.facts = self.checker.expectations.facts(self.setup.seed)
+        self._refuse_meddling()
+
+    def _refuse_meddling(self) -> None:
+        """Where the implementation changed what measures it, nothing that was measured is worth a word."""
+        names = self.setup.meddled()
+        if names:
+            raise Rejected(Outcome.FAILED, refusal(names))
 
     def _measure(self, stopped: str | None) -> None:
         timed = self._in_turn().timed(stopped)
+        self._refuse_meddling()
         self._check_timed()
         self.measurement = self._finish(timed, self._memory(self.copies[0]))
 

@@ -8,22 +8,32 @@ import importlib.util
 import sys
 import zlib
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import ModuleType
+from typing import Protocol
 
 from attnlab.bench.errors import PluginError
 
 ENTRY_POINT_GROUP = "attnlab.implementations"
 
 
-def load_entry_points(count: Callable[[], int]) -> None:
-    """Import what installed packages offer; `count` says how much is registered. Raises PluginError."""
+class Registers(Protocol):
+    """What plugins register in: says how much that is, and watches what their code changes meanwhile."""
+
+    def count(self) -> int: ...
+
+    def watched(self) -> AbstractContextManager[None]: ...
+
+
+def load_entry_points(into: Registers) -> None:
+    """Import what installed packages offer. Raises PluginError."""
     for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
         package = f" of package {point.dist.name!r}" if point.dist else ""
-        _load(f"entry point {point.name!r}{package}", point.module, point.load, count)
+        _load(f"entry point {point.name!r}{package}", point.module, point.load, into)
 
 
-def load_plugin(plugin: str, count: Callable[[], int]) -> None:
+def load_plugin(plugin: str, into: Registers) -> None:
     """Import a module by name, or by path to a `.py` file; modules beside it can be imported too."""
     what = f"plugin {plugin!r}"
     if plugin.endswith(".py") or "/" in plugin:
@@ -32,10 +42,10 @@ def load_plugin(plugin: str, count: Callable[[], int]) -> None:
             raise PluginError(f"plugin {str(path)!r} is no file; give a path to a .py file or a module's name")
         _search_also(path.parent)
         name = _module_name(path)
-        _load(what, name, lambda: _import_file(path, name), count)
+        _load(what, name, lambda: _import_file(path, name), into)
     else:
         _search_also(Path.cwd())
-        _load(what, plugin, lambda: importlib.import_module(plugin), count)
+        _load(what, plugin, lambda: importlib.import_module(plugin), into)
 
 
 def modules_below(package: str) -> list[str]:
@@ -55,16 +65,17 @@ def _search_also(folder: Path) -> None:
         sys.path.append(str(folder))
 
 
-def _load(what: str, module: str, load: Callable[[], object], count: Callable[[], int]) -> None:
-    known, before = module in sys.modules, count()
+def _load(what: str, module: str, load: Callable[[], object], into: Registers) -> None:
+    known, before = module in sys.modules, into.count()
     try:
-        load()
+        with into.watched():
+            load()
     except PluginError:
         raise
     except (Exception, SystemExit) as error:  # foreign code: any failure is its own
         detail = " ".join(f"{type(error).__name__}: {error}".split())
         raise PluginError(f"{what} does not import: {detail}; mend it, or leave it out") from error
-    if not known and count() == before:
+    if not known and into.count() == before:
         raise PluginError(
             f"{what} registers nothing; decorate a function or class with "
             '@implements("attention", name="mine"), from attnlab.bench'

@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from attnlab.bench.errors import DuplicateName, PluginError, UnknownName
+from attnlab.bench.meddling import Guard
 from attnlab.bench.plugins import load_entry_points, load_plugin, modules_below
 
 if TYPE_CHECKING:
@@ -50,7 +52,8 @@ class Implementation:
     run(inputs, state) -> the outputs, timed. `untimed(device_kind)` gives the reason why a time
     would mean nothing here (an interpreter), `configuration(case)` what was chosen (tile sizes), and
     `unverified` names the release that an adapter was written from while it has never been run. memory_seen: whether
-    what it takes comes from torch's allocator, which is where peak memory is read.
+    what it takes comes from torch's allocator, which is where peak memory is read. meddles: what its module changed of
+    the harness when it was imported, by name; it is measured only where that is nothing.
     """
 
     operator: str
@@ -67,6 +70,7 @@ class Implementation:
     compiled: bool = False
     unverified: str | None = None
     memory_seen: bool = True
+    meddles: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -89,6 +93,14 @@ class Table(Generic[T]):
         if name not in self._items:
             raise UnknownName(self.kind, name, self._items)
         return self._items[name][0]
+
+    def replace(self, name: str, item: T) -> None:
+        """Another item in the place of the one of that name, of the same module."""
+        self._items[name] = (item, self._items[name][1])
+
+    def module(self, name: str) -> str:
+        """The module that registered it."""
+        return self._items[name][1]
 
     def discard(self, name: str) -> None:
         self._items.pop(name, None)
@@ -129,6 +141,19 @@ class Registry:
     def add_implementation(self, made: Implementation) -> None:
         table = self._implementations.setdefault(made.operator, Table(f"implementation of {made.operator}"))
         table.add(made.name, made, made.module)
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """What the code inside changes of the harness is put back, and held against what it registers."""
+        known = {made.key for made in self.all_implementations()}
+        guard = Guard()
+        try:
+            yield
+        finally:
+            names = guard.restore()
+            for made in self.all_implementations() if names else ():
+                if made.key not in known:
+                    self._implementations[made.operator].replace(made.name, replace(made, meddles=names))
 
     def remove_implementation(self, operator: str, name: str) -> None:
         """For tests and notebooks that register the same name again."""
@@ -220,7 +245,8 @@ def discover_one(operator: str, name: str, module: str, plugins: tuple[str, ...]
     if module.startswith(f"{OURS}."):
         for contract in modules_below("attnlab.bench.ops"):
             importlib.import_module(contract)
-        importlib.import_module(module)
+        with registry.watched():
+            importlib.import_module(module)
         if operator in registry.operators and name in registry.implementations(operator):
             return registry.implementations(operator).get(name)
     return discover(plugins).implementations(operator).get(name)
@@ -256,9 +282,9 @@ def _register_suites() -> None:
 
 def _with_others(plugins: tuple[str, ...]) -> Registry:
     """The registry with what installed packages and plugins bring."""
-    load_entry_points(registry.count)
+    load_entry_points(registry)
     for plugin in plugins:
-        load_plugin(plugin, registry.count)
+        load_plugin(plugin, registry)
     for made in registry.all_implementations():
         if made.operator not in registry.operators:
             unknown = UnknownName("operator", made.operator, registry.operators.names())

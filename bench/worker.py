@@ -89,10 +89,12 @@ class _Session:
 
         from attnlab.bench.clocks import clocks_for
         from attnlab.bench.harness import Setup
+        from attnlab.bench.meddling import Guard
         from attnlab.bench.registry import discover_one, registry
         from attnlab.bench.roofline import Ceilings
         from attnlab.bench.timing import Effort
 
+        guard = Guard()
         self._implementation = discover_one(order.operator, order.implementation, order.module, order.plugins)
         self._operator = registry.operators.get(order.operator)
         self._opened: dict[str, tuple[OpenCase, ExitStack]] = {}
@@ -106,6 +108,7 @@ class _Session:
             shared_folder=Path(order.shared_folder),
             untimed=order.untimed,
             announce=lambda phase: send(answers, "phase", phase),
+            meddled=guard.changed,
         )
 
     def answer(self, verb: str, case_id: str) -> Measurement:

@@ -53,11 +53,13 @@ class _Arm:
         from attnlab.bench.clocks import clocks_for
         from attnlab.bench.gate.offering import find_own_suite, present
         from attnlab.bench.harness import Setup
+        from attnlab.bench.meddling import Guard
         from attnlab.bench.registry import discover, discover_some
         from attnlab.bench.roofline import Ceilings
         from attnlab.bench.suite import make_effort
 
         self._order, self._turned, self._answers = order, turned, answers
+        guard = Guard()
         plugins, self._missing = present(order.plugins, turned)
         self._registry = discover(plugins) if order.modules is None else discover_some(order.modules, plugins)
         self._suite = find_own_suite(order.suite, self._registry, turned)
@@ -71,6 +73,7 @@ class _Arm:
             seed=order.seed,
             shared_folder=Path(order.shared_folder),
             announce=lambda phase: send(answers, "phase", phase),
+            meddled=guard.changed,
         )
         self._ballast = Ballast()
         self._stack = ExitStack()
