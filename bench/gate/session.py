@@ -205,13 +205,13 @@ class Session:
         return ArmProcess(arm, self.repo, harness, order, self.ask.time_limit_s)
 
     def _subjects(self) -> dict[str, Subject]:
-        floor_ns = FLOOR_NS[self.ask.environment.device.kind]
+        floor = FLOOR_NS[self.ask.environment.device.kind]
         subjects = {}
         for key, pairing in self._matched.pairings.items():
             offer = pairing.head
             target = self.ask.thresholds.target_of(key)
             self.collected[key] = Collected(offer, target)
-            subjects[key] = Subject(target, floor_ns, f"{offer.operator}/{offer.implementation}")
+            subjects[key] = Subject(target, floor, f"{offer.operator}/{offer.implementation}")
         return subjects
 
     def _take(self, keys: Sequence[str], count: int) -> Mapping[str, list[PairRatio]]:

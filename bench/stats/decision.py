@@ -18,23 +18,31 @@ Key = TypeVar("Key", bound=str)
 
 @dataclass(frozen=True)
 class PairRatio:
-    """What one live pair says of one comparison: log(head / base), and the median time of a call on base."""
+    """What one live pair says of one comparison: log(head / base), positive where head is worse, and base's value.
+
+    base: in the quantity's unit.
+    """
 
     log_ratio: float
-    base_ns: float
+    base: float
 
 
 Take = Callable[[Sequence[Key], int], Mapping[Key, Sequence[PairRatio]]]
-"""Measures so many more pairs of these comparisons; one that cannot be measured is left out of the answer."""
+"""Measures so many more pairs for these comparisons; one that cannot be measured is left out of the answer."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A comparison to decide: the slowdown to be stopped (a share), the timer's floor, and the group it is in."""
+    """A comparison to decide: one quantity of one benchmark, under a key such as `<benchmark>#<quantity>`.
+
+    target: the least worsening to stop, as a share. floor: changes below it, in the quantity's unit, are nothing.
+    group: what its mean is taken with. benchmark: what has to be measured for it, which serves all its comparisons.
+    """
 
     target: float = TARGET
-    floor_ns: float = 0.0
+    floor: float = 0.0
     group: str = ""
+    benchmark: str = ""
 
 
 @dataclass(frozen=True)
@@ -134,8 +142,8 @@ class _Looking(Generic[Key]):
 
     def _of(self, key: Key) -> Compared:
         taken, subject = self.pairs[key], self.subjects[key]
-        base_ns = statistics.median(pair.base_ns for pair in taken)
-        return Compared(tuple(pair.log_ratio for pair in taken), base_ns, subject.target, subject.floor_ns)
+        base = statistics.median(pair.base for pair in taken)
+        return Compared(tuple(pair.log_ratio for pair in taken), base, subject.target, subject.floor)
 
     def suspects(self) -> dict[Key, Subject]:
         """What is to be confirmed: the slower ones, and all members of slower groups."""
@@ -162,7 +170,7 @@ def _one_group(second: _Looking[Key]) -> dict[str, Judged]:
     look = max((look for look in second.rule.looks.pairs if look <= fewest), default=None)
     if look is None:
         return {}
-    cut = {key: Compared(c.log_ratios[:look], c.base_ns, c.target, c.floor_ns) for key, c in compared.items()}
+    cut = {key: Compared(c.log_ratios[:look], c.base, c.target, c.floor) for key, c in compared.items()}
     means = geometric_means(cut, {key: second.subjects[key].group for key in cut})
     return judge(means, look, second.rule)
 

@@ -34,14 +34,14 @@ class Verdict(Enum):
 class Compared:
     """One comparison's log-ratios of head over base, one a pair, with what they are measured against.
 
-    base_ns: the usual time of a call on base. floor_ns: changes below it are within what the timer can tell.
+    base: the usual value on base, in the quantity's unit. floor: changes below it, in that unit, are nothing.
     target: the least slowdown that must be stopped, as a share.
     """
 
     log_ratios: tuple[float, ...]
-    base_ns: float
+    base: float
     target: float = TARGET
-    floor_ns: float = 0.0
+    floor: float = 0.0
 
     @property
     def estimate(self) -> float:
@@ -102,7 +102,7 @@ def verdict_of(estimate: float, interval: Interval, proved: bool, target: float 
 
 def _judged(compared: Compared, interval: Interval, worse: bool, better: bool) -> Judged:
     estimate = compared.estimate
-    told = abs(math.expm1(estimate)) * compared.base_ns > compared.floor_ns
+    told = abs(math.expm1(estimate)) * compared.base > compared.floor
     verdict = _verdict(estimate, interval, math.log1p(compared.target), worse and told, better and told)
     return Judged(verdict, math.exp(estimate), math.exp(interval.low), _exp(interval.high), len(compared.log_ratios))
 
@@ -135,7 +135,7 @@ def _mean(members: Sequence[Compared]) -> Compared:
     ratios = np.mean([c.log_ratios for c in members], axis=0)
     return Compared(
         tuple(float(x) for x in ratios),
-        float(np.exp(np.mean([math.log(c.base_ns) for c in members]))),
+        float(np.exp(np.mean([math.log(c.base) for c in members]))),
         min(c.target for c in members),
         0.0,
     )
