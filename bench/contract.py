@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
@@ -23,12 +23,13 @@ NEEDLE_DRAW = "needles"
 
 
 def static(description: str, **options: Any) -> Any:
-    """A field of inputs that exists before the call (weights, a cache): may be packed beforehand."""
+    """A field of inputs that stays from call to call in real use (weights, tables): may be packed beforehand."""
     return field(metadata={"role": "static", "description": description}, **options)
 
 
 def dynamic(description: str, **options: Any) -> Any:
-    """A field of inputs that is redrawn after `prepare`: nothing may be computed from it ahead."""
+    """A field of inputs that is new in each call in real use: it is renewed in place after `prepare` and before each
+    timed call, so that nothing may be computed from it ahead or kept from one call to the next."""
     return field(metadata={"role": "dynamic", "description": description}, **options)
 
 
@@ -42,10 +43,16 @@ def constant(description: str, **options: Any) -> Any:
     return field(metadata={"role": "constant", "description": description}, **options)
 
 
+def guard(**options: Any) -> Any:
+    """A field that stands about inputs and is none of them: memory that nothing may write to."""
+    return field(metadata={"role": "guard"}, **options)
+
+
 def tensors(inputs: Any, *roles: str) -> dict[str, Tensor]:
     """The tensors in the fields of `inputs` that have one of the roles (all roles if none given).
 
-    Those of a nested dataclass or dict are named by their path, `cache.keys.planes.data`, and have the field's role.
+    Those of a nested dataclass or dict are named by their path, `cache.keys.planes.data`, and have the field's role;
+    guards are left out.
     """
     found: dict[str, Tensor] = {}
     for f in fields(inputs):
@@ -60,7 +67,7 @@ def _tensors_in(path: str, value: Any) -> dict[str, Tensor]:
     if isinstance(value, torch.Tensor):
         return {path: value}
     if is_dataclass(value) and not isinstance(value, type):
-        parts = {f.name: getattr(value, f.name) for f in fields(value)}
+        parts = {f.name: getattr(value, f.name) for f in fields(value) if f.metadata.get("role") != "guard"}
     elif isinstance(value, dict):
         parts = value
     else:
@@ -73,6 +80,29 @@ def redraw(inputs: Any, fresh: Any) -> None:
     source = tensors(fresh, "dynamic")
     for name, tensor in tensors(inputs, "dynamic").items():
         tensor.copy_(source[name])
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """How a tensor may be put together of two draws: each index along `axes` is of one draw or of the other.
+
+    each: how many neighbours along the last of the axes stay together. Tensors of one case that are as long along
+    their axes are put together alike, so that what belongs together stays so: codes and their scales, channels of
+    queries and keys.
+    """
+
+    axes: tuple[int, ...]
+    each: int = 1
+
+
+def columns(inputs: Any, *names: str) -> dict[str, Mixed]:
+    """Tensors of these names by their columns: along the last axis with more than one index."""
+    found = {}
+    for name, tensor in tensors(inputs).items():
+        axes = [axis for axis, length in enumerate(tensor.shape) if length > 1]
+        if name in names and axes:
+            found[name] = Mixed((axes[-1],))
+    return found
 
 
 @dataclass(frozen=True)
@@ -163,6 +193,10 @@ def _intact(inputs: Any) -> str | None:
     return None
 
 
+def _never_mixed(case: Any, inputs: Any) -> Mapping[str, Mixed]:
+    return {}
+
+
 @dataclass(frozen=True)
 class Operator(Generic[C, I]):
     """The contract of one operator.
@@ -177,6 +211,12 @@ class Operator(Generic[C, I]):
     facts(case, seed, device): figures of the case itself, stored beside those of its implementations.
     results(inputs, returned): what is judged, of what `run` returned: a mutated input where that is the result.
     intact(inputs): what was written to that is no output, None where nothing was; asked after each checked call.
+    mixed(case, inputs): which tensors may be put together of two draws, by path, so that inputs are new in each timed
+    call at the cost of a copy; what is not named is of one draw. None named: each call has a draw of its own, which is
+    right for every operator, and slow. Never name what hangs on another tensor: ids that must differ, an output beside
+    its inputs. A mutable tensor that is named is renewed too.
+    redrawn(case, inputs, seed): inputs of another draw, as `make_inputs` gives them, that may share what is static with
+    `inputs`; None where `make_inputs` is cheap enough.
     observe(inputs, returned): what a timed call says of itself, kept beside its latency; None where calls say nothing.
     Calls that are observed take milliseconds or more and end on the host: they are timed one by one by its clock.
     """
@@ -196,4 +236,6 @@ class Operator(Generic[C, I]):
     facts: Callable[[C, int, torch.device], tuple[Fact, ...]] = _no_facts
     results: Callable[[I, Any], Any] = _returned
     intact: Callable[[I], str | None] = _intact
+    mixed: Callable[[C, I], Mapping[str, Mixed]] = _never_mixed
+    redrawn: Callable[[C, I, int], I] | None = None
     observe: Callable[[I, Any], tuple[Series, ...]] | None = None

@@ -14,11 +14,16 @@ import torch
 from torch import Tensor
 
 from attnlab.bench.axes import Case
+from attnlab.bench.contents import Content
 from attnlab.bench.contract import NEEDLE_DRAW, NORMAL_DRAW, Expectation, Fact, Operator, redraw, tensors
 from attnlab.bench.registry import Implementation
+from attnlab.bench.renewal import Kept
 from attnlab.bench.store.records import CheckRecord, Outcome, SetFigures
 
 AnyOperator = Operator[Any, Any]
+
+STALE = "the output of a timed call is that of earlier inputs: a result was kept"
+CHANGING = "inputs are renewed before each timed call: a part was kept from an earlier one, or calls are not alike"
 
 
 class Rejected(Exception):
@@ -88,9 +93,27 @@ class Checker:
             inputs = self.operator.make_inputs(self.case, NEEDLE_DRAW, seed + number, device)
             self._run_and_judge("needles", inputs, prepare(inputs), NEEDLE_DRAW, seed + number)
 
-    def check_timed(self, outputs: Any, inputs: Any, seed: int) -> None:
-        """The output of a timed call."""
-        self._judge("timed", self._results(inputs, outputs), self.expectations.get(inputs, NORMAL_DRAW, seed))
+    def timed_results(self, inputs: Any, returned: Any) -> tuple[Tensor, ...]:
+        """What is judged of what a timed call returned; raises Rejected where it is not what the contract asks for."""
+        self._judge_intact(inputs)
+        return self._results(inputs, returned)
+
+    def check_timed(self, kept: Kept, holding: Callable[[Content], Any]) -> None:
+        """The outputs of a timed call; `holding` gives inputs that hold a content.
+
+        Where they are wrong, the reason says whether they are right for what the inputs held before.
+        """
+        inputs = holding(kept.content)
+        expectation = self.expectations.get(inputs, "content", kept.content.key)
+        try:
+            self._judge("timed", kept.outputs, expectation)
+        except Rejected as rejected:
+            stale = any(self._fits(kept.outputs, holding(content)) for content in reversed(kept.before))
+            raise Rejected(rejected.outcome, STALE if stale else f"{rejected}; {CHANGING}") from None
+
+    def _fits(self, outputs: tuple[Tensor, ...], inputs: Any) -> bool:
+        figures = self.operator.check.expect(self.case, inputs).judge(outputs)
+        return all(figure.within for figure in figures)
 
     def record(self) -> CheckRecord:
         return CheckRecord(
@@ -121,12 +144,15 @@ class Checker:
         self._blunt = blunt if self._blunt is None else self._blunt & blunt
 
     def _judge_unchanged(self, inputs: Any, before: dict[str, Tensor]) -> None:
-        written = self.operator.intact(inputs)
-        if written is not None:
-            raise Rejected(Outcome.WRONG_VALUES, f"wrote outside its outputs: {written}")
+        self._judge_intact(inputs)
         for field, tensor in tensors(inputs, "static", "dynamic").items():
             if not _same_bits(tensor, before[field]):
                 raise Rejected(Outcome.WRONG_VALUES, f"changed its input {field}, which must come back as it was")
+
+    def _judge_intact(self, inputs: Any) -> None:
+        written = self.operator.intact(inputs)
+        if written is not None:
+            raise Rejected(Outcome.WRONG_VALUES, f"wrote outside its outputs: {written}")
 
     def _results(self, inputs: Any, returned: Any) -> tuple[Tensor, ...]:
         """What is judged, as a tuple of the contract's number, shapes, dtypes."""

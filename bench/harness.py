@@ -17,6 +17,7 @@ from attnlab.bench import memory
 from attnlab.bench.axes import Case
 from attnlab.bench.clocks import Clock, copies_wanted, host_clocks
 from attnlab.bench.clocks.plan import Plan
+from attnlab.bench.contents import Content, new_secret
 from attnlab.bench.contract import NORMAL_DRAW, Fact, Operator
 from attnlab.bench.correctness import Checker, Expectations, Rejected
 from attnlab.bench.errors import AttnlabError, MeasurementError, Unavailable
@@ -24,6 +25,7 @@ from attnlab.bench.fingerprint import fingerprint
 from attnlab.bench.judged import with_times
 from attnlab.bench.meddling import refusal
 from attnlab.bench.registry import Implementation
+from attnlab.bench.renewal import Copy, Renewal
 from attnlab.bench.roofline import Ceilings
 from attnlab.bench.store.records import Measurement, Outcome, Series
 from attnlab.bench.timing import Effort, Sampling, Timed
@@ -42,6 +44,7 @@ OUT_OF_MEMORY_SIGNS = (
 class Setup:
     """Where and how an implementation is measured; `announce` is told each phase as it begins.
 
+    secret: what contents hang on that all processes of a run meet; no implementation knows it beforehand.
     untimed says why no times are taken in this run, where that is so: results are only checked. plan is how calls were
     laid out elsewhere for what is compared with this. meddled names what was changed of the harness in this process.
     """
@@ -56,6 +59,7 @@ class Setup:
     untimed: str | None = None
     plan: Plan | None = None
     meddled: Callable[[], tuple[str, ...]] = tuple
+    secret: int = field(default_factory=new_secret)
 
 
 def measure(operator: Operator[Any, Any], case: Case, implementation: Implementation, setup: Setup) -> Measurement:
@@ -113,20 +117,6 @@ def _text(answer: object, method: str) -> str | None:
     raise MeasurementError(f"{method} returned {answer!r}; expected None, or a text that says why")
 
 
-class Copy:
-    """One set of inputs with its state, and the output of the last timed call on it, if there was any."""
-
-    def __init__(self, implementation: Implementation, inputs: Any, state: Any, seed: int) -> None:
-        self.inputs, self.seed = inputs, seed
-        self._run, self._state = implementation.run, state
-        self.outputs: Any = None
-        self.called = False
-
-    def __call__(self) -> None:
-        self.outputs = self._run(self.inputs, self._state)
-        self.called = True
-
-
 class OpenCase:
     """One implementation on one case in this process: what is known of it so far, and the calls to time.
 
@@ -149,6 +139,7 @@ class OpenCase:
         self.copies: list[Copy] = []
         self.facts: tuple[Fact, ...] = ()
         self._sampling: Sampling | None = None
+        self._renewal: Renewal | None = None
         self.measurement = blank_measurement(operator, case, implementation)
         if self.measurement.outcome is not Outcome.FAILED:
             self._guard(lambda: self._make_ready(check))
@@ -176,6 +167,11 @@ class OpenCase:
     def _guard_timing(self, work: Callable[[], None]) -> None:
         if self.copies:
             self._guard(work)
+
+    def begin(self) -> None:
+        """Warm-up is over: calls from here on are timed."""
+        if self._renewal is not None:
+            self._renewal.begin()
 
     def check_timed(self) -> Measurement:
         """The measurement so far, with a check of what the last calls returned."""
@@ -218,11 +214,14 @@ class OpenCase:
         self.measurement = self.with_check(replace(passed, untimed=untimed))
         if untimed is not None:
             return
-        self.copies = [Copy(self.implementation, first, state, redrawn)]
+        base = first_seed if check else redrawn
+        self.copies = [Copy(self.implementation, first, state, Content(base, redrawn))]
         wanted = copies_wanted(self._clocks, self.copies[0], self.measurement.bytes_moved or 0, self.setup.plan)
         for seed in itertools.islice(itertools.chain((other,), self.seeds), wanted - 1):
             inputs = self._inputs(seed)
-            self.copies.append(Copy(self.implementation, inputs, self.implementation.prepare(self.case, inputs), seed))
+            state = self.implementation.prepare(self.case, inputs)
+            self.copies.append(Copy(self.implementation, inputs, state, Content(seed, seed)))
+        self._renewal = Renewal(self.operator, self.case, self.copies, self.checker.timed_results, self.setup.secret)
 
     def _check(self, inputs: Any, state: Any, seeds: tuple[int, ...], needle: int) -> None:
         """On `inputs`, which hold what the last seed draws afterwards, and on needles."""
@@ -246,8 +245,9 @@ class OpenCase:
 
     def _check_timed(self) -> None:
         with self._phase("check timed"):
-            for copy in (copy for copy in self.copies if copy.called):
-                self.checker.check_timed(copy.outputs, copy.inputs, copy.seed)
+            assert self._renewal is not None
+            for kept in self._renewal.finished():
+                self.checker.check_timed(kept, self._renewal.holding)
 
     def with_check(self, measurement: Measurement) -> Measurement:
         record = self.checker.record()
@@ -257,7 +257,7 @@ class OpenCase:
         """Free what the case held, so that the next one starts with an empty cache."""
         del self.checker
         self.copies = []
-        self._sampling = None
+        self._sampling = self._renewal = None
         if self.setup.device.type == "cuda":
             torch.cuda.empty_cache()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from attnlab.bench import availability, units
 from attnlab.bench.axes import Case
 from attnlab.bench.cgroup import free_memory_bytes
+from attnlab.bench.contents import new_secret
 from attnlab.bench.environment import Environment
 from attnlab.bench.errors import UnknownName, UsageError
 from attnlab.bench.harness import blank_measurement
@@ -124,7 +125,7 @@ class Runner:
     """Takes steps to measurements.
 
     untimed says why results are only checked, where they are not to be timed; cache what the L2 of a GPU
-    is to hold when a call starts.
+    is to hold when a call starts; secret what contents hang on that all workers meet.
     """
 
     registry: Registry
@@ -136,6 +137,7 @@ class Runner:
     seed: int = 0
     untimed: str | None = None
     cache: str = "cold"
+    secret: int = field(default_factory=new_secret)
 
     def run(self, steps: list[Step], sink: Sink, progress: Progress) -> Iterator[Measurement]:
         """Measure each step, store it, yield it; the workers end with the generator.
@@ -258,4 +260,5 @@ class Runner:
             shared_folder=str(folder),
             untimed=self.untimed,
             cache=self.cache,
+            secret=self.secret,
         )

@@ -42,6 +42,7 @@ class WorkerOrder:
     shared_folder: str
     untimed: str | None = None
     cache: str = "cold"
+    secret: int = 0
 
 
 def main(answers_descriptor: int, parent: int) -> None:
@@ -107,6 +108,7 @@ class _Session:
             seed=order.seed,
             shared_folder=Path(order.shared_folder),
             untimed=order.untimed,
+            secret=order.secret,
             announce=lambda phase: send(answers, "phase", phase),
             meddled=guard.changed,
         )

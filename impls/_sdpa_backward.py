@@ -1,46 +1,107 @@
-"""The backward pass of torch's SDPA alone: the forward runs once, as set-up, and its graph is kept."""
+"""The backward pass of torch's SDPA: its flash kernels alone, and autograd where the forward has to be run again."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from attnlab.bench.errors import Unavailable
 from attnlab.bench.ops.attention import AttentionCase
 from attnlab.bench.ops.attention_backward import AttentionBackwardInputs
 from attnlab.impls import _sdpa
 
+HEAD_MULTIPLE = 8  # of FlashAttention-2's head sizes; SDPA fills others up in front of the operator
+Three = tuple[Tensor, Tensor, Tensor]
+
 
 @dataclass(frozen=True)
-class Graph:
-    """A forward pass kept for its backward: parts, q, k and v of each as leaves, and the output of each."""
+class Kernel:
+    """One call of a flash kernel's backward. extras: what it takes beside the tensors, from a forward on this shape."""
 
-    parts: tuple[_sdpa.Part, ...]
-    leaves: list[Tensor]
-    outs: list[Tensor]
+    part: _sdpa.Part
+    extras: tuple[Any, ...]
 
 
-class Backward:
-    """An `attention_backward` implementation by autograd on one SDPA backend."""
+class Flash:
+    """The operator that autograd calls for SDPA's flash kernels, on the forward's output and log-sum-exp as given."""
+
+    def prepare(self, case: AttentionCase, inputs: AttentionBackwardInputs) -> tuple[Kernel, ...]:
+        on_gpu = inputs.q.is_cuda
+        if on_gpu and case.head_dim % HEAD_MULTIPLE:
+            raise Unavailable(
+                f"head size {case.head_dim} is not served by the kernel: multiples of {HEAD_MULTIPLE} only"
+            )
+        parts = _sdpa.parts(case, inputs, lower_right=on_gpu)
+        cut = _sdpa.cut(inputs, parts)
+        with _sdpa.refusals("flash", cut, parts):
+            _sdpa.attend("flash", cut, parts, inputs.scale)
+        extras = [_extras(*qkv, part, inputs.scale) if on_gpu else () for qkv, part in zip(cut, parts, strict=True)]
+        made = tuple(Kernel(part, extra) for part, extra in zip(parts, extras, strict=True))
+        self.run(inputs, made)
+        return made
+
+    def run(self, inputs: AttentionBackwardInputs, kernels: tuple[Kernel, ...]) -> Three:
+        grads = [_gradients(inputs, kernel) for kernel in kernels]
+        return _joined(grads, [kernel.part for kernel in kernels])
+
+
+def _causal(part: _sdpa.Part) -> bool:
+    """Whether a part is causal to the kernels, bottom-right: a bias that is no plain tensor says just that."""
+    return part.causal or (part.bias is not None and type(part.bias) is not Tensor)
+
+
+def _extras(q: Tensor, k: Tensor, v: Tensor, part: _sdpa.Part, scale: float) -> tuple[Any, ...]:
+    """Cumulative lengths, longest lengths and the state of a dropout that there is none of, as a forward gives them."""
+    forward = torch.ops.aten._scaled_dot_product_flash_attention
+    _, _, starts_q, starts_k, longest_q, longest_k, seed, offset, _ = forward(q, k, v, 0.0, _causal(part), scale=scale)
+    return starts_q, starts_k, longest_q, longest_k, 0.0, _causal(part), seed, offset
+
+
+def _gradients(inputs: AttentionBackwardInputs, kernel: Kernel) -> Three:
+    part = kernel.part
+    dout, q, out = (x[:, :, part.rows] for x in (inputs.dout, inputs.q, inputs.out))
+    k, v = inputs.k[:, :, part.keys], inputs.v[:, :, part.keys]
+    known = (dout, q, k, v, out, inputs.lse[:, :, part.rows])
+    if inputs.q.is_cuda:
+        made = torch.ops.aten._scaled_dot_product_flash_attention_backward(*known, *kernel.extras, scale=inputs.scale)
+    else:
+        made = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
+            *known, 0.0, part.causal, attn_mask=part.bias, scale=inputs.scale
+        )
+    dq, dk, dv = made
+    return dq, dk, dv
+
+
+class Autograd:
+    """Autograd on one SDPA backend that keeps more than `out` and `lse`: its forward is run in each call, and timed."""
 
     backend: str
 
-    def prepare(self, case: AttentionCase, inputs: AttentionBackwardInputs) -> Graph:
-        parts = _sdpa.parts(case, inputs, lower_right=inputs.q.is_cuda and self.backend == "flash")
-        leaves = [_leaves(*triple) for triple in _sdpa.cut(inputs, parts)]
-        with _sdpa.refusals(self.backend, leaves, parts), torch.enable_grad():
-            outs = _sdpa.attend(self.backend, leaves, parts, inputs.scale)
-        return Graph(parts, [leaf for triple in leaves for leaf in triple], outs)
+    def prepare(self, case: AttentionCase, inputs: AttentionBackwardInputs) -> tuple[_sdpa.Part, ...]:
+        parts = _sdpa.parts(case, inputs, lower_right=False)
+        with _sdpa.refusals(self.backend, _sdpa.cut(inputs, parts), parts):
+            self.run(inputs, parts)
+        return parts
 
-    def run(self, inputs: AttentionBackwardInputs, graph: Graph) -> tuple[Tensor, Tensor, Tensor]:
-        douts = [inputs.dout[:, :, part.rows] for part in graph.parts]
-        grads = torch.autograd.grad(graph.outs, graph.leaves, douts, retain_graph=True)
-        return (
-            _sdpa.join(grads[0::3], graph.parts[0].rows.start),
-            _sdpa.join(grads[1::3], 0),
-            _sdpa.join(grads[2::3], 0),
-        )
+    def run(self, inputs: AttentionBackwardInputs, parts: tuple[_sdpa.Part, ...]) -> Three:
+        leaves = [_leaves(*triple) for triple in _sdpa.cut(inputs, parts)]
+        with torch.enable_grad():
+            outs = _sdpa.attend(self.backend, leaves, parts, inputs.scale)
+        douts = [inputs.dout[:, :, part.rows] for part in parts]
+        grads = torch.autograd.grad(outs, [leaf for triple in leaves for leaf in triple], douts)
+        return _joined(list(zip(grads[0::3], grads[1::3], grads[2::3], strict=True)), parts)
+
+    def configuration(self, case: AttentionCase) -> str:
+        return "with its forward"
+
+
+def _joined(grads: Sequence[Three], parts: Sequence[_sdpa.Part]) -> Three:
+    dq, dk, dv = zip(*grads, strict=True)
+    return _sdpa.join(dq, parts[0].rows.start), _sdpa.join(dk, 0), _sdpa.join(dv, 0)
 
 
 def _leaves(q: Tensor, k: Tensor, v: Tensor) -> _sdpa.Triple:

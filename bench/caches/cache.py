@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch import Tensor
 from attnlab.bench.caches.coding import Codec, Format, Planes, PlaneSpec, read_tokens
 from attnlab.bench.caches.layout import HSD, Layout
 from attnlab.bench.caches.tables import check_table
+from attnlab.bench.contract import Mixed, guard
 from attnlab.bench.errors import CacheError, GuardViolation, ImpossibleCase
 
 GUARD_BYTES = 256
@@ -43,7 +44,7 @@ class Side:
 class Guards:
     """Regions before and behind each plane that nothing may write to."""
 
-    regions: dict[str, Tensor] = field(default_factory=dict)
+    regions: dict[str, Tensor] = guard(default_factory=dict)
 
     def violated(self) -> str | None:
         """The first region that was written to, and where; None where all are whole."""
@@ -210,6 +211,21 @@ class KVCache:
         """The planes that grow, by side and name, [pages, rows, Hkv, width], 8-bit floats as bytes; `recent` too."""
         found = {f"{name}.{spec.name}": _raw(plane) for name, side in self.sides for spec, plane in _growing(side)}
         return found if self.recent is None else {**found, "recent": self.recent}
+
+    def mixed(self) -> dict[str, Mixed]:
+        """How its planes may be put together of two caches of one shape, so that each token is whole.
+
+        By tokens, or groups of tokens; where scales are those of a head, by heads; not at all where they are of a side.
+        """
+        growing = [(name, spec, plane) for name, side in self.sides for spec, plane in _growing(side)]
+        fixed = [(name, spec) for name, side in self.sides for spec in side.specs if not spec.grows]
+        if any(spec.each == "side" for _, spec in fixed):
+            return {}
+        if fixed:
+            by_head = {f"{name}.planes.{spec.name}": Mixed((2,)) for name, spec, _ in growing}
+            return {**by_head, **{f"{name}.planes.{spec.name}": Mixed((0,)) for name, spec in fixed}}
+        rows = min(plane.shape[1] for _, _, plane in growing)
+        return {f"{name}.planes.{spec.name}": Mixed((0, 1), plane.shape[1] // rows) for name, spec, plane in growing}
 
     def fixed(self) -> dict[str, Tensor]:
         """The planes that do not grow, by side and name."""

@@ -71,6 +71,7 @@ class _Arm:
             ceilings=decode(Ceilings, order.ceilings),
             effort=make_effort(settings.effort),
             seed=order.seed,
+            secret=order.secret,
             shared_folder=Path(order.shared_folder),
             announce=lambda phase: send(answers, "phase", phase),
             meddled=guard.changed,
@@ -116,7 +117,9 @@ class _Arm:
         """Call until the time of a call is stable."""
         from attnlab.bench.timing import warm_up
 
-        send(self._answers, "warm", encode(warm_up(self._timers[clock], self._setup.effort)))
+        warm = warm_up(self._timers[clock], self._setup.effort)
+        self._opened.begin()
+        send(self._answers, "warm", encode(warm))
 
     def on_burst(self, clock: str, count: int) -> None:
         """A burst of samples; on a CPU on other ground in the heap than the last, after one call that is not timed."""

@@ -37,6 +37,7 @@ class ArmOrder:
     device: str
     ceilings: dict[str, Any]
     seed: int
+    secret: int
     memory_limit_bytes: int | None
     shared_folder: str
     modules: tuple[str, ...] | None = None

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from attnlab.bench import units
 from attnlab.bench.cgroup import free_memory_bytes
+from attnlab.bench.contents import new_secret
 from attnlab.bench.environment import Environment
 from attnlab.bench.errors import SuiteError
 from attnlab.bench.gate.checkouts import Arm
@@ -80,6 +81,7 @@ class Session:
     _moved: dict[str, KernelMove | str] = field(default_factory=dict)
     _started: float = field(default_factory=time.time)
     _shared: str = ""
+    _secret: int = field(default_factory=new_secret)
     _known: Known | None = None
 
     def run(self) -> None:
@@ -195,6 +197,7 @@ class Session:
             device=kind,
             ceilings=dict(encode(self.ask.ceilings)),
             seed=0,
+            secret=self._secret,
             memory_limit_bytes=int(MEMORY_SHARE * free_memory_bytes()) if kind == "cpu" else None,
             shared_folder=str(shared),
             modules=self._known.modules[arm.name] if self._known else None,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from attnlab.bench.axes import axis, dtype_axis, like, size
-from attnlab.bench.contract import Operator, TensorSpec, constant, dynamic, static
+from attnlab.bench.contract import Operator, TensorSpec, columns, constant, dynamic, static
 from attnlab.bench.error_budget import ErrorBudget
 from attnlab.bench.errors import ImpossibleCase
 from attnlab.bench.masks import KINDS, Mask
@@ -157,5 +157,6 @@ ATTENTION: Operator[AttentionCase, AttentionInputs] = Operator(
         dtype=lambda case: case.dtype,
     ),
     length_axis="q_len",
+    mixed=lambda case, inputs: columns(inputs, "q", "k", "v"),
 )
 registry.operators.add(ATTENTION.name, ATTENTION, __name__)

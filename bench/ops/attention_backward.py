@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from attnlab.bench.contract import NEEDLE_DRAW, Operator, TensorSpec, constant, dynamic, static
+from attnlab.bench.contract import Operator, TensorSpec, columns, constant, dynamic, static
 from attnlab.bench.error_budget import ErrorBudget, Probe, Reached, heads_permuted, zeros
 from attnlab.bench.masks import Mask
 from attnlab.bench.ops import attention, attention_data, attention_math
@@ -27,19 +27,19 @@ class AttentionBackwardInputs(AttentionInputs):
     """What a backward pass gets: the forward's inputs and results, and the gradient of its output.
 
     q [B, Hq, Sq, D], k [B, Hkv, Sk, D], v [B, Hkv, Sk, Dv], out [B, Hq, Sq, Dv], lse [B, Hq, Sq]
-    float32 (natural logarithm of the sum of exponentials; -inf where a row has no key) are static, so
-    that `prepare` may run a forward of its own; dout [B, Hq, Sq, Dv] is dynamic. The outputs are
-    (dq, dk, dv), shaped as q, k and v, in their dtype.
+    float32 (natural logarithm of the sum of exponentials; -inf where a row has no key), dout [B, Hq, Sq, Dv]. All are
+    new in each step of training, so that nothing of a forward can be kept from `prepare`: one that is run again counts.
+    The outputs are (dq, dk, dv), shaped as q, k and v, in their dtype.
     """
 
-    q: Tensor = static("queries [B, Hq, Sq, D]")
-    k: Tensor = static("keys [B, Hkv, Sk, D]")
-    v: Tensor = static("values [B, Hkv, Sk, Dv]")
+    q: Tensor = dynamic("queries [B, Hq, Sq, D]")
+    k: Tensor = dynamic("keys [B, Hkv, Sk, D]")
+    v: Tensor = dynamic("values [B, Hkv, Sk, Dv]")
     mask: Mask = constant("which keys a query may see")
     packed: Tensor | None = static("cumulative lengths [N + 1], int32")
     scale: float = constant("what scores are multiplied by, 1/√D")
-    out: Tensor = static("the forward's output [B, Hq, Sq, Dv]")
-    lse: Tensor = static("log-sum-exp of the scaled scores [B, Hq, Sq], float32")
+    out: Tensor = dynamic("the forward's output [B, Hq, Sq, Dv]")
+    lse: Tensor = dynamic("log-sum-exp of the scaled scores [B, Hq, Sq], float32")
     dout: Tensor = dynamic("gradient of the output [B, Hq, Sq, Dv]")
 
 
@@ -79,7 +79,7 @@ def make_inputs(case: AttentionCase, draw: str, seed: int, device: torch.device)
     score = attention_data.soft_score(case)
     shape = (case.batch, case.q_heads, case.q_len, case.v_head_dim)
     dout = torch.randn(shape, generator=torch.Generator().manual_seed(seed + 1))
-    q, k, v = attention_data.queries_keys_values(case, draw, 0 if draw != NEEDLE_DRAW else 1, score)
+    q, k, v = attention_data.queries_keys_values(case, draw, seed, score)
     packed = attention.cumulative_lengths(case, device)
     q, k, v, dout = (x.to(device=device, dtype=case.torch_dtype) for x in (q, k, v, dout))
     forward = AttentionInputs(q, k, v, case.mask, packed, case.scale)
@@ -197,5 +197,6 @@ ATTENTION_BACKWARD: Operator[AttentionBackwardCase, AttentionBackwardInputs] = O
         names=("dq", "dk", "dv"),
     ),
     length_axis="q_len",
+    mixed=lambda case, inputs: columns(inputs, "dout"),  # out and lse hang on q, k and v
 )
 registry.operators.add(ATTENTION_BACKWARD.name, ATTENTION_BACKWARD, __name__)

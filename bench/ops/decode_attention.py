@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from attnlab.bench.caches import KVCache
-from attnlab.bench.contract import Fact, Operator, TensorSpec, constant, dynamic
+from attnlab.bench.contract import Fact, Mixed, Operator, TensorSpec, columns, constant, dynamic
 from attnlab.bench.error_budget import ErrorBudget
 from attnlab.bench.masks import Mask
 from attnlab.bench.ops import decode_math
@@ -72,6 +72,12 @@ def facts(case: DecodeCase, seed: int, device: torch.device) -> tuple[Fact, ...]
     )
 
 
+def mixed(case: DecodeCase, inputs: DecodeInputs) -> dict[str, Mixed]:
+    """Channels of the queries; the cache by tokens, or by heads where its scales are of all tokens of a head."""
+    planes = {f"cache.{path}": how for path, how in inputs.cache.mixed().items()}
+    return {**columns(inputs, "q"), **planes}
+
+
 DECODE_ATTENTION: Operator[DecodeCase, DecodeInputs] = Operator(
     name="decode_attention",
     summary="attention of a few new tokens over a key-value cache: layouts and formats, MHA, GQA, MQA, window",
@@ -92,6 +98,7 @@ DECODE_ATTENTION: Operator[DecodeCase, DecodeInputs] = Operator(
     length_axis="context",
     needle_draws=5,
     facts=facts,
+    mixed=mixed,
     intact=lambda inputs: inputs.cache.guards.violated(),
 )
 registry.operators.add(DECODE_ATTENTION.name, DECODE_ATTENTION, __name__)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from attnlab.bench.axes import dtype_axis, size
-from attnlab.bench.contract import NEEDLE_DRAW, Operator, dynamic, static
+from attnlab.bench.contract import NEEDLE_DRAW, NORMAL_DRAW, Operator, dynamic, static
 from attnlab.bench.ops.rowwise import (
     Computed,
     RowCase,
@@ -51,16 +51,25 @@ class EmbeddingInputs:
     table: Tensor = static("a row for each id, [V, N]")
 
 
-def make_inputs(case: EmbeddingCase, which: str, seed: int, device: torch.device) -> EmbeddingInputs:
-    """A table, and seeded ids that are all different; among needles the last, the first, and repeated ones."""
-    generator = torch.Generator().manual_seed(seed)
-    table = draw(weight_generator(), case.vocabulary, case.width, source=case.inputs)
-    order = torch.randperm(case.vocabulary, generator=generator)
+def draw_ids(case: EmbeddingCase, which: str, seed: int) -> Tensor:
+    """Ids [M] on the CPU: see `make_inputs`."""
+    order = torch.randperm(case.vocabulary, generator=torch.Generator().manual_seed(seed))
     ids = order[torch.arange(case.rows) % case.vocabulary]
     if which == NEEDLE_DRAW:
         ids[seed % 2 :: 4] = case.vocabulary - 1
         ids[(seed + 1) % 2 :: 4] = 0
-    return EmbeddingInputs(ids.to(device), table.to(device, case.torch_dtype))
+    return ids
+
+
+def redrawn(case: EmbeddingCase, inputs: EmbeddingInputs, seed: int) -> EmbeddingInputs:
+    """Other ids for the same table."""
+    return replace(inputs, ids=draw_ids(case, NORMAL_DRAW, seed).to(inputs.ids.device))
+
+
+def make_inputs(case: EmbeddingCase, which: str, seed: int, device: torch.device) -> EmbeddingInputs:
+    """A table, and seeded ids that are all different; among needles the last, the first, and repeated ones."""
+    table = draw(weight_generator(), case.vocabulary, case.width, source=case.inputs)
+    return EmbeddingInputs(draw_ids(case, which, seed).to(device), table.to(device, case.torch_dtype))
 
 
 def operations(case: EmbeddingCase) -> int:
@@ -94,5 +103,6 @@ EMBEDDING: Operator[EmbeddingCase, EmbeddingInputs] = Operator(
     check=row_budget(compute, changed("one id further", compute, next_row, lambda case: case.vocabulary > 1)),
     length_axis="rows",
     needle_draws=2,
+    redrawn=redrawn,  # nothing is mixed: ids that all differ hang on each other
 )
 registry.operators.add(EMBEDDING.name, EMBEDDING, __name__)

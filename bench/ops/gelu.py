@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from attnlab.bench.axes import size
-from attnlab.bench.contract import NEEDLE_DRAW, Operator, constant, dynamic
+from attnlab.bench.contract import NEEDLE_DRAW, Operator, columns, constant, dynamic
 from attnlab.bench.ops.rowwise import Computed, MatrixCase, changed, choice, draw, edges, one_output, row_budget
 from attnlab.bench.registry import registry
 
@@ -80,5 +80,6 @@ GELU: Operator[GeluCase, GeluInputs] = Operator(
     check=row_budget(compute, changed("the other form", compute, other_form, lambda case: case.dtype == "float32")),
     length_axis="rows",
     needle_draws=3,
+    mixed=lambda case, inputs: columns(inputs, "x"),
 )
 registry.operators.add(GELU.name, GELU, __name__)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -278,14 +278,22 @@ def shared_tokenizer(model: str) -> Tokenizer | None:
 def make_inputs(case: GenerateCase, draw: str, seed: int, device: torch.device) -> GenerateInputs:
     """Seeded prompts of the case's set, each of exactly prompt_len tokens."""
     tokenizer = shared_tokenizer(case.model)
-    ids = prompt_ids(case.prompts, tokenizer, case.requests, case.prompt_len, seed, vocab_size=case.config.vocab_size)
     return GenerateInputs(
-        ids,
+        _prompts(case, tokenizer, seed),
         weights_of(case.model, case.torch_dtype, device),
         tokenizer,
         case.arrivals.times_s(case.requests, seed),
         seed,
     )
+
+
+def redrawn(case: GenerateCase, inputs: GenerateInputs, seed: int) -> GenerateInputs:
+    """Other prompts for the same model."""
+    return replace(inputs, prompts=_prompts(case, inputs.tokenizer, seed))
+
+
+def _prompts(case: GenerateCase, tokenizer: Tokenizer | None, seed: int) -> Tensor:
+    return prompt_ids(case.prompts, tokenizer, case.requests, case.prompt_len, seed, vocab_size=case.config.vocab_size)
 
 
 def outputs(case: GenerateCase) -> tuple[TensorSpec, ...]:
@@ -312,5 +320,6 @@ GENERATE: Operator[GenerateCase, GenerateInputs] = Operator(
     checked_draws=1,
     results=lambda inputs, returned: returned.tokens if isinstance(returned, Generated) else returned,
     observe=observed,
+    redrawn=redrawn,
 )
 registry.operators.add(GENERATE.name, GENERATE, __name__)

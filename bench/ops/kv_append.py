@@ -12,10 +12,10 @@ from torch import Tensor
 from attnlab.bench.caches import Codec, KVCache
 from attnlab.bench.caches.coding import read_tokens
 from attnlab.bench.caches.costs import side_bytes, table_bytes
-from attnlab.bench.contract import Figures, Operator, TensorSpec, dynamic, mutable, static
+from attnlab.bench.contract import NORMAL_DRAW, Figures, Operator, TensorSpec, columns, dynamic, mutable, static
 from attnlab.bench.error_budget import root_mean_square
 from attnlab.bench.errors import ImpossibleCase
-from attnlab.bench.ops.caching import DecodeCase, allocated, draw_tokens, filled_cache
+from attnlab.bench.ops.caching import DecodeCase, Tokens, allocated, draw_tokens, filled_cache
 from attnlab.bench.registry import registry
 
 SIDES = ("keys", "values")
@@ -80,10 +80,26 @@ def make_inputs(case: AppendCase, draw: str, seed: int, device: torch.device) ->
     tokens = draw_tokens(case, draw, seed, device)
     cache = filled_cache(case, tokens, device, tuple(first for first, _ in case.written))
     starts = cache.lengths - case.q_len
-    place = starts[:, None].long() + torch.arange(case.q_len, device=device)
-    sequence = torch.arange(case.batch, device=device)[:, None]
-    k, v = (x[sequence, :, place].transpose(1, 2).to(case.torch_dtype).contiguous() for x in (tokens.k, tokens.v))
+    k, v = new_tokens(case, tokens, starts)
     return AppendInputs(k, v, cache, starts)
+
+
+def redrawn(case: AppendCase, inputs: AppendInputs, seed: int) -> AppendInputs:
+    """Other new tokens; where the last ones are kept as they came, other ones of these too."""
+    device = inputs.k.device
+    if inputs.cache.recent is not None:
+        return make_inputs(case, NORMAL_DRAW, seed, device)
+    tokens = draw_tokens(case, NORMAL_DRAW, seed, device)
+    k, v = new_tokens(case, tokens, inputs.starts)
+    return replace(inputs, k=k, v=v)
+
+
+def new_tokens(case: AppendCase, tokens: Tokens, starts: Tensor) -> tuple[Tensor, Tensor]:
+    """The last q_len tokens of each sequence, [B, Hkv, Sq, D]."""
+    place = starts[:, None].long() + torch.arange(case.q_len, device=starts.device)
+    sequence = torch.arange(case.batch, device=starts.device)[:, None]
+    k, v = (x[sequence, :, place].transpose(1, 2).to(case.torch_dtype).contiguous() for x in (tokens.k, tokens.v))
+    return k, v
 
 
 def outputs(case: AppendCase) -> tuple[TensorSpec, ...]:
@@ -208,6 +224,8 @@ KV_APPEND: Operator[AppendCase, AppendInputs] = Operator(
     bytes_moved=bytes_moved,
     check=AppendCheck(),
     length_axis="q_len",
+    mixed=lambda case, inputs: columns(inputs, "k", "v", "cache.recent"),
+    redrawn=redrawn,
     intact=lambda inputs: inputs.cache.guards.violated(),
     results=lambda inputs, returned: tuple(inputs.cache.growing().values()),
 )

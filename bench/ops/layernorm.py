@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from attnlab.bench.contract import Operator, constant, dynamic, static
+from attnlab.bench.contract import Operator, columns, constant, dynamic, static
 from attnlab.bench.ops import norms
 from attnlab.bench.ops.rowwise import Computed, MatrixCase, changed, one_output, row_budget, weight_generator
 from attnlab.bench.registry import registry
@@ -86,5 +86,6 @@ LAYERNORM: Operator[LayerNormCase, LayerNormInputs] = Operator(
     ),
     length_axis="rows",
     needle_draws=norms.KINDS,
+    mixed=lambda case, inputs: columns(inputs, "x"),
 )
 registry.operators.add(LAYERNORM.name, LAYERNORM, __name__)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from attnlab.bench.axes import axis, dtype_axis, size
-from attnlab.bench.contract import Operator, TensorSpec, dynamic, static
+from attnlab.bench.contract import NORMAL_DRAW, Operator, TensorSpec, columns, dynamic, static
 from attnlab.bench.error_budget import Outputs
 from attnlab.bench.errors import ImpossibleCase
 from attnlab.bench.ops.rowwise import (
@@ -69,13 +69,22 @@ class LinearInputs:
     bias: Tensor | None = static("[N], or None", default=None)
 
 
+def draw_rows(case: LinearCase, which: str, seed: int) -> Tensor:
+    """x [M, K] in float32 on the CPU."""
+    return draw(torch.Generator().manual_seed(seed), case.m, case.k, source=case.inputs, draw=which)
+
+
+def redrawn(case: LinearCase, inputs: LinearInputs, seed: int) -> LinearInputs:
+    """Other rows for the same weights."""
+    return replace(inputs, x=draw_rows(case, NORMAL_DRAW, seed).to(inputs.x.device, case.torch_dtype))
+
+
 def make_inputs(case: LinearCase, which: str, seed: int, device: torch.device) -> LinearInputs:
     """Seeded rows, drawn on the CPU, and weights so that an output is about as large as a number of x.
 
     Needles: the columns of x at edges are larger, so that each output hangs on them.
     """
-    generator = torch.Generator().manual_seed(seed)
-    x = draw(generator, case.m, case.k, source=case.inputs, draw=which)
+    x = draw_rows(case, which, seed)
     weights = weight_generator()
     weight = draw(weights, case.n, case.k, spread=case.k**-0.5)
     bias = draw(weights, case.n) if case.bias else None
@@ -164,5 +173,7 @@ LINEAR: Operator[LinearCase, LinearInputs] = Operator(
         ),
     ),
     length_axis="m",
+    mixed=lambda case, inputs: columns(inputs, "x"),
+    redrawn=redrawn,
 )
 registry.operators.add(LINEAR.name, LINEAR, __name__)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from attnlab.bench.axes import dtype_axis, like, size
-from attnlab.bench.contract import NEEDLE_DRAW, Operator, TensorSpec, constant, dynamic, static
+from attnlab.bench.contract import NEEDLE_DRAW, Operator, TensorSpec, columns, constant, dynamic, static
 from attnlab.bench.error_budget import Outputs, Probe
 from attnlab.bench.errors import ImpossibleCase
 from attnlab.bench.ops import rope_math
@@ -168,5 +168,6 @@ ROPE: Operator[RopeCase, RopeInputs] = Operator(
     ),
     length_axis="q_len",
     needle_draws=NEEDLE_DRAWS,
+    mixed=lambda case, inputs: columns(inputs, "q", "k"),  # positions that differ hang on each other
 )
 registry.operators.add(ROPE.name, ROPE, __name__)

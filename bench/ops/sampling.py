@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from attnlab.bench.axes import Case, axis, dtype_axis, size
-from attnlab.bench.contract import Operator, TensorSpec, constant, dynamic
+from attnlab.bench.contract import Mixed, Operator, TensorSpec, columns, constant, dynamic
 from attnlab.bench.distribution import Distribution
 from attnlab.bench.errors import ImpossibleCase
 from attnlab.bench.ops import sampling_data, sampling_probes
@@ -117,6 +117,11 @@ def make_inputs(case: SamplingCase, draw: str, seed: int, device: torch.device) 
     return SamplingInputs(logits.to(device), uniforms.to(device), case.params, seen)
 
 
+def mixed(case: SamplingCase, inputs: SamplingInputs) -> dict[str, Mixed]:
+    """Logits that are each drawn for themselves; in other sources they hang on each other."""
+    return columns(inputs, "logits", "uniforms") if case.inputs in sampling_data.EACH_BY_ITSELF else {}
+
+
 def outputs(case: SamplingCase) -> tuple[TensorSpec, ...]:
     return (TensorSpec("tokens", (case.batch, case.draws), torch.int64),)
 
@@ -146,5 +151,6 @@ SAMPLING: Operator[SamplingCase, SamplingInputs] = Operator(
     check=Distribution(law=law_of, probes=sampling_probes.PROBES),
     length_axis="vocab",
     needle_draws=sampling_data.NEEDLE_KINDS,
+    mixed=mixed,
 )
 registry.operators.add(SAMPLING.name, SAMPLING, __name__)

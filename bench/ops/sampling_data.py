@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from attnlab.bench.ops.sampling import SamplingCase
 
 SOURCES = ("normal", "peaked", "flat", "ties", "one_hot", "minus_inf")
+EACH_BY_ITSELF = ("normal", "peaked", "ties")  # those of two draws may stand in one row
 ZIPF = 1.2  # exponent of rank, about that of a language model's next token
 PEAKED_NOISE = 0.3
 TIED_STEP = 0.5

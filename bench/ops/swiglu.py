@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from attnlab.bench.axes import size
-from attnlab.bench.contract import NEEDLE_DRAW, Operator, dynamic
+from attnlab.bench.contract import NEEDLE_DRAW, Operator, columns, dynamic
 from attnlab.bench.ops.rowwise import Computed, MatrixCase, changed, draw, edges, one_output, row_budget
 from attnlab.bench.registry import registry
 
@@ -78,5 +78,6 @@ SWIGLU: Operator[SwigluCase, SwigluInputs] = Operator(
     check=row_budget(compute, changed("halves swapped", compute, halves_swapped)),
     length_axis="rows",
     needle_draws=3,
+    mixed=lambda case, inputs: columns(inputs, "x"),
 )
 registry.operators.add(SWIGLU.name, SWIGLU, __name__)

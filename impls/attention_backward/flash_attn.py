@@ -1,9 +1,12 @@
-"""The backward pass of FlashAttention-2 alone, by autograd over the package flash-attn."""
+"""The backward pass of FlashAttention-2 alone, by the package flash-attn."""
 
 from __future__ import annotations
 
 import importlib
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,33 +17,59 @@ from attnlab.bench.ops.attention_backward import AttentionBackwardInputs
 from attnlab.bench.registry import Needs
 from attnlab.impls import _flash_interface
 
+HEAD_MULTIPLE = 8  # of head sizes; the package fills others up in front of this function
+
 
 @dataclass(frozen=True)
-class Graph:
-    """A forward pass kept for its backward: q, k and v as leaves, and the output."""
+class Call:
+    """The function to call and its keywords; blind: whether some row has no key."""
 
-    leaves: tuple[Tensor, ...]
-    out: Tensor
+    function: Callable[..., Any]
+    keywords: dict[str, Any]
+    blind: bool
 
 
 @implements(
     "attention_backward",
     name="flash_attn",
     needs=Needs(device="cuda", capability=(8, 0), packages=("flash_attn.flash_attn_interface",)),
-    unverified="flash-attn 2.8.3, torch.autograd.grad through flash_attn_func(q, k, v, softmax_scale=…, causal=…, …)",
+    unverified="flash-attn 2.8.3, _flash_attn_backward(dout, q, k, v, out, softmax_lse, dq, dk, dv, dropout_p, …)",
 )
 class FlashAttn:
-    """FlashAttention-2's backward, the package flash-attn; its forward runs once, as set-up."""
+    """FlashAttention-2's backward, the package flash-attn, on the forward's output and log-sum-exp as given."""
 
     def supports(self, case: AttentionCase) -> str | None:
-        return _flash_interface.limits(case)
+        return _flash_interface.limits(case, HEAD_MULTIPLE)
 
-    def prepare(self, case: AttentionCase, inputs: AttentionBackwardInputs) -> Graph:
+    def prepare(self, case: AttentionCase, inputs: AttentionBackwardInputs) -> Call:
         module = importlib.import_module("flash_attn.flash_attn_interface")
-        call = _flash_interface.call_for(module, case, inputs, no_limit=-1)
-        q, k, v = (x.detach().requires_grad_() for x in (inputs.q, inputs.k, inputs.v))
-        with torch.enable_grad():
-            return Graph((q, k, v), _flash_interface.run(q, k, v, call))
+        keywords: dict[str, Any] = {
+            "dropout_p": 0.0,
+            "softmax_scale": inputs.scale,
+            "causal": case.mask.is_causal,
+            "window_size_left": -1 if case.mask.window is None else case.mask.window - 1,
+            "window_size_right": -1 if case.mask.window is None else 0,
+            "softcap": 0.0,
+            "alibi_slopes": None,
+            "deterministic": False,
+        }
+        blind = any(case.mask.rows_with_keys(q_len, kv_len) < q_len for q_len, kv_len in case.sequences)
+        if not case.packed:
+            return Call(module._flash_attn_backward, keywords, blind)
+        keywords |= {"cu_seqlens_q": inputs.packed, "cu_seqlens_k": inputs.packed}
+        keywords |= {"max_seqlen_q": max(case.packed), "max_seqlen_k": max(case.packed)}
+        return Call(module._flash_attn_varlen_backward, keywords, blind)
 
-    def run(self, inputs: AttentionBackwardInputs, graph: Graph) -> tuple[Tensor, ...]:
-        return torch.autograd.grad(graph.out, graph.leaves, inputs.dout, retain_graph=True)
+    def run(self, inputs: AttentionBackwardInputs, call: Call) -> tuple[Tensor, Tensor, Tensor]:
+        packed = "cu_seqlens_q" in call.keywords
+        lse = inputs.lse[0] if packed else inputs.lse  # [Hq, T] or [B, Hq, Sq]
+        if call.blind:
+            lse = lse.masked_fill(lse == -math.inf, math.inf)  # the kernel's word for a row without a key
+
+        def rows(x: Tensor) -> Tensor:
+            return x[0].transpose(0, 1) if packed else x.transpose(1, 2)  # [T, H, D] or [B, S, H, D]
+
+        dq, dk, dv = (torch.empty_like(x) for x in (inputs.q, inputs.k, inputs.v))
+        known = (rows(x) for x in (inputs.dout, inputs.q, inputs.k, inputs.v, inputs.out))
+        call.function(*known, lse, *(rows(x) for x in (dq, dk, dv)), **call.keywords)
+        return dq, dk, dv

@@ -1,4 +1,4 @@
-"""The backward pass of SDPA's flash kernels, by autograd."""
+"""The backward pass of SDPA's flash kernels."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ from attnlab.impls import _sdpa_backward
 
 
 @implements("attention_backward", name="sdpa_flash")
-class SdpaFlash(_sdpa_backward.Backward):
+class SdpaFlash(_sdpa_backward.Flash):
     """SDPA's flash backward: FlashAttention-2 on CUDA; on the CPU torch's own, which serves float32 only."""
 
-    backend = "flash"
-
-    def prepare(self, case: AttentionCase, inputs: AttentionBackwardInputs) -> _sdpa_backward.Graph:
+    def prepare(self, case: AttentionCase, inputs: AttentionBackwardInputs) -> tuple[_sdpa_backward.Kernel, ...]:
         if not inputs.q.is_cuda and case.dtype != "float32":
             raise Unavailable(
                 f"{case.dtype} is not served: on the CPU torch adds gradients up in {case.dtype} over "

@@ -7,7 +7,7 @@ from attnlab.impls import _sdpa_backward
 
 
 @implements("attention_backward", name="sdpa_math")
-class SdpaMath(_sdpa_backward.Backward):
-    """Autograd through SDPA's unfused formula, which keeps the score matrix of the forward pass."""
+class SdpaMath(_sdpa_backward.Autograd):
+    """Autograd through SDPA's unfused formula, with the forward whose score matrix it needs; both are timed."""
 
     backend = "math"

@@ -11,12 +11,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from attnlab.bench.contents import Content
 from attnlab.bench.contract import NORMAL_DRAW, Operator, TensorSpec, dynamic, mutable, static
 from attnlab.bench.correctness import Checker, Expectations, Rejected, poisoned_memory
 from attnlab.bench.error_budget import ErrorBudget, Probe, Reached, zeros
 from attnlab.bench.ops import attention_math
 from attnlab.bench.ops.attention import ATTENTION, AttentionCase, AttentionInputs
 from attnlab.bench.registry import Implementation, Registry, implements
+from attnlab.bench.renewal import Kept
 from attnlab.bench.store.records import CheckRecord, Outcome
 
 CPU = torch.device("cpu")
@@ -178,11 +180,11 @@ def test_a_nan_outside_the_sampled_rows_is_found(monkeypatch: pytest.MonkeyPatch
     checker = Checker(ATTENTION, case, made(lambda inputs: None), Expectations(ATTENTION, case, CPU))
     inputs = ATTENTION.make_inputs(case, NORMAL_DRAW, 1, CPU)
     out = right(inputs)
-    checker.check_timed(out, inputs, 1)
+    checker.check_timed(Kept(Content(1, 1), (out,), ()), lambda content: inputs)
     assert checker.record().coverage == len(rows) / 200
     out[0, 0, hidden, 0] = float("nan")
     with pytest.raises(Rejected, match="out has 1 of 3200 elements NaN or infinite on timed inputs"):
-        checker.check_timed(out, inputs, 1)
+        checker.check_timed(Kept(Content(1, 1), (out,), ()), lambda content: inputs)
 
 
 def with_probes(*probes: Probe[Any, Any]) -> Any:

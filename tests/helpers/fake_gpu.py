@@ -21,11 +21,12 @@ FULL_MHZ = 2000.0
 
 @dataclass(frozen=True)
 class Work:
-    """A kernel: its time at full clocks with warm data, and what it touches."""
+    """A kernel: its time at full clocks with warm data, what it touches, and what it computes."""
 
     what: str
     ns: float
     touches: tuple[tuple[str, int], ...] = ()  # name and bytes of each buffer
+    does: Callable[[], object] = lambda: None
 
 
 @dataclass
@@ -96,9 +97,11 @@ class FakeGpu:
     def say(self, what: str) -> None:
         self.said.append(what)
 
-    def kernel(self, what: str, ns: float, *touches: tuple[str, int]) -> Callable[[], None]:
+    def kernel(
+        self, what: str, ns: float, *touches: tuple[str, int], does: Callable[[], object] = lambda: None
+    ) -> Callable[[], None]:
         """A call that launches a kernel."""
-        return lambda: self.enqueue(Work(what, ns, touches))
+        return lambda: self.enqueue(Work(what, ns, touches, does))
 
     def waiting(self, call: Callable[[], object]) -> Callable[[], None]:
         """A call that then waits for the device, as `.item()` does."""
@@ -137,6 +140,7 @@ class FakeGpu:
         self.activities.append(Activity(int(start), int(self.device_ns), correlation))
 
     def execute(self, work: Work) -> None:
+        work.does()
         missed = sum(size for name, size in work.touches if not self._touch(name, size))
         self.device_ns += (work.ns + missed * self.miss_ns_per_byte) * FULL_MHZ / self.sm_clock_mhz(self.device_ns)
 
