@@ -10,6 +10,9 @@ from typing import Any, ClassVar, Self
 
 from attnlab.bench.errors import ImpossibleCase, UnknownName
 
+LARGEST_SIZE = 2**40
+"""Of any axis: beyond it no tensor's number of bytes would fit into 64 bits."""
+
 DTYPES = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
 
 
@@ -62,6 +65,8 @@ def _positive(value: Any) -> int:
         raise ImpossibleCase(f"got {value!r}; expected a whole number of at least 1") from None
     if number < 1 or isinstance(value, (bool, float)):
         raise ImpossibleCase(f"got {value!r}; expected a whole number of at least 1")
+    if number > LARGEST_SIZE:
+        raise ImpossibleCase(f"got {number:.3g}; expected at most {LARGEST_SIZE}")
     return number
 
 

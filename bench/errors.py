@@ -91,6 +91,10 @@ class StoreError(UsageError):
     """Results that cannot be read, written or resumed."""
 
 
+class StoreWarning(UserWarning):
+    """A stored run that cannot be read, among others that can."""
+
+
 class Unavailable(AttnlabError):
     """Raised by `prepare` where an implementation finds that it cannot serve a case here."""
 

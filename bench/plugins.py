@@ -5,13 +5,18 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+import json
+import os
+import signal
+import subprocess
 import sys
+import tempfile
 import zlib
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from types import ModuleType
-from typing import Protocol
+from typing import IO, Protocol
 
 from attnlab.bench.errors import PluginError
 
@@ -36,6 +41,8 @@ def load_entry_points(into: Registers) -> None:
 def load_plugin(plugin: str, into: Registers) -> None:
     """Import a module by name, or by path to a `.py` file; modules beside it can be imported too."""
     what = f"plugin {plugin!r}"
+    if Path(plugin).expanduser().is_dir() and (set(plugin) <= {".", "/", "~"} or "/" in plugin):
+        raise PluginError(f"{what} is a folder; give a path to a .py file, or a module's name")
     if plugin.endswith(".py") or "/" in plugin:
         path = Path(plugin).expanduser().resolve()
         if not path.is_file():
@@ -46,6 +53,69 @@ def load_plugin(plugin: str, into: Registers) -> None:
     else:
         _search_also(Path.cwd())
         _load(what, plugin, lambda: importlib.import_module(plugin), into)
+
+
+def try_out(plugins: Sequence[str]) -> None:
+    """Import plugins in a process of their own, so that what an import does to its process is known beforehand.
+
+    Raises PluginError where they end it, or take longer than a minute. One that raises is told by who imports it next.
+    """
+    if not plugins:
+        return
+    told, far_end = os.pipe()
+    path = json.dumps([entry or os.getcwd() for entry in sys.path])
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-c", TRIAL, path, json.dumps(list(plugins)), str(far_end)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            pass_fds=(far_end,),
+            start_new_session=True,
+        )
+        os.close(far_end)
+        try:
+            code: int | None = process.wait(TRIAL_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            code = None
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        with os.fdopen(told, encoding="utf-8", errors="replace") as answers:
+            answer = answers.read()
+        said = _said(log)
+    if not answer:
+        names = " and ".join(map(repr, plugins))
+        how = f"takes longer than {TRIAL_LIMIT_S:g} s" if code is None else f"ends its process with exit code {code}"
+        raise PluginError(f"importing plugin {names} {how}; mend it, or leave it out{said}")
+
+
+TRIAL_LIMIT_S = 60.0
+TRIAL = """
+import json, os, sys
+sys.path[:] = json.loads(sys.argv[1])
+from attnlab.bench.errors import PluginError
+from attnlab.bench.plugins import load_plugin
+from attnlab.bench.registry import registry
+write, end = os.write, int(sys.argv[3])
+try:
+    for plugin in json.loads(sys.argv[2]):
+        load_plugin(plugin, registry)
+except PluginError:
+    pass
+write(end, b"imported or told")
+"""
+"""What runs in the process that tries plugins out."""
+
+SAID = 400  # characters of what an import printed that a message holds
+
+
+def _said(log: IO[bytes]) -> str:
+    """The last of what was printed, to go behind a message."""
+    end = log.seek(0, os.SEEK_END)
+    log.seek(max(0, end - 4 * SAID))
+    text = " ".join(log.read().decode(errors="replace").split())[-SAID:]
+    return f"; it said: {text}" if text else ""
 
 
 def modules_below(package: str) -> list[str]:
@@ -86,9 +156,22 @@ def _module_name(path: Path) -> str:
     """The name that a plugin's file is imported by: its own, unless another module has it."""
     known = sys.modules.get(path.stem)
     file = getattr(known, "__file__", None)
-    if known is None or (file is not None and Path(file).resolve() == path):
+    if known is None and not _is_anothers(path):
+        return path.stem
+    if file is not None and Path(file).resolve() == path:
         return path.stem
     return f"{path.stem}_{zlib.crc32(str(path).encode()):08x}"
+
+
+def _is_anothers(path: Path) -> bool:
+    """Whether a plugin's file has the name of a module of the standard library, or of another that can be found."""
+    if path.stem in sys.stdlib_module_names:
+        return True
+    try:
+        found = importlib.util.find_spec(path.stem)
+    except (ImportError, ValueError):
+        return False
+    return found is not None and (found.origin is None or Path(found.origin).resolve() != path)
 
 
 def _import_file(path: Path, name: str) -> ModuleType:

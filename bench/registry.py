@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -23,6 +24,9 @@ T = TypeVar("T")
 
 SUITES = Path(__file__).parent / "suites"
 OURS = "attnlab.impls"
+LONGEST_NAME = 64
+NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_.+-]{{0,{LONGEST_NAME - 1}}}")
+"""What things may be called: it stands in tables, files, options with commas, and a terminal."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,12 @@ class Table(Generic[T]):
         self._items: dict[str, tuple[T, str]] = {}
 
     def add(self, name: str, item: T, module: str) -> None:
+        """Raises PluginError on what is no name, DuplicateName where it is taken."""
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            raise PluginError(
+                f"{module} registers the {self.kind} {ascii(name)[:80]}; expected a name of letters, digits, _, ., + "
+                f"or - that begins with a letter or digit, {LONGEST_NAME} characters at most"
+            )
         if name in self._items:
             raise DuplicateName(self.kind, name, self._items[name][1], module)
         self._items[name] = (item, module)
@@ -195,6 +205,10 @@ def implements(
     """
 
     def register(target: T) -> T:
+        if not isinstance(operator, str):
+            raise PluginError(
+                f"implementation {ascii(name)[:80]}: got operator {ascii(operator)[:80]}, expected a name"
+            )
         built: Any = target() if inspect.isclass(target) else target
         if inspect.isclass(target):
             if not callable(getattr(built, "run", None)):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attnlab.bench.axes import Case, sweep, unique
-from attnlab.bench.errors import SuiteError, UnknownName
+from attnlab.bench.errors import SuiteError, UnknownName, UsageError
 from attnlab.bench.registry import Registry
 
 if TYPE_CHECKING:
@@ -72,6 +72,10 @@ def operator_suite(name: str, registry: Registry, overrides: Mapping[str, Any], 
     """
     case_type = registry.operators.get(name).case_type
     given = [case_type.parse(text) for text in cases] or [case_type()]
+    for text, case in zip(cases, given, strict=False):
+        twice = [axis for axis in overrides if axis in case.chosen()]
+        if twice:
+            raise UsageError(f"--case {text} sets {' and '.join(twice)}, and so does -a; set it in one of them")
     baseline = EAGER if EAGER in registry.implementations(name) else None
     return Suite(name, (Bench(name, tuple(with_axes(given, overrides)), baseline=baseline),))
 

@@ -66,11 +66,12 @@ def load_suite(
 def _overridden(
     benches: list[Bench], registry: Registry, overrides: Mapping[str, Any]
 ) -> tuple[list[Bench], list[str]]:
-    """The benches with other axes, and a note for each of which no case is possible with them."""
+    """The benches with other axes, and notes on cases that are not possible with them."""
     if not overrides:
         return benches, []
     kept: list[Bench] = []
     refused: list[ImpossibleCase] = []
+    notes: list[str] = []
     for bench in benches:
         case_type = registry.operators.get(bench.operator).case_type
         for name, values in overrides.items():
@@ -83,18 +84,23 @@ def _overridden(
                 cases += with_axes([case], overrides)
             except ImpossibleCase as error:
                 errors.append(error)
-        if cases:
-            kept.append(replace(bench, cases=tuple(unique(cases))))
-        else:
+        if not cases:
             refused.append(errors[0])
+            notes.append(f"a bench of the suite is left out: {errors[0]}")
+            continue
+        kept.append(replace(bench, cases=tuple(unique(cases))))
+        if errors:
+            notes.append(
+                f"{len(errors)} of {len(bench.cases)} cases of a bench are left out, the first since {errors[0]}"
+            )
     if not kept:
         raise refused[0]
-    return kept, [f"a bench of the suite is left out: {error}" for error in refused]
+    return kept, notes
 
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise SuiteError(f"{path}:1: not TOML: it is no UTF-8 text ({error.reason} at byte {error.start})") from error
     except OSError as error:

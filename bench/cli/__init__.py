@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.metadata
+import io
 import os
 import pkgutil
 import shlex
@@ -54,6 +55,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one sub-command; an expected error is one line on standard error and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without ± is told the rest
     given = sys.argv[1:] if arguments is None else [*arguments]  # `list` is a sub-command here
     chosen = build_parser().parse_args(given)
     chosen.command_line = shlex.join(["attnlab", *given])

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from typing import Any
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from typing import TYPE_CHECKING, Any
 
 from attnlab.bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from attnlab.bench.registry import Registry
 
 
 def add_plugin(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +31,40 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 
 def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON on standard output")
+
+
+def discovered(plugins: Sequence[str]) -> Registry:
+    """What is registered with these plugins, which are tried out first; what they print goes to standard error."""
+    from attnlab.bench.plugins import try_out
+    from attnlab.bench.registry import discover
+
+    try_out(plugins)
+    with _on_standard_error():
+        return discover(tuple(plugins))
+
+
+@contextmanager
+def _on_standard_error() -> Iterator[None]:
+    """Standard output, by its descriptor too, is where results go: what is printed inside does not."""
+    sys.stdout.flush()
+    try:
+        kept = os.dup(1)
+        os.dup2(2, 1)
+    except OSError:  # a descriptor that is closed
+        yield
+        return
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def tell(text: str) -> None:
+    """One line on standard error."""
+    print(f"attnlab: {' '.join(text.split())}", file=sys.stderr)
 
 
 def read_axes(texts: Sequence[str]) -> dict[str, Any]:

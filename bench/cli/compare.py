@@ -49,7 +49,7 @@ def execute(options: argparse.Namespace) -> int:
 def _read(path: str) -> list[StoredRun]:
     from attnlab.bench.store.jsonl import read_runs
 
-    runs = read_runs(path)
+    runs = read_runs(path, _options.tell)
     for damage in (damage for run in runs for damage in run.damages):
         print(f"attnlab: {damage}; left out", file=sys.stderr)
     return runs

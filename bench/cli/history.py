@@ -72,7 +72,7 @@ def _read(folder: Path) -> list[StoredRun]:
     from attnlab.bench.store.jsonl import read_runs
 
     runs: dict[str, StoredRun] = {}
-    for run in read_runs(folder):
+    for run in read_runs(folder, _options.tell):
         for damage in run.damages:
             print(f"attnlab: {damage}; left out", file=sys.stderr)
         if (kept := runs.setdefault(run.run.run_id, run)) is not run:

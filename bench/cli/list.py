@@ -45,10 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     from attnlab.bench.environment import choose_device, describe_device
-    from attnlab.bench.registry import discover
 
     device = describe_device(choose_device(options.device))
-    entries = list(collect(discover(tuple(options.plugin)), device))
+    entries = list(collect(_options.discovered(options.plugin), device))
     if options.json:
         print(json.dumps([asdict(entry) for entry in entries], indent=1))
     else:

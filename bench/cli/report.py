@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import sys
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from attnlab.bench.cli import _options
-from attnlab.bench.errors import PluginError, StoreError
+from attnlab.bench.errors import StoreError
+
+if TYPE_CHECKING:
+    from attnlab.bench.registry import Registry
+    from attnlab.bench.store.jsonl import StoredRun
 
 RESULTS = Path("results")
 REPORTS = Path("reports")
@@ -25,16 +30,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(options: argparse.Namespace) -> int:
     import json
 
-    from attnlab.bench.registry import discover
     from attnlab.bench.reporters import write_report
     from attnlab.bench.store.jsonl import read_runs
 
-    discover(tuple(options.plugin))
-    runs = [run for path in options.runs for run in read_runs(path)] or [read_runs(RESULTS)[-1]]
+    registry = _options.discovered(options.plugin)
+    runs = [run for path in options.runs for run in read_runs(path, _options.tell)]
+    runs = runs or [read_runs(RESULTS, _options.tell)[-1]]
     for run in runs:
         for damage in run.damages:
-            print(f"attnlab: {damage}", file=sys.stderr)
-        _load_again(run.run.plugins)
+            _options.tell(str(damage))
+    _tell_unknown(runs, registry)
     folder = Path(options.out) if options.out else REPORTS / (runs[0].run.run_id if len(runs) == 1 else "together")
     try:
         paths = write_report(runs, folder, _options.read_names(options.format))
@@ -47,12 +52,14 @@ def execute(options: argparse.Namespace) -> int:
     return 0
 
 
-def _load_again(plugins: Sequence[str]) -> None:
-    """What a run's plugins brought, such as an operator; a plugin that is gone costs only what it knew."""
-    from attnlab.bench.registry import discover
-
-    for plugin in plugins:
-        try:
-            discover((plugin,))
-        except PluginError as error:
-            print(f"attnlab: {error}; the report goes without it", file=sys.stderr)
+def _tell_unknown(runs: Sequence[StoredRun], registry: Registry) -> None:
+    """Name what only plugins know. They are never imported because a stored run names them: that would be its code."""
+    unknown = dict.fromkeys(
+        m.operator for run in runs for m in run.measurements if m.operator not in registry.operators
+    )
+    plugins = dict.fromkeys(plugin for run in runs for plugin in run.run.plugins)
+    if unknown:
+        _options.tell(
+            f"nothing here knows {', '.join(unknown)}, so the report has less to say of it; if you trust what the run "
+            f"was made with, name it: {' '.join(f'--plugin {shlex.quote(plugin)}' for plugin in plugins)}"
+        )

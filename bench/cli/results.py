@@ -19,17 +19,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(options: argparse.Namespace) -> int:
-    from attnlab.bench.registry import discover
     from attnlab.bench.store.jsonl import read_runs
     from attnlab.bench.store.parquet import compact
 
     if importlib.util.find_spec("pyarrow") is None:
         raise UsageError("package pyarrow is not installed; install attnlab with its extra 'parquet'")
-    discover(tuple(options.plugin))
+    _options.discovered(options.plugin)
     out = Path(options.out)
     if out.exists():
         raise StoreError(f"{out} exists already; take another --out, nothing is overwritten")
-    runs = read_runs(options.folder)
+    runs = read_runs(options.folder, _options.tell)
     for damage in (damage for run in runs for damage in run.damages):
         print(f"attnlab: {damage}; left out", file=sys.stderr)
     rows = compact(runs, out)

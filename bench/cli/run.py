@@ -59,14 +59,13 @@ def execute(options: argparse.Namespace) -> int:
     from attnlab.bench.cli._resume import open_run
     from attnlab.bench.draft import choose_suite, draft_run
     from attnlab.bench.environment import choose_device
-    from attnlab.bench.registry import discover
     from attnlab.bench.runner import Limits, Runner, plan, steps_of
     from attnlab.bench.store.jsonl import check_writable
     from attnlab.bench.suite import make_effort
 
     if not 0 < options.time_limit < math.inf:
         raise UsageError(f"got --time-limit {options.time_limit:g}; expected seconds above zero")
-    registry = discover(tuple(options.plugin))
+    registry = _options.discovered(options.plugin)
     suite = choose_suite(options.target, registry, _options.read_axes(options.axis), tuple(options.case))
     benches = tuple(plan(suite, registry, _options.read_names(options.impl)))
     device = choose_device(options.device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
@@ -57,6 +58,14 @@ class AttnlabBench:
                 return function(*arguments, **keywords)
             return self._benchmark.pedantic(function, arguments, keywords)
         result = function(*arguments, **keywords)
+        if inspect.isawaitable(result) or inspect.isgenerator(result) or inspect.isasyncgen(result):
+            if inspect.iscoroutine(result) or inspect.isgenerator(result):
+                result.close()
+            pytest.fail(
+                f"attnlab_bench got a function that returns a {type(result).__name__}, whose work is done where it is "
+                "awaited or iterated; pass one that does so, such as lambda: asyncio.run(f()) or lambda: list(f())",
+                pytrace=False,
+            )
         with failing():
             self._row = self._measured(lambda: function(*arguments, **keywords), (arguments, keywords, result))
         if self._row.measurement.timing is None:  # faster than light

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from attnlab.bench.errors import StoreError
+from attnlab.bench.errors import StoreError, StoreWarning
 from attnlab.bench.store.codec import decode, encode
 from attnlab.bench.store.records import SCHEMA_VERSION, Measurement, RunRecord
 
@@ -147,16 +149,34 @@ def read_run(folder: Path) -> StoredRun:
     return StoredRun(folder, run, measurements, damages)
 
 
-def read_runs(path: Path | str) -> list[StoredRun]:
-    """The run in a folder, or those in its sub-folders, oldest first."""
+def _warn(text: str) -> None:
+    warnings.warn(text, StoreWarning, stacklevel=4)
+
+
+def read_runs(path: Path | str, tell: Callable[[str], None] = _warn) -> list[StoredRun]:
+    """The run in a folder, or those in its sub-folders, oldest first.
+
+    A run among several that cannot be read costs the others nothing: `tell` is told of it. Raises StoreError where
+    there is none that can be read.
+    """
     folder = Path(path)
     if not folder.exists():
         raise StoreError(f"{folder} does not exist; expected a run, or a folder of runs")
     if (folder / RUN_FILE).exists():
         return [read_run(folder)]
-    runs = [read_run(file.parent) for file in sorted(folder.glob(f"*/{RUN_FILE}"))]
+    runs: list[StoredRun] = []
+    broken: list[StoreError] = []
+    for file in sorted(folder.glob(f"*/{RUN_FILE}")):
+        try:
+            runs.append(read_run(file.parent))
+        except StoreError as error:
+            broken.append(error)
+    if not runs and broken:
+        raise broken[0]
     if not runs:
         raise StoreError(f"{folder} holds no run: {RUN_FILE} is missing; give a folder that `attnlab run` wrote")
+    for why in broken:
+        tell(f"{why}; the other runs are read without it")
     return sorted(runs, key=lambda stored: (stored.run.started, stored.run.run_id))
 
 
@@ -181,10 +201,19 @@ def _read_lines(path: Path) -> tuple[tuple[Measurement, ...], tuple[Damage, ...]
             data = json.loads(line.decode("utf-8"))
             if (later := _later_schema(data)) is not None:
                 raise ValueError(later)
-            measurements.append(decode(Measurement, data))
+            measurements.append(_sound(decode(Measurement, data)))
         except (ValueError, RecursionError) as error:
             damages.append(Damage(path, number, f"unreadable measurement: {error}"))
     return tuple(measurements), tuple(damages)
+
+
+def _sound(measurement: Measurement) -> Measurement:
+    """The measurement; raises ValueError where its time is none."""
+    for name in ("median_ns", "ci_low_ns", "ci_high_ns"):
+        value = getattr(measurement, name)
+        if value is not None and not 0 < value < math.inf:
+            raise ValueError(f"got {name} {value!r}, expected nanoseconds above zero")
+    return measurement
 
 
 def _later_schema(data: Any) -> str | None:

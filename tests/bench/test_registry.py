@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -143,7 +144,7 @@ def test_one_name_may_serve_two_operators_but_not_one_twice() -> None:
 
 def test_a_registry_of_ones_own_leaves_the_global_one_alone() -> None:
     before = registry.count()
-    implements("attention", name="nowhere else", into=Registry())(lambda inputs: inputs)
+    implements("attention", name="nowhere_else", into=Registry())(lambda inputs: inputs)
     assert registry.count() == before
 
 
@@ -231,3 +232,35 @@ def test_a_plugin_that_is_not_there(name: str, says: str) -> None:
     with pytest.raises(PluginError) as caught:
         discover((name,))
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "a,b", "a b", "new\nline", "\x1b[31mred", "\u202eltr", "-dash", "x" * 65, 5, None, "[bold]", "../up", "ü"],
+)
+def test_what_is_no_name_is_refused(name: Any) -> None:
+    with pytest.raises(PluginError, match="expected a name of letters, digits") as raised:
+        implements("attention", name=name, into=Registry())(lambda inputs: inputs)
+    assert str(raised.value).isascii()
+    assert str(raised.value).isprintable()
+
+
+def test_what_is_no_operator_is_refused() -> None:
+    with pytest.raises(PluginError, match="got operator 5"):
+        implements(5, name="mine", into=Registry())(lambda inputs: inputs)  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("plugins_forgotten")
+def test_a_plugin_named_as_a_module_of_python_hides_none(tmp_path: Path) -> None:
+    (tmp_path / "html.py").write_text(
+        "from attnlab.bench import implements\n@implements('attention', name='of_html')\ndef f(inputs): ..."
+    )
+    hidden = sys.modules.pop("html", None)
+    try:
+        made = discover((str(tmp_path / "html.py"),)).implementations("attention").get("of_html")
+        assert made.module != "html"
+        assert importlib.import_module("html").escape("<") == "&lt;"
+    finally:
+        registry.remove_implementation("attention", "of_html")
+        if hidden is not None:
+            sys.modules["html"] = hidden

@@ -34,6 +34,8 @@ COMMAND_LINES = {
     "case": ("run attention --case Hq8-Q5", "case id 'Hq8-Q5': 'Q5' is no axis of attention; an id reads like"),
     "empty case": ("run attention --case=", "is no axis of attention"),
     "impossible case": ("run attention --case Hq9-Hkv4-bf16", "expected query heads divisible"),
+    "axis of a case twice": ("run attention --case Hq2-Sq16-bf16 -a q_len=8", "--case Hq2-Sq16-bf16 sets q_len, and so does -a; set it in one of them"),
+    "size beyond all memory": ("run attention -a q_len=1000000000000000000000000000000", "axis q_len: got 1e+30; expected at most 1099511627776"),
     "case with a suite": ("run quick --case Hq8-bf16", "--case goes with an operator, and 'quick' is a suite"),
     "device": ("run attention --device tpu", "unknown device 'tpu'; expected auto, cpu or cuda"),
     "time limit": ("run attention --time-limit 0", "got --time-limit 0; expected seconds above zero"),

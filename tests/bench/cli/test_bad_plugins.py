@@ -4,10 +4,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
 import pytest
+
+from attnlab.bench import plugins
+from attnlab.bench.errors import PluginError
 
 MINE = """
 from attnlab.bench import implements
@@ -80,3 +84,42 @@ def test_an_implementation_that_fails_to_say_whether_it_is_timed_does_not_hide_t
     assert ended.code == 0
     assert "untimed(device_kind) fails: KeyError: 'cpu'" in ended.out
     assert "attention/naive" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (
+            "import os; print('bye'); os._exit(0)",
+            "ends its process with exit code 0; mend it, or leave it out; it said: bye",
+        ),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "ends its process with exit code -11"),
+    ],
+)
+def test_an_import_that_ends_its_process_is_told(cli, tmp_path: Path, code: str, said: str) -> None:
+    (tmp_path / "bad.py").write_text(code)
+    ended = cli("run", "attention", "--plugin", "bad.py")
+    assert ended.code == 2
+    assert said in ended.err
+
+
+def test_an_import_that_does_not_end_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugins, "TRIAL_LIMIT_S", 2.0)
+    (tmp_path / "bad.py").write_text("import time; time.sleep(60)")
+    with pytest.raises(PluginError, match="takes longer than 2 s; mend it, or leave it out"):
+        plugins.try_out([str(tmp_path / "bad.py")])
+
+
+def test_what_an_import_prints_is_no_result(cli, tmp_path: Path) -> None:
+    (tmp_path / "chatty.py").write_text(
+        "import os\nfrom attnlab.bench import implements\nprint('hello'); os.write(1, b'there')\n"
+        "@implements('attention', name='chatty_one')\ndef f(inputs): ..."
+    )
+    ended = cli("list", "--plugin", "chatty.py", "--json")
+    assert any(entry["name"] == "attention/chatty_one" for entry in json.loads(ended.out))
+
+
+def test_a_folder_is_no_plugin(cli) -> None:
+    ended = cli("list", "--plugin", ".")
+    assert ended.code == 2
+    assert "plugin '.' is a folder; give a path to a .py file, or a module's name" in ended.err

@@ -100,3 +100,24 @@ def test_what_the_command_line_sets_is_not_blamed_on_the_file(cli, tmp_path: Pat
     assert cli("run", "mine.toml", "-a", "qlen=5").err.startswith("attnlab: unknown axis of attention 'qlen'")
     assert cli("run", "mine.toml", "-a", "dtype=int3").err.startswith("attnlab: axis dtype: unknown dtype")
     assert cli("run", "mine.toml", "-a", "kv_heads=3").err.startswith("attnlab: got q_heads=8 and kv_heads=3")
+
+
+def test_a_byte_order_mark_is_no_fault(plugins_forgotten: None, tmp_path: Path) -> None:
+    from attnlab.bench import discover
+    from attnlab.bench.suite_file import load_suite
+
+    path = tmp_path / "mine.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + GOOD.replace("\n", "\r\n").encode())
+    assert load_suite(path, discover()).name == "mine"
+
+
+def test_cases_that_an_axis_leaves_no_place_for_are_told(plugins_forgotten: None, tmp_path: Path) -> None:
+    from attnlab.bench import discover
+    from attnlab.bench.suite_file import load_suite
+
+    path = tmp_path / "mine.toml"
+    path.write_text('[[bench]]\noperator = "attention"\ncases = ["Hq2-packed5+3-bf16", "Hq2-Sq8-bf16"]\n')
+    suite = load_suite(path, discover(), {"q_len": ["16"]})
+    assert [case.id for case in suite.benches[0].cases] == ["Hq2-Sq16-bf16"]
+    (note,) = suite.notes
+    assert note.startswith("1 of 2 cases of a bench are left out")

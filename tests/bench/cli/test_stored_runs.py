@@ -103,3 +103,49 @@ def test_without_pyarrow_the_remedy_is_told(cli, run: Path, monkeypatch: pytest.
     ended = cli("results", "compact")
     assert ended.code == 2
     assert "package pyarrow is not installed; install attnlab with its extra 'parquet'" in ended.err
+
+
+def test_a_report_never_imports_what_a_stored_run_names(cli, run: Path, tmp_path: Path) -> None:
+    """Whoever sends a folder of results would run code on the machine of whoever reads it."""
+    plugin = tmp_path / "sent.py"
+    plugin.write_text("from pathlib import Path\nPath('ran').touch()\n")
+    record = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(record | {"plugins": [str(plugin)]}))
+    lines = (run / "measurements.jsonl").read_text().replace('"operator":"attention"', '"operator":"theirs"')
+    (run / "measurements.jsonl").write_text(lines)
+    ended = cli("report", run, "--format", "csv")
+    assert ended.code == 0, ended.err
+    assert not (tmp_path / "ran").exists()
+    assert (
+        f"nothing here knows theirs, so the report has less to say of it; if you trust .*--plugin {plugin}".replace(
+            ".*", "what the run was made with, name it: "
+        )
+        in ended.err
+    )
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"schema_version": 99}', "[" * 100_000])
+def test_one_damaged_run_costs_the_others_nothing(cli, run: Path, content: str) -> None:
+    other = Path(shutil.copytree(run, run.with_name("20260101-130000-s")))
+    record = json.loads((run / "run.json").read_text())
+    (other / "run.json").write_text(json.dumps(record | {"run_id": other.name}))
+    broken = run.with_name("20260102-120000-s")
+    broken.mkdir()
+    (broken / "run.json").write_text(content)
+    for command in (("history", "--json"), ("results", "compact", "results"), ("compare", "results", "results")):
+        ended = cli(*command)
+        assert ended.code == 0, ended.err
+        assert f"attnlab: {broken / 'run.json'}".replace(str(run.parents[1]) + "/", "") in ended.err
+        assert "the other runs are read without it" in ended.err
+    ended = cli("report", broken)
+    assert ended.code == 2
+
+
+@pytest.mark.parametrize("value", [-5.0, 0.0])
+def test_a_time_that_is_none_is_a_damaged_line(cli, run: Path, value: float) -> None:
+    path = run / "measurements.jsonl"
+    first, *rest = path.read_text().splitlines()
+    path.write_text("\n".join([json.dumps(json.loads(first) | {"median_ns": value}), *rest]) + "\n")
+    ended = cli("report", run, "--format", "csv,markdown")
+    assert ended.code == 0
+    assert f":1: unreadable measurement: got median_ns {value!r}, expected nanoseconds above zero" in ended.err

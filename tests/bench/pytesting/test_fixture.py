@@ -190,3 +190,13 @@ def test_calls_on_a_gpu_are_timed_by_its_clocks(sessions: Any) -> None:
     assert found["extra_info"]["clock"].startswith("cuda_")
     assert found["extra_info"]["cache"] == "cold"
     assert 0 < found["extra_info"]["share_of_published"] < 1.05
+
+
+@pytest.mark.parametrize(
+    ("function", "kind"),
+    [("async def f():\n    return 1\n", "coroutine"), ("def f():\n    yield 1\n", "generator")],
+)
+def test_work_that_is_put_off_is_not_timed(user: User, function: str, kind: str) -> None:
+    result = user.run(f"{function}\ndef test_it(attnlab_bench):\n    attnlab_bench(f)\n")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines([f"*a function that returns a {kind}, whose work is done where it is awaited*"])
