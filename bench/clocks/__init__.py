@@ -39,6 +39,11 @@ class Timer(Protocol):
         """How the calls are laid out, to be given to other timers of the benchmark; None where nothing is planned."""
         ...
 
+    @property
+    def null_ns(self) -> float | None:
+        """What a span reads where nothing is done, which was subtracted; None where a clock has no such part."""
+        ...
+
     def burst(self, count: int) -> list[float]:
         """Take the next `count` samples of the rotation; the time of a call in each, in nanoseconds."""
         ...
@@ -77,8 +82,8 @@ class KeepsOutputs(Protocol):
 class Renews(Protocol):
     """A call that can put new values into what its inputs hold, in place.
 
-    A clock of the host has it renewed before each timed call. One of a GPU has each call of the rotation renewed
-    before a burst, and the device done with that before the first span.
+    A clock has it renewed before each call that it makes, outside the span. One that replays captured calls has each
+    call of the rotation renewed before a burst, and the device done with that before the first span.
     """
 
     def renew(self) -> None: ...

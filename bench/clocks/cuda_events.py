@@ -2,45 +2,53 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 
-from attnlab.bench.clocks import Call, Timer, renew
+from attnlab.bench.clocks import Call, Timer
+from attnlab.bench.clocks.eager import Rotation, refuse_work_elsewhere
 from attnlab.bench.clocks.plan import Plan
-from attnlab.bench.clocks.spans import Spans
+from attnlab.bench.clocks.spans import Spans, rough_ns
 from attnlab.bench.gpu import Gpu
 from attnlab.bench.store.records import DeviceState
 
 
 class CudaEvents:
-    """Device time of each call, launched by the host as ever; with a cold L2 it is emptied before each."""
+    """Device time of each call, launched by the host as ever, less the null span.
+
+    Before each its inputs are renewed, where they can be, and the L2 is emptied, where cold (by writes where
+    `writing`), or the call was made once before, where hot.
+    """
 
     name = "cuda_events"
 
-    def __init__(self, gpu: Gpu, cache: str = "cold") -> None:
-        self._gpu, self._cache = gpu, cache
+    def __init__(self, gpu: Gpu, cache: str = "cold", writing: bool = False) -> None:
+        self._gpu, self._cache, self._writing = gpu, cache, writing
 
     def start(self, calls: Sequence[Call], bytes_a_call: int, plan: Plan | None = None) -> Timer:
-        return _Timer(self.name, self._cache, self._gpu, calls)
+        refuse_work_elsewhere(self._gpu, calls, rough_ns(self._gpu, calls))
+        return _Timer(self.name, self._cache, self._gpu, calls, Spans(self._gpu, self._cache, self._writing))
 
 
 class _Timer:
     calls_a_sample = 1
     plan: Plan | None = None
 
-    def __init__(self, clock: str, cache: str, gpu: Gpu, calls: Sequence[Call]) -> None:
+    def __init__(self, clock: str, cache: str, gpu: Gpu, calls: Sequence[Call], spans: Spans) -> None:
         self.clock, self.cache = clock, cache
-        self._gpu = gpu
-        self._calls = tuple(calls)
-        self._rotation = itertools.cycle(calls)
-        self._spans = Spans(gpu, flush=cache == "cold")
+        self._gpu, self._spans = gpu, spans
+        self._rotation = Rotation(calls, cache)
+        self.null_ns: float | None = spans.null_ns(lambda: gpu.spin(0), lambda: (gpu.spin(0), gpu.spin(0)))
 
     def burst(self, count: int) -> list[float]:
-        renew(self._calls)
-        return self._spans.burst(itertools.islice(self._rotation, count))
+        taken = self._rotation.take(count)
+        found = self._spans.burst(piece for _, piece in taken)
+        samples = [span - (self.null_ns or 0.0) for span in found]
+        for (copy, _), sample in zip(taken, samples, strict=True):
+            self._rotation.saw(copy, sample)
+        return samples
 
     def state(self) -> DeviceState | None:
         return self._gpu.state()
 
     def notes(self) -> tuple[str, ...]:
-        return self._spans.notes()
+        return (*self._spans.notes(), *self._rotation.notes())

@@ -22,6 +22,7 @@ class HostTimer:
     cache = "warm"
     calls_a_sample = 1
     plan: Plan | None = None
+    null_ns: float | None = None
 
     def __init__(self, clock: str, now: Callable[[], int], calls: Sequence[Call], state: State = lambda: None) -> None:
         self.clock = clock

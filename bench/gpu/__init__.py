@@ -85,8 +85,22 @@ class Gpu(Protocol):
         """Enqueue a kernel that keeps the device busy for at least that long, and touches no memory."""
         ...
 
-    def flush(self) -> None:
-        """Enqueue writes of twice the L2's size, so that nothing else stays in it."""
+    def flush(self, writing: bool = False) -> None:
+        """Enqueue reads of twice the L2's size, so that nothing else stays in it.
+
+        By writes instead where `writing`: the L2 is then full of data that what comes next has to write back.
+        """
+        ...
+
+    def unpin(self) -> int | None:
+        """Give what is set aside of the L2 for data that stays back to all data.
+
+        The bytes that were set aside; None where that cannot be asked.
+        """
+        ...
+
+    def left_behind_ns(self, work: Callable[[], object]) -> float:
+        """How long the device goes on after the current stream is done with `work`, by the host's clock."""
         ...
 
     def capture(self, work: Callable[[], None], share: Graph | None = None) -> Graph:

@@ -9,13 +9,15 @@ from typing import Any
 
 import torch
 
+from attnlab.bench.clocks import now
 from attnlab.bench.errors import ClockUnsupported
-from attnlab.bench.gpu import Graph, Moment, Tracer
+from attnlab.bench.gpu import Graph, Moment, Tracer, persisting
 from attnlab.bench.gpu.nvml import Nvml, open_nvml
 from attnlab.bench.store.records import DeviceState
 
 CYCLES_PER_NS = 2  # `_sleep` counts cycles; SM clocks are at 2 GHz or just under, so this errs to the long side
-FLUSH_OVER_L2 = 2  # bytes written to empty the L2, over its size
+FLUSH_OVER_L2 = 2  # bytes read or written to empty the L2, over its size
+FLUSH_ROWS = 1024  # sums that a flush by reading makes
 WARM_CALLS = 2  # before a capture: libraries set up their workspaces for the stream
 
 
@@ -27,7 +29,7 @@ class CudaGpu:
         self._device = device
         self._uuid = f"GPU-{str(properties.uuid).removeprefix('GPU-')}"  # as NVML writes it
         self._nvml: Nvml | str | None = None
-        self._flushed: torch.Tensor | None = None
+        self._flushed: tuple[torch.Tensor, torch.Tensor] | None = None
         self._side: torch.cuda.Stream | None = None
         self.name: str = properties.name
         self.l2_bytes: int = properties.L2_cache_size
@@ -41,12 +43,27 @@ class CudaGpu:
     def spin(self, ns: float) -> None:
         torch.cuda._sleep(int(ns * CYCLES_PER_NS))
 
-    def flush(self) -> None:
-        flushed = self._flushed
-        if flushed is None:
-            flushed = torch.empty(FLUSH_OVER_L2 * self.l2_bytes, dtype=torch.uint8, device=self._device)
-            self._flushed = flushed
-        flushed.zero_()
+    def flush(self, writing: bool = False) -> None:
+        if self._flushed is None:
+            columns = -(-FLUSH_OVER_L2 * self.l2_bytes // (4 * FLUSH_ROWS))  # of float32
+            flushed = torch.zeros(FLUSH_ROWS, columns, device=self._device)
+            self._flushed = flushed, torch.empty(FLUSH_ROWS, device=self._device)
+        flushed, sums = self._flushed
+        if writing:
+            flushed.zero_()
+        else:
+            torch.sum(flushed, 1, out=sums)
+
+    def unpin(self) -> int | None:
+        return persisting.give_back()
+
+    def left_behind_ns(self, work: Callable[[], object]) -> float:
+        self.synchronise()
+        work()
+        torch.cuda.current_stream(self._device).synchronize()
+        start = now.perf_counter_ns()
+        self.synchronise()
+        return float(now.perf_counter_ns() - start)
 
     def capture(self, work: Callable[[], None], share: Graph | None = None) -> Graph:
         before = torch.cuda.current_stream(self._device)

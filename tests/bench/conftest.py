@@ -137,6 +137,7 @@ class FakeClock:
 class FakeTimer:
     calls_a_sample = 1
     plan = None
+    null_ns = None
 
     def __init__(self, clock: FakeClock, calls: Sequence[Callable[[], object]]) -> None:
         self.clock, self.cache = clock.name, clock.cache

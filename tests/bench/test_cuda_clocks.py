@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-from attnlab.bench.clocks import copies_wanted, cuda_clocks, start_all
+from attnlab.bench.clocks import cuda_clocks, start_all
 from attnlab.bench.clocks.cuda_events import CudaEvents
-from attnlab.bench.clocks.cuda_graph import GRAPH_NS, MAX_CALLS, MAX_COPIES, TINY_NS, CudaGraph
+from attnlab.bench.clocks.cuda_graph import CudaGraph
 from attnlab.bench.clocks.cupti import Cupti, spans
-from attnlab.bench.clocks.plan import Plan
 from attnlab.bench.clocks.spans import HIDE_NS, MAX_HIDE_NS, rough_ns
 from attnlab.bench.errors import ClockUnsupported, MeasurementError, UsageError
 from attnlab.bench.gpu import Activity, Launched, Trace
-from attnlab.bench.store.codec import decode, encode
 from attnlab.bench.timing import Effort, time_calls
 
 CLOCKS = [CudaGraph, CudaEvents, Cupti]
@@ -37,7 +34,7 @@ def without_cupti(patch: pytest.MonkeyPatch, there: bool = False) -> None:
 def test_the_span_is_device_time_alone(gpu: Any, clock: Any) -> None:
     """A call takes 100 µs, less than its launch and the flush before it; the flush takes as long again."""
     gpu.launch_ns = 30_000
-    timer = clock(gpu).start([gpu.kernel("work", 1e5)], 0)
+    timer = clock(gpu).start([gpu.kernel("work", 1e5)] * 2, 0)
     assert timer.burst(3) == pytest.approx([1e5] * 3)
     assert (timer.clock, timer.cache, timer.notes()) == (clock.name, "cold", ())
 
@@ -65,89 +62,32 @@ def test_flush_and_wait_come_before_the_first_moment(gpu: Any, clock: Any, what:
 
 def test_calls_rotate_over_bursts(gpu: Any, fake_gpu: ModuleType) -> None:
     timer = CudaEvents(gpu).start(fake_gpu.rotation(gpu, 3, 1e5, 10), 10)
+    gpu.said.clear()
     timer.burst(2)
     timer.burst(2)
     assert [said for said in gpu.said if said.startswith("call")] == ["call 0", "call 1", "call 2", "call 0"]
 
 
-# Several calls a graph
+# Renewal
 
 
-def test_tiny_calls_share_a_graph_and_its_time_is_divided(gpu: Any, fake_gpu: ModuleType) -> None:
-    """Calls of 2 µs on 10 sets of 300 kB: three times the L2, so that each finds its own data gone."""
-    calls = fake_gpu.rotation(gpu, 10, 2_000, 300_000)
-    timer = CudaGraph(gpu).start(calls, 300_000)
-    each = 2_000 + 300_000 * gpu.miss_ns_per_byte
-    assert timer.calls_a_sample == 40
-    assert timer.calls_a_sample % 10 == 0, "whole rounds"
+@pytest.mark.parametrize("clock", CLOCKS)
+def test_inputs_are_renewed_outside_all_spans(gpu: Any, clock: Any) -> None:
+    """Before each call that is made; once a burst, and then waited for, where captured calls are replayed."""
+
+    class Renewing:
+        def renew(self) -> None:
+            gpu.kernel("renewal", 5e6)()
+
+        def __call__(self) -> None:
+            gpu.kernel("work", 1e5)()
+
+    timer = clock(gpu).start([Renewing(), Renewing()], 0)
     gpu.said.clear()
-    assert timer.burst(4) == pytest.approx([each] * 4)
-    assert [said for said in gpu.said if "replay" in said] == ["replay of 40"] * 4
-    assert "flush" not in gpu.said
-    assert timer.notes() == ()
-
-
-def test_a_rotation_that_does_not_exceed_the_l2_would_read_as_cold_what_is_hot(gpu: Any, fake_gpu: ModuleType) -> None:
-    """The rule is there for a reason: of inputs that fit into the L2 together nothing is missed."""
-    calls = fake_gpu.rotation(gpu, 3, 2_000, 300_000)
-    for call in calls:
-        call()
-    gpu.synchronise()
-    before = gpu.device_ns
-    graph = gpu.capture(lambda: [call() for call in calls])
-    graph.replay()
-    assert gpu.device_ns - before < 3 * 2_000 + 2 * gpu.launch_ns
-
-
-def test_tiny_calls_whose_inputs_fit_into_the_l2_keep_a_graph_each(gpu: Any, fake_gpu: ModuleType) -> None:
-    timer = CudaGraph(gpu).start(fake_gpu.rotation(gpu, 2, 2_000, 300_000), 300_000)
-    assert timer.calls_a_sample == 1
-    gpu.said.clear()
-    assert timer.burst(2) == pytest.approx([2_000 + 300_000 * gpu.miss_ns_per_byte] * 2)
-    assert gpu.said.count("flush") == 2
-    (note,) = timer.notes()
-    assert note.startswith("one call a graph, though it takes under 20.0 µs: 2 sets of inputs of 293 KiB do not fill")
-
-
-def test_hot_tiny_calls_share_a_graph_however_small(gpu: Any, fake_gpu: ModuleType) -> None:
-    timer = CudaGraph(gpu, "hot").start(fake_gpu.rotation(gpu, 2, 2_000, 100), 100)
-    timer.burst(1)
-    assert timer.calls_a_sample == GRAPH_NS / 2_000
-    assert timer.burst(2) == pytest.approx([2_000] * 2)
-
-
-@pytest.mark.parametrize(
-    ("call_ns", "copies", "calls"),
-    [(TINY_NS, 4, 1), (TINY_NS - 1, 4, 12), (500.0, 4, MAX_CALLS), (1.0, 3, 258), (0.0, 4, MAX_CALLS)],
-)
-def test_how_many_calls_a_graph(gpu: Any, call_ns: float, copies: int, calls: int) -> None:
-    plan = CudaGraph(gpu).plan(call_ns, copies, gpu.l2_bytes)
-    assert (plan.calls_a_graph, plan.flush) == (calls, calls == 1)
-
-
-@pytest.mark.parametrize(
-    ("ns", "bytes_a_call", "cache", "copies"),
-    [
-        (2_000, 100_000, "cold", 20),
-        (2_000, 63_000, "cold", MAX_COPIES),
-        (2_000, 60_000, "cold", 2),  # 34 would be needed: too many to make and check
-        (2_000, 5_000_000, "cold", 2),
-        (2_000, 100_000, "hot", 2),
-        (50_000, 100_000, "cold", 2),  # long enough for a graph of its own
-        (2_000, 0, "cold", 2),
-    ],
-)
-def test_sets_of_inputs_overflow_the_l2_where_a_call_is_tiny(
-    gpu: Any, ns: float, bytes_a_call: int, cache: str, copies: int
-) -> None:
-    clocks = cuda_clocks(gpu, cache)
-    assert copies_wanted(clocks, gpu.kernel("work", ns), bytes_a_call) == copies
-    assert copies_wanted(clocks[1:], gpu.kernel("work", ns), bytes_a_call) == 2, "events flush before each call"
-
-
-def test_graphs_share_their_memory(gpu: Any, fake_gpu: ModuleType) -> None:
-    timer: Any = CudaGraph(gpu).start(fake_gpu.rotation(gpu, 3, 1e5, 10), 10)
-    assert [graph.shared for graph in timer._graphs] == [False, True, True]
+    assert timer.burst(6) == pytest.approx([1e5] * 6)
+    assert gpu.said.count("renewal") == (2 if clock is CudaGraph else 6)
+    if clock is CudaGraph:
+        assert gpu.said[:3] == ["renewal", "renewal", "synchronise"]
 
 
 class Keeping:
@@ -165,54 +105,13 @@ class Keeping:
 
 def test_what_a_replay_writes_is_what_the_check_sees(gpu: Any) -> None:
     """An eager call in between leaves its own output behind, which a replay does not write."""
-    call = Keeping(gpu.kernel("work", 1e5))
+    call = Keeping(gpu.kernel("work", 1e6))
     timer = CudaGraph(gpu).start([call], 0)
-    captured = call.outputs
+    captured = f"output {call.made}"
     call()
     assert call.outputs != captured
     timer.burst(1)
     assert call.outputs == captured
-
-
-# Renewal and plans
-
-
-@pytest.mark.parametrize("clock", CLOCKS)
-def test_inputs_are_renewed_once_before_each_burst_and_outside_all_spans(gpu: Any, clock: Any) -> None:
-    class Renewing:
-        def renew(self) -> None:
-            gpu.kernel("renewal", 5e6)()
-
-        def __call__(self) -> None:
-            gpu.kernel("work", 1e5)()
-
-    timer = clock(gpu).start([Renewing(), Renewing()], 0)
-    gpu.said.clear()
-    assert timer.burst(6) == pytest.approx([1e5] * 6)
-    assert gpu.said.count("renewal") == 2
-    assert gpu.said.index("synchronise") > max(n for n, said in enumerate(gpu.said) if said == "renewal")
-
-
-def test_a_plan_is_kept_by_another_timer_whatever_the_call_takes_there(gpu: Any, fake_gpu: ModuleType) -> None:
-    """Calls of about 5 µs that are estimated at 4.7 and at 5.3: planned apart they differ."""
-    first, second = (fake_gpu.rotation(gpu, 2, ns, 10) for ns in (4_700, 5_300))
-    hot = CudaGraph(gpu, "hot")
-    planned = hot.start(first, 10)
-    assert planned.calls_a_sample != hot.start(second, 10).calls_a_sample
-    plan = decode(Plan, json.loads(json.dumps(encode(planned.plan))))
-    again = hot.start(second, 10, plan)
-    assert (again.plan, again.calls_a_sample) == (planned.plan, planned.calls_a_sample)
-    (started,) = start_all([hot], second, 10, plan).timers
-    assert started.plan == plan
-    (events,) = start_all([CudaEvents(gpu)], second, 10, plan).timers
-    assert events.plan is None, "the plan of another clock says nothing to it"
-    assert copies_wanted([CudaGraph(gpu)], first[0], 10, plan) == 2
-
-
-def test_a_plan_for_other_copies_is_refused(gpu: Any, fake_gpu: ModuleType) -> None:
-    plan = CudaGraph(gpu).start(fake_gpu.rotation(gpu, 2, 1e5, 10), 10).plan
-    with pytest.raises(MeasurementError, match="got 3 sets of inputs, but the plan that was given is for 2"):
-        CudaGraph(gpu).start(fake_gpu.rotation(gpu, 3, 1e5, 10), 10, plan)
 
 
 # Falling back
@@ -269,18 +168,18 @@ def test_a_cache_state_that_is_none(gpu: Any) -> None:
 
 
 def test_a_slow_launch_is_hidden_once_it_was_seen(gpu: Any) -> None:
-    """Three kernels of 10 µs, launched in 1.5 ms: the first burst has gaps, those after do not."""
+    """Five kernels of 10 µs, launched in 2.5 ms: the first burst has gaps, those after do not."""
     gpu.launch_ns = 500_000
 
     def call() -> None:
-        for _ in range(3):
+        for _ in range(5):
             gpu.kernel("work", 1e4)()
 
     timer = CudaEvents(gpu).start([call], 0)
-    assert timer.burst(1)[0] > 1e6
+    assert timer.burst(1)[0] > 5e5
     for _ in range(5):
         timer.burst(1)
-    assert timer.burst(2) == pytest.approx([3e4, 3e4])
+    assert timer.burst(2) == pytest.approx([5e4, 5e4])
     assert timer.notes() == ()
 
 
@@ -297,7 +196,7 @@ def test_a_call_that_waits_cannot_be_hidden_and_that_is_said(gpu: Any) -> None:
 
 @pytest.mark.parametrize(("ns", "calls"), [(5e6, 1), (1e4, 11)])
 def test_a_rough_time_costs_one_long_call_or_several_short_ones(gpu: Any, ns: float, calls: int) -> None:
-    assert rough_ns(gpu, [gpu.kernel("work", ns)]) == pytest.approx(ns)
+    assert rough_ns(gpu, [gpu.kernel("work", ns)]) == pytest.approx(ns, rel=0.04)
     assert gpu.said.count("work") == calls
 
 
@@ -334,7 +233,7 @@ def test_calls_that_cupti_dropped_are_left_out_and_counted(gpu: Any, monkeypatch
     whole = gpu.collect
     monkeypatch.setattr(gpu, "collect", lambda: Trace(whole().launched, whole().activities[:3]))  # flush, wait, call
     assert timer.burst(3) == pytest.approx([1e5])
-    assert timer.notes() == ("CUPTI saw nothing of 2 calls; their times are left out",)
+    assert timer.notes() == ("CUPTI saw nothing or too little of 2 calls; their times are left out",)
     monkeypatch.setattr(gpu, "collect", lambda: Trace((), ()))
     with pytest.raises(MeasurementError, match="CUPTI saw no activity of 3 calls"):
         timer.burst(3)

@@ -12,13 +12,13 @@ import pytest
 import torch
 
 from attnlab.bench.errors import ClockUnsupported
-from attnlab.bench.gpu import Activity, Launched, Trace
+from attnlab.bench.gpu import Activity, Launched, Trace, persisting
 from attnlab.bench.gpu.cuda import CYCLES_PER_NS, FLUSH_OVER_L2, CudaGpu
 from attnlab.bench.gpu.cupti import trace
 from attnlab.bench.gpu.nvml import open_nvml
 
 CUDA = torch.device("cuda", 0)
-L2_BYTES = 1000
+L2_BYTES = 1 << 20
 
 
 class Tape:
@@ -34,14 +34,16 @@ class Tape:
         patch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
         patch.setattr(torch.cuda, "synchronize", lambda device: self.said.append("synchronize"))
         patch.setattr(torch.cuda, "_sleep", lambda cycles: self.said.append(f"sleep {cycles}"))
-        patch.setattr(torch.cuda, "current_stream", lambda device: self.current)
+        patch.setattr(torch.cuda, "current_stream", self.stream)
         patch.setattr(torch.cuda, "set_stream", self.set_stream)
         patch.setattr(torch.cuda, "default_generators", (generator,))
         patch.setattr(torch.cuda, "Stream", lambda device: SimpleNamespace(name="side", device=CUDA))
         patch.setattr(torch.cuda, "stream", self.on)
         patch.setattr(torch.cuda, "CUDAGraph", lambda: SimpleNamespace(replay=self.replay, pool=lambda: "pool"))
         patch.setattr(torch.cuda, "graph", self.capture)
-        patch.setattr(torch, "empty", self.empty)
+        patch.setattr(torch, "empty", lambda *shape, device: None)
+        patch.setattr(torch, "zeros", self.zeros)
+        patch.setattr(torch, "sum", lambda read, dim, out: self.said.append(f"read {read.bytes}"))
 
     def set_stream(self, stream: Any) -> None:
         self.current = stream
@@ -52,9 +54,13 @@ class Tape:
     def replay(self) -> None:
         self.said.append("replay")
 
-    def empty(self, count: int, dtype: torch.dtype, device: torch.device) -> SimpleNamespace:
-        assert dtype is torch.uint8
-        return SimpleNamespace(zero_=lambda: self.said.append(f"write {count}"))
+    def stream(self, device: Any) -> Any:
+        self.current.synchronize = lambda: self.said.append(f"wait for {self.current.name}")
+        return self.current
+
+    def zeros(self, rows: int, columns: int, device: torch.device) -> SimpleNamespace:
+        size = 4 * rows * columns
+        return SimpleNamespace(zero_=lambda: self.said.append(f"write {size}"), bytes=size)
 
     @contextmanager
     def on(self, stream: Any) -> Iterator[None]:
@@ -96,11 +102,54 @@ def test_what_goes_to_the_stream(tape: Tape) -> None:
     gpu = CudaGpu(CUDA)
     gpu.spin(500)
     gpu.flush()
-    gpu.flush()
+    gpu.flush(writing=True)
     gpu.synchronise()
-    write = f"write {FLUSH_OVER_L2 * L2_BYTES}"
-    assert tape.said == [f"sleep {500 * CYCLES_PER_NS}", write, write, "synchronize"]
+    size = FLUSH_OVER_L2 * L2_BYTES
+    assert tape.said == [f"sleep {500 * CYCLES_PER_NS}", f"read {size}", f"write {size}", "synchronize"]
     assert (gpu.name, gpu.l2_bytes) == ("GPU", L2_BYTES)
+
+
+def test_what_is_left_is_looked_at_once_the_stream_is_done(tape: Tape) -> None:
+    assert CudaGpu(CUDA).left_behind_ns(tape.call) >= 0
+    assert tape.said == ["synchronize", "call on main", "wait for main", "synchronize"]
+
+
+class Driver:
+    """CUDA's driver, as far as it is asked; `limit` bytes of the L2 are set aside."""
+
+    def __init__(self, limit: int, refuses: int = 0) -> None:
+        self.limit, self.refuses, self.reset = limit, refuses, 0
+
+    def cuCtxGetLimit(self, place: Any, which: int) -> int:  # noqa: N802
+        assert which == persisting.PERSISTING_L2_CACHE_SIZE
+        place._obj.value = self.limit
+        return self.refuses
+
+    def cuCtxSetLimit(self, which: int, size: Any) -> int:  # noqa: N802
+        assert which == persisting.PERSISTING_L2_CACHE_SIZE
+        self.limit = size.value
+        return 0
+
+    def cuCtxResetPersistingL2Cache(self) -> int:  # noqa: N802
+        self.reset += 1
+        return 0
+
+
+def test_what_is_set_aside_of_the_l2_is_given_back(tape: Tape, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = Driver(4096)
+    monkeypatch.setattr(persisting, "_driver", lambda: driver)
+    gpu = CudaGpu(CUDA)
+    assert [gpu.unpin(), gpu.unpin()] == [4096, 0]
+    assert (driver.limit, driver.reset) == (0, 2)
+
+
+@pytest.mark.parametrize("driver", [None, Driver(4096, refuses=1)])
+def test_a_driver_that_does_not_say_what_is_set_aside(
+    tape: Tape, monkeypatch: pytest.MonkeyPatch, driver: Driver | None
+) -> None:
+    monkeypatch.setattr(persisting, "_driver", lambda: driver)
+    assert CudaGpu(CUDA).unpin() is None
+    assert driver is None or (driver.limit, driver.reset) == (4096, 0)
 
 
 def test_a_capture_is_warmed_up_on_its_own_stream(tape: Tape) -> None:

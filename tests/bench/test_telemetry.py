@@ -147,7 +147,9 @@ def test_samples_taken_under_heat_are_flagged_and_kept(heated: Any) -> None:
 def test_warm_up_waits_for_the_clock_to_stop_rising(fake_gpu: ModuleType) -> None:
     """A kernel bound by memory keeps its time while the clock still rises; the warm-up is over when it stands."""
     gpu = fake_gpu.FakeGpu(sm_clock_mhz=lambda at_ns: min(2000.0, 1000.0 + at_ns / 1e6))
-    steady = SimpleNamespace(clock="fake", cache="cold", calls_a_sample=1, state=gpu.state, notes=lambda: ())
+    steady = SimpleNamespace(
+        clock="fake", cache="cold", calls_a_sample=1, plan=None, null_ns=None, state=gpu.state, notes=lambda: ()
+    )
 
     def burst(count: int) -> list[float]:
         gpu.device_ns += count * 3e7

@@ -1,0 +1,81 @@
+"""Calls in rotation that the host launches, each renewed before its span, and what their times say of each other."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from collections.abc import Sequence
+
+from attnlab.bench import units
+from attnlab.bench.clocks import COLD, Call, Renews
+from attnlab.bench.clocks.spans import Piece, nothing
+from attnlab.bench.errors import ClockUnsupported
+from attnlab.bench.gpu import Gpu
+
+UNLIKE = 1.5  # medians of two sets of inputs, one over the other, beyond which they do not take the same
+UNLIKE_NS = 1_000
+KEPT = 100  # samples of each set that are compared
+ENOUGH = 5
+LEFT_NS = 20_000  # that a device may go on after the stream of its calls, beyond what it does after nothing
+LOOKS = 3
+CALLS_A_LOOK = 8  # in a row, so that what each leaves behind adds up
+
+
+class Rotation:
+    """Calls in turn, with what is enqueued before each one's span, and the samples of each set of inputs.
+
+    A call's inputs are renewed before its own span, so that a result kept from another is of no use to it. For a hot
+    L2 the call is made once before that, on the inputs as they were.
+    """
+
+    def __init__(self, calls: Sequence[Call], cache: str) -> None:
+        pieces = [Piece(call, _before(call, cache)) for call in calls]
+        self._rotation = itertools.cycle(enumerate(pieces))
+        self._samples: list[list[float]] = [[] for _ in calls]
+
+    def take(self, count: int) -> list[tuple[int, Piece]]:
+        """The next pieces, each with the number of its set of inputs."""
+        return list(itertools.islice(self._rotation, count))
+
+    def saw(self, copy: int, sample: float) -> None:
+        kept = self._samples[copy]
+        kept.append(sample)
+        del kept[:-KEPT]
+
+    def notes(self) -> tuple[str, ...]:
+        medians = [statistics.median(samples) for samples in self._samples if len(samples) >= ENOUGH]
+        if not medians or max(medians) <= UNLIKE * min(medians) + UNLIKE_NS:
+            return ()
+        least, most = units.format_time(min(medians)), units.format_time(max(medians))
+        return (
+            f"its calls take {least} on one set of inputs and {most} on another: one may do another's work, "
+            "or its time depends on values",
+        )
+
+
+def _before(call: Call, cache: str) -> Call:
+    renew = call.renew if isinstance(call, Renews) else nothing
+    if cache == COLD:
+        return renew
+
+    def warmed_and_renewed() -> None:
+        call()
+        renew()
+
+    return warmed_and_renewed
+
+
+def refuse_work_elsewhere(gpu: Gpu, calls: Sequence[Call], call_ns: float) -> None:
+    """Raise ClockUnsupported where the device goes on after the stream that calls are launched on is done.
+
+    Moments lie on that stream, so that what runs on others would not be within the span.
+    """
+    count = 1 if call_ns > units.NS_PER_MS else CALLS_A_LOOK
+    some = [calls[n % len(calls)] for n in range(count)]
+    left_ns = min(gpu.left_behind_ns(lambda: [call() for call in some]) for _ in range(LOOKS))
+    idle_ns = min(gpu.left_behind_ns(nothing) for _ in range(LOOKS))
+    if left_ns - idle_ns > LEFT_NS:
+        raise ClockUnsupported(
+            f"the device works on for {units.format_time(left_ns - idle_ns)} after the stream of {count} of its calls "
+            "is done: what runs on other streams is in no span; let the current stream wait for it"
+        )
