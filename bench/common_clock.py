@@ -5,13 +5,31 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from attnlab.bench.stats.summary import summarise
-from attnlab.bench.store.records import Measurement, Outcome
+from attnlab.bench.store.records import Measurement, Outcome, TimingRecord
 
-Method = tuple[str, str]  # clock, and what the caches held
 LATENCY = "latency"
+GRAPHS = "cuda_graph"
 NO_LATENCY = "cpu_time"  # stands beside only: processor time is no elapsed time
+
+
+class Method(NamedTuple):
+    """What times must share to be compared.
+
+    uncorrected: the calls a sample is the mean of, where what a span adds was shared out among them and not taken off.
+    """
+
+    clock: str
+    cache: str
+    uncorrected: int | None = None
+
+
+def method_of(timing: TimingRecord, clock: str | None = None) -> Method:
+    """The method of a measurement's times by its main clock, or by another that stands beside it."""
+    of_graphs = clock in (None, timing.clock) and timing.clock == GRAPHS and GRAPHS not in timing.nulls_ns
+    return Method(clock or timing.clock, timing.cache, timing.calls_a_sample if of_graphs else None)
 
 
 def under_common_clocks(measurements: Sequence[Measurement]) -> list[Measurement]:
@@ -20,11 +38,28 @@ def under_common_clocks(measurements: Sequence[Measurement]) -> list[Measurement
     for m in measurements:
         groups.setdefault((m.operator, m.case_id), []).append(m)
     chosen = {key: common_method(group) for key, group in groups.items()}
-    return [_under(m, chosen[m.operator, m.case_id]) for m in measurements]
+    shown = [_under(m, chosen[m.operator, m.case_id]) for m in measurements]
+    calls = {key: {_calls(m) for m in shown if (m.operator, m.case_id) == key} - {None} for key in groups}
+    return [_marked(m, calls[m.operator, m.case_id]) for m in shown]
+
+
+def _calls(measurement: Measurement) -> int | None:
+    timed = measurement.outcome is Outcome.PASSED and measurement.timing is not None and measurement.median_ns
+    return measurement.timing.calls_a_sample if timed and measurement.timing else None
+
+
+def _marked(measurement: Measurement, calls: set[int | None]) -> Measurement:
+    """With a flag where samples of the same case are means of other numbers of calls."""
+    own = _calls(measurement)
+    if own is None or len(calls) < 2:
+        return measurement
+    others = " or ".join(map(str, sorted(count for count in calls if count not in (None, own))))
+    flag = f"a sample is the mean of {own} calls, of other implementations of {others}: their scatter differs by that"
+    return replace(measurement, flags=(*measurement.flags, flag))
 
 
 def common_method(measurements: Iterable[Measurement]) -> Method | None:
-    """The clock and cache state by which all that passed and were timed have samples; None where there is none.
+    """The method by which all that passed and were timed have samples; None where there is none.
 
     The clocks preferred by more of them come first, each measurement's own main clock before those beside it.
     """
@@ -45,15 +80,15 @@ def _methods(measurement: Measurement) -> list[Method]:
         for series in burst.series
         if series.quantity == LATENCY and series.clock not in (None, NO_LATENCY) and series.values
     )
-    return [(clock, timing.cache) for clock in dict.fromkeys((timing.clock, *recorded))]
+    return [method_of(timing, clock) for clock in dict.fromkeys((timing.clock, *recorded))]
 
 
 def _under(measurement: Measurement, method: Method | None) -> Measurement:
     """The measurement with time and interval by that method; itself where it is that, or was not timed."""
     timing = measurement.timing
-    if method is None or timing is None or measurement.median_ns is None or (timing.clock, timing.cache) == method:
+    if method is None or timing is None or measurement.median_ns is None or method_of(timing) == method:
         return measurement
-    clock = method[0]
+    clock = method.clock
     samples = [value for value in measurement.values(LATENCY, clock) if math.isfinite(value)]
     if measurement.outcome is not Outcome.PASSED or not samples:
         return measurement
@@ -62,7 +97,9 @@ def _under(measurement: Measurement, method: Method | None) -> Measurement:
     unclaimed = [f"no interval is claimed: {summary.unclaimed}"] if summary.unclaimed else []
     return replace(
         measurement,
-        timing=replace(timing, clock=clock, samples=len(samples), calls_a_sample=1, effective=summary.effective),
+        timing=replace(
+            timing, clock=clock, samples=len(samples), calls_a_sample=1, plan=None, effective=summary.effective
+        ),
         median_ns=summary.median,
         ci_low_ns=summary.low if math.isfinite(summary.low) else None,
         ci_high_ns=summary.high if math.isfinite(summary.high) else None,

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from attnlab.bench.common_clock import method_of
 from attnlab.bench.history.differences import differences
 from attnlab.bench.history.points import Point, point_or_miss
 from attnlab.bench.stats.family import benjamini_hochberg
@@ -144,6 +145,7 @@ def _differences(base: _Side, head: _Side) -> Iterator[str]:
         ("versions of the definitions", [m.definitions_version for m in measurements]),
         ("clocks", [m.timing.clock for m in measurements if m.timing]),
         ("cache states", [m.timing.cache for m in measurements if m.timing]),
+        ("numbers of calls a sample", [method_of(m.timing).uncorrected for m in measurements if m.timing]),
     ):
         different = list(dict.fromkeys(values))
         if len(different) > 1:

@@ -155,6 +155,8 @@ class Sampling:
             stopped=stopped or self._stopped,
             calls_a_sample=self._main.calls_a_sample,
             effective=summary.effective,
+            plan=self._main.plan,
+            nulls_ns={timer.clock: timer.null_ns for timer in self._timers if timer.null_ns is not None},
         )
         notes = [*self._notes, *(note for timer in self._timers for note in timer.notes())]
         return Timed(tuple(self._bursts), record, summary, (*notes, *burst_notes(self._bursts)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 from attnlab.bench.clocks import Call, Timer
@@ -37,7 +38,7 @@ class _Timer:
         self.clock, self.cache = clock, cache
         self._gpu, self._spans = gpu, spans
         self._rotation = Rotation(calls, cache)
-        self.null_ns: float | None = spans.null_ns(lambda: gpu.spin(0), lambda: (gpu.spin(0), gpu.spin(0)))
+        self.null_ns: float | None = spans.null_ns(*(functools.partial(_spin, gpu, count) for count in (1, 2)))
 
     def burst(self, count: int) -> list[float]:
         taken = self._rotation.take(count)
@@ -52,3 +53,8 @@ class _Timer:
 
     def notes(self) -> tuple[str, ...]:
         return (*self._spans.notes(), *self._rotation.notes())
+
+
+def _spin(gpu: Gpu, count: int) -> None:
+    for _ in range(count):
+        gpu.spin(0)

@@ -141,7 +141,8 @@ class _Timer:
 
         graph = self._gpu.capture(run, self._graphs[0] if self._graphs else None)
         self._graphs.append(graph)
-        self._kept += [call.outputs for call in calls[-len(self._calls) :] if isinstance(call, KeepsOutputs)]
+        for call in calls[-len(self._calls) :]:
+            self._kept += [call.outputs] if isinstance(call, KeepsOutputs) else []
         return graph
 
 

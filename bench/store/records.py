@@ -2,7 +2,7 @@
 
 History of SCHEMA_VERSION, newest first:
 4  what was added so that others can audit a run; each is None or empty in files of version 3: of a burst the state of
-   the `host`, of a timing its `effective` samples
+   the `host`, of a timing its `effective` samples, its `plan` and the null spans that its clocks subtracted
 3  a bench of a run may have `rounds`, bursts taken in turn: 0 in files of version 2; a burst may hold the log of a
    generation, see `generation/events.py`
 2  a burst may have a `state`, what the GPU said of itself after it; a run has `cache`, the state of a GPU's L2
@@ -16,12 +16,13 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from attnlab.bench.clocks.plan import Plan
 from attnlab.bench.contract import Figures
 from attnlab.bench.environment import Environment
 from attnlab.bench.roofline import Ceilings
 
 SCHEMA_VERSION = 4
-DEFINITIONS_VERSION = 1
+DEFINITIONS_VERSION = 2  # 2: the clocks of a GPU leave out what a span adds to its calls; hot is hot
 
 __all__ = [
     "Burst",
@@ -155,7 +156,9 @@ class TimingRecord:
     became narrow enough, else "time limit" or "limit of samples". copies: sets of inputs that calls
     rotated through. calls_a_sample: calls that one sample is the mean of, over 1 where a call is too
     short to be timed alone. effective: how many independent samples they are worth; with fewer than 30 no
-    interval is claimed.
+    interval is claimed. plan: how the clock laid the calls out, None where it plans nothing. nulls_ns: what a
+    span reads of nothing, by clock, which was subtracted from each of that clock's samples; none of a clock that has
+    no such part.
     """
 
     clock: str
@@ -168,6 +171,8 @@ class TimingRecord:
     stopped: str
     calls_a_sample: int = 1
     effective: float | None = None
+    plan: Plan | None = None
+    nulls_ns: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from attnlab.bench.common_clock import common_method, under_common_clocks
+from attnlab.bench.common_clock import Method, common_method, under_common_clocks
 from attnlab.bench.metrics import known_metrics, rows_of
 from attnlab.bench.reporters.model.cases import CaseRef
 from attnlab.bench.reporters.model.picks import pick
@@ -74,6 +74,30 @@ def test_what_has_no_time_decides_nothing(beside: Measurement) -> None:
     assert under_common_clocks([CAPTURED, beside]) == [CAPTURED, beside]
 
 
+def of_graphs(name: str, calls_a_sample: int, null_ns: float | None) -> Measurement:
+    m = measured(name, cuda_graph=[10.0] * 40)
+    assert m.timing is not None
+    nulls = {} if null_ns is None else {GRAPH: null_ns}
+    return replace(m, timing=replace(m.timing, calls_a_sample=calls_a_sample, nulls_ns=nulls))
+
+
+def test_other_numbers_of_calls_a_sample_are_marked() -> None:
+    """Where the null span was taken off they say the same, and scatter otherwise."""
+    few, many = under_common_clocks([of_graphs("few", 2, 3500.0), of_graphs("many", 80, 3500.0)])
+    assert few.flags == (
+        "a sample is the mean of 2 calls, of other implementations of 80: their scatter differs by that",
+    )
+    assert "of other implementations of 2:" in many.flags[0]
+    assert under_common_clocks([few := of_graphs("few", 2, 3500.0)]) == [few]
+
+
+def test_other_numbers_of_calls_a_sample_are_other_methods_where_no_null_span_was_taken_off() -> None:
+    """As in runs from before it was: one call a graph reads 3.5 µs long, one of forty a hundredth of that."""
+    assert common_method([of_graphs("one", 1, None), of_graphs("forty", 40, None)]) is None
+    assert common_method([of_graphs("one", 1, None), of_graphs("corrected", 1, 3500.0)]) is None
+    assert common_method([of_graphs("a", 40, None), of_graphs("b", 40, None)]) == Method(GRAPH, "cold", 40)
+
+
 def test_hot_and_cold_have_nothing_in_common() -> None:
     hot = measured("hot", cache="hot", cuda_graph=[8.0] * 9, cuda_events=[9.0] * 9)
     assert common_method([CAPTURED, hot]) is None
@@ -90,8 +114,8 @@ def test_processor_time_is_nothing_to_compare_latency_by() -> None:
 def test_the_clock_that_more_of_them_prefer_is_chosen() -> None:
     a = measured("a", cuda_graph=[1.0], cuda_events=[2.0], cupti=[3.0])
     b = measured("b", cuda_events=[2.0], cupti=[3.0])
-    assert common_method([a, b]) == common_method([b, a]) == (EVENTS, "cold")
-    assert common_method([a, measured("c", cupti=[3.0])]) == (CUPTI, "cold")
+    assert common_method([a, b]) == common_method([b, a]) == Method(EVENTS, "cold")
+    assert common_method([a, measured("c", cupti=[3.0])]) == Method(CUPTI, "cold")
     assert common_method([]) is None
 
 

@@ -14,7 +14,16 @@ from attnlab.bench.environment import Device, Environment
 from attnlab.bench.roofline import Ceilings
 from attnlab.bench.stats.verdict import Verdict
 from attnlab.bench.store.jsonl import StoredRun
-from attnlab.bench.store.records import Burst, Launch, Measurement, Outcome, RunRecord, Series, TimingRecord
+from attnlab.bench.store.records import (
+    DEFINITIONS_VERSION,
+    Burst,
+    Launch,
+    Measurement,
+    Outcome,
+    RunRecord,
+    Series,
+    TimingRecord,
+)
 
 HERE = Environment(
     device=Device("cpu", "a processor"), processor="a processor", cores=2, affinity=(0, 1), threads=2,
@@ -142,7 +151,10 @@ def other_measurement(**changes: Any) -> Change:
         (other_environment(processor="another"), "different machines: a processor and another"),
         (other_environment(device=Device("cuda", "a GPU")), "different devices: a processor and a GPU"),
         (other_environment(threads=1), "different numbers of threads: 2 and 1"),
-        (other_measurement(definitions_version=9), "different versions of the definitions: 1 and 9"),
+        (
+            other_measurement(definitions_version=9),
+            f"different versions of the definitions: {DEFINITIONS_VERSION} and 9",
+        ),
         (other_measurement(timing=replace(TIMING, clock="cpu_time")), "different clocks: wall and cpu_time"),
         (other_measurement(timing=replace(TIMING, cache="cold")), "different cache states: warm and cold"),
         (other_measurement(outcome=Outcome.WRONG_VALUES, reason="too far off"), "head: wrong_values: too far off"),

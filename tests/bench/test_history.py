@@ -16,7 +16,7 @@ from attnlab.bench.history.lines import Benchmark, benchmark, tried
 from attnlab.bench.history.points import in_order
 from attnlab.bench.reporters.draw.timeline import write_timelines
 from attnlab.bench.store.jsonl import StoredRun
-from attnlab.bench.store.records import Outcome
+from attnlab.bench.store.records import DEFINITIONS_VERSION, Outcome
 
 h = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "helpers" / "histories.py")))
 
@@ -119,7 +119,7 @@ def test_what_changes_at_every_run_comes_last() -> None:
         ({"affinity": (0,)}, {}, "usable cores"),
         ({}, {"clock": "cpu_time"}, "clock"),
         ({}, {"cache": "hot"}, "caches"),
-        ({}, {"definitions_version": 2}, "definitions"),
+        ({}, {"definitions_version": DEFINITIONS_VERSION + 1}, "definitions"),
     ],
 )
 def test_what_may_not_be_compared_is_a_line_of_its_own(

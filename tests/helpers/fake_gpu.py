@@ -204,7 +204,7 @@ class FakeGpu:
         self.device_ns += ns * FULL_MHZ / self.sm_clock_mhz(self.device_ns)
 
     def _touch(self, name: str, size: int, work: Work) -> tuple[bool, int]:
-        """Whether a buffer lay in the L2 as a whole, and the bytes written back for it; it lies there now if it fits."""
+        """Whether a buffer lay in the L2 as a whole, and the bytes written back for it; it then does if it fits."""
         line = self.l2.pop(name, Line(0))
         held = line.size == size
         kept = (work.keeps or (held and line.kept)) and self.set_aside > 0
