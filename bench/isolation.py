@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -154,26 +154,33 @@ class Process:
     """The process behind a worker: its requests, its answers and its log.
 
     boot is the code it runs (`BOOT`, where not given), more arguments follow those that it gets, and folder is
-    where it runs (here, where not given). Raises OSError where none can be started.
+    where it runs (here, where not given). executable is the Python of another environment, which has a search path of
+    its own; variables are told to it besides. Raises OSError where none can be started.
     """
 
     def __init__(
-        self, device: str, boot: str | None = None, arguments: Sequence[str] = (), folder: Path | None = None
+        self,
+        device: str,
+        boot: str | None = None,
+        arguments: Sequence[str] = (),
+        folder: Path | None = None,
+        executable: str | None = None,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         self._pending = b""
         self._kills_before = own_group().kernel_kills()
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         self._answers, far_end = os.pipe()
-        path = json.dumps([entry or os.getcwd() for entry in sys.path])
+        path = json.dumps(None if executable else [entry or os.getcwd() for entry in sys.path])
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", boot or BOOT, str(far_end), str(os.getpid()), path, *arguments],
+            [executable or sys.executable, "-P", "-c", boot or BOOT, str(far_end), str(os.getpid()), path, *arguments],
             stdin=subprocess.PIPE,
             stdout=self._log,
             stderr=subprocess.STDOUT,
             pass_fds=(far_end,),
             start_new_session=True,
             cwd=folder,
-            env=worker_environment(device),
+            env={**worker_environment(device), **(variables or {})},
         )
         os.close(far_end)
         self.begin_case()

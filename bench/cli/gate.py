@@ -17,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--suite", required=True, metavar="SUITE", help="a suite's name, or a .toml file")
     parser.add_argument("--thresholds", metavar="FILE", help="TOML: target, alpha, pairs, targets by benchmark")
     parser.add_argument("--prepare", metavar="CMD", help="a shell command that builds an arm, run in its checkout")
+    parser.add_argument("--isolated", action="store_true", help="an environment a side, by --prepare or its own lock")
     parser.add_argument("--aa", action="store_true", help="base against itself: false-alarm rate, least slowdown seen")
     for name, what in (("removed", "missing or failing on head"), ("new-baseline", "missing or failing on base")):
         parser.add_argument(
@@ -57,7 +58,15 @@ def execute(options: argparse.Namespace) -> int:
         if options.aa:
             head = replace(base, name="head")
         report, folder = run_gate(
-            repo, base, head, ask, Path(options.out), options.prepare, _tell, thresholds_file=thresholds_file
+            repo,
+            base,
+            head,
+            ask,
+            Path(options.out),
+            options.prepare,
+            _tell,
+            thresholds_file=thresholds_file,
+            isolate=options.isolated,
         )
     show(report)
     if os.environ.get("GITHUB_ACTIONS") == "true":

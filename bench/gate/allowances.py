@@ -65,7 +65,7 @@ class Allowances:
 
 def key_fits(key: str, pattern: str) -> bool:
     """Whether a benchmark's key fits a shell pattern, in which an opening bracket stands for itself."""
-    return fnmatch.fnmatchcase(key, pattern.replace("[", "[[]"))
+    return fnmatch.fnmatchcase(key, pattern.replace("[[]", "[").replace("[", "[[]"))
 
 
 def _spelled(allowance: Allowance, pattern: str) -> str:

@@ -19,11 +19,12 @@ from attnlab.bench.worker import connect, limit_memory, send, telling_why_it_is_
 if TYPE_CHECKING:
     from attnlab.bench.gate.rerooting import Rerooting
 
-# Three arguments more than other workers get: the file of `rerooting`, which is run before any module of the
-# harness is imported, and the repository, the arm's checkout and the harness's, as JSON.
+# Two arguments more than other workers get: the file of `rerooting`, which is run before any module of the
+# harness is imported, and as JSON the repository, the arm's checkout and the harness's, earlier checkouts, and where
+# packages of ours lie. An interpreter of another environment keeps its own search path.
 BOOT = (
-    "import json, pathlib, runpy, sys; sys.path[:] = json.loads(sys.argv[3]); "
-    "turn = runpy.run_path(sys.argv[4])['Rerooting'](*map(pathlib.Path, json.loads(sys.argv[5]))); turn.apply(); "
+    "import json, runpy, sys; sys.path[:] = json.loads(sys.argv[3]) or sys.path; "
+    "turn = runpy.run_path(sys.argv[4])['Rerooting'].of(*json.loads(sys.argv[5])); turn.apply(); "
     "from attnlab.bench.gate.arm_worker import main; main(int(sys.argv[1]), int(sys.argv[2]), turn)"
 )
 

@@ -41,10 +41,10 @@ class Matched:
         return {key: found.uncovered for key, found in self.pairings.items() if found.uncovered}
 
 
-def match(base: Offers, head: Offers, thresholds: Thresholds, all_differs: bool = False) -> Matched:
+def match(base: Offers, head: Offers, thresholds: Thresholds, others_differ: bool = False) -> Matched:
     """Set the arms' offers side by side.
 
-    all_differs: whether what lies outside the repository may differ too, since each arm has an environment of its own.
+    others_differ: whether what lies outside the repository may differ too, since the arms' environments do.
     """
     allowances = thresholds.allowances
     of_base = {offer.key: offer for offer in base.found}
@@ -54,7 +54,7 @@ def match(base: Offers, head: Offers, thresholds: Thresholds, all_differs: bool 
     outside: dict[str, None] = {}
     for key in dict.fromkeys([*of_head, *of_base]):
         sides = [offer for offer in (of_base.get(key), of_head.get(key)) if offer is not None]
-        if not all_differs and all(offer.source is None for offer in sides):
+        if not others_differ and all(offer.source is None for offer in sides):
             outside[f"{sides[0].operator}/{sides[0].implementation}"] = None
             continue
         found = _set_side_by_side(of_base.get(key), of_head.get(key), base.error is not None, allowances)

@@ -14,6 +14,7 @@ from attnlab.bench import units
 from attnlab.bench.gate import rerooting
 from attnlab.bench.gate.arm_worker import BOOT
 from attnlab.bench.gate.checkouts import Arm
+from attnlab.bench.gate.environments import ArmEnvironment, own_packages
 from attnlab.bench.gate.messages import ArmOrder, Method, Offer, Offers, Opened
 from attnlab.bench.isolation import START_LIMIT_S, Process, WorkerEnded
 from attnlab.bench.stats.decision import PairRatio
@@ -57,12 +58,28 @@ class Taken:
 class ArmProcess:
     """A process of one arm, at the gate's end. Every method raises WorkerEnded where it dies or is too slow."""
 
-    def __init__(self, arm: Arm, repo: Path, harness: Path, order: ArmOrder, limit_s: float) -> None:
+    def __init__(
+        self,
+        arm: Arm,
+        repo: Path,
+        harness: Path,
+        order: ArmOrder,
+        limit_s: float,
+        environment: ArmEnvironment | None = None,
+    ) -> None:
         self.arm, self._limit_s = arm, limit_s
-        places = json.dumps([str(repo), str(arm.root), str(harness)])
-        file = rerooting.__file__
+        earlier = [str(root) for root in environment.checkouts if root != arm.root] if environment else []
+        places = own_packages(repo, arm, harness) if environment else {}
+        turning = json.dumps([str(repo), str(arm.root), str(harness), earlier, places])
         try:
-            self._process = Process(order.device, BOOT, (file, places), _same_folder(repo, arm))
+            self._process = Process(
+                order.device,
+                BOOT,
+                (rerooting.__file__, turning),
+                _same_folder(repo, arm),
+                environment.executable if environment else None,
+                environment.variables(repo) if environment else None,
+            )
         except OSError as error:
             raise WorkerEnded(Outcome.FAILED, f"no process could be started: {error}", None) from error
         try:

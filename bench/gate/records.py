@@ -137,12 +137,14 @@ class Achieved:
 
 @dataclass(frozen=True)
 class ArmRecord:
-    """One arm as it was measured."""
+    """One arm as it was measured. python and packages: versions, where it had an environment of its own."""
 
     asked: str
     revision: str
     dirty: bool
     label: str
+    python: str | None = None
+    packages: dict[str, str] | None = None
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ from attnlab.bench.errors import GateClosed, UsageError
 from attnlab.bench.gate.achieved import achieved
 from attnlab.bench.gate.checkouts import Arm
 from attnlab.bench.gate.collection import PairsFile
+from attnlab.bench.gate.environments import ArmEnvironment, isolated, undetected_changes
 from attnlab.bench.gate.records import GateReport
 from attnlab.bench.gate.session import ArmBroken, Ask, Session
 from attnlab.bench.gate.storing import make_folder, write_gate
@@ -47,11 +48,12 @@ def run_gate(
     tell: Callable[[str], None] = lambda line: None,
     only: frozenset[str] | None = None,
     thresholds_file: Path | None = None,
+    isolate: bool = False,
 ) -> tuple[GateReport, Path]:
     """Measure, decide and write; on Ctrl-C what was measured so far is written and reported as interrupted.
 
     only: keys of the benchmarks to gate; all of the suite where None. thresholds_file: where the thresholds asked for
-    were read from; where it is the repository's, base's count.
+    were read from; where it is the repository's, base's count. isolate: whether each arm has an environment of its own.
 
     Raises GateClosed where an arm cannot be built or measured at all; what was measured until then stays in
     the gate's folder.
@@ -60,17 +62,17 @@ def run_gate(
     folder = make_folder(out, f"{datetime.now(UTC):%Y%m%d-%H%M%S}-gate-{Path(ask.suite).stem}")
     pairs = PairsFile(folder)
     try:
-        for arm in {arm.root: arm for arm in (base, head)}.values():
-            _prepare(prepare, arm, tell)
-        session = Session(repo, base, head, ask, pairs, tell, only=only)
-        interrupted = False
-        try:
-            session.run()
-        except ArmBroken as error:
-            raise GateClosed(f"{error}; the gate fails closed") from error
-        except KeyboardInterrupt:
-            interrupted = True
-        report = session.report(folder.name, interrupted)
+        with _built(base, head, prepare, isolate, tell) as environments:
+            ask = replace(ask, notes=(*ask.notes, *_environment_notes(base, head, environments)))
+            session = Session(repo, base, head, ask, pairs, tell, only=only, environments=environments)
+            interrupted = False
+            try:
+                session.run()
+            except ArmBroken as error:
+                raise GateClosed(f"{error}; the gate fails closed") from error
+            except KeyboardInterrupt:
+                interrupted = True
+            report = session.report(folder.name, interrupted)
         if ask.against_itself and not interrupted:
             ratios = {key: [pair.log_ratio for pair in c.ratios] for key, c in session.collected.items()}
             report = replace(report, achieved=achieved(ratios, ask.thresholds))
@@ -101,7 +103,12 @@ def _with_bases_thresholds(ask: Ask, file: Path | None, repo: Path, base: Arm) -
     of_base = replace(load_thresholds(place), allowances=ask.thresholds.allowances)
     if of_base == ask.thresholds:
         return ask
-    changed = [f.name for f in fields(of_base) if getattr(of_base, f.name) != getattr(ask.thresholds, f.name)]
+    both = ((f.name, getattr(of_base, f.name), getattr(ask.thresholds, f.name)) for f in fields(of_base))
+    changed = [
+        f"{name} {before} → {after}" if isinstance(before, float) else name
+        for name, before, after in both
+        if before != after
+    ]
     return replace(
         ask,
         thresholds=of_base,
@@ -111,6 +118,33 @@ def _with_bases_thresholds(ask: Ask, file: Path | None, repo: Path, base: Arm) -
 
 def _absolute(plugin: str) -> str:
     return str(Path(plugin).expanduser().resolve()) if plugin.endswith(".py") or "/" in plugin else plugin
+
+
+@contextmanager
+def _built(
+    base: Arm, head: Arm, prepare: str | None, isolate: bool, tell: Callable[[str], None]
+) -> Iterator[dict[str, ArmEnvironment]]:
+    """Both arms built, and the environments that they have of their own."""
+    if isolate:
+        with isolated((base, head), prepare, tell) as environments:
+            yield environments
+        return
+    for arm in {arm.root: arm for arm in (base, head)}.values():
+        _prepare(prepare, arm, tell)
+    yield {}
+
+
+def _environment_notes(base: Arm, head: Arm, environments: Mapping[str, ArmEnvironment]) -> Iterator[str]:
+    """What differs between the arms' environments, or would if they had their own."""
+    if environments:
+        changed = environments["base"].differences(environments["head"])
+        told = ", ".join(changed) if changed else "the same packages and Python"
+        yield f"environments of base and head: {told}"
+    elif files := undetected_changes(base, head):
+        yield (
+            f"{', '.join(files)} differ between base and head, and both were measured in one environment: what that "
+            "changes is not measured (see --isolated)"
+        )
 
 
 def _prepare(command: str | None, arm: Arm, tell: Callable[[str], None]) -> None:

@@ -17,6 +17,7 @@ from attnlab.bench.environment import Environment
 from attnlab.bench.errors import SuiteError
 from attnlab.bench.gate.checkouts import Arm
 from attnlab.bench.gate.collection import Collected, PairsFile, as_ratio
+from attnlab.bench.gate.environments import ArmEnvironment
 from attnlab.bench.gate.matching import Matched, match
 from attnlab.bench.gate.messages import PROTOCOL, ArmOrder, Offer, Offers, Settings
 from attnlab.bench.gate.moved import what_moved
@@ -64,6 +65,7 @@ class Session:
     """Measures two arms. `tell` gets lines of progress; `pairs` keeps what was measured on disk.
 
     start begins a process of an arm; a stand-in needs none. only: keys of the benchmarks to gate, None for all.
+    environments: an arm's own, by name; none where both run in the gate's.
     """
 
     repo: Path
@@ -74,6 +76,7 @@ class Session:
     tell: Callable[[str], None] = lambda line: None
     start: StartArm | None = None
     only: frozenset[str] | None = None
+    environments: Mapping[str, ArmEnvironment] = field(default_factory=dict)
     collected: dict[str, Collected] = field(default_factory=dict)
     _matched: Matched = field(default_factory=lambda: Matched({}, (), ()))
     _number: int = 0
@@ -114,8 +117,8 @@ class Session:
             started=datetime.fromtimestamp(self._started, UTC).isoformat(timespec="seconds"),
             command=self.ask.command,
             seconds=time.time() - self._started,
-            base=_record(self.base),
-            head=_record(self.head),
+            base=_record(self.base, self.environments),
+            head=_record(self.head, self.environments),
             environment=self.ask.environment,
             alpha=self.ask.thresholds.rule.alpha,
             looks=self.ask.thresholds.rule.looks.pairs,
@@ -152,7 +155,9 @@ class Session:
         base, head = own[0], own[-1]
         self._check_known(base, head)
         self._known = Known.of(base, head)
-        return match(_chosen(base, self.only), _chosen(head, self.only), self.ask.thresholds)
+        ours = [self.environments.get(arm.name) for arm in (self.base, self.head)]
+        others_differ = ours[0] is not None and ours[1] is not None and bool(ours[0].differences(ours[1]))
+        return match(_chosen(base, self.only), _chosen(head, self.only), self.ask.thresholds, others_differ)
 
     def _offers(self, arm: Arm, process: ArmProcess, wanted: Sequence[Offer] = ()) -> Offers:
         with self._telling_whose(arm):
@@ -205,7 +210,8 @@ class Session:
         )
         own = (self.head.root / HARNESS_FILE).is_file() and (self.repo / HARNESS_FILE).is_file()
         harness = self.head.root if own else self.repo
-        return ArmProcess(arm, self.repo, harness, order, self.ask.time_limit_s)
+        environment = self.environments.get(arm.name)
+        return ArmProcess(arm, self.repo, harness, order, self.ask.time_limit_s, environment)
 
     def _subjects(self) -> dict[str, Subject]:
         floor = FLOOR_NS[self.ask.environment.device.kind]
@@ -322,8 +328,10 @@ def _blank(offer: Offer) -> Measurement:
     )
 
 
-def _record(arm: Arm) -> ArmRecord:
-    return ArmRecord(arm.asked, arm.revision, arm.dirty, arm.label)
+def _record(arm: Arm, environments: Mapping[str, ArmEnvironment]) -> ArmRecord:
+    own = environments.get(arm.name)
+    python, packages = (own.python, own.packages) if own else (None, None)
+    return ArmRecord(arm.asked, arm.revision, arm.dirty, arm.label, python, packages)
 
 
 def _group(name: str, decided: Decided) -> GroupRow:

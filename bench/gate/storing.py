@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from attnlab.bench.compare import INTERLEAVED
+from attnlab.bench.environment import PACKAGES
 from attnlab.bench.errors import StoreError
 from attnlab.bench.gate.collection import Collected
 from attnlab.bench.gate.outputs import Samples, outputs
@@ -76,6 +77,9 @@ def _write_arm(
 ) -> None:
     record = report.base if arm == "base" else report.head
     environment = replace(report.environment, revision=record.revision, dirty=record.dirty)
+    if record.packages is not None:
+        known = {name: record.packages[name] for name in PACKAGES if name in record.packages}
+        environment = replace(environment, python=record.python or environment.python, packages=known)
     run = RunRecord(
         run_id=arm,
         suite=report.suite,

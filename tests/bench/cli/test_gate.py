@@ -5,9 +5,11 @@ The gate itself runs in this process where its end is not what is tested: import
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import signal
+import site
 import subprocess
 import sys
 import time
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 KERNEL = '''
 import time
@@ -216,6 +219,45 @@ def test_an_arm_that_cannot_be_built_fails_closed(project: Project) -> None:
     assert "base HEAD" in err
     assert "ended with exit code 1" in err
     assert "building base" in err
+
+
+TINY = """
+import json, os, pathlib
+version, *paths = json.loads(pathlib.Path("tiny.json").read_text())
+(site,) = pathlib.Path(os.environ["ATTNLAB_ENV"]).glob("lib/python*/site-packages")
+(site / "tests.pth").write_text("\\n".join(paths))
+(site / "tiny.py").write_text(f"FACTOR = {version}")
+(site / f"tiny-{version}.dist-info").mkdir(exist_ok=True)
+(site / f"tiny-{version}.dist-info" / "METADATA").write_text(f"Name: tiny\\nVersion: {version}\\n")
+"""
+
+
+@pytest.mark.slow
+def test_each_arm_has_an_environment_of_its_own(project: Project) -> None:
+    """The kernel is the same; the package that it multiplies with is wrong in base's version, and right in head's."""
+    packages = sorted({str(Path(torch.__file__).parents[1]), *site.getsitepackages()})
+
+    def pin(version: float) -> None:
+        (project.root / "tiny.json").write_text(json.dumps([version, *packages]))
+
+    project.kernel(before="import tiny\n")
+    text = (project.root / "kernel.py").read_text()
+    (project.root / "kernel.py").write_text(text.replace("inputs.x * 2.0", "inputs.x * tiny.FACTOR"))
+    (project.root / "build.py").write_text(TINY)
+    pin(3.0)
+    project.commit()
+    pin(2.0)
+    project.commit()
+    asked = ("--base", "HEAD~1", "--head", "HEAD", "--isolated", "--prepare", "python build.py")
+    code, out, err = project.gate(*asked)
+    assert code == 3, out + err
+    assert "base: wrong_values" in out
+    assert "head: " not in out.partition("base: wrong_values")[2].splitlines()[0]
+    assert "environments of base and head: tiny 3.0 → 2.0." in out
+    kept = Path(os.environ["XDG_CACHE_HOME"], "attnlab", "environments")
+    assert len(list(kept.glob("prepared-*/attnlab-environment.json"))) == 2
+    stored = json.loads((project.folder() / "base" / "run.json").read_text())
+    assert stored["environment"]["packages"]["torch"] == importlib.metadata.version("torch")
 
 
 SETUP = """
