@@ -58,7 +58,7 @@ def run_gate(
     Raises GateClosed where an arm cannot be built or measured at all; what was measured until then stays in
     the gate's folder.
     """
-    ask = _with_bases_thresholds(_resolved(ask, repo, (base, head)), thresholds_file, repo, base)
+    ask = with_bases_thresholds(_resolved(ask, repo, (base, head)), thresholds_file, repo, base)
     folder = make_folder(out, f"{datetime.now(UTC):%Y%m%d-%H%M%S}-gate-{Path(ask.suite).stem}")
     pairs = PairsFile(folder)
     try:
@@ -93,7 +93,7 @@ def _resolved(ask: Ask, repo: Path, arms: tuple[Arm, Arm]) -> Ask:
     return replace(ask, suite=suite, plugins=tuple(map(_absolute, ask.plugins)))
 
 
-def _with_bases_thresholds(ask: Ask, file: Path | None, repo: Path, base: Arm) -> Ask:
+def with_bases_thresholds(ask: Ask, file: Path | None, repo: Path, base: Arm) -> Ask:
     """Base's file of thresholds counts where it has one, so that head cannot loosen it; allowances are head's."""
     if file is None or repo not in file.resolve().parents:
         return ask
