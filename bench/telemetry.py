@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from attnlab.bench import units
+from attnlab.bench.held_down import held_down_notes
 from attnlab.bench.store.records import Burst, DeviceState, HostState
 
 MOVED = 0.05  # of a clock rate over the bursts, beyond which it is worth a word
@@ -25,6 +26,7 @@ def burst_notes(bursts: Sequence[Burst]) -> tuple[str, ...]:
     """Warnings in plain words, for bursts in the order of time; what is particular to one result stands in brackets."""
     return (
         *state_notes([burst.state for burst in bursts if burst.state is not None]),
+        *held_down_notes(bursts),
         *host_notes(_hosts(bursts)),
     )
 

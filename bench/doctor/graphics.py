@@ -37,18 +37,18 @@ def _clocks(patient: Patient) -> Finding:
 
 
 def _flush(gpu: Gpu) -> Finding:
-    """Whether a call that reads half the L2 finds it emptied by the clock."""
+    """Whether a call that reads half the L2 finds it emptied by the clock, and what a flush by writes adds to it."""
     read = gpu.reader(gpu.l2_bytes // 2)
     times = []
-    for cache in ("cold", "hot"):
-        timer = CudaEvents(gpu, cache).start([read], 0)
+    for cache, writing in (("cold", False), ("cold", True), ("hot", False)):
+        timer = CudaEvents(gpu, cache, writing).start([read], 0)
         timer.burst(5)
         times.append(statistics.median(timer.burst(50)))
-    cold_ns, hot_ns = times
+    cold_ns, written_ns, hot_ns = times
     fails = cold_ns <= SIGN_OF_A_FLUSH * hot_ns
     return Finding(
-        "reading half the L2, emptied before and not",
-        f"{units.format_time(cold_ns)} and {units.format_time(hot_ns)}",
+        "reading half the L2, emptied before by reads, by writes, and not",
+        f"{units.format_time(cold_ns)}, {units.format_time(written_ns)} and {units.format_time(hot_ns)}",
         "the L2 is not emptied between calls: take times of data that fits into it as hot" if fails else None,
     )
 

@@ -16,6 +16,7 @@ KNOWN_NS = units.NS_PER_MS
 KNOWN_CALLS = 41
 OFF = 0.02  # what a clock may be off on a call of known length
 SAMPLED_NS = 200 * units.NS_PER_MS
+MOST_SAMPLES = 1_000  # however short a call is
 SPREAD_WORTH_A_WORD = 0.05
 
 
@@ -28,12 +29,17 @@ def resolution(patient: Patient) -> Iterator[Finding]:
 
 
 def empty_call(patient: Patient) -> Iterator[Finding]:
-    """What the clock reads where nothing is done: on a GPU, for a kernel that does nothing."""
+    """What the clock reads where nothing is done: on a GPU, for a kernel that does nothing, and what was subtracted."""
     gpu = patient.gpu
     call: Callable[[], object] = (lambda: gpu.spin(0)) if gpu else (lambda: None)
-    timer = start_all(patient.clocks, [call]).timers[0]
-    timer.burst(8)
-    yield Finding(f"an empty call by clock {timer.clock}", units.format_time(statistics.median(timer.burst(256))))
+    timers = start_all(patient.clocks, [call]).timers
+    timers[0].burst(8)
+    read_ns = statistics.median(timers[0].burst(256))
+    yield Finding(f"an empty call by clock {timers[0].clock}", units.format_time(read_ns))
+    for timer in timers:
+        if timer.null_ns is not None:
+            value = f"{units.format_time(timer.null_ns)}, subtracted from its samples"
+            yield Finding(f"null span of clock {timer.clock}", value)
 
 
 def known_call(patient: Patient) -> Iterator[Finding]:
@@ -83,7 +89,7 @@ def steadiness(patient: Patient) -> Iterator[Finding]:
     timer = start_all(patient.clocks, [patient.work]).timers[0]
     timer.burst(20)
     samples: list[float] = []
-    while sum(samples) < SAMPLED_NS:
+    while sum(samples) < SAMPLED_NS and len(samples) < MOST_SAMPLES:
         samples += timer.burst(10)
     deciles = statistics.quantiles(samples, n=10)
     spread = (deciles[8] - deciles[0]) / statistics.median(samples)

@@ -157,6 +157,29 @@ def test_hot_is_hot_though_the_sets_of_inputs_evict_each_other(
     assert timer.notes() == ()
 
 
+def test_what_is_looked_at_is_what_a_timed_call_returned(gpu: Any) -> None:
+    """And not what the call before it did, which is there to warm the L2."""
+
+    class Counting:
+        outputs: object = None
+        calls = 0
+        looked_at: list[object] = []  # noqa: RUF012
+
+        def renew(self) -> None:
+            self.looked_at.append(self.outputs)
+
+        def __call__(self) -> None:
+            gpu.kernel("work", 1e5)()
+            self.calls += 1
+            self.outputs = self.calls
+
+    call = Counting()
+    timer = CudaEvents(gpu, "hot").start([call], 0)
+    first = call.calls
+    timer.burst(3)
+    assert call.looked_at == [first, first + 2, first + 4]
+
+
 def test_what_is_not_hot_is_told(gpu: Any, fake_gpu: ModuleType) -> None:
     gpu.spin_evicts = True
     timer = CudaGraph(gpu, "hot").start(fake_gpu.rotation(gpu, 2, 5e3, 900_000), 900_000)

@@ -27,7 +27,7 @@ HEALTHY = Environment(
 CEILINGS = Ceilings("processor", 4, 1.25e10, {"float32": 2.5e11}, None, 0.0)
 SPREAD = "spread of a repeated matrix product (10th to 90th percentile)"
 EMPTY, KNOWN = "an empty call by clock {}", "a call of known length by clock {}"
-FLUSH, BUSY = "reading half the L2, emptied before and not", "cores busy with other work now"
+FLUSH, BUSY = "reading half the L2, emptied before by reads, by writes, and not", "cores busy with other work now"
 QUIET = SimpleNamespace(idle=99.0, iowait=0.5, steal=0.0)
 
 
@@ -185,7 +185,9 @@ def test_a_healthy_gpu_has_no_remedies(on_gpu: Any) -> None:
     assert found["clocks that work here"].value.startswith("cuda_graph, cuda_events")
     assert found[EMPTY.format("cuda_graph")].value == "0 ns"
     assert found[KNOWN.format("cuda_graph")].value == "1.00 ms where it takes 1.00 ms"
-    assert found[FLUSH].value == "6.00 µs and 1.00 µs"
+    assert found["null span of clock cuda_graph"].value == "3.50 µs, subtracted from its samples"
+    assert found["null span of clock cuda_events"].value == "1.50 µs, subtracted from its samples"
+    assert found[FLUSH].value == "6.00 µs, 11.0 µs and 1.00 µs", "what was written is written back in the span"
     assert found["SM clock at work"].value == "2000 of 2000 MHz, held by a setting"
     assert found["GPU clocks under load"].value == "steady"
     assert found["other processes on the GPU"].value == "0"
@@ -212,6 +214,10 @@ def test_a_gpu_that_slows_with_heat_is_told(on_gpu: Any) -> None:
     found = on_gpu(**hot)
     assert faults(found) == ["GPU clocks under load"]
     assert "held down by heat in 5 of 5 bursts" in (found["GPU clocks under load"].remedy or "")
+
+
+def test_a_call_of_no_length_ends_the_probes_too(on_gpu: Any) -> None:
+    assert faults(on_gpu(lambda gpu: gpu.kernel("nothing", 1.0))) == []
 
 
 def test_processes_that_nobody_tells_of_are_no_fault(on_gpu: Any) -> None:

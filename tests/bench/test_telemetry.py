@@ -139,9 +139,10 @@ def test_samples_taken_under_heat_are_flagged_and_kept(heated: Any) -> None:
     samples = [v for burst in timed.bursts for v in burst.series[0].values]
     assert min(samples) == pytest.approx(1e7)
     assert max(samples) == pytest.approx(1e7 / 0.7)
-    heat, moved = timed.notes
+    heat, moved, which = timed.notes
     assert heat.startswith("the GPU's clocks were held down by heat in ")
     assert moved == "the SM clock moved between 1400 and 2000 MHz while samples were taken"
+    assert "to 240 of 240, in " in which
 
 
 def test_warm_up_waits_for_the_clock_to_stop_rising(fake_gpu: ModuleType) -> None:
