@@ -23,6 +23,9 @@ NEEDED = {
     Standing.NEW: Allowance.NEW_BASELINE,
     Standing.REDEFINED: Allowance.NEW_BASELINE,
 }
+DROPPED = "head's suite no longer has it; it was measured all the same"
+NO_SUITE = "base has no such suite, so what it would have covered is not known"
+UNCOVERED = {DROPPED: Allowance.REMOVED, NO_SUITE: Allowance.NEW_BASELINE}
 
 
 @dataclass(frozen=True)
@@ -46,12 +49,16 @@ class Allowances:
 
     def applied(self, row: GateRow) -> GateRow:
         """The row, marked where an allowance lets it through."""
-        needed = NEEDED.get(row.standing)
+        needed = _needed(row)
         return row if needed is None or row.allowed_by else replace(row, allowed_by=self.find(row.key, needed))
 
     def notes(self, rows: Sequence[GateRow]) -> Iterator[str]:
-        """What each pattern let through, and what it was not needed for."""
+        """What each pattern let through or was not needed for, and how what is closed could be let through."""
         for allowance in Allowance:
+            closed = [row.key for row in rows if row.closed and _needed(row) is allowance]
+            if closed:
+                more = f" (and {len(closed) - 1} more)" if len(closed) > 1 else ""
+                yield f"where that is meant, it is let through by name: {allowance.value} {closed[0]!r}{more}"
             for pattern in dict.fromkeys(self.patterns(allowance)):
                 spelled = _spelled(allowance, pattern)
                 used = [f"{row.key} ({row.standing.value})" for row in rows if row.allowed_by == spelled]
@@ -61,6 +68,11 @@ class Allowances:
                     yield f"{spelled} was not needed, and can be left out"
                 else:
                     yield f"{spelled} fits no benchmark, and can be left out"
+
+
+def _needed(row: GateRow) -> Allowance | None:
+    """What would let this row through; None where nothing would, or it needs nothing."""
+    return NEEDED.get(row.standing) or UNCOVERED.get(row.uncovered or "")
 
 
 def key_fits(key: str, pattern: str) -> bool:

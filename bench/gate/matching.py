@@ -9,13 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from attnlab.bench.gate.allowances import Allowance, Allowances
+from attnlab.bench.gate.allowances import DROPPED, NO_SUITE, Allowance, Allowances
 from attnlab.bench.gate.messages import Offer, Offers
 from attnlab.bench.gate.records import GateRow, Standing
 from attnlab.bench.gate.thresholds import Thresholds
-
-DROPPED = "head's suite no longer has it; it was measured all the same"
-NO_SUITE = "base has no such suite, so what it would have covered is not known"
 
 
 @dataclass(frozen=True)

@@ -120,8 +120,13 @@ class _Maker:
             yield self(operator, self._registry.implementations(operator).get(name), case, False)
 
     def _relative(self, source: str) -> str | None:
-        """A file's path in the arm's checkout; None where it is not of the repository."""
+        """A file's path in the arm's checkout; None where it is not of the repository.
+
+        What has no source, such as a `functools.partial`, is not known to be another's.
+        """
         path = Path(source)
+        if not path.is_file():
+            return source
         own = self._turned.arm in path.parents and not {"site-packages", "dist-packages"} & set(path.parts)
         return str(path.relative_to(self._turned.arm)) if own else None
 

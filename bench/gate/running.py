@@ -87,7 +87,7 @@ def _resolved(ask: Ask, repo: Path, arms: tuple[Arm, Arm]) -> Ask:
     """Paths of the suite and of plugins made absolute. Raises UsageError where neither arm has the suite's file."""
     suite = ask.suite
     if suite.endswith(".toml"):
-        suite = str(Path(suite).resolve())
+        suite = str(placed(Path(suite)))
         if not any(Path(arm.own_place(repo, suite)).is_file() for arm in arms):
             raise UsageError(f"{ask.suite}: no such suite file in {' or in '.join(arm.label for arm in arms)}")
     return replace(ask, suite=suite, plugins=tuple(map(_absolute, ask.plugins)))
@@ -95,9 +95,9 @@ def _resolved(ask: Ask, repo: Path, arms: tuple[Arm, Arm]) -> Ask:
 
 def with_bases_thresholds(ask: Ask, file: Path | None, repo: Path, base: Arm) -> Ask:
     """Base's file of thresholds counts where it has one, so that head cannot loosen it; allowances are head's."""
-    if file is None or repo not in file.resolve().parents:
+    if file is None or repo not in placed(file).parents:
         return ask
-    place = Path(base.own_place(repo, str(file.resolve())))
+    place = Path(base.own_place(repo, str(placed(file))))
     if not place.is_file():
         return replace(ask, notes=(*ask.notes, f"base has no {file}: the thresholds are head's"))
     of_base = replace(load_thresholds(place), allowances=ask.thresholds.allowances)
@@ -117,7 +117,12 @@ def with_bases_thresholds(ask: Ask, file: Path | None, repo: Path, base: Arm) ->
 
 
 def _absolute(plugin: str) -> str:
-    return str(Path(plugin).expanduser().resolve()) if plugin.endswith(".py") or "/" in plugin else plugin
+    return str(placed(Path(plugin).expanduser())) if plugin.endswith(".py") or "/" in plugin else plugin
+
+
+def placed(file: Path) -> Path:
+    """An absolute path; a file that is a link is not followed, since each arm has its own."""
+    return file.parent.resolve() / file.name
 
 
 @contextmanager

@@ -167,10 +167,9 @@ class Session:
         return offers
 
     def _check_known(self, base: Offers, head: Offers) -> None:
-        """Raise SuiteError where there is no suite, or one that cannot be read or names what nobody has."""
-        for offers, other in ((head, base), (base, head)):
-            if offers.error is not None and (other.error is not None or not offers.absent):
-                raise SuiteError(offers.error)
+        """Raise SuiteError where no side has a suite, head's cannot be read, or names what nobody has."""
+        if head.error is not None and (base.error is not None or not head.absent):
+            raise SuiteError(head.error)
         lost = [plugin for plugin in head.missing_plugins if plugin in base.missing_plugins]
         if lost:
             raise SuiteError(f"neither base nor head has the plugin {', '.join(lost)}; see --plugin")

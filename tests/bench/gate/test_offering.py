@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,15 @@ def test_plugins_by_name_are_looked_for_where_the_gate_runs(
     there, missing = present(("some_plugin", "some_package.absent", "absent_package.x"), turned)
     assert there == ("some_plugin",)
     assert missing == ("some_package.absent", "absent_package.x")
+
+
+def test_what_has_no_source_counts_as_the_repositorys(toy: None, turned: Rerooting, tmp_path: Path) -> None:
+    """Else a kernel that is registered as a `functools.partial` would never be compared."""
+    made = registry.implementations("toy").get("times")
+    registry.implementations("toy").add("partial", replace(made, name="partial", source="functools"), "here")
+    try:
+        own = find_own_suite(str(tmp_path / "none.toml"), registry, turned)
+        (offer,) = make_offers(own, [["toy", "partial", "N4"]], registry, CPU, turned, ()).found
+    finally:
+        registry.remove_implementation("toy", "partial")
+    assert offer.source == "functools"

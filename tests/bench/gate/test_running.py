@@ -8,7 +8,7 @@ import pytest
 
 from attnlab.bench.gate.allowances import Allowances
 from attnlab.bench.gate.checkouts import Arm
-from attnlab.bench.gate.running import with_bases_thresholds
+from attnlab.bench.gate.running import placed, with_bases_thresholds
 from attnlab.bench.gate.session import Ask
 from attnlab.bench.gate.thresholds import load_thresholds
 
@@ -56,3 +56,11 @@ def test_a_file_from_outside_the_repository_is_the_same_for_both(repo: Path, tmp
     ask = Ask("s.toml", (), load_thresholds(outside), ENVIRONMENT, CEILINGS, "attnlab gate")
     base = Arm("base", tmp_path / "base", "abc", "main")
     assert with_bases_thresholds(ask, outside, repo, base) == ask
+
+
+def test_a_file_that_is_a_link_is_each_arms_own(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "a.toml").touch()
+    (tmp_path / "folder").symlink_to(tmp_path / "real")
+    (tmp_path / "real" / "suite.toml").symlink_to("a.toml")
+    assert placed(tmp_path / "folder" / "suite.toml") == tmp_path.resolve() / "real" / "suite.toml"

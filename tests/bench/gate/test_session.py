@@ -198,6 +198,23 @@ def test_one_id_that_means_other_work_closes(before: dict, after: dict, said: st
     assert gated(base, head, allow=Allowances(new_baseline=("toy/other*",))).run().exit_code == 0
 
 
+def test_what_would_let_it_through_is_told(gated: Make) -> None:
+    base = ArmScript({"quick": Kernel(), "gone": Kernel(), "dropped": Kernel()})
+    head = ArmScript({"quick": Kernel(), "fresh": Kernel(), "dropped": Kernel()}, suite=("quick", "fresh"))
+    assert gated(base, head).run().notes == (
+        "where that is meant, it is let through by name: --allow-removed 'toy/dropped[N8]' (and 1 more)",
+        "where that is meant, it is let through by name: --allow-new-baseline 'toy/fresh[N8]'",
+    )
+    allow = Allowances(("toy/dropped[N8]", "toy/gone*"), ("toy/fresh[N8]",))
+    assert gated(base, head, allow=allow).run().exit_code == 0
+
+
+def test_a_suite_that_head_mends_is_measured(gated: Make) -> None:
+    report = gated(ArmScript(suite=(), error="s.toml:1: not TOML"), ArmScript()).run()
+    assert report.rows[0].verdict is Verdict.SAME
+    assert report.exit_code == 3
+
+
 def test_an_allowance_that_is_not_needed_or_fits_nothing_is_told(gated: Make) -> None:
     notes = gated(allow=Allowances(removed=("toy/quick*",), new_baseline=("toy/qiuck*",))).run().notes
     assert notes == (
