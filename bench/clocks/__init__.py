@@ -150,16 +150,16 @@ def host_clocks(device: torch.device) -> tuple[Clock, ...]:
     return (Wall(CudaGpu(device).state),)
 
 
-def cuda_clocks(gpu: Gpu, cache: str = COLD) -> tuple[Clock, ...]:
-    """The clocks of a GPU; that of CUPTI only where its package is installed."""
+def cuda_clocks(gpu: Gpu, cache: str = COLD, writing: bool = False) -> tuple[Clock, ...]:
+    """The clocks of a GPU; that of CUPTI only where its package is installed. `writing`: flush the L2 by writes."""
     from attnlab.bench.clocks.cuda_events import CudaEvents
     from attnlab.bench.clocks.cuda_graph import CudaGraph
     from attnlab.bench.clocks.cupti import Cupti
 
     if cache not in CACHES:
         raise UsageError(f"got cache {cache!r}; expected {' or '.join(CACHES)}")
-    always = CudaGraph(gpu, cache), CudaEvents(gpu, cache)
-    return (*always, Cupti(gpu, cache)) if importlib.util.find_spec("cupti") else always
+    always = CudaGraph(gpu, cache, writing), CudaEvents(gpu, cache, writing)
+    return (*always, Cupti(gpu, cache, writing)) if importlib.util.find_spec("cupti") else always
 
 
 def copies_wanted(clocks: Sequence[Clock], call: Call, bytes_a_call: int, plan: Plan | None = None) -> int:

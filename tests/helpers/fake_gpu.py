@@ -211,7 +211,8 @@ class FakeGpu:
         self.l2[name] = Line(size, work.writes or line.dirty, kept)
         back = self._evict(name)
         if size > self.l2_bytes:
-            back += self.l2.pop(name).size if work.writes else 0
+            del self.l2[name]
+            back += size if work.writes else 0
         return held, back
 
     def _evict(self, touched: str) -> int:
