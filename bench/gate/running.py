@@ -147,8 +147,8 @@ def _environment_notes(base: Arm, head: Arm, environments: Mapping[str, ArmEnvir
         yield f"environments of base and head: {told}"
     elif files := undetected_changes(base, head):
         yield (
-            f"{', '.join(files)} differ between base and head, and both were measured in one environment: what that "
-            "changes is not measured (see --isolated)"
+            f"base and head differ in {', '.join(files)}, and both were measured in one environment: what that changes "
+            "is not measured (see --isolated)"
         )
 
 

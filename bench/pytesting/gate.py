@@ -60,7 +60,7 @@ class GateItem(pytest.Item):
         report, folder = self.gate.measured(self.session)
         note(self, RUN, str(folder))
         if self.key is None:
-            _judge_whole(report, self.gate.keys)
+            _judge_whole(report, self.gate.tested)
             return
         row = next((row for row in report.rows if row.key == self.key), None)
         if row is None:
@@ -87,7 +87,7 @@ class SuiteGate:
         self._thresholds, self._options, self._command = thresholds, options, command
         self._found: tuple[GateReport, Path] | None = None
         self._failed: AttnlabError | None = None
-        self.keys = {benchmark_key(s.operator, s.implementation, s.case.id) for s in planned.steps}
+        self.tested: frozenset[str] = frozenset()
 
     def measured(self, session: pytest.Session) -> tuple[GateReport, Path]:
         """The report and the gate's folder. Raises what the gate raised, at every test of it."""
@@ -104,6 +104,7 @@ class SuiteGate:
     def _measure(self, session: pytest.Session) -> tuple[GateReport, Path]:
         mine = [item for item in session.items if isinstance(item, GateItem) and item.gate is self]
         only = frozenset(item.key for item in mine if item.key is not None)
+        self.tested = only
         whole = any(item.key is None for item in mine)
         suite = str(self.planned.path) if self.planned.target.endswith(".toml") else self.planned.target
         ask = ask_for(suite, self._options.plugins, self._thresholds, self._command, self._options.device)
@@ -146,7 +147,7 @@ def _judge(row: GateRow) -> None:
         pytest.skip(said)
 
 
-def _judge_whole(report: GateReport, keys: set[str]) -> None:
+def _judge_whole(report: GateReport, keys: frozenset[str]) -> None:
     """What is slower or closes the gate without a test of its own, and groups that are slower."""
     lost = [f"{row.closing}: {row.key}" for row in report.closed if row.key not in keys]
     slower = [f"slower: {row.key}" for row in report.of_verdict(Verdict.SLOWER) if row.key not in keys]

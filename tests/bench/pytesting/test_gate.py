@@ -125,6 +125,16 @@ def test_what_only_bases_suite_has_fails_the_rest_where_it_is_slower(gate: Gate)
     result.stdout.fnmatch_lines(["*slower: toy/dropped?N8?; head's suite lacks it: toy/dropped?N8?*"])
 
 
+def test_a_benchmark_whose_test_was_deselected_fails_the_rest(gate: Gate) -> None:
+    """Such as by a conftest.py of head's: what is measured is judged, by one test or another."""
+    slow = row("plus", "N8", Verdict.SLOWER)
+    rows = tuple(slow if r.key == slow.key else r for r in ALL_SAME)
+    result, scripted = gate("--deselect", "toys.toml::toy/plus[N8]", rows=rows)
+    result.assert_outcomes(passed=5, failed=1, deselected=1)
+    assert scripted.asked[0]["only"] is None
+    result.stdout.fnmatch_lines(["*slower: toy/plus?N8?*"])
+
+
 def test_what_is_allowed_by_name_is_skipped_with_the_option_that_allowed_it(gate: Gate) -> None:
     other = row("plus", "N8", None, standing=Standing.NEW, allowed_by="--allow-new-baseline 'toy/*'")
     result, _ = gate("-rs", rows=tuple(other if r.key == other.key else r for r in ALL_SAME))
