@@ -24,6 +24,11 @@ def icl_ns(request: RequestLog) -> list[float]:
     return [b - a for a, b in zip(request.times_ns, request.times_ns[1:], strict=False)]
 
 
+def largest_stall_ns(requests: Sequence[RequestLog]) -> float | None:
+    """The longest that any request waited between two arrivals; None where none had two."""
+    return max((gap for request in requests for gap in icl_ns(request)), default=None)
+
+
 def itl_ns(request: RequestLog) -> list[float]:
     """Inter-token latencies: a chunk of k tokens after a gap is k samples of gap / k; their sum is the gaps' sum."""
     samples: list[float] = []

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 from attnlab.bench import units
 from attnlab.bench.generation.events import RequestLog, calls_of, requests_of
-from attnlab.bench.generation.latencies import itl_ns
+from attnlab.bench.generation.latencies import icl_ns, itl_ns
 from attnlab.bench.store.records import Measurement
 
 
@@ -20,6 +20,11 @@ def of_requests(measurement: Measurement, figure: Callable[[RequestLog], float |
 def of_gaps(measurement: Measurement) -> list[float]:
     """Every inter-token latency of every request of every call."""
     return [gap for call in calls_of(measurement) for request in call for gap in itl_ns(request)]
+
+
+def of_chunks(measurement: Measurement) -> list[float]:
+    """Every inter-chunk latency of every request of every call."""
+    return [gap for call in calls_of(measurement) for request in call for gap in icl_ns(request)]
 
 
 def of_calls(measurement: Measurement, figure: Callable[[list[RequestLog]], float | None]) -> list[float]:

@@ -19,6 +19,6 @@ METRIC = Metric(
     summary="Guessed tokens that the model let through, of those guessed; says nothing of time.",
     formula="accepted / drafted, over all passes",
     compute=value,
-    rank=19,
+    rank=21,
 )
 registry.metrics.add(METRIC.name, METRIC, __name__)

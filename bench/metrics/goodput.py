@@ -26,6 +26,6 @@ METRIC = Metric(
     summary="Requests a second that keep the case's objectives for TTFT and TPOT.",
     formula="requests that keep both / (last token − first arrival), median over calls",
     compute=value,
-    rank=18,
+    rank=20,
 )
 registry.metrics.add(METRIC.name, METRIC, __name__)

@@ -19,6 +19,6 @@ METRIC = Metric(
     summary="Tokens of all requests over the time from the first arrival to the last token.",
     formula="tokens / (last token − first arrival), median over calls",
     compute=value,
-    rank=16,
+    rank=18,
 )
 registry.metrics.add(METRIC.name, METRIC, __name__)

@@ -19,6 +19,6 @@ METRIC = Metric(
     summary="Prompt tokens over time to first token, queueing included.",
     formula="prompt tokens / TTFT, median over requests",
     compute=value,
-    rank=17,
+    rank=19,
 )
 registry.metrics.add(METRIC.name, METRIC, __name__)

@@ -19,6 +19,6 @@ METRIC = Metric(
     summary="Median over requests of the mean time of a token after the first chunk.",
     formula="median of ((last − first chunk) / (tokens − those of the first chunk))",
     compute=value,
-    rank=15,
+    rank=17,
 )
 registry.metrics.add(METRIC.name, METRIC, __name__)

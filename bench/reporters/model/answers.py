@@ -9,7 +9,7 @@ from functools import cached_property
 
 from attnlab.bench.generation.decoding import Decoding
 from attnlab.bench.generation.events import RequestLog, calls_of, requests_of
-from attnlab.bench.generation.latencies import itl_ns, span_ns, ttft_ns
+from attnlab.bench.generation.latencies import icl_ns, itl_ns, span_ns, ttft_ns
 from attnlab.bench.generation.measured import median
 from attnlab.bench.ops.generate import GenerateCase
 from attnlab.bench.reporters.model.results import Result
@@ -74,6 +74,16 @@ class Answer:
                 for place, gap in enumerate(itl_ns(request)):
                     by_place.setdefault(place // stretch, []).append(gap)
         return [((place + 0.5) * stretch + 1, statistics.median(gaps)) for place, gaps in sorted(by_place.items())]
+
+    def stalls_by_place(self, stretch: int) -> list[tuple[float, float]]:
+        """(place in the answer, largest gap between chunks there in ns), by stretches of so many tokens."""
+        by_place: dict[int, float] = {}
+        for call in self.calls:
+            for request in call:
+                for gap, before in zip(icl_ns(request), request.tokens, strict=False):
+                    place = (before - 1) // stretch
+                    by_place[place] = max(gap, by_place.get(place, 0.0))
+        return [((place + 0.5) * stretch + 1, gap) for place, gap in sorted(by_place.items())]
 
     def parts_of_first_token(self) -> dict[str, float] | None:
         """Median time of each part of TTFT, for requests that need not wait; None where parts were not logged."""

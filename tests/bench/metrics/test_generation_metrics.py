@@ -43,6 +43,8 @@ def row(passes: tuple[Pass, ...] = PASSES, outcome: Outcome = Outcome.PASSED) ->
     [
         ("ttft_ns", 150 * MS),
         ("itl_ns", 35 * MS),
+        ("icl_ns", 50 * MS),  # of 50, 60 and 40
+        ("icl_max_ns", 60 * MS),
         ("tpot_ns", (110 / 3 + 40) / 2 * MS),
         ("output_tok_per_s", 6 / 0.310),
         ("prefill_tok_per_s", 500.0),
@@ -77,3 +79,13 @@ def test_an_operator_without_a_log_has_no_such_figures() -> None:
     other = Row(run(), Measurement("attention", "x", {"dtype": "float32"}, "c", Outcome.PASSED, median_ns=1.0))
     names = ("ttft_ns", "itl_ns", "tpot_ns", "output_tok_per_s", "goodput_per_s", "kv_cache_bytes", "joules_a_token")
     assert [METRICS[name].value(other) for name in names] == [None] * len(names)
+
+
+def test_a_stall_is_not_shared_among_the_tokens_that_come_after_it() -> None:
+    stalled = RequestLog(0.0, 10, (100 * MS, 120 * MS, 1120 * MS), (1, 2, 6))
+    bursts = (Burst(0.0, series_of(CallLog((stalled,)))),)
+    found = Row(
+        run(), Measurement("generate", "x", {}, "c", Outcome.PASSED, launches=(Launch(1, bursts),), median_ns=MS)
+    )
+    assert METRICS["icl_max_ns"].value(found) == 1000 * MS
+    assert METRICS["itl_ns"].value(found) == 250 * MS

@@ -125,9 +125,9 @@ def test_what_one_implementation_answered_is_in_one_table(study: Study) -> None:
 
 
 def test_every_picture_is_drawn(report: Report, study: Study, tmp_path: Path) -> None:
-    assert [plot.name for plot in study.plots] == ["itl", "ttft", "speculation", "load", "context"]
+    assert [plot.name for plot in study.plots] == ["itl", "icl", "ttft", "speculation", "load", "context"]
     written = PlotFiles().write(report, tmp_path)
-    assert {"itl.png", "ttft.png", "speculation.png", "load.png", "context.png"} <= {path.name for path in written}
+    assert {f"{plot.name}.png" for plot in study.plots} <= {path.name for path in written}
 
 
 def test_page_and_markdown_have_it(report: Report) -> None:

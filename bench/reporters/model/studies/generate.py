@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from attnlab.bench import units
 from attnlab.bench.axes import DTYPES
@@ -36,7 +36,10 @@ def make(results: Sequence[Result]) -> Study | None:
     tables = [*_answering(found, base), *_first_token(found), *_guessing(guessed), *_serving(found)]
     plots = (
         Plot("itl", "Gaps over the answer", "Median inter-token latency by place in the answer; lower is better.",
-             tuple(_gap_panels(found))),
+             tuple(_gap_panels(found, Answer.gaps_by_place, "inter-token latency"))),
+        Plot("icl", "Stalls over the answer", "Largest gap between chunks by place in the answer, not shared among the "
+             "tokens that come after it; lower is better.",
+             tuple(_gap_panels(found, Answer.stalls_by_place, "inter-chunk latency"))),
         Plot("ttft", "The first token", "Median time of each part of the time to first token.",
              tuple(_part_panels(found))),
         Plot("speculation", "Guesses that pay", f"Speed-up over plain decoding, by guesses accepted. {RATIOS}",
@@ -80,19 +83,21 @@ def _compared(found: Sequence[Answer], base: str | None) -> Iterator[Sentence]:
         yield sentence(
             "On ", name(case_id), ", ", name(best.implementation), " has its first token after ",
             f"{units.format_time(best.result.number('ttft_ns'))} and one every "
-            f"{units.format_time(best.result.number('itl_ns'))}: ",
+            f"{units.format_time(best.result.number('itl_ns'))}, with no stall over "
+            f"{units.format_time(best.result.number('icl_max_ns'))}: ",
             f"{_ratio(best.over(plain, first_token_ns))} and {_ratio(best.over(plain, gap_ns))} as fast as ",
             name(plain.implementation), ".",
         )  # fmt: skip
 
 
-ANSWERING = ("TTFT", "ITL", "ITL p99", "tok/s", "decode of bandwidth")
+ANSWERING = ("TTFT", "ITL", "ITL p99", "ICL", "largest stall", "tok/s", "decode of bandwidth")
 
 
 def _figures(a: Answer) -> tuple[str, ...]:
     return (
         units.format_time(a.result.number("ttft_ns")), units.format_time(a.result.number("itl_ns")),
-        units.format_time(a.result.number("itl_p99_ns")), units.format_number(a.result.number("output_tok_per_s")),
+        units.format_time(a.result.number("itl_p99_ns")), units.format_time(a.result.number("icl_ns")),
+        units.format_time(a.result.number("icl_max_ns")), units.format_number(a.result.number("output_tok_per_s")),
         units.format_share(a.result.number("decode_mbu")),
     )  # fmt: skip
 
@@ -215,6 +220,7 @@ def _serving(found: Sequence[Answer]) -> Iterator[Table]:
             f"{a.implementation}, {case.id}", f"{case.requests} by {case.batch}", _how(a),
             units.format_number(a.result.number("output_tok_per_s")), units.format_time(a.result.number("ttft_ns")),
             units.format_time(a.result.number("tpot_ns")), units.format_time(a.result.number("itl_p99_ns")),
+            units.format_time(a.result.number("icl_max_ns")),
             units.format_number(a.result.number("goodput_per_s")),
             units.format_number(median(m.values("preemptions"))),
             units.format_number(median(m.values("reused_tokens"))),
@@ -224,8 +230,8 @@ def _serving(found: Sequence[Answer]) -> Iterator[Table]:
             "Batches under load",
             "Medians. Goodput counts requests that keep the objectives of their case: "
             f"{_objectives(_served(found))}.",
-            ("result", "requests", "batching, arrivals", "tok/s", "TTFT", "TPOT", "ITL p99", "goodput, req/s",
-             "preempted", "tokens reused"),
+            ("result", "requests", "batching, arrivals", "tok/s", "TTFT", "TPOT", "ITL p99", "largest stall",
+             "goodput, req/s", "preempted", "tokens reused"),
             tuple(rows),
         )  # fmt: skip
 
@@ -259,17 +265,19 @@ def _same_load(a: Answer, b: Answer) -> bool:
     return b.case.batching == "static" and load(a) == load(b)
 
 
-def _gap_panels(found: Sequence[Answer]) -> Iterator[Panel]:
+def _gap_panels(
+    found: Sequence[Answer], by_place: Callable[[Answer, int], list[tuple[float, float]]], label: str
+) -> Iterator[Panel]:
     for case_id, members in _by_case(found).items():
         if len(members) == 1 and members[0].case.requests == 1:
             continue
         curves = []
         for a in members:
-            places = a.gaps_by_place(max(1, a.case.new_tokens // STRETCHES))
+            places = by_place(a, max(1, a.case.new_tokens // STRETCHES))
             if len(places) > 1:
                 curves.append(Curve(a.implementation, tuple(Point(x, y) for x, y in places)))
         if curves:
-            yield Panel("lines", case_id, "token of the answer", "inter-token latency", "ns", tuple(curves))
+            yield Panel("lines", case_id, "token of the answer", label, "ns", tuple(curves))
 
 
 def _part_panels(found: Sequence[Answer]) -> Iterator[Panel]:

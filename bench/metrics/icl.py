@@ -1,0 +1,24 @@
+"""Metric `icl_ns`: the median inter-chunk latency."""
+
+from __future__ import annotations
+
+from attnlab.bench.generation import measured
+from attnlab.bench.metrics import Metric, Row
+from attnlab.bench.registry import registry
+
+
+def value(row: Row) -> float | None:
+    return measured.median(measured.of_chunks(row.measurement))
+
+
+METRIC = Metric(
+    name="icl_ns",
+    label="ICL",
+    unit="ns",
+    direction="lower",
+    summary="Median gap between arrivals, however many tokens come after it: what a reader waits.",
+    formula="median of (time of a chunk - time of the chunk before)",
+    compute=value,
+    rank=15,
+)
+registry.metrics.add(METRIC.name, METRIC, __name__)
