@@ -47,6 +47,7 @@ class Setup:
     secret: what contents hang on that all processes of a run meet; no implementation knows it beforehand.
     untimed says why no times are taken in this run, where that is so: results are only checked. plan is how calls were
     laid out elsewhere for what is compared with this. meddled names what was changed of the harness in this process.
+    memory: whether a call's peak is measured.
     """
 
     device: torch.device
@@ -60,6 +61,7 @@ class Setup:
     plan: Plan | None = None
     meddled: Callable[[], tuple[str, ...]] = tuple
     secret: int = field(default_factory=new_secret)
+    memory: bool = True
 
 
 def measure(operator: Operator[Any, Any], case: Case, implementation: Implementation, setup: Setup) -> Measurement:
@@ -158,6 +160,10 @@ class OpenCase:
         """Take one burst, so that others can have their turn before the next; the measurement so far."""
         self._guard_timing(self._burst)
         return self.measurement
+
+    def pass_over(self) -> None:
+        """Make a call that is not timed."""
+        self._guard_timing(lambda: self._in_turn().pass_over())
 
     def finished(self, stopped: str | None = None) -> Measurement:
         """The measurement with times, their check and memory; `stopped` as `Sampling.timed` says."""
@@ -326,7 +332,7 @@ class OpenCase:
             return (outputs,) if isinstance(outputs, torch.Tensor) else ()
 
         copy.outputs = None
-        if not self.implementation.memory_seen:
+        if not (self.implementation.memory_seen and self.setup.memory):
             return ()
         with self._phase("memory"):
             peak = memory.peak_bytes(call, self.setup.device)

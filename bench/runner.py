@@ -25,9 +25,12 @@ from attnlab.bench.store.codec import encode
 from attnlab.bench.store.records import BenchRecord, Measurement, Outcome
 from attnlab.bench.suite import Suite
 from attnlab.bench.timing import Effort
+from attnlab.bench.turned import far_off
+from attnlab.bench.turns import Round, contenders, lacking, to_and_fro, with_turn
 from attnlab.bench.worker import WorkerOrder
 
 MEMORY_SHARE = 0.8  # of what is available now, for one worker
+TURN_WARMUP_S = 0.1  # for each case in each fresh process
 LEAST_MEMORY_BYTES = units.GIB  # with less than this a worker could not even import torch
 
 
@@ -66,6 +69,10 @@ class Progress(Protocol):
     def phase(self, step: Step, phase: str) -> None: ...
 
     def end(self, step: Step, measurement: Measurement) -> None: ...
+
+    def turn(self, number: int, rounds: int, measurement: Measurement) -> None:
+        """A case is about to have its turns in a round of fresh processes."""
+        ...
 
 
 Measure = Callable[[Step, Callable[[str], None]], Measurement]
@@ -139,20 +146,27 @@ class Runner:
     cache: str = "cold"
     secret: int = field(default_factory=new_secret)
 
-    def run(self, steps: list[Step], sink: Sink, progress: Progress) -> Iterator[Measurement]:
+    def run(
+        self, steps: list[Step], sink: Sink, progress: Progress, before: Sequence[Measurement] = ()
+    ) -> Iterator[Measurement]:
         """Measure each step, store it, yield it; the workers end with the generator.
 
         They are started together, before anything is measured: importing torch takes seconds, and would
-        disturb what is timed meanwhile.
+        disturb what is timed meanwhile. Then those near the fastest of a case take turns in fresh processes, and
+        are stored and yielded again, `before` being what was measured of the run before.
         """
-        with self._pool(steps) as hands:
-            for _, group in itertools.groupby(steps, key=lambda step: (step.rounds, step.rounds and step.table)):
-                members = list(group)
-                take = self._in_rounds if members[0].rounds else self._one_by_one
-                for step, measured in take(members, hands, progress):
-                    sink.append(measured)
-                    progress.end(step, measured)
-                    yield measured
+        with own_folder("run") as folder:
+            measured = list(before)
+            with self._pool(steps, folder) as hands:
+                for _, group in itertools.groupby(steps, key=lambda step: (step.rounds, step.rounds and step.table)):
+                    members = list(group)
+                    take = self._in_rounds if members[0].rounds else self._one_by_one
+                    for step, found in take(members, hands, progress):
+                        sink.append(found)
+                        progress.end(step, found)
+                        measured.append(found)
+                        yield found
+            yield from self._in_turns(measured, folder, sink, progress)
 
     @contextmanager
     def workers(self, ahead: Sequence[Step] = ()) -> Iterator[Measure]:
@@ -160,19 +174,18 @@ class Runner:
 
         Those of the steps `ahead` are started first, all at once; others at their first step.
         """
-        with self._pool(ahead) as hands:
+        with own_folder("run") as folder, self._pool(ahead, folder) as hands:
             yield lambda step, on_phase: self._measure(step, hands, on_phase)
 
     @contextmanager
-    def _pool(self, ahead: Sequence[Step]) -> Iterator[Callable[[Step], _Hands | Measurement]]:
+    def _pool(self, ahead: Sequence[Step], folder: Path) -> Iterator[Callable[[Step], _Hands | Measurement]]:
         workers: dict[tuple[str, str], Worker] = {}
-        with own_folder("run") as folder:
-            try:
-                self._start(ahead, workers, folder)
-                yield lambda step: self._hands(step, workers, folder)
-            finally:
-                for worker in workers.values():
-                    worker.close()
+        try:
+            self._start(ahead, workers, folder)
+            yield lambda step: self._hands(step, workers, folder)
+        finally:
+            for worker in workers.values():
+                worker.close()
 
     def _one_by_one(
         self, steps: Sequence[Step], hands: Callable[[Step], _Hands | Measurement], progress: Progress
@@ -186,7 +199,7 @@ class Runner:
     ) -> Iterator[tuple[Step, Measurement]]:
         """Open every step, take one burst of each in every round, and finish them.
 
-        The order is turned about from round to round, so that none always follows the same other. What fails is out.
+        What fails is out.
         """
         ready: list[tuple[Step, _Hands]] = []
         for step in steps:
@@ -200,15 +213,43 @@ class Runner:
                 ready.append((step, found))
             else:
                 yield step, measured
-        for number in range(steps[0].rounds):
-            for step, found in ready[:: -1 if number % 2 else 1]:
-                progress.phase(step, f"round {number + 1} of {step.rounds}")
-                measured = found.worker.burst(step.case.id, found.blank)
-                if measured.outcome is not Outcome.PASSED:
-                    ready.remove((step, found))
-                    yield step, measured
+        for number, (step, found) in to_and_fro(ready, steps[0].rounds):
+            progress.phase(step, f"round {number + 1} of {step.rounds}")
+            measured = found.worker.burst(step.case.id, found.blank)
+            if measured.outcome is not Outcome.PASSED:
+                ready.remove((step, found))
+                yield step, measured
         for step, found in ready:
             yield step, found.worker.finish(step.case.id, found.blank, partial(progress.phase, step))
+
+    def _in_turns(
+        self, measured: Sequence[Measurement], folder: Path, sink: Sink, progress: Progress
+    ) -> Iterator[Measurement]:
+        """Those near the fastest of a case, with their turns; where an earlier run took only some, all are taken anew.
+
+        However it ends, what was taken is stored.
+        """
+        rounds = int(self.effort.turns)
+        cases = lacking(contenders(measured), rounds) if rounds else []
+        taken = {m.key: replace(m, turns=()) for case in cases for m in case}
+        try:
+            for number in range(1, rounds + 1 if cases else 0):
+                alive = [[m for m in case if taken[m.key].outcome is Outcome.PASSED] for case in cases]
+                tell = partial(progress.turn, number, rounds)
+                one = Round(number, lambda m: self._hire(m, folder), tell)
+                found = one.taken([case for case in alive if len(case) > 1])
+                taken |= {key: with_turn(taken[key], number, turn) for key, turn in found.items()}
+        finally:
+            taken = {key: replace(m, flags=tuple(dict.fromkeys((*m.flags, *far_off(m))))) for key, m in taken.items()}
+            for m in taken.values():
+                sink.append(m)
+        yield from taken.values()
+
+    def _hire(self, m: Measurement, folder: Path) -> Worker:
+        """A worker that takes turns, of what was measured."""
+        order = self._order(self.registry.implementations(m.operator).get(m.implementation), folder)
+        effort = {**order.effort, "warmup_limit_s": min(order.effort["warmup_limit_s"], TURN_WARMUP_S)}
+        return Worker(replace(order, turn=True, effort=effort), self.limits.time_s)
 
     def _start(self, steps: Sequence[Step], workers: dict[tuple[str, str], Worker], folder: Path) -> None:
         for who in dict.fromkeys((step.operator, step.implementation) for step in steps):

@@ -163,7 +163,10 @@ class _SuiteFile:
         self.no_other_keys(table, tuple(f.name for f in fields(Effort)), "effort", None)
         for key, value in table.items():
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if not number or not (0 < value < math.inf):
+            if key == "turns":
+                if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MOST_ROUNDS:
+                    raise SuiteError(f"{self.at(key)}: got turns = {value!r}; expected 0 to {MOST_ROUNDS} rounds")
+            elif not number or not (0 < value < math.inf):
                 raise SuiteError(f"{self.at(key)}: got {key} = {value!r}; expected a number above zero")
         return dict(table)
 

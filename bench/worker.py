@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from attnlab.bench.ballast import Ballast
 from attnlab.bench.store.codec import decode, encode
 
 if TYPE_CHECKING:
@@ -28,7 +29,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class WorkerOrder:
-    """What a worker is started with: which implementation, on what device, within which limits."""
+    """What a worker is started with: which implementation, on what device, within which limits.
+
+    turn: cases are only timed beside others, after they were checked elsewhere: of the check, that of what the timed
+    calls returned is left. On a CPU each burst is taken on other ground in the heap than the last.
+    """
 
     operator: str
     implementation: str
@@ -43,6 +48,7 @@ class WorkerOrder:
     untimed: str | None = None
     cache: str = "cold"
     secret: int = 0
+    turn: bool = False
 
 
 def main(answers_descriptor: int, parent: int) -> None:
@@ -99,6 +105,8 @@ class _Session:
         self._implementation = discover_one(order.operator, order.implementation, order.module, order.plugins)
         self._operator = registry.operators.get(order.operator)
         self._opened: dict[str, tuple[OpenCase, ExitStack]] = {}
+        self._turn = order.turn
+        self._ballast = Ballast() if order.turn and order.device == "cpu" else None
         device = torch.device(order.device)
         self._setup: Setup = Setup(
             device=device,
@@ -109,6 +117,7 @@ class _Session:
             shared_folder=Path(order.shared_folder),
             untimed=order.untimed,
             secret=order.secret,
+            memory=not order.turn,
             announce=lambda phase: send(answers, "phase", phase),
             meddled=guard.changed,
         )
@@ -123,15 +132,21 @@ class _Session:
         if verb == "open":
             return self._open(case_id).warm_up()
         if verb == "burst":
-            return self._opened[case_id][0].burst()
+            return self._burst(self._opened[case_id][0])
         return self._closed(case_id, lambda opened: opened.finished(STOPPED_BY_ROUNDS))
+
+    def _burst(self, opened: OpenCase) -> Measurement:
+        if self._ballast is not None:
+            self._ballast.shift()
+            opened.pass_over()
+        return opened.burst()
 
     def _open(self, case_id: str) -> OpenCase:
         from attnlab.bench.harness import open_case
 
         case = self._operator.case_type.parse(case_id)
         stack = ExitStack()
-        opened = stack.enter_context(open_case(self._operator, case, self._implementation, self._setup))
+        opened = stack.enter_context(open_case(self._operator, case, self._implementation, self._setup, not self._turn))
         self._opened[case_id] = opened, stack
         return opened
 

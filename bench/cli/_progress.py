@@ -19,7 +19,7 @@ class Lines(AbstractContextManager["Lines"]):
 
     def __init__(self, total: int, quiet: bool) -> None:
         self._total, self._quiet = total, quiet
-        self._done = 0
+        self._done, self._round = 0, 0
 
     def __exit__(self, *_: object) -> None:
         return None
@@ -29,6 +29,11 @@ class Lines(AbstractContextManager["Lines"]):
 
     def phase(self, step: Step, phase: str) -> None:
         pass
+
+    def turn(self, number: int, rounds: int, measurement: Measurement) -> None:
+        if not self._quiet and number != self._round:
+            self._round = number
+            print(f"round {number} of {rounds} in fresh processes", file=sys.stderr, flush=True)
 
     def end(self, step: Step, measurement: Measurement) -> None:
         self._done += 1
@@ -76,6 +81,10 @@ class Bar(AbstractContextManager["Bar"]):
 
     def phase(self, step: Step, phase: str) -> None:
         self._bar.update(self._task, description=f"{step.implementation} {step.case.id}: {phase}")
+
+    def turn(self, number: int, rounds: int, measurement: Measurement) -> None:
+        what = f"{measurement.case_id}: round {number} of {rounds} in fresh processes"
+        self._bar.update(self._task, description=what)
 
     def end(self, step: Step, measurement: Measurement) -> None:
         self._bar.advance(self._task)

@@ -9,28 +9,26 @@ from pathlib import Path
 
 from attnlab.bench.environment import Device, Environment
 from attnlab.bench.errors import StoreError
-from attnlab.bench.store.jsonl import RunWriter, read_run
-from attnlab.bench.store.records import BenchRecord, RunRecord
-
-Key = tuple[str, str, str]
+from attnlab.bench.store.jsonl import RunWriter, latest, read_run
+from attnlab.bench.store.records import BenchRecord, Measurement, RunRecord
 
 
-def open_run(options: argparse.Namespace, draft: RunRecord) -> tuple[RunWriter, RunRecord, set[Key]]:
-    """A writer, the run's record, and the keys of what it holds already.
+def open_run(options: argparse.Namespace, draft: RunRecord) -> tuple[RunWriter, RunRecord, list[Measurement]]:
+    """A writer, the run's record, and what it holds already.
 
     A resumed run keeps the record that it was started with: its benches, seed, effort and ceilings.
     Raises StoreError where the folder holds no run, or not one that this command may go on with.
     """
     if options.resume is None:
         writer = RunWriter.create(Path(options.out), draft)
-        return writer, draft, set()
+        return writer, draft, []
     folder = Path(options.resume)
     stored = read_run(folder)
     _check_same(stored.run, draft, folder)
     writer = RunWriter(folder)
     for damage in stored.damages:
         print(f"attnlab: {damage}; measured again", file=sys.stderr)
-    return writer, stored.run, {m.key for m in stored.measurements}
+    return writer, stored.run, list(latest(stored.measurements))
 
 
 def _check_same(before: RunRecord, now: RunRecord, folder: Path) -> None:

@@ -74,8 +74,9 @@ def execute(options: argparse.Namespace) -> int:
     if options.resume is None:
         check_writable(Path(options.out))  # before the seconds that measuring the ceilings takes
     draft = draft_run(suite, benches, device, options.command_line, tuple(options.plugin))
-    writer, run, done = open_run(options, draft)
+    writer, run, before = open_run(options, draft)
     every = steps_of(list(run.benches), registry)
+    done = {m.key for m in before}
     steps = [step for step in every if step.key not in done]
     runner = Runner(
         registry,
@@ -90,7 +91,7 @@ def execute(options: argparse.Namespace) -> int:
     started = time.monotonic()
     try:
         with make_progress(len(steps), quiet=options.json) as progress:
-            for _ in runner.run(steps, writer, progress):
+            for _ in runner.run(steps, writer, progress, before):
                 pass
     except KeyboardInterrupt:
         print(f"\nattnlab: go on with: {run.command} --resume {_quoted(writer.folder)}", file=sys.stderr)

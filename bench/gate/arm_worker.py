@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from attnlab.bench.gate.ballast import Ballast
+from attnlab.bench.ballast import Ballast
 from attnlab.bench.gate.messages import PROTOCOL, ArmOrder, Method, Opened
 from attnlab.bench.store.codec import decode, encode
 from attnlab.bench.worker import connect, limit_memory, send, telling_why_it_is_broken

@@ -46,7 +46,13 @@ def ratio(base: Sequence[Round], head: Sequence[Round]) -> Ratio | None:
     """base over head, round by round; None where they did not take turns, or a figure is not above zero."""
     if not took_turns(base, head) or any(not r.value > 0 for r in (*base, *head)):
         return None
-    logs = [math.log(a.value / b.value) for a, b in zip(base, head, strict=True)]
+    return ratio_of([math.log(a.value / b.value) for a, b in zip(base, head, strict=True)])
+
+
+def ratio_of(logs: Sequence[float]) -> Ratio:
+    """The ratio with its interval, from the logarithm of each round's; raises ValueError where there is no round."""
+    if not logs:
+        raise ValueError("got no rounds; expected one or more")
     interval = signed_rank_interval(logs, TAIL)
     bounds = [math.exp(x) if math.isfinite(x) else None for x in (interval.low, interval.high)]
     return Ratio(math.exp(statistics.median(logs)), bounds[0], bounds[1], len(logs))

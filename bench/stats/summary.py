@@ -51,7 +51,7 @@ def summarise(values: Sequence[float], confidence: float = CONFIDENCE) -> Summar
     if effective < MIN_EFFECTIVE:
         why = f"too few samples are independent (worth {math.floor(effective)}, and {MIN_EFFECTIVE} are needed)"
         return Summary(median, -math.inf, math.inf, int(x.size), effective, why)
-    low, high = _interval(np.sort(x), effective, confidence)
+    low, high = order_interval(np.sort(x), effective, confidence)
     halves = [float(np.median(half)) for half in np.array_split(x, 2)]
     apart = abs(halves[0] - halves[1])
     if apart > max(APART * (high - low), NEAR * abs(median)):
@@ -61,7 +61,8 @@ def summarise(values: Sequence[float], confidence: float = CONFIDENCE) -> Summar
     return Summary(median, min(low, *halves), max(high, *halves), int(x.size), effective)
 
 
-def _interval(ordered: NDArray[np.float64], effective: float, confidence: float) -> tuple[float, float]:
+def order_interval(ordered: NDArray[np.float64], effective: float, confidence: float) -> tuple[float, float]:
+    """The median's bounds among samples in ascending order that are worth so many, at least six, independent ones."""
     n, trials = ordered.size, math.floor(effective)
     rank = lower_rank(trials, (1 - confidence) / 2)
     below = max(0, rank * n // trials - 1)
@@ -85,13 +86,13 @@ def lower_rank(trials: int, tail: float) -> int:
     return k
 
 
-def effective_samples(x: NDArray[np.float64]) -> float:
+def effective_samples(x: NDArray[np.float64], errors: float = 1.0) -> float:
     """How many independent samples a series of correlated ones is worth at least, from 1 to its length.
 
     That is n over τ = 1 + 2 Σ ρ, with the autocorrelations ρ of ranks summed until they first turn negative (Geyer's
     initial positive sequence). Autocorrelations about the sample's own mean come out too low by about τ/n, so the sum
-    is solved for with that put back. Of τ, one standard error more is taken, √(2 (2 W + 1) / n) of it for W lags
-    (Sokal 1997): who samples until there are enough would stop where it happens to come out small.
+    is solved for with that put back. Of τ, `errors` standard errors more are taken, √(2 (2 W + 1) / n) of it for W
+    lags (Sokal 1997): who samples until there are enough would stop where it happens to come out small.
     """
     n = x.size
     centred = _ranks(x)
@@ -106,7 +107,7 @@ def effective_samples(x: NDArray[np.float64]) -> float:
     used = int(ends[0]) if ends.size else pairs.size
     total = float(pairs[:used].sum())
     share = 1 - 2 * (2 * used - total) / n  # each of the 2 · used lags gets back τ/n of what it lacks
-    error = math.sqrt(2 * (4 * used + 1) / n) if used else 0.0
+    error = errors * math.sqrt(2 * (4 * used + 1) / n) if used else 0.0
     return float(np.clip(n * share / (1 + 2 * total) / (1 + error), 1, n))
 
 

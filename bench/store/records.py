@@ -2,7 +2,8 @@
 
 History of SCHEMA_VERSION, newest first:
 4  what was added so that others can audit a run; each is None or empty in files of version 3: of a burst the state of
-   the `host`, of a timing its `effective` samples, its `plan` and the null spans that its clocks subtracted
+   the `host`, of a timing its `effective` samples, its `plan` and the null spans that its clocks subtracted, of a
+   measurement its `turns`
 3  a bench of a run may have `rounds`, bursts taken in turn: 0 in files of version 2; a burst may hold the log of a
    generation, see `generation/events.py`
 2  a burst may have a `state`, what the GPU said of itself after it; a run has `cache`, the state of a GPU's L2
@@ -36,6 +37,7 @@ __all__ = [
     "RunRecord",
     "Series",
     "TimingRecord",
+    "Turn",
 ]
 
 
@@ -124,6 +126,14 @@ class Launch:
 
 
 @dataclass(frozen=True)
+class Turn:
+    """What a fresh process measured in one round, in which the nearest of a case took turns; rounds count from 1."""
+
+    round: int
+    launch: Launch
+
+
+@dataclass(frozen=True)
 class SetFigures:
     """Errors of all outputs on one set of inputs ("drawn", "redrawn", "needles", "timed")."""
 
@@ -181,8 +191,9 @@ class Measurement:
 
     operations (FLOP) and bytes_moved are the contract's for one call. median_ns and its 95 % interval
     are of the main clock, within one process: never compare revisions by them. flags are warnings in
-    plain words. phases_ns: elapsed time by phase (inputs, set-up, check, timing, check timed, memory),
-    of which timing holds warm-up and sampling.
+    plain words. turns: what it did in fresh processes, beside others of its case; no time that is shown is
+    of these. phases_ns: elapsed time by phase (inputs, set-up, check, timing, check timed, memory), of which
+    timing holds warm-up and sampling.
     """
 
     operator: str
@@ -205,6 +216,7 @@ class Measurement:
     ci_high_ns: float | None = None
     phases_ns: dict[str, float] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
+    turns: tuple[Turn, ...] = ()
     schema_version: int = SCHEMA_VERSION
     definitions_version: int = DEFINITIONS_VERSION
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from attnlab.bench import units
 from attnlab.bench.reporters.model.cases import CaseRef, Family, describe
 from attnlab.bench.reporters.model.outcomes import Reason
-from attnlab.bench.reporters.model.picks import Pick
+from attnlab.bench.reporters.model.picks import FAR, LEAST_GAIN, Pick, Standing
 from attnlab.bench.reporters.model.results import Result
 from attnlab.bench.reporters.model.words import (
     Piece,
@@ -99,7 +99,11 @@ def _use(e: Evidence) -> Iterator[Sentence]:
         for group in _grouped(told_apart):
             best = name(group[0].best.implementation)
             yield sentence("Use ", best, " ", e.where(_cases(group)), _lead(group), ".")
-    yield from _ties(e, [p for p in e.picks if p.level])
+    yield from _ties(e, [p for p in e.picks if p.level and not p.unclear])
+    if unclear := [p for p in e.picks if p.unclear]:
+        told = ", as the machine was busy and its noise cannot be seen through. Measure again when nothing else runs."
+        yield sentence("Which is fastest is not known ", e.where(_cases(unclear)), told)
+    yield from _how(e)
     for group in _grouped([p for p in e.picks if p.alone]):
         alone = name(group[0].best.implementation)
         yield sentence("Only ", alone, " passed and was timed ", e.where(_cases(group)), ".")
@@ -107,13 +111,25 @@ def _use(e: Evidence) -> Iterator[Sentence]:
         yield sentence(f"Not compared, as they were timed by another method: {count(uncompared, 'result')}.")
 
 
+def _how(e: Evidence) -> Iterator[Sentence]:
+    """What tells two apart, and what was not looked at."""
+    if most := max((p.rounds for p in e.picks), default=0):
+        yield sentence(
+            f"Those near the fastest took turns in {count(most, 'round')} of fresh processes; one is named where the "
+            f"others took {units.format_share(LEAST_GAIN - 1)} longer or more, by a 95 % interval above 1."
+        )
+    if untested := [p for p in e.picks if Standing.UNTESTED in p.why]:
+        told = f": what is nearer than {FAR:g} times the fastest is not told apart there."
+        yield sentence("No turns were taken in fresh processes ", e.where(_cases(untested)), told)
+
+
 def _ties(e: Evidence, ties: Sequence[Pick]) -> Iterator[Sentence]:
     groups = _grouped(ties)
     if len(groups) > MOST_TIES:
-        yield sentence("The fastest are not told apart ", e.where(_cases(ties)), ", as their intervals overlap.")
+        yield sentence("The fastest are not told apart ", e.where(_cases(ties)), ".")
     elif groups:
         parts = [[*names(sorted(g[0].names)), Piece(" "), *e.where(_cases(g))] for g in groups]
-        yield sentence("Not told apart, as their intervals overlap: ", enumerated(parts, "; ", "; "), ".")
+        yield sentence("Not told apart: ", enumerated(parts, "; ", "; "), ".")
 
 
 def _grouped(picks: Sequence[Pick]) -> list[list[Pick]]:

@@ -1,30 +1,53 @@
-"""Which implementation to use for which case: the fastest that passed, where intervals tell it apart."""
+"""Which implementation to use for which case: the fastest that passed, where fresh processes tell it apart.
+
+An interval of one process says nothing of how the next would come out. So two that are near each other are told apart
+by the rounds of fresh processes in which they took turns, and by nothing else.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
+from attnlab.bench import turned
 from attnlab.bench.reporters.model.cases import CaseRef
 from attnlab.bench.reporters.model.results import Result
+from attnlab.bench.stats.rounds import Ratio
 
+LEAST_GAIN = 1.02  # times as fast in rounds of fresh processes: less is nobody's reason to choose
+LEAST_GAIN_OF_ONE_PROCESS = 1.05  # where rounds are of one process each, and what the next would add is not in them
 FEW = 3  # fewer samples say nothing of how times scatter
-FAR, VERY_FAR = 1.5, 3.0
+FAR, VERY_FAR = 1.5, 3.0  # times as fast, without turns: with samples enough, and with few
+
+
+class Standing(Enum):
+    """How a result stands to the fastest of its case; the value says why."""
+
+    BEHIND = "slower"
+    LEVEL = "no difference in fresh processes"
+    UNTESTED = "took no turns in fresh processes"
+    UNCLEAR = "the machine was busy"
 
 
 @dataclass(frozen=True)
 class Pick:
     """The fastest results of one case.
 
-    best: by median. level: the others that are not told apart from it, as intervals overlap or samples
-    are too few. next: the fastest of the rest. uncompared: how many were timed by another method.
+    best: in fresh processes where turns were taken, else by median. level: the others that are not told apart from it;
+    why: what keeps them from it, () where nothing does. next: the fastest of the rest, and lead how many times its time
+    is that of the best. rounds: of fresh processes in which the best took turns. uncompared: how many were timed by
+    another method.
     """
 
     case: CaseRef
     best: Result
     level: tuple[Result, ...]
+    why: tuple[Standing, ...]
     next: Result | None
+    next_ratio: float | None
+    rounds: int
     uncompared: int
 
     @property
@@ -37,11 +60,14 @@ class Pick:
         return not self.level and self.next is not None
 
     @property
+    def unclear(self) -> bool:
+        """The machine was busy, and noise cannot be seen through."""
+        return Standing.UNCLEAR in self.why
+
+    @property
     def lead(self) -> float | None:
-        """The next one's median over the best's; None unless the intervals are apart."""
-        if not self.told_apart or self.next is None:
-            return None
-        return (self.next.median_ns or 0.0) / (self.best.median_ns or float("inf"))
+        """The next one's time over the best's; None unless they are told apart."""
+        return self.next_ratio if self.told_apart else None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -55,22 +81,50 @@ def pick(case: CaseRef, results: Iterable[Result]) -> Pick | None:
         return None
     method = Counter(r.method for r in timed).most_common(1)[0][0]
     compared = [r for r in timed if r.method == method]
-    best, others = compared[0], compared[1:]
-    level = tuple(r for r in others if not _apart(best, r))
-    beyond = next((r for r in others if _apart(best, r)), None)
-    return Pick(case, best, level, beyond, len(timed) - len(compared))
+    best = min(compared, key=lambda r: _in_fresh_processes(r, compared[0]))
+    others = [(r, _standing(best, r)) for r in compared if r is not best]
+    level = tuple(r for r, standing in others if standing is not Standing.BEHIND)
+    beyond = next((r for r, standing in others if standing is Standing.BEHIND), None)
+    why = tuple(dict.fromkeys(standing for _, standing in others if standing is not Standing.BEHIND))
+    ratio = None if beyond is None else _ratio(best, beyond)
+    rounds = len(best.row.measurement.turns)
+    return Pick(case, best, level, why, beyond, ratio, rounds, len(timed) - len(compared))
 
 
-def _apart(fast: Result, slow: Result) -> bool:
-    """Whether the intervals are apart; the samples' range stands for an interval that is missing.
+def _turned(best: Result, other: Result) -> Ratio | None:
+    return turned.turned_ratio(other.row.measurement, best.row.measurement)
 
-    A range of few samples covers the median less often than an interval does, so then the medians have
-    to be far apart too.
-    """
+
+def _in_fresh_processes(result: Result, reference: Result) -> float:
+    """Its time over the reference's: that of turns where both took them, else of medians."""
+    return 1.0 if result is reference else _ratio(reference, result)
+
+
+def _ratio(best: Result, other: Result) -> float:
+    found = _turned(best, other)
+    return found.median if found else (other.median_ns or 0.0) / (best.median_ns or float("inf"))
+
+
+def _standing(best: Result, other: Result) -> Standing:
+    """How `other` stands to `best`: by turns where they were taken, else only where it is far behind."""
+    pair = (best.row.measurement, other.row.measurement)
+    if (found := _turned(best, other)) is not None and found.low is not None:
+        if any(turned.busy_in_turns(m) for m in pair):
+            return Standing.UNCLEAR
+        return Standing.BEHIND if found.low > 1 and found.median >= LEAST_GAIN else Standing.LEVEL
+    if any(turned.busy(m) for m in pair):
+        return Standing.UNCLEAR
+    if (found := turned.in_one_process(pair[1], pair[0])) is not None and found.low is not None:
+        return Standing.BEHIND if found.low > 1 and found.median >= LEAST_GAIN_OF_ONE_PROCESS else Standing.LEVEL
+    return Standing.BEHIND if _far(best, other) else Standing.UNTESTED
+
+
+def _far(fast: Result, slow: Result) -> bool:
+    """Whether medians are far apart and intervals are; the samples' range stands for an interval that is missing."""
     if not _bounds(fast)[1] < _bounds(slow)[0]:
         return False
     unsure = [len(r.samples_ns) for r in (fast, slow) if r.interval_ns is None]
-    far = 1.0 if not unsure else FAR if min(unsure) >= FEW else VERY_FAR
+    far = VERY_FAR if unsure and min(unsure) < FEW else FAR
     return (slow.median_ns or 0.0) >= far * (fast.median_ns or 0.0)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from attnlab.bench.gate.ballast import BLOCKS, LARGEST_BLOCK, Ballast
+from attnlab.bench.ballast import BLOCKS, LARGEST_BLOCK, Ballast
 
 PLACES = """
 import torch
-from attnlab.bench.gate.ballast import Ballast
+from attnlab.bench.ballast import Ballast
 
 ballast, places = Ballast(seed=0), set()
 for _ in range(20):
