@@ -12,13 +12,18 @@ from rich.table import Table
 
 from attnlab.bench import units
 from attnlab.bench.metrics import Metric, Row, known_metrics, rows_of
+from attnlab.bench.reporters.model.cases import CaseRef
+from attnlab.bench.reporters.model.picks import pick
+from attnlab.bench.reporters.model.results import result_of
 from attnlab.bench.store.records import Measurement, Outcome
+from attnlab.bench.turned import busy
 
 if TYPE_CHECKING:
     from attnlab.bench.registry import Registry
     from attnlab.bench.store.jsonl import StoredRun
 
 COLUMNS = ("speedup", "tflop_per_s", "gb_per_s", "share_of_ceiling", "peak_memory_bytes", "error_of_budget")
+BUSY, NO_INTERVAL = "!", "?"  # beside a time
 PIPE_WIDTH = 140  # where there is no terminal to ask
 
 
@@ -41,6 +46,8 @@ def show(stored: StoredRun, registry: Registry) -> None:
         in_case = list(group)
         right = [row for row in in_case if row.passed]
         console.print(_case_table(f"{operator}  {case}", right, metrics), markup=False, highlight=False)
+        for line in (*_marks(in_case), *_fastest(case, in_case, metrics)):
+            console.print(line, markup=False, highlight=False)
         for line in _others(in_case):
             console.print(line, markup=False, highlight=False)
         console.print()
@@ -54,12 +61,36 @@ def _place(stored: StoredRun, row: Row) -> int:
 def _case_table(title: str, rows: list[Row], metrics: list[Metric]) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     table.add_column("implementation", no_wrap=True)
-    table.add_column("latency (95 % interval)", justify="right", no_wrap=True)
+    table.add_column("latency (95 % interval; samples)", justify="right", no_wrap=True)
     for metric in metrics:
         table.add_column(metric.label, justify="right")
     for row in rows:
         table.add_row(row.measurement.implementation, _latency(row.measurement), *(_text(m, row) for m in metrics))
     return table
+
+
+def _marks(rows: list[Row]) -> Iterator[str]:
+    """What the marks beside times mean, where there are any."""
+    shown = [row.measurement for row in rows if row.timed]
+    if any(busy(m) for m in shown):
+        yield f"  {BUSY} the machine was busy: too long by an unknown factor"
+    if any(_spread(m) is None for m in shown):
+        yield f"  {NO_INTERVAL} no interval is claimed, see the flags in the report"
+
+
+def _fastest(case: str, rows: list[Row], metrics: list[Metric]) -> Iterator[str]:
+    """Which to use, where that is known."""
+    found = pick(CaseRef(case, case, None), [result_of(row, CaseRef(case, case, None), metrics) for row in rows])
+    if found is None or found.alone:
+        return
+    how = f", by {found.rounds} rounds of fresh processes" if found.rounds else ""
+    if found.unclear:
+        yield "  fastest: not known, as the machine was busy and its noise cannot be seen through"
+    elif found.told_apart:
+        yield f"  fastest: {found.best.implementation}, {units.format_ratio(found.lead)} as fast as the next{how}"
+    else:
+        why = "" if found.rounds else ": they took no turns in fresh processes"
+        yield f"  fastest: {', '.join(found.names)} are not told apart{how}{why}"
 
 
 def _text(metric: Metric, row: Row) -> str:
@@ -82,9 +113,17 @@ def _others(rows: list[Row]) -> Iterator[str]:
 
 
 def _latency(m: Measurement) -> str:
+    """The time with its interval and the effective number of samples; marked where it is not to be trusted."""
     if m.median_ns is None or m.outcome is not Outcome.PASSED:
         return units.MISSING
-    spread = (
-        (m.ci_high_ns - m.ci_low_ns) / 2 / m.median_ns if m.ci_low_ns is not None and m.ci_high_ns is not None else None
-    )
-    return f"{units.format_time(m.median_ns)} ± {units.format_share(spread)}"
+    spread = _spread(m)
+    interval = NO_INTERVAL if spread is None else f"± {units.format_share(spread)}"
+    worth = "" if m.timing is None or m.timing.effective is None else f"; {m.timing.effective:.0f}"
+    return f"{f'{BUSY} ' if busy(m) else ''}{units.format_time(m.median_ns)} {interval}{worth}"
+
+
+def _spread(m: Measurement) -> float | None:
+    """Half the interval over the median; None where no interval is claimed."""
+    if m.median_ns is None or m.ci_low_ns is None or m.ci_high_ns is None:
+        return None
+    return (m.ci_high_ns - m.ci_low_ns) / 2 / m.median_ns

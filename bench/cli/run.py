@@ -9,6 +9,7 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="seconds for one implementation and case (120)",
     )
+    parser.add_argument(
+        "--turns",
+        type=int,
+        metavar="N",
+        help="rounds of fresh processes in which those near the fastest of a case take turns (6; 0: none)",
+    )
     _options.add_json(parser)
 
 
@@ -62,9 +69,12 @@ def execute(options: argparse.Namespace) -> int:
     from attnlab.bench.runner import Limits, Runner, plan, steps_of
     from attnlab.bench.store.jsonl import check_writable
     from attnlab.bench.suite import make_effort
+    from attnlab.bench.suite_file import MOST_ROUNDS
 
     if not 0 < options.time_limit < math.inf:
         raise UsageError(f"got --time-limit {options.time_limit:g}; expected seconds above zero")
+    if options.turns is not None and not 0 <= options.turns <= MOST_ROUNDS:
+        raise UsageError(f"got --turns {options.turns}; expected 0 to {MOST_ROUNDS} rounds")
     registry = _options.discovered(options.plugin)
     suite = choose_suite(options.target, registry, _options.read_axes(options.axis), tuple(options.case))
     benches = tuple(plan(suite, registry, _options.read_names(options.impl)))
@@ -73,6 +83,8 @@ def execute(options: argparse.Namespace) -> int:
         print(f"attnlab: {note}", file=sys.stderr)
     if options.resume is None:
         check_writable(Path(options.out))  # before the seconds that measuring the ceilings takes
+    if options.turns is not None:
+        suite = replace(suite, effort={**suite.effort, "turns": options.turns})
     draft = draft_run(suite, benches, device, options.command_line, tuple(options.plugin))
     writer, run, before = open_run(options, draft)
     every = steps_of(list(run.benches), registry)

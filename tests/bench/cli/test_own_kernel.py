@@ -36,7 +36,7 @@ def by_plugin(attnlab, helpers: Path, hostile_folder: Path) -> dict[tuple[str, s
     for name in ("mykernel.py", "my_tiles.py"):
         shutil.copy(helpers / name, kernels)
     ended = attnlab(
-        "run", "attention", "--plugin", "my/mykernel.py", "--impl", "mine,prepared", *SMALL,
+        "run", "attention", "--plugin", "my/mykernel.py", "--impl", "mine,prepared", "--turns", "0", *SMALL,
         "-a", "mask=full,causal", "--json", cwd=hostile_folder,
     )  # fmt: skip
     assert ended.returncode == 1, ended.stderr

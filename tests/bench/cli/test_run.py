@@ -58,7 +58,7 @@ def test_the_run_says_how_it_was_taken(toys: Toys, helpers: Path) -> None:
     assert run.run_id == toys.stored.path.name
     assert run.command == f"attnlab run toys --plugin {helpers}/toy_operator.py --out out -a n=4,8"
     assert run.plugins == (f"{helpers}/toy_operator.py",)
-    assert run.effort == {"target": 0.5, "sampling_limit_s": 0.02, "warmup_limit_s": 0.02}
+    assert run.effort == {"target": 0.5, "sampling_limit_s": 0.02, "warmup_limit_s": 0.02, "turns": 0}
     (bench,) = run.benches
     assert (bench.operator, bench.implementations, bench.baseline) == ("toy", ("plus", "times"), "plus")
     assert bench.cases == ("N4", "N8"), "the command line's axis replaced the suite's"
