@@ -25,10 +25,10 @@ AnyOperator = Operator[Any, Any]
 Draw = dict[str, Tensor]
 
 SEED_BITS = 48
-DECK = 4  # draws at hand, of which contents are put together
+DECK = 3  # draws at hand, of which contents are put together
 SMALL_DECK = 2  # where a draw is large
 LARGE_BYTES = 256 * 2**20  # of the tensors of a draw
-REFRESH_SHARE = 0.25  # of the time, for new draws in the deck
+REFRESH_SHARE = 0.15  # of the time, for new draws in the deck
 TRIES = 16  # for a draw, or a way to mix two, that is new
 FEW = 64  # indices to mix, below which the ways to mix them are counted
 
@@ -194,26 +194,44 @@ class Contents:
     """Contents for the calls of one case in one process, none of them twice.
 
     Where draws are mixed they are those of a deck, in which old ones give way to new ones as time allows. Two contents
-    of n coins are alike by chance once in 2ⁿ; below 64 coins they are compared, so that it never happens. Seeds come
-    from the chance of the operating system.
+    of n coins are alike by chance once in 2ⁿ; below 64 coins they are compared, so that it never happens. The first
+    draws of the deck hang on `secret`; all else comes from the chance of the operating system.
     """
 
     def __init__(
-        self, operator: AnyOperator, case: Case, inputs: Any, now_ns: Callable[[], int] = time.perf_counter_ns
+        self,
+        operator: AnyOperator,
+        case: Case,
+        inputs: Any,
+        secret: int,
+        now_ns: Callable[[], int] = time.perf_counter_ns,
     ) -> None:
         self._random = random.SystemRandom()
+        self._derived_from = secret, operator.name, case.id
         self._place = Place(operator, case, inputs)
         self._deck = Deck(operator, case, inputs)
         a_draw = sum(x.numel() * x.element_size() for x in renewed(operator, case, inputs).values())
         self._size = (SMALL_DECK if a_draw > LARGE_BYTES else DECK) if self._place.indices > 1 else 0
         self._used: set[tuple[int, int, int]] = set()
         self._pairs = self._in_turn()
+        self._fill()
+        self._first = self._deck.seeds
         self._now_ns, self._begun_ns, self._drawing_ns = now_ns, now_ns(), 0
+
+    def shared(self, base: int, use: str, number: int) -> Content:
+        """A content that is the same in all processes with this secret, and like any other: of the first draws."""
+        if len(self._first) < SMALL_DECK:
+            return Content(base, derived(*self._derived_from, use, number))
+        pair = self._first[number % len(self._first)], self._first[(number + 1) % len(self._first)]
+        for turn in range(TRIES):
+            content = Content(base, min(pair), max(pair), derived(*self._derived_from, use, number, turn))
+            if self._is_new(content):
+                break
+        return content
 
     def next(self, base: int) -> Content:
         """A content that no call had before, for inputs made with seed `base`."""
-        if self._size:
-            self._refresh()
+        self._refresh()
         for _ in range(TRIES if len(self._deck.seeds) >= SMALL_DECK else 0):
             content = Content(base, *next(self._pairs), self._seed())
             if self._is_new(content):
@@ -227,11 +245,11 @@ class Contents:
         return self._random.getrandbits(SEED_BITS)
 
     def _in_turn(self) -> Iterator[tuple[int, int]]:
-        """Pairs of draws at hand; of four draws, one that follows another shares none with it."""
+        """Pairs of draws at hand."""
         while True:
             order = self._deck.seeds
             self._random.shuffle(order)
-            yield from ((min(pair), max(pair)) for pair in zip(order[0::2], order[1::2], strict=False))
+            yield min(order[:2]), max(order[:2])
 
     def _is_new(self, content: Content) -> bool:
         if self._place.indices >= FEW:
@@ -244,18 +262,19 @@ class Contents:
         self._used.add(known)
         return True
 
+    def _fill(self) -> None:
+        """Fill the deck, with draws that all processes of a run have at first."""
+        for number in range(self._size * TRIES):
+            if len(self._deck.seeds) == self._size:
+                break
+            self._deck.hold(derived(*self._derived_from, "deck", number))
+
     def _refresh(self) -> None:
-        """Fill the deck; later let the oldest draw give way to a new one, within a share of the time."""
-        while len(self._deck.seeds) < self._size:
-            if not self._drawn():
-                self._size = len(self._deck.seeds)  # there are no more that differ
-        passed = self._now_ns() - self._begun_ns
-        if self._drawing_ns < REFRESH_SHARE * passed and self._drawn():
+        """Let the oldest draw give way to a new one, within a share of the time."""
+        begun = self._now_ns()
+        if len(self._deck.seeds) < SMALL_DECK or self._drawing_ns >= REFRESH_SHARE * (begun - self._begun_ns):
+            return
+        if self._deck.hold(self._seed()):
             self._deck.drop(self._deck.seeds[0])
             self._pairs = self._in_turn()
-
-    def _drawn(self) -> bool:
-        begun = self._now_ns()
-        found = any(self._deck.hold(self._seed()) for _ in range(TRIES))
         self._drawing_ns += self._now_ns() - begun
-        return found

@@ -93,11 +93,6 @@ class Checker:
             inputs = self.operator.make_inputs(self.case, NEEDLE_DRAW, seed + number, device)
             self._run_and_judge("needles", inputs, prepare(inputs), NEEDLE_DRAW, seed + number)
 
-    def timed_results(self, inputs: Any, returned: Any) -> tuple[Tensor, ...]:
-        """What is judged of what a timed call returned; raises Rejected where it is not what the contract asks for."""
-        self._judge_intact(inputs)
-        return self._results(inputs, returned)
-
     def check_timed(self, kept: Kept, holding: Callable[[Content], Any]) -> None:
         """The outputs of a timed call; `holding` gives inputs that hold a content.
 
@@ -129,11 +124,11 @@ class Checker:
         expectation = self.expectations.get(inputs, draw, seed)
         before = {field: tensor.clone() for field, tensor in tensors(inputs, "static", "dynamic").items()}
         with poisoned_memory(inputs, enabled=not self.implementation.compiled):
-            outputs = self._results(inputs, self.implementation.run(inputs, state))
+            outputs = self.results(inputs, self.implementation.run(inputs, state))
         self._judge_unchanged(inputs, before)
         self._judge(name, outputs, expectation)
         kept = [out.clone() for out in outputs]
-        again = self._results(inputs, self.implementation.run(inputs, state))
+        again = self.results(inputs, self.implementation.run(inputs, state))
         self._judge_unchanged(inputs, before)
         same = all(_same_bits(a, b) for a, b in zip(kept, again, strict=True))
         if not same:
@@ -144,18 +139,19 @@ class Checker:
         self._blunt = blunt if self._blunt is None else self._blunt & blunt
 
     def _judge_unchanged(self, inputs: Any, before: dict[str, Tensor]) -> None:
-        self._judge_intact(inputs)
+        self.judge_intact(inputs)
         for field, tensor in tensors(inputs, "static", "dynamic").items():
             if not _same_bits(tensor, before[field]):
                 raise Rejected(Outcome.WRONG_VALUES, f"changed its input {field}, which must come back as it was")
 
-    def _judge_intact(self, inputs: Any) -> None:
+    def judge_intact(self, inputs: Any) -> None:
+        """Raise Rejected where something was written to that is no output."""
         written = self.operator.intact(inputs)
         if written is not None:
             raise Rejected(Outcome.WRONG_VALUES, f"wrote outside its outputs: {written}")
 
-    def _results(self, inputs: Any, returned: Any) -> tuple[Tensor, ...]:
-        """What is judged, as a tuple of the contract's number, shapes, dtypes."""
+    def results(self, inputs: Any, returned: Any) -> tuple[Tensor, ...]:
+        """What is judged, as a tuple of the contract's number, shapes, dtypes; raises Rejected where it is not."""
         outputs = self.operator.results(inputs, returned)
         got = tuple(outputs) if isinstance(outputs, (tuple, list)) else (outputs,)
         specs = self.operator.outputs(self.case)

@@ -227,7 +227,10 @@ class OpenCase:
             inputs = self._inputs(seed)
             state = self.implementation.prepare(self.case, inputs)
             self.copies.append(Copy(self.implementation, inputs, state, Content(seed, seed)))
-        self._renewal = Renewal(self.operator, self.case, self.copies, self.checker.timed_results, self.setup.secret)
+        checker = self.checker
+        self._renewal = Renewal(
+            self.operator, self.case, self.copies, checker.results, checker.judge_intact, self.setup.secret
+        )
 
     def _check(self, inputs: Any, state: Any, seeds: tuple[int, ...], needle: int) -> None:
         """On `inputs`, which hold what the last seed draws afterwards, and on needles."""

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from attnlab.bench.axes import Case
-from attnlab.bench.contents import AnyOperator, Content, Contents, Place, derived
+from attnlab.bench.contents import AnyOperator, Content, Contents, Place
 
 if TYPE_CHECKING:
     from attnlab.bench.registry import Implementation
@@ -29,6 +29,8 @@ SPREAD = 8  # each comes up to so many times later than the one before
 AGAIN = 100  # calls that are made again, about
 OFTEN = 0.25  # the chance of a call to be made again, among the first
 SHARE = 0.25  # of the time, for calls that are made again
+REPEATS = 2  # calls that returned what one on other inputs had returned, in the places that are looked at: judged too
+SAMPLED = 32  # numbers of an output that are looked at
 DOUBTS = 3  # of the calls that differed most from the call after them: those are judged too
 
 
@@ -69,8 +71,9 @@ class Renewal:
     """The contents of one case's calls in one process, and what is kept of their outputs.
 
     results(inputs, returned): what is judged of what a call returned; raises where it is not what the contract asks
-    for. secret: a number of this run that implementations do not know. Where calls are observed they take seconds, and
-    those of all processes of a run meet the same contents in the same order, so that they can be compared.
+    for. intact(inputs): raises where something else was written to. secret: a number of this run that implementations
+    do not know. Where calls are observed they take seconds, and those of all processes of a run meet the same contents
+    in the same order, so that they can be compared.
     """
 
     def __init__(
@@ -79,18 +82,21 @@ class Renewal:
         case: Case,
         copies: Iterable[Copy],
         results: Callable[[Any, Any], Outputs],
+        intact: Callable[[Any], None],
         secret: int,
         now_ns: Callable[[], int] = time.perf_counter_ns,
     ) -> None:
-        self._copies, self._results, self._now_ns = list(copies), results, now_ns
+        self._copies, self._results, self._intact, self._now_ns = list(copies), results, intact, now_ns
         self._in_order = operator.observe is not None
-        self._derived_from = secret, operator.name, case.id
-        self._contents = Contents(operator, case, self._copies[0].inputs, now_ns)
+        self._contents = Contents(operator, case, self._copies[0].inputs, secret, now_ns)
         self._places = {id(copy): Place(operator, case, copy.inputs) for copy in self._copies}
         self._random = random.SystemRandom()
-        self._open: list[tuple[Copy, str]] = []
+        self._open: list[tuple[Copy, bool]] = []
         self._kept: list[Kept] = []
         self._doubts: list[Kept] = []
+        self._repeats: list[Kept] = []
+        self._places_of: dict[torch.Size, tuple[Tensor, ...]] = {}
+        self._returned: dict[tuple[int, bytes], Content] = {}
         self._shared: list[tuple[int, Content]] = []
         for copy in self._copies:
             copy.renewal = self
@@ -102,10 +108,6 @@ class Renewal:
         self._kept = []
         self._start("call")
 
-    def _seed(self, use: str, number: int) -> int:
-        """A seed that is the same in all processes of a run."""
-        return derived(*self._derived_from, use, number)
-
     def _start(self, phase: str) -> None:
         self._phase, self._calls, self._begun_ns, self._again_ns = phase, 0, self._now_ns(), 0
         first = 0
@@ -113,17 +115,17 @@ class Renewal:
         for number in range(0 if self._in_order or phase == "warm-up" else SHARED):
             base = self._copies[number % min(2, len(self._copies))].content.base
             place = self._random.randrange(first, max(first * SPREAD, SPREAD))
-            self._shared.append((place, Content(base, self._seed("shared", number))))
+            self._shared.append((place, self._contents.shared(base, "judged", number)))
             first = max(first * SPREAD, SPREAD)
 
     def renew(self, copy: Copy) -> None:
         """Settle the calls before, and give the copy a content that no call had."""
         self.settle()
-        content, use = self._next(copy)
+        content, judged = self._next(copy)
         self._calls += 1
         copy.outputs = None
         self.put(copy, content)
-        self._open.append((copy, use))
+        self._open.append((copy, judged))
 
     def put(self, copy: Copy, content: Content) -> None:
         """Write a content into a copy's inputs, and remember it."""
@@ -137,23 +139,44 @@ class Renewal:
         self.put(copy, content)
         return copy.inputs
 
-    def settle(self) -> None:
-        """Keep, or compare with another call, what calls since their renewal returned."""
+    def settle(self, last: bool = False) -> None:
+        """Keep what calls since their renewal returned, or compare it with another call; all of them at the last.
+
+        Which calls are made again is drawn now, after they ended.
+        """
         opened, self._open = self._open, []
-        for copy, use in opened:
-            if copy.outputs is None or not use:
+        for copy, judged in opened:
+            if copy.outputs is None:
                 continue
-            outputs = tuple(out.clone() for out in self._results(copy.inputs, copy.outputs))
-            kept = Kept(copy.content, outputs, copy.before)
-            if use == "judge":
-                self._kept.append(kept)
-            else:
-                self._compare(copy, kept)
+            earlier = self._earlier(copy)
+            if judged:
+                self._kept.append(self._as_returned(copy, earlier))
+            elif earlier and len(self._repeats) < REPEATS:
+                self._repeats.append(self._as_returned(copy, earlier))
+            elif last or self._is_made_again():
+                self._compare(copy, self._as_returned(copy, earlier))
+
+    def _earlier(self, copy: Copy) -> tuple[Content, ...]:
+        """The content of an earlier call of which an output was the same in some places; () where there is none."""
+        samples = [(n, self._sample(out)) for n, out in enumerate(self._results(copy.inputs, copy.outputs))]
+        contents = dict.fromkeys(self._returned.setdefault(sample, copy.content) for sample in samples)
+        return tuple(content for content in contents if content != copy.content)
+
+    def _sample(self, out: Tensor) -> bytes:
+        """Numbers of an output in some places, which are drawn once."""
+        if out.shape not in self._places_of:
+            drawn = [[self._random.randrange(length) for _ in range(SAMPLED)] for length in out.shape]
+            self._places_of[out.shape] = tuple(torch.tensor(places, device=out.device) for places in drawn)
+        return out[self._places_of[out.shape]].view(torch.uint8).cpu().numpy().tobytes()
+
+    def _as_returned(self, copy: Copy, earlier: tuple[Content, ...]) -> Kept:
+        self._intact(copy.inputs)
+        outputs = tuple(out.clone() for out in self._results(copy.inputs, copy.outputs))
+        return Kept(copy.content, outputs, (*copy.before, *earlier))
 
     def finished(self) -> list[Kept]:
         """What has to be judged, after calls on the contents that are left; nothing is kept afterwards."""
-        self._open = [(copy, use or "again") for copy, use in self._open]  # of each copy the last call, whichever it is
-        self.settle()
+        self.settle(last=True)
         if self._phase == "warm-up":
             self._start("call")
         if self._in_order:
@@ -163,23 +186,23 @@ class Renewal:
                 copy = next(copy for copy in self._copies if copy.content.base == content.base)
                 self.put(copy, content)
                 copy()
-                outputs = tuple(out.clone() for out in self._results(copy.inputs, copy.outputs))
-                self._kept.append(Kept(content, outputs, copy.before))
-        kept, self._kept, self._doubts = [*self._kept, *self._doubts], [], []
+                self._kept.append(self._as_returned(copy, self._earlier(copy)))
+        kept = [*self._repeats, *self._kept, *self._doubts]
+        self._kept, self._doubts, self._repeats = [], [], []
         return kept
 
-    def _next(self, copy: Copy) -> tuple[Content, str]:
-        """A content, and what becomes of the output: "judge", "again" or "" for nothing."""
+    def _next(self, copy: Copy) -> tuple[Content, bool]:
+        """A content, and whether what is returned for it is to be judged."""
         base = copy.content.base
         if self._in_order:
-            return Content(base, self._seed(self._phase, self._calls)), "judge"
+            return self._contents.shared(base, self._phase, self._calls), True
         for due in self._shared[:-1]:
             if due[0] <= self._calls and due[1].base == base:
                 self._shared.remove(due)
-                return due[1], "judge"
-        return self._contents.next(base), "again" if self._may_be_made_again() else ""
+                return due[1], True
+        return self._contents.next(base), False
 
-    def _may_be_made_again(self) -> bool:
+    def _is_made_again(self) -> bool:
         """By chance, less often the more calls there were, within a share of the time."""
         if not self._calls:
             return False

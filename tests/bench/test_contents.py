@@ -53,17 +53,17 @@ def state_of(operator: Any, case: Any, inputs: Any) -> bytes:
 def test_what_is_written_in_place_is_what_is_made_from_nothing(operator: str, case_id: str) -> None:
     contract, case = case_of(operator, case_id)
     inputs = contract.make_inputs(case, NORMAL_DRAW, 3, CPU)
-    contents, place = Contents(contract, case, inputs), Place(contract, case, inputs)
+    contents, place = Contents(contract, case, inputs, secret=1), Place(contract, case, inputs)
     where = {path: (x.data_ptr(), x._version) for path, x in renewed(contract, case, inputs).items()}
     seen = {state_of(contract, case, inputs)}
-    for _ in range(4):
+    for _ in range(2):
         content = contents.next(3)
         contents.write(place, content)
         read_back = decode(Content, encode(content))
         made = inputs_of(contract, case, read_back, CPU)
         assert all(same(x, tensors(made)[path]) for path, x in tensors(inputs).items())
         seen.add(state_of(contract, case, inputs))
-    assert len(seen) == 5
+    assert len(seen) == 3
     for path, tensor in renewed(contract, case, inputs).items():
         assert tensor.data_ptr() == where[path][0]
         assert tensor._version > where[path][1]
@@ -74,7 +74,7 @@ def test_what_is_written_in_place_is_what_is_made_from_nothing(operator: str, ca
 def test_no_content_comes_twice_however_few_its_columns(operator: str, case_id: str) -> None:
     contract, case = case_of(operator, case_id)
     inputs = contract.make_inputs(case, NORMAL_DRAW, 3, CPU)
-    contents, place = Contents(contract, case, inputs), Place(contract, case, inputs)
+    contents, place = Contents(contract, case, inputs, secret=1), Place(contract, case, inputs)
     seen = set()
     for _ in range(400):
         contents.write(place, contents.next(3))
