@@ -1,0 +1,110 @@
+"""Which timed calls are looked at: by chance, within a share of the time, and as many as a rare fault takes."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from attnlab.bench import renewal
+from attnlab.bench.contents import Content
+from attnlab.bench.contract import NORMAL_DRAW, Operator
+from attnlab.bench.registry import discover
+from attnlab.bench.renewal import Copy, Renewal, difference
+
+CPU = torch.device("cpu")
+MS = 1_000_000
+
+
+class Called:
+    """Two copies of a small case, each call of which takes a millisecond of a clock of its own."""
+
+    def __init__(self, right: Any = lambda inputs: inputs.x @ inputs.weight.mT) -> None:
+        self.operator: Operator[Any, Any] = discover().operators.get("linear")
+        self.case = self.operator.case_type.parse("M1-N4-K128-fp32")
+        self.now_ns = self.calls = 0
+        self._right = right
+        self.copies = [self._copy(seed) for seed in (1, 2)]
+        self.renewal = Renewal(
+            self.operator,
+            self.case,
+            self.copies,
+            lambda inputs, out: (out,),
+            lambda inputs: None,
+            7,
+            lambda: self.now_ns,
+        )
+
+    def _copy(self, seed: int) -> Copy:
+        inputs = self.operator.make_inputs(self.case, NORMAL_DRAW, seed, CPU)
+        made: Any = SimpleNamespace(run=self._run)
+        return Copy(made, inputs, None, Content(seed, seed))
+
+    def _run(self, inputs: Any, state: Any) -> Any:
+        self.now_ns += MS
+        self.calls += 1
+        return self._right(inputs)
+
+    def time(self, count: int) -> int:
+        """So many timed calls; how many were made besides."""
+        before = self.calls
+        for number in range(count):
+            copy = self.copies[number % 2]
+            copy.renew()
+            copy()
+        self.renewal.settle()
+        return self.calls - before - count
+
+
+def test_calls_are_made_again_within_a_share_of_the_time_and_often_enough_for_a_rare_fault() -> None:
+    called = Called()
+    called.renewal.begin()
+    again = called.time(400)
+    assert 43 <= again <= 0.25 / 0.75 * 400 + 1, "43 pairs, each of two calls, show a fault in one of 29 with 95 %"
+
+
+def test_contents_to_judge_are_those_of_every_process_and_come_at_other_moments() -> None:
+    kept = []
+    for _ in range(2):
+        called = Called()
+        called.renewal.begin()
+        called.time(520)
+        kept.append([k.content for k in called.renewal.finished()])
+    assert len(kept[0]) == renewal.SHARED
+    assert set(kept[0]) == set(kept[1])
+
+
+def test_calls_to_warm_up_are_not_judged() -> None:
+    called = Called()
+    met = set()
+    for _ in range(30):
+        called.time(2)
+        met |= {copy.content for copy in called.copies}
+    called.renewal.begin()
+    assert not met & {kept.content for kept in called.renewal.finished()}
+
+
+def test_what_differs_most_from_the_call_after_it_is_judged() -> None:
+    noise = iter(range(1, 10**6))
+    called = Called(lambda inputs: inputs.x @ inputs.weight.mT + 1e-6 * next(noise))
+    called.renewal.begin()
+    called.time(60)
+    judged = called.renewal.finished()
+    assert len(judged) == renewal.SHARED + renewal.DOUBTS
+    assert all(0 < k.difference < 1 for k in judged[-renewal.DOUBTS :])
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "apart"),
+    [
+        (torch.ones(4), torch.ones(4), 0.0),
+        (torch.ones(4), torch.zeros(4), 1.0),
+        (torch.zeros(4), torch.full((4,), 2.0), 2.0),
+        (torch.ones(4), torch.tensor([1, 1, 1, float("nan")]), float("inf")),
+        (torch.tensor([1, 2, 3, 4]), torch.tensor([1, 2, 3, 5]), 0.25),
+    ],
+)
+def test_how_far_two_outputs_are_apart(a: torch.Tensor, b: torch.Tensor, apart: float) -> None:
+    assert difference(a, b) == apart
