@@ -91,7 +91,8 @@ def _kept_waiting(hosts: Sequence[HostState]) -> str | None:
         return f"the host gave {units.format_share(stolen)} of a core to other machines"
     if all(host.waited_ns is not None for host in hosts):
         waited = sum(host.waited_ns or 0.0 for host in hosts) / elapsed_ns
-        return f"its threads waited for a core {units.format_share(waited)} of the time" if waited > WAITED else None
+        words = f"its threads waited for a core {units.format_share(waited)} of the time, summed over them"
+        return words if waited > WAITED else None
     switches = sum(host.involuntary_switches for host in hosts) / units.ns_to_seconds(elapsed_ns)
     if switches > SWITCHES_PER_S:
         return f"its threads were taken off their cores {switches:.0f} times a second"

@@ -70,8 +70,8 @@ def test_a_busy_neighbour_is_told_with_a_remedy() -> None:
     assert contended(bursts)
     assert burst_notes(bursts) == (
         "the machine was busy: times are too long by an unknown factor; stop what else runs, or give torch no more "
-        "threads than cores are free, OMP_NUM_THREADS (its threads waited for a core 75.0 % of the time; up to 3 "
-        "threads wanted a core at once)",
+        "threads than cores are free, OMP_NUM_THREADS (its threads waited for a core 75.0 % of the time, summed over "
+        "them; up to 3 threads wanted a core at once)",
     )
 
 
