@@ -90,6 +90,11 @@ class Metric:
         return float(found) if math.isfinite(found) else None
 
 
+def of_measurement(compute: Callable[[Measurement], Value]) -> Callable[[Row], Value]:
+    """The `compute` of a metric that needs nothing but the measurement, which others work out from it as well."""
+    return lambda row: compute(row.measurement)
+
+
 def rows_of(run: RunRecord, measurements: Sequence[Measurement]) -> list[Row]:
     """A row for each implementation and case of one run, the latest where one was measured again.
 

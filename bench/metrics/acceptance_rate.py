@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from attnlab.bench.metrics import Metric, Row
+from attnlab.bench.metrics import Metric, of_measurement
 from attnlab.bench.registry import registry
+from attnlab.bench.store.records import Measurement
 
 
-def value(row: Row) -> float | None:
-    drafted = sum(row.measurement.values("drafted"))
-    return sum(row.measurement.values("accepted")) / drafted if drafted else None
+def of(measurement: Measurement) -> float | None:
+    drafted = sum(measurement.values("drafted"))
+    return sum(measurement.values("accepted")) / drafted if drafted else None
 
 
 METRIC = Metric(
@@ -18,7 +19,7 @@ METRIC = Metric(
     direction="higher",
     summary="Guessed tokens that the model let through, of those guessed; says nothing of time.",
     formula="accepted / drafted, over all passes",
-    compute=value,
+    compute=of_measurement(of),
     rank=21,
 )
 registry.metrics.add(METRIC.name, METRIC, __name__)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from attnlab.bench.generation import latencies, measured
 from attnlab.bench.generation.latencies import Objectives
-from attnlab.bench.metrics import Metric, Row
+from attnlab.bench.metrics import Metric, of_measurement
 from attnlab.bench.registry import registry
+from attnlab.bench.store.records import Measurement
 from attnlab.bench.units import NS_PER_MS
 
 
-def value(row: Row) -> float | None:
-    case = row.measurement.case
+def of(measurement: Measurement) -> float | None:
+    case = measurement.case
     if not isinstance(case.get("ttft_ms"), int) or not isinstance(case.get("tpot_ms"), int):
         return None
     objectives = Objectives(case["ttft_ms"] * NS_PER_MS, case["tpot_ms"] * NS_PER_MS)
-    calls = measured.of_calls(row.measurement, lambda requests: latencies.goodput(requests, objectives))
+    calls = measured.of_calls(measurement, lambda requests: latencies.goodput(requests, objectives))
     return measured.median(calls)
 
 
@@ -25,7 +26,7 @@ METRIC = Metric(
     direction="higher",
     summary="Requests a second that keep the case's objectives for TTFT and TPOT.",
     formula="requests that keep both / (last token − first arrival), median over calls",
-    compute=value,
+    compute=of_measurement(of),
     rank=20,
 )
 registry.metrics.add(METRIC.name, METRIC, __name__)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from attnlab.bench.generation import measured
-from attnlab.bench.metrics import Metric, Row
+from attnlab.bench.metrics import Metric, of_measurement
 from attnlab.bench.registry import registry
+from attnlab.bench.store.records import Measurement
 
 
-def value(row: Row) -> float | None:
-    return measured.median(measured.of_gaps(row.measurement))
+def of(measurement: Measurement) -> float | None:
+    return measured.median(measured.of_gaps(measurement))
 
 
 METRIC = Metric(
@@ -18,7 +19,7 @@ METRIC = Metric(
     direction="lower",
     summary="Median gap between tokens; a chunk of k tokens after a gap is k samples of a k-th of it.",
     formula="median of (gap / tokens of the chunk)",
-    compute=value,
+    compute=of_measurement(of),
     rank=13,
 )
 registry.metrics.add(METRIC.name, METRIC, __name__)

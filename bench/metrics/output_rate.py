@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from attnlab.bench.generation import latencies, measured
-from attnlab.bench.metrics import Metric, Row
+from attnlab.bench.metrics import Metric, of_measurement
 from attnlab.bench.registry import registry
+from attnlab.bench.store.records import Measurement
 
 
-def value(row: Row) -> float | None:
-    return measured.median(measured.of_calls(row.measurement, latencies.output_rate))
+def of(measurement: Measurement) -> float | None:
+    return measured.median(measured.of_calls(measurement, latencies.output_rate))
 
 
 METRIC = Metric(
@@ -18,7 +19,7 @@ METRIC = Metric(
     direction="higher",
     summary="Tokens of all requests over the time from the first arrival to the last token.",
     formula="tokens / (last token − first arrival), median over calls",
-    compute=value,
+    compute=of_measurement(of),
     rank=18,
 )
 registry.metrics.add(METRIC.name, METRIC, __name__)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import statistics
 
-from attnlab.bench.metrics import Metric, Row
+from attnlab.bench.metrics import Metric, of_measurement
 from attnlab.bench.registry import registry
+from attnlab.bench.store.records import Measurement
 
 
-def preparation(row: Row) -> float | None:
-    values = row.measurement.values("setup")
+def of(measurement: Measurement) -> float | None:
+    values = measurement.values("setup")
     return statistics.median(values) if values else None
 
 
@@ -20,7 +21,7 @@ METRIC = Metric(
     direction="lower",
     summary="Time to compile, plan or pack for the case, once; no part of the latency.",
     formula="median of the times that prepare took",
-    compute=preparation,
+    compute=of_measurement(of),
     rank=100,
 )
 registry.metrics.add(METRIC.name, METRIC, __name__)

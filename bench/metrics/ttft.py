@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from attnlab.bench.generation import latencies, measured
-from attnlab.bench.metrics import Metric, Row
+from attnlab.bench.metrics import Metric, of_measurement
 from attnlab.bench.registry import registry
+from attnlab.bench.store.records import Measurement
 
 
-def value(row: Row) -> float | None:
-    return measured.median(measured.of_requests(row.measurement, latencies.ttft_ns))
+def of(measurement: Measurement) -> float | None:
+    return measured.median(measured.of_requests(measurement, latencies.ttft_ns))
 
 
 METRIC = Metric(
@@ -18,7 +19,7 @@ METRIC = Metric(
     direction="lower",
     summary="Median time from a request's arrival to its first token, over requests and calls.",
     formula="median of (first token − arrival)",
-    compute=value,
+    compute=of_measurement(of),
     rank=11,
 )
 registry.metrics.add(METRIC.name, METRIC, __name__)

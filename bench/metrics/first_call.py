@@ -1,0 +1,27 @@
+"""Metric `first_call_ns`: time of the first call of a process, in which whatever is lazy happens."""
+
+from __future__ import annotations
+
+import statistics
+
+from attnlab.bench.metrics import Metric, of_measurement
+from attnlab.bench.registry import registry
+from attnlab.bench.store.records import Measurement
+
+
+def of(measurement: Measurement) -> float | None:
+    values = measurement.values("first_call")
+    return statistics.median(values) if values else None
+
+
+METRIC = Metric(
+    name="first_call_ns",
+    label="first call",
+    unit="ns",
+    direction="lower",
+    summary="Time of the first call on the case in its process, with all that is imported or compiled then.",
+    formula="median of the times that first calls took",
+    compute=of_measurement(of),
+    rank=101,
+)
+registry.metrics.add(METRIC.name, METRIC, __name__)
