@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from attnlab.bench.common_clock import method_of
+from attnlab.bench.common_clock import LATENCY, method_of
 from attnlab.bench.history.differences import differences
 from attnlab.bench.history.points import Point, point_or_miss
 from attnlab.bench.stats.family import benjamini_hochberg
@@ -164,7 +164,8 @@ def _pairs(base: _Side, head: _Side) -> list[float]:
 
 
 def _burst_medians(launch: Launch) -> list[float]:
-    return [statistics.median(burst.series[0].values) for burst in launch.bursts]
+    times = [burst.series[0] for burst in launch.bursts if burst.series]
+    return [statistics.median(taken.values) for taken in times if taken.quantity == LATENCY]
 
 
 def _by_runs(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ import torch
 
 from attnlab.bench import memory
 from attnlab.bench.axes import Case
-from attnlab.bench.clocks import Clock, copies_wanted, host_clocks
+from attnlab.bench.clocks import Clock, Started, copies_wanted, host_clocks, now, start_all
 from attnlab.bench.clocks.plan import Plan
 from attnlab.bench.contents import Content, new_secret
 from attnlab.bench.contract import NORMAL_DRAW, Fact, Operator
@@ -119,6 +118,24 @@ def _text(answer: object, method: str) -> str | None:
     raise MeasurementError(f"{method} returned {answer!r}; expected None, or a text that says why")
 
 
+class FirstCall:
+    """A `run` whose first call is timed, until the device is done with it; the others go through."""
+
+    def __init__(self, run: Callable[[Any, Any], Any], synchronise: Callable[[], None]) -> None:
+        self._run, self._synchronise = run, synchronise
+        self.elapsed_ns: float | None = None
+
+    def __call__(self, inputs: Any, state: Any) -> Any:
+        if self.elapsed_ns is not None:
+            return self._run(inputs, state)
+        self._synchronise()
+        start = now.perf_counter_ns()
+        returned = self._run(inputs, state)
+        self._synchronise()
+        self.elapsed_ns = float(now.perf_counter_ns() - start)
+        return returned
+
+
 class OpenCase:
     """One implementation on one case in this process: what is known of it so far, and the calls to time.
 
@@ -136,7 +153,8 @@ class OpenCase:
         self.operator, self.case, self.implementation, self.setup = operator, case, implementation, setup
         self.phases: dict[str, float] = {}
         expectations = Expectations(operator, case, setup.device, setup.shared_folder)
-        self.checker = Checker(operator, case, implementation, expectations)
+        self.first_call = FirstCall(implementation.run, self._synchronise)
+        self.checker = Checker(operator, case, replace(implementation, run=self.first_call), expectations)
         self.seeds = itertools.count(setup.seed)
         self.copies: list[Copy] = []
         self.facts: tuple[Fact, ...] = ()
@@ -174,15 +192,30 @@ class OpenCase:
         if self.copies:
             self._guard(work)
 
-    def begin(self) -> None:
-        """Warm-up is over: calls from here on are timed."""
-        if self._renewal is not None:
-            self._renewal.begin()
+    def methods(self) -> Started:
+        """How the calls can be timed, best first; to be asked before any clock is begun."""
+        return start_all(self._clocks, self.copies, self.measurement.bytes_moved or 0, self.setup.plan)
 
-    def check_timed(self) -> Measurement:
-        """The measurement so far, with a check of what the last calls returned."""
-        self._guard(self._check_timed)
-        return self.measurement
+    def begin(self, clock: str, plan: Plan | None) -> Sampling:
+        """Warm up for bursts by that clock alone, laid out by `plan`."""
+        with self._phase("warm-up"):
+            sampling = self._begun(tuple(one for one in self._clocks if one.name == clock), plan)
+        if self._renewal is not None:
+            self._renewal.begin()  # calls from here on are timed
+        return sampling
+
+    def closed(self) -> tuple[Measurement, tuple[Series, ...]]:
+        """The measurement so far, what the last calls returned checked, and what stands beside its times."""
+        beside: list[Series] = []
+
+        def work() -> None:
+            self._refuse_meddling()
+            self._check_timed()
+            self.measurement = self.with_check(self.measurement)
+            beside.extend(self._beside(resident=True))
+
+        self._guard(work)
+        return self.measurement, tuple(beside)
 
     def _guard(self, work: Callable[[], None]) -> None:
         """Whatever foreign code raises becomes the measurement's outcome."""
@@ -213,6 +246,9 @@ class OpenCase:
         state = self._prepare(first)
         if check:
             self._check(first, state, checked, needle)
+        else:
+            with self._phase("first call"):
+                self.first_call(first, state)
         configuration = _text(self.implementation.configuration(self.case), "configuration(case)")
         passed = replace(self.measurement, outcome=Outcome.PASSED, configuration=configuration)
         untimed = _text(self.implementation.untimed(self.setup.device.type), "untimed(device_kind)")
@@ -250,7 +286,7 @@ class OpenCase:
         timed = self._in_turn().timed(stopped)
         self._refuse_meddling()
         self._check_timed()
-        self.measurement = self._finish(timed, self._memory(self.copies[0]))
+        self.measurement = self._finish(timed)
 
     def _check_timed(self) -> None:
         with self._phase("check timed"):
@@ -303,16 +339,16 @@ class OpenCase:
         with self._phase("timing"):
             self._in_turn().burst()
 
-    def _begun(self) -> Sampling:
+    def _begun(self, clocks: tuple[Clock, ...] | None = None, plan: Plan | None = None) -> Sampling:
         bytes_a_call = self.measurement.bytes_moved or 0
         observe = None if self.operator.observe is None else self._observed
         self._sampling = Sampling(
             self.copies,
-            self._clocks,
+            clocks or self._clocks,
             self.setup.effort,
             bytes_a_call=bytes_a_call,
             observe=observe,
-            plan=self.setup.plan,
+            plan=plan or self.setup.plan,
         )
         return self._sampling
 
@@ -325,7 +361,9 @@ class OpenCase:
         assert self._sampling is not None
         return self._sampling
 
-    def _memory(self, copy: Copy) -> tuple[Series, ...]:
+    def _memory(self, copy: Copy, resident: bool) -> tuple[Series, ...]:
+        """The allocator's peak in a call, on a CPU with the process's where that can be seen, or is asked for."""
+
         def call() -> Any:
             copy()
             outputs = copy.outputs
@@ -340,17 +378,23 @@ class OpenCase:
         with self._phase("memory"):
             peak = memory.peak_bytes(call, self.setup.device)
             found = [Series("peak_memory", "B", None, "lower", (float(peak),))]
-            if self.setup.device.type == "cpu" and peak >= memory.VISIBLE_BYTES:
-                resident = memory.process_peak_bytes(call)
-                if resident is not None:
-                    found.append(Series("peak_resident_memory", "B", None, "lower", (float(resident),)))
+            if self.setup.device.type == "cpu" and (resident or peak >= memory.VISIBLE_BYTES):
+                grown = memory.process_peak_bytes(call)
+                if grown is not None:
+                    found.append(Series("peak_resident_memory", "B", None, "lower", (float(grown),)))
         return tuple(found)
 
-    def _finish(self, timed: Timed, memory_series: tuple[Series, ...]) -> Measurement:
-        setup_series = Series("setup", "ns", "wall", "lower", (self.phases["set-up"],))
-        facts = (Series(fact.quantity, fact.unit, None, fact.direction, (fact.value,)) for fact in self.facts)
+    def _finish(self, timed: Timed) -> Measurement:
+        beside = self._beside()
         checked = self.with_check(self.measurement)  # with the timed outputs now
-        return with_times(checked, timed, self.setup.ceilings, (setup_series, *memory_series, *facts))
+        return with_times(checked, timed, self.setup.ceilings, beside)
+
+    def _beside(self, resident: bool = False) -> tuple[Series, ...]:
+        """What stands beside the times: set-up, the first call, memory, and the contract's facts of the case."""
+        once = [("setup", self.phases["set-up"]), ("first_call", self.first_call.elapsed_ns)]
+        times = [Series(name, "ns", "wall", "lower", (value,)) for name, value in once if value is not None]
+        facts = [Series(fact.quantity, fact.unit, None, fact.direction, (fact.value,)) for fact in self.facts]
+        return (*times, *self._memory(self.copies[0], resident), *facts)
 
     def _synchronise(self) -> None:
         if self.setup.device.type == "cuda":
@@ -359,8 +403,8 @@ class OpenCase:
     @contextmanager
     def _phase(self, name: str) -> Iterator[None]:
         self.setup.announce(name)
-        start = time.perf_counter_ns()
+        start = now.perf_counter_ns()
         try:
             yield
         finally:
-            self.phases[name] = self.phases.get(name, 0.0) + time.perf_counter_ns() - start
+            self.phases[name] = self.phases.get(name, 0.0) + now.perf_counter_ns() - start

@@ -121,11 +121,22 @@ class Sampling:
     def note(self, call: Callable[[], object]) -> None:
         self._last = call
 
-    def burst(self) -> None:
-        """Take the next burst."""
+    @property
+    def warm(self) -> WarmUp:
+        """How the warm-up went."""
+        return self._warm
+
+    def pass_over(self) -> None:
+        """A call that is not timed, where what lies in memory was moved since the last; calls observed are not."""
+        if self._observe is None:
+            self._main.burst(1)
+
+    def burst(self, count: int | None = None) -> Burst:
+        """Take the next burst, of `count` calls, or of as many as make one of the usual length."""
         begun = self._now_ns()
         left = max(1, int(self._effort.max_samples) - len(self._samples))
-        count = 1 if self._observe else min(self._warm.calls_a_burst, left)
+        usual = count or min(self._warm.calls_a_burst, left)
+        count = 1 if self._observe else usual
         used = self._timers if len(self._bursts) % BESIDE_EVERY == 0 else (self._main,)
         taken = take_burst(used, count)
         self._samples += taken.series[0].values
@@ -133,10 +144,7 @@ class Sampling:
             taken = replace(taken, series=(*taken.series, *self._observe(self._last)))
         self._bursts.append(taken)
         self._spent_ns += self._now_ns() - begun
-
-    def pass_over(self) -> None:
-        """Make a call, and let its time go."""
-        self._main.burst(1)
+        return taken
 
     @property
     def done(self) -> bool:

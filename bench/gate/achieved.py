@@ -18,7 +18,7 @@ DETECTION_DECISIONS = 200
 
 
 def achieved(log_ratios: Mapping[str, Sequence[float]], thresholds: Thresholds) -> tuple[Achieved, ...]:
-    """Per benchmark, from log-ratios of pairs of equal arms; those with fewer than two pairs are left out."""
+    """Per comparison, from log-ratios of pairs of equal arms; those with fewer than two pairs are left out."""
     return tuple(_of(key, ratios, thresholds) for key, ratios in log_ratios.items() if len(ratios) > 1)
 
 
@@ -28,7 +28,8 @@ def scatter(ratios: ArrayLike) -> float:
 
 
 def _of(key: str, ratios: Sequence[float], thresholds: Thresholds) -> Achieved:
-    target, rule = thresholds.target_of(key), thresholds.rule
+    benchmark, _, quantity = key.rpartition("#")
+    target, rule = thresholds.target_of(benchmark, quantity).share, thresholds.rule
     found = replay({key: ratios}, rule, DECISIONS, seed=0, target=target)
     low, high = bootstrap_interval(ratios, scatter)
     alarms = Rate(found.verdicts[key][Verdict.SLOWER], DECISIONS)

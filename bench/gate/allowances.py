@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from attnlab.bench.gate.records import GateRow, Standing
+from attnlab.bench.gate.records import GateRow, Judgement, Standing
 
 
 class Allowance(Enum):
@@ -48,31 +48,40 @@ class Allowances:
         return None if found is None else _spelled(allowance, found)
 
     def applied(self, row: GateRow) -> GateRow:
-        """The row, marked where an allowance lets it through."""
-        needed = _needed(row)
-        return row if needed is None or row.allowed_by else replace(row, allowed_by=self.find(row.key, needed))
+        """The row, it and its quantities marked where an allowance lets them through."""
+        own = tuple(replace(q, allowed_by=self._through(q)) for q in row.quantities)
+        return replace(row, allowed_by=self._through(row), quantities=own)
+
+    def _through(self, found: Judgement) -> str | None:
+        """What lets it through; of a quantity a pattern on `benchmark#quantity`, or one on the benchmark."""
+        needed = _needed(found)
+        if needed is None or found.allowed_by:
+            return found.allowed_by
+        return self.find(found.key, needed) or self.find(found.benchmark, needed)
 
     def notes(self, rows: Sequence[GateRow]) -> Iterator[str]:
         """What each pattern let through or was not needed for, and how what is closed could be let through."""
+        judged = [found for row in rows for found in row.judged]
         for allowance in Allowance:
-            closed = [row.key for row in rows if row.closed and _needed(row) is allowance]
+            closed = [found.key for found in judged if found.closed and _needed(found) is allowance]
             if closed:
                 more = f" (and {len(closed) - 1} more)" if len(closed) > 1 else ""
                 yield f"where that is meant, it is let through by name: {allowance.value} {closed[0]!r}{more}"
             for pattern in dict.fromkeys(self.patterns(allowance)):
                 spelled = _spelled(allowance, pattern)
-                used = [f"{row.key} ({row.standing.value})" for row in rows if row.allowed_by == spelled]
+                used = [f"{found.title} ({found.standing.value})" for found in judged if found.allowed_by == spelled]
                 if used:
                     yield f"{spelled} let through {', '.join(used)}"
-                elif any(key_fits(row.key, pattern) for row in rows):
+                elif any(key_fits(found.key, pattern) for found in judged):
                     yield f"{spelled} was not needed, and can be left out"
                 else:
                     yield f"{spelled} fits no benchmark, and can be left out"
 
 
-def _needed(row: GateRow) -> Allowance | None:
-    """What would let this row through; None where nothing would, or it needs nothing."""
-    return NEEDED.get(row.standing) or UNCOVERED.get(row.uncovered or "")
+def _needed(found: Judgement) -> Allowance | None:
+    """What would let this through; None where nothing would, or it needs nothing."""
+    uncovered = found.uncovered if isinstance(found, GateRow) else None
+    return NEEDED.get(found.standing) or UNCOVERED.get(uncovered or "")
 
 
 def key_fits(key: str, pattern: str) -> bool:

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from attnlab.bench.ballast import Ballast
-from attnlab.bench.gate.messages import PROTOCOL, ArmOrder, Method, Opened
+from attnlab.bench.clocks.plan import Plan
+from attnlab.bench.gate.messages import PROTOCOL, ArmOrder, Closed, Method, Opened
 from attnlab.bench.store.codec import decode, encode
+from attnlab.bench.store.records import Outcome
 from attnlab.bench.worker import connect, limit_memory, send, telling_why_it_is_broken
 
 if TYPE_CHECKING:
@@ -34,6 +37,7 @@ def main(answers_descriptor: int, parent: int, turned: Rerooting) -> None:
     requests, answers = connect(answers_descriptor, parent)
     order = decode(ArmOrder, json.loads(requests.readline()))
     limit_memory(order.device, order.memory_limit_bytes)
+    keep_compiled_in(order.compiled_folder)
     with telling_why_it_is_broken(answers):
         if order.protocol != PROTOCOL:
             raise RuntimeError(
@@ -45,6 +49,17 @@ def main(answers_descriptor: int, parent: int, turned: Rerooting) -> None:
     for line in requests:
         verb, *arguments = json.loads(line)
         getattr(arm, f"on_{verb}")(*arguments)
+
+
+COMPILERS = ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "TORCH_EXTENSIONS_DIR", "CUDA_CACHE_PATH")
+
+
+def keep_compiled_in(folder: str | None) -> None:
+    """Compilers of this process keep what they make in that folder; to be called before any is imported."""
+    for name in COMPILERS if folder is not None else ():
+        place = Path(str(folder)) / name.lower()
+        place.mkdir(parents=True, exist_ok=True)
+        os.environ[name] = str(place)
 
 
 class _Arm:
@@ -80,7 +95,7 @@ class _Arm:
         self._ballast = Ballast()
         self._stack = ExitStack()
         self._opened: Any = None
-        self._timers: dict[str, Any] = {}
+        self._sampling: Any = None
 
     def on_offers(self, wanted: list[list[str]]) -> None:
         """What this arm has of its suite and, besides, of what is wanted."""
@@ -91,50 +106,44 @@ class _Arm:
         offers = make_offers(self._suite, wanted, self._registry, device, self._turned, self._missing)
         send(self._answers, "offers", encode(offers))
 
-    def on_open(self, operator: str, implementation: str, case_id: str, check: bool) -> None:
-        """Set a benchmark up, and check it where asked."""
-        from attnlab.bench.clocks import start_all
+    def on_open(self, operator: str, implementation: str, case_id: str, check: bool, plan: Any) -> None:
+        """Set a benchmark up by a plan that was made before, where one is given, and check it where asked."""
         from attnlab.bench.harness import open_case
 
         self.close()
         contract = self._registry.operators.get(operator)
         made = self._registry.implementations(operator).get(implementation)
         case = contract.case_type.parse(case_id)
-        self._opened = self._stack.enter_context(open_case(contract, case, made, self._setup, check))
+        setup = dataclasses.replace(self._setup, plan=None if plan is None else decode(Plan, plan))
+        self._opened = self._stack.enter_context(open_case(contract, case, made, setup, check))
         opened = Opened(self._opened.measurement)
         if self._opened.copies:
-            bytes_a_call = int(contract.bytes_moved(case))
-            started = start_all(self._setup.clocks, self._opened.copies, bytes_a_call)
-            self._timers = {timer.clock: timer for timer in started.timers}
-            opened = Opened(
-                self._opened.measurement,
-                tuple(Method(t.clock, t.cache, t.calls_a_sample) for t in started.timers),
-                len(self._opened.copies),
-                started.notes,
-            )
+            started = self._opened.methods()
+            methods = tuple(Method(t.clock, t.cache, t.calls_a_sample, t.plan) for t in started.timers)
+            opened = Opened(self._opened.measurement, methods, started.notes)
         send(self._answers, "opened", encode(dataclasses.replace(opened, strays=tuple(self._turned.strays()))))
 
-    def on_warm(self, clock: str) -> None:
+    def on_warm(self, clock: str, plan: Any) -> None:
         """Call until the time of a call is stable."""
-        from attnlab.bench.timing import warm_up
+        self._sampling = self._opened.begin(clock, None if plan is None else decode(Plan, plan))
+        send(self._answers, "warm", encode(self._sampling.warm))
 
-        warm = warm_up(self._timers[clock], self._setup.effort)
-        self._opened.begin()
-        send(self._answers, "warm", encode(warm))
-
-    def on_burst(self, clock: str, count: int) -> None:
+    def on_burst(self, count: int) -> None:
         """A burst of samples; on a CPU on other ground in the heap than the last, after one call that is not timed."""
-        from attnlab.bench.timing import take_burst
-
         if self._shift():
-            self._timers[clock].burst(1)
-        send(self._answers, "burst", encode(take_burst([self._timers[clock]], count)))
+            self._sampling.pass_over()
+        send(self._answers, "burst", encode(self._sampling.burst(count)))
 
     def on_close(self) -> None:
-        """Check what the timed calls returned, and free the benchmark."""
-        measurement = self._opened.check_timed()
+        """Check what the timed calls returned, measure memory, and free the benchmark."""
+        from attnlab.bench.timing import STOPPED_BY_ROUNDS
+
+        timed = self._sampling.timed(STOPPED_BY_ROUNDS)
+        measurement, beside = self._opened.closed()
+        passed = measurement.outcome is Outcome.PASSED
         self.close()
-        send(self._answers, "closed", encode(measurement))
+        closed = Closed(measurement, timed.record if passed else None, beside, timed.notes)
+        send(self._answers, "closed", encode(closed))
 
     def on_kernels(self) -> None:
         """Time by kernel (on a CPU by operation) of one call, in nanoseconds."""
@@ -151,6 +160,5 @@ class _Arm:
         return False
 
     def close(self) -> None:
-        self._timers = {}
-        self._opened = None
+        self._opened = self._sampling = None
         self._stack.close()

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+import re
 import statistics
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
 from attnlab.bench.errors import StoreError
 from attnlab.bench.gate.messages import Method, Offer
-from attnlab.bench.gate.pairs import Side, Taken
-from attnlab.bench.gate.records import GateRow, Ratio, Standing
+from attnlab.bench.gate.pairs import Lost, Taken, Wanted
+from attnlab.bench.gate.quantities import CONFIGURATION, LATENCY, Quantity, Sample, quantities
+from attnlab.bench.gate.quantities.calls import times_ns
+from attnlab.bench.gate.records import GateRow, LostProcess, QuantityRow, Ratio, Standing
+from attnlab.bench.gate.thresholds import Target
 from attnlab.bench.stats.decision import Decided, PairRatio
 from attnlab.bench.stats.verdict import Judged, Verdict
 from attnlab.bench.store.codec import encode
-from attnlab.bench.store.records import Launch, Measurement, Outcome, TimingRecord
-from attnlab.bench.telemetry import state_notes
+from attnlab.bench.store.records import Launch, Measurement, Outcome
 
 PAIRS_FILE = "pairs.jsonl"
 TRIES = 2  # processes of one arm that may end on a benchmark before it counts as failing there
@@ -24,19 +29,26 @@ TRIES = 2  # processes of one arm that may end on a benchmark before it counts a
 
 @dataclass
 class Gathered:
-    """What one arm gave on one benchmark: its first process's record, and a launch a pair."""
+    """What one arm gave on one benchmark: the record of the process that held the whole check, and a launch a pair."""
 
     measurement: Measurement | None = None
+    checked: bool = False
     launches: list[Launch] = field(default_factory=list)
-    timing: TimingRecord | None = None
+    flags: Counter[str] = field(default_factory=Counter)
+    worded: dict[str, str] = field(default_factory=dict)
+    configurations: Counter[str] = field(default_factory=Counter)
 
-    def add(self, side: Side) -> None:
-        """The record of the first process, which held the whole check, is kept unless a later one failed."""
-        if self.measurement is None or side.measurement.outcome is not Outcome.PASSED:
-            self.measurement = side.measurement
-        if side.launch is not None:
-            self.launches.append(side.launch)
-            self.timing = self.timing or side.timing
+    def add(self, measurement: Measurement, checked: bool) -> None:
+        """The first record, or that of the whole check, is kept unless a later one failed."""
+        failed = measurement.outcome is not Outcome.PASSED
+        if self.measurement is None or failed or (checked and not self.checked):
+            self.measurement = measurement
+        self.checked |= checked
+        self.launches += measurement.launches
+        for flag in measurement.flags:  # one that names figures is told once, with the first process's
+            self.flags[_without_figures(flag)] += 1
+            self.worded.setdefault(_without_figures(flag), flag)
+        self.configurations.update([measurement.configuration or "none"])
 
     @property
     def samples(self) -> list[float]:
@@ -50,60 +62,95 @@ class Gathered:
 
     def stored(self) -> Measurement | None:
         """As a measurement with a launch for each pair; None where nothing is known of it."""
-        m, timing = self.measurement, self.timing
-        if m is None or timing is None or m.outcome is not Outcome.PASSED:
+        m = self.measurement
+        if m is None or m.outcome is not Outcome.PASSED or m.timing is None:
             return m
-        taken = replace(timing, samples=len(self.samples), stopped=f"after {len(self.launches)} live pairs")
-        return replace(m, launches=tuple(self.launches), median_ns=self.median_ns, timing=taken)
+        taken = replace(m.timing, samples=len(self.samples), stopped=f"after {len(self.launches)} live pairs")
+        known = replace(m, launches=tuple(self.launches), flags=tuple(self.worded.values()), timing=taken)
+        return replace(known, median_ns=self.median_ns, ci_low_ns=None, ci_high_ns=None)
 
-    def flags(self, arm: str) -> list[str]:
-        """What was flagged in the record, and what the GPU's states say of the bursts."""
-        states = [burst.state for launch in self.launches for burst in launch.bursts if burst.state is not None]
-        own = self.measurement.flags if self.measurement else ()
-        return [f"{arm}: {flag}" for flag in (*own, *state_notes(states))]
+    def remarks(self, arm: str) -> list[str]:
+        """What was flagged, with the number of processes where it was not all of them."""
+        count = len(self.launches)
+        return [
+            f"{arm}: {self.worded[flag]}" + (f" (in {times} of {count} processes)" if times < count else "")
+            for flag, times in self.flags.items()
+        ]
+
+
+@dataclass(frozen=True)
+class Values:
+    """One quantity in one pair, in its unit; ratio is None where a side lacks it."""
+
+    base: float | None
+    head: float | None
+    ratio: PairRatio | None
 
 
 @dataclass
 class Collected:
-    """One benchmark: what both arms gave, its pairs, and why it is measured no further."""
+    """One benchmark: what both arms gave, what its pairs say of each quantity, and why it is measured no further."""
 
     offer: Offer
-    target: float
+    targets: Mapping[str, Target]
     base: Gathered = field(default_factory=Gathered)
     head: Gathered = field(default_factory=Gathered)
-    ratios: list[PairRatio] = field(default_factory=list)
+    values: dict[str, list[Values]] = field(default_factory=dict)
     method: Method | None = None
     standing: Standing = Standing.COMPARED
     reason: str | None = None
-    ends: list[str] = field(default_factory=list)
+    lost: list[LostProcess] = field(default_factory=list)
 
-    def add(self, taken: Taken) -> PairRatio | None:
-        """Take one pair in; None where it gave no ratio."""
-        self.base.add(taken.base)
-        self.head.add(taken.head)
-        if taken.ratio is None:
+    def wanted(self) -> Wanted:
+        """What the next pair is to measure."""
+        owed = frozenset(name for name, arm in (("base", self.base), ("head", self.head)) if not arm.checked)
+        return Wanted(self.offer, _blank(self.offer), owed, self.method)
+
+    def add(self, number: int, taken: Taken) -> dict[str, PairRatio]:
+        """Take one pair in; what it says of each quantity, nothing where there is nothing to compare."""
+        if taken.lost is not None:
+            self._lose(number, taken, taken.lost)
+            return {}
+        for name, arm, measurement in (("base", self.base, taken.base), ("head", self.head, taken.head)):
+            arm.add(measurement, name in taken.checked)
+        if taken.method is None:
             self._refuse(taken)
-            return None
-        if self.method is not None and self.method != taken.method:
-            self.standing = Standing.INCOMPARABLE
-            self.reason = f"timed by {self.method} at first, then by {taken.method}"
-            return None
+            return {}
         self.method = taken.method
-        self.ratios.append(taken.ratio)
-        return taken.ratio
+        for name, values in self._valued(taken).items():
+            self.values.setdefault(name, []).append(values)
+        return {name: own[-1].ratio for name, own in self.values.items() if own[-1].ratio is not None}
+
+    def _valued(self, taken: Taken) -> dict[str, Values]:
+        """Each quantity that either side has."""
+        usual = self.base.measurement.configuration if self.base.measurement else None
+        base, head = (
+            Sample(measurement, arm.measurement.check if arm.measurement else None, usual)
+            for arm, measurement in ((self.base, taken.base), (self.head, taken.head))
+        )
+        found = {}
+        for name, quantity in quantities().items():
+            before, after = quantity.value(base), quantity.value(head)
+            if before is not None or after is not None:
+                found[name] = Values(before, after, quantity.ratio(base, head, self.targets[name].share))
+        return found
+
+    def _lose(self, number: int, taken: Taken, lost: Lost) -> None:
+        """A process that ended may be chance, and is tried once more; what it had given stays with the pairs."""
+        for name, arm, measurement in (("base", self.base, taken.base), ("head", self.head, taken.head)):
+            if name in taken.checked:
+                arm.add(measurement, checked=True)
+        self.lost.append(LostProcess(self.offer.key, number, lost.arm, lost.outcome, lost.reason, lost.detail))
+        self.reason = lost.reason
+        if sum(one.arm == lost.arm for one in self.lost) >= TRIES:
+            self.standing = Standing.WRONG if lost.arm == "head" else Standing.NEW
 
     def _refuse(self, taken: Taken) -> None:
-        """Say what a pair without a ratio means; a process that ended may be chance, and is tried once more."""
+        """Say what a pair means in which there was nothing to compare."""
         self.reason = taken.why
-        if taken.ended is not None:
-            self.ends.append(taken.ended)
-            if self.ends.count(taken.ended) < TRIES:
-                return
-        base, head = taken.base.measurement, taken.head.measurement
-        if taken.ended == "head" or head.outcome not in (Outcome.PASSED, Outcome.UNAVAILABLE):
+        base, head = taken.base, taken.head
+        if head.outcome not in (Outcome.PASSED, Outcome.UNAVAILABLE):
             self.standing = Standing.WRONG
-        elif taken.ended == "base":
-            self.standing = Standing.NEW
         elif not _timed(head):
             self.standing = Standing.MISSING if _timed(base) else Standing.UNAVAILABLE
         elif not _timed(base):
@@ -116,21 +163,41 @@ class Collected:
         """Whether more pairs may be measured."""
         return self.standing is Standing.COMPARED
 
-    def row(self, decided: Decided | None) -> GateRow:
-        """The row of this benchmark; measured too little where it was never decided."""
+    @property
+    def gated(self) -> list[str]:
+        """The quantities that a verdict is wanted of: those that the first pair has, and are not only reported."""
+        return [
+            name
+            for name, values in self.values.items()
+            if self.targets[name].gated and values[0].ratio is not None and len(values) == len(self.values[LATENCY])
+        ]
+
+    def stored(self, arm: Gathered) -> Measurement | None:
+        """As a run keeps it: failing where processes of the arm were lost too often, with what others measured."""
+        name = "base" if arm is self.base else "head"
+        lost = [one for one in self.lost if one.arm == name]
+        known = arm.stored()
+        if not lost or (known is not None and len(lost) < TRIES):
+            return known
+        failed = replace(known or _blank(self.offer), outcome=lost[-1].outcome, reason=lost[-1].reason)
+        return replace(failed, detail=lost[-1].detail, median_ns=None)
+
+    def row(self, decided: Mapping[str, Decided]) -> GateRow:
+        """The row of this benchmark, by verdicts of its quantities; measured too little where it was never decided."""
         standing, reason = self.standing, self.reason
-        if standing is Standing.COMPARED and decided is None:
-            few = f"{len(self.ratios)} pairs, too few for any verdict"
+        latency = decided.get(LATENCY)
+        if standing is Standing.COMPARED and latency is None and self.targets[LATENCY].gated:
+            few = f"{len(self.values.get(LATENCY, ()))} pairs, too few for any verdict"
             standing, reason = Standing.TOO_LITTLE, f"{few}; {reason}" if reason else few
-        told = decided if standing is Standing.COMPARED else None
-        again = [f"tried again: {reason}"] if told and reason else []
+        told = latency if standing is Standing.COMPARED else None
+        compared = standing is Standing.COMPARED
         return GateRow(
             operator=self.offer.operator,
             implementation=self.offer.implementation,
             case_id=self.offer.case_id,
             standing=standing,
-            target=self.target,
-            reason=None if told else reason,
+            target=self.targets[LATENCY].share,
+            reason=None if compared else reason,
             verdict=told.verdict if told else Verdict.INCOMPARABLE if standing is Standing.INCOMPARABLE else None,
             first=as_ratio(told.first) if told else None,
             confirmation=as_ratio(told.confirmation) if told and told.confirmation else None,
@@ -140,8 +207,63 @@ class Collected:
             cache=self.method.cache if self.method else None,
             base_configuration=self.base.measurement.configuration if self.base.measurement else None,
             head_configuration=self.head.measurement.configuration if self.head.measurement else None,
-            flags=tuple(dict.fromkeys((*self.base.flags("base"), *self.head.flags("head"), *again))),
+            quantities=tuple(self._quantity_rows(decided)) if compared else (),
+            flags=tuple(
+                dict.fromkeys((*self.base.remarks("base"), *self.head.remarks("head"), *self._retried(compared)))
+            ),
         )
+
+    def _retried(self, compared: bool) -> list[str]:
+        return [f"pair {one.pair} is left out: {one.reason}" for one in self.lost] if compared else []
+
+    def _quantity_rows(self, decided: Mapping[str, Decided]) -> Iterator[QuantityRow]:
+        for name, values in self.values.items():
+            if name != LATENCY:
+                yield self._quantity_row(quantities()[name], values, decided.get(name))
+
+    def _quantity_row(self, quantity: Quantity, values: Sequence[Values], decided: Decided | None) -> QuantityRow:
+        target = self.targets[quantity.name]
+        sides = [[v for v in side if v is not None] for side in zip(*((v.base, v.head) for v in values), strict=True)]
+        base, head = (statistics.median(side) if side else None for side in sides)
+        standing, reason = self._quantity_standing(quantity, values, decided, target)
+        return QuantityRow(
+            benchmark=self.offer.key,
+            quantity=quantity.name,
+            label=quantity.label,
+            unit=quantity.unit,
+            direction=quantity.direction,
+            standing=standing,
+            target=target.share,
+            gated=target.gated,
+            floor=quantity.floor,
+            added=quantity.added(target.share),
+            base=base,
+            head=head,
+            verdict=decided.verdict if decided and standing is Standing.COMPARED else None,
+            first=as_ratio(decided.first) if decided else None,
+            confirmation=as_ratio(decided.confirmation) if decided and decided.confirmation else None,
+            reason=reason,
+        )
+
+    def _quantity_standing(
+        self, quantity: Quantity, values: Sequence[Values], decided: Decided | None, target: Target
+    ) -> tuple[Standing, str | None]:
+        """Whether a quantity could be compared; of one that is only reported nothing is asked."""
+        pairs = len(self.values[LATENCY])
+        lacking = sum(v.head is None for v in values)
+        if quantity.name == CONFIGURATION:
+            return Standing.COMPARED, " → ".join(_most_common(arm.configurations) for arm in (self.base, self.head))
+        if not target.gated:
+            return Standing.COMPARED, None
+        if lacking:
+            return Standing.MISSING, f"{quantity.label} was had of base, and not of head, in {lacking} of {pairs} pairs"
+        if values[0].base is None:
+            return Standing.NEW, f"base has no {quantity.label}"
+        if decided is None and quantity.name in self.gated:
+            return Standing.TOO_LITTLE, f"{len(values)} pairs, too few for any verdict"
+        if decided is None or len(values) < pairs:
+            return Standing.COMPARED, f"{quantity.label} was had in {len(values)} of {pairs} pairs"
+        return Standing.COMPARED, None
 
 
 class PairsFile:
@@ -175,9 +297,30 @@ def as_ratio(judged: Judged) -> Ratio:
     return Ratio(judged.ratio, low, high, judged.pairs)
 
 
+def _without_figures(flag: str) -> str:
+    return re.sub(r"[\d.,]+", "#", flag)
+
+
+def _most_common(configurations: Counter[str]) -> str:
+    """The usual one, with how many there were where it was not the only one."""
+    ((usual, times),) = configurations.most_common(1)
+    return usual if len(configurations) == 1 else f"{usual} ({times} of {configurations.total()} processes)"
+
+
 def _samples(launch: Launch) -> list[float]:
-    return [value for burst in launch.bursts for value in burst.series[0].values]
+    return [value for burst in launch.bursts for value in times_ns(burst)]
 
 
 def _median(launch: Launch) -> float:
     return statistics.median(_samples(launch))
+
+
+def _blank(offer: Offer) -> Measurement:
+    return Measurement(
+        operator=offer.operator,
+        implementation=offer.implementation,
+        case={},
+        case_id=offer.case_id,
+        outcome=Outcome.UNAVAILABLE,
+        fingerprint=offer.fingerprint,
+    )

@@ -58,7 +58,7 @@ def match(base: Offers, head: Offers, thresholds: Thresholds, others_differ: boo
         if isinstance(found, Pairing):
             pairings[key] = found
         else:
-            known, target = sides[-1], thresholds.target_of(key)
+            known, target = sides[-1], thresholds.target_of(key).share
             row = GateRow(known.operator, known.implementation, known.case_id, found.standing, target, found.reason)
             rows.append(replace(row, allowed_by=found.allowed_by))
     notes = []

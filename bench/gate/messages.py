@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from attnlab.bench.store.records import Measurement
+from attnlab.bench.clocks.plan import Plan
+from attnlab.bench.store.records import Measurement, Series, TimingRecord
 
 PROTOCOL = 3
 
@@ -28,7 +29,8 @@ class ArmOrder:
 
     suite: a name that the arm knows, or a path to a file. modules: of the implementations that will be asked
     for; None where all that the arm has is asked for. settings: what both arms are measured with; None for those of
-    the arm's own suite.
+    the arm's own suite. compiled_folder: where compilers keep what they made for this arm, so that neither finds what
+    the other compiled.
     """
 
     protocol: int
@@ -42,6 +44,7 @@ class ArmOrder:
     shared_folder: str
     modules: tuple[str, ...] | None = None
     settings: Settings | None = None
+    compiled_folder: str | None = None
 
 
 @dataclass(frozen=True)
@@ -93,11 +96,15 @@ class Offers:
 
 @dataclass(frozen=True)
 class Method:
-    """How calls can be timed; times by different methods are never set against each other."""
+    """How calls can be timed; times by different methods are never set against each other.
+
+    plan: how the clock lays the calls out, None where it plans nothing.
+    """
 
     clock: str
     cache: str
     calls_a_sample: int = 1
+    plan: Plan | None = None
 
     def __str__(self) -> str:
         many = f", {self.calls_a_sample} calls a sample" if self.calls_a_sample > 1 else ""
@@ -108,15 +115,33 @@ class Method:
 class Opened:
     """A benchmark made ready in one process: what the check said, and how it can be timed, best first.
 
-    copies: sets of inputs that calls rotate through.
+    notes: why there are no times by other clocks. strays: modules that were loaded from outside the checkout.
     """
 
     measurement: Measurement
     methods: tuple[Method, ...] = ()
-    copies: int = 0
     notes: tuple[str, ...] = ()
     strays: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Closed:
+    """What one process has to say at the end of a benchmark, beside the bursts that it gave.
+
+    beside: set-up, first call, memory and the contract's facts. timing: None where the last check failed. notes:
+    what the timers have to say of how they took the samples.
+    """
+
+    measurement: Measurement
+    timing: TimingRecord | None = None
+    beside: tuple[Series, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
 def benchmark_key(operator: str, implementation: str, case_id: str) -> str:
     return f"{operator}/{implementation}[{case_id}]"
+
+
+def comparison_key(benchmark: str, quantity: str) -> str:
+    """Such as `attention/naive[Hq8-bf16]#latency`."""
+    return f"{benchmark}#{quantity}"

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import json
-import statistics
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from attnlab.bench import units
+from attnlab.bench.clocks.plan import Plan
 from attnlab.bench.gate import rerooting
 from attnlab.bench.gate.arm_worker import BOOT
 from attnlab.bench.gate.checkouts import Arm
 from attnlab.bench.gate.environments import ArmEnvironment, own_packages
-from attnlab.bench.gate.messages import ArmOrder, Method, Offer, Offers, Opened
+from attnlab.bench.gate.messages import ArmOrder, Closed, Method, Offer, Offers, Opened
 from attnlab.bench.isolation import START_LIMIT_S, Process, WorkerEnded
-from attnlab.bench.stats.decision import PairRatio
-from attnlab.bench.stats.paired import log_ratio
+from attnlab.bench.judged import with_times
+from attnlab.bench.roofline import Ceilings
+from attnlab.bench.stats.summary import summarise
 from attnlab.bench.store.codec import decode, encode
-from attnlab.bench.store.records import Burst, Launch, Measurement, Outcome, TimingRecord
-from attnlab.bench.timing import WarmUp
+from attnlab.bench.store.records import Burst, Measurement, Outcome
+from attnlab.bench.telemetry import burst_notes
+from attnlab.bench.timing import Timed, WarmUp
 
 BURST_NS = 60 * units.NS_PER_MS
 LONGEST_BURST_NS = 300 * units.NS_PER_MS
@@ -32,27 +34,45 @@ BURSTS = 16  # of each arm in a pair; even, so that each arm goes first in half 
 
 
 @dataclass(frozen=True)
-class Side:
-    """One arm's part in a pair: what its check said, and how it was timed, where it could be."""
+class Lost:
+    """A process that ended, or was ended, while a benchmark was measured in it.
 
-    measurement: Measurement
-    launch: Launch | None = None
-    timing: TimingRecord | None = None
+    bursts: what each arm had given until then, which no pair came of.
+    """
+
+    arm: str
+    outcome: Outcome
+    reason: str
+    detail: str | None = None
+    base: tuple[Burst, ...] = ()
+    head: tuple[Burst, ...] = ()
 
 
 @dataclass(frozen=True)
 class Taken:
-    """One benchmark in one live pair. ratio is None where one side could not be timed; `why` says so.
+    """One benchmark in one live pair.
 
-    ended: the arm whose process ended, which may have been chance.
+    base, head: each arm's measurement, with one launch where the pair was measured to its end. method is None where
+    there is nothing to compare; `why` says so. checked: arms whose process held the whole check. lost: the process
+    that ended, which may have been chance.
     """
 
-    base: Side
-    head: Side
+    base: Measurement
+    head: Measurement
     method: Method | None = None
-    ratio: PairRatio | None = None
     why: str | None = None
-    ended: str | None = None
+    checked: tuple[str, ...] = ()
+    lost: Lost | None = None
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be measured: a benchmark, the arms whose check is still owed, and how it was timed before."""
+
+    offer: Offer
+    blank: Measurement
+    check: frozenset[str] = frozenset()
+    method: Method | None = None
 
 
 class ArmProcess:
@@ -100,21 +120,21 @@ class ArmProcess:
         keys = [[offer.operator, offer.implementation, offer.case_id] for offer in wanted]
         return decode(Offers, self._ask("offers", ["offers", keys]))
 
-    def begin_open(self, offer: Offer, check: bool) -> None:
+    def begin_open(self, offer: Offer, check: bool, plan: Plan | None = None) -> None:
         self._process.begin_case()
-        self._process.send(["open", offer.operator, offer.implementation, offer.case_id, check])
+        self._process.send(["open", offer.operator, offer.implementation, offer.case_id, check, encode(plan)])
 
     def opened(self) -> Opened:
         return decode(Opened, self._process.receive("opened", self._limit_s, _ignore))
 
-    def warm(self, clock: str) -> WarmUp:
-        return decode(WarmUp, self._ask("warm", ["warm", clock]))
+    def warm(self, method: Method) -> WarmUp:
+        return decode(WarmUp, self._ask("warm", ["warm", method.clock, encode(method.plan)]))
 
-    def burst(self, clock: str, count: int) -> Burst:
-        return decode(Burst, self._ask("burst", ["burst", clock, count]))
+    def burst(self, count: int) -> Burst:
+        return decode(Burst, self._ask("burst", ["burst", count]))
 
-    def close_case(self) -> Measurement:
-        return decode(Measurement, self._ask("closed", ["close"]))
+    def close_case(self) -> Closed:
+        return decode(Closed, self._ask("closed", ["close"]))
 
     def kernels(self) -> dict[str, float]:
         return {str(name): float(ns) for name, ns in self._ask("kernels", ["kernels"]).items()}
@@ -144,23 +164,22 @@ StartArm = Callable[[Arm], ArmProcess]
 class LivePair:
     """One unit of inference: fresh processes of base and head, which measure any number of benchmarks."""
 
-    def __init__(self, base: Arm, head: Arm, start: StartArm, number: int) -> None:
-        self._arms, self._start, self._number = (base, head), start, number
+    def __init__(self, base: Arm, head: Arm, start: StartArm, number: int, ceilings: Ceilings) -> None:
+        self._arms, self._start, self._number, self._ceilings = (base, head), start, number, ceilings
         self._processes: list[ArmProcess] = []
 
-    def measure(self, offer: Offer, blank: Measurement, check: bool) -> Taken:
+    def measure(self, wanted: Wanted) -> Taken:
         """Alternate bursts of one benchmark. A process that dies costs this benchmark, not the pair."""
-        sides = [Side(blank), Side(blank)]
+        so_far = _SoFar([wanted.blank, wanted.blank])
         try:
-            base, head = self._alive()
-            return self._measured(base, head, offer, check)
+            return self._measured(self._alive(), wanted, so_far)
         except _ArmEnded as ended:
-            end = ended.end
             dead = self._arms[ended.number]
-            reason = f"{dead.name}: {end}"
-            sides[ended.number] = Side(_failed(blank, end))
             self.close()
-            return Taken(sides[0], sides[1], why=reason, ended=dead.name)
+            base, head = (tuple(bursts) for bursts in so_far.bursts)
+            lost = Lost(dead.name, ended.end.outcome, f"{dead.name}: {ended.end}", ended.end.detail, base, head)
+            so_far.checked = tuple(name for name in so_far.checked if name != dead.name)
+            return so_far.taken(why=lost.reason, lost=lost)
 
     def kernels(self, offer: Offer) -> tuple[list[dict[str, float]], list[dict[str, float]]] | None:
         """Where a call's time goes by name, on base and on head, in some rounds in which they take turns.
@@ -199,57 +218,89 @@ class LivePair:
                     process.wait_until_ready()
         return self._processes[0], self._processes[1]
 
-    def _measured(self, base: ArmProcess, head: ArmProcess, offer: Offer, check: bool) -> Taken:
-        both = (base, head)
-        opened: list[Opened] = []
-        for number, process in enumerate(both):
-            with _naming(number):
-                process.begin_open(offer, check)
-        for number, process in enumerate(both):
-            with _naming(number):
-                opened.append(process.opened())
-        for arm, side in zip(self._arms, opened, strict=True):
-            if side.strays:
-                raise StrayModules(arm, side.strays)
+    def _measured(self, both: tuple[ArmProcess, ArmProcess], wanted: Wanted, so_far: _SoFar) -> Taken:
+        opened = self._opened(both, wanted)
+        so_far.measurements = [one.measurement for one in opened]
+        so_far.checked = tuple(
+            arm.name
+            for arm, one in zip(self._arms, opened, strict=True)
+            if arm.name in wanted.check and one.measurement.outcome is Outcome.PASSED
+        )
         untimed = [
             f"{arm.name}: {o.measurement.outcome.value}: {o.measurement.reason or o.measurement.untimed}"
             for arm, o in zip(self._arms, opened, strict=True)
             if not o.methods
         ]
-        method = _common_method(opened[0], opened[1])
+        method = _common_method(opened[0], opened[1], wanted.method)
         if untimed or method is None:
-            why = "; ".join(untimed) or _no_common_method(opened[0], opened[1])
-            return Taken(Side(opened[0].measurement), Side(opened[1].measurement), why=why)
-        return self._alternated(both, opened, method)
+            why = "; ".join(untimed) or _no_common_method(opened[0], opened[1], wanted.method)
+            return so_far.taken(why=why)
+        return self._alternated(both, opened, method, so_far)
 
-    def _alternated(self, both: tuple[ArmProcess, ArmProcess], opened: Sequence[Opened], method: Method) -> Taken:
+    def _opened(self, both: tuple[ArmProcess, ArmProcess], wanted: Wanted) -> list[Opened]:
+        """Both arms at once, or, where nothing was timed yet, base first, whose plan head is given."""
+        plan, opened = (wanted.method.plan if wanted.method else None), list[Opened]()
+        waves = ((0, 1),) if wanted.method else ((0,), (1,))
+        for wave in waves:
+            for number in wave:
+                with _naming(number):
+                    both[number].begin_open(wanted.offer, self._arms[number].name in wanted.check, plan)
+            for number in wave:
+                with _naming(number):
+                    opened.append(both[number].opened())
+                if opened[-1].strays:
+                    raise StrayModules(self._arms[number], opened[-1].strays)
+            plan = plan or next((method.plan for method in opened[0].methods if method.plan is not None), None)
+        return opened
+
+    def _alternated(
+        self, both: tuple[ArmProcess, ArmProcess], opened: Sequence[Opened], method: Method, so_far: _SoFar
+    ) -> Taken:
         warm = []
         for number, process in enumerate(both):
             with _naming(number):
-                warm.append(process.warm(method.clock))
+                warm.append(process.warm(method))
         count = calls_a_burst(max(one.call_ns for one in warm))
-        bursts: tuple[list[Burst], list[Burst]] = ([], [])
         for turn in range(BURSTS):
             first = (turn + self._number) % 2  # each arm follows itself as often as the other
             for number in (first, 1 - first):
                 with _naming(number):
-                    bursts[number].append(both[number].burst(method.clock, count))
-        sides = []
+                    so_far.bursts[number].append(both[number].burst(count))
         for number, process in enumerate(both):
             with _naming(number):
-                launch = Launch(process.number, tuple(bursts[number]))
-                timing = _timing(method, opened[number].copies, warm[number], count * BURSTS)
-                sides.append(Side(process.close_case(), launch, timing))
-        base_ns, head_ns = ([_burst_median(burst) for burst in arm] for arm in bursts)
-        ratio = PairRatio(log_ratio(base_ns, head_ns), statistics.median(base_ns))
+                closed = process.close_case()
+            so_far.measurements[number] = self._judged(closed, so_far.bursts[number], opened[number], process.number)
         wrong = [
-            f"{arm.name}: {side.measurement.outcome.value}: {side.measurement.reason}"
-            for arm, side in zip(self._arms, sides, strict=True)
-            if side.measurement.outcome is not Outcome.PASSED
+            f"{arm.name}: {measurement.outcome.value}: {measurement.reason}"
+            for arm, measurement in zip(self._arms, so_far.measurements, strict=True)
+            if measurement.outcome is not Outcome.PASSED
         ]
         if wrong:
-            return Taken(Side(sides[0].measurement), Side(sides[1].measurement), why="; ".join(wrong))
-        return Taken(sides[0], sides[1], method, ratio)
+            return so_far.taken(why="; ".join(wrong))
+        return so_far.taken(method=method)
+
+    def _judged(self, closed: Closed, bursts: Sequence[Burst], opened: Opened, process: int) -> Measurement:
+        """As a run judges: with its launch, flagged, refused where it is faster than light."""
+        if closed.timing is None:
+            return closed.measurement
+        samples = [value for burst in bursts for value in burst.series[0].values]
+        notes = (*opened.notes, *closed.notes, *burst_notes(bursts))
+        timed = Timed(tuple(bursts), closed.timing, summarise(samples), tuple(dict.fromkeys(notes)))
+        made = with_times(closed.measurement, timed, self._ceilings, closed.beside)
+        return replace(made, launches=tuple(replace(launch, process=process) for launch in made.launches))
+
+
+@dataclass
+class _SoFar:
+    """What a pair has given, for the case that it comes to no end."""
+
+    measurements: list[Measurement]
+    checked: tuple[str, ...] = ()
+    bursts: tuple[list[Burst], list[Burst]] = field(default_factory=lambda: ([], []))
+
+    def taken(self, method: Method | None = None, why: str | None = None, lost: Lost | None = None) -> Taken:
+        base, head = self.measurements
+        return Taken(base, head, method, why, self.checked, lost)
 
 
 class StrayModules(Exception):
@@ -280,33 +331,12 @@ def calls_a_burst(call_ns: float) -> int:
     return int(min(MAX_BURST_CALLS, max(usual, few, 1)))
 
 
-def _timing(method: Method, copies: int, warm: WarmUp, samples: int) -> TimingRecord:
-    return TimingRecord(
-        clock=method.clock,
-        cache=method.cache,
-        copies=copies,
-        warmup_calls=warm.calls,
-        warmup_ns=warm.elapsed_ns,
-        warmup_stable=warm.stable,
-        samples=samples,
-        stopped=f"after {BURSTS} bursts",
-        calls_a_sample=method.calls_a_sample,
-    )
+def _common_method(base: Opened, head: Opened, before: Method | None) -> Method | None:
+    """The method that was taken before, or else the best one, if both arms can be timed by it."""
+    return next((m for m in base.methods if m in head.methods and before in (None, m)), None)
 
 
-def _burst_median(burst: Burst) -> float:
-    return statistics.median(burst.series[0].values)
-
-
-def _common_method(base: Opened, head: Opened) -> Method | None:
-    """The best method that both arms can be timed by."""
-    return next((method for method in base.methods if method in head.methods), None)
-
-
-def _no_common_method(base: Opened, head: Opened) -> str:
+def _no_common_method(base: Opened, head: Opened, before: Method | None) -> str:
     told = [", ".join(map(str, opened.methods)) for opened in (base, head)]
-    return f"no clock that both can be timed by: base {told[0]}; head {told[1]}"
-
-
-def _failed(blank: Measurement, end: WorkerEnded) -> Measurement:
-    return replace(blank, outcome=end.outcome, reason=str(end), detail=end.detail)
+    wanted = f", as was {before} in earlier pairs" if before else ""
+    return f"no clock that both can be timed by{wanted}: base {told[0]}; head {told[1]}"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
 from attnlab.bench.environment import Environment
-from attnlab.bench.gate.messages import benchmark_key
+from attnlab.bench.gate.messages import benchmark_key, comparison_key
 from attnlab.bench.stats.verdict import Verdict
+from attnlab.bench.store.records import Outcome
 
-GATE_SCHEMA_VERSION = 1
+GATE_SCHEMA_VERSION = 2
 
 MOST_NAMED = 4  # benchmarks in the one line of a conclusion
 
@@ -57,12 +59,85 @@ class KernelMove:
 
 
 @dataclass(frozen=True)
+class QuantityRow:
+    """One quantity of a benchmark beside its latency; what reaches a reader says `label`.
+
+    target: the least worsening to stop, as a share; where not gated, to tell. floor: a change below it is nothing.
+    base and head: medians over pairs, None where a side has none. first and confirmation: worsening as a ratio, over 1
+    where head is worse, of values to which `added` was added. All but ratios and shares are in `unit`.
+    """
+
+    benchmark: str
+    quantity: str
+    label: str
+    unit: str
+    direction: str
+    standing: Standing
+    target: float
+    gated: bool
+    floor: float
+    added: float
+    base: float | None
+    head: float | None
+    verdict: Verdict | None = None
+    first: Ratio | None = None
+    confirmation: Ratio | None = None
+    reason: str | None = None
+    allowed_by: str | None = None
+
+    @property
+    def key(self) -> str:
+        return comparison_key(self.benchmark, self.quantity)
+
+    @property
+    def title(self) -> str:
+        return f"{self.benchmark} {self.label}"
+
+    @property
+    def closed(self) -> bool:
+        """Whether the gate cannot pass because of it; what head alone has is only told."""
+        return self.allowed_by is None and self.standing.closed and self.standing is not Standing.NEW
+
+    @property
+    def closing(self) -> str:
+        """What closes the gate, where it does."""
+        return str(self.standing.value)
+
+    @property
+    def moved(self) -> bool:
+        """Whether a reported quantity changed by more than its floor and target allow."""
+        if self.base is None or self.head is None:
+            return self.base is not self.head
+        return abs(self.head - self.base) > self.floor + self.target * self.base
+
+    @property
+    def told(self) -> bool:
+        """Whether a reader wants to know: it moved, or it could not be told whether it did."""
+        if not self.gated:
+            return self.moved
+        return self.standing is not Standing.COMPARED or self.verdict is not Verdict.SAME
+
+
+@dataclass(frozen=True)
+class LostProcess:
+    """A process that ended while a benchmark was measured in it; the pair's line in `pairs.jsonl` has its bursts."""
+
+    benchmark: str
+    pair: int
+    arm: str
+    outcome: Outcome
+    reason: str
+    detail: str | None = None
+
+
+@dataclass(frozen=True)
 class GateRow:
-    """One benchmark. verdict is None where it was not compared; `reason` says why.
+    """One benchmark. verdict, of its latency, is None where it was not compared; `reason` says why.
 
     target: the least slowdown to stop, as a share. base_ns and head_ns: medians of a call over all pairs. moved: what
     made it slower; unexplained: why nothing is named. uncovered: why the gate cannot pass although this was compared.
-    allowed_by: the option that lets it through, such as `--allow-removed 'attention/naive*'`.
+    allowed_by: the option that lets it through, such as `--allow-removed 'attention/naive*'`. quantities: what else was
+    judged of it.
     """
 
     operator: str
@@ -84,6 +159,7 @@ class GateRow:
     unexplained: str | None = None
     uncovered: str | None = None
     allowed_by: str | None = None
+    quantities: tuple[QuantityRow, ...] = ()
     flags: tuple[str, ...] = ()
 
     @property
@@ -101,9 +177,21 @@ class GateRow:
         return self.uncovered or self.standing.value
 
     @property
-    def reconfigured(self) -> bool:
-        """Whether another configuration was chosen, such as tile sizes, whatever the time did."""
-        return self.standing is Standing.COMPARED and self.base_configuration != self.head_configuration
+    def judged(self) -> tuple[Judgement, ...]:
+        """Its latency, then the other quantities."""
+        return (self, *self.quantities)
+
+    @property
+    def label(self) -> str:
+        return "latency"
+
+    @property
+    def benchmark(self) -> str:
+        return self.key
+
+    @property
+    def title(self) -> str:
+        return self.key
 
 
 @dataclass(frozen=True)
@@ -114,6 +202,13 @@ class GroupRow:
     verdict: Verdict
     first: Ratio
     confirmation: Ratio | None = None
+
+    @property
+    def key(self) -> str:
+        return f"{self.name} on the whole"
+
+
+Judgement = GateRow | QuantityRow
 
 
 @dataclass(frozen=True)
@@ -164,6 +259,7 @@ class GateReport:
     rows: tuple[GateRow, ...]
     groups: tuple[GroupRow, ...] = ()
     achieved: tuple[Achieved, ...] = ()
+    lost: tuple[LostProcess, ...] = ()
     strict: bool = False
     against_itself: bool = False
     interrupted: bool = False
@@ -171,19 +267,20 @@ class GateReport:
     pairs: int = 0
     gate_schema_version: int = GATE_SCHEMA_VERSION
 
-    def of_verdict(self, verdict: Verdict) -> list[GateRow]:
-        return [row for row in self.rows if row.verdict is verdict]
+    def of_verdict(self, verdict: Verdict) -> list[Judgement]:
+        """The benchmarks' latencies, and the other quantities of them that are gated, with that verdict."""
+        return [found for row in self.rows for found in row.judged if found.verdict is verdict]
 
     @property
-    def regressions(self) -> list[GateRow | GroupRow]:
-        """Benchmarks and groups that are slower."""
+    def regressions(self) -> list[Judgement | GroupRow]:
+        """What is slower or worse, of benchmarks and of groups."""
         groups = [group for group in self.groups if group.verdict is Verdict.SLOWER]
         return [*self.of_verdict(Verdict.SLOWER), *groups]
 
     @property
-    def closed(self) -> list[GateRow]:
-        """Rows because of which the gate cannot pass, whatever the others say."""
-        return [row for row in self.rows if row.closed]
+    def closed(self) -> list[Judgement]:
+        """What the gate cannot pass because of, whatever the rest says."""
+        return [found for row in self.rows for found in row.judged if found.closed]
 
     @property
     def measured(self) -> bool:
@@ -208,8 +305,7 @@ class GateReport:
         if self.against_itself:
             return "Base was measured against itself: every `slower` or `faster` below is a false alarm."
         if self.regressions:
-            names = ", ".join(r.key if isinstance(r, GateRow) else f"{r.name} on the whole" for r in self.regressions)
-            return f"Regression: {names}."
+            return f"Regression: {', '.join(_worse(self.regressions))}."
         if self.interrupted:
             return "Interrupted: no verdict."
         if self.closed:
@@ -218,12 +314,23 @@ class GateReport:
             return "No verdict: nothing could be compared; the gate fails closed."
         unsure = self.of_verdict(Verdict.INCONCLUSIVE)
         if unsure:
-            return f"No regression found, but {len(unsure)} of {len(self.rows)} cannot be told at this noise."
+            count = sum(1 + sum(q.gated for q in row.quantities) for row in self.rows)
+            return f"No regression found, but {len(unsure)} of {count} comparisons cannot be told at this noise."
         return "No regression."
 
 
-def _named(closed: list[GateRow]) -> str:
+def _named(closed: Sequence[Judgement]) -> str:
     """Each benchmark with why it closes the gate, the first few of many."""
-    told = [f"{row.key}: {row.closing}" for row in closed]
+    told = [f"{found.title}: {found.closing}" for found in closed]
     more = [f"{len(told) - MOST_NAMED} more"] if len(told) > MOST_NAMED else []
     return "; ".join([*told[:MOST_NAMED], *more])
+
+
+def _worse(regressions: Sequence[Judgement | GroupRow]) -> list[str]:
+    """Each benchmark once, with what of it got worse; then the groups."""
+    labels: dict[str, list[str]] = {}
+    for found in regressions:
+        if not isinstance(found, GroupRow):
+            labels.setdefault(found.benchmark, []).append(found.label)
+    named = [f"{benchmark} ({', '.join(own)})" for benchmark, own in labels.items()]
+    return named + [found.key for found in regressions if isinstance(found, GroupRow)]

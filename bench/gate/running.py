@@ -74,8 +74,7 @@ def run_gate(
                 interrupted = True
             report = session.report(folder.name, interrupted)
         if ask.against_itself and not interrupted:
-            ratios = {key: [pair.log_ratio for pair in c.ratios] for key, c in session.collected.items()}
-            report = replace(report, achieved=achieved(ratios, ask.thresholds))
+            report = replace(report, achieved=achieved(session.log_ratios(), ask.thresholds))
         write_gate(folder, report, session.collected.values(), ask.plugins, ask.ceilings)
     finally:
         pairs.close()

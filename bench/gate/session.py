@@ -19,21 +19,21 @@ from attnlab.bench.gate.checkouts import Arm
 from attnlab.bench.gate.collection import Collected, PairsFile, as_ratio
 from attnlab.bench.gate.environments import ArmEnvironment
 from attnlab.bench.gate.matching import Matched, match
-from attnlab.bench.gate.messages import PROTOCOL, ArmOrder, Offer, Offers, Settings
+from attnlab.bench.gate.messages import PROTOCOL, ArmOrder, Offer, Offers, Settings, comparison_key
 from attnlab.bench.gate.moved import what_moved
 from attnlab.bench.gate.pairs import ArmProcess, LivePair, StartArm, StrayModules
+from attnlab.bench.gate.quantities import LATENCY, quantities
 from attnlab.bench.gate.records import ArmRecord, GateReport, GateRow, GroupRow, KernelMove
+from attnlab.bench.gate.reserve import Reserve
 from attnlab.bench.gate.thresholds import Thresholds
 from attnlab.bench.isolation import WorkerEnded
 from attnlab.bench.leavings import own_folder
 from attnlab.bench.roofline import Ceilings
-from attnlab.bench.stats.decision import Decided, Decisions, PairRatio, Subject, Take, decide
+from attnlab.bench.stats.decision import Decided, Decisions, PairRatio, Subject, decide
 from attnlab.bench.stats.verdict import Verdict
 from attnlab.bench.store.codec import encode
-from attnlab.bench.store.records import Measurement, Outcome
 
 MEMORY_SHARE = 0.4  # of what is available now, for each of the two processes
-FLOOR_NS = {"cpu": 100.0, "cuda": 500.0}  # changes of a call's time below this are the timer's own
 HARNESS_FILE = Path("bench", "gate", "arm_worker.py")
 
 
@@ -95,13 +95,14 @@ class Session:
         with own_folder("gate") as folder:
             self._shared = str(folder)
             self._matched = self._match()
-            subjects = self._subjects()
             rule = self.ask.thresholds.rule
+            reserve = Reserve(self._one_pair)
+            self._first_pairs(reserve)
+            subjects = self._subjects()
             if self.ask.against_itself:  # all pairs that a gate may take, since its error rates are asked for
-                reserve = self._take(list(subjects), rule.looks.last)
-                self._decisions = decide(subjects, _from_reserve(reserve, self._take), rule)
-            else:
-                self._decisions = decide(subjects, self._take, rule)
+                reserve.fill(list(subjects), rule.looks.last)
+            self._decisions = decide(subjects, reserve.take, rule)
+            if not self.ask.against_itself:
                 self._name_kernels()
 
     def report(self, run_id: str, interrupted: bool = False) -> GateReport:
@@ -127,13 +128,28 @@ class Session:
             strict=self.ask.strict,
             against_itself=self.ask.against_itself,
             interrupted=interrupted,
+            lost=tuple(one for collected in self.collected.values() for one in collected.lost),
             pairs=self._number,
             notes=tuple(notes),
         )
 
     def _row(self, key: str, collected: Collected) -> GateRow:
-        row = explained(collected.row(self._decisions.verdicts.get(key)), self._moved.get(key))
+        row = explained(collected.row(self._decided(collected)), self._moved.get(key))
         return replace(row, uncovered=self._matched.uncovered.get(key))
+
+    def log_ratios(self) -> dict[str, list[float]]:
+        """Those of all pairs, by comparison."""
+        return {
+            comparison_key(key, name): [v.ratio.log_ratio for v in collected.values[name] if v.ratio is not None]
+            for key, collected in self.collected.items()
+            for name in collected.gated
+        }
+
+    def _decided(self, collected: Collected) -> dict[str, Decided]:
+        """The decisions on one benchmark, by quantity."""
+        keys = {name: comparison_key(collected.offer.key, name) for name in collected.values}
+        verdicts = self._decisions.verdicts
+        return {name: verdicts[key] for name, key in keys.items() if key in verdicts}
 
     def _match(self) -> Matched:
         """Ask both arms what they have of their own suites, and each of the other's."""
@@ -204,6 +220,7 @@ class Session:
             secret=self._secret,
             memory_limit_bytes=int(MEMORY_SHARE * free_memory_bytes()) if kind == "cpu" else None,
             shared_folder=str(shared),
+            compiled_folder=str(Path(self._shared, f"compiled-{arm.name}")),
             modules=self._known.modules[arm.name] if self._known else None,
             settings=self._known.settings if self._known else None,
         )
@@ -212,41 +229,44 @@ class Session:
         environment = self.environments.get(arm.name)
         return ArmProcess(arm, self.repo, harness, order, self.ask.time_limit_s, environment)
 
-    def _subjects(self) -> dict[str, Subject]:
-        floor = FLOOR_NS[self.ask.environment.device.kind]
-        subjects = {}
+    def _first_pairs(self, reserve: Reserve) -> None:
+        """A pair of each benchmark, which shows what there is to compare of it; again where a process was lost."""
         for key, pairing in self._matched.pairings.items():
-            offer = pairing.head
-            target = self.ask.thresholds.target_of(key)
-            self.collected[key] = Collected(offer, target)
-            subjects[key] = Subject(target, floor, f"{offer.operator}/{offer.implementation}")
+            self.collected[key] = Collected(pairing.head, self.ask.thresholds.targets_of(key))
+        while wanted := [key for key, one in self.collected.items() if one.open and not one.values]:
+            reserve.measure(wanted)
+
+    def _subjects(self) -> dict[str, Subject]:
+        """The family: each gated quantity of each benchmark that can be compared."""
+        kind = self.ask.environment.device.kind
+        subjects = {}
+        for key, collected in self.collected.items():
+            for name in collected.gated if collected.open else ():
+                group = f"{collected.offer.operator}/{collected.offer.implementation}"
+                subjects[comparison_key(key, name)] = Subject(
+                    collected.targets[name].share,
+                    quantities()[name].floor_on(kind),
+                    group if name == LATENCY else comparison_key(group, name),
+                    benchmark=key,
+                )
         return subjects
 
-    def _take(self, keys: Sequence[str], count: int) -> Mapping[str, list[PairRatio]]:
-        """Measure more live pairs."""
-        found: dict[str, list[PairRatio]] = {key: [] for key in keys}
-        for _ in range(count):
-            wanted = [key for key in keys if self.collected[key].open]
-            if not wanted:
-                break
-            self._number += 1
-            for key, ratio in self._one_pair(wanted):
-                found[key].append(ratio)
-        return found
-
     def _one_pair(self, keys: Sequence[str]) -> Iterator[tuple[str, PairRatio]]:
-        pair = LivePair(self.base, self.head, self._process, self._number)
+        """Measure these benchmarks in one more live pair: what it says of each comparison."""
+        wanted = [key for key in keys if self.collected[key].open]
+        if not wanted:
+            return
+        self._number += 1
+        pair = LivePair(self.base, self.head, self._process, self._number, self.ask.ceilings)
         try:
-            for key in keys:
+            for key in wanted:
                 collected = self.collected[key]
-                taken = pair.measure(collected.offer, _blank(collected.offer), check=collected.base.measurement is None)
+                taken = pair.measure(collected.wanted())
                 self.pairs.append(self._number, collected.offer, taken)
-                ratio = collected.add(taken)
-                if ratio is None:
-                    self.tell(f"pair {self._number}: {key}: {taken.why}")
-                else:
-                    self.tell(f"pair {self._number}: {key}: {_percent(ratio)}")
-                    yield key, ratio
+                ratios = collected.add(self._number, taken)
+                said = _percent(ratios[LATENCY]) if LATENCY in ratios else taken.why
+                self.tell(f"pair {self._number}: {key}: {said}")
+                yield from ((comparison_key(key, name), ratio) for name, ratio in ratios.items())
         except StrayModules as error:
             raise ArmBroken(str(error)) from error
         finally:
@@ -254,10 +274,11 @@ class Session:
 
     def _name_kernels(self) -> None:
         """For what got slower: the kernel, or on a CPU the operation, that takes the most more time on head."""
-        slower = {k: d.first.ratio for k, d in self._decisions.verdicts.items() if d.verdict is Verdict.SLOWER}
+        decided = {key: self._decided(collected).get(LATENCY) for key, collected in self.collected.items()}
+        slower = {k: d.first.ratio for k, d in decided.items() if d is not None and d.verdict is Verdict.SLOWER}
         if not slower or self.ask.against_itself:
             return
-        pair = LivePair(self.base, self.head, self._process, 0)
+        pair = LivePair(self.base, self.head, self._process, 0, self.ask.ceilings)
         try:
             for key, ratio in slower.items():
                 found = pair.kernels(self.collected[key].offer)
@@ -300,31 +321,6 @@ def _chosen(offers: Offers, only: frozenset[str] | None) -> Offers:
 def explained(row: GateRow, found: KernelMove | str | None) -> GateRow:
     """A row with what its profile says."""
     return replace(row, unexplained=found) if isinstance(found, str) else replace(row, moved=found)
-
-
-def _from_reserve(reserve: Mapping[str, list[PairRatio]], more: Take[str]) -> Take[str]:
-    """Hands out pairs that were measured beforehand, then measures more."""
-    left = {key: list(pairs) for key, pairs in reserve.items()}
-
-    def take(keys: Sequence[str], count: int) -> Mapping[str, Sequence[PairRatio]]:
-        found = {key: left[key][:count] for key in keys}
-        for key in keys:
-            del left[key][:count]
-        short = [key for key in keys if not found[key]]
-        return {**found, **(more(short, count) if short else {})}
-
-    return take
-
-
-def _blank(offer: Offer) -> Measurement:
-    return Measurement(
-        operator=offer.operator,
-        implementation=offer.implementation,
-        case={},
-        case_id=offer.case_id,
-        outcome=Outcome.UNAVAILABLE,
-        fingerprint=offer.fingerprint,
-    )
 
 
 def _record(arm: Arm, environments: Mapping[str, ArmEnvironment]) -> ArmRecord:

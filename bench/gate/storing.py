@@ -47,7 +47,7 @@ def write_gate(
         _write_arm(folder, arm, report, collected, plugins, ceilings)
     written = [folder / GATE_FILE]
     samples = {
-        item.offer.key: Samples(tuple(item.base.samples), tuple(item.head.samples)) for item in collected if item.ratios
+        item.offer.key: Samples(tuple(item.base.samples), tuple(item.head.samples)) for item in collected if item.values
     }
     for output in outputs().values():
         for name, text in output.files(report, samples).items():
@@ -95,7 +95,7 @@ def _write_arm(
     writer = RunWriter.create(folder, run)
     try:
         for item in collected:
-            measurement = (item.base if arm == "base" else item.head).stored()
+            measurement = item.stored(item.base if arm == "base" else item.head)
             if measurement is not None:
                 writer.append(measurement)
     finally:

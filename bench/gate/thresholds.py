@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import math
 import re
 import tomllib
@@ -12,20 +13,36 @@ from typing import Any
 
 from attnlab.bench.errors import UnknownName, UsageError
 from attnlab.bench.gate.allowances import Allowances, key_fits
+from attnlab.bench.gate.quantities import LATENCY, quantities
 from attnlab.bench.stats.sequential import LOOKS, Looks, looks_up_to
 from attnlab.bench.stats.verdict import ALPHA, TARGET, Rule
 
 TOP_KEYS = ("target", "alpha", "pairs", "allow_removed", "allow_new_baseline", "threshold")
-TABLE_KEYS = ("match", "target")
+TABLE_KEYS = ("match", "quantity", "target", "report_only")
+NO_TARGET = "none"
+REPORTED = 0.5  # where a quantity has no target: the share by which it has to change to be told
+LARGEST_TARGET = 100.0  # of a quantity that is named, as a share
 LEAST_PAIRS = 6  # the fewest whose exact test can say anything of one benchmark at the usual level
 
 
 @dataclass(frozen=True)
+class Target:
+    """The least worsening of a quantity to stop, as a share; one that is not gated is only reported."""
+
+    share: float
+    gated: bool = True
+
+
+@dataclass(frozen=True)
 class Threshold:
-    """The target of every benchmark whose key fits a shell pattern, such as `attention/naive*`."""
+    """The target of the quantities that fit a shell pattern, of every benchmark whose key fits another.
+
+    Such as `latency*` of `attention/naive*`. target None: they are reported, not gated.
+    """
 
     match: str
-    target: float
+    target: float | None
+    quantity: str = LATENCY
 
     def fits(self, key: str) -> bool:
         return key_fits(key, self.match)
@@ -48,9 +65,23 @@ class Thresholds:
         own = self.allowances
         return replace(self, allowances=Allowances((*own.removed, *removed), (*own.new_baseline, *new_baseline)))
 
-    def target_of(self, key: str) -> float:
-        """The target of a benchmark such as `attention/naive[Hq8-bf16]`."""
-        return next((t.target for t in reversed(self.thresholds) if t.fits(key)), self.target)
+    def target_of(self, key: str, quantity: str = LATENCY) -> Target:
+        """The target of one quantity of a benchmark such as `attention/naive[Hq8-bf16]`.
+
+        Where no threshold names a quantity, its own default counts, or the target of latency where that is larger.
+        """
+        named = [t for t in self.thresholds if fnmatch.fnmatchcase(quantity, t.quantity) and t.fits(key)]
+        own = self.target if quantity == LATENCY else quantities()[quantity].target
+        if named and named[-1].target is not None:
+            return Target(named[-1].target)
+        if named or own is None:
+            return Target(own or REPORTED, gated=False)
+        latency = None if quantity == LATENCY else self.target_of(key)
+        return Target(max(own, latency.share) if latency is not None and latency.gated else own)
+
+    def targets_of(self, key: str) -> dict[str, Target]:
+        """The target of each quantity of a benchmark."""
+        return {name: self.target_of(key, name) for name in quantities()}
 
     def unused(self, keys: list[str]) -> list[str]:
         """Patterns that fit none of the benchmarks."""
@@ -69,6 +100,9 @@ def load_thresholds(path: Path | None) -> Thresholds:
     [[threshold]]
     match = "attention/naive*"
     target = 0.10
+    [[threshold]]
+    quantity = "setup"     # of all benchmarks, since no match is given
+    report_only = true
     ```
 
     Raises UsageError, with file and line, on anything else.
@@ -111,21 +145,37 @@ class _File:
 
     def _threshold(self, table: Mapping[str, Any]) -> Threshold:
         self._only(table, TABLE_KEYS)
-        match = table.get("match")
+        quantity = table.get("quantity", LATENCY)
+        if not isinstance(quantity, str) or not fnmatch.filter(quantities(), quantity):
+            raise UsageError(f"{self._at('quantity')}: {UnknownName('quantity', str(quantity), quantities())}")
+        match = table.get("match", "*" if "quantity" in table else None)
         if not isinstance(match, str) or not match:
             raise UsageError(
                 f'{self._at("match")}: got match = {match!r}; expected a pattern such as "attention/naive*"'
             )
+        return Threshold(match, self._target(table, match, named="quantity" in table), quantity)
+
+    def _target(self, table: Mapping[str, Any], match: str, named: bool) -> float | None:
+        reported = table.get("report_only", False)
+        if not isinstance(reported, bool):
+            raise UsageError(f"{self._at('report_only')}: got report_only = {reported!r}; expected true or false")
+        if reported and table.get("target", NO_TARGET) != NO_TARGET:
+            raise UsageError(
+                f"{self._at('report_only')}: got both report_only = true and a target; expected one of them"
+            )
+        if reported or table.get("target") == NO_TARGET:
+            return None
         if "target" not in table:
             raise UsageError(f"{self._at(match)}: the threshold for {match!r} lacks its target, such as target = 0.05")
-        return Threshold(match, self._share(table, "target", TARGET))
+        return self._share(table, "target", TARGET, LARGEST_TARGET if named else 1.0)
 
-    def _share(self, table: Mapping[str, Any], key: str, default: float) -> float:
+    def _share(self, table: Mapping[str, Any], key: str, default: float, below: float = 1.0) -> float:
         value = table.get(key, default)
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not number or not (0 < value < 1 and math.isfinite(value)):
+        if not number or not (0 < value < below and math.isfinite(value)):
             raise UsageError(
-                f"{self._at(key)}: got {key} = {value!r}; expected a share above 0 and below 1, such as 0.03 for 3 %"
+                f"{self._at(key)}: got {key} = {value!r}; expected a share above 0 and below {below:g}, "
+                "such as 0.03 for 3 %"
             )
         return float(value)
 

@@ -140,17 +140,20 @@ def open_gates(lab: Lab, options: Options, config: pytest.Config) -> list[SuiteG
 
 
 def _judge(row: GateRow) -> None:
-    said = "; ".join(filter(None, (words.verdict(row), words.change(row.first), words.explanation(row))))
-    if row.verdict is Verdict.SLOWER or row.closed:
+    told = words.told(row)
+    own = (words.verdict(row), words.change(row.first), words.explanation(row))
+    said = "; ".join(filter(None, (*own, *map(words.quantity, told))))
+    if any(found.verdict is Verdict.SLOWER or found.closed for found in row.judged):
         pytest.fail(said, pytrace=False)
     if row.standing is not Standing.COMPARED:
         pytest.skip(said)
 
 
 def _judge_whole(report: GateReport, keys: frozenset[str]) -> None:
-    """What is slower or closes the gate without a test of its own, and groups that are slower."""
-    lost = [f"{row.closing}: {row.key}" for row in report.closed if row.key not in keys]
-    slower = [f"slower: {row.key}" for row in report.of_verdict(Verdict.SLOWER) if row.key not in keys]
+    """What is worse or closes the gate without a test of its own, and groups that are slower."""
+    lost = [f"{found.closing}: {found.title}" for found in report.closed if found.benchmark not in keys]
+    worse = [found for found in report.of_verdict(Verdict.SLOWER) if found.benchmark not in keys]
+    slower = [f"{words.verdict(found)}: {found.title}" for found in worse]
     groups = [f"slower: {words.group_name(g)}" for g in report.groups if g.verdict is Verdict.SLOWER]
     nothing = [] if report.measured else ["nothing could be compared"]
     said = [*slower, *lost, *groups, *nothing]

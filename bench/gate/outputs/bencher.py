@@ -12,7 +12,7 @@ from attnlab.bench.gate.records import GateReport, GateRow
 
 @dataclass(frozen=True)
 class Bencher:
-    """latency of head in nanoseconds, and its ratio to base with its interval; only what was compared."""
+    """Quantities of head, times in nanoseconds, and latency's ratio to base; only what was compared."""
 
     name: str = "bencher"
 
@@ -25,7 +25,9 @@ def _measures(row: GateRow) -> dict[str, dict[str, float]]:
     assert row.first is not None
     ratio = {"value": row.first.ratio, "lower_value": row.first.low, "upper_value": row.first.high}
     latency = {"value": row.head_ns}
+    others = {found.quantity: {"value": found.head} for found in row.quantities if found.head is not None}
     return {
+        **others,
         "latency": {key: value for key, value in latency.items() if value is not None},
         "ratio-to-base": {key: value for key, value in ratio.items() if value is not None},
     }

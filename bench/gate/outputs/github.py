@@ -8,11 +8,12 @@ from pathlib import Path
 
 from attnlab.bench.gate.outputs import words
 from attnlab.bench.gate.outputs.markdown import render
-from attnlab.bench.gate.records import GateReport, GateRow
+from attnlab.bench.gate.records import GateReport, GateRow, Judgement
+from attnlab.bench.stats.verdict import Verdict
 
 
 def annotate(report: GateReport) -> None:
-    """Print one workflow command for each regression and each benchmark that closes the gate."""
+    """Print one workflow command for each benchmark or group that got worse, and for each that closes the gate."""
     for line in workflow_commands(report):
         print(line)
 
@@ -21,12 +22,22 @@ def workflow_commands(report: GateReport) -> Iterator[str]:
     """`::error title=…::…` lines."""
     if report.against_itself:
         return
-    for found in report.regressions:
-        key = found.key if isinstance(found, GateRow) else words.group_name(found)
-        remarks = words.explanation(found) if isinstance(found, GateRow) else ""
-        yield _error(f"slower: {key}", "; ".join(filter(None, (words.change(found.first), remarks))))
-    for row in report.closed:
-        yield _error(f"{row.closing}: {row.key}", words.explanation(row) or row.closing)
+    for row in report.rows:
+        worse = [found for found in row.judged if found.verdict is Verdict.SLOWER]
+        if worse:
+            yield _error(f"{words.verdict(worse[0])}: {worse[0].title}", "; ".join(map(_said, worse)))
+    for group in report.groups:
+        if group.verdict is Verdict.SLOWER:
+            yield _error(f"slower: {words.group_name(group)}", words.change(group.first))
+    for found in report.closed:
+        said = words.explanation(found) if isinstance(found, GateRow) else words.quantity(found)
+        yield _error(f"{found.closing}: {found.title}", said or found.closing)
+
+
+def _said(found: Judgement) -> str:
+    if isinstance(found, GateRow):
+        return "; ".join(filter(None, (words.change(found.first), words.explanation(found))))
+    return words.quantity(found)
 
 
 def summarise(report: GateReport) -> None:

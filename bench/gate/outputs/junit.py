@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from attnlab.bench import units
 from attnlab.bench.gate.outputs import Samples, words
-from attnlab.bench.gate.records import GateReport, GateRow, GroupRow, Standing
+from attnlab.bench.gate.records import GateReport, GateRow, GroupRow, Judgement, QuantityRow, Standing
 from attnlab.bench.stats.verdict import Verdict
 
 NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -28,9 +28,10 @@ class JUnit:
 def render(report: GateReport) -> str:
     """The document as text."""
     suite = ET.Element("testsuite", name=f"attnlab gate {report.suite}", timestamp=report.started)
-    rows: list[GateRow | GroupRow] = [*report.groups, *words.ordered(report)]
-    for found in rows:
-        suite.append(_case(found, report))
+    suite.extend([_group_case(group, report) for group in report.groups])
+    for row in words.ordered(report):
+        suite.append(_benchmark_case(row, report))
+        suite.extend([_quantity_case(row, found, report) for found in row.quantities if found.gated or found.told])
     count = {kind: len(suite.findall(f"testcase/{kind}")) for kind in ("failure", "error", "skipped")}
     suite.set("tests", str(len(suite)))
     suite.set("failures", str(count["failure"]))
@@ -43,20 +44,27 @@ def render(report: GateReport) -> str:
     return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def _case(found: GateRow | GroupRow, report: GateReport) -> ET.Element:
-    if isinstance(found, GroupRow):
-        case = ET.Element("testcase", classname=found.name, name="all cases (geometric mean)", time="0")
-    else:
-        seconds = units.ns_to_seconds(found.head_ns) if found.head_ns else 0.0
-        case = ET.Element(
-            "testcase",
-            classname=f"{found.operator}.{found.implementation}",
-            name=found.case_id,
-            time=f"{seconds:.9f}",
-        )
-    told = [words.verdict(found), words.change(found.first)]
-    if isinstance(found, GateRow):
-        told.append(words.explanation(found))
+def _group_case(group: GroupRow, report: GateReport) -> ET.Element:
+    case = ET.Element("testcase", classname=group.name, name="all cases (geometric mean)", time="0")
+    return _with_verdict(case, group, (words.verdict(group), words.change(group.first)), report)
+
+
+def _benchmark_case(row: GateRow, report: GateReport) -> ET.Element:
+    seconds = units.ns_to_seconds(row.head_ns) if row.head_ns else 0.0
+    case = ET.Element("testcase", classname=_class(row), name=row.case_id, time=f"{seconds:.9f}")
+    return _with_verdict(case, row, (words.verdict(row), words.change(row.first), words.explanation(row)), report)
+
+
+def _quantity_case(row: GateRow, found: QuantityRow, report: GateReport) -> ET.Element:
+    case = ET.Element("testcase", classname=_class(row), name=f"{row.case_id} {found.label}", time="0")
+    return _with_verdict(case, found, (words.quantity(found),), report)
+
+
+def _class(row: GateRow) -> str:
+    return f"{row.operator}.{row.implementation}"
+
+
+def _with_verdict(case: ET.Element, found: Judgement | GroupRow, told: Sequence[str], report: GateReport) -> ET.Element:
     message = _clean("; ".join(filter(None, told)))
     kind = _kind(found, report)
     if kind is None:
@@ -66,14 +74,14 @@ def _case(found: GateRow | GroupRow, report: GateReport) -> ET.Element:
     return case
 
 
-def _kind(found: GateRow | GroupRow, report: GateReport) -> str | None:
+def _kind(found: Judgement | GroupRow, report: GateReport) -> str | None:
     if found.verdict is Verdict.SLOWER:
         return "failure"
-    if isinstance(found, GateRow) and found.closed:
+    if not isinstance(found, GroupRow) and found.closed:
         return "error"
     if found.verdict is Verdict.INCONCLUSIVE and report.strict:
         return "failure"
-    skipped = isinstance(found, GateRow) and found.standing is not Standing.COMPARED
+    skipped = not isinstance(found, GroupRow) and found.standing is not Standing.COMPARED
     return "skipped" if skipped else None
 
 

@@ -31,7 +31,7 @@ def _lines(report: GateReport) -> Iterator[str]:
     yield ""
     yield text(words.subtitle(report))
     yield ""
-    yield from _table(["verdict", "benchmark", "change of time", "base → head", "remarks"], _rows(report))
+    yield from _table(["verdict", "benchmark", "change", "base → head", "remarks"], _rows(report))
     if report.achieved:
         yield ""
         yield "### What this gate can do here"
@@ -58,6 +58,15 @@ def _rows(report: GateReport) -> Iterator[Sequence[str]]:
             text(words.times(row)),
             text(words.explanation(row)),
         ]
+        for found in words.told(row):
+            said = text(words.verdict(found)) if found.gated else "reported"
+            yield [
+                f"**{said}**" if found in report.regressions else said,
+                f"`{row.key}` {text(found.label)}",
+                text(words.quantity_change(found)),
+                text(words.quantity_values(found)),
+                text("; ".join(words.quantity_remarks(found))),
+            ]
 
 
 def _achieved(report: GateReport) -> Iterator[Sequence[str]]:

@@ -60,7 +60,12 @@ def _benchmarks(rows: Sequence[tuple[GateRow, Sequence[float]]]) -> Iterator[dic
             "fullname": row.key,
             "params": None,
             "param": None,
-            "extra_info": {"clock": row.clock, "cache": row.cache, "verdict": words.verdict(row)},
+            "extra_info": {
+                "clock": row.clock,
+                "cache": row.cache,
+                "verdict": words.verdict(row),
+                "quantities": {found.quantity: words.quantity(found) for found in row.quantities},
+            },
             "options": {"timer": row.clock, "warmup": True, "min_rounds": 1, "disable_gc": False},
             "stats": _stats(values),
         }

@@ -20,15 +20,14 @@ def lines(report: GateReport) -> Iterator[str]:
     yield words.subtitle(report)
     yield ""
     cells = [(words.verdict(g), words.group_name(g), words.change(g.first), "") for g in report.groups]
-    remarks = ["" for _ in report.groups]
+    remarks: list[list[str]] = [[] for _ in report.groups]
     for row in words.ordered(report):
         cells.append((words.verdict(row), row.key, words.change(row.first), words.times(row)))
-        remarks.append(words.explanation(row))
-    headings = ("verdict", "benchmark", "change of time", "base → head")
-    for line, remark in zip(columns([headings, *cells]), ["", *remarks], strict=True):
+        remarks.append([*filter(None, [words.explanation(row)]), *map(words.quantity, words.told(row))])
+    headings = ("verdict", "benchmark", "change", "base → head")
+    for line, remark in zip(columns([headings, *cells]), [[], *remarks], strict=True):
         yield line
-        if remark:
-            yield f"    {remark}"
+        yield from (f"    {text}" for text in remark)
     for note in report.notes:
         yield f"Note: {note}."
     yield from _achieved(report)

@@ -3,21 +3,88 @@
 from __future__ import annotations
 
 from attnlab.bench import units
-from attnlab.bench.gate.records import Achieved, GateReport, GateRow, GroupRow, Ratio, Standing
+from attnlab.bench.gate.quantities import CONFIGURATION, quantities
+from attnlab.bench.gate.records import Achieved, GateReport, GateRow, GroupRow, QuantityRow, Ratio, Standing
 from attnlab.bench.stats.verdict import Verdict
 
+WORDS = {Verdict.SLOWER: "worse", Verdict.FASTER: "better"}
 ORDER = (Verdict.SLOWER, Verdict.INCOMPARABLE, Verdict.INCONCLUSIVE, Verdict.FASTER, Verdict.SAME, None)
 
 
 def ordered(report: GateReport) -> list[GateRow]:
     """Rows with what needs attention first."""
-    return sorted(report.rows, key=lambda row: (not row.closed, ORDER.index(row.verdict), row.key))
+    return sorted(report.rows, key=_urgency)
 
 
-def verdict(row: GateRow | GroupRow) -> str:
-    if isinstance(row, GateRow) and row.standing is not Standing.COMPARED:
+def _urgency(row: GateRow) -> tuple[bool, int, str]:
+    """By the worst that is said of a benchmark, its latency's verdict or another quantity's."""
+    worst = min(ORDER.index(found.verdict) for found in row.judged)
+    return not any(found.closed for found in row.judged), worst, row.key
+
+
+def verdict(row: GateRow | QuantityRow | GroupRow) -> str:
+    """`slower` and `faster` of times, `worse` and `better` of what else there is."""
+    if not isinstance(row, GroupRow) and row.standing is not Standing.COMPARED:
         return str(row.standing.value)
-    return str(row.verdict.value) if row.verdict else units.MISSING
+    if row.verdict is None:
+        return units.MISSING
+    plain = isinstance(row, QuantityRow) and row.unit != "ns"
+    return WORDS.get(row.verdict, row.verdict.value) if plain else row.verdict.value
+
+
+def told(row: GateRow) -> list[QuantityRow]:
+    """The quantities that a reader wants to know of: what moved or could not be told, what is worse first."""
+    return sorted((q for q in row.quantities if q.told), key=lambda q: (not q.closed, ORDER.index(q.verdict)))
+
+
+def quantity(row: QuantityRow) -> str:
+    """`peak memory: worse: 1.00 MiB → 257 MiB, by +256 MiB (+256 to +256 MiB)`."""
+    said = [f"{row.label}: {verdict(row)}" if row.gated else f"{row.label} changed"]
+    said += [text for text in (quantity_values(row), quantity_change(row)) if text]
+    return "; ".join([": ".join([said[0], ", ".join(said[1:])]) if said[1:] else said[0], *quantity_remarks(row)])
+
+
+def quantity_values(row: QuantityRow) -> str:
+    """Base's value and head's; those of a configuration are words, which stand in the remarks."""
+    if row.quantity == CONFIGURATION:
+        return row.reason or ""
+    return f"{units.format_value(row.base, row.unit)} → {units.format_value(row.head, row.unit)}"
+
+
+def quantity_change(row: QuantityRow) -> str:
+    """As `change` of a time of warm calls; of others the difference in their own unit, with its interval."""
+    if row.first is None or row.base is None or row.quantity == CONFIGURATION:
+        return ""
+    if not row.added:
+        return change(row.first)
+    ends = (
+        sorted((row.first.low, row.first.high), key=lambda end: end or 0.0) if row.first.low and row.first.high else []
+    )
+    shown = [_signed(_difference(row, ratio), row.unit) for ratio in (row.first.ratio, *ends)]
+    if not ends:
+        return f"by {shown[0]} (no interval with {row.first.pairs} pairs)"
+    low, high = shown[1:] if row.direction == "lower" else shown[:0:-1]
+    return f"by {shown[0]} ({low} to {high})"
+
+
+def _difference(row: QuantityRow, ratio: float | None) -> float:
+    """Head less base, in the quantity's unit, for a worsening by that ratio."""
+    assert row.base is not None
+    assert ratio is not None
+    return (row.base + row.added) * ((ratio if row.direction == "lower" else 1 / ratio) - 1)
+
+
+def _signed(value: float, unit: str) -> str:
+    return f"{'+' if value > 0 else ''}{units.format_value(value or 0.0, unit)}"
+
+
+def quantity_remarks(row: QuantityRow) -> list[str]:
+    """What else there is to say of a quantity."""
+    said = [row.reason] if row.reason and row.quantity != CONFIGURATION else []
+    if row.confirmation is not None:
+        found = "confirmed" if row.verdict is Verdict.SLOWER else "worse at first, not confirmed"
+        said.append(f"{found} on fresh processes")
+    return said if row.gated else [*said, "reported, not gated"]
 
 
 def change(ratio: Ratio | None) -> str:
@@ -48,13 +115,14 @@ def explanation(row: GateRow) -> str:
         said.append(f"what moved: {row.moved.name}, {before} → {after}")
     if row.unexplained is not None:
         said.append(row.unexplained)
-    if row.reconfigured:
-        said.append(f"configuration changed: {row.base_configuration or 'none'} → {row.head_configuration or 'none'}")
     return "; ".join([*said, *row.flags])
 
 
 def group_name(group: GroupRow) -> str:
-    return f"{group.name}, all cases (geometric mean)"
+    """`attention/naive, all cases (geometric mean)`, with the quantity where it is not latency."""
+    name, _, of = group.name.partition("#")
+    label = f", {quantities()[of].label}" if of else ""
+    return f"{name}{label}, all cases (geometric mean)"
 
 
 def scatter(found: Achieved) -> str:
@@ -84,7 +152,8 @@ def rule(report: GateReport) -> str:
     targets = sorted({row.target for row in report.rows}) or [0.0]
     shown = " to ".join(dict.fromkeys(units.format_share(target) for target in (targets[0], targets[-1])))
     return (
-        f"Stopped is a slowdown of {shown} or more. Exact signed-rank tests on pairs of fresh processes that took "
+        f"Stopped is a slowdown of {shown} or more, and what else got worse by more than its own target. "
+        "Exact signed-rank tests on pairs of fresh processes that took "
         f"turns; any false verdict in the whole family has a chance of at most {units.format_share(report.alpha)} "
         "before a failure is confirmed on fresh processes."
     )

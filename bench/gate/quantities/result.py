@@ -15,10 +15,9 @@ def share_of_budget(sample: Sample) -> float | None:
     return max(shares) if shares and all(map(math.isfinite, shares)) else None
 
 
-def reconfigured(sample: Sample) -> float | None:
-    """1 where the configuration is not that of base's first process, 0 where it is; None where neither has any."""
-    own = sample.measurement.configuration
-    return None if own is None and sample.usual is None else float(own != sample.usual)
+def reconfigured(sample: Sample) -> float:
+    """1 where the configuration is not that of base's first process, 0 where it is."""
+    return float(sample.measurement.configuration != sample.usual)
 
 
 QUANTITIES = (

@@ -50,7 +50,15 @@ def gone(inputs):
     """Twice the input."""
     return inputs.x * 2
 '''
-SIX_PAIRS = "pairs = 6\n"
+SIX_PAIRS = """
+pairs = 6
+[[threshold]]
+quantity = "*"
+report_only = true
+[[threshold]]
+quantity = "latency"
+target = 0.03
+"""
 GATE = ("gate", "--suite", "suite.toml", "--plugin", "kernel.py", "--thresholds", "gate.toml", "--out", "../out")
 
 
@@ -132,7 +140,7 @@ def test_a_slower_commit_is_stopped_and_named(project: Project) -> None:
     before = project.state()
     code, out, err = project.gate("--base", "HEAD")
     assert code == 1, out + err
-    assert out.strip().splitlines()[-3] == "Regression: toy/mine[N4]."
+    assert out.strip().splitlines()[-3] == "Regression: toy/mine[N4] (latency)."
     assert "with uncommitted changes" in out
     assert project.state() == before
     folder = project.folder()

@@ -11,18 +11,29 @@ from typing import Any
 
 import pytest
 
+from attnlab.bench.clocks.plan import Plan
 from attnlab.bench.environment import Device, Environment
 from attnlab.bench.gate.allowances import Allowances
 from attnlab.bench.gate.checkouts import Arm
 from attnlab.bench.gate.collection import PairsFile
-from attnlab.bench.gate.messages import Method, Offer, Offers, Opened, Settings
+from attnlab.bench.gate.messages import Closed, Method, Offer, Offers, Opened, Settings
 from attnlab.bench.gate.session import Ask, Session
 from attnlab.bench.gate.thresholds import Thresholds
 from attnlab.bench.isolation import WorkerEnded
 from attnlab.bench.roofline import Ceilings
 from attnlab.bench.stats.sequential import Looks
 from attnlab.bench.stats.verdict import Rule
-from attnlab.bench.store.records import Burst, DeviceState, Measurement, Outcome, Series
+from attnlab.bench.store.records import (
+    Burst,
+    CheckRecord,
+    DeviceState,
+    Figures,
+    Measurement,
+    Outcome,
+    Series,
+    SetFigures,
+    TimingRecord,
+)
 from attnlab.bench.timing import WarmUp
 
 WALL = Method("wall", "warm")
@@ -46,9 +57,18 @@ class Kernel:
     methods: tuple[Method, ...] = (WALL,)
     strays: tuple[str, ...] = ()
     dies_in: tuple[int, ...] = ()  # pairs, counted from 1, in which its process ends
+    dies_timed_in: tuple[int, ...] = ()  # the same, once it was checked
     wrong_when_timed: bool = False
     parts: dict[str, float] = field(default_factory=dict)
     throttle: tuple[str, ...] | None = None
+    rare: float = 1.0  # times as long as the others, one call in 20
+    setup_ns: float | None = None
+    first_call_ns: float | None = None
+    peak_bytes: float | None = None
+    error: float | None = None  # share of its budget
+    bytes_moved: int | None = None
+    notes: tuple[str, ...] = ()
+    plans: Callable[[Plan | None], tuple[Method, ...]] | None = None
     after_burst: Callable[[], None] = lambda: None
 
 
@@ -99,28 +119,46 @@ class FakeArm:
     def offers(self, wanted: Sequence[Offer] = ()) -> Offers:
         return self._script.offers(wanted)
 
-    def begin_open(self, offer: Offer, check: bool) -> None:
+    def begin_open(self, offer: Offer, check: bool, plan: Plan | None = None) -> None:
         self._kernel = self._script.kernels[offer.implementation]
-        self._offer, self.checked = offer, check
+        self._offer, self.checked, self.plan, self._calls = offer, check, plan, 0
 
     def opened(self) -> Opened:
         if self._pair in self._kernel.dies_in:
             raise WorkerEnded(Outcome.FAILED, "the process was killed by SIGKILL in phase 'timing'", None)
-        methods = self._kernel.methods if self._kernel.outcome is Outcome.PASSED and not self._kernel.untimed else ()
-        return Opened(self._measurement(self._kernel.outcome), methods, 2, (), self._kernel.strays)
+        methods = self._kernel.plans(self.plan) if self._kernel.plans else self._kernel.methods
+        timed = self._kernel.outcome is Outcome.PASSED and not self._kernel.untimed
+        return Opened(self._measurement(self._kernel.outcome), methods if timed else (), (), self._kernel.strays)
 
-    def warm(self, clock: str) -> WarmUp:
+    def warm(self, method: Method) -> WarmUp:
+        self._method = method
         return WarmUp(10, 10 * self._kernel.ns, True, self._kernel.ns)
 
-    def burst(self, clock: str, count: int) -> Burst:
+    def burst(self, count: int) -> Burst:
         self._kernel.after_burst()
-        values = tuple(self._kernel.ns * self._skew * next(self._wiggle) for _ in range(count))
+        if self._pair in self._kernel.dies_timed_in:
+            raise WorkerEnded(Outcome.FAILED, "the process was killed by SIGKILL in phase 'timing'", None)
         state = None if self._kernel.throttle is None else DeviceState(throttle=self._kernel.throttle)
-        return Burst(0.0, (Series("latency", "ns", clock, "lower", values),), state)
+        values = tuple(self._call_ns() for _ in range(count))
+        return Burst(0.0, (Series("latency", "ns", self._method.clock, "lower", values),), state)
 
-    def close_case(self) -> Measurement:
-        wrong = self._kernel.wrong_when_timed
-        return self._measurement(Outcome.WRONG_VALUES if wrong else self._kernel.outcome)
+    def _call_ns(self) -> float:
+        self._calls += 1
+        rare = self._kernel.rare if self._calls % 20 == 0 else 1.0
+        return self._kernel.ns * rare * self._skew * next(self._wiggle)
+
+    def close_case(self) -> Closed:
+        if self._kernel.wrong_when_timed:
+            return Closed(self._measurement(Outcome.WRONG_VALUES))
+        method = self._method
+        timing = TimingRecord(
+            method.clock, method.cache, 2, 10, 1.0, True, 0, "number of rounds", method.calls_a_sample
+        )
+        once = {"setup": self._kernel.setup_ns, "first_call": self._kernel.first_call_ns}
+        beside = [Series(name, "ns", "wall", "lower", (value,)) for name, value in once.items() if value is not None]
+        if self._kernel.peak_bytes is not None:
+            beside.append(Series("peak_memory", "B", None, "lower", (self._kernel.peak_bytes,)))
+        return Closed(self._measurement(self._kernel.outcome), timing, tuple(beside), self._kernel.notes)
 
     def kernels(self) -> dict[str, float]:
         return self._kernel.parts
@@ -137,8 +175,19 @@ class FakeArm:
             outcome=outcome,
             reason=self._kernel.reason,
             untimed=self._kernel.untimed,
+            check=self._check(),
+            bytes_moved=self._kernel.bytes_moved,
             configuration=self._kernel.configuration,
         )
+
+    def _check(self) -> CheckRecord | None:
+        """Of the process that held the whole check, and of timed calls alone of the others."""
+        if self._kernel.error is None:
+            return None
+        figures = Figures("out", self._kernel.error, 1.0, 0.0, 1.0)
+        small = Figures("out", 0.5 * self._kernel.error, 1.0, 0.0, 1.0)
+        sets = (SetFigures("redrawn", (figures,)),) if self.checked else ()
+        return CheckRecord((*sets, SetFigures("timed", (small,))), (), (), True, 1.0, True)
 
 
 @dataclass

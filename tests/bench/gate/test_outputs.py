@@ -20,6 +20,7 @@ from attnlab.bench.gate.outputs import outputs
 from attnlab.bench.gate.outputs.github import annotate, summarise, workflow_commands
 from attnlab.bench.gate.outputs.markdown import render as markdown
 from attnlab.bench.gate.outputs.terminal import lines
+from attnlab.bench.gate.quantities import quantities
 from attnlab.bench.gate.records import Achieved, GateReport, GroupRow, Ratio
 from attnlab.bench.gate.storing import read_gate, write_gate
 from attnlab.bench.stats.verdict import Verdict
@@ -42,7 +43,8 @@ def gate(gated: Make) -> tuple[GateReport, list[Collected]]:
         "tiled": Kernel(configuration="b"),
         "fresh": Kernel(),
     }
-    made = gated(ArmScript(base), ArmScript(head), allow=Allowances(new_baseline=("toy/fresh*",)))
+    allow = Allowances(new_baseline=("toy/fresh*",))
+    made = gated(ArmScript(base), ArmScript(head), looks=(12,), allow=allow)
     report = made.run()
     return report, list(made.session.collected.values())
 
@@ -57,8 +59,8 @@ def test_the_terminal_says_what_matters_first(gate: Gate) -> None:
     joined = "\n".join(text)
     assert "what moved: mm, 100 µs → 200 µs" in joined
     assert re.search(r"confirmed on fresh processes: \+(9|10)\.\d %", joined)
-    assert "configuration changed: a → b" in joined
-    assert text[-1] == "Regression: toy/slow[N8]."
+    assert "configuration changed: a → b; reported, not gated" in joined
+    assert text[-1] == "Regression: toy/slow[N8] (latency, mean latency)."
 
 
 def test_markdown_for_a_jobs_summary(gate: Gate) -> None:
@@ -95,16 +97,21 @@ def test_the_summary_is_appended_where_the_runner_says(
 def test_junit_has_a_case_a_verdict(gate: Gate) -> None:
     text = outputs()["junit"].files(gate[0], {})["junit.xml"]
     (suite,) = ET.fromstring(text)
-    found = {case.get("classname"): [child.tag for child in case] for case in suite}
+    found = {f"{case.get('classname')} {case.get('name')}": [child.tag for child in case] for case in suite}
+    assert (found.pop("toy.slow N8 mean latency"), found.pop("toy.tiled N8 configuration")) == (
+        ["failure"],
+        ["system-out"],
+    )
+    assert {tag for name in list(found) if name.endswith("latency") for tag in found.pop(name)} == {"system-out"}
     assert found == {
-        "toy.bad": ["error"],
-        "toy.slow": ["failure"],
-        "toy.same": ["system-out"],
-        "toy.tiled": ["system-out"],
-        "toy.fresh": ["skipped"],
+        "toy.bad N8": ["error"],
+        "toy.slow N8": ["failure"],
+        "toy.same N8": ["system-out"],
+        "toy.tiled N8": ["system-out"],
+        "toy.fresh N8": ["skipped"],
     }
     counts = [suite.get(key) for key in ("tests", "failures", "errors", "skipped")]
-    assert counts == ["5", "1", "1", "1"]
+    assert counts == ["12", "2", "1", "1"]
     assert "<off>, & ?more" in str(suite.find("testcase/error").get("message"))  # type: ignore[union-attr]
 
 
@@ -131,7 +138,8 @@ def test_benchers_metric_format(gate: Gate) -> None:
     data = json.loads(outputs()["bencher"].files(gate[0], {})["bencher.json"])
     assert set(data) == {"toy/same[N8]", "toy/slow[N8]", "toy/tiled[N8]"}
     for measures in data.values():
-        assert set(measures) == {"latency", "ratio-to-base"}
+        assert {"latency", "ratio-to-base"} <= set(measures)
+        assert set(measures) <= {"latency", "ratio-to-base", *quantities()}
         for metric in measures.values():
             assert set(metric) <= {"value", "lower_value", "upper_value"}
             assert all(isinstance(value, float) for value in metric.values())
@@ -149,7 +157,7 @@ def test_a_gate_is_stored_and_read_back(gate: Gate, tmp_path: Path) -> None:
     assert read_gate(tmp_path) == report
     head = read_run(tmp_path / "head")
     slow = next(m for m in head.measurements if m.implementation == "slow")
-    assert len(slow.launches) == 16, "8 pairs, and 8 that confirmed"
+    assert len(slow.launches) == 24, "12 pairs, and 12 that confirmed"
     assert slow.median_ns == pytest.approx(1.1e6, rel=0.01)
     assert head.run.environment.revision == "head0123456789"
     bad = next(m for m in head.measurements if m.implementation == "bad")

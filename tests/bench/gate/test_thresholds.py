@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from attnlab.bench.errors import UsageError
-from attnlab.bench.gate.thresholds import Thresholds, load_thresholds
+from attnlab.bench.gate.thresholds import Target, Thresholds, load_thresholds
 
 GOOD = """
 target = 0.05
@@ -32,10 +32,10 @@ def written(tmp_path: Path, text: str) -> Path:
 
 def test_a_file_of_thresholds(tmp_path: Path) -> None:
     read = load_thresholds(written(tmp_path, GOOD))
-    assert read.target_of("attention/flex[Hq8-bf16]") == 0.05
-    assert read.target_of("attention/naive[Hq8-bf16]") == 0.10
-    assert read.target_of("attention/naive[Hq8-fp32]") == 0.20, "the last that fits counts"
-    assert read.target_of("attention/naive8[Hq8-fp32]") == 0.20
+    assert read.target_of("attention/flex[Hq8-bf16]").share == 0.05
+    assert read.target_of("attention/naive[Hq8-bf16]").share == 0.10
+    assert read.target_of("attention/naive[Hq8-fp32]").share == 0.20, "the last that fits counts"
+    assert read.target_of("attention/naive8[Hq8-fp32]").share == 0.20
     assert (read.rule.alpha, read.rule.looks.pairs) == (0.02, (8, 10, 12))
     assert read.unused(["attention/flex[Hq8-bf16]"]) == ["attention/naive*", "*[Hq8-fp32]"]
     assert read.unused(["attention/naive[Hq8-fp32]"]) == []
@@ -43,7 +43,7 @@ def test_a_file_of_thresholds(tmp_path: Path) -> None:
 
 def test_no_file_is_the_defaults() -> None:
     assert load_thresholds(None) == Thresholds()
-    assert Thresholds().target_of("anything") == 0.03
+    assert Thresholds().target_of("anything") == Target(0.03)
 
 
 @pytest.mark.parametrize(
