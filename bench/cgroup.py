@@ -1,4 +1,4 @@
-"""What the control group of this process may still take of memory, and how often the kernel killed in it."""
+"""What the control group of this process may take of memory and of cores, and how often the kernel killed in it."""
 
 from __future__ import annotations
 
@@ -32,16 +32,22 @@ class ControlGroup:
                     return count
         return _field(self.vmstat, "oom_kill") or 0
 
+    def cores(self) -> float | None:
+        """How many cores' time the tightest limit gives; None where there is no limit."""
+        return min((cores for folder in self.folders if (cores := _cores(folder)) is not None), default=None)
 
-def own_group(membership: Path = Path("/proc/self/cgroup"), root: Path = ROOT) -> ControlGroup:
-    """The control group of this process, version 2 or 1."""
+
+def own_group(
+    membership: Path = Path("/proc/self/cgroup"), root: Path = ROOT, controller: str = "memory"
+) -> ControlGroup:
+    """The control group of this process, version 2 or that of a controller of version 1."""
     folders: dict[Path, None] = {}
     for line in (_read(membership) or "").splitlines():
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
-        if controllers and "memory" not in controllers.split(","):
+        if controllers and controller not in controllers.split(","):
             continue
-        base = root / "memory" if controllers else root
+        base = root / controller if controllers else root
         own = base / path.lstrip("/")
         folders |= dict.fromkeys(f for f in (own, *own.parents) if f.is_relative_to(base) and f.is_dir())
     return ControlGroup(tuple(folders))
@@ -65,6 +71,17 @@ def _room_bytes(folder: Path) -> int | None:
             used = int(_read(folder / used_name) or "")
             if limit < UNLIMITED:
                 return max(0, limit - used + (_field(folder / "memory.stat", cache_key) or 0))
+    return None
+
+
+def _cores(folder: Path) -> float | None:
+    """The quota of one group over its period, by the file of version 2 or those of version 1."""
+    both = (_read(folder / "cpu.max") or "").split() or [
+        (_read(folder / name) or "").strip() for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us")
+    ]
+    with suppress(ValueError, ZeroDivisionError):  # "max", or no such file: no limit
+        quota, period = map(int, both)
+        return quota / period if quota > 0 else None
     return None
 
 

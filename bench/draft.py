@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from attnlab.bench import roofline
+from attnlab.bench import ceilings
 from attnlab.bench.environment import describe_environment
 from attnlab.bench.errors import UsageError
 from attnlab.bench.registry import Registry
@@ -51,7 +51,7 @@ def draft_run(
         command=command,
         benches=benches,
         environment=environment,
-        ceilings=(roofline.load_or_measure if timed else roofline.load)(environment.device),
+        ceilings=(ceilings.load_or_measure if timed else ceilings.load)(environment.device),
         seed=0,
         plugins=plugins,
         effort=dict(suite.effort),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from attnlab.bench.cgroup import own_group
 from attnlab.bench.errors import UsageError
 
 PACKAGES = (
@@ -97,7 +98,7 @@ def describe_environment(device_kind: str) -> Environment:
         device=describe_device(device_kind),
         processor=processor_name(),
         cores=os.cpu_count() or 1,
-        affinity=tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else (),
+        affinity=_affinity(),
         threads=torch.get_num_threads(),
         memory_bytes=_memory_bytes(),
         system=platform.platform(),
@@ -113,6 +114,26 @@ def describe_environment(device_kind: str) -> Environment:
         revision=revision,
         dirty=dirty,
     )
+
+
+def host_id(device: Device, threads: int) -> str:
+    """What sets the speed of a device on this machine: the same text at each start, another on another machine.
+
+    Processor, cores that may be used, threads of torch, and the control group's share of the cores.
+    """
+    limit = own_group(controller="cpu").cores()
+    parts = (
+        *((device.name,) if device.kind != "cpu" else ()),
+        processor_name(),
+        f"{len(_affinity()) or os.cpu_count() or 1} of {os.cpu_count() or 1} cores",
+        f"{threads} threads",
+        *((f"{limit:g} cores' time",) if limit is not None else ()),
+    )
+    return ", ".join(parts)
+
+
+def _affinity() -> tuple[int, ...]:
+    return tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else ()
 
 
 def processor_name() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -92,7 +93,12 @@ def blank_measurement(operator: Operator[Any, Any], case: Case, implementation: 
         fingerprint=fingerprint(implementation),
     )
     try:
-        return replace(blank, operations=int(operator.operations(case)), bytes_moved=int(operator.bytes_moved(case)))
+        return replace(
+            blank,
+            operations=int(operator.operations(case)),
+            bytes_moved=int(operator.bytes_moved(case)),
+            bytes_written=sum(math.prod(spec.shape) * spec.dtype.itemsize for spec in operator.outputs(case)),
+        )
     except Exception as error:  # noqa: BLE001 - an operator may be a plugin's
         return _failure(blank, error)
 

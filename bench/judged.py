@@ -75,7 +75,7 @@ def judge_speed(measurement: Measurement, ceilings: Ceilings) -> Measurement:
             timing=None,
             launches=(),
         )
-    measured = roofline.measured_light(ceilings, *amounts)
+    measured = roofline.measured_light(ceilings, *amounts, measurement.bytes_written)
     if measured is not None and measurement.median_ns < measured.time_ns:
         flag = "faster than the measured ceiling: the data stayed in a cache, or the ceiling was measured low"
         return replace(measurement, flags=(*measurement.flags, flag))

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import functools
-import json
-import math
-import os
-import time
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from attnlab.bench import units
-from attnlab.bench.environment import Device
-from attnlab.bench.store.codec import decode, encode
 
-if TYPE_CHECKING:
-    import torch
+WIDER = {"bfloat16": ("float32",), "float16": ("float32",)}
+"""Dtypes that hold every value of a dtype: its operands can be widened, so that its product is as fast as theirs."""
 
-MEASURED_DTYPES = ("float32", "bfloat16", "float16")
-COPY_BYTES = {"cpu": 256 * units.MIB, "cuda": 4 * units.GIB}  # several times any last-level cache
-PROBE_NS = 0.4 * units.NS_PER_S
-CACHE_VERSION = 2
+SAFETY = 2.0
+"""What an honest kernel may be faster than the ceilings of `least_ns`: probes in torch do not reach every last bit."""
+SAFETY_UNDER_LOAD = 8.0  # where the machine was busy as they were measured
 
 
 @dataclass(frozen=True)
@@ -53,11 +42,32 @@ PUBLISHED: dict[str, Published] = {
 
 
 @dataclass(frozen=True)
+class Load:
+    """What else a machine did while its rates were measured; None is what it did not say.
+
+    others: cores that other processes kept busy, on average; stolen: cores that the host gave to other machines.
+    switches_per_s: how often threads of the measuring process were taken off their cores. runnable: the most threads
+    of the whole machine that ran or wanted to when it was looked at. disturbed: in words, why the rates may be too
+    low; None where the machine was quiet.
+    """
+
+    others: float | None
+    stolen: float | None
+    switches_per_s: float
+    runnable: int | None
+    disturbed: str | None
+
+
+@dataclass(frozen=True)
 class Ceilings:
     """Peak rates of one device: measured here, and published where known.
 
-    bandwidth in bytes a second of a large copy, reading and writing counted, on a GPU by a kernel; rates in
-    FLOP a second of a large matrix product on random data, by dtype.
+    bandwidth in bytes a second of a large block read and written, both counted; read_bandwidth of one that is only
+    read. cache_bandwidth: the most bytes a second, read and written, of small blocks in the caches of a CPU by all its
+    threads. rates in FLOP a second of a large matrix product on random data, by dtype. host: the machine, its threads
+    and its limits, as `environment.host_id` names them. load: what else ran meanwhile. spread: by how much of the best
+    the least of several times lay below it, by `copy`, `read`, `cache` and dtype. What was not measured, as in files
+    of older versions, is None.
     """
 
     device: str
@@ -66,6 +76,35 @@ class Ceilings:
     rates: dict[str, float]
     published: Published | None
     measured_at_s: float
+    read_bandwidth: float | None = None
+    cache_bandwidth: float | None = None
+    host: str | None = None
+    load: Load | None = None
+    spread: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def disturbed(self) -> str | None:
+        """Why these may be too low, in words; None where the machine was quiet, or nobody looked."""
+        return None if self.load is None else self.load.disturbed
+
+    def rate(self, dtype: str) -> float | None:
+        """FLOP a second of a product of that dtype, as `rate_of`."""
+        return rate_of(self.rates, dtype)
+
+    def memory_ns(self, bytes_moved: int, bytes_written: int | None) -> float:
+        """The least time to move so many bytes, of which some are written.
+
+        As many bytes as are both read and written move at the bandwidth of a copy, the rest at that of reading, or of
+        a copy again where more is written than read. Where it is not known how many are written, all move at the
+        faster of the two.
+        """
+        read = self.bandwidth if self.read_bandwidth is None else self.read_bandwidth
+        if bytes_written is None:
+            return units.seconds_to_ns(bytes_moved / max(self.bandwidth, read))
+        written = min(bytes_written, bytes_moved)
+        copied = 2 * min(written, bytes_moved - written)
+        rest = read if 2 * written <= bytes_moved else self.bandwidth
+        return units.seconds_to_ns(copied / self.bandwidth + (bytes_moved - copied) / rest)
 
 
 @dataclass(frozen=True)
@@ -76,144 +115,46 @@ class SpeedOfLight:
     bound: str  # "compute" or "memory"
 
 
-def speed_of_light(
-    operations: int, bytes_moved: int, dtype: str, bandwidth: float, rates: dict[str, float]
-) -> SpeedOfLight | None:
-    """None where the rate of the dtype is not known."""
+def rate_of(rates: Mapping[str, float], dtype: str) -> float | None:
+    """The largest rate of a dtype and of those that hold all its values; None where its own is not known."""
     if dtype not in rates:
         return None
-    compute_ns = units.seconds_to_ns(operations / rates[dtype])
-    memory_ns = units.seconds_to_ns(bytes_moved / bandwidth)
-    return SpeedOfLight(max(compute_ns, memory_ns), "compute" if compute_ns >= memory_ns else "memory")
+    return max(rates[name] for name in (dtype, *WIDER.get(dtype, ())) if name in rates)
 
 
-def measured_light(ceilings: Ceilings, operations: int, bytes_moved: int, dtype: str) -> SpeedOfLight | None:
-    return speed_of_light(operations, bytes_moved, dtype, ceilings.bandwidth, ceilings.rates)
+def measured_light(
+    ceilings: Ceilings, operations: int, bytes_moved: int, dtype: str, bytes_written: int | None = None
+) -> SpeedOfLight | None:
+    """By the rates measured on the device; None where that of the dtype is not known."""
+    memory_ns = ceilings.memory_ns(bytes_moved, bytes_written)
+    return _light(operations, ceilings.rate(dtype), memory_ns)
 
 
 def published_light(ceilings: Ceilings, operations: int, bytes_moved: int, dtype: str) -> SpeedOfLight | None:
-    if ceilings.published is None:
+    """By the data sheet of the device; None where there is none, or it does not give the dtype's rate."""
+    sheet = ceilings.published
+    if sheet is None:
         return None
-    return speed_of_light(operations, bytes_moved, dtype, ceilings.published.bandwidth, ceilings.published.rates)
+    return _light(operations, rate_of(sheet.rates, dtype), units.seconds_to_ns(bytes_moved / sheet.bandwidth))
 
 
-def load_or_measure(device: Device, fresh: bool = False) -> Ceilings:
-    """The ceilings of this device, from the user's cache where this torch measured them with as many threads."""
-    import torch
-
-    path = cache_path(device, torch.get_num_threads())
-    if not fresh and (stored := _stored(path)) is not None:
-        return replace(stored, published=PUBLISHED.get(device.name))
-    ceilings = measure(device)
-    with suppress(OSError):  # a read-only home costs a measurement in each run, nothing else
-        keep(ceilings, path)
-    return ceilings
-
-
-def load(device: Device) -> Ceilings:
-    """The ceilings of this device where they were measured before, else none: no rates, a bandwidth that is NaN."""
-    import torch
-
-    threads = torch.get_num_threads()
-    stored = _stored(cache_path(device, threads)) or Ceilings(device.name, threads, math.nan, {}, None, 0.0)
-    return replace(stored, published=PUBLISHED.get(device.name))
-
-
-def keep(ceilings: Ceilings, path: Path) -> None:
-    """Store ceilings where `load_or_measure` finds them."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}")
-    partial.write_text(json.dumps(encode(ceilings) | {"cache_version": CACHE_VERSION}))
-    partial.replace(path)
-
-
-def cache_path(device: Device, threads: int) -> Path:
-    """Where the ceilings of a device are kept, as this torch measures them with that many threads."""
-    import torch
-
-    return cache_folder() / f"ceilings-{_slug(device.name)}-{threads}t-torch{torch.__version__}.json"
-
-
-def _stored(path: Path) -> Ceilings | None:
-    """Ceilings that were kept; None where absent, cut, of another version or no rates at all."""
-    try:
-        stored = json.loads(path.read_text())
-        if not isinstance(stored, dict) or stored.pop("cache_version", None) != CACHE_VERSION:
-            return None
-        found = decode(Ceilings, stored)
-    except (OSError, ValueError):
+def _light(operations: int, rate: float | None, memory_ns: float) -> SpeedOfLight | None:
+    if rate is None:
         return None
-    return found if all(rate > 0 for rate in (found.bandwidth, *found.rates.values())) else None
+    compute_ns = units.seconds_to_ns(operations / rate)
+    return SpeedOfLight(max(compute_ns, memory_ns), "compute" if compute_ns >= memory_ns else "memory")
 
 
-def cache_folder() -> Path:
-    """Where ceilings and captured activations are kept: $XDG_CACHE_HOME/attnlab or ~/.cache/attnlab."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "attnlab")
+def least_ns(ceilings: Ceilings, operations: int, bytes_moved: int, dtype: str) -> float | None:
+    """A time below which a case cannot have been computed, wherever its data lay; None where that is not known.
 
-
-def measure(device: Device) -> Ceilings:
-    """Measure copy bandwidth and matrix rates now; a few seconds."""
-    import torch
-
-    target = torch.device(device.kind)
-    return Ceilings(
-        device=device.name,
-        threads=torch.get_num_threads(),
-        bandwidth=_copy_bandwidth(target, _copy_bytes(device)),
-        rates={dtype: _matrix_rate(target, getattr(torch, dtype)) for dtype in MEASURED_DTYPES},
-        published=PUBLISHED.get(device.name),
-        measured_at_s=time.time(),
-    )
-
-
-def _copy_bytes(device: Device) -> int:
-    """Several times the cache, but never more than an eighth of the memory, which holds two of it; in whole words."""
-    wanted = COPY_BYTES[device.kind]
-    return wanted if device.memory_bytes is None else min(wanted, device.memory_bytes // 32 * 4)
-
-
-def _copy_bandwidth(device: torch.device, size_bytes: int) -> float:
-    import torch
-
-    source = torch.randint(0, 256, (size_bytes,), dtype=torch.uint8, device=device)
-    target = torch.empty_like(source)
-
-    def copy() -> object:
-        if device.type == "cpu":
-            return target.copy_(source)
-        # In a graph, torch's copy is the copy engine's, which takes a quarter longer on an H100 than a kernel does.
-        return torch.bitwise_not(source.view(torch.int32), out=target.view(torch.int32))
-
-    return 2 * source.numel() / units.ns_to_seconds(_least_ns(copy, device))
-
-
-def _matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
-    """The best of growing sizes; stops where a call of the next, of eight times the work, would take long."""
-    import torch
-
-    best = 0.0
-    for n in (512, 1024, 2048) if device.type == "cpu" else (4096, 8192):
-        a = torch.randn(n, n, device=device).to(dtype)
-        b = torch.randn(n, n, device=device).to(dtype)
-        took_ns = _least_ns(functools.partial(torch.matmul, a, b), device)
-        best = max(best, 2 * n**3 / units.ns_to_seconds(took_ns))
-        if 8 * took_ns > 2 * PROBE_NS:
-            break
-    return best
-
-
-def _least_ns(call: Callable[[], object], device: torch.device) -> float:
-    """The fastest of many calls: a ceiling is what the device can do when nothing disturbs it."""
-    from attnlab.bench.clocks import main_timer
-
-    timer = main_timer(device, [call])
-    for _ in range(3):
-        call()
-    samples: list[float] = []
-    while len(samples) < 6 or (sum(samples) < PROBE_NS and len(samples) < 200):
-        samples += timer.burst(3)
-    return min(samples)
-
-
-def _slug(text: str) -> str:
-    return "".join(c if c.isalnum() else "_" for c in text)
+    The larger of the bytes over the bandwidth of the fastest cache, and of the operations over the best product of any
+    dtype, since a wide number can be split into narrow ones; of dtypes whose product is not measured, the bytes alone.
+    Divided by `SAFETY`, for the probes are not the fastest code there could be, or by `SAFETY_UNDER_LOAD`.
+    """
+    if ceilings.cache_bandwidth is None:
+        return None
+    floor_s = bytes_moved / ceilings.cache_bandwidth
+    if dtype in ceilings.rates:
+        floor_s = max(floor_s, operations / max(ceilings.rates.values()))
+    return units.seconds_to_ns(floor_s) / (SAFETY if ceilings.disturbed is None else SAFETY_UNDER_LOAD)

@@ -41,6 +41,14 @@ def host_notes(hosts: Sequence[HostState]) -> tuple[str, ...]:
     return tuple(_host_notes(hosts))
 
 
+def disturbance(hosts: Sequence[HostState]) -> str | None:
+    """In words, how other work slowed what this process did meanwhile; None where it did not."""
+    kept, others = _kept_waiting(hosts), cores_used_by_others(hosts)
+    if kept is None and others is not None and others > BUSY_OTHERS:
+        return f"other processes kept {others:.1f} cores busy"
+    return kept
+
+
 def cores_used_by_others(hosts: Sequence[HostState]) -> float | None:
     """How many cores other processes than this one kept busy, on average; None where the host does not tell.
 

@@ -26,7 +26,7 @@ import numpy as np
 from gate_repository import PLUGIN, SUITE_FILE, make_repository
 from scipy import stats
 
-from attnlab.bench import roofline, units
+from attnlab.bench import ceilings, units
 from attnlab.bench.environment import describe_environment
 from attnlab.bench.gate.achieved import scatter
 from attnlab.bench.gate.checkouts import checked_out
@@ -86,7 +86,7 @@ def _measure(folder: Path, gates: int, pairs: int) -> None:
             plugins=(str(root / PLUGIN),),
             thresholds=Thresholds(),
             environment=environment,
-            ceilings=roofline.load_or_measure(environment.device),
+            ceilings=ceilings.load_or_measure(environment.device),
             command="",
         )
         for number in range(len(_read(folder / GATES_FILE)), gates):

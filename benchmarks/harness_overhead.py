@@ -18,11 +18,11 @@ import torch
 from torch.utils.benchmark import Timer
 
 from attnlab.bench import discover, units
+from attnlab.bench.ceilings import load_or_measure
 from attnlab.bench.clocks.wall import Wall
 from attnlab.bench.environment import describe_device
 from attnlab.bench.harness import Setup, measure
 from attnlab.bench.registry import Implementation
-from attnlab.bench.roofline import load_or_measure
 from attnlab.bench.timing import Effort, time_calls
 
 IMPLEMENTATIONS = ("naive", "tiled", "sdpa_flash")

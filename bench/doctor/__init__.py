@@ -5,11 +5,10 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 
-from attnlab.bench import roofline
+from attnlab.bench.ceilings import Again, measured_beside
 from attnlab.bench.doctor import gate, graphics, machine, timers
 from attnlab.bench.doctor.finding import Finding, Patient, Probe
 from attnlab.bench.environment import Environment
-from attnlab.bench.roofline import Ceilings
 
 __all__ = ["PROBES", "Finding", "Patient", "Probe", "examine", "measured_now", "patient_here"]
 
@@ -36,7 +35,7 @@ def examine(patient: Patient) -> Iterator[Finding]:
         yield from probe(patient)
 
 
-def patient_here(environment: Environment, ceilings: Ceilings) -> Patient:
+def patient_here(environment: Environment, ceilings: Again) -> Patient:
     """This machine, to be examined on the device of the environment."""
     import torch
 
@@ -46,13 +45,16 @@ def patient_here(environment: Environment, ceilings: Ceilings) -> Patient:
     a = torch.randn(512, 512, device=device)
     work = functools.partial(torch.matmul, a, a)
     if device.type != "cuda":
-        return Patient(environment, ceilings, clocks_for(device), work, pairs=gate.pairs_on(device.type))
+        return Patient(
+            environment, ceilings.now, clocks_for(device), work, pairs=gate.pairs_on(device.type), kept=ceilings.kept
+        )
     from attnlab.bench.gpu.cuda import CudaGpu
 
     gpu = CudaGpu(device)
-    return Patient(environment, ceilings, cuda_clocks(gpu), work, gpu, pairs=gate.pairs_on(device.type))
+    pairs = gate.pairs_on(device.type)
+    return Patient(environment, ceilings.now, cuda_clocks(gpu), work, gpu, pairs=pairs, kept=ceilings.kept)
 
 
-def measured_now(environment: Environment) -> Ceilings:
-    """Ceilings measured anew, which also replaces those in the user's cache."""
-    return roofline.load_or_measure(environment.device, fresh=True)
+def measured_now(environment: Environment) -> Again:
+    """Ceilings measured anew; those in the user's cache are raised by them, but not while other work runs."""
+    return measured_beside(environment.device, undisturbed=True)

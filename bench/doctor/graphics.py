@@ -58,7 +58,7 @@ def _rates(patient: Patient, gpu: Gpu) -> Iterator[Finding]:
     silence = gpu.silence()
     if silence is not None:
         remedy = f"clock rates, heat and power cannot be read, so throttling would go unseen: {silence}"
-        yield Finding("GPU telemetry", "none", remedy)
+        yield Finding("GPU telemetry", "none", remedy, advice=True)
         return
     timer = start_all(patient.clocks, [patient.work]).timers[0]
     states: list[DeviceState] = []
@@ -86,6 +86,7 @@ def _locked(states: list[DeviceState], highest_mhz: float | None) -> Finding:
         f"{value}, not locked",
         f"it follows heat and power: to compare runs of different hours, lock it (nvidia-smi --lock-gpu-clocks={low}, "
         "undone by --reset-gpu-clocks)",
+        advice=True,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
@@ -12,6 +13,7 @@ from attnlab.bench.doctor.finding import Finding, Patient
 
 LOOK_S = 0.3
 BUSY = 0.25  # of the cores' time, taken by others
+SAME_RATE = 1.1  # rates of one machine differ by a few per cent
 STOLEN = 0.01  # of the cores' time, taken by other machines of the same host
 BOOST_FILES = {
     Path("/sys/devices/system/cpu/intel_pstate/no_turbo"): "0",
@@ -26,7 +28,7 @@ def load(patient: Patient) -> Iterator[Finding]:
         yield Finding("load average", units.MISSING)
         return
     remedy = "stop what else is running, or times will be long and scattered" if average > 0.5 * cores else None
-    yield Finding("load average", f"{average:.2f} on {cores} cores", remedy)
+    yield Finding("load average", f"{average:.2f} on {cores} cores", remedy, advice=True)  # it may be over by now
 
 
 def others_now(patient: Patient) -> Iterator[Finding]:
@@ -67,6 +69,7 @@ def frequency(patient: Patient) -> Iterator[Finding]:
             "clocks may be low at first: choose 'performance' (cpupower frequency-set -g performance)"
             if slow
             else None,
+            advice=True,
         )
     for path, on in BOOST_FILES.items():
         try:
@@ -79,11 +82,29 @@ def frequency(patient: Patient) -> Iterator[Finding]:
 def compiler(patient: Patient) -> Iterator[Finding]:
     """Whether torch.compile and Triton find what they need."""
     reason = availability.compiler_reason()
-    yield Finding("C++ compiler and Python's headers", "found" if reason is None else "missing", reason)
+    yield Finding("C++ compiler and Python's headers", "found" if reason is None else "missing", reason, advice=True)
 
 
 def ceilings(patient: Patient) -> Iterator[Finding]:
-    """The rates that shares are shown of."""
-    yield Finding("copy bandwidth, measured", f"{units.format_count(patient.ceilings.bandwidth)}B/s")
-    for dtype, rate in patient.ceilings.rates.items():
-        yield Finding(f"matrix rate {dtype}, measured", f"{units.format_count(rate)}FLOP/s")
+    """The rates that shares are shown of, and whether other work held them down as they were measured."""
+    now, kept = patient.ceilings, patient.kept or patient.ceilings
+    if now.disturbed is not None:
+        known = f"those of {_day(kept.measured_at_s)} are kept" if kept is not now else "none are kept"
+        remedy = f"not stored, {known}: stop what else is running, and run `attnlab doctor` again"
+        yield Finding("ceilings measured now", f"too low: {now.disturbed}", remedy)
+    yield _rate("copy bandwidth, measured", now.bandwidth, kept.bandwidth, "B/s")
+    yield _rate("read bandwidth, measured", now.read_bandwidth, kept.read_bandwidth, "B/s")
+    yield _rate("cache bandwidth, measured", now.cache_bandwidth, kept.cache_bandwidth, "B/s")
+    for dtype, rate in now.rates.items():
+        yield _rate(f"matrix rate {dtype}, measured", rate, kept.rates.get(dtype), "FLOP/s")
+
+
+def _rate(name: str, now: float | None, kept: float | None, unit: str) -> Finding:
+    if now is None:
+        return Finding(name, units.MISSING)
+    known = f", {units.format_count(kept)}{unit} before" if kept is not None and kept > SAME_RATE * now else ""
+    return Finding(name, f"{units.format_count(now)}{unit}{known}")
+
+
+def _day(unix_s: float) -> str:
+    return f"{datetime.fromtimestamp(unix_s, UTC):%Y-%m-%d}"

@@ -10,7 +10,7 @@ from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from attnlab.bench import roofline
+from attnlab.bench.ceilings import load_or_measure
 from attnlab.bench.environment import choose_device, describe_environment
 from attnlab.bench.errors import GateClosed, UsageError
 from attnlab.bench.gate.achieved import achieved
@@ -34,7 +34,7 @@ def ask_for(
 ) -> Ask:
     """What is asked of a gate on this machine. Raises UsageError where it has no such device."""
     environment = describe_environment(choose_device(device))
-    ceilings = roofline.load_or_measure(environment.device)
+    ceilings = load_or_measure(environment.device)
     return Ask(suite, plugins, thresholds, environment, ceilings, command, strict, against_itself=against_itself)
 
 

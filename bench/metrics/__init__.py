@@ -39,7 +39,8 @@ class Row:
     def measured_light(self) -> SpeedOfLight | None:
         """The least time of this case at the rates measured on the device."""
         operations, bytes_moved, dtype = self._costs()
-        return None if dtype is None else measured_light(self.run.ceilings, operations, bytes_moved, dtype)
+        written = self.measurement.bytes_written
+        return None if dtype is None else measured_light(self.run.ceilings, operations, bytes_moved, dtype, written)
 
     def published_light(self) -> SpeedOfLight | None:
         """The least time of this case at the rates that the device's data sheet gives."""

@@ -189,7 +189,7 @@ class TimingRecord:
 class Measurement:
     """All that is known of one implementation on one case in one run.
 
-    operations (FLOP) and bytes_moved are the contract's for one call. median_ns and its 95 % interval
+    operations (FLOP) and bytes_moved are the contract's for one call, bytes_written those of its outputs. median_ns and its 95 % interval
     are of the main clock, within one process: never compare revisions by them. flags are warnings in
     plain words. turns: what it did in fresh processes, beside others of its case; no time that is shown is
     of these. phases_ns: elapsed time by phase (inputs, set-up, check, timing, check timed, memory), of which
@@ -210,6 +210,7 @@ class Measurement:
     fingerprint: str | None = None
     operations: int | None = None
     bytes_moved: int | None = None
+    bytes_written: int | None = None
     launches: tuple[Launch, ...] = ()
     median_ns: float | None = None
     ci_low_ns: float | None = None

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -28,8 +29,9 @@ def helpers() -> Path:
 @pytest.fixture(scope="session")
 def ceilings_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A user's cache with made-up ceilings of this machine, which take a quarter of a minute to measure."""
-    from attnlab.bench import roofline
+    from attnlab.bench.ceilings import cache_path, keep
     from attnlab.bench.environment import describe_device
+    from attnlab.bench.roofline import Ceilings
 
     folder = tmp_path_factory.mktemp("cache")
     device = describe_device("cpu")
@@ -37,8 +39,8 @@ def ceilings_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder))
         for threads in range(1, 65):
-            made = roofline.Ceilings(device.name, threads, 1e10, rates, None, 0.0)
-            roofline.keep(made, roofline.cache_path(device, threads))
+            made = Ceilings(device.name, threads, 1e10, rates, None, time.time())
+            keep(made, cache_path(device, threads))
     return folder
 
 

@@ -26,6 +26,28 @@ def membership(tmp_path: Path, text: str) -> Path:
     return file
 
 
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        ({"cpu.max": "150000 100000\n"}, 1.5),
+        ({"cpu.max": "max 100000\n"}, None),
+        ({"cpu.cfs_quota_us": "50000\n", "cpu.cfs_period_us": "100000\n"}, 0.5),
+        ({"cpu.cfs_quota_us": "-1\n", "cpu.cfs_period_us": "100000\n"}, None),
+        ({"cpu.max": "some\n"}, None),
+        ({}, None),
+    ],
+)
+def test_the_quota_of_processor_time_is_told_in_cores(tmp_path: Path, files: dict[str, str], cores: float) -> None:
+    outer = tmp_path / "cpu"
+    inner = outer / "job"
+    inner.mkdir(parents=True)
+    for name, text in files.items():
+        (inner / name).write_text(text)
+    (outer / "cpu.max").write_text("400000 100000\n")
+    line = membership(tmp_path, "4:cpu,cpuacct:/job\n5:memory:/other\n")
+    assert own_group(line, tmp_path, "cpu").cores() == (4.0 if cores is None else cores), "the tightest"
+
+
 def test_version_two_the_tightest_limit_counts(tmp_path: Path) -> None:
     root = tmp_path / "fs"
     group(

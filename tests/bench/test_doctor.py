@@ -13,11 +13,12 @@ import psutil
 import pytest
 
 from attnlab.bench import availability, doctor
+from attnlab.bench.ceilings import Again
 from attnlab.bench.clocks import cuda_clocks
 from attnlab.bench.clocks.host import HostTimer
 from attnlab.bench.doctor import machine
 from attnlab.bench.environment import Device, Environment
-from attnlab.bench.roofline import Ceilings
+from attnlab.bench.roofline import Ceilings, Load
 
 HEALTHY = Environment(
     device=Device("cpu", "processor"), processor="processor", cores=4, affinity=(0, 1, 2, 3), threads=4,
@@ -233,14 +234,14 @@ def test_processes_that_nobody_tells_of_are_no_fault(on_gpu: Any) -> None:
 def examined(monkeypatch: pytest.MonkeyPatch) -> None:
     """A doctor with two findings, one of them in brackets, and nothing measured."""
     told = [doctor.Finding("device", "[red]processor[/x]"), doctor.Finding("load", "9", "stop [that]")]
-    monkeypatch.setattr(doctor, "measured_now", lambda environment: CEILINGS)
+    monkeypatch.setattr(doctor, "measured_now", lambda environment: Again(CEILINGS, CEILINGS))
     monkeypatch.setattr(doctor, "examine", lambda patient: iter(told))
 
 
 def test_the_command_shows_findings_as_they_are(examined: None, capsys: pytest.CaptureFixture[str]) -> None:
     from attnlab.bench.cli import main
 
-    assert main(["doctor", "--device", "cpu"]) == 0
+    assert main(["doctor", "--device", "cpu"]) == 1, "it cannot be trusted"
     lines = capsys.readouterr().out.splitlines()
     assert any(line.startswith("ok") and "[red]processor[/x]" in line for line in lines)
     assert any(line.startswith("!") and "stop [that]" in line for line in lines)
@@ -249,16 +250,35 @@ def test_the_command_shows_findings_as_they_are(examined: None, capsys: pytest.C
 def test_the_command_gives_json(examined: None, capsys: pytest.CaptureFixture[str]) -> None:
     from attnlab.bench.cli import main
 
-    assert main(["doctor", "--device", "cpu", "--json"]) == 0
+    assert main(["doctor", "--device", "cpu", "--json"]) == 1
     told = json.loads(capsys.readouterr().out)
-    assert told[1] == {"name": "load", "value": "9", "remedy": "stop [that]"}
+    assert told[1] == {"name": "load", "value": "9", "remedy": "stop [that]", "advice": False}
+
+
+def test_advice_costs_no_trust(examined: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    from attnlab.bench.cli import main
+
+    told = [doctor.Finding("device", "processor"), doctor.Finding("governor", "powersave", "choose another", True)]
+    monkeypatch.setattr(doctor, "examine", lambda patient: iter(told))
+    assert main(["doctor", "--device", "cpu"]) == 0
+
+
+def test_ceilings_measured_under_load_are_told_and_so_are_those_that_are_kept() -> None:
+    low = replace(CEILINGS, bandwidth=5e9, load=Load(1.5, None, 300.0, 4, "other processes kept 1.5 cores busy"))
+    found = findings(replace(Host().patient(), ceilings=low, kept=CEILINGS))
+    assert faults(found) == ["ceilings measured now"]
+    told = found["ceilings measured now"]
+    assert (told.value, told.trusted) == ("too low: other processes kept 1.5 cores busy", False)
+    assert (told.remedy or "").startswith("not stored, those of 1970-01-01 are kept")
+    assert found["copy bandwidth, measured"].value == "5.00 GB/s, 12.5 GB/s before"
+    assert found["matrix rate float32, measured"].value == "250 GFLOP/s"
 
 
 @pytest.mark.gpu
 def test_this_gpu_is_examined() -> None:
     from attnlab.bench.environment import describe_environment
 
-    found = findings(doctor.patient_here(describe_environment("cuda"), CEILINGS))
+    found = findings(doctor.patient_here(describe_environment("cuda"), Again(CEILINGS, CEILINGS)))
     assert found[FLUSH].good
     assert found[KNOWN.format("cuda_graph")].good
 
@@ -269,5 +289,5 @@ def test_this_machine_is_examined(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(doctor.gate, "PAIRS", 3)
     monkeypatch.setattr(doctor.gate, "BURSTS", 2)
-    found = findings(doctor.patient_here(describe_environment("cpu"), CEILINGS))
+    found = findings(doctor.patient_here(describe_environment("cpu"), Again(CEILINGS, CEILINGS)))
     assert {"timer resolution", EMPTY.format("wall"), KNOWN.format("wall"), SPREAD} <= set(found)

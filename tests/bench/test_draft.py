@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from attnlab.bench import discover, roofline
+from attnlab.bench import ceilings, discover
 from attnlab.bench.draft import choose_suite, draft_run
 from attnlab.bench.errors import UsageError
+from attnlab.bench.roofline import measured_light
 from attnlab.bench.store.codec import decode, encode
 from attnlab.bench.store.records import RunRecord
 from attnlab.bench.suite import Suite
@@ -39,9 +40,9 @@ def test_a_run_that_is_timed_has_ceilings(ceilings_cache: Path, monkeypatch: pyt
 
 def test_a_run_that_is_not_timed_measures_no_ceilings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(roofline, "measure", lambda device: pytest.fail("measured"))
+    monkeypatch.setattr(ceilings, "measure", lambda device: pytest.fail("measured"))
     run = draft_run(SUITE, (), "cpu", "pytest", timed=False)
     assert run.ceilings.rates == {}
-    assert roofline.measured_light(run.ceilings, 8, 8, "float32") is None, "no share of what nobody knows"
+    assert measured_light(run.ceilings, 8, 8, "float32") is None, "no share of what nobody knows"
     assert decode(RunRecord, encode(run)).ceilings.rates == {}
     assert list(tmp_path.iterdir()) == [], "nor does it look known to a later run"
