@@ -189,8 +189,8 @@ class TimingRecord:
 class Measurement:
     """All that is known of one implementation on one case in one run.
 
-    operations (FLOP) and bytes_moved are the contract's for one call, bytes_written those of its outputs. median_ns and its 95 % interval
-    are of the main clock, within one process: never compare revisions by them. flags are warnings in
+    operations (FLOP) and bytes_moved are the contract's for one call, bytes_written those of its outputs. median_ns and
+    its 95 % interval are of the main clock, within one process: never compare revisions by them. flags are warnings in
     plain words. turns: what it did in fresh processes, beside others of its case; no time that is shown is
     of these. phases_ns: elapsed time by phase (inputs, set-up, check, timing, check timed, memory), of which
     timing holds warm-up and sampling.
