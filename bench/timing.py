@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from attnlab.bench import units
 from attnlab.bench.clocks import Clock, Timer, renew, start_all
+from attnlab.bench.clocks.agreement import agreement_notes
 from attnlab.bench.clocks.plan import Plan
 from attnlab.bench.host import HostReader
 from attnlab.bench.stats.summary import Summary, summarise
@@ -171,7 +172,9 @@ class Sampling:
             nulls_ns={timer.clock: timer.null_ns for timer in self._timers if timer.null_ns is not None},
         )
         notes = [*self._notes, *(note for timer in self._timers for note in timer.notes())]
-        return Timed(tuple(self._bursts), record, summary, (*notes, *burst_notes(self._bursts)))
+        return Timed(
+            tuple(self._bursts), record, summary, (*notes, *agreement_notes(self._bursts), *burst_notes(self._bursts))
+        )
 
 
 class _Noting:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import random
 import statistics
 from types import ModuleType
@@ -9,13 +10,14 @@ from typing import Any
 
 import pytest
 
-from attnlab.bench.clocks import start_all
+from attnlab.bench.clocks import cuda_clocks, start_all
 from attnlab.bench.clocks.cuda_events import CudaEvents
 from attnlab.bench.clocks.cuda_graph import OFF_NS, CudaGraph
 from attnlab.bench.clocks.cupti import Cupti, spans
 from attnlab.bench.clocks.layout import GRAPH_NS, TINY_NS
 from attnlab.bench.errors import ClockUnsupported, MeasurementError
 from attnlab.bench.gpu import Activity, Launched, Trace
+from attnlab.bench.timing import Effort, time_calls
 
 CLOCKS = [CudaGraph, CudaEvents, Cupti]
 BIG = 400_000  # bytes: with a cold L2 a call of it takes 4 µs longer
@@ -216,7 +218,7 @@ def test_work_that_no_stream_waits_for_has_no_time_by_moments(gpu: Any, forks: b
     call = gpu.aside("work", 1e5, forks=forks)
     for clock in (CudaGraph, CudaEvents):
         with pytest.raises(
-            ClockUnsupported, match=r"the device works on for .* after the stream of 8 of its calls is done"
+            ClockUnsupported, match=r"the device works on for .* after the stream of 32 of its calls is done"
         ):
             clock(gpu).start([call], 0)
     with pytest.raises(MeasurementError, match="no clock can time this"):
@@ -225,10 +227,29 @@ def test_work_that_no_stream_waits_for_has_no_time_by_moments(gpu: Any, forks: b
     assert timer.burst(3) == pytest.approx([1e5] * 3)
 
 
+def test_short_work_that_waits_for_the_stream_is_seen_though_its_launch_takes_longer(gpu: Any) -> None:
+    with pytest.raises(ClockUnsupported, match=r"the device works on for 64\.0 µs"):
+        CudaEvents(gpu).start([gpu.aside("work", 2e3, forks=True)], 0)
+
+
 @pytest.mark.parametrize("clock", CLOCKS)
 def test_work_on_another_stream_that_is_waited_for_is_in_the_span(gpu: Any, clock: Any) -> None:
     calls = [gpu.aside("work", 1e5, forks=True, joins=True)] * 2
     assert clock(gpu).start(calls, 0).burst(3) == pytest.approx([1e5] * 3)
+
+
+def test_work_that_waits_for_nothing_and_is_over_before_the_stream_is_shows_beside_cupti(
+    gpu: Any, monkeypatch: Any
+) -> None:
+    """Shorter than its launch, it leaves nothing behind; a replayed graph does not hold it."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+    gpu.launch_ns = 20_000.0
+    timed = time_calls([gpu.aside("work", 15e3)] * 2, cuda_clocks(gpu), Effort(sampling_limit_s=0.1))
+    (note,) = [note for note in timed.notes if "CUPTI" in note]
+    assert note == (
+        "CUPTI, which sees all streams, reads far more than cuda_graph: work may lie outside its span "
+        "(15.0 µs and 0 ns)"
+    )
 
 
 # CUPTI
