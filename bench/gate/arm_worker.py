@@ -108,6 +108,7 @@ class _Arm:
 
     def on_open(self, operator: str, implementation: str, case_id: str, check: bool, plan: Any) -> None:
         """Set a benchmark up by a plan that was made before, where one is given, and check it where asked."""
+        from attnlab.bench.gate.offering import described
         from attnlab.bench.harness import open_case
 
         self.close()
@@ -120,7 +121,8 @@ class _Arm:
         if self._opened.copies:
             started = self._opened.methods()
             methods = tuple(Method(t.clock, t.cache, t.calls_a_sample, t.plan) for t in started.timers)
-            opened = Opened(self._opened.measurement, methods, started.notes)
+            inputs = described(self._opened.copies[0].inputs)
+            opened = Opened(self._opened.measurement, methods, started.notes, inputs=inputs)
         send(self._answers, "opened", encode(dataclasses.replace(opened, strays=tuple(self._turned.strays()))))
 
     def on_warm(self, clock: str, plan: Any) -> None:

@@ -115,13 +115,15 @@ class Method:
 class Opened:
     """A benchmark made ready in one process: what the check said, and how it can be timed, best first.
 
-    notes: why there are no times by other clocks. strays: modules that were loaded from outside the checkout.
+    notes: why there are no times by other clocks. strays: modules that were loaded from outside the checkout. inputs:
+    name, dtype and shape of each tensor that the arm's contract made.
     """
 
     measurement: Measurement
     methods: tuple[Method, ...] = ()
     notes: tuple[str, ...] = ()
     strays: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 from attnlab.bench import availability
 from attnlab.bench.axes import Case
+from attnlab.bench.contract import tensors
 from attnlab.bench.environment import Device
 from attnlab.bench.errors import AttnlabError, UsageError
 from attnlab.bench.fingerprint import fingerprint
@@ -46,7 +47,7 @@ def find_own_suite(name: str, registry: Registry, turned: Rerooting) -> ArmSuite
         return ArmSuite(empty, Path(name), str(error), absent=True)
     file = turned.counterpart(file)
     if not file.is_file():
-        return ArmSuite(empty, file, f"it has no suite {name!r}", absent=True)
+        return ArmSuite(empty, file, f"there is no suite {name!r}: {file} does not exist", absent=True)
     try:
         return ArmSuite(load_suite(file, registry, lenient=True), file)
     except UsageError as error:
@@ -155,6 +156,12 @@ def _importable(module: str) -> bool:
         return error.name is None or not (module == error.name or module.startswith(f"{error.name}."))
     except Exception:  # noqa: BLE001 - foreign code: a package that raises when it is imported is there
         return True
+
+
+def described(inputs: Any) -> tuple[str, ...]:
+    """Each tensor of a contract's inputs, such as `q bfloat16 [1, 8, 128, 64]`."""
+    found = tensors(inputs).items()
+    return tuple(f"{name} {str(x.dtype).removeprefix('torch.')} {list(x.shape)}" for name, x in found)
 
 
 def _refusal(made: Implementation, case: Case) -> str | None:

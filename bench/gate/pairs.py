@@ -232,9 +232,9 @@ class LivePair:
             if not o.methods
         ]
         method = _common_method(opened[0], opened[1], wanted.method)
-        if untimed or method is None:
-            why = "; ".join(untimed) or _no_common_method(opened[0], opened[1], wanted.method)
-            return so_far.taken(why=why)
+        why = "; ".join(untimed) or other_inputs(opened[0].inputs, opened[1].inputs)
+        if why or method is None:
+            return so_far.taken(why=why or _no_common_method(opened[0], opened[1], wanted.method))
         return self._alternated(both, opened, method, so_far)
 
     def _opened(self, both: tuple[ArmProcess, ArmProcess], wanted: Wanted) -> list[Opened]:
@@ -329,6 +329,14 @@ def calls_a_burst(call_ns: float) -> int:
     """So many calls take about 60 ms; of slow ones three where they fit into 300 ms, so that a burst has a median."""
     usual, few = BURST_NS // max(call_ns, 1.0), min(FEW_CALLS, LONGEST_BURST_NS // max(call_ns, 1.0))
     return int(min(MAX_BURST_CALLS, max(usual, few, 1)))
+
+
+def other_inputs(base: Sequence[str], head: Sequence[str]) -> str | None:
+    """How the inputs of one id differ between the arms, whose contracts may be their own; None where they do not."""
+    if list(base) == list(head):
+        return None
+    alone = [", ".join(x for x in own if x not in other) or "fewer" for own, other in ((base, head), (head, base))]
+    return f"one id, and other inputs: base {alone[0]}; head {alone[1]}"
 
 
 def _common_method(base: Opened, head: Opened, before: Method | None) -> Method | None:

@@ -55,6 +55,7 @@ class Kernel:
     untimed: str | None = None
     configuration: str | None = None
     methods: tuple[Method, ...] = (WALL,)
+    inputs: tuple[str, ...] = ("x float32 [8]",)
     strays: tuple[str, ...] = ()
     dies_in: tuple[int, ...] = ()  # pairs, counted from 1, in which its process ends
     dies_timed_in: tuple[int, ...] = ()  # the same, once it was checked
@@ -128,7 +129,13 @@ class FakeArm:
             raise WorkerEnded(Outcome.FAILED, "the process was killed by SIGKILL in phase 'timing'", None)
         methods = self._kernel.plans(self.plan) if self._kernel.plans else self._kernel.methods
         timed = self._kernel.outcome is Outcome.PASSED and not self._kernel.untimed
-        return Opened(self._measurement(self._kernel.outcome), methods if timed else (), (), self._kernel.strays)
+        return Opened(
+            self._measurement(self._kernel.outcome),
+            methods if timed else (),
+            (),
+            self._kernel.strays,
+            self._kernel.inputs,
+        )
 
     def warm(self, method: Method) -> WarmUp:
         self._method = method

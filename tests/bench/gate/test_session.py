@@ -199,6 +199,15 @@ def test_one_id_that_means_other_work_closes(before: dict, after: dict, said: st
     assert gated(base, head, allow=Allowances(new_baseline=("toy/other*",))).run().exit_code == 0
 
 
+def test_one_id_with_other_inputs_closes(gated: Make) -> None:
+    """A size that stands in the contract's code, where no axis, count of operations or of bytes shows it."""
+    base, head = (one(inputs=("q float32 [8]", f"x float32 [{size}]")) for size in (2048, 512))
+    report = gated(base, head).run()
+    assert report.rows[0].standing is Standing.INCOMPARABLE
+    assert report.rows[0].reason == "one id, and other inputs: base x float32 [2048]; head x float32 [512]"
+    assert report.exit_code == 3
+
+
 def test_what_would_let_it_through_is_told(gated: Make) -> None:
     base = ArmScript({"quick": Kernel(), "gone": Kernel(), "dropped": Kernel()})
     head = ArmScript({"quick": Kernel(), "fresh": Kernel(), "dropped": Kernel()}, suite=("quick", "fresh"))
