@@ -57,7 +57,8 @@ class Implementation:
     would mean nothing here (an interpreter), `configuration(case)` what was chosen (tile sizes), and
     `unverified` names the release that an adapter was written from while it has never been run. memory_seen: whether
     what it takes comes from torch's allocator, which is where peak memory is read. meddles: what its module changed of
-    the harness when it was imported, by name; it is measured only where that is nothing.
+    the harness when it was imported, by name; it is measured only where that is nothing. built_from: what it is made of
+    that its files do not import by name: implementations (`rope/triton`), modules or packages, files beside its own.
     """
 
     operator: str
@@ -74,6 +75,7 @@ class Implementation:
     compiled: bool = False
     unverified: str | None = None
     memory_seen: bool = True
+    built_from: tuple[str, ...] = ()
     meddles: tuple[str, ...] = ()
 
     @property
@@ -189,6 +191,7 @@ def implements(
     unverified: str | None = None,
     compiled: bool = False,
     memory_seen: bool = True,
+    built_from: tuple[str, ...] = (),
     into: Registry | None = None,
 ) -> Callable[[T], T]:
     """Register an implementation: a function `run(inputs)`, or a class that has
@@ -198,9 +201,11 @@ def implements(
     supports(case)           optional: None, or the reason why this case cannot be served
     untimed(device_kind)     optional: the reason why a time would mean nothing on "cpu" or "cuda"
     configuration(case)      optional: a short text of what was chosen, such as tile sizes
+    built_from               optional: as the argument, which goes before it
 
     `compiled` says that it runs through torch.compile; `memory_seen=False` that it takes its memory from elsewhere than
-    torch, so that no peak is given. Raises DuplicateName where the operator has
+    torch, so that no peak is given; `built_from` what it is made of that its files do not import by name, such as
+    `("rope/triton", "mypackage.tables")`: the fingerprint changes with it. Raises DuplicateName where the operator has
     an implementation of that name already, and PluginError on a class without `run`.
     """
 
@@ -237,6 +242,7 @@ def implements(
                 compiled=compiled,
                 unverified=unverified,
                 memory_seen=memory_seen,
+                built_from=built_from or tuple(getattr(built, "built_from", ())),
             )
         )
         return target

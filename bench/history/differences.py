@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from attnlab.bench import units
+from attnlab.bench.fingerprint import comparable
 from attnlab.bench.history.points import Point
 
 NOTHING = "nothing recorded changed"
 ABSENT = "none"
+FINGERPRINT = "the implementation's fingerprint"
 LOAD_MARGIN = 1.0  # one more busy process
 CEILING_MARGIN = 1.1  # measured ceilings of one machine differ by a few per cent
 DIGITS = 12  # of a revision
@@ -67,6 +69,8 @@ def _facts_apart(before: Sequence[Point], after: Sequence[Point]) -> Iterator[Di
     last, first = left[-1], right[0]
     for what in dict.fromkeys([*last, *first]):
         old, new = last.get(what, ABSENT), first.get(what, ABSENT)
+        if what == FINGERPRINT and not comparable(*(side.measurement.fingerprint for side in (before[-1], after[0]))):
+            continue  # of two versions, which are other numbers for the same code
         if old != new:
             same = all(f.get(what, ABSENT) == old for f in left) and all(f.get(what, ABSENT) == new for f in right)
             yield Difference(what, old, new, same)
@@ -85,7 +89,7 @@ def _facts(point: Point) -> Iterator[tuple[str, str]]:
     yield "threads", str(c.threads)
     yield "clock", c.clock
     yield "caches", c.cache
-    yield "the implementation's fingerprint", m.fingerprint or ABSENT
+    yield FINGERPRINT, m.fingerprint or ABSENT
     yield "configuration", m.configuration or ABSENT
     yield from ((f"package {name}", version) for name, version in sorted(e.packages.items()))
     yield "driver", device.driver or ABSENT

@@ -31,6 +31,11 @@ class Parts:
     embedding: str = "naive"
     sampling: str = "naive"
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Such as `rope/triton`, each once."""
+        return tuple(dict.fromkeys(f"{OPERATORS[f.name]}/{getattr(self, f.name)}" for f in fields(self)))
+
     def __str__(self) -> str:
         return ", ".join(f"{f.name} {getattr(self, f.name)}" for f in fields(self))
 

@@ -26,6 +26,11 @@ class Ours:
     parts: ClassVar[Parts] = Parts()
     graphs: ClassVar[bool] = False
 
+    @property
+    def built_from(self) -> tuple[str, ...]:
+        """Parts and ways of decoding are chosen by name."""
+        return (*self.parts.keys, "attnlab.impls._lm.decoding")
+
     def supports(self, case: GenerateCase) -> str | None:
         return None if case.weights == SAME else f"weights {case.weights} are not served: {SAME} only"
 
