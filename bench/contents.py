@@ -107,8 +107,11 @@ class _Mixing:
         return cls(into, axis, mixed.each, dealt, tuple(shape))
 
     def put(self, first: Tensor, other: Tensor, coins: Tensor) -> None:
-        a, b = (_raw(x).unflatten(self.axis, (-1, self.each)) for x in (first, other))
-        torch.where(coins.view(self.shape), b, a, out=self.into)
+        parts = [_raw(x).unflatten(self.axis, (-1, self.each)) for x in (other, first)]
+        into, b, a = self.into, *parts
+        if self.shape[-1] == 1 and all(map(_in_words, (into, a, b))):
+            into, b, a = (x.view(torch.int64) for x in (into, b, a))
+        torch.where(coins.view(self.shape), b, a, out=into)
 
 
 class Place:
@@ -148,6 +151,13 @@ class Place:
 def _raw(x: Tensor) -> Tensor:
     """8-bit floats as bytes, which can be chosen from; any other as it is."""
     return x.view(torch.uint8) if x.is_floating_point() and x.element_size() == 1 else x
+
+
+def _in_words(x: Tensor) -> bool:
+    """Whether rows can be moved eight bytes at a time, which takes a fraction of the time."""
+    a_word = 8 // x.element_size()
+    lengths = (x.shape[-1], x.storage_offset(), *x.stride()[:-1])
+    return x.stride(-1) == 1 and not x.is_complex() and all(length % a_word == 0 for length in lengths)
 
 
 class Deck:
@@ -223,11 +233,9 @@ class Contents:
         if len(self._first) < SMALL_DECK:
             return Content(base, derived(*self._derived_from, use, number))
         pair = self._first[number % len(self._first)], self._first[(number + 1) % len(self._first)]
-        for turn in range(TRIES):
-            content = Content(base, min(pair), max(pair), derived(*self._derived_from, use, number, turn))
-            if self._is_new(content):
-                break
-        return content
+        deals = (derived(*self._derived_from, use, number, turn) for turn in range(TRIES))
+        contents = [Content(base, min(pair), max(pair), deal) for deal in deals]
+        return next((content for content in contents if self._is_new(content)), contents[0])
 
     def next(self, base: int) -> Content:
         """A content that no call had before, for inputs made with seed `base`."""
