@@ -64,7 +64,7 @@ class Gathered:
         """As a measurement with a launch for each pair; None where nothing is known of it."""
         m = self.measurement
         if m is None or m.outcome is not Outcome.PASSED or m.timing is None:
-            return m
+            return m and replace(m, launches=tuple(self.launches))  # what was timed before it failed is kept
         taken = replace(m.timing, samples=len(self.samples), stopped=f"after {len(self.launches)} live pairs")
         known = replace(m, launches=tuple(self.launches), flags=tuple(self.worded.values()), timing=taken)
         return replace(known, median_ns=self.median_ns, ci_low_ns=None, ci_high_ns=None)

@@ -435,3 +435,17 @@ def test_a_threshold_that_fits_nothing_is_told(gated: Make) -> None:
     gate = gated()
     gate.session.ask = replace(gate.session.ask, thresholds=Thresholds(thresholds=(Threshold("toy/slwo*", 0.1),)))
     assert "threshold 'toy/slwo*' fits no benchmark" in gate.run().notes
+
+
+def test_what_was_timed_before_an_arm_failed_is_stored(gated: Make) -> None:
+    gate = gated(one(), one(dies_in=(3, 4)))
+    gate.run()
+    (collected,) = gate.session.collected.values()
+    stored = collected.stored(collected.head)
+    assert stored is not None
+    assert (stored.outcome, len(stored.launches)) == (Outcome.FAILED, 2)
+    assert stored.median_ns is None
+    collected.head.add(replace(stored, outcome=Outcome.WRONG_VALUES, launches=()), checked=False)
+    known = collected.head.stored()
+    assert known is not None
+    assert (known.outcome, len(known.launches)) == (Outcome.WRONG_VALUES, 2)
