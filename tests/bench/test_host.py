@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ def told(folder: Path, user: int, steal: int, running: int) -> None:
 
 
 @pytest.fixture
-def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A kernel with one thread of ours, a core at 2.4 GHz and 100 ticks a second."""
     (tmp_path / "task/77").mkdir(parents=True)
     (tmp_path / "task/77/schedstat").write_text("5000 1000 3\n")
