@@ -252,7 +252,8 @@ class Collected:
         pairs = len(self.values[LATENCY])
         lacking = sum(v.head is None for v in values)
         if quantity.name == CONFIGURATION:
-            return Standing.COMPARED, " → ".join(_most_common(arm.configurations) for arm in (self.base, self.head))
+            told = [_most_common(arm.configurations) for arm in (self.base, self.head)]
+            return Standing.COMPARED, None if told[0] == told[1] else " → ".join(told)
         if not target.gated:
             return Standing.COMPARED, None
         if lacking:

@@ -112,6 +112,8 @@ class FakeArm:
         self._wiggle = itertools.cycle((1.0, 1.004, 0.997, 1.002, 0.999))
         self._skew = (1.0, 1.003, 0.998, 1.001, 0.9985, 1.0025, 0.997)[number % 7]
         self.closed = False
+        self.checked: bool | None = None
+        self.plan: Plan | None = None
 
     def wait_until_ready(self) -> None:
         if self._script.broken:
@@ -177,7 +179,7 @@ class FakeArm:
         return Measurement(
             operator="toy",
             implementation=self._offer.implementation,
-            case={"n": 8},
+            case={"n": 8, "dtype": "float32"},
             case_id="N8",
             outcome=outcome,
             reason=self._kernel.reason,

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from attnlab.bench.clocks.cuda_graph import CudaGraph
+from attnlab.bench.clocks.plan import Plan
+from attnlab.bench.compare import Basis, compare
 from attnlab.bench.errors import SuiteError
 from attnlab.bench.gate.allowances import Allowances
 from attnlab.bench.gate.messages import Method, Settings
 from attnlab.bench.gate.records import Standing
 from attnlab.bench.gate.session import ArmBroken
+from attnlab.bench.gate.storing import write_gate
+from attnlab.bench.isolation import WorkerEnded
+from attnlab.bench.roofline import Published
 from attnlab.bench.stats.verdict import Verdict
+from attnlab.bench.store.jsonl import read_run
 from attnlab.bench.store.records import Outcome
 
-from .conftest import ArmScript, Gated, Kernel, offer
+from .conftest import CEILINGS, ArmScript, Gated, Kernel, offer
 
 Make = Callable[..., Gated]
 
@@ -335,6 +344,113 @@ def test_a_process_that_is_lost_again_is_a_failure_of_its_arm(gated: Make) -> No
     gate = gated(one(dies_in=(1, 2)), one())
     gate.run()
     assert gate.row().standing is Standing.NEW
+
+
+def test_what_was_measured_is_kept_beside_a_lost_process(gated: Make, tmp_path: Path) -> None:
+    """A process of head that ends once, even in the middle of its bursts, costs nothing that others measured."""
+    gate = gated(one(), one(dies_timed_in=(9,)), looks=(12,))
+    report = gate.run()
+    (lost,) = report.lost
+    assert (lost.pair, lost.arm, lost.outcome, lost.benchmark) == (9, "head", Outcome.FAILED, "toy/quick[N8]")
+    assert report.rows[0].verdict is Verdict.SAME
+    (collected,) = gate.session.collected.values()
+    write_gate(tmp_path, report, [collected], (), CEILINGS)
+    sides = [read_run(tmp_path / arm) for arm in ("base", "head")]
+    assert [len(side.measurements[0].launches) for side in sides] == [12, 12]
+    assert [side.measurements[0].outcome for side in sides] == [Outcome.PASSED] * 2
+    (comparison,) = compare([sides[0]], [sides[1]])
+    assert (comparison.basis, comparison.units) == (Basis.INTERLEAVED, 12)
+    lines = [json.loads(line) for line in gate.session.pairs.path.read_text().splitlines()]
+    (line,) = (line for line in lines if line["taken"]["lost"])
+    assert [len(line["taken"]["lost"][arm]) for arm in ("base", "head")] == [0, 0]
+
+
+def test_bursts_of_a_lost_pair_are_on_disk(gated: Make) -> None:
+    bursts = itertools.count(1)
+
+    def strike() -> None:
+        if next(bursts) == 5:
+            raise WorkerEnded(Outcome.TIMED_OUT, "the process took longer than 300 s", None)
+
+    gate = gated(one(), one(after_burst=strike))
+    report = gate.run()
+    assert [(lost.pair, lost.outcome) for lost in report.lost] == [(1, Outcome.TIMED_OUT)]
+    line = json.loads(gate.session.pairs.path.read_text().splitlines()[0])
+    assert [len(line["taken"]["lost"][arm]) for arm in ("base", "head")] == [4, 4]
+
+
+def test_what_an_arm_measured_before_it_failed_is_kept(gated: Make) -> None:
+    gate = gated(one(), one(dies_in=(7, 8)))
+    gate.run()
+    (collected,) = gate.session.collected.values()
+    base, head = (collected.stored(arm) for arm in (collected.base, collected.head))
+    assert gate.row().standing is Standing.WRONG
+    assert base is not None
+    assert head is not None
+    assert (base.outcome, len(base.launches)) == (Outcome.PASSED, 6)
+    assert (head.outcome, len(head.launches), head.median_ns) == (Outcome.FAILED, 6, None)
+    assert "SIGKILL" in (head.reason or "")
+
+
+@pytest.mark.parametrize(
+    ("base", "head", "checked"),
+    [
+        ({"dies_in": (1,)}, {}, [(True, None), (True, True), (False, False)]),
+        ({}, {"dies_in": (1,)}, [(True, True), (True, True), (False, False)]),
+        ({}, {"dies_timed_in": (1,)}, [(True, True), (False, True), (False, False)]),
+        ({"dies_timed_in": (1,)}, {}, [(True, True), (True, False), (False, False)]),
+    ],
+)
+def test_a_check_is_owed_by_an_arm_until_it_is_done(
+    base: dict[str, Any], head: dict[str, Any], checked: list[tuple[bool | None, bool]], gated: Make
+) -> None:
+    gate = gated(one(**base), one(**head))
+    gate.run()
+    processes = gate.started[2:8]
+    assert [(a.checked, b.checked) for a, b in zip(processes[::2], processes[1::2], strict=True)] == checked
+
+
+def test_a_time_faster_than_light_is_refused_as_in_a_run(gated: Make) -> None:
+    cold = {"methods": (Method("cuda_events", "cold"),), "bytes_moved": 10**9}
+    gate = gated(one(**cold), one(**cold, ns=1e3))
+    light = replace(CEILINGS, published=Published(1e13, {"float32": 1e15}))
+    gate.session.ask = replace(gate.session.ask, ceilings=light)
+    report = gate.run()
+    assert report.rows[0].standing is Standing.WRONG
+    assert "faster than light" in report.rows[0].reason
+    assert report.exit_code == 3
+
+
+def test_what_timers_note_is_told(gated: Make) -> None:
+    gate = gated(one(), one(notes=("the GPU was shared with process 7",)))
+    gate.run()
+    assert "head: the GPU was shared with process 7" in gate.row().flags
+
+
+def test_a_tiny_call_is_laid_out_alike_in_every_pair(gated: Make, fake_gpu: Any) -> None:
+    """Each process would plan a call of 5 µs otherwise, by its own estimate; what base planned first holds for all."""
+    launches = itertools.cycle((3_000.0, 3_900.0, 4_600.0, 2_200.0))
+    alone = set()
+
+    def methods(plan: Plan | None) -> tuple[Method, ...]:
+        def timer(own: Plan | None, launch_ns: float) -> Any:
+            gpu = fake_gpu.FakeGpu(launch_ns=launch_ns)
+            calls = [gpu.kernel(f"k{n}", 5_000.0 * launch_ns / 3_000, (f"x{n}", 600_000)) for n in range(4)]
+            return CudaGraph(gpu).start(calls, 600_000, own)
+
+        launch_ns = next(launches)
+        alone.add(timer(None, launch_ns).calls_a_sample)
+        found = timer(plan, launch_ns)
+        return (Method(found.clock, found.cache, found.calls_a_sample, found.plan), Method("cuda_events", "cold"))
+
+    gate = gated(one(plans=methods), one(plans=methods), looks=(16,))
+    report = gate.run()
+    assert len(alone) > 1, "this is what would go wrong"
+    assert (report.rows[0].clock, report.exit_code) == ("cuda_graph", 0)
+    (collected,) = gate.session.collected.values()
+    assert collected.method is not None
+    plans = [process.plan for process in gate.started[2:]]
+    assert plans == [None] + [collected.method.plan] * 31
 
 
 def test_two_methods_are_incomparable(gated: Make) -> None:
