@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -18,11 +19,11 @@ from attnlab.bench.axes import Case
 from attnlab.bench.clocks import cuda_clocks
 from attnlab.bench.contract import Operator
 from attnlab.bench.errors import ClockUnsupported
-from attnlab.bench.harness import Setup, measure
+from attnlab.bench.harness import Setup, measure, open_case
 from attnlab.bench.judged import judge_speed
 from attnlab.bench.registry import Implementation
 from attnlab.bench.roofline import Ceilings, Published
-from attnlab.bench.store.records import Measurement, Outcome, TimingRecord
+from attnlab.bench.store.records import Measurement, Outcome, Series, TimingRecord
 from attnlab.bench.timing import Effort
 
 LITTLE = Effort(target=0.9, sampling_limit_s=5.0, warmup_limit_s=5.0, least_s=1e-9, least_bursts=1)
@@ -288,3 +289,43 @@ def test_without_published_or_measured_rates_nothing_is_judged() -> None:
     unknown = replace(TIMED, median_ns=1.0, case={"n": 8})
     assert judge_speed(unknown, DEVICE) == unknown
     assert judge_speed(replace(TIMED, median_ns=1.0), replace(DEVICE, published=None)).outcome is Outcome.PASSED
+
+
+def test_observed_calls_of_two_processes_meet_the_same_contents_by_the_hosts_clock(
+    toy: Operator[Any, Any], setup: Setup
+) -> None:
+    """As the arms of a gate do, whatever each took to warm up, and whichever clocks the device has."""
+
+    def observe(inputs: Any, outputs: Any) -> tuple[Series, ...]:
+        return (Series("held", "1", None, "lower", tuple(inputs.x.tolist())),)
+
+    observed = replace(toy, observe=observe)
+    held = []
+    for warm_up_calls in (1, 3):
+        with open_case(observed, case(toy), implementation(Twice), setup, check=False) as opened:
+            (method,) = opened.methods().timers
+            for _ in range(warm_up_calls):
+                opened.copies[0].renew()
+                opened.copies[0]()
+            sampling = opened.begin(method.clock, method.plan)
+            held.append([sampling.burst().series[-1].values for _ in range(4)])
+            measurement, beside = opened.closed()
+        assert (method.clock, measurement.outcome) == ("wall", Outcome.PASSED)
+        assert {"setup", "first_call", "peak_memory"} <= {series.quantity for series in beside}
+    assert held[0] == held[1]
+    assert len(set(held[0])) == 4
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_the_first_call_is_timed_wherever_it_is(check: bool, toy: Operator[Any, Any], setup: Setup) -> None:
+    calls = itertools.count()
+
+    def lazy(inputs: Any) -> Any:
+        if not next(calls):
+            time.sleep(0.03)
+        return inputs.x * 2
+
+    with open_case(toy, case(toy), implementation(lazy), setup, check) as opened:
+        measured = opened.measured()
+    (first_ns,) = measured.values("first_call")
+    assert first_ns >= 3e7

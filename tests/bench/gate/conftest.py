@@ -19,6 +19,7 @@ from attnlab.bench.gate.collection import PairsFile
 from attnlab.bench.gate.messages import Closed, Method, Offer, Offers, Opened, Settings
 from attnlab.bench.gate.session import Ask, Session
 from attnlab.bench.gate.thresholds import Thresholds
+from attnlab.bench.generation.events import CallLog, series_of
 from attnlab.bench.isolation import WorkerEnded
 from attnlab.bench.roofline import Ceilings
 from attnlab.bench.stats.sequential import Looks
@@ -68,6 +69,7 @@ class Kernel:
     peak_bytes: float | None = None
     error: float | None = None  # share of its budget
     bytes_moved: int | None = None
+    log: Callable[[], CallLog] | None = None  # of each call of a generation
     notes: tuple[str, ...] = ()
     plans: Callable[[Plan | None], tuple[Method, ...]] | None = None
     after_burst: Callable[[], None] = lambda: None
@@ -149,7 +151,8 @@ class FakeArm:
             raise WorkerEnded(Outcome.FAILED, "the process was killed by SIGKILL in phase 'timing'", None)
         state = None if self._kernel.throttle is None else DeviceState(throttle=self._kernel.throttle)
         values = tuple(self._call_ns() for _ in range(count))
-        return Burst(0.0, (Series("latency", "ns", self._method.clock, "lower", values),), state)
+        log = series_of(self._kernel.log()) if self._kernel.log else ()
+        return Burst(0.0, (Series("latency", "ns", self._method.clock, "lower", values), *log), state)
 
     def _call_ns(self) -> float:
         self._calls += 1
@@ -179,7 +182,7 @@ class FakeArm:
         return Measurement(
             operator="toy",
             implementation=self._offer.implementation,
-            case={"n": 8, "dtype": "float32"},
+            case={"n": 8, "dtype": "float32", "ttft_ms": 100, "tpot_ms": 20},
             case_id="N8",
             outcome=outcome,
             reason=self._kernel.reason,

@@ -14,6 +14,7 @@ from attnlab.bench.gate.outputs.terminal import lines
 from attnlab.bench.gate.quantities import LATENCY, quantities
 from attnlab.bench.gate.records import GateReport, QuantityRow, Standing
 from attnlab.bench.gate.thresholds import Target, Threshold, Thresholds
+from attnlab.bench.generation.events import CallLog, Pass, RequestLog
 from attnlab.bench.stats.verdict import Verdict
 
 from .conftest import ArmScript, Gated, Kernel
@@ -109,6 +110,59 @@ def test_a_changed_configuration_is_told_and_not_gated(gated: Make) -> None:
     report = gate_of(gated, {"configuration": "tile 64"}, {"configuration": "tile 128"})
     assert (found(report, "configuration").gated, report.exit_code) == (False, 0)
     assert "configuration changed: tile 64 → tile 128; reported, not gated" in "\n".join(lines(report))
+
+
+def generation(
+    ttft_ms: float = 50.0, itl_ms: float = 10.0, stall_ms: float = 12.0, accepted: int = 3, draft: bool = True
+) -> Callable[[], CallLog]:
+    """One request of 21 tokens, one of whose gaps is longer."""
+    gaps_ms = [itl_ms] * 18 + [stall_ms]
+    times = [ttft_ms]
+    for gap in gaps_ms:
+        times.append(times[-1] + gap)
+    times.append(times[-1] + 1.0)
+    request = RequestLog(0.0, 8, tuple(1e6 * at for at in times), tuple(range(1, 22)))
+    verify = Pass("verify", 1e6, 1e6, 5, (4,), (accepted,)) if draft else Pass("decode", 1e6, 1e6, 1)
+    return lambda: CallLog((request,), (verify,))
+
+
+@pytest.mark.parametrize(
+    ("quantity", "changed"),
+    [
+        ("ttft", {"ttft_ms": 80.0}),
+        ("itl", {"itl_ms": 12.0}),
+        ("largest_stall", {"stall_ms": 60.0}),
+        ("output_rate", {"itl_ms": 19.0}),
+        ("acceptance", {"accepted": 2}),
+        ("goodput", {"ttft_ms": 110.0}),
+    ],
+)
+def test_generation_is_gated_on_more_than_the_whole_calls_time(
+    quantity: str, changed: dict[str, Any], gated: Make
+) -> None:
+    base, head = (ArmScript({"quick": Kernel(2e8, log=generation(**own))}) for own in ({}, changed))
+    report = gated(base, head, looks=(12,)).run()
+    assert report.rows[0].verdict is Verdict.SAME
+    assert found(report, quantity).verdict is Verdict.SLOWER
+    assert report.exit_code == 1
+    assert quantities()[quantity].label in report.conclusion
+    better = gated(head, base, looks=(12,)).run()
+    assert found(better, quantity).verdict is Verdict.FASTER
+
+
+def test_equal_generations_pass(gated: Make) -> None:
+    arm = ArmScript({"quick": Kernel(2e8, log=generation())})
+    report = gated(arm, arm, looks=(12,)).run()
+    named = {q.quantity for q in report.rows[0].quantities}
+    assert {"ttft", "itl", "largest_stall", "output_rate", "acceptance", "goodput"} <= named
+    assert (report.exit_code, report.conclusion) == (0, "No regression.")
+
+
+def test_a_head_that_no_longer_guesses_is_told(gated: Make) -> None:
+    base, head = (ArmScript({"quick": Kernel(2e8, log=generation(draft=own))}) for own in (True, False))
+    report = gated(base, head, looks=(12,)).run()
+    assert report.exit_code == 3
+    assert "toy/quick[N8] acceptance: missing on head" in report.conclusion
 
 
 def limited(gated: Make, head: dict[str, Any], *thresholds: Threshold) -> GateReport:
