@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import math
+import os
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,18 +17,23 @@ from attnlab.bench.axes import Case
 from attnlab.bench.clocks import Clock, Started, copies_wanted, host_clocks, now, start_all
 from attnlab.bench.clocks.plan import Plan
 from attnlab.bench.contents import Content, new_secret
-from attnlab.bench.contract import NORMAL_DRAW, Fact, Operator
-from attnlab.bench.correctness import Checker, Expectations, Rejected
+from attnlab.bench.contract import NORMAL_DRAW, Operator
+from attnlab.bench.correctness import Checker
 from attnlab.bench.errors import AttnlabError, MeasurementError, Unavailable
 from attnlab.bench.fingerprint import fingerprint
-from attnlab.bench.judged import with_times
+from attnlab.bench.judged import Heard, settle
+from attnlab.bench.judging.court import AnyOperator, Court
+from attnlab.bench.judging.handing import HereJudge, Judges
+from attnlab.bench.judging.refusals import Rejected
+from attnlab.bench.judging.verdicts import owed
 from attnlab.bench.meddling import refusal
 from attnlab.bench.registry import Implementation
 from attnlab.bench.renewal import Copy, Renewal
 from attnlab.bench.roofline import Ceilings
-from attnlab.bench.store.records import Measurement, Outcome, Series
+from attnlab.bench.store.records import Burst, Launch, Measurement, Outcome, Series
 from attnlab.bench.timing import Effort, Sampling, Timed
 
+MOST_SHOWN = 4096  # calls in a stretch that a parent times
 OUT_OF_MEMORY_SIGNS = (
     "MemoryError",
     "can't allocate memory",
@@ -47,7 +51,9 @@ class Setup:
     secret: what contents hang on that all processes of a run meet; no implementation knows it beforehand.
     untimed says why no times are taken in this run, where that is so: results are only checked. plan is how calls were
     laid out elsewhere for what is compared with this. meddled names what was changed of the harness in this process.
-    memory: whether a call's peak is measured.
+    memory: whether a call's peak is measured. mark tells a parent, which has a clock of its own, how many calls were
+    made since the last mark, and is told whether that is enough; None where there is none. judging gives what outputs
+    are handed over to; where it is None they are judged in this process, by `court` where several share one.
     """
 
     device: torch.device
@@ -55,19 +61,28 @@ class Setup:
     ceilings: Ceilings
     effort: Effort = field(default_factory=Effort)
     seed: int = 0
-    shared_folder: Path | None = None
     announce: Callable[[str], None] = lambda phase: None
     untimed: str | None = None
     plan: Plan | None = None
     meddled: Callable[[], tuple[str, ...]] = tuple
+    mark: Callable[[int], bool] | None = None
+    judging: Callable[[AnyOperator, Case], Judges] | None = None
+    court: Court | None = None
     secret: int = field(default_factory=new_secret)
     memory: bool = True
 
 
 def measure(operator: Operator[Any, Any], case: Case, implementation: Implementation, setup: Setup) -> Measurement:
-    """Measure; whatever the implementation raises ends as an outcome with its reason and traceback."""
-    with open_case(operator, case, implementation, setup) as opened:
-        return opened.measured()
+    """Measure and judge in this process, for code that is trusted; a run has processes for both (see `isolation`).
+
+    Whatever the implementation raises ends as an outcome with its reason and traceback.
+    """
+    here = HereJudge(operator, case, setup.court or Court(setup.device))
+    with open_case(operator, case, implementation, replace(setup, judging=lambda *_: here)) as opened:
+        claim = opened.measured()
+    heard = Heard(here.findings, tuple(owed(operator, setup.seed)), not implementation.compiled)
+    blank = blank_measurement(operator, case, implementation)
+    return settle(claim, blank, heard, setup.ceilings, lambda: here.facts(setup.seed))
 
 
 @contextmanager
@@ -101,6 +116,11 @@ def blank_measurement(operator: Operator[Any, Any], case: Case, implementation: 
         )
     except Exception as error:  # noqa: BLE001 - an operator may be a plugin's
         return _failure(blank, error)
+
+
+def shows_calls(operator: Operator[Any, Any], device: str) -> bool:
+    """Whether a parent can time calls too: on a GPU they go on when they have returned, and observed ones take long."""
+    return device == "cpu" and operator.observe is None
 
 
 def _failure(blank: Measurement, error: Exception) -> Measurement:
@@ -158,12 +178,10 @@ class OpenCase:
     ) -> None:
         self.operator, self.case, self.implementation, self.setup = operator, case, implementation, setup
         self.phases: dict[str, float] = {}
-        expectations = Expectations(operator, case, setup.device, setup.shared_folder)
         self.first_call = FirstCall(implementation.run, self._synchronise)
-        self.checker = Checker(operator, case, replace(implementation, run=self.first_call), expectations)
-        self.seeds = itertools.count(setup.seed)
+        judge = setup.judging(operator, case) if setup.judging else HereJudge(operator, case, Court(setup.device))
+        self.checker = Checker(operator, case, replace(implementation, run=self.first_call), judge, setup.device)
         self.copies: list[Copy] = []
-        self.facts: tuple[Fact, ...] = ()
         self._sampling: Sampling | None = None
         self._renewal: Renewal | None = None
         self.measurement = blank_measurement(operator, case, implementation)
@@ -217,7 +235,7 @@ class OpenCase:
         def work() -> None:
             self._refuse_meddling()
             self._check_timed()
-            self.measurement = self.with_check(self.measurement)
+            self.measurement = replace(self.measurement, phases_ns=dict(self.phases))
             beside.extend(self._beside(resident=True))
 
         self._guard(work)
@@ -231,10 +249,10 @@ class OpenCase:
         except Unavailable as error:
             found = replace(self._blank(), reason=_one_line(error))
         except Rejected as error:
-            found = self.with_check(replace(self._blank(), outcome=error.outcome, reason=str(error)))
+            found = replace(self._blank(), outcome=error.outcome, reason=str(error))
         except Exception as error:  # noqa: BLE001 - the isolation boundary: foreign code, traceback kept
-            found = self.with_check(_failure(self._blank(), error))
-        self.measurement, self.copies = found, []
+            found = _failure(self._blank(), error)
+        self.measurement, self.copies = replace(found, phases_ns=dict(self.phases)), []
 
     def _blank(self) -> Measurement:
         return replace(self.measurement, outcome=Outcome.UNAVAILABLE)
@@ -246,12 +264,12 @@ class OpenCase:
         if reason is not None:
             raise Unavailable(reason)
         self._reset_compiler()
-        first_seed, drawn, redrawn, needle, other = itertools.islice(self.seeds, 5)
-        checked = (drawn, redrawn)[-self.operator.checked_draws :]
-        first = self._inputs(first_seed if check else redrawn)
+        seed = self.setup.seed
+        first = self._inputs(seed)
         state = self._prepare(first)
+        content = Content(seed, seed)
         if check:
-            self._check(first, state, checked, needle)
+            content = self._check(first, state)
         else:
             with self._phase("first call"):
                 self.first_call(first, state)
@@ -259,13 +277,12 @@ class OpenCase:
         passed = replace(self.measurement, outcome=Outcome.PASSED, configuration=configuration)
         untimed = _text(self.implementation.untimed(self.setup.device.type), "untimed(device_kind)")
         untimed = untimed or self.setup.untimed
-        self.measurement = self.with_check(replace(passed, untimed=untimed))
+        self.measurement = replace(passed, untimed=untimed, phases_ns=dict(self.phases))
         if untimed is not None:
             return
-        base = first_seed if check else redrawn
-        self.copies = [Copy(self.implementation, first, state, Content(base, redrawn))]
+        self.copies = [Copy(self.implementation, first, state, content)]
         wanted = copies_wanted(self._clocks, self.copies[0], self.measurement.bytes_moved or 0, self.setup.plan)
-        for seed in itertools.islice(itertools.chain((other,), self.seeds), wanted - 1):
+        for seed in range(self.setup.seed + 1, self.setup.seed + wanted):
             inputs = self._inputs(seed)
             state = self.implementation.prepare(self.case, inputs)
             self.copies.append(Copy(self.implementation, inputs, state, Content(seed, seed)))
@@ -274,13 +291,13 @@ class OpenCase:
             self.operator, self.case, self.copies, checker.results, checker.judge_intact, self.setup.secret
         )
 
-    def _check(self, inputs: Any, state: Any, seeds: tuple[int, ...], needle: int) -> None:
-        """On `inputs`, which hold what the last seed draws afterwards, and on needles."""
+    def _check(self, inputs: Any, state: Any) -> Content:
+        """On `inputs`, and on needles; what `inputs` hold afterwards."""
+        sets = tuple(owed(self.operator, self.setup.seed))
         with self._phase("check"):
-            self.checker.check_redrawn(inputs, state, seeds, self.setup.device)
-            self.checker.check_needles(lambda i: self.implementation.prepare(self.case, i), needle, self.setup.device)
-            self.facts = self.checker.expectations.facts(self.setup.seed)
+            self.checker.check(inputs, state, lambda i: self.implementation.prepare(self.case, i), sets)
         self._refuse_meddling()
+        return [content for _, draw, content in sets if draw == NORMAL_DRAW][-1]
 
     def _refuse_meddling(self) -> None:
         """Where the implementation changed what measures it, nothing that was measured is worth a word."""
@@ -290,19 +307,28 @@ class OpenCase:
 
     def _measure(self, stopped: str | None) -> None:
         timed = self._in_turn().timed(stopped)
+        self._show()
         self._refuse_meddling()
         self._check_timed()
         self.measurement = self._finish(timed)
+
+    def _show(self) -> None:
+        """Calls between marks, which the parent times by its own clock, without a word of this process on times."""
+        if self.setup.mark is None or not shows_calls(self.operator, self.setup.device.type):
+            return
+        with self._phase("seen from outside"):
+            count, enough = 1, self.setup.mark(0)
+            while not enough:
+                for number in range(count):
+                    self.copies[number % len(self.copies)]()
+                enough = self.setup.mark(count)
+                count = min(4 * count, MOST_SHOWN)
 
     def _check_timed(self) -> None:
         with self._phase("check timed"):
             assert self._renewal is not None
             for kept in self._renewal.finished():
-                self.checker.check_timed(kept, self._renewal.holding)
-
-    def with_check(self, measurement: Measurement) -> Measurement:
-        record = self.checker.record()
-        return replace(measurement, check=record if record.sets else None, phases_ns=dict(self.phases))
+                self.checker.check_timed(kept)
 
     def forget(self) -> None:
         """Free what the case held, so that the next one starts with an empty cache."""
@@ -391,16 +417,21 @@ class OpenCase:
         return tuple(found)
 
     def _finish(self, timed: Timed) -> Measurement:
-        beside = self._beside()
-        checked = self.with_check(self.measurement)  # with the timed outputs now
-        return with_times(checked, timed, self.setup.ceilings, beside)
+        """All that was taken, as raw as it is: who judges works out what it means (see `judged.settle`)."""
+        bursts = (*timed.bursts, Burst(now.time_s(), self._beside()))
+        return replace(
+            self.measurement,
+            timing=timed.record,
+            launches=(Launch(os.getpid(), bursts),),
+            flags=timed.notes,
+            phases_ns=dict(self.phases),
+        )
 
     def _beside(self, resident: bool = False) -> tuple[Series, ...]:
-        """What stands beside the times: set-up, the first call, memory, and the contract's facts of the case."""
+        """What stands beside the times: set-up, the first call, memory."""
         once = [("setup", self.phases["set-up"]), ("first_call", self.first_call.elapsed_ns)]
         times = [Series(name, "ns", "wall", "lower", (value,)) for name, value in once if value is not None]
-        facts = [Series(fact.quantity, fact.unit, None, fact.direction, (fact.value,)) for fact in self.facts]
-        return (*times, *self._memory(self.copies[0], resident), *facts)
+        return (*times, *self._memory(self.copies[0], resident))
 
     def _synchronise(self) -> None:
         if self.setup.device.type == "cuda":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import select
@@ -14,10 +15,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from attnlab.bench.cgroup import own_group
+from attnlab.bench.clocks import now
 from attnlab.bench.harness import OUT_OF_MEMORY_SIGNS
+from attnlab.bench.judged import Seen
 from attnlab.bench.store.codec import decode, encode
 from attnlab.bench.store.records import Measurement, Outcome
 from attnlab.bench.worker import WorkerOrder
@@ -25,6 +28,12 @@ from attnlab.bench.worker import WorkerOrder
 START_LIMIT_S = 120.0  # importing torch and every adapter takes 2 to 10 s; a plugin may add to that
 DYING_S = 5.0  # for a process to write its traceback and end
 LOOK_S = 1.0  # how often a silent worker is looked at, lest a child of its own hold the pipe open
+LONGEST_ANSWER_BYTES = 64 << 20  # samples of a long case take a megabyte
+LONGEST_REASON = 600  # characters
+MOST_FLAGS = 20
+STRETCH_NS = 10_000_000  # of calls between two marks, for the time of a call to be known from outside
+STRETCHES, ALL_STRETCHES_NS, MOST_MARKS = 3, 100_000_000, 32
+TIMED_PHASES = ("warm-up", "timing")
 LOG_TAIL = 8_000  # characters of a dead worker's output that are kept
 BULKY_LINE = "Extension modules:"  # hundreds of names after a crash, which would push the traceback out
 
@@ -37,6 +46,11 @@ BOOT = (
 )
 
 
+Mark = tuple[int, int | None, int]
+"""A worker's word that calls were made: when it came, processor time of its main thread by then (None: not known), in
+nanoseconds, and calls since the mark before."""
+
+
 class WorkerEnded(Exception):
     """The worker died, was killed for its time, or could not start."""
 
@@ -45,12 +59,31 @@ class WorkerEnded(Exception):
         self.outcome, self.detail = outcome, detail
 
 
+class Settles(Protocol):
+    """Has outputs judged that a worker hands over, and says what comes of a case; it believes no worker."""
+
+    def begin(self, case_id: str) -> None:
+        """A case is opened in a fresh state."""
+        ...
+
+    def hear(self, value: Any) -> Any:
+        """The answer to a worker that hands outputs over."""
+        ...
+
+    def settle(
+        self, case_id: str, claim: Measurement, blank: Measurement, process: int, seen: Seen, final: bool
+    ) -> Measurement:
+        """The measurement that comes of a worker's claim; `final` where it says no more of the case."""
+        ...
+
+
 class Worker:
     """One worker process, started at the first case, or ahead of it, and kept until a failure or `close`."""
 
-    def __init__(self, order: WorkerOrder, time_limit_s: float) -> None:
+    def __init__(self, order: WorkerOrder, time_limit_s: float, settles: Settles) -> None:
         self._order = order
         self._time_limit_s = time_limit_s
+        self._settles = settles
         self._running: Process | None = None
         self._ready = False
         self._open: set[str] = set()
@@ -109,8 +142,13 @@ class Worker:
         try:
             process = self._started()
             process.begin_case()
+            if verb in ("measure", "open"):
+                self._settles.begin(case_id)
+                process.forget_what_was_seen()
             process.send([verb, case_id])
-            measured = _read(process.receive("measurement", self._time_limit_s, on_phase))
+            claim = _read(process.receive("measurement", self._time_limit_s, on_phase))
+            final = verb in ("measure", "finish")
+            measured = self._settles.settle(case_id, claim, blank, process.number, process.seen(), final)
         except WorkerEnded as end:
             self.close()
             return replace(blank, outcome=end.outcome, reason=str(end), detail=end.detail)
@@ -122,6 +160,7 @@ class Worker:
         if self._running is None:
             try:
                 self._running = Process(self._order.device)
+                self._running.hear = self._settles.hear
             except OSError as error:
                 raise WorkerEnded(Outcome.FAILED, f"no process could be started: {error}", None) from error
             self._running.send(encode(self._order))
@@ -130,7 +169,7 @@ class Worker:
     def _started(self) -> Process:
         process = self._begun()
         if not self._ready:
-            process.receive("ready", START_LIMIT_S, lambda phase: None)
+            process.receive("ready", START_LIMIT_S, ignore_phase)
             self._ready = True
         return process
 
@@ -143,9 +182,23 @@ class Worker:
             self._open.clear()
 
 
+def ignore_phase(phase: str) -> None:
+    """For those who do not care where a process is."""
+
+
 def _read(value: Any) -> Measurement:
+    """What a worker says of a case; its words are bounded, and can be printed."""
     try:
-        return decode(Measurement, value)
+        claim = decode(Measurement, value)
+        return replace(
+            claim,
+            reason=claim.reason and one_line(claim.reason),
+            detail=claim.detail and printable(claim.detail)[-LOG_TAIL:],
+            untimed=claim.untimed and one_line(claim.untimed),
+            configuration=claim.configuration and one_line(claim.configuration),
+            flags=tuple(one_line(flag) for flag in claim.flags[:MOST_FLAGS]),
+            phases_ns={one_line(phase): ns for phase, ns in list(claim.phases_ns.items())[:MOST_FLAGS]},
+        )
     except ValueError as error:
         raise WorkerEnded(Outcome.FAILED, f"gave a measurement that cannot be stored: {error}", None) from error
 
@@ -153,6 +206,7 @@ def _read(value: Any) -> Measurement:
 class Process:
     """The process behind a worker: its requests, its answers and its log.
 
+    hear answers a process that hands outputs over (see `worker.handing_over`), in time that is not the process's.
     boot is the code it runs (`BOOT`, where not given), more arguments follow those that it gets, and folder is
     where it runs (here, where not given). executable is the Python of another environment, which has a search path of
     its own; variables are told to it besides. Raises OSError where none can be started.
@@ -183,6 +237,10 @@ class Process:
             env={**worker_environment(device), **(variables or {})},
         )
         os.close(far_end)
+        self.hear: Callable[[Any], Any] | None = None
+        self._phases_ns: dict[str, int] = {}
+        self._phase_begun_ns: int | None = None
+        self._marks: list[Mark] = []
         self.begin_case()
         self._phase = "start"
 
@@ -206,16 +264,31 @@ class Process:
 
     def receive(self, wanted: str, limit_s: float, on_phase: Callable[[str], None]) -> Any:
         """The next answer of that kind; raises WorkerEnded at the limit, or where the process ends."""
+        return self.receive_one_of((wanted,), limit_s, on_phase)[1]
+
+    def receive_one_of(self, wanted: Sequence[str], limit_s: float, on_phase: Callable[[str], None]) -> tuple[str, Any]:
+        """The next answer of one of those kinds; raises as `receive`."""
         deadline = time.monotonic() + limit_s
         while True:
             for kind, value in self._complete_answers():
-                if kind == wanted:
-                    return value
+                self._see_phase_end()
+                if kind in wanted:
+                    return kind, value
                 if kind == "broken":
                     reason, detail = value
+                    reason, detail = one_line(str(reason)), printable(str(detail))[-LOG_TAIL:]
                     raise WorkerEnded(Outcome.FAILED, f"the worker could not start: {reason}", detail)
-                self._phase = value
-                on_phase(value)
+                if kind == "judge" and self.hear is not None:
+                    begun = time.monotonic()
+                    self.send(self.hear(value))
+                    deadline += time.monotonic() - begun
+                elif kind == "mark":
+                    self._marks.append((now.perf_counter_ns(), _main_thread_ns(self.number), int(value)))
+                    self.send(enough(self._marks))
+                else:
+                    self._phase = one_line(str(value))
+                    self._phase_begun_ns = now.perf_counter_ns()
+                    on_phase(self._phase)
             left = deadline - time.monotonic()
             if left <= 0:
                 raise self._out_of_time(limit_s)
@@ -223,6 +296,22 @@ class Process:
                 self._read_some()
             elif self._process.poll() is not None and not self._readable(0):
                 raise self._death()
+
+    def forget_what_was_seen(self) -> None:
+        """Another case begins."""
+        self._phases_ns = {}
+        self._phase_begun_ns = None
+        self._marks = []
+
+    def seen(self) -> Seen:
+        """How long the process took samples, and what a call took between two of its marks, by this process's clock."""
+        return Seen(sum(self._phases_ns.get(phase, 0) for phase in TIMED_PHASES), call_ns(self._marks))
+
+    def _see_phase_end(self) -> None:
+        if self._phase_begun_ns is not None:
+            spent = now.perf_counter_ns() - self._phase_begun_ns
+            self._phases_ns[self._phase] = self._phases_ns.get(self._phase, 0) + spent
+            self._phase_begun_ns = None
 
     def close(self) -> None:
         with suppress(ProcessLookupError):
@@ -237,8 +326,12 @@ class Process:
     def _complete_answers(self) -> Iterator[tuple[str, Any]]:
         while b"\n" in self._pending:
             line, self._pending = self._pending.split(b"\n", 1)
-            kind, value = json.loads(line)
-            yield kind, value
+            try:
+                kind, value = json.loads(line)
+            except (ValueError, TypeError, RecursionError) as error:
+                reason = f"said what is no answer in phase {self._phase!r}: {one_line(str(error))}"
+                raise WorkerEnded(Outcome.FAILED, reason, self._log_tail()) from None
+            yield str(kind), value
 
     def _readable(self, wait_s: float) -> bool:
         return bool(select.select([self._answers], [], [], wait_s)[0])
@@ -248,6 +341,9 @@ class Process:
         if not chunk:
             raise self._death()
         self._pending += chunk
+        if len(self._pending) > LONGEST_ANSWER_BYTES:
+            reason = f"said more than {LONGEST_ANSWER_BYTES >> 20} MiB in one answer in phase {self._phase!r}"
+            raise WorkerEnded(Outcome.FAILED, reason, None)
 
     def _out_of_time(self, limit_s: float) -> WorkerEnded:
         """End it with SIGABRT first, upon which it writes where each of its threads was."""
@@ -281,7 +377,49 @@ class Process:
         start = max(self._log_start, end - 4 * LOG_TAIL)
         text = os.pread(self._log.fileno(), end - start, start).decode(errors="replace")
         kept = "\n".join(line for line in text.splitlines() if not line.startswith(BULKY_LINE))
-        return kept.strip()[-LOG_TAIL:] or None
+        return printable(kept).strip()[-LOG_TAIL:] or None
+
+
+def printable(text: str) -> str:
+    """The text without what a terminal would obey: control characters and marks of direction are spaces."""
+    return "".join(c if c.isprintable() or c in "\n\t" else " " for c in text[-4 * LOG_TAIL :])
+
+
+def one_line(text: str) -> str:
+    """At most `LONGEST_REASON` characters, on one line, printable."""
+    short = text if len(text) <= LONGEST_REASON else f"{text[: LONGEST_REASON - 1]}…"
+    return " ".join(printable(short).split())
+
+
+def enough(marks: Sequence[Mark]) -> bool:
+    """Whether calls between marks took long enough for their time to be known: three stretches, or all of them."""
+    took = [after[0] - before[0] for before, after in itertools.pairwise(marks)]
+    long = sum(ns >= STRETCH_NS for ns in took)
+    return long >= STRETCHES or sum(took) >= ALL_STRETCHES_NS or len(marks) > MOST_MARKS
+
+
+def call_ns(marks: Sequence[Mark]) -> float | None:
+    """What a call takes at least, from marks.
+
+    The least of all stretches, of elapsed and processor time each: what disturbs makes calls longer, never shorter, and
+    a thread that waits for others spends none. None where there are no marks.
+    """
+    found = []
+    for (before_ns, spent_before, _), (after_ns, spent_after, calls) in itertools.pairwise(marks):
+        if calls > 0:
+            took = float(after_ns - before_ns)
+            if spent_before is not None and spent_after is not None:
+                took = min(took, float(spent_after - spent_before))
+            found.append(took / calls)
+    return min(found, default=None)
+
+
+def _main_thread_ns(process: int) -> int | None:
+    """Processor time of a process's main thread; None where the kernel does not count it."""
+    try:
+        return int(Path(f"/proc/{process}/task/{process}/schedstat").read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def _signal_name(number: int) -> str:

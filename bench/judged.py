@@ -2,26 +2,180 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
 import os
-import time
-from collections.abc import Iterator
-from dataclasses import replace
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from attnlab.bench import roofline, units
+from attnlab.bench.clocks import now
+from attnlab.bench.common_clock import LATENCY
+from attnlab.bench.contract import Fact
+from attnlab.bench.judging.refusals import NotJudged
+from attnlab.bench.judging.verdicts import Findings, Owed
 from attnlab.bench.roofline import Ceilings
-from attnlab.bench.stats.summary import Summary
-from attnlab.bench.store.records import Burst, Launch, Measurement, Outcome, Series
+from attnlab.bench.stats.summary import Summary, summarise
+from attnlab.bench.store.records import Burst, Launch, Measurement, Outcome, Series, TimingRecord
+from attnlab.bench.telemetry import burst_notes
 from attnlab.bench.timing import STOPPED_AT_TARGET, STOPPED_BY_ROUNDS, Timed
 
+NO_TIMED_OUTPUT = "its process gave no output of a timed call to be judged"
+HOST_CLOCKS = ("wall",)
+LEAST_TICKS = 3  # of the clock's steps, for a time that is one
+SPENT = 1.02  # of the time that a parent saw: samples can take no longer
+SEEN_SHARE = 0.5  # of the time of a call as seen from outside: the median of calls alone is shorter, but not so much
 FASTER_THAN_LIGHT = 0.95  # of the published floor: below, the work cannot have been done
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a parent saw of a worker that timed, by its own clock.
+
+    elapsed_ns: of all phases in which samples were taken. call_ns: what a call takes at least, of many that were made
+    between two words of the worker; None where they were not.
+    """
+
+    elapsed_ns: float
+    call_ns: float | None = None
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What is known of an implementation on a case without a word of its own process.
+
+    findings: the judge's. owed: sets of inputs on which outputs had to be handed over; none where the check was made in
+    an earlier process. process: its number; None where it is this one. shows: whether it had to make calls that the
+    parent timed.
+    """
+
+    findings: Findings
+    owed: tuple[Owed, ...]
+    poisoned: bool
+    process: int | None = None
+    seen: Seen | None = None
+    shows: bool = False
+
+
+def settle(
+    claim: Measurement,
+    blank: Measurement,
+    heard: Heard,
+    ceilings: Ceilings,
+    facts: Callable[[], tuple[Fact, ...]] = tuple,
+    final: bool = True,
+) -> Measurement:
+    """The measurement that comes of what a worker says of itself, and of what is known without it.
+
+    Of the claim are taken: that it failed and why, raw samples and how they were taken, set-up, memory, and its words.
+    Figures of error, the outcome, the median with its interval, and flags are worked out here. facts: the contract's of
+    the case. final: whether there must be times, or a reason why there are none.
+    """
+    findings = heard.findings
+    told = replace(
+        blank,
+        outcome=claim.outcome,
+        reason=claim.reason,
+        detail=claim.detail,
+        configuration=claim.configuration,
+        untimed=claim.untimed,
+        phases_ns=claim.phases_ns,
+        check=findings.record(heard.poisoned),
+    )
+    if findings.not_judged is not None:
+        error = findings.not_judged
+        return replace(told, outcome=Outcome.FAILED, reason=str(error), detail=error.detail)
+    if findings.refusal is not None:
+        outcome, reason = findings.refusal
+        return replace(told, outcome=outcome, reason=reason, detail=None)
+    if claim.outcome is not Outcome.PASSED:
+        return told
+    missing = findings.missing(heard.owed)
+    if missing:
+        reason = f"its process gave no outputs to be judged on {', '.join(dict.fromkeys(missing))} inputs"
+        return replace(told, outcome=Outcome.FAILED, reason=reason)
+    if claim.untimed is not None or not final:
+        return told
+    return _timed(claim, told, heard, ceilings, facts)
+
+
+def _timed(
+    claim: Measurement, told: Measurement, heard: Heard, ceilings: Ceilings, facts: Callable[[], tuple[Fact, ...]]
+) -> Measurement:
+    record, bursts = claim.timing, [burst for launch in claim.launches for burst in launch.bursts]
+    taken = [burst for burst in bursts if any(series.quantity == LATENCY for series in burst.series)]
+    why = no_times(record, taken, heard.seen)
+    if why is None and heard.shows and (heard.seen is None or heard.seen.call_ns is None):
+        why = "its process made no calls for its times to be held against"
+    if why is None and not heard.findings.timed:
+        why = NO_TIMED_OUTPUT
+    if why is not None or record is None:
+        return replace(told, outcome=Outcome.FAILED, reason=why)
+    summary = summarise(samples_of(record, taken))
+    notes = tuple(dict.fromkeys((*claim.flags, *burst_notes(taken))))
+    record = replace(record, samples=summary.samples, effective=summary.effective)
+    try:
+        known = [Series(fact.quantity, fact.unit, None, fact.direction, (fact.value,)) for fact in facts()]
+    except NotJudged as error:
+        return replace(told, outcome=Outcome.FAILED, reason=str(error), detail=error.detail)
+    beside = [series for burst in bursts if burst not in taken for series in burst.series]
+    done = with_times(told, Timed(tuple(taken), record, summary, notes), ceilings, (*beside, *known))
+    if heard.process is None:
+        return done
+    return replace(done, launches=tuple(replace(launch, process=heard.process) for launch in done.launches))
+
+
+def samples_of(record: TimingRecord, bursts: Sequence[Burst]) -> list[float]:
+    """The main clock's."""
+    return [
+        value
+        for burst in bursts
+        for series in burst.series
+        if series.quantity == LATENCY and series.clock == record.clock
+        for value in series.values
+    ]
+
+
+def no_times(record: TimingRecord | None, bursts: Sequence[Burst], seen: Seen | None) -> str | None:
+    """Why samples cannot be times of calls; None where they can."""
+    samples = [] if record is None else samples_of(record, bursts)
+    if record is None or not samples:
+        return "its process gave no times"
+    wrong = next((value for value in samples if not (value > 0 and math.isfinite(value))), None)
+    if wrong is not None:
+        return f"its process gave a time of {wrong:g} ns, which no call takes"
+    median = statistics.median(samples)
+    if record.clock in HOST_CLOCKS:
+        least = LEAST_TICKS * resolution_ns()
+        if median < least:
+            took, tick = units.format_time(median), units.format_time(resolution_ns())
+            return f"took {took}, which the clock cannot tell from nothing: it is read in steps of {tick}"
+    if seen is None:
+        return None
+    spent = sum(samples) * max(1, record.calls_a_sample)
+    if spent > SPENT * seen.elapsed_ns:
+        said, was = units.format_time(spent), units.format_time(seen.elapsed_ns)
+        return f"its process gave times of {said} in all, taken within {was}"
+    if seen.call_ns is not None and median < SEEN_SHARE * seen.call_ns:
+        took, was = units.format_time(median), units.format_time(seen.call_ns)
+        return f"took {took} by its own process, and {was} a call as seen from outside"
+    return None
+
+
+@functools.lru_cache(maxsize=1)
+def resolution_ns() -> float:
+    """The least step between two readings of the host's clock, one right after the other."""
+    readings = [now.perf_counter_ns() for _ in range(2000)]
+    return float(min((b - a for a, b in itertools.pairwise(readings) if b > a), default=1))
 
 
 def with_times(
     measurement: Measurement, timed: Timed, ceilings: Ceilings, beside: tuple[Series, ...] = ()
 ) -> Measurement:
     """The measurement with its samples, `beside` in a burst of its own, flagged and judged by the ceilings."""
-    bursts = (*timed.bursts, *([Burst(time.time(), beside)] if beside else ()))
+    bursts = (*timed.bursts, *([Burst(now.time_s(), beside)] if beside else ()))
     done = replace(
         measurement,
         timing=timed.record,
@@ -64,19 +218,28 @@ def judge_speed(measurement: Measurement, ceilings: Ceilings) -> Measurement:
     published = roofline.published_light(ceilings, *amounts)
     cold = measurement.timing is not None and measurement.timing.cache == "cold"
     if cold and published is not None and measurement.median_ns < FASTER_THAN_LIGHT * published.time_ns:
-        took, floor = units.format_time(measurement.median_ns), units.format_time(published.time_ns)
-        return replace(
-            measurement,
-            outcome=Outcome.FAILED,
-            reason=f"faster than light: took {took} where the published peaks allow no less than {floor}",
-            median_ns=None,
-            ci_low_ns=None,
-            ci_high_ns=None,
-            timing=None,
-            launches=(),
+        return _impossible(
+            measurement, f"the published peaks allow no less than {units.format_time(published.time_ns)}"
         )
+    least_ns = None if cold else roofline.least_ns(ceilings, *amounts)
+    if least_ns is not None and measurement.median_ns < least_ns:
+        return _impossible(measurement, f"the fastest cache allows no less than {units.format_time(least_ns)}")
     measured = roofline.measured_light(ceilings, *amounts, measurement.bytes_written)
     if measured is not None and measurement.median_ns < measured.time_ns:
         flag = "faster than the measured ceiling: the data stayed in a cache, or the ceiling was measured low"
         return replace(measurement, flags=(*measurement.flags, flag))
     return measurement
+
+
+def _impossible(measurement: Measurement, light: str) -> Measurement:
+    assert measurement.median_ns is not None
+    return replace(
+        measurement,
+        outcome=Outcome.FAILED,
+        reason=f"faster than light: took {units.format_time(measurement.median_ns)} where {light}",
+        median_ns=None,
+        ci_low_ns=None,
+        ci_high_ns=None,
+        timing=None,
+        launches=(),
+    )

@@ -25,7 +25,10 @@ import numpy.fft
 
 HARNESS = "attnlab.bench"
 # What takes part in a measurement is imported before it is remembered, so that nobody is there first.
-TAKING_PART = ("harness", "isolation", "judged", "timing", "worker", "clocks.wall", "clocks.cpu_time", "store.codec")
+TAKING_PART = (
+    "harness", "isolation", "judged", "judging.client", "timing", "worker", "clocks.wall", "clocks.cpu_time",
+    "store.codec",
+)  # fmt: skip
 LIBRARY = (time, json, statistics, math, select, numpy, numpy.fft)
 REPLACED_BY_SOME = ("print", "input", "open", "__import__", "breakpoint")  # by honest tools too; none of them counts
 NAMED = 3  # of what was changed, in a reason

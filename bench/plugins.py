@@ -49,7 +49,7 @@ def load_plugin(plugin: str, into: Registers) -> None:
             raise PluginError(f"plugin {str(path)!r} is no file; give a path to a .py file or a module's name")
         _search_also(path.parent)
         name = _module_name(path)
-        _load(what, name, lambda: _import_file(path, name), into)
+        _load(what, name, lambda: import_file(path, name), into)
     else:
         _search_also(Path.cwd())
         _load(what, plugin, lambda: importlib.import_module(plugin), into)
@@ -174,7 +174,7 @@ def _is_anothers(path: Path) -> bool:
     return found is not None and (found.origin is None or Path(found.origin).resolve() != path)
 
 
-def _import_file(path: Path, name: str) -> ModuleType:
+def import_file(path: Path, name: str) -> ModuleType:
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,11 +18,13 @@ from torch import Tensor
 
 from attnlab.bench.axes import Case
 from attnlab.bench.contents import AnyOperator, Content, Contents, Place
+from attnlab.bench.contract import TensorSpec
+from attnlab.bench.judging.plain import Outputs, Taken, rebuilt, take
 
 if TYPE_CHECKING:
     from attnlab.bench.registry import Implementation
 
-Outputs = tuple[Tensor, ...]
+Returned = tuple[Tensor, ...]
 
 SHARED = 4  # contents that each implementation of a case is judged on, the last of them after all timing
 SPREAD = 8  # each comes up to so many times later than the one before
@@ -31,6 +33,7 @@ OFTEN = 0.25  # the chance of a call to be made again, among the first
 SHARE = 0.25  # of the time, for calls that are made again
 REPEATS = 2  # calls that returned what one on other inputs had returned, in the places that are looked at: judged too
 SAMPLED = 32  # numbers of an output that are looked at
+CPU = torch.device("cpu")
 DOUBTS = 3  # of the calls that differed most from the call after them: those are judged too
 
 
@@ -81,7 +84,7 @@ class Renewal:
         operator: AnyOperator,
         case: Case,
         copies: Iterable[Copy],
-        results: Callable[[Any, Any], Outputs],
+        results: Callable[[Any, Any], Returned],
         intact: Callable[[Any], None],
         secret: int,
         now_ns: Callable[[], int] = time.perf_counter_ns,
@@ -133,12 +136,6 @@ class Renewal:
         copy.before = tuple(dict.fromkeys((*copy.before[:2], copy.content)))
         copy.content = content
 
-    def holding(self, content: Content) -> Any:
-        """Inputs that hold a content which a copy had."""
-        copy = next(copy for copy in self._copies if copy.content.base == content.base)
-        self.put(copy, content)
-        return copy.inputs
-
     def settle(self, last: bool = False) -> None:
         """Keep what calls since their renewal returned, or compare it with another call; all of them at the last.
 
@@ -148,9 +145,10 @@ class Renewal:
         for copy, judged in opened:
             if copy.outputs is None:
                 continue
+            kept = self._as_returned(copy) if judged else None  # before anything else, as time passes meanwhile
             earlier = self._earlier(copy)
-            if judged:
-                self._kept.append(self._as_returned(copy, earlier))
+            if kept is not None:
+                self._kept.append(replace(kept, before=(*kept.before, *earlier)))
             elif earlier and len(self._repeats) < REPEATS:
                 self._repeats.append(self._as_returned(copy, earlier))
             elif last or self._is_made_again():
@@ -169,9 +167,9 @@ class Renewal:
             self._places_of[out.shape] = tuple(torch.tensor(places, device=out.device) for places in drawn)
         return out[self._places_of[out.shape]].view(torch.uint8).cpu().numpy().tobytes()
 
-    def _as_returned(self, copy: Copy, earlier: tuple[Content, ...]) -> Kept:
+    def _as_returned(self, copy: Copy, earlier: tuple[Content, ...] = ()) -> Kept:
+        outputs = tuple(map(take, self._results(copy.inputs, copy.outputs)))
         self._intact(copy.inputs)
-        outputs = tuple(out.clone() for out in self._results(copy.inputs, copy.outputs))
         return Kept(copy.content, outputs, (*copy.before, *earlier))
 
     def finished(self) -> list[Kept]:
@@ -186,7 +184,8 @@ class Renewal:
                 copy = next(copy for copy in self._copies if copy.content.base == content.base)
                 self.put(copy, content)
                 copy()
-                self._kept.append(self._as_returned(copy, self._earlier(copy)))
+                returned = self._as_returned(copy)
+                self._kept.append(replace(returned, before=(*returned.before, *self._earlier(copy))))
         kept = [*self._repeats, *self._kept, *self._doubts]
         self._kept, self._doubts, self._repeats = [], [], []
         return kept
@@ -213,7 +212,7 @@ class Renewal:
     def _compare(self, copy: Copy, kept: Kept) -> None:
         """Call again; where that differs, the call is one to be judged, if few differed more."""
         begun = self._now_ns()
-        others = self._results(copy.inputs, copy.again())
+        others = tuple(map(take, self._results(copy.inputs, copy.again())))
         differences = [difference(a, b) for a, b in zip(kept.outputs, others, strict=True)]
         self._again_ns += self._now_ns() - begun
         if any(differences):
@@ -221,15 +220,16 @@ class Renewal:
             self._doubts = sorted([*self._doubts, doubt], key=lambda kept: -kept.difference)[:DOUBTS]
 
 
-def difference(a: Tensor, b: Tensor) -> float:
+def difference(a: Taken, b: Taken) -> float:
     """0 where two outputs are alike to the bit; else how far they are apart, over the size of the first.
 
     Of numbers: root mean square; infinite where one is not finite. Of whole numbers: the share that differs.
     """
-    if torch.equal(a.contiguous().view(torch.uint8), b.contiguous().view(torch.uint8)):
+    if a.same(b):
         return 0.0
-    if not a.is_floating_point():
-        return float((a != b).double().mean())
-    apart, size = (float(x.double().square().mean().sqrt()) for x in (a.double() - b.double(), a))
+    first, other = (rebuilt(x.data, TensorSpec("", x.shape, getattr(torch, x.dtype)), CPU) for x in (a, b))
+    if not first.is_floating_point():
+        return float((first != other).double().mean())
+    apart, size = (float(x.double().square().mean().sqrt()) for x in (first.double() - other.double(), first))
     far = apart / (size or 1.0)
     return far if far < float("inf") else float("inf")

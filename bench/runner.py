@@ -18,7 +18,11 @@ from attnlab.bench.environment import Environment
 from attnlab.bench.errors import UnknownName, UsageError
 from attnlab.bench.harness import blank_measurement
 from attnlab.bench.isolation import Worker
+from attnlab.bench.judging.client import Hearing, Judge, search_folders
+from attnlab.bench.judging.process import JudgeOrder
+from attnlab.bench.judging.verdicts import owed
 from attnlab.bench.leavings import own_folder
+from attnlab.bench.meddling import refusal
 from attnlab.bench.registry import Implementation, Registry
 from attnlab.bench.roofline import Ceilings
 from attnlab.bench.store.codec import encode
@@ -128,6 +132,20 @@ class _Hands:
 
 
 @dataclass
+class _Pool:
+    """The processes of a run: its judge, and a worker for each implementation that has one by now."""
+
+    folder: Path
+    judge: Judge
+    workers: dict[tuple[str, str], Worker] = field(default_factory=dict)
+    _files: Iterator[int] = field(default_factory=itertools.count)
+
+    def new_file(self) -> Path:
+        """Where a worker is to hand its outputs over."""
+        return self.folder / f"outputs-{next(self._files)}"
+
+
+@dataclass
 class Runner:
     """Takes steps to measurements.
 
@@ -155,9 +173,9 @@ class Runner:
         disturb what is timed meanwhile. Then those near the fastest of a case take turns in fresh processes, and
         are stored and yielded again, `before` being what was measured of the run before.
         """
-        with own_folder("run") as folder:
+        with self._judged() as pool:
             measured = list(before)
-            with self._pool(steps, folder) as hands:
+            with self._hired(steps, pool) as hands:
                 for _, group in itertools.groupby(steps, key=lambda step: (step.rounds, step.rounds and step.table)):
                     members = list(group)
                     take = self._in_rounds if members[0].rounds else self._one_by_one
@@ -166,7 +184,7 @@ class Runner:
                         progress.end(step, found)
                         measured.append(found)
                         yield found
-            yield from self._in_turns(measured, folder, sink, progress)
+            yield from self._in_turns(measured, pool, sink, progress)
 
     @contextmanager
     def workers(self, ahead: Sequence[Step] = ()) -> Iterator[Measure]:
@@ -174,17 +192,26 @@ class Runner:
 
         Those of the steps `ahead` are started first, all at once; others at their first step.
         """
-        with own_folder("run") as folder, self._pool(ahead, folder) as hands:
+        with self._judged() as pool, self._hired(ahead, pool) as hands:
             yield lambda step, on_phase: self._measure(step, hands, on_phase)
 
     @contextmanager
-    def _pool(self, ahead: Sequence[Step], folder: Path) -> Iterator[Callable[[Step], _Hands | Measurement]]:
-        workers: dict[tuple[str, str], Worker] = {}
+    def _judged(self) -> Iterator[_Pool]:
+        """A judge and a folder for as long as the context."""
+        judge = Judge(JudgeOrder(self.environment.device.kind, search_folders(self.plugins)))
+        with own_folder("run") as folder:
+            try:
+                yield _Pool(folder, judge)
+            finally:
+                judge.close()
+
+    @contextmanager
+    def _hired(self, ahead: Sequence[Step], pool: _Pool) -> Iterator[Callable[[Step], _Hands | Measurement]]:
         try:
-            self._start(ahead, workers, folder)
-            yield lambda step: self._hands(step, workers, folder)
+            self._start(ahead, pool)
+            yield lambda step: self._hands(step, pool)
         finally:
-            for worker in workers.values():
+            for worker in pool.workers.values():
                 worker.close()
 
     def _one_by_one(
@@ -223,7 +250,7 @@ class Runner:
             yield step, found.worker.finish(step.case.id, found.blank, partial(progress.phase, step))
 
     def _in_turns(
-        self, measured: Sequence[Measurement], folder: Path, sink: Sink, progress: Progress
+        self, measured: Sequence[Measurement], pool: _Pool, sink: Sink, progress: Progress
     ) -> Iterator[Measurement]:
         """Those near the fastest of a case, with their turns; where an earlier run took only some, all are taken anew.
 
@@ -236,7 +263,7 @@ class Runner:
             for number in range(1, rounds + 1 if cases else 0):
                 alive = [[m for m in case if taken[m.key].outcome is Outcome.PASSED] for case in cases]
                 tell = partial(progress.turn, number, rounds)
-                one = Round(number, lambda m: self._hire(m, folder), tell)
+                one = Round(number, lambda m: self._hire(m, pool), tell)
                 found = one.taken([case for case in alive if len(case) > 1])
                 taken |= {key: with_turn(taken[key], number, turn) for key, turn in found.items()}
         finally:
@@ -245,20 +272,26 @@ class Runner:
                 sink.append(m)
         yield from taken.values()
 
-    def _hire(self, m: Measurement, folder: Path) -> Worker:
+    def _hire(self, m: Measurement, pool: _Pool) -> Worker:
         """A worker that takes turns, of what was measured."""
-        order = self._order(self.registry.implementations(m.operator).get(m.implementation), folder)
+        implementation = self.registry.implementations(m.operator).get(m.implementation)
+        outputs = pool.new_file()
+        order = self._order(implementation, outputs)
         effort = {**order.effort, "warmup_limit_s": min(order.effort["warmup_limit_s"], TURN_WARMUP_S)}
-        return Worker(replace(order, turn=True, effort=effort), self.limits.time_s)
+        hearing = self._hearing(implementation, outputs, pool, check=False)
+        return Worker(replace(order, turn=True, effort=effort), self.limits.time_s, hearing)
 
-    def _start(self, steps: Sequence[Step], workers: dict[tuple[str, str], Worker], folder: Path) -> None:
+    def _start(self, steps: Sequence[Step], pool: _Pool) -> None:
         for who in dict.fromkeys((step.operator, step.implementation) for step in steps):
             implementation = self.registry.implementations(who[0]).get(who[1])
-            if availability.missing(implementation, self.environment.device) is None:
-                workers[who] = Worker(self._order(implementation, folder), self.limits.time_s)
-                workers[who].start()
-        for worker in workers.values():
+            missing = availability.missing(implementation, self.environment.device)
+            if missing is None and not implementation.meddles:
+                self._worker(implementation, pool).start()
+        if pool.workers:
+            pool.judge.start()
+        for worker in pool.workers.values():
             worker.wait()
+        pool.judge.wait()
 
     def _measure(
         self, step: Step, hands: Callable[[Step], _Hands | Measurement], on_phase: Callable[[str], None]
@@ -268,7 +301,7 @@ class Runner:
             return found
         return found.worker.run(step.case.id, found.blank, on_phase)
 
-    def _hands(self, step: Step, workers: dict[tuple[str, str], Worker], folder: Path) -> _Hands | Measurement:
+    def _hands(self, step: Step, pool: _Pool) -> _Hands | Measurement:
         """The worker of a step, started where there is none yet; or why there can be none."""
         operator = self.registry.operators.get(step.operator)
         implementation = self.registry.implementations(step.operator).get(step.implementation)
@@ -278,12 +311,24 @@ class Runner:
         reason = availability.missing(implementation, self.environment.device)
         if reason is not None:
             return replace(blank, reason=reason)
-        who = (step.operator, step.implementation)
-        if who not in workers:
-            workers[who] = Worker(self._order(implementation, folder), self.limits.time_s)
-        return _Hands(workers[who], blank)
+        if implementation.meddles:
+            return replace(blank, outcome=Outcome.FAILED, reason=refusal(implementation.meddles))
+        return _Hands(self._worker(implementation, pool), blank)
 
-    def _order(self, implementation: Implementation, folder: Path) -> WorkerOrder:
+    def _worker(self, implementation: Implementation, pool: _Pool) -> Worker:
+        """The worker of an implementation, with a file of its own for outputs."""
+        who = implementation.operator, implementation.name
+        if who not in pool.workers:
+            outputs = pool.new_file()
+            hearing = self._hearing(implementation, outputs, pool)
+            pool.workers[who] = Worker(self._order(implementation, outputs), self.limits.time_s, hearing)
+        return pool.workers[who]
+
+    def _hearing(self, implementation: Implementation, outputs: Path, pool: _Pool, check: bool = True) -> Hearing:
+        sets = tuple(owed(self.registry.operators.get(implementation.operator), self.seed)) if check else ()
+        return Hearing(pool.judge, self.registry, implementation, outputs, self.seed, sets, self.ceilings)
+
+    def _order(self, implementation: Implementation, outputs: Path) -> WorkerOrder:
         limit = self.limits.memory_bytes
         if limit is None and self.environment.device.kind == "cpu":
             limit = max(LEAST_MEMORY_BYTES, int(MEMORY_SHARE * free_memory_bytes()))
@@ -298,7 +343,7 @@ class Runner:
             ceilings=dict(ceilings),
             seed=self.seed,
             memory_limit_bytes=limit,
-            shared_folder=str(folder),
+            outputs=str(outputs),
             untimed=self.untimed,
             cache=self.cache,
             secret=self.secret,

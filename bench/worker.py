@@ -23,8 +23,12 @@ from attnlab.bench.ballast import Ballast
 from attnlab.bench.store.codec import decode, encode
 
 if TYPE_CHECKING:
+    from attnlab.bench.axes import Case
     from attnlab.bench.harness import OpenCase, Setup
+    from attnlab.bench.judging.handing import Judges
     from attnlab.bench.store.records import Measurement
+
+_dumps, _loads = json.dumps, json.loads  # bound before any plugin is imported
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,8 @@ class WorkerOrder:
     """What a worker is started with: which implementation, on what device, within which limits.
 
     turn: cases are only timed beside others, after they were checked elsewhere: of the check, that of what the timed
-    calls returned is left. On a CPU each burst is taken on other ground in the heap than the last.
+    calls returned is left. On a CPU each burst is taken on other ground in the heap than the last. outputs: the file in
+    which it hands outputs over, one set at a time.
     """
 
     operator: str
@@ -44,7 +49,7 @@ class WorkerOrder:
     ceilings: dict[str, Any]
     seed: int
     memory_limit_bytes: int | None
-    shared_folder: str
+    outputs: str
     untimed: str | None = None
     cache: str = "cold"
     secret: int = 0
@@ -57,10 +62,10 @@ def main(answers_descriptor: int, parent: int) -> None:
     order = decode(WorkerOrder, json.loads(requests.readline()))
     limit_memory(order.device, order.memory_limit_bytes)
     with telling_why_it_is_broken(answers):
-        session = _Session(order, answers)
+        session = _Session(order, requests, answers)
     send(answers, "ready", None)
     for line in requests:
-        verb, case_id = json.loads(line)
+        verb, case_id = _loads(line)
         send(answers, "measurement", encode(session.answer(verb, case_id)))
 
 
@@ -91,7 +96,7 @@ VERBS = ("measure", "open", "burst", "finish")
 
 
 class _Session:
-    def __init__(self, order: WorkerOrder, answers: IO[str]) -> None:
+    def __init__(self, order: WorkerOrder, requests: IO[str], answers: IO[str]) -> None:
         import torch
 
         from attnlab.bench.clocks import clocks_for
@@ -114,12 +119,13 @@ class _Session:
             ceilings=decode(Ceilings, order.ceilings),
             effort=Effort(**order.effort),  # type: ignore[arg-type]
             seed=order.seed,
-            shared_folder=Path(order.shared_folder),
+            judging=handing_over(Path(order.outputs), requests, answers),
             untimed=order.untimed,
             secret=order.secret,
             memory=not order.turn,
             announce=lambda phase: send(answers, "phase", phase),
             meddled=guard.changed,
+            mark=marking(requests, answers),
         )
 
     def answer(self, verb: str, case_id: str) -> Measurement:
@@ -157,8 +163,29 @@ class _Session:
 
 
 def send(answers: IO[str], kind: str, value: Any) -> None:
-    answers.write(json.dumps([kind, value]) + "\n")
+    answers.write(_dumps([kind, value]) + "\n")
     answers.flush()
+
+
+def handing_over(outputs: Path, requests: IO[str], answers: IO[str]) -> Callable[[Any, Case], Judges]:
+    """What a case's outputs are handed over to: the parent, which has them judged, and answers by a line."""
+    from attnlab.bench.judging.handing import HandedOver
+
+    def ask(value: Any) -> Any:
+        send(answers, "judge", value)
+        return _loads(requests.readline())
+
+    return lambda operator, case: HandedOver(case.id, outputs, ask)
+
+
+def marking(requests: IO[str], answers: IO[str]) -> Callable[[int], bool]:
+    """Tells the parent how many calls were made since the last mark; whether that is enough."""
+
+    def mark(calls: int) -> bool:
+        send(answers, "mark", calls)
+        return bool(_loads(requests.readline()))
+
+    return mark
 
 
 def take_standard_input() -> IO[str]:

@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import random
 import sys
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -29,6 +28,7 @@ from scipy import stats
 
 from attnlab.bench.axes import DTYPES
 from attnlab.bench.errors import ImpossibleCase
+from attnlab.bench.judging.court import Court
 from attnlab.bench.ops.attention import ATTENTION, AttentionCase
 from attnlab.bench.ops.attention_backward import ATTENTION_BACKWARD, AttentionBackwardCase
 from attnlab.bench.store.records import Outcome
@@ -111,14 +111,14 @@ def try_out(name: str, count: int, seed: int) -> tuple[dict[str, Counts], dict[s
     cases = random_cases(kind, rng)
     for _ in range(count):
         case, case_seed = next(cases), rng.randrange(1 << 30)
-        with tempfile.TemporaryDirectory() as folder:
-            for target in honest:
-                checked = check(operator, case, implementation_of(name, target), case_seed, Path(folder))
-                good[case.dtype].add(checked, f"{target.__name__} on {case.id}", Outcome.PASSED)
-            applying = [defect for defect in defects if defect.applies(case)]
-            for defect in rng.sample(applying, min(DEFECTS_A_CASE, len(applying))):
-                checked = check(operator, case, defect.implementation, case_seed, Path(folder))
-                bad[defect.name][case.dtype].add(checked, case.id, defect.outcome(case))
+        court = Court(torch.device("cpu"))
+        for target in honest:
+            checked = check(operator, case, implementation_of(name, target), case_seed, court)
+            good[case.dtype].add(checked, f"{target.__name__} on {case.id}", Outcome.PASSED)
+        applying = [defect for defect in defects if defect.applies(case)]
+        for defect in rng.sample(applying, min(DEFECTS_A_CASE, len(applying))):
+            checked = check(operator, case, defect.implementation, case_seed, court)
+            bad[defect.name][case.dtype].add(checked, case.id, defect.outcome(case))
     return good, bad
 
 

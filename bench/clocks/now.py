@@ -8,3 +8,4 @@ perf_counter_ns = time.perf_counter_ns
 process_time_ns = time.process_time_ns
 thread_time_ns = time.thread_time_ns
 time_s = time.time
+sleep = time.sleep

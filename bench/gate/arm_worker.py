@@ -14,10 +14,10 @@ from typing import IO, TYPE_CHECKING, Any
 
 from attnlab.bench.ballast import Ballast
 from attnlab.bench.clocks.plan import Plan
-from attnlab.bench.gate.messages import PROTOCOL, ArmOrder, Closed, Method, Opened
+from attnlab.bench.gate.messages import PROTOCOL, ArmOrder, Closed, Method, Opened, outputs_of
 from attnlab.bench.store.codec import decode, encode
 from attnlab.bench.store.records import Outcome
-from attnlab.bench.worker import connect, limit_memory, send, telling_why_it_is_broken
+from attnlab.bench.worker import connect, handing_over, limit_memory, send, telling_why_it_is_broken
 
 if TYPE_CHECKING:
     from attnlab.bench.gate.rerooting import Rerooting
@@ -25,11 +25,12 @@ if TYPE_CHECKING:
 # Two arguments more than other workers get: the file of `rerooting`, which is run before any module of the
 # harness is imported, and as JSON the repository, the arm's checkout and the harness's, earlier checkouts, and where
 # packages of ours lie. An interpreter of another environment keeps its own search path.
-BOOT = (
+TURNING = (
     "import json, runpy, sys; sys.path[:] = json.loads(sys.argv[3]) or sys.path; "
     "turn = runpy.run_path(sys.argv[4])['Rerooting'].of(*json.loads(sys.argv[5])); turn.apply(); "
-    "from attnlab.bench.gate.arm_worker import main; main(int(sys.argv[1]), int(sys.argv[2]), turn)"
 )
+BOOT = TURNING + "from attnlab.bench.gate.arm_worker import main; main(int(sys.argv[1]), int(sys.argv[2]), turn)"
+JUDGE_BOOT = TURNING + "from attnlab.bench.judging.process import main; main(int(sys.argv[1]), int(sys.argv[2]))"
 
 
 def main(answers_descriptor: int, parent: int, turned: Rerooting) -> None:
@@ -44,7 +45,7 @@ def main(answers_descriptor: int, parent: int, turned: Rerooting) -> None:
                 f"this checkout's harness speaks protocol {PROTOCOL}, the gate's {order.protocol}; "
                 "check the head revision out and run its own gate there"
             )
-        arm = _Arm(order, turned, answers)
+        arm = _Arm(order, turned, requests, answers)
     send(answers, "ready", None)
     for line in requests:
         verb, *arguments = json.loads(line)
@@ -63,7 +64,7 @@ def keep_compiled_in(folder: str | None) -> None:
 
 
 class _Arm:
-    def __init__(self, order: ArmOrder, turned: Rerooting, answers: IO[str]) -> None:
+    def __init__(self, order: ArmOrder, turned: Rerooting, requests: IO[str], answers: IO[str]) -> None:
         import torch
 
         from attnlab.bench.clocks import clocks_for
@@ -88,7 +89,7 @@ class _Arm:
             effort=make_effort(settings.effort),
             seed=order.seed,
             secret=order.secret,
-            shared_folder=Path(order.shared_folder),
+            judging=handing_over(outputs_of(order, os.getpid()), requests, answers),
             announce=lambda phase: send(answers, "phase", phase),
             meddled=guard.changed,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from attnlab.bench.clocks.plan import Plan
@@ -47,11 +48,17 @@ class ArmOrder:
     compiled_folder: str | None = None
 
 
+def outputs_of(order: ArmOrder, process: int) -> Path:
+    """The file in which a process of an arm hands outputs over to be judged."""
+    return Path(order.shared_folder, f"outputs-{process}")
+
+
 @dataclass(frozen=True)
 class Offer:
     """One benchmark that an arm has: an implementation on a case.
 
-    source: its file, relative to the arm's checkout; None where it lies outside, and is not the
+    compiled: as the implementation says. contract: module and file of the operator, for the judge, which has no
+    implementations. source: its file, relative to the arm's checkout; None where it lies outside, and is not the
     repository's. reason: why it cannot run here, None where it may. values: every axis of the case, those at their
     default too, which an id leaves out. operations and bytes_moved: of one call, by the arm's contract; None where that
     cannot say. listed: whether the arm's own suite has it, and not just the other's.
@@ -68,6 +75,8 @@ class Offer:
     operations: int | None = None
     bytes_moved: int | None = None
     listed: bool = True
+    compiled: bool = False
+    contract: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:

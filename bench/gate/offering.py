@@ -84,6 +84,13 @@ def make_offers(
     )
 
 
+def _place(registry: Registry, operator: str) -> tuple[str, ...]:
+    """Module and file of an operator."""
+    module = registry.operators.module(operator)
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return (module,) if file is None else (module, file)
+
+
 class _Maker:
     def __init__(self, registry: Registry, device: Device, turned: Rerooting) -> None:
         self._registry, self._device, self._turned = registry, device, turned
@@ -107,6 +114,8 @@ class _Maker:
             _figure(lambda: contract.operations(case)),
             _figure(lambda: contract.bytes_moved(case)),
             listed,
+            made.compiled,
+            _place(self._registry, operator),
         )
 
     def besides(self, wanted: Wanted) -> Iterator[Offer]:

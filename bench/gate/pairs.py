@@ -15,13 +15,17 @@ from attnlab.bench.gate import rerooting
 from attnlab.bench.gate.arm_worker import BOOT
 from attnlab.bench.gate.checkouts import Arm
 from attnlab.bench.gate.environments import ArmEnvironment, own_packages
-from attnlab.bench.gate.messages import ArmOrder, Closed, Method, Offer, Offers, Opened
+from attnlab.bench.gate.messages import ArmOrder, Closed, Method, Offer, Offers, Opened, outputs_of
 from attnlab.bench.isolation import START_LIMIT_S, Process, WorkerEnded
-from attnlab.bench.judged import with_times
+from attnlab.bench.judged import NO_TIMED_OUTPUT, Heard, no_times, settle, with_times
+from attnlab.bench.judging.client import Judge, answer, asked_of
+from attnlab.bench.judging.process import Contract
+from attnlab.bench.judging.refusals import NotJudged
+from attnlab.bench.judging.verdicts import Findings
 from attnlab.bench.roofline import Ceilings
 from attnlab.bench.stats.summary import summarise
 from attnlab.bench.store.codec import decode, encode
-from attnlab.bench.store.records import Burst, Measurement, Outcome
+from attnlab.bench.store.records import Burst, Measurement, Outcome, Series
 from attnlab.bench.telemetry import burst_notes
 from attnlab.bench.timing import Timed, WarmUp
 
@@ -85,21 +89,14 @@ class ArmProcess:
         harness: Path,
         order: ArmOrder,
         limit_s: float,
+        judge: Judge,
         environment: ArmEnvironment | None = None,
     ) -> None:
-        self.arm, self._limit_s = arm, limit_s
-        earlier = [str(root) for root in environment.checkouts if root != arm.root] if environment else []
-        places = own_packages(repo, arm, harness) if environment else {}
-        turning = json.dumps([str(repo), str(arm.root), str(harness), earlier, places])
+        self.arm, self._limit_s, self._judge, self._order = arm, limit_s, judge, order
+        self._findings = Findings()
         try:
-            self._process = Process(
-                order.device,
-                BOOT,
-                (rerooting.__file__, turning),
-                _same_folder(repo, arm),
-                environment.executable if environment else None,
-                environment.variables(repo) if environment else None,
-            )
+            self._process = begin_process(BOOT, arm, repo, harness, order.device, environment)
+            self._process.hear = self._hear
         except OSError as error:
             raise WorkerEnded(Outcome.FAILED, f"no process could be started: {error}", None) from error
         try:
@@ -121,11 +118,16 @@ class ArmProcess:
         return decode(Offers, self._ask("offers", ["offers", keys]))
 
     def begin_open(self, offer: Offer, check: bool, plan: Plan | None = None) -> None:
+        self._offer, self._check, self._findings = offer, check, Findings()
         self._process.begin_case()
         self._process.send(["open", offer.operator, offer.implementation, offer.case_id, check, encode(plan)])
 
     def opened(self) -> Opened:
-        return decode(Opened, self._process.receive("opened", self._limit_s, _ignore))
+        """What the arm says, with the judge's word on its check."""
+        opened = decode(Opened, self._process.receive("opened", self._limit_s, _ignore))
+        measurement = self._believed(opened.measurement)
+        passed = measurement.outcome is Outcome.PASSED
+        return replace(opened, measurement=measurement, methods=opened.methods if passed else ())
 
     def warm(self, method: Method) -> WarmUp:
         return decode(WarmUp, self._ask("warm", ["warm", method.clock, encode(method.plan)]))
@@ -134,10 +136,39 @@ class ArmProcess:
         return decode(Burst, self._ask("burst", ["burst", count]))
 
     def close_case(self) -> Closed:
-        return decode(Closed, self._ask("closed", ["close"]))
+        """What is known at the end, with the judge's word on what timed calls returned, and the contract's facts."""
+        closed = decode(Closed, self._ask("closed", ["close"]))
+        measurement, facts = self._believed(closed.measurement), tuple[Series, ...]()
+        if measurement.outcome is Outcome.PASSED and not self._findings.timed:
+            measurement = replace(measurement, outcome=Outcome.FAILED, reason=NO_TIMED_OUTPUT)
+        if measurement.outcome is Outcome.PASSED:
+            found = self._judge.facts(self._contract, self._offer.case_id, self._order.seed)
+            facts = tuple(Series(fact.quantity, fact.unit, None, fact.direction, (fact.value,)) for fact in found)
+        timing = closed.timing if measurement.outcome is Outcome.PASSED else None
+        return replace(closed, measurement=measurement, timing=timing, beside=(*closed.beside, *facts))
 
     def kernels(self) -> dict[str, float]:
         return {str(name): float(ns) for name, ns in self._ask("kernels", ["kernels"]).items()}
+
+    def _hear(self, value: Any) -> Any:
+        """The answer to outputs that are handed over."""
+        question = asked_of(value, self._offer.case_id)
+        file = outputs_of(self._order, self._process.number)
+        return answer(self._judge, self._contract, self._offer.case_id, question, file, self._findings)
+
+    @property
+    def _contract(self) -> Contract:
+        return Contract(self._offer.operator, *self._offer.contract)
+
+    def _believed(self, claim: Measurement) -> Measurement:
+        """What comes of a claim: a worker decides about no outcome that has figures."""
+        blank = replace(claim, check=None, launches=(), timing=None)
+        try:
+            owed = self._judge.owed(self._contract, self._order.seed) if self._check else ()
+        except NotJudged as error:
+            return replace(blank, outcome=Outcome.FAILED, reason=str(error), detail=error.detail)
+        heard = Heard(self._findings, owed, not self._offer.compiled)
+        return settle(claim, blank, heard, decode(Ceilings, self._order.ceilings), final=False)
 
     def _ask(self, wanted: str, request: list[Any]) -> Any:
         self._process.send(request)
@@ -145,6 +176,22 @@ class ArmProcess:
 
     def close(self) -> None:
         self._process.close()
+
+
+def begin_process(
+    boot: str, arm: Arm, repo: Path, harness: Path, device: str, environment: ArmEnvironment | None
+) -> Process:
+    """A process that finds an arm's modules, and in `environment` where it has its own. Raises OSError."""
+    earlier = [str(root) for root in environment.checkouts if root != arm.root] if environment else []
+    places = own_packages(repo, arm, harness) if environment else {}
+    return Process(
+        device,
+        boot,
+        (rerooting.__file__, json.dumps([str(repo), str(arm.root), str(harness), earlier, places])),
+        _same_folder(repo, arm),
+        environment.executable if environment else None,
+        environment.variables(repo) if environment else None,
+    )
 
 
 def _same_folder(repo: Path, arm: Arm) -> Path:
@@ -283,6 +330,9 @@ class LivePair:
         """As a run judges: with its launch, flagged, refused where it is faster than light."""
         if closed.timing is None:
             return closed.measurement
+        why = no_times(closed.timing, bursts, None)
+        if why is not None:
+            return replace(closed.measurement, outcome=Outcome.FAILED, reason=why)
         samples = [value for burst in bursts for value in burst.series[0].values]
         notes = (*opened.notes, *closed.notes, *burst_notes(bursts))
         timed = Timed(tuple(bursts), closed.timing, summarise(samples), tuple(dict.fromkeys(notes)))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from attnlab.bench import units
@@ -15,18 +16,21 @@ from attnlab.bench.cgroup import free_memory_bytes
 from attnlab.bench.contents import new_secret
 from attnlab.bench.environment import Environment
 from attnlab.bench.errors import SuiteError
+from attnlab.bench.gate.arm_worker import JUDGE_BOOT
 from attnlab.bench.gate.checkouts import Arm
 from attnlab.bench.gate.collection import Collected, PairsFile, as_ratio
 from attnlab.bench.gate.environments import ArmEnvironment
 from attnlab.bench.gate.matching import Matched, match
 from attnlab.bench.gate.messages import PROTOCOL, ArmOrder, Offer, Offers, Settings, comparison_key
 from attnlab.bench.gate.moved import what_moved
-from attnlab.bench.gate.pairs import ArmProcess, LivePair, StartArm, StrayModules
+from attnlab.bench.gate.pairs import ArmProcess, LivePair, StartArm, StrayModules, begin_process
 from attnlab.bench.gate.quantities import LATENCY, quantities
 from attnlab.bench.gate.records import ArmRecord, GateReport, GateRow, GroupRow, KernelMove
 from attnlab.bench.gate.reserve import Reserve
 from attnlab.bench.gate.thresholds import Thresholds
 from attnlab.bench.isolation import WorkerEnded
+from attnlab.bench.judging.client import Judge, search_folders
+from attnlab.bench.judging.process import JudgeOrder
 from attnlab.bench.leavings import own_folder
 from attnlab.bench.roofline import Ceilings
 from attnlab.bench.stats.decision import Decided, Decisions, PairRatio, Subject, decide
@@ -86,14 +90,16 @@ class Session:
     _shared: str = ""
     _secret: int = field(default_factory=new_secret)
     _known: Known | None = None
+    _judges: dict[str, Judge] = field(default_factory=dict)
+    _judges_end: ExitStack = field(default_factory=ExitStack)
 
     def run(self) -> None:
         """Measure and decide. Raises ArmBroken, and UsageError on a suite that neither arm knows.
 
         What was measured before an exception is in `collected` and on disk.
         """
-        with own_folder("gate") as folder:
-            self._shared = str(folder)
+        with own_folder("gate") as folder, ExitStack() as judges:
+            self._shared, self._judges_end = str(folder), judges
             self._matched = self._match()
             rule = self.ask.thresholds.rule
             reserve = Reserve(self._one_pair)
@@ -208,7 +214,7 @@ class Session:
         if self.start is not None:
             return self.start(arm)
         kind = self.ask.environment.device.kind
-        shared = Path(self._shared, arm.name)  # of expectations: an arm's contract may be its own
+        shared = Path(self._shared, arm.name)
         shared.mkdir(exist_ok=True)
         order = ArmOrder(
             protocol=PROTOCOL,
@@ -227,7 +233,19 @@ class Session:
         own = (self.head.root / HARNESS_FILE).is_file() and (self.repo / HARNESS_FILE).is_file()
         harness = self.head.root if own else self.repo
         environment = self.environments.get(arm.name)
-        return ArmProcess(arm, self.repo, harness, order, self.ask.time_limit_s, environment)
+        judge = self._judge(arm, harness, environment)
+        judge.start()
+        return ArmProcess(arm, self.repo, harness, order, self.ask.time_limit_s, judge, environment)
+
+    def _judge(self, arm: Arm, harness: Path, environment: ArmEnvironment | None) -> Judge:
+        """The arm's judge, which has the arm's contracts and is kept over all pairs."""
+        if arm.name not in self._judges:
+            kind = self.ask.environment.device.kind
+            plugins = [arm.own_place(self.repo, plugin) for plugin in self.ask.plugins]
+            begin = partial(begin_process, JUDGE_BOOT, arm, self.repo, harness, kind, environment)
+            judge = self._judges[arm.name] = Judge(JudgeOrder(kind, search_folders(plugins)), begin)
+            self._judges_end.callback(judge.close)
+        return self._judges[arm.name]
 
     def _first_pairs(self, reserve: Reserve) -> None:
         """A pair of each benchmark, which shows what there is to compare of it; again where a process was lost."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +12,13 @@ from torch import Tensor
 
 from attnlab.bench.contents import Content
 from attnlab.bench.contract import NORMAL_DRAW, Operator, TensorSpec, dynamic, mutable, static
-from attnlab.bench.correctness import Checker, Expectations, Rejected, poisoned_memory
+from attnlab.bench.correctness import Checker, poisoned_memory
 from attnlab.bench.error_budget import ErrorBudget, Probe, Reached, zeros
+from attnlab.bench.judging.court import Court
+from attnlab.bench.judging.handing import HereJudge
+from attnlab.bench.judging.plain import take
+from attnlab.bench.judging.refusals import Rejected
+from attnlab.bench.judging.verdicts import owed
 from attnlab.bench.ops import attention_math
 from attnlab.bench.ops.attention import ATTENTION, AttentionCase, AttentionInputs
 from attnlab.bench.registry import Implementation, Registry, implements
@@ -37,14 +41,15 @@ def made(target: Any, operator: str = "attention", **options: Any) -> Implementa
     return registry.all_implementations()[0]
 
 
-def checked(target: Any, operator: Any = ATTENTION, folder: Path | None = None, **options: Any) -> CheckRecord:
+def checked(target: Any, operator: Any = ATTENTION, court: Court | None = None, **options: Any) -> CheckRecord:
     """Check a function on two draws and needles; raises Rejected."""
     implementation = made(target, operator.name, **options)
-    checker = Checker(operator, CASE, implementation, Expectations(operator, CASE, CPU, folder))
+    judge = HereJudge(operator, CASE, court or Court(CPU))
     inputs = operator.make_inputs(CASE, NORMAL_DRAW, 0, CPU)
-    checker.check_redrawn(inputs, None, (1, 2), CPU)
-    checker.check_needles(lambda needles: None, 3, CPU)
-    return checker.record()
+    Checker(operator, CASE, implementation, judge, CPU).check(inputs, None, lambda needles: None, owed(operator, 0))
+    record = judge.findings.record(poisoned=not implementation.compiled)
+    assert record is not None
+    return record
 
 
 def rejection(target: Any, **options: Any) -> Rejected:
@@ -177,14 +182,15 @@ def test_a_nan_outside_the_sampled_rows_is_found(monkeypatch: pytest.MonkeyPatch
     case = replace(CASE, q_len=200, kv_len=200)
     rows = attention_math.sample_rows(case).tolist()
     hidden = next(row for row in range(200) if row not in rows)
-    checker = Checker(ATTENTION, case, made(lambda inputs: None), Expectations(ATTENTION, case, CPU))
+    judge = HereJudge(ATTENTION, case, Court(CPU))
+    checker = Checker(ATTENTION, case, made(lambda inputs: None), judge, CPU)
     inputs = ATTENTION.make_inputs(case, NORMAL_DRAW, 1, CPU)
     out = right(inputs)
-    checker.check_timed(Kept(Content(1, 1), (out,), ()), lambda content: inputs)
-    assert checker.record().coverage == len(rows) / 200
+    checker.check_timed(Kept(Content(1, 1), (take(out),), ()))
+    assert judge.findings.record(poisoned=True).coverage == len(rows) / 200
     out[0, 0, hidden, 0] = float("nan")
     with pytest.raises(Rejected, match="out has 1 of 3200 elements NaN or infinite on timed inputs"):
-        checker.check_timed(Kept(Content(1, 1), (out,), ()), lambda content: inputs)
+        checker.check_timed(Kept(Content(1, 1), (take(out),), ()))
 
 
 def with_probes(*probes: Probe[Any, Any]) -> Any:
@@ -209,26 +215,20 @@ def test_a_probe_found_out_on_one_set_of_inputs_is_not_blunt() -> None:
     assert checked(right, with_probes(needles_only)).blunt == ()
 
 
-def test_expectations_kept_in_a_folder_give_the_same_verdict(tmp_path: Path) -> None:
-    def off(inputs: AttentionInputs) -> Tensor:
-        return right(inputs) * (1 + 1e-6)
+def test_what_is_expected_is_computed_once_for_all_implementations() -> None:
+    computed = []
 
-    fresh, first, second = checked(off), checked(off, folder=tmp_path), checked(off, folder=tmp_path)
-    assert fresh == first == second
-    assert len(list(tmp_path.iterdir())) == 3, "two draws and needles, and no file half written"
-    assert str(rejection(lambda inputs: right(inputs) * 2, folder=tmp_path)) == str(
-        rejection(lambda inputs: right(inputs) * 2)
-    )
+    def oracle(case: Any, inputs: Any, sample: Any) -> Any:
+        computed.append(1)
+        return ATTENTION.check.oracle(case, inputs, sample)
 
-
-def test_expectations_kept_in_a_folder_are_not_computed_again(tmp_path: Path) -> None:
-    checked(right, folder=tmp_path)
-
-    def forbidden(case: Any, inputs: Any, sample: Any) -> Any:
-        raise AssertionError("the oracle ran again")
-
-    silent = replace(ATTENTION, check=replace(ATTENTION.check, oracle=forbidden))
-    assert checked(right, silent, folder=tmp_path).blunt == ()
+    counting = replace(ATTENTION, check=replace(ATTENTION.check, oracle=oracle))
+    court = Court(CPU)
+    first = checked(right, counting, court)
+    assert checked(lambda inputs: right(inputs) * (1 + 1e-6), counting, court).sets != first.sets
+    assert len(computed) == 3, "two draws and needles"
+    assert "relative RMS error" in str(rejection(lambda inputs: right(inputs) * 2, operator=counting, court=court))
+    assert len(computed) == 3
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from attnlab.bench.contract import Operator
 from attnlab.bench.errors import ClockUnsupported
 from attnlab.bench.harness import Setup, measure, open_case
 from attnlab.bench.judged import judge_speed
+from attnlab.bench.judging import verdicts
 from attnlab.bench.registry import Implementation
 from attnlab.bench.roofline import Ceilings, Published
 from attnlab.bench.store.records import Measurement, Outcome, Series, TimingRecord
@@ -104,6 +105,7 @@ def test_calls_alternate_between_two_sets_of_inputs(
     monkeypatch.setattr(renewal, "AGAIN", 0)
     monkeypatch.setattr(renewal, "SHARED", 0)
     monkeypatch.setattr(renewal.Renewal, "finished", lambda self: [])
+    monkeypatch.setattr(verdicts.Findings, "timed", 1)
 
     def watch(inputs: Any) -> Any:
         seen.append(inputs.x.data_ptr())

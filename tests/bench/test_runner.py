@@ -31,7 +31,7 @@ class Stage:
         self.said: list[str] = []
         self.orders: list[WorkerOrder] = []
 
-    def worker(self, order: WorkerOrder, time_limit_s: float) -> Stage.Worker:
+    def worker(self, order: WorkerOrder, time_limit_s: float, settles: object) -> Stage.Worker:
         self.orders.append(order)
         return Stage.Worker(self, order, time_limit_s)
 
@@ -46,13 +46,27 @@ class Stage:
             self.stage.said.append(f"{self.order.implementation} is ready")
 
         def run(self, case_id: str, blank: Measurement, on_phase: Callable[[str], None]) -> Measurement:
-            assert Path(self.order.shared_folder).is_dir()
+            assert Path(self.order.outputs).parent.is_dir()
             on_phase("timing")
             self.stage.said.append(f"{self.order.implementation} measures {case_id}")
             return replace(blank, outcome=Outcome.PASSED, median_ns=self.time_limit_s)
 
         def close(self) -> None:
             self.stage.said.append(f"{self.order.implementation} closed")
+
+    class Judge:
+        device = "cpu"
+
+        def __init__(self, stage: Stage) -> None:
+            self.stage = stage
+
+        def start(self) -> None:
+            self.stage.said.append("judge starts")
+
+        def wait(self) -> None:
+            self.stage.said.append("judge is ready")
+
+        def close(self) -> None: ...
 
     def begin(self, step: Step) -> None:
         self.said.append(f"begin {step.implementation} {step.case.id}")
@@ -71,6 +85,7 @@ class Stage:
 def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
     made = Stage()
     monkeypatch.setattr(runner, "Worker", made.worker)
+    monkeypatch.setattr(runner, "Judge", lambda order: made.Judge(made))
     monkeypatch.setattr(runner, "free_memory_bytes", lambda: 10 << 30)
     return made
 
@@ -93,8 +108,10 @@ def test_each_measurement_is_stored_before_the_next_begins(registry: Registry, s
     steps = [step(registry, name, case) for case in ("N4", "N8") for name in ("plus", "times")]
     measured = list(make_runner(registry).run(steps, stage, stage))
     assert [m.case_id for m in measured] == ["N4", "N4", "N8", "N8"]
-    assert stage.said[:4] == ["plus starts", "times starts", "plus is ready", "times is ready"], "all at once"
-    assert stage.said[4:14] == [
+    assert stage.said[:6] == [
+        "plus starts", "times starts", "judge starts", "plus is ready", "times is ready", "judge is ready",
+    ], "all at once"  # fmt: skip
+    assert stage.said[6:16] == [
         "begin plus N4", "phase timing", "plus measures N4", "store plus N4", "end passed",
         "begin times N4", "phase timing", "times measures N4", "store times N4", "end passed",
     ]  # fmt: skip
@@ -111,7 +128,7 @@ def test_an_order_says_all_that_a_worker_needs(registry: Registry, stage: Stage)
     assert order.memory_limit_bytes == 8 << 30, "a share of what is free"
     assert order.effort["target"] == Effort().target
     assert order.ceilings["rates"] == {"float32": 1e11}
-    assert not Path(order.shared_folder).exists(), "it ends with the run"
+    assert not Path(order.outputs).parent.exists(), "it ends with the run"
     assert measured.median_ns == 7.0, "the time limit is the runner's"
     assert (measured.operations, measured.bytes_moved) == (4, 32)
     assert measured.fingerprint
@@ -180,4 +197,4 @@ def test_a_second_run_starts_afresh(registry: Registry, stage: Stage) -> None:
     for _ in range(2):
         list(made.run([step(registry, "plus", "N4")], stage, stage))
     assert len(stage.orders) == 2
-    assert stage.orders[0].shared_folder != stage.orders[1].shared_folder
+    assert stage.orders[0].outputs != stage.orders[1].outputs

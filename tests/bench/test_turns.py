@@ -44,7 +44,7 @@ class Turns(Stage):
 
     failing = ""
 
-    def worker(self, order: WorkerOrder, time_limit_s: float) -> Turns.Hand:  # type: ignore[override]
+    def worker(self, order: WorkerOrder, time_limit_s: float, settles: object) -> Turns.Hand:  # type: ignore[override]
         return Turns.Hand(self, order)
 
     class Hand:
@@ -81,6 +81,7 @@ def registry(plugins_forgotten: None, helpers: Path) -> Registry:
 def turns(monkeypatch: pytest.MonkeyPatch) -> Turns:
     made = Turns()
     monkeypatch.setattr(runner, "Worker", made.worker)
+    monkeypatch.setattr(runner, "Judge", lambda order: made.Judge(made))
     return made
 
 

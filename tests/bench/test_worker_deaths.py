@@ -16,6 +16,20 @@ from attnlab.bench.worker import WorkerOrder
 
 ORDER = WorkerOrder("toy", "one", "toys", (), "cpu", {}, {}, 0, None, "/nowhere")
 BLANK = Measurement("toy", "one", {"n": 8}, "N8", Outcome.UNAVAILABLE, operations=8)
+
+
+class Believing:
+    """Takes a worker at its word, as nothing but these tests does."""
+
+    def begin(self, case_id: str) -> None: ...
+
+    def hear(self, value: object) -> None: ...
+
+    def settle(self, case_id: str, claim: Measurement, blank: Measurement, *_: object) -> Measurement:
+        return claim
+
+
+BELIEVING = Believing()
 GREETING = """
 import json, os, signal, sys, time
 answers = os.fdopen(int(sys.argv[1]), "w")
@@ -34,7 +48,7 @@ def dying(monkeypatch: pytest.MonkeyPatch) -> object:
 
     def measure(code: str, limit_s: float = 60.0) -> Measurement:
         monkeypatch.setattr(isolation, "BOOT", GREETING + code)
-        worker = Worker(ORDER, limit_s)
+        worker = Worker(ORDER, limit_s, BELIEVING)
         try:
             return worker.run("N8", BLANK)
         finally:
@@ -88,7 +102,7 @@ sys.stdin.readline()
 os._exit(9)
 """
     monkeypatch.setattr(isolation, "BOOT", GREETING + code)
-    worker = Worker(ORDER, 60.0)
+    worker = Worker(ORDER, 60.0, BELIEVING)
     assert worker.run("N8", BLANK).outcome is Outcome.PASSED
     second = worker.run("N8", BLANK)
     worker.close()
@@ -128,7 +142,7 @@ def test_a_silent_worker_is_ended_at_its_limit(dying) -> None:
 
 def test_a_worker_that_cannot_be_started_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(isolation.sys, "executable", "/no/such/python")
-    measured = Worker(ORDER, 60.0).run("N8", BLANK)
+    measured = Worker(ORDER, 60.0, BELIEVING).run("N8", BLANK)
     assert measured.outcome is Outcome.FAILED
     assert "no process could be started" in measured.reason
 
@@ -139,7 +153,7 @@ def test_a_worker_is_started_ahead_and_once(monkeypatch: pytest.MonkeyPatch) -> 
     made: list[object] = []
     process = isolation.Process
     monkeypatch.setattr(isolation, "Process", lambda *arguments: made.append(arguments) or process(*arguments))
-    worker = Worker(ORDER, 60.0)
+    worker = Worker(ORDER, 60.0, BELIEVING)
     worker.start()
     worker.wait()
     worker.wait()
@@ -150,7 +164,7 @@ def test_a_worker_is_started_ahead_and_once(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_what_fails_ahead_is_told_by_the_first_case(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(isolation, "BOOT", "import sys; sys.exit('enough')")
-    worker = Worker(ORDER, 60.0)
+    worker = Worker(ORDER, 60.0, BELIEVING)
     worker.start()
     worker.wait()
     measured = worker.run("N8", BLANK)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from attnlab.bench.axes import Case
 from attnlab.bench.contract import NORMAL_DRAW
-from attnlab.bench.correctness import Checker, Expectations, Rejected
+from attnlab.bench.correctness import Checker
+from attnlab.bench.judging.court import Court
+from attnlab.bench.judging.handing import HereJudge
+from attnlab.bench.judging.refusals import Rejected
+from attnlab.bench.judging.verdicts import owed
 from attnlab.bench.registry import Implementation, Registry, implements
 from attnlab.bench.store.records import CheckRecord, Outcome
 
@@ -26,22 +29,22 @@ class Checked:
 
     outcome: Outcome
     reason: str | None
-    record: CheckRecord
+    record: CheckRecord | None
 
 
 def check(
-    operator: Any, case: Case, implementation: Implementation, seed: int = 0, folder: Path | None = None
+    operator: Any, case: Case, implementation: Implementation, seed: int = 0, court: Court | None = None
 ) -> Checked:
-    """Prepare, check on two draws and on needles, with seeds from `seed` on; `folder` keeps expectations."""
-    checker = Checker(operator, case, implementation, Expectations(operator, case, CPU, folder))
+    """Prepare, check on two draws and on needles, with seeds from `seed` on; `court` holds expectations."""
+    judge = HereJudge(operator, case, court or Court(CPU))
+    checker = Checker(operator, case, implementation, judge, CPU)
     try:
         inputs = operator.make_inputs(case, NORMAL_DRAW, seed, CPU)
         state = implementation.prepare(case, inputs)
-        checker.check_redrawn(inputs, state, (seed + 1, seed + 2), CPU)
-        checker.check_needles(lambda made: implementation.prepare(case, made), seed + 3, CPU)
+        checker.check(inputs, state, lambda made: implementation.prepare(case, made), owed(operator, seed))
     except Rejected as rejected:
-        return Checked(rejected.outcome, str(rejected), checker.record())
-    return Checked(Outcome.PASSED, None, checker.record())
+        return Checked(rejected.outcome, str(rejected), judge.findings.record(poisoned=True))
+    return Checked(Outcome.PASSED, None, judge.findings.record(poisoned=True))
 
 
 def implementation_of(operator: str, target: Any) -> Implementation:
@@ -61,17 +64,18 @@ class Tally:
     through: tuple[str, ...]
 
 
-def tally(operator: Any, case: Any, honest: Iterable[type], defects: Iterable[Defect], folder: Path) -> Tally:
+def tally(operator: Any, case: Any, honest: Iterable[type], defects: Iterable[Defect]) -> Tally:
     """Check the honest implementations and those of the broken ones that differ on this case."""
-    alarms, through = [], []
+    alarms, through, court = [], [], Court(CPU)
     good = [implementation_of(operator.name, target) for target in honest]
     bad = [defect for defect in defects if defect.applies(case)]
     for implementation in good:
-        checked = check(operator, case, implementation, folder=folder)
-        if checked.outcome is not Outcome.PASSED or checked.record.blunt:
-            alarms.append(f"{implementation.name}: {checked.reason}, blunt for {checked.record.blunt}")
+        checked = check(operator, case, implementation, court=court)
+        blunt = checked.record.blunt if checked.record else ()
+        if checked.outcome is not Outcome.PASSED or blunt:
+            alarms.append(f"{implementation.name}: {checked.reason}, blunt for {blunt}")
     for defect in bad:
-        checked = check(operator, case, defect.implementation, folder=folder)
+        checked = check(operator, case, defect.implementation, court=court)
         if checked.outcome is not defect.outcome(case):
             through.append(f"{defect.name}: {checked.outcome.value}, {checked.reason}")
     return Tally(len(good), len(bad), tuple(alarms), tuple(through))

@@ -6,7 +6,6 @@ With `-p no:xdist` or `tests/broken` on the command line, the last lines say how
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,10 +38,9 @@ def assert_told_apart(
     case: Any,
     honest: Iterable[type],
     defects: Iterable[Defect],
-    folder: Path,
     record: Property,
 ) -> None:
-    counted = tally(operator, case, honest, defects, folder)
+    counted = tally(operator, case, honest, defects)
     record("operator", operator.name)
     record("honest", counted.honest)
     record("passed", counted.honest - len(counted.alarms))
@@ -53,29 +51,29 @@ def assert_told_apart(
 
 
 @pytest.mark.parametrize("case_id", ATTENTION_IDS)
-def test_attention(case_id: str, tmp_path: Path, record_property: Property) -> None:
+def test_attention(case_id: str, record_property: Property) -> None:
     case = AttentionCase.parse(case_id)
     assert case.id == case_id
     honest = HONEST if case.kv_len < LONG else (Attention, Online)
-    assert_told_apart(ATTENTION, case, honest, ATTENTION_DEFECTS, tmp_path, record_property)
+    assert_told_apart(ATTENTION, case, honest, ATTENTION_DEFECTS, record_property)
 
 
 @pytest.mark.parametrize("case_id", BACKWARD_IDS)
-def test_attention_backward(case_id: str, tmp_path: Path, record_property: Property) -> None:
+def test_attention_backward(case_id: str, record_property: Property) -> None:
     case = AttentionBackwardCase.parse(case_id)
-    assert_told_apart(ATTENTION_BACKWARD, case, HONEST_GRADIENTS, BACKWARD_DEFECTS, tmp_path, record_property)
+    assert_told_apart(ATTENTION_BACKWARD, case, HONEST_GRADIENTS, BACKWARD_DEFECTS, record_property)
 
 
 @pytest.mark.parametrize("case_id", DECODE_IDS)
-def test_decode_attention(case_id: str, tmp_path: Path, record_property: Property) -> None:
+def test_decode_attention(case_id: str, record_property: Property) -> None:
     case = DecodeCase.parse(case_id)
-    assert_told_apart(DECODE_ATTENTION, case, HONEST_DECODES, DECODE_DEFECTS, tmp_path, record_property)
+    assert_told_apart(DECODE_ATTENTION, case, HONEST_DECODES, DECODE_DEFECTS, record_property)
 
 
 @pytest.mark.parametrize("case_id", APPEND_IDS)
-def test_kv_append(case_id: str, tmp_path: Path, record_property: Property) -> None:
+def test_kv_append(case_id: str, record_property: Property) -> None:
     case = AppendCase.parse(case_id)
-    assert_told_apart(KV_APPEND, case, HONEST_APPENDS, APPEND_DEFECTS, tmp_path, record_property)
+    assert_told_apart(KV_APPEND, case, HONEST_APPENDS, APPEND_DEFECTS, record_property)
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from attnlab.bench.registry import discover
@@ -13,11 +11,11 @@ from .parts import DEFECTS, HONEST, IDS
 
 
 @pytest.mark.parametrize(("operator", "case_id"), [(name, case_id) for name, ids in IDS.items() for case_id in ids])
-def test_told_apart(operator: str, case_id: str, tmp_path: Path) -> None:
+def test_told_apart(operator: str, case_id: str) -> None:
     contract = discover().operators.get(operator)
     case = contract.case_type.parse(case_id)
     assert case.id == case_id
-    counted = tally(contract, case, HONEST[operator], DEFECTS[operator], tmp_path)
+    counted = tally(contract, case, HONEST[operator], DEFECTS[operator])
     assert not counted.alarms
     assert not counted.through
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import torch
@@ -30,9 +29,9 @@ IDS = (
 
 
 @pytest.mark.parametrize("case_id", IDS)
-def test_told_apart(case_id: str, tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
+def test_told_apart(case_id: str, record_property: Callable[[str, object], None]) -> None:
     case = SamplingCase.parse(case_id)
-    counted = tally(SAMPLING, case, HONEST, SAMPLING_DEFECTS, tmp_path)
+    counted = tally(SAMPLING, case, HONEST, SAMPLING_DEFECTS)
     record_property("operator", SAMPLING.name)
     record_property("honest", counted.honest)
     record_property("passed", counted.honest - len(counted.alarms))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +13,7 @@ from attnlab.bench import availability
 from attnlab.bench.axes import Case
 from attnlab.bench.environment import describe_device
 from attnlab.bench.harness import Setup, measure
+from attnlab.bench.judging.court import Court
 from attnlab.bench.registry import discover
 from attnlab.bench.store.records import Measurement, Outcome
 
@@ -20,13 +21,13 @@ Conform = Callable[[str, str, Case, str], tuple[Outcome, str | None]]
 
 
 @pytest.fixture(scope="session")
-def expectations(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where oracle and yardstick of a case are kept, so that its implementations share them."""
-    return tmp_path_factory.mktemp("expectations")
+def courts() -> Callable[[str], Court]:
+    """One judge a device: oracle and yardstick of a case are computed once for all of its implementations."""
+    return functools.cache(lambda kind: Court(torch.device(kind)))
 
 
 @pytest.fixture
-def conform(expectations: Path, monkeypatch: pytest.MonkeyPatch) -> Conform:
+def conform(courts: Callable[[str], Court], monkeypatch: pytest.MonkeyPatch) -> Conform:
     """conform(operator, name, case, device kind) -> the outcome, and its reason unless it passed."""
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)  # the interpreter has a process of its own
 
@@ -37,7 +38,7 @@ def conform(expectations: Path, monkeypatch: pytest.MonkeyPatch) -> Conform:
         if reason is not None:
             return Outcome.UNAVAILABLE, reason
         checked = dataclasses.replace(implementation, untimed=lambda device_kind: "checked only")
-        setup = Setup(torch.device(kind), clocks=(), ceilings=None, shared_folder=expectations)  # type: ignore[arg-type]
+        setup = Setup(torch.device(kind), clocks=(), ceilings=None, court=courts(kind))  # type: ignore[arg-type]
         found: Measurement = measure(registry.operators.get(operator), case, checked, setup)
         return found.outcome, found.reason
 

@@ -39,7 +39,7 @@ class Workers:
     said: list[str] = field(default_factory=list)
     slower: float = 1.0
 
-    def worker(self, order: WorkerOrder, time_limit_s: float) -> Worker:
+    def worker(self, order: WorkerOrder, time_limit_s: float, settles: object) -> Worker:
         self.orders.append(order)
         self.said.append(f"{order.implementation} starts")
         return Worker(self, order)
@@ -110,6 +110,7 @@ def sessions(
     pytest.importorskip("pytest_benchmark", reason="package pytest-benchmark is not installed")
     workers = Workers(fake_clock)
     monkeypatch.setattr(runner, "Worker", workers.worker)
+    monkeypatch.setattr(runner.Judge, "start", lambda judge: None)  # nobody hands outputs over
     monkeypatch.setenv("XDG_CACHE_HOME", str(ceilings_cache))
     for name in ("PYTEST_XDIST_WORKER", "PYTEST_ADDOPTS", "ATTNLAB_NO_SKIPS"):
         monkeypatch.delenv(name, raising=False)  # this suite may itself run under xdist

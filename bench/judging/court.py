@@ -1,0 +1,164 @@
+"""The judge itself: makes inputs from their content, holds what is expected of them, and compares."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from attnlab.bench import units
+from attnlab.bench.axes import Case
+from attnlab.bench.contents import Content, inputs_of
+from attnlab.bench.contract import NORMAL_DRAW, Expectation, Fact, Operator, tensors
+from attnlab.bench.judging.plain import Bytes, named, rebuilt, take
+from attnlab.bench.judging.refusals import CHANGING, STALE
+from attnlab.bench.judging.verdicts import SECOND_CALL, TIMED, Question, Verdict
+from attnlab.bench.store.codec import encode
+from attnlab.bench.store.records import Outcome, SetFigures
+
+AnyOperator = Operator[Any, Any]
+Key = tuple[str, str, str, Content]
+
+MOST_HELD_BYTES = units.GIB  # of expected outputs; those asked for longest ago are dropped
+DIGESTED_BYTES = 64 * units.MIB  # of inputs, beyond which they are not looked at
+
+
+class Court:
+    """Judges outputs of any operator on one device; each expectation is computed once, as long as it is held."""
+
+    def __init__(self, device: torch.device, most_held_bytes: int = MOST_HELD_BYTES) -> None:
+        self._device, self._most = device, most_held_bytes
+        self._held: OrderedDict[Key, tuple[Expectation, str | None]] = OrderedDict()
+        self._facts: dict[tuple[str, str, int], tuple[Fact, ...]] = {}
+
+    def facts(self, operator: AnyOperator, case: Case, seed: int) -> tuple[Fact, ...]:
+        """The contract's facts of a case."""
+        key = operator.name, _resolved(case), seed
+        if key not in self._facts:
+            self._facts[key] = operator.facts(case, seed, self._device)
+        return self._facts[key]
+
+    def judge(self, operator: AnyOperator, case: Case, question: Question, calls: Sequence[Sequence[Bytes]]) -> Verdict:
+        """Figures of the outputs of each call, given as bytes in the order of the contract's outputs."""
+        refused = _misshapen(operator, case, question, calls)
+        if refused is not None:
+            return refused
+        expectation, digest = self.expectation(operator, case, question.draw, question.content)
+        if None not in (digest, question.inputs) and digest != question.inputs:
+            return Verdict(outcome=Outcome.WRONG_VALUES, reason=f"its {question.name} inputs are not as they were made")
+        same = len(calls) < 2 or all(a.tobytes() == b.tobytes() for a, b in zip(calls[0], calls[1], strict=True))
+        found: list[SetFigures] = []
+        outcome, reason = None, None
+        for number, call in enumerate(calls[:1] if same else calls):
+            name = SECOND_CALL.format(question.name) if number else question.name
+            outputs = self._rebuilt(operator, case, call)
+            reason = _not_finite(operator, case, name, outputs)
+            if reason is not None:
+                outcome = Outcome.WRONG_VALUES
+                break
+            found.append(SetFigures(name, tuple(expectation.judge(outputs))))
+        verdict = Verdict(
+            sets=tuple(found),
+            probes=tuple(expectation.probes),
+            blunt=tuple(expectation.blunt),
+            coverage=_coverage(operator, case, expectation),
+            deterministic=None if len(calls) < 2 else same,
+            outcome=outcome,
+            reason=reason,
+        )
+        if question.name == TIMED and verdict.refusal is not None:
+            return replace(verdict, because=self._because(operator, case, question, calls[0]))
+        return verdict
+
+    def _because(self, operator: AnyOperator, case: Case, question: Question, call: Sequence[Bytes]) -> str:
+        """Whether the outputs of a timed call are right for what its inputs held before."""
+        outputs = self._rebuilt(operator, case, call)
+        for content in reversed(question.before):
+            earlier, _ = self.expectation(operator, case, question.draw, content)
+            if all(figure.within for figure in earlier.judge(outputs)):
+                return STALE
+        return CHANGING
+
+    def expectation(
+        self, operator: AnyOperator, case: Case, draw: str, content: Content
+    ) -> tuple[Expectation, str | None]:
+        """What is expected of those inputs, and the digest of what must not change in them."""
+        key = operator.name, _resolved(case), draw, content
+        if key not in self._held:
+            if draw == NORMAL_DRAW:
+                inputs = inputs_of(operator, case, content, self._device)
+            else:
+                inputs = operator.make_inputs(case, draw, content.seed, self._device)
+            digest = digest_of(inputs)
+            self._held[key] = operator.check.expect(case, inputs), digest
+            self._make_room()
+        self._held.move_to_end(key)
+        return self._held[key]
+
+    def _make_room(self) -> None:
+        """At least the one that was made last stays."""
+        while len(self._held) > 1 and sum(_size_bytes(kept[0].expected) for kept in self._held.values()) > self._most:
+            self._held.popitem(last=False)
+
+    def _rebuilt(self, operator: AnyOperator, case: Case, call: Sequence[Bytes]) -> tuple[Tensor, ...]:
+        return tuple(rebuilt(data, spec, self._device) for data, spec in zip(call, operator.outputs(case), strict=True))
+
+
+def digest_of(inputs: Any) -> str | None:
+    """What the static and dynamic tensors of inputs hold, as a hash; None where that is too much to read."""
+    found = tensors(inputs, "static", "dynamic")
+    if sum(tensor.numel() * tensor.element_size() for tensor in found.values()) > DIGESTED_BYTES:
+        return None
+    digest = hashlib.blake2b(digest_size=16)
+    for path, tensor in sorted(found.items()):
+        taken = take(tensor)
+        digest.update(json.dumps([path, list(taken.shape), taken.dtype]).encode())
+        digest.update(taken.data.tobytes())
+    return digest.hexdigest()
+
+
+def _resolved(case: Case) -> str:
+    """All axes of a case, defaults too: revisions may differ in those, and an id leaves them out."""
+    return json.dumps(encode(case.values()), sort_keys=True, default=str)
+
+
+def _misshapen(
+    operator: AnyOperator, case: Case, question: Question, calls: Sequence[Sequence[Bytes]]
+) -> Verdict | None:
+    """What was handed over must have the contract's number, shapes, dtypes and bytes."""
+    specs = operator.outputs(case)
+    if len(question.forms) != len(specs) or any(len(call) != len(specs) for call in calls):
+        return Verdict(outcome=Outcome.WRONG_SHAPE, reason=f"gave {len(question.forms)} tensors, not {len(specs)}")
+    for place, (form, spec) in enumerate(zip(question.forms, specs, strict=True)):
+        size_bytes = math.prod(spec.shape) * spec.dtype.itemsize
+        if tuple(form.shape) != spec.shape or any(call[place].nbytes != size_bytes for call in calls):
+            reason = f"{spec.name} has shape {list(form.shape)}; expected {list(spec.shape)}"
+            return Verdict(outcome=Outcome.WRONG_SHAPE, reason=reason)
+        if form.dtype != named(spec.dtype):
+            reason = f"{spec.name} has dtype {form.dtype}; expected {named(spec.dtype)}"
+            return Verdict(outcome=Outcome.WRONG_DTYPE, reason=reason)
+    return None
+
+
+def _not_finite(operator: AnyOperator, case: Case, name: str, outputs: Sequence[Tensor]) -> str | None:
+    for out, spec in zip(outputs, operator.outputs(case), strict=True):
+        bad = int((~torch.isfinite(out)).sum())
+        if bad:
+            return f"{spec.name} has {bad} of {out.numel()} elements NaN or infinite on {name} inputs"
+    return None
+
+
+def _coverage(operator: AnyOperator, case: Case, expectation: Expectation) -> float:
+    total = sum(math.prod(spec.shape) for spec in operator.outputs(case))
+    return sum(out.numel() for out in expectation.expected) / total
+
+
+def _size_bytes(expected: Sequence[Tensor]) -> int:
+    return sum(out.numel() * out.element_size() for out in expected)

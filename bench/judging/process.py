@@ -1,0 +1,141 @@
+"""The judge's process: has the contracts that it is asked about, and no implementation.
+
+Requests are JSON lists of a verb and its arguments; see `bench/worker.py` for how they travel. Answers are `judge` or
+`facts` with what was found, or `failed` with a reason and a traceback.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+import traceback
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from attnlab.bench.store.codec import decode, encode
+from attnlab.bench.worker import connect, send, telling_why_it_is_broken
+
+# Arguments as of a worker, see `isolation.BOOT`.
+BOOT = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[3]); from attnlab.bench.judging.process import main; "
+    "main(int(sys.argv[1]), int(sys.argv[2]))"
+)
+OURS = "attnlab.bench.ops."
+
+
+@dataclass(frozen=True)
+class JudgeOrder:
+    """What a judge is started with. folders: where modules are looked for beside the usual places."""
+
+    device: str
+    folders: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Contract:
+    """Where an operator is defined: the module that registers it, and its file, None where that is not known."""
+
+    operator: str
+    module: str
+    source: str | None = None
+
+
+def main(answers_descriptor: int, parent: int) -> None:
+    """Read the order, then requests until they end."""
+    requests, answers = connect(answers_descriptor, parent)
+    order = decode(JudgeOrder, json.loads(requests.readline()))
+    with telling_why_it_is_broken(answers):
+        bench = _Bench(order)
+    send(answers, "ready", None)
+    for line in requests:
+        verb, contract, *arguments = json.loads(line)
+        try:
+            answer = getattr(bench, f"on_{verb}")(decode(Contract, contract), *arguments)
+        except Exception as error:  # noqa: BLE001 - a contract may be a plugin's; the parent says that it failed
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            send(answers, "failed", [reason, traceback.format_exc()])
+        else:
+            send(answers, verb, answer)
+
+
+class _Bench:
+    def __init__(self, order: JudgeOrder) -> None:
+        import torch
+
+        from attnlab.bench.judging.court import Court
+
+        sys.path += [folder for folder in order.folders if folder not in sys.path]
+        self._device = torch.device(order.device)
+        self._court = Court(self._device)
+
+    def on_judge(self, contract: Contract, case_id: str, question: Any, file: str) -> Any:
+        """Figures of the outputs that lie in a file; it is gone then."""
+        from attnlab.bench.judging.handing import read
+        from attnlab.bench.judging.verdicts import Question, Verdict
+        from attnlab.bench.store.records import Outcome
+
+        operator = self._operator(contract)
+        case = operator.case_type.parse(case_id)
+        asked = decode(Question, question)
+        sizes = [_size_bytes(spec) for spec in operator.outputs(case)]
+        try:
+            calls = read(Path(file), asked.calls, sizes)
+        except (OSError, ValueError) as error:
+            return encode(Verdict(outcome=Outcome.WRONG_SHAPE, reason=f"its outputs cannot be read: {error}"))
+        try:
+            return encode(self._court.judge(operator, case, asked, calls))
+        finally:
+            self._free()
+
+    def on_facts(self, contract: Contract, case_id: str, seed: int) -> Any:
+        operator = self._operator(contract)
+        try:
+            return [asdict(fact) for fact in self._court.facts(operator, operator.case_type.parse(case_id), seed)]
+        finally:
+            self._free()
+
+    def on_owed(self, contract: Contract, seed: int) -> Any:
+        from attnlab.bench.judging.verdicts import owed
+
+        return [[name, draw, encode(content)] for name, draw, content in owed(self._operator(contract), seed)]
+
+    def _operator(self, contract: Contract) -> Any:
+        """The operator, whose module is imported where it is not there yet; what that changes of the harness is not."""
+        from attnlab.bench.registry import registry
+
+        if contract.operator not in registry.operators:
+            with registry.watched():
+                _import(contract)
+        return registry.operators.get(contract.operator)
+
+    def _free(self) -> None:
+        """Leave a GPU's memory to the workers."""
+        if self._device.type == "cuda":
+            import torch
+
+            torch.cuda.empty_cache()
+
+
+def _import(contract: Contract) -> None:
+    """By name, or from its file where another module has that name."""
+    from attnlab.bench.plugins import import_file
+
+    source = Path(contract.source) if contract.source else None
+    if contract.module.startswith(OURS) or source is None:
+        importlib.import_module(contract.module)
+        return
+    try:
+        found = importlib.import_module(contract.module)
+    except ModuleNotFoundError:
+        import_file(source, contract.module)
+        return
+    if Path(getattr(found, "__file__", None) or "") != source:
+        import_file(source, f"{contract.module}_of_the_contract")
+
+
+def _size_bytes(spec: Any) -> int:
+    import math
+
+    return int(math.prod(spec.shape) * spec.dtype.itemsize)

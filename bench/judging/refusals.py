@@ -1,0 +1,26 @@
+"""Why outputs are not accepted, or could not be judged."""
+
+from __future__ import annotations
+
+from attnlab.bench.errors import AttnlabError
+from attnlab.bench.store.records import Outcome
+
+STALE = "the output of a timed call is that of earlier inputs: a result was kept"
+CHANGING = "inputs are renewed before each timed call: a part was kept from an earlier one, or calls are not alike"
+LATE = "its output changed after it had returned: something went on computing, where no clock sees it"
+
+
+class Rejected(Exception):
+    """An output that the contract does not accept."""
+
+    def __init__(self, outcome: Outcome, reason: str) -> None:
+        super().__init__(reason)
+        self.outcome = outcome
+
+
+class NotJudged(AttnlabError):
+    """The check itself could not be made, which is no fault of the implementation; `detail` is a traceback."""
+
+    def __init__(self, reason: str, detail: str | None = None) -> None:
+        super().__init__(f"the check could not be made: {reason}")
+        self.detail = detail
