@@ -31,6 +31,9 @@ from attnlab.bench.environment import describe_environment
 from attnlab.bench.gate.achieved import scatter
 from attnlab.bench.gate.checkouts import checked_out
 from attnlab.bench.gate.collection import PairsFile
+from attnlab.bench.gate.pairs import Taken
+from attnlab.bench.gate.quantities import Sample
+from attnlab.bench.gate.quantities.calls import bursts_of, of_bursts
 from attnlab.bench.gate.records import GateReport
 from attnlab.bench.gate.session import Ask, Session
 from attnlab.bench.gate.thresholds import Thresholds
@@ -116,11 +119,12 @@ def _gate(root: Path, ask: Ask, folder: Path) -> GateReport:
         return session.report("power")
 
 
-def _shortened(key: str, taken: Any) -> dict[str, Any]:
+def _shortened(key: str, taken: Taken) -> dict[str, Any]:
     """One pair of one benchmark: each burst's median and some of its samples, by arm, in nanoseconds."""
-    row: dict[str, Any] = {"benchmark": key, "at": time.time(), "log_ratio": taken.ratio.log_ratio}
-    for arm, side in (("base", taken.base), ("head", taken.head)):
-        bursts = [burst.series[0].values for burst in side.launch.bursts]
+    base, head = Sample(taken.base), Sample(taken.head)
+    row: dict[str, Any] = {"benchmark": key, "at": time.time(), "log_ratio": of_bursts(base, head)}
+    for arm, side in (("base", base), ("head", head)):
+        bursts = bursts_of(side)
         row[arm] = [statistics.median(values) for values in bursts]
         picked = [values[i] for values in bursts for i in _spread(len(values))]
         row[f"{arm}_samples"] = [round(value) for value in picked]
