@@ -405,12 +405,14 @@ class OpenCase:
             return (outputs,) if isinstance(outputs, torch.Tensor) else ()
 
         copy.outputs = None
-        if not (self.implementation.memory_seen and self.setup.memory):
+        found: list[Series] = []
+        if not self.setup.memory:
             return ()
         with self._phase("memory"):
-            peak = memory.peak_bytes(call, self.setup.device)
-            found = [Series("peak_memory", "B", None, "lower", (float(peak),))]
-            if self.setup.device.type == "cpu" and (resident or peak >= memory.VISIBLE_BYTES):
+            peak = memory.peak_bytes(call, self.setup.device) if self.implementation.memory_seen else None
+            if peak is not None:
+                found.append(Series("peak_memory", "B", None, "lower", (float(peak),)))
+            if self.setup.device.type == "cpu" and (resident or (peak or 0) >= memory.VISIBLE_BYTES):
                 grown = memory.process_peak_bytes(call)
                 if grown is not None:
                     found.append(Series("peak_resident_memory", "B", None, "lower", (float(grown),)))

@@ -9,10 +9,10 @@ from attnlab.bench.units import MIB, NS_PER_MS
 
 
 def peak_bytes(sample: Sample) -> float | None:
-    """The allocator's peak, or the process's where that is larger and can be seen."""
-    peak = max(sample.measurement.values("peak_memory"), default=None)
-    resident = max(sample.measurement.values("peak_resident_memory"), default=0.0)
-    return peak if peak is None or resident < VISIBLE_BYTES else max(peak, resident)
+    """The allocator's peak, or the process's where that is larger and can be seen, or there is no other."""
+    peaks = sample.measurement.values("peak_memory")
+    resident = sample.measurement.values("peak_resident_memory")
+    return max((*peaks, *(value for value in resident if not peaks or value >= VISIBLE_BYTES)), default=None)
 
 
 QUANTITIES = (
