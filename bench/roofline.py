@@ -91,6 +91,11 @@ class Ceilings:
         """FLOP a second of a product of that dtype, as `rate_of`."""
         return rate_of(self.rates, dtype)
 
+    @property
+    def read_rate(self) -> float:
+        """Bytes a second that are only read; the copy's in files that know no other."""
+        return self.bandwidth if self.read_bandwidth is None else self.read_bandwidth
+
     def memory_ns(self, bytes_moved: int, bytes_written: int | None) -> float:
         """The least time to move so many bytes, of which some are written.
 
@@ -98,7 +103,7 @@ class Ceilings:
         a copy again where more is written than read. Where it is not known how many are written, all move at the
         faster of the two.
         """
-        read = self.bandwidth if self.read_bandwidth is None else self.read_bandwidth
+        read = self.read_rate
         if bytes_written is None:
             return units.seconds_to_ns(bytes_moved / max(self.bandwidth, read))
         written = min(bytes_written, bytes_moved)

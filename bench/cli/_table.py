@@ -65,7 +65,7 @@ def _case_table(title: str, rows: list[Row], metrics: list[Metric]) -> Table:
     for metric in metrics:
         table.add_column(metric.label, justify="right")
     for row in rows:
-        table.add_row(row.measurement.implementation, _latency(row.measurement), *(_text(m, row) for m in metrics))
+        table.add_row(row.measurement.implementation, _latency(row.measurement), *(m.text(row) for m in metrics))
     return table
 
 
@@ -91,11 +91,6 @@ def _fastest(case: str, rows: list[Row], metrics: list[Metric]) -> Iterator[str]
     else:
         why = "" if found.rounds else ": they took no turns in fresh processes"
         yield f"  fastest: {', '.join(found.names)} are not told apart{how}{why}"
-
-
-def _text(metric: Metric, row: Row) -> str:
-    value = metric.value(row)
-    return value if isinstance(value, str) else units.format_value(value, metric.unit)
 
 
 def _others(rows: list[Row]) -> Iterator[str]:

@@ -47,6 +47,12 @@ def read_rates(measurement: Measurement, kinds: tuple[str, ...]) -> list[float]:
     return rates
 
 
+def pass_bytes(measurement: Measurement, kinds: tuple[str, ...]) -> int | None:
+    """The median of the bytes that passes of these kinds had to read; None where there were none."""
+    counts = [count for kind in kinds for count in measurement.values(f"{kind}_bytes")]
+    return int(statistics.median(counts)) if counts else None
+
+
 def joules_a_token(measurement: Measurement) -> float | None:
     """Energy that the GPU counted from the end of one call to the end of the next, over the tokens of that call."""
     found = []

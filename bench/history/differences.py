@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from attnlab.bench import units
+from attnlab.bench.beyond import DOUBTED
 from attnlab.bench.fingerprint import comparable
 from attnlab.bench.history.points import Point
 
@@ -42,6 +43,7 @@ class _Amount:
     value: Callable[[Point], float | None]
     text: Callable[[float], str]
     apart: Callable[[float, float], bool]
+    is_ceiling: bool = False
 
 
 def differences(before: Sequence[Point], after: Sequence[Point]) -> tuple[Difference, ...]:
@@ -105,7 +107,12 @@ def _facts(point: Point) -> Iterator[tuple[str, str]]:
     yield from ((f"effort {name}", f"{value:g}") for name, value in sorted(run.effort.items()))
     yield "sets of inputs", str(point.timing.copies)
     yield "seed", str(run.seed)
-    yield "warnings", "; ".join(m.flags) or ABSENT
+    yield "warnings", "; ".join(_warnings(m.flags)) or ABSENT
+
+
+def _warnings(flags: Sequence[str]) -> Iterator[str]:
+    """Without the figures of one result, which never read alike, and what a reader works out anew from the ceilings."""
+    yield from (flag.partition(" (")[0] for flag in flags if not flag.startswith(DOUBTED))
 
 
 def _revision(revision: str | None, dirty: bool | None) -> str:
@@ -121,7 +128,15 @@ def _amounts_apart(before: Sequence[Point], after: Sequence[Point]) -> Iterator[
         if old is not None and new is not None and amount.apart(old, new):
             known_left, known_right = ([v for v in side if v is not None] for side in (left, right))
             apart = max(known_left) < min(known_right) or max(known_right) < min(known_left)
-            yield Difference(amount.what, amount.text(old), amount.text(new), apart)
+            old_text, new_text = (
+                f"{amount.text(value)}{_under_load(amount, point)}"
+                for value, point in ((old, before[-1]), (new, after[0]))
+            )
+            yield Difference(amount.what, old_text, new_text, apart)
+
+
+def _under_load(amount: _Amount, point: Point) -> str:
+    return " (measured under load)" if amount.is_ceiling and point.run.ceilings.disturbed is not None else ""
 
 
 def _by_ratio(a: float, b: float) -> bool:
@@ -140,11 +155,20 @@ _AMOUNTS = (
         lambda point: point.run.ceilings.bandwidth,
         lambda value: f"{units.format_count(value)}B/s",
         _by_ratio,
+        is_ceiling=True,
+    ),
+    _Amount(
+        "measured bandwidth of reading",
+        lambda point: point.run.ceilings.read_bandwidth,
+        lambda value: f"{units.format_count(value)}B/s",
+        _by_ratio,
+        is_ceiling=True,
     ),
     _Amount(
         "measured rate of the dtype",
-        lambda point: point.run.ceilings.rates.get(str(point.measurement.case.get("dtype"))),
+        lambda point: point.run.ceilings.rate(str(point.measurement.case.get("dtype"))),
         lambda value: f"{units.format_count(value)}FLOP/s",
         _by_ratio,
+        is_ceiling=True,
     ),
 )

@@ -6,9 +6,11 @@ import importlib
 import math
 import pkgutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from attnlab.bench import units
+from attnlab.bench.beyond import DOUBTED, Remark
 from attnlab.bench.common_clock import under_common_clocks
 from attnlab.bench.errors import PluginError
 from attnlab.bench.registry import Registry, registry
@@ -59,9 +61,10 @@ class Metric:
     """A derived quantity, shown as a column of every table.
 
     unit: `ns`, `B`, `share`, `ratio`, another unit as text, or "" for a word. direction: which way is
-    better. `compute` gets a row and returns None where the quantity was not measured. Metrics are
-    shown by rising `rank`. Unless `of_any_outcome`, a result that did not pass has no value, whatever
-    `compute` says: no figure of speed is shown for a wrong result.
+    better. `compute` gets a row and returns None where the quantity was not measured. `remark` says what is wrong
+    with a row's value where that is more than there can be. Metrics are shown by rising `rank`. Unless
+    `of_any_outcome`, a result that did not pass has no value, whatever `compute` says: no figure of speed is shown
+    for a wrong result.
     """
 
     name: str
@@ -73,6 +76,7 @@ class Metric:
     compute: Callable[[Row], Value]
     rank: int = 1000
     of_any_outcome: bool = False
+    remark: Callable[[Row], Remark | None] | None = None
 
     def value(self, row: Row) -> Value:
         """The row's value; None where it was not measured, is undefined, or may not be shown."""
@@ -89,6 +93,19 @@ class Metric:
         if found is None or isinstance(found, str):
             return found
         return float(found) if math.isfinite(found) else None
+
+    def remark_on(self, row: Row) -> Remark | None:
+        """What is wrong with the row's value; None where nothing is, or where none is shown."""
+        return self.remark(row) if self.remark is not None and self.value(row) is not None else None
+
+    def text(self, row: Row) -> str:
+        """The row's value with its unit, and what is wrong with it."""
+        return remarked(units.format_value(self.value(row), self.unit), self.remark_on(row))
+
+
+def remarked(text: str, remark: Remark | None) -> str:
+    """`142 % (in a cache)`."""
+    return text if remark is None else f"{text} ({remark.short})"
 
 
 def of_measurement(compute: Callable[[Measurement], Value]) -> Callable[[Row], Value]:
@@ -109,7 +126,16 @@ def rows_of(run: RunRecord, measurements: Sequence[Measurement]) -> list[Row]:
         if bench.baseline is not None
         for case_id in bench.cases
     }
-    return [Row(run, m, found.get((m.operator, baselines.get((m.operator, m.case_id), ""), m.case_id))) for m in kept]
+    rows = [Row(run, m, found.get((m.operator, baselines.get((m.operator, m.case_id), ""), m.case_id))) for m in kept]
+    return [with_remarks(row) for row in rows]
+
+
+def with_remarks(row: Row) -> Row:
+    """The row with what is wrong with its figures among the flags, by the ceilings that the run has now."""
+    kept = tuple(flag for flag in row.measurement.flags if not flag.startswith(DOUBTED))
+    remarks = [metric.remark_on(row) for metric in known_metrics()]
+    said = dict.fromkeys(remark.words for remark in remarks if remark is not None)
+    return replace(row, measurement=replace(row.measurement, flags=(*kept, *said)))
 
 
 def known_metrics(source: Registry = registry) -> list[Metric]:

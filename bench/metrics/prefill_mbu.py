@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from attnlab.bench.beyond import Remark, above_measured
 from attnlab.bench.generation import measured
 from attnlab.bench.metrics import Metric, Row
 from attnlab.bench.registry import registry
 
+PASSES = ("prefill",)
+
 
 def value(row: Row) -> float | None:
-    rate = measured.median(measured.read_rates(row.measurement, ("prefill",)))
-    return rate / row.run.ceilings.bandwidth if rate is not None else None
+    rate = measured.median(measured.read_rates(row.measurement, PASSES))
+    return rate / row.run.ceilings.read_rate if rate is not None else None
+
+
+def remark(row: Row) -> Remark | None:
+    touched_bytes = measured.pass_bytes(row.measurement, PASSES)
+    return above_measured(row.run, value(row), "prefill", touched_bytes)
 
 
 METRIC = Metric(
@@ -18,8 +26,9 @@ METRIC = Metric(
     unit="share",
     direction="higher",
     summary="The same of prefill passes; low where arithmetic bounds them.",
-    formula="median of (bytes of a pass / its time) / measured bandwidth",
+    formula="median of (bytes of a pass / its time) / measured bandwidth of reading",
     compute=value,
+    remark=remark,
     rank=74,
 )
 registry.metrics.add(METRIC.name, METRIC, __name__)

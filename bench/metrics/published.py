@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from attnlab.bench.beyond import Remark, above_published
 from attnlab.bench.metrics import Metric, Row
 from attnlab.bench.registry import registry
 
@@ -13,6 +14,13 @@ def share_of_data_sheet(row: Row) -> float | None:
     return light.time_ns / row.measurement.median_ns
 
 
+def remark(row: Row) -> Remark | None:
+    light, timing = row.published_light(), row.measurement.timing
+    touched_bytes = row.measurement.bytes_moved if light is not None and light.bound == "memory" else None
+    cache = "warm" if timing is None else timing.cache
+    return above_published(row.run, share_of_data_sheet(row), "the result", touched_bytes, cache)
+
+
 METRIC = Metric(
     name="share_of_published",
     label="of published ceiling",
@@ -22,5 +30,6 @@ METRIC = Metric(
     formula="max(operations / published rate, bytes moved / published bandwidth) / median",
     compute=share_of_data_sheet,
     rank=80,
+    remark=remark,
 )
 registry.metrics.add(METRIC.name, METRIC, __name__)

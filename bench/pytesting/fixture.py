@@ -17,7 +17,7 @@ from attnlab.bench.pytesting.replay import PASSED, REPLAY, Benchmark, hand_over,
 
 if TYPE_CHECKING:
     from attnlab.bench.clocks import Clock
-    from attnlab.bench.metrics import Row
+    from attnlab.bench.metrics import Row, with_remarks
     from attnlab.bench.store.records import RunRecord
     from attnlab.bench.timing import Effort
 
@@ -110,10 +110,10 @@ class AttnlabBench:
             operations=given.operations,
             bytes_moved=given.bytes,
         )
-        done = with_times(measurement, timed, run.ceilings)
-        for flag in done.flags:
+        row = with_remarks(Row(run, with_times(measurement, timed, run.ceilings)))
+        for flag in row.measurement.flags:
             note(self._item, FLAG, flag)
-        return Row(run, done)
+        return row
 
 
 @contextmanager

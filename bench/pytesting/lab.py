@@ -12,7 +12,7 @@ from attnlab.bench import availability
 from attnlab.bench.draft import choose_suite, draft_run
 from attnlab.bench.environment import choose_device, describe_device
 from attnlab.bench.errors import AttnlabError, UsageError
-from attnlab.bench.metrics import Row
+from attnlab.bench.metrics import Row, with_remarks
 from attnlab.bench.pytesting.options import Options, command_line
 from attnlab.bench.registry import Registry, discover
 from attnlab.bench.runner import Limits, Measure, Runner, Step, plan, steps_of
@@ -105,7 +105,7 @@ class _Running:
         measured = self._measure(step, lambda phase: None)
         if self._writer is not None:
             self._writer.append(measured)
-        return Row(self._run, measured)
+        return with_remarks(Row(self._run, measured))
 
     def close(self) -> None:
         self._open.close()

@@ -88,7 +88,7 @@ def _picks(picks: Sequence[Pick]) -> Iterator[str]:
             name(p.case.case_id),
             f"**{name(p.best.implementation)}**" if p.told_apart else ", ".join(map(name, p.names)),
             units.format_ratio(p.lead) if not p.level else "not told apart",
-            units.format_share(p.best.number("share_of_ceiling")),
+            p.best.share("share_of_ceiling"),
             text(str(p.best.figures.get("bound") or units.MISSING)),
         ]
         for p in picks

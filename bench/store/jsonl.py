@@ -89,6 +89,17 @@ class RunWriter:
             return cls(folder)
         raise StoreError(f"{parent} holds {SAME_NAME_TRIES} runs named {run.run_id}; take another --out")
 
+    def rewrite(self, run: RunRecord) -> None:
+        """Put this record in the place of the run's own, at once or not at all."""
+        partial = self.folder / f"{RUN_FILE}.{os.getpid()}"
+        try:
+            partial.write_text(json.dumps(encode(run), indent=1) + "\n", encoding="utf-8")
+            partial.replace(self.folder / RUN_FILE)
+        except OSError as error:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+            raise _unwritable(self.folder, error) from error
+
     def append(self, measurement: Measurement) -> None:
         line = json.dumps(encode(measurement), separators=(",", ":")) + "\n"
         try:

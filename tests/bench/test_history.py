@@ -15,6 +15,7 @@ from attnlab.bench.history.differences import NOTHING, differences, explain
 from attnlab.bench.history.lines import Benchmark, benchmark, tried
 from attnlab.bench.history.points import in_order
 from attnlab.bench.reporters.draw.timeline import write_timelines
+from attnlab.bench.roofline import Load
 from attnlab.bench.store.jsonl import StoredRun
 from attnlab.bench.store.records import DEFINITIONS_VERSION, Outcome
 
@@ -92,6 +93,33 @@ def test_what_changed_in_the_run(measurement: dict[str, object], record: dict[st
     runs = [h.stored(0, [h.measured(1e6)]), h.stored(1, [h.measured(1e6, **measurement)], **record)]
     before, after = only(runs).points
     assert explain(differences([before], [after])) == text
+
+
+def test_a_ceiling_measured_under_load_says_so() -> None:
+    runs = [h.stored(n, [h.measured(1e6)]) for n in range(2)]
+    load = Load(1.0, 0.0, 100.0, 3, "other processes kept 1.0 cores busy")
+    low = replace(runs[0].run, ceilings=replace(runs[0].run.ceilings, bandwidth=1e9, load=load))
+    before, after = only([replace(runs[0], run=low), runs[1]]).points
+    assert "measured bandwidth 1.00 GB/s (measured under load) → " in explain(differences([before], [after]))
+
+
+def test_words_on_ceilings_and_figures_of_one_result_are_no_change() -> None:
+    """What passes a ceiling is worked out anew by each reader, and was stored once."""
+    flags = ("hot (51.2 %)", "faster than the measured ceiling: the data stayed in a cache")
+    runs = [h.stored(0, [h.measured(1e6, flags=flags)]), h.stored(1, [h.measured(1e6, flags=("hot (49.9 %)",))])]
+    before, after = only(runs).points
+    assert explain(differences([before], [after])) == "nothing recorded changed"
+
+
+def test_a_slow_product_of_its_own_is_no_change_where_operands_are_widened() -> None:
+    runs = [h.stored(n, [h.measured(1e6)]) for n in range(2)]
+    rates = ({"bfloat16": 1e9, "float32": 1e11}, {"bfloat16": 5e9, "float32": 1e11})
+    changed = [
+        replace(r, run=replace(r.run, ceilings=replace(r.run.ceilings, rates=known)))
+        for r, known in zip(runs, rates, strict=True)
+    ]
+    before, after = only(changed).points
+    assert explain(differences([before], [after])) == "nothing recorded changed"
 
 
 @pytest.mark.parametrize(("rate", "differs"), [(3.8e11, False), (2e11, True), (float("nan"), False)])

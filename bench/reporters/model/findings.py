@@ -24,7 +24,7 @@ from attnlab.bench.reporters.model.words import (
 )
 from attnlab.bench.store.records import Outcome, RunRecord
 
-ABOVE = "; a share above 100 % means that the data stayed in a cache"
+SHARE = "share_of_ceiling"
 MOST_FLAGS, MOST_TIES = 4, 2
 BROKE = {"out of memory": "ran out of memory"}
 
@@ -153,20 +153,34 @@ def _lead(picks: Sequence[Pick]) -> str:
 
 def _light(e: Evidence) -> Iterator[Sentence]:
     """How far the fastest results are from the least time that the device allows."""
-    known = [(share, p) for p in e.picks if (share := p.best.number("share_of_ceiling")) is not None]
+    known = [p for p in e.picks if p.best.number(SHARE) is not None]
+    passing = [p for p in known if SHARE in p.best.remarks]
+    yield from _beyond(passing, len(known))
+    known = [p for p in known if SHARE not in p.best.remarks]
     if not known:
         return
-    shares = sorted(share for share, _ in known)
+    shares = sorted(p.best.number(SHARE) or 0.0 for p in known)
     reached = from_to([units.format_share(shares[0]), units.format_share(shares[-1])])
-    bounds = [p.best.figures.get("bound") for _, p in known]
+    bounds = [p.best.figures.get("bound") for p in known]
     kinds = sorted({str(bound) for bound in bounds if bound})
     bound_by = " and ".join(
         kind if len(kinds) == 1 else f"{kind} in {count(bounds.count(kind), 'case')}" for kind in kinds
     )
     yield sentence(
-        f"The fastest reach {reached} of the speed of light, the least time at the rates measured here, "
-        f"which is bound by {bound_by}{ABOVE if shares[-1] > 1 else ''}."
+        f"{'In the others the' if passing else 'The'} fastest reach {reached} of the speed of light, the least time at "
+        "the rates measured here, "
+        f"which is bound by {bound_by}."
     )
+
+
+def _beyond(passed: Sequence[Pick], cases: int) -> Iterator[Sentence]:
+    """What is wrong with the ceilings that the fastest results pass; their shares say nothing of how good they are."""
+    causes = Counter(p.best.remarks[SHARE].general for p in passed)
+    if causes:
+        told = "; ".join(f"{cause} ({count(n, 'case')})" for cause, n in causes.most_common())
+        yield sentence(
+            f"No share of the speed of light can be given in {len(passed)} of {count(cases, 'case')}, where {told}."
+        )
 
 
 def _wrong(reason: Reason) -> Sentence:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from attnlab.bench.reporters.model.cases import CaseRef, Family
 from attnlab.bench.reporters.model.plots import Curve, Panel, Plot, Point, Roof
 from attnlab.bench.reporters.model.results import Result
-from attnlab.bench.roofline import Ceilings
+from attnlab.bench.roofline import Ceilings, rate_of
 
 ROWS_A_PANEL = 12  # dots of more cases go to a next panel
 
@@ -77,7 +78,8 @@ def plots(
     roofline = Plot(
         "roofline",
         "Roofline",
-        "Each result by its arithmetic intensity and rate; nearer to the roof is better.",
+        "Each result by its arithmetic intensity and rate; nearer to the roof is better. Dotted: of what is read and "
+        "written alike.",
         tuple(_rooflines(implementations, results, ceilings)),
     )
     error = Plot(
@@ -158,11 +160,29 @@ def _rooflines(implementations: Sequence[str], results: Sequence[Result], ceilin
             pairs = [(r.number("intensity_flop_per_byte"), r.number("tflop_per_s")) for r in members]
             if points := tuple(Point(x, y) for x, y in pairs if x and y):
                 curves.append(Curve(name, points))
-        if curves and dtype in ceilings.rates:
-            roofs = [Roof("measured", ceilings.bandwidth, ceilings.rates[dtype])]
-            if (sheet := ceilings.published) is not None and dtype in sheet.rates:
-                roofs.append(Roof("published", sheet.bandwidth, sheet.rates[dtype]))
-            yield Panel("roofline", dtype, "intensity, FLOP/B", "rate", "TFLOP/s", tuple(curves), roofs=tuple(roofs))
+        if curves and (rate := ceilings.rate(dtype)) is not None:
+            copied = ceilings.bandwidth if ceilings.read_bandwidth is not None else None
+            roofs = [Roof("measured", ceilings.read_rate, rate, copied)]
+            if (sheet := ceilings.published) is not None and (published := rate_of(sheet.rates, dtype)) is not None:
+                roofs.append(Roof("published", sheet.bandwidth, published))
+            notes = tuple(_passing([r for r in results if r.timed and _dtype(r) == dtype]))
+            yield Panel(
+                "roofline",
+                dtype,
+                "intensity, FLOP/B",
+                "rate",
+                "TFLOP/s",
+                tuple(curves),
+                roofs=tuple(roofs),
+                notes=notes,
+            )
+
+
+def _passing(results: Sequence[Result]) -> Iterator[str]:
+    """What is wrong with the roof where points lie above it."""
+    for metric, roof in (("share_of_ceiling", "measured"), ("share_of_published", "published")):
+        remarks = Counter(r.remarks[metric].short for r in results if metric in r.remarks)
+        yield from (f"{number} of {len(results)} above the {roof} roof: {short}" for short, number in remarks.items())
 
 
 def _dtype(result: Result) -> str:

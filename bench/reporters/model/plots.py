@@ -28,11 +28,12 @@ class Curve:
 
 @dataclass(frozen=True)
 class Roof:
-    """One roof: bandwidth in B/s, rate in FLOP/s."""
+    """One roof: bandwidth in B/s, rate in FLOP/s; copied: the bandwidth of what is both read and written."""
 
     name: str
     bandwidth: float
     rate: float
+    copied: float | None = None
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Panel:
     """One pair of axes. kind: `lines` over lengths, `dots` in named rows, `scatter`, or `roofline`.
 
     Quantities are in the stored units, those of a scatter's x in x_unit. reference: a value to mark, with its label.
+    notes: what has to be said of what is drawn, a line each.
     """
 
     kind: str
@@ -54,12 +56,13 @@ class Panel:
     roofs: tuple[Roof, ...] = ()
     logarithmic: bool = True
     x_unit: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def description(self) -> str:
         """For those who cannot see it: what is drawn, and the range of each curve."""
         spans = [f"{curve.name} {self._span(curve)}" for curve in self.curves]
-        return f"{self.y_label or self.x_label}, {self.title}: {'; '.join(spans)}"
+        return f"{self.y_label or self.x_label}, {self.title}: {'; '.join([*spans, *self.notes])}"
 
     def _span(self, curve: Curve) -> str:
         values = sorted(p.x if self.kind == "dots" else p.y for p in curve.points)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from attnlab.bench import units
 from attnlab.bench.reporters.model.results import Result
 from attnlab.bench.reporters.model.words import from_to
-from attnlab.bench.roofline import Ceilings
+from attnlab.bench.roofline import Ceilings, rate_of
 from attnlab.bench.store.jsonl import StoredRun
 from attnlab.bench.store.records import RunRecord, TimingRecord
 
@@ -55,14 +56,29 @@ def environment(run: RunRecord) -> list[Fact]:
 
 
 def _ceilings(ceilings: Ceilings) -> Iterable[Fact]:
-    yield Fact("ceilings, measured", _rates(ceilings.bandwidth, ceilings.rates))
-    if ceilings.published is not None:
-        yield Fact("ceilings, published", _rates(ceilings.published.bandwidth, ceilings.published.rates))
+    bandwidths = {"copied": ceilings.bandwidth, "read": ceilings.read_bandwidth, "in caches": ceilings.cache_bandwidth}
+    yield Fact("ceilings, measured", _rates(bandwidths, ceilings.rates))
+    if ceilings.measured_at_s:
+        widest = max(ceilings.spread, key=lambda name: ceilings.spread[name], default=None)
+        spread = f", up to {units.format_share(ceilings.spread[widest])} apart ({widest})" if widest else ""
+        when = f"{datetime.fromtimestamp(ceilings.measured_at_s, UTC):%Y-%m-%d %H:%M} UTC"
+        yield Fact("ceilings measured at", f"{when}{spread}{f', on {ceilings.host}' if ceilings.host else ''}")
+    if ceilings.disturbed is not None:
+        yield Fact("ceilings may be too low", ceilings.disturbed)
+    if (sheet := ceilings.published) is not None:
+        yield Fact("ceilings, published", _rates({"": sheet.bandwidth}, sheet.rates))
 
 
-def _rates(bandwidth: float, rates: dict[str, float]) -> str:
-    parts = [f"{units.format_count(bandwidth)}B/s"]
-    return ", ".join(parts + [f"{dtype} {units.format_count(rate)}FLOP/s" for dtype, rate in rates.items()])
+def _rates(bandwidths: Mapping[str, float | None], rates: Mapping[str, float]) -> str:
+    known = {how: value for how, value in bandwidths.items() if value is not None}
+    parts = [f"{units.format_count(value)}B/s {how}".rstrip() for how, value in known.items()]
+    return ", ".join([*parts, *(f"{dtype} {_rate(rates, dtype)}" for dtype in rates)])
+
+
+def _rate(rates: Mapping[str, float], dtype: str) -> str:
+    own, best = rates[dtype], rate_of(rates, dtype) or rates[dtype]
+    widened = f" (widened; {units.format_count(own)}FLOP/s by its own product)" if best > own else ""
+    return f"{units.format_count(best)}FLOP/s{widened}"
 
 
 def provenance(stored: StoredRun, results: Iterable[Result]) -> list[Fact]:

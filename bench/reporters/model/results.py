@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from attnlab.bench import units
-from attnlab.bench.metrics import Metric, Row, Value
+from attnlab.bench.beyond import Remark
+from attnlab.bench.metrics import Metric, Row, Value, remarked
 from attnlab.bench.reporters.model.cases import CaseRef
 from attnlab.bench.store.records import Outcome
 
@@ -17,11 +18,15 @@ BROKEN = (Outcome.FAILED, Outcome.TIMED_OUT, Outcome.OUT_OF_MEMORY)
 
 @dataclass(frozen=True)
 class Result:
-    """One implementation on one case; `figures` are the metrics' values by name, None where not measured."""
+    """One implementation on one case; `figures` are the metrics' values by name, None where not measured.
+
+    remarks: what is wrong with a figure, by the metric's name; most have none.
+    """
 
     row: Row
     case: CaseRef
     figures: Mapping[str, Value]
+    remarks: Mapping[str, Remark] = field(default_factory=dict)
 
     @property
     def implementation(self) -> str:
@@ -83,9 +88,14 @@ class Result:
         value = self.figures.get(metric)
         return value if isinstance(value, float) else None
 
+    def share(self, metric: str) -> str:
+        """A metric's value as a share, and what is wrong with it."""
+        return remarked(units.format_share(self.number(metric)), self.remarks.get(metric))
+
 
 def result_of(row: Row, case: CaseRef, metrics: Sequence[Metric]) -> Result:
-    return Result(row, case, {metric.name: metric.value(row) for metric in metrics})
+    remarks = {metric.name: remark for metric in metrics if (remark := metric.remark_on(row)) is not None}
+    return Result(row, case, {metric.name: metric.value(row) for metric in metrics}, remarks)
 
 
 @dataclass(frozen=True)
@@ -119,7 +129,9 @@ def _metric_column(metric: Metric) -> Column:
         metric.unit,
         f"{metric.summary} {metric.formula[:1].upper()}{metric.formula[1:]}.",
         lambda result: result.figures[metric.name],
-        lambda result: units.format_cell(result.figures[metric.name], metric.unit),
+        lambda result: remarked(
+            units.format_cell(result.figures[metric.name], metric.unit), result.remarks.get(metric.name)
+        ),
         numeric=bool(metric.unit),
     )
 

@@ -142,7 +142,16 @@ def test_an_unfinished_run_says_so(synthetic: SimpleNamespace) -> None:
 def test_above_the_ceiling_is_explained(synthetic: SimpleNamespace) -> None:
     case = synthetic.cases()[0]
     text = said(of(synthetic, [synthetic.timed("quick", case, ns=10.0)]))
-    assert "a share above 100 % means that the data stayed in a cache" in text
+    assert "No share of the speed of light can be given in 1 of 1 case, where the result passes the measured" in text
+    assert "the fastest reach" not in text.lower(), "there are no others"
+    assert "10.0 ns" not in text
+
+
+def test_above_some_ceilings_the_others_still_have_a_share(synthetic: SimpleNamespace) -> None:
+    first, second = synthetic.cases()[:2]
+    text = said(of(synthetic, [synthetic.timed("quick", first, ns=10.0), synthetic.timed("quick", second)]))
+    assert "No share of the speed of light can be given in 1 of 2 cases" in text
+    assert "In the others the fastest reach" in text
 
 
 def test_words() -> None:

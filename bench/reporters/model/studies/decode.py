@@ -213,7 +213,7 @@ class _Compared:
                 units.format_share(entry.result.number("format_error")),
                 *(units.format_time(e.median_ns) if e else units.MISSING for e in by_implementation),
                 units.format_ratio(plain.median_ns / entry.median_ns if plain else None),
-                units.format_share(entry.result.number("share_of_ceiling")),
+                entry.result.share("share_of_ceiling"),
             ))  # fmt: skip
         if len(rows) > 1:
             yield Table(

@@ -98,7 +98,7 @@ def _figures(a: Answer) -> tuple[str, ...]:
         units.format_time(a.result.number("ttft_ns")), units.format_time(a.result.number("itl_ns")),
         units.format_time(a.result.number("itl_p99_ns")), units.format_time(a.result.number("icl_ns")),
         units.format_time(a.result.number("icl_max_ns")), units.format_number(a.result.number("output_tok_per_s")),
-        units.format_share(a.result.number("decode_mbu")),
+        a.result.share("decode_mbu"),
     )  # fmt: skip
 
 
