@@ -22,7 +22,6 @@ BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[3]); from attnlab.bench.judging.process import main; "
     "main(int(sys.argv[1]), int(sys.argv[2]))"
 )
-OURS = "attnlab.bench.ops."
 
 
 @dataclass(frozen=True)
@@ -119,20 +118,16 @@ class _Bench:
 
 
 def _import(contract: Contract) -> None:
-    """By name, or from its file where another module has that name."""
+    """From the very file that the worker has it from, as others may have its name; modules of a package by name."""
     from attnlab.bench.plugins import import_file
 
-    source = Path(contract.source) if contract.source else None
-    if contract.module.startswith(OURS) or source is None:
+    if contract.source is None or "." in contract.module:
         importlib.import_module(contract.module)
         return
-    try:
-        found = importlib.import_module(contract.module)
-    except ModuleNotFoundError:
-        import_file(source, contract.module)
-        return
-    if Path(getattr(found, "__file__", None) or "") != source:
-        import_file(source, f"{contract.module}_of_the_contract")
+    folder = str(Path(contract.source).parent)
+    if folder not in sys.path:
+        sys.path.append(folder)  # last, as in a worker, so that its files shadow nothing
+    import_file(Path(contract.source), contract.module)
 
 
 def _size_bytes(spec: Any) -> int:
