@@ -1,4 +1,4 @@
-"""Set stored runs side by side: ratios of time, and verdicts where the spread between processes is known."""
+"""Set stored runs side by side: ratios of time, and verdicts where their processes took turns."""
 
 from __future__ import annotations
 
@@ -55,10 +55,19 @@ def _read(path: str) -> list[StoredRun]:
     return runs
 
 
+def _known_by(c: Comparison) -> str:
+    from attnlab.bench import units
+
+    if c.base_spread is None or c.head_spread is None:
+        return f"{c.units} × {c.basis.value}" if c.units else c.basis.value
+    spreads = f"{units.format_share(c.base_spread - 1)} and {units.format_share(c.head_spread - 1)}"
+    return f"{c.units} runs or more a side, which did not take turns: they spread by {spreads}"
+
+
 def _lines(found: list[Comparison]) -> list[str]:
     from attnlab.bench import units
     from attnlab.bench.columns import columns
-    from attnlab.bench.compare import LEAST_RUNS, Basis
+    from attnlab.bench.compare import Basis
 
     rows = [("verdict", "benchmark", "head / base", "interval", "base → head", "known by")]
     for c in sorted(found, key=lambda c: ORDER.index(c.verdict.value if c.verdict else None)):
@@ -71,14 +80,14 @@ def _lines(found: list[Comparison]) -> list[str]:
                 units.format_ratio(c.ratio),
                 interval,
                 times if c.ratio else units.MISSING,
-                c.reason or (f"{c.units} × {c.basis.value}" if c.units else c.basis.value),
+                c.reason or _known_by(c),
             )
         )
     lines = list(columns(rows))
     if any(c.verdict is None for c in found):
         lines.append(
-            "\nNo verdict: one run a side. Processes scatter by several percent, which no interval of one run shows. "
-            f"Give folders of {LEAST_RUNS} runs or more a side, or measure both together with `attnlab gate`."
+            "\nNo verdict: these runs did not take turns. What the machine did meanwhile is in their ratio, and no "
+            "number of runs takes it out. Measure both together with `attnlab gate`."
         )
     if any(c.basis is Basis.INTERLEAVED for c in found):
         lines.append("\nPairs of processes took turns: drift of the machine cancels out.")

@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             metavar="PATTERN",
             help=f"benchmarks that may be {what}, as a shell pattern on their keys; may be repeated",
         )
-    parser.add_argument("--strict", action="store_true", help="exit code 4 where a verdict is inconclusive")
+    parser.add_argument("--strict", action="store_true", help="exit code 4 where any verdict is inconclusive")
     _options.add_plugin(parser)
     parser.add_argument("--out", default="results", metavar="FOLDER", help="where the gate's folder is made (results)")
 

@@ -8,7 +8,7 @@ from enum import Enum
 
 from attnlab.bench.environment import Environment
 from attnlab.bench.gate.messages import benchmark_key, comparison_key
-from attnlab.bench.stats.verdict import Verdict
+from attnlab.bench.stats.verdict import UNSEEN, Verdict
 from attnlab.bench.store.records import Outcome
 
 GATE_SCHEMA_VERSION = 2
@@ -64,7 +64,8 @@ class QuantityRow:
 
     target: the least worsening to stop, as a share; where not gated, to tell. floor: a change below it is nothing.
     base and head: medians over pairs, None where a side has none. first and confirmation: worsening as a ratio, over 1
-    where head is worse, of values to which `added` was added. All but ratios and shares are in `unit`.
+    where head is worse, of values to which `added` was added. All but ratios and shares are in `unit`. unseen:
+    inconclusive, and what its interval reaches past must not go unseen.
     """
 
     benchmark: str
@@ -84,6 +85,7 @@ class QuantityRow:
     confirmation: Ratio | None = None
     reason: str | None = None
     allowed_by: str | None = None
+    unseen: bool = False
 
     @property
     def key(self) -> str:
@@ -161,6 +163,7 @@ class GateRow:
     allowed_by: str | None = None
     quantities: tuple[QuantityRow, ...] = ()
     flags: tuple[str, ...] = ()
+    unseen: bool = False
 
     @property
     def key(self) -> str:
@@ -265,6 +268,7 @@ class GateReport:
     interrupted: bool = False
     notes: tuple[str, ...] = field(default=())
     pairs: int = 0
+    unseen_targets: float = UNSEEN
     gate_schema_version: int = GATE_SCHEMA_VERSION
 
     def of_verdict(self, verdict: Verdict) -> list[Judgement]:
@@ -276,6 +280,11 @@ class GateReport:
         """What is slower or worse, of benchmarks and of groups."""
         groups = [group for group in self.groups if group.verdict is Verdict.SLOWER]
         return [*self.of_verdict(Verdict.SLOWER), *groups]
+
+    @property
+    def unseen(self) -> list[Judgement]:
+        """What is inconclusive with an interval that reaches past what may go unseen."""
+        return [found for found in self.of_verdict(Verdict.INCONCLUSIVE) if found.unseen]
 
     @property
     def closed(self) -> list[Judgement]:
@@ -290,12 +299,15 @@ class GateReport:
 
     @property
     def exit_code(self) -> int:
-        """0 no regression, 1 regression, 3 measured too little or failed closed, 4 inconclusive where strict."""
+        """0 no regression, 1 regression, 3 measured too little or failed closed, 4 inconclusive.
+
+        Of what is inconclusive, all where strict; else what may hide a worsening past the stated size.
+        """
         if self.regressions and not self.against_itself:
             return EXIT_REGRESSION
         if self.closed or not self.measured or self.interrupted:
             return EXIT_CLOSED
-        if self.strict and (self.of_verdict(Verdict.INCONCLUSIVE)):
+        if (self.unseen and not self.against_itself) or (self.strict and self.of_verdict(Verdict.INCONCLUSIVE)):
             return EXIT_INCONCLUSIVE
         return EXIT_NO_REGRESSION
 
@@ -312,6 +324,10 @@ class GateReport:
             return f"No verdict: {_named(self.closed)}; the gate fails closed."
         if not self.measured:
             return "No verdict: nothing could be compared; the gate fails closed."
+        if self.unseen:
+            told = "; ".join(found.title for found in self.unseen[:MOST_NAMED])
+            more = f"; {len(self.unseen) - MOST_NAMED} more" if len(self.unseen) > MOST_NAMED else ""
+            return f"No verdict: the noise may hide more than {self.unseen_targets:g} times the target of {told}{more}."
         unsure = self.of_verdict(Verdict.INCONCLUSIVE)
         if unsure:
             count = sum(1 + sum(q.gated for q in row.quantities) for row in self.rows)

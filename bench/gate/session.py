@@ -136,6 +136,7 @@ class Session:
             interrupted=interrupted,
             lost=tuple(one for collected in self.collected.values() for one in collected.lost),
             pairs=self._number,
+            unseen_targets=self.ask.thresholds.rule.unseen,
             notes=tuple(notes),
         )
 

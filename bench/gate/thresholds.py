@@ -15,9 +15,9 @@ from attnlab.bench.errors import UnknownName, UsageError
 from attnlab.bench.gate.allowances import Allowances, key_fits
 from attnlab.bench.gate.quantities import LATENCY, quantities
 from attnlab.bench.stats.sequential import LOOKS, Looks, looks_up_to
-from attnlab.bench.stats.verdict import ALPHA, TARGET, Rule
+from attnlab.bench.stats.verdict import ALPHA, TARGET, UNSEEN, Rule
 
-TOP_KEYS = ("target", "alpha", "pairs", "allow_removed", "allow_new_baseline", "threshold")
+TOP_KEYS = ("target", "alpha", "pairs", "unseen", "most_pairs", "allow_removed", "allow_new_baseline", "threshold")
 TABLE_KEYS = ("match", "quantity", "target", "report_only")
 NO_TARGET = "none"
 REPORTED = 0.5  # where a quantity has no target: the share by which it has to change to be told
@@ -93,8 +93,10 @@ def load_thresholds(path: Path | None) -> Thresholds:
 
     ```toml
     target = 0.03          # the least slowdown to stop, as a share
-    alpha = 0.05           # chance of any false verdict in the family, before confirmation
-    pairs = 16             # live pairs at most
+    alpha = 0.05           # chance of any false verdict in the family,
+    pairs = 16             # live pairs that are planned for each benchmark
+    unseen = 2.0           # targets: an inconclusive whose interval reaches past them ends in exit code 4
+    most_pairs = 64        # where raising the pairs for such a one ends; four times the planned ones if not given
     allow_removed = ["attention/old*"]        # may be missing, wrong or failing on head
     allow_new_baseline = ["attention/new*"]   # may be missing, wrong, failing or defined otherwise on base
     [[threshold]]
@@ -132,7 +134,7 @@ class _File:
         alpha = self._share(data, "alpha", ALPHA)
         return Thresholds(
             self._share(data, "target", TARGET),
-            Rule(self._looks(data), alpha),
+            Rule(self._looks(data), alpha, self._unseen(data), self._most_pairs(data)),
             tuple(self._threshold(table) for table in tables),
             Allowances(self._patterns(data, "allow_removed"), self._patterns(data, "allow_new_baseline")),
         )
@@ -188,6 +190,23 @@ class _File:
                 f"an exact test of fewer than {least} pairs cannot tell anything"
             )
         return looks_up_to(pairs)
+
+    def _unseen(self, data: Mapping[str, Any]) -> float:
+        value = data.get("unseen", UNSEEN)
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or not 1 <= value < math.inf:
+            raise UsageError(
+                f"{self._at('unseen')}: got unseen = {value!r}; expected a number of targets from 1, such as 2.0"
+            )
+        return float(value)
+
+    def _most_pairs(self, data: Mapping[str, Any]) -> int | None:
+        most, planned = data.get("most_pairs"), self._looks(data).last
+        if most is not None and (not isinstance(most, int) or isinstance(most, bool) or not planned <= most <= 10_000):
+            raise UsageError(
+                f"{self._at('most_pairs')}: got most_pairs = {most!r}; expected a whole number from the planned "
+                f"{planned} pairs to 10000"
+            )
+        return most
 
     def _only(self, table: Mapping[str, Any], keys: tuple[str, ...]) -> None:
         for key in table:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,11 @@ def log_ratio(base_ns: Sequence[float], head_ns: Sequence[float]) -> float:
     return float(np.median(np.log(head / base)))
 
 
-def walsh_averages(values: Sequence[float]) -> NDArray[np.float64]:
-    """The means of all pairs of values, each with itself included, in ascending order."""
+def walsh_averages(values: ArrayLike) -> NDArray[np.float64]:
+    """The means of all pairs of values along the last axis, each with itself included, in ascending order."""
     x = np.asarray(values, dtype=np.float64)
-    first, second = np.triu_indices(x.size)
-    return np.sort((x[first] + x[second]) / 2)
+    first, second = np.triu_indices(x.shape[-1])
+    return np.sort((x[..., first] + x[..., second]) / 2, axis=-1)
 
 
 def signed_rank_interval(values: Sequence[float], tail: float) -> Interval:
@@ -54,19 +54,33 @@ def signed_rank_interval(values: Sequence[float], tail: float) -> Interval:
 
     Its ends are order statistics of the Walsh averages (Hodges and Lehmann 1963).
     """
-    rank = critical_rank(len(values), tail)
+    low, high = intervals(walsh_averages([values]), len(values), tail)
+    return Interval(float(low[0]), float(high[0]))
+
+
+def intervals(walsh: NDArray[np.float64], pairs: int, tail: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Both ends for rows of ordered Walsh averages of so many pairs each; infinite where there are none."""
+    rank = critical_rank(pairs, tail)
     if rank == 0:
-        return Interval(-math.inf, math.inf)
-    ordered = walsh_averages(values)
-    return Interval(float(ordered[rank - 1]), float(ordered[-rank]))
+        return np.full(len(walsh), -math.inf), np.full(len(walsh), math.inf)
+    return walsh[:, rank - 1], walsh[:, -rank]
 
 
 def signed_rank_p(values: Sequence[float]) -> float:
     """One-sided p-value against a centre of zero or less; a Walsh average of exactly zero speaks for zero."""
-    if not len(values):
-        return 1.0
-    against = int(np.count_nonzero(walsh_averages(values) <= 0))
-    return min(1.0, float(_at_most(len(values))[against]))
+    return float(p_above(walsh_averages([values]), len(values), 0.0)[0]) if len(values) else 1.0
+
+
+def p_above(walsh: NDArray[np.float64], pairs: int, centre: float | NDArray[np.float64]) -> NDArray[np.float64]:
+    """For rows of ordered Walsh averages of so many pairs each: one-sided p-values against this centre or less."""
+    against: NDArray[np.intp] = np.count_nonzero(walsh <= np.reshape(centre, (-1, 1)), axis=1)
+    return np.take(_at_most(pairs), against)
+
+
+def p_below(walsh: NDArray[np.float64], pairs: int, centre: float | NDArray[np.float64]) -> NDArray[np.float64]:
+    """Likewise against this centre or more."""
+    against: NDArray[np.intp] = np.count_nonzero(walsh >= np.reshape(centre, (-1, 1)), axis=1)
+    return np.take(_at_most(pairs), against)
 
 
 def critical_rank(pairs: int, tail: float) -> int:
@@ -83,4 +97,4 @@ def _at_most(pairs: int) -> NDArray[np.float64]:
         longer[: chance.size] += chance / 2
         longer[rank:] += chance / 2
         chance = longer
-    return np.cumsum(chance)
+    return np.minimum(np.cumsum(chance), 1.0)

@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 
 LOOKS = (8, 10, 12, 16)  # pairs; under 8 no exact test can reach the levels that are left after adjustment
+FRESH_STEP = 4  # pairs from one look at fresh pairs to the next: each takes the least p-value to a sixteenth
 
 
 @dataclass(frozen=True)
@@ -45,3 +46,11 @@ class Looks:
 def looks_up_to(pairs: int) -> Looks:
     """The usual looks, ended at that many pairs."""
     return Looks((*(look for look in LOOKS if look < pairs), pairs))
+
+
+def fresh_looks(alpha: float) -> Looks:
+    """Three looks, the first at the fewest pairs whose exact test can reach the level that it may spend of `alpha`."""
+    first = 1
+    while (looks := Looks(tuple(first + FRESH_STEP * n for n in range(3)))).level(first, alpha) < 2.0**-first:
+        first += 1
+    return looks

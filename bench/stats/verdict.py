@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
 
-from attnlab.bench.stats.family import holm
-from attnlab.bench.stats.paired import Interval, signed_rank_interval, signed_rank_p
+from attnlab.bench.stats.family import holm, true_nulls
+from attnlab.bench.stats.paired import intervals, p_above, p_below, walsh_averages
 from attnlab.bench.stats.sequential import Looks
 
 Key = TypeVar("Key")
 
-ALPHA = 0.05  # both sides together, of the whole family, before a failure is confirmed
+ALPHA = 0.05  # of any false verdict in the whole family
 TARGET = 0.03
+UNSEEN = 2.0  # targets: what an inconclusive's interval reaches past must not be let through
+MOST_PAIRS = 4  # times the planned pairs: where raising them ends
+SUSPICIOUS = 0.05  # one-sided, of one comparison: what is looked into on fresh pairs
+FEW = 1 / 3  # a slowdown of so large a share of head's processes is not called `same`
+FEW_CONFIDENCE = 0.95
 
 
 class Verdict(Enum):
@@ -48,94 +56,194 @@ class Compared:
         """The median log-ratio."""
         return float(np.median(self.log_ratios)) if self.log_ratios else math.nan
 
+    @property
+    def reach(self) -> float:
+        """The target as a log-ratio."""
+        return math.log1p(self.target)
+
 
 @dataclass(frozen=True)
 class Judged:
-    """A verdict, the estimate and its interval as ratios of time, head over base."""
+    """A verdict, the estimate and its interval as ratios of time, head over base.
+
+    suspect: what fresh pairs might show it to be, where this comparison alone looks like it; no verdict by itself.
+    """
 
     verdict: Verdict
     ratio: float
     low: float
     high: float
     pairs: int
+    suspect: Verdict | None = None
 
 
 @dataclass(frozen=True)
 class Rule:
-    """How a family is judged: at which numbers of pairs, with what chance of a false `slower` or `faster`."""
+    """How a family is judged: at which numbers of pairs, with what chance of any false verdict in it.
+
+    unseen: an inconclusive whose interval reaches past so many times its target must not be let through; pairs are
+    raised for it up to `most_pairs`, None for four times the planned ones.
+
+    Of alpha, a tenth goes to each of the three verdicts on fresh pairs, a quarter to each of `faster` and `same` at
+    the planned looks, and a tenth to each of these two at the looks beyond.
+    """
 
     looks: Looks = field(default_factory=Looks)
     alpha: float = ALPHA
+    unseen: float = UNSEEN
+    most_pairs: int | None = None
 
     @property
-    def one_sided(self) -> float:
-        return self.alpha / 2
+    def fresh(self) -> float:
+        """The chance of any false `slower`."""
+        return 0.1 * self.alpha
+
+    @property
+    def planned(self) -> float:
+        return 0.25 * self.alpha
+
+    @property
+    def beyond(self) -> float:
+        return 0.1 * self.alpha
+
+    @property
+    def most(self) -> int:
+        """Where raising the pairs of a comparison ends."""
+        return max(self.looks.last, MOST_PAIRS * self.looks.last if self.most_pairs is None else self.most_pairs)
+
+    @property
+    def looks_beyond(self) -> tuple[int, ...]:
+        """At half as many pairs more, at twice, three times and four times as many, up to the most."""
+        last = self.looks.last
+        found = (look for look in (last + last // 2, 2 * last, 3 * last, 4 * last) if last < look < self.most)
+        return (*found, self.most) if self.most > last else ()
+
+    def share(self, look: int) -> float:
+        """Of what fresh pairs may spend, the share of those that follow this look; two thirds go to planned looks."""
+        if look in self.looks.pairs:
+            return self.looks.level(look, 2 / 3 if self.looks_beyond else 1.0)
+        return 1 / 3 / len(self.looks_beyond)
+
+    def level(self, look: int) -> float:
+        """What this look may spend on each of `faster` and `same`."""
+        if look in self.looks.pairs:
+            return self.looks.level(look, self.planned)
+        return self.beyond / len(self.looks_beyond)
 
 
-def judge(family: Mapping[Key, Compared], pairs: int, rule: Rule, members: int | None = None) -> dict[Key, Judged]:
-    """Verdicts at the look with that many pairs.
+def judge(
+    family: Mapping[Key, Compared], pairs: int, rule: Rule, members: int | None = None, unlike: int = 0
+) -> dict[Key, Judged]:
+    """Verdicts at the look with that many pairs; see `judge_at`."""
+    return judge_at(family, rule.level(pairs), members, unlike)
 
-    `slower` and `faster` are adjusted for `members` comparisons (those of `family`, where not given) by
-    Holm's step-down, at the level that this look may spend. The interval is of the comparison alone, at
-    the look's level, and decides `same`.
+
+def judge_at(
+    family: Mapping[Key, Compared], level: float, members: int | None = None, unlike: int = 0
+) -> dict[Key, Judged]:
+    """Verdicts at a level, for each of the three the chance of any false one among `members` (the family's number).
+
+    `slower` and `faster` are adjusted by Holm's step-down. `same` is a test of equivalence adjusted for as many
+    comparisons as may be outside their target, by an estimate that counts `unlike` comparisons, which are not of this
+    family any more, among them. Besides, no more pairs may be slower by the target than a third of head's processes
+    would make them, and nothing suspicious is `same`. The interval is of the comparison alone, at the level.
     """
-    level = rule.looks.level(pairs, rule.one_sided)
     count = len(family) if members is None else members
-    worse = _rejected({key: signed_rank_p(c.log_ratios) for key, c in family.items()}, level, count)
-    better = _rejected({key: signed_rank_p([-x for x in c.log_ratios]) for key, c in family.items()}, level, count)
-    return {
-        key: _judged(compared, signed_rank_interval(compared.log_ratios, level), key in worse, key in better)
-        for key, compared in family.items()
-    }
+    tests = [_Tests(keys, [family[key] for key in keys], level) for keys in _by_length(family)]
+    worse = _rejected([(key, p) for t in tests for key, p in zip(t.keys, t.worse, strict=True)], level, count)
+    better = _rejected([(key, p) for t in tests for key, p in zip(t.keys, t.better, strict=True)], level, count)
+    unlikes = [*(float(p) for t in tests for p in t.unlike), *[1.0] * unlike]
+    alike = level / max(1.0, true_nulls(unlikes, count))
+    found: dict[Key, Judged] = {}
+    for test in tests:
+        found |= test.judged(worse, better, alike)
+    return {key: found[key] for key in family}
 
 
-def _rejected(p_values: Mapping[Key, float], level: float, members: int) -> set[Key]:
+def _by_length(family: Mapping[Key, Compared]) -> list[list[Key]]:
+    found: dict[int, list[Key]] = {}
+    for key, compared in family.items():
+        found.setdefault(len(compared.log_ratios), []).append(key)
+    return list(found.values())
+
+
+def _rejected(p_values: Sequence[tuple[Key, float]], level: float, members: int) -> set[Key]:
     """What Holm's step-down rejects in a family of `members`, of which only these are looked at now."""
-    others = [1.0] * (members - len(p_values))
-    return {key for key, p in zip(p_values, holm([*p_values.values(), *others]), strict=False) if p <= level}
+    adjusted = holm([p for _, p in p_values], members)
+    return {key for (key, _), p in zip(p_values, adjusted, strict=True) if p <= level}
 
 
-def verdict_of(estimate: float, interval: Interval, proved: bool, target: float = TARGET) -> Verdict:
-    """The verdict on one estimated log-ratio; `proved` says that it differs from zero, adjusted for its family."""
-    return _verdict(estimate, interval, math.log1p(target), proved and estimate > 0, proved and estimate < 0)
+class _Tests(Generic[Key]):
+    """All tests of comparisons with the same number of pairs, at once."""
+
+    def __init__(self, keys: Sequence[Key], compared: Sequence[Compared], level: float) -> None:
+        self.keys, self._compared = keys, compared
+        ratios = np.asarray([c.log_ratios for c in compared], dtype=np.float64)
+        self._pairs = pairs = ratios.shape[1]
+        self._reach = np.asarray([c.reach for c in compared])
+        walsh = walsh_averages(ratios)
+        self.worse = p_above(walsh, pairs, 0.0)
+        self.better = p_below(walsh, pairs, 0.0)
+        self.unlike = np.maximum(p_below(walsh, pairs, self._reach), p_above(walsh, pairs, -self._reach))
+        self._low, self._high = intervals(walsh, pairs, level)
+        self._estimate: NDArray[np.float64] = np.median(ratios, axis=1) if pairs else np.full(len(keys), math.nan)
+        beyond = np.count_nonzero(ratios >= self._reach[:, None], axis=1)
+        self._few = beyond <= most_beyond(pairs)
+
+    def judged(self, worse: set[Key], better: set[Key], alike: float) -> dict[Key, Judged]:
+        return {key: self._one(n, key in worse, key in better, alike) for n, key in enumerate(self.keys)}
+
+    def _one(self, n: int, worse: bool, better: bool, alike: float) -> Judged:
+        c, estimate, reach = self._compared[n], float(self._estimate[n]), float(self._reach[n])
+        told = abs(_expm1(estimate)) * c.base > c.floor
+        slower, faster = told and estimate > reach / 2, told and estimate < -reach / 2
+        suspect = None
+        if slower and self.worse[n] <= SUSPICIOUS:
+            suspect = Verdict.SLOWER
+        elif faster and self.better[n] <= SUSPICIOUS:
+            suspect = Verdict.FASTER
+        if slower and worse:
+            verdict = Verdict.SLOWER
+        elif faster and better:
+            verdict = Verdict.FASTER
+        else:
+            same = suspect is None and self.unlike[n] <= alike and bool(self._few[n])
+            verdict = Verdict.SAME if same else Verdict.INCONCLUSIVE
+        low, high = math.exp(float(self._low[n])), _exp(float(self._high[n]))
+        return Judged(verdict, _exp(estimate), low, high, self._pairs, suspect)
 
 
-def _judged(compared: Compared, interval: Interval, worse: bool, better: bool) -> Judged:
-    estimate = compared.estimate
-    told = abs(math.expm1(estimate)) * compared.base > compared.floor
-    verdict = _verdict(estimate, interval, math.log1p(compared.target), worse and told, better and told)
-    return Judged(verdict, math.exp(estimate), math.exp(interval.low), _exp(interval.high), len(compared.log_ratios))
+@functools.cache
+def most_beyond(pairs: int) -> int:
+    """The most pairs slower by the target that leave at most 5 % chance to a third of head's processes being so.
+
+    -1 where there are too few pairs to say (the upper bound of Clopper and Pearson 1934).
+    """
+    return int(stats.binom.ppf(1 - FEW_CONFIDENCE, pairs, FEW)) - 1
 
 
-def _verdict(estimate: float, interval: Interval, reach: float, worse: bool, better: bool) -> Verdict:
-    """In this order: what is proved and over half the target; what lies within the target; else nothing is known."""
-    if worse and estimate > reach / 2:
-        return Verdict.SLOWER
-    if better and estimate < -reach / 2:
-        return Verdict.FASTER
-    return Verdict.SAME if interval.within(reach) else Verdict.INCONCLUSIVE
+def unsure(judged: Judged) -> Judged:
+    """The same figures without a verdict."""
+    return replace(judged, verdict=Verdict.INCONCLUSIVE)
 
 
 def _exp(x: float) -> float:
-    return math.inf if x == math.inf else math.exp(x)
+    return math.inf if x > 700 else math.exp(x)
 
 
-def geometric_means(family: Mapping[Key, Compared], groups: Mapping[Key, str]) -> dict[str, Compared]:
-    """One comparison a group: in each pair the mean of its members' log-ratios.
+def _expm1(x: float) -> float:
+    return math.inf if x > 700 else math.expm1(x)
 
-    A slowdown of the whole group shows in far fewer pairs than a large family's adjustment leaves room for.
+
+def geometric_mean(members: Sequence[Compared]) -> Compared:
+    """One comparison of a group: in each pair the mean of its members' log-ratios.
+
+    A slowdown of the whole group shows in far fewer pairs than its members' noise would leave room for.
     """
-    members: dict[str, list[Compared]] = {}
-    for key, compared in family.items():
-        members.setdefault(groups[key], []).append(compared)
-    return {name: _mean(compared) for name, compared in members.items()}
-
-
-def _mean(members: Sequence[Compared]) -> Compared:
     ratios = np.mean([c.log_ratios for c in members], axis=0)
     return Compared(
         tuple(float(x) for x in ratios),
-        float(np.exp(np.mean([math.log(c.base) for c in members]))),
+        math.exp(float(np.mean([math.log(c.base) if c.base > 0 else 0.0 for c in members]))),
         min(c.target for c in members),
-        0.0,
+        max(c.floor for c in members),
     )

@@ -8,6 +8,7 @@ from attnlab.bench.gate.records import Achieved, GateReport, GateRow, GroupRow, 
 from attnlab.bench.stats.verdict import Verdict
 
 WORDS = {Verdict.SLOWER: "worse", Verdict.FASTER: "better"}
+UNSEEN = "its interval reaches past what may go unseen"
 ORDER = (Verdict.SLOWER, Verdict.INCOMPARABLE, Verdict.INCONCLUSIVE, Verdict.FASTER, Verdict.SAME, None)
 
 
@@ -82,8 +83,10 @@ def quantity_remarks(row: QuantityRow) -> list[str]:
     """What else there is to say of a quantity."""
     said = [row.reason] if row.reason and row.quantity != CONFIGURATION else []
     if row.confirmation is not None:
-        found = "confirmed" if row.verdict is Verdict.SLOWER else "worse at first, not confirmed"
+        found = "confirmed" if row.verdict in (Verdict.SLOWER, Verdict.FASTER) else "suspected at first, not confirmed"
         said.append(f"{found} on fresh processes")
+    if row.unseen:
+        said.append(UNSEEN)
     return said if row.gated else [*said, "reported, not gated"]
 
 
@@ -106,10 +109,12 @@ def explanation(row: GateRow) -> str:
     said = [text for text in (row.reason, row.uncovered) if text]
     if row.allowed_by is not None:
         said.append(f"allowed by {row.allowed_by}")
-    if row.confirmation is not None and row.verdict is Verdict.SLOWER:
-        said.append(f"confirmed on fresh processes: {change(row.confirmation)}")
-    elif row.confirmation is not None:
-        said.append(f"slower at first, not confirmed on fresh processes: {change(row.confirmation)}")
+    if row.confirmation is not None:
+        differs = row.verdict in (Verdict.SLOWER, Verdict.FASTER)
+        what = "confirmed on fresh processes" if differs else "suspected at first, not confirmed on fresh processes"
+        said.append(f"{what}: {change(row.confirmation)}")
+    if row.unseen:
+        said.append(UNSEEN)
     if row.moved is not None:
         before, after = units.format_time(row.moved.base_ns), units.format_time(row.moved.head_ns)
         said.append(f"what moved: {row.moved.name}, {before} → {after}")
@@ -154,6 +159,6 @@ def rule(report: GateReport) -> str:
     return (
         f"Stopped is a slowdown of {shown} or more, and what else got worse by more than its own target. "
         "Exact signed-rank tests on pairs of fresh processes that took "
-        f"turns; any false verdict in the whole family has a chance of at most {units.format_share(report.alpha)} "
-        "before a failure is confirmed on fresh processes."
+        f"turns, fresh ones for what is suspicious; any false verdict in the whole family has a chance of at most "
+        f"{units.format_share(report.alpha)}, a false regression of a tenth of it."
     )

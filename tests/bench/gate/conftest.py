@@ -58,6 +58,7 @@ class Kernel:
     methods: tuple[Method, ...] = (WALL,)
     inputs: tuple[str, ...] = ("x float32 [8]",)
     strays: tuple[str, ...] = ()
+    by_pair: tuple[float, ...] = (1.0,)  # factors of its time, in turn
     dies_in: tuple[int, ...] = ()  # pairs, counted from 1, in which its process ends
     dies_timed_in: tuple[int, ...] = ()  # the same, once it was checked
     wrong_when_timed: bool = False
@@ -157,7 +158,8 @@ class FakeArm:
     def _call_ns(self) -> float:
         self._calls += 1
         rare = self._kernel.rare if self._calls % 20 == 0 else 1.0
-        return self._kernel.ns * rare * self._skew * next(self._wiggle)
+        turn = self._kernel.by_pair[self._pair % len(self._kernel.by_pair)]
+        return self._kernel.ns * turn * rare * self._skew * next(self._wiggle)
 
     def close_case(self) -> Closed:
         if self._kernel.wrong_when_timed:
