@@ -25,7 +25,7 @@ def turned(tmp_path: Path) -> Rerooting:
 
 
 @pytest.fixture
-def toy(helpers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def toy(helpers: Path, plugins_forgotten: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(helpers))
     from attnlab.bench.registry import discover
 
