@@ -142,8 +142,12 @@ class ArmProcess:
         if measurement.outcome is Outcome.PASSED and not self._findings.timed:
             measurement = replace(measurement, outcome=Outcome.FAILED, reason=NO_TIMED_OUTPUT)
         if measurement.outcome is Outcome.PASSED:
-            found = self._judge.facts(self._contract, self._offer.case_id, self._order.seed)
-            facts = tuple(Series(fact.quantity, fact.unit, None, fact.direction, (fact.value,)) for fact in found)
+            try:
+                found = self._judge.facts(self._contract, self._offer.case_id, self._order.seed)
+            except NotJudged as error:
+                measurement = replace(measurement, outcome=Outcome.FAILED, reason=str(error), detail=error.detail)
+            else:
+                facts = tuple(Series(fact.quantity, fact.unit, None, fact.direction, (fact.value,)) for fact in found)
         timing = closed.timing if measurement.outcome is Outcome.PASSED else None
         return replace(closed, measurement=measurement, timing=timing, beside=(*closed.beside, *facts))
 
