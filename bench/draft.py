@@ -40,7 +40,7 @@ def draft_run(
 ) -> RunRecord:
     """The record of a run that starts now; `device` is "cpu" or "cuda", `command` is what repeats the run.
 
-    Measures the device's ceilings, a quarter of a minute, where they are not known yet and the run is `timed`.
+    Measures the device's ceilings, half a minute, where they are not known yet and the run is `timed`.
     """
     now = datetime.now(UTC)
     environment = describe_environment(device)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MEASURED_DTYPES = ("float32", "bfloat16", "float16")
 COPY_BYTES = {"cpu": 256 * units.MIB, "cuda": 4 * units.GIB}  # several times any last-level cache
 CACHED_BYTES_A_THREAD = tuple(1024 * kib for kib in (16, 64, 256, 1024, 4096))
-SIZES = {"cpu": (512, 1024, 2048), "cuda": (4096, 8192)}  # of matrices
+SIZES = {"cpu": (256, 512, 1024, 2048), "cuda": (4096, 8192)}  # of matrices; small ones get by a busy neighbour
 ROUNDS = 3  # over all probes: a disturbance of a second does not meet every time of one probe
 PROBE_NS = 0.15 * units.NS_PER_S
 CACHED_PROBE_NS = 0.01 * units.NS_PER_S
@@ -51,7 +51,7 @@ def measure(device: Device) -> Ceilings:
         rates={dtype: best[dtype] for dtype in MEASURED_DTYPES},
         published=PUBLISHED.get(device.name),
         measured_at_s=time.time(),
-        read_bandwidth=best[READ],
+        read_bandwidth=max(best[READ], best[COPY] / 2),  # reading takes no longer than reading and writing
         cache_bandwidth=best.get(CACHE),
         host=host_id(device, torch.get_num_threads()),
         load=_load(target, hosts),

@@ -44,7 +44,7 @@ def test_a_gpu_copies_by_a_kernel(monkeypatch: pytest.MonkeyPatch, fake_clock: A
 def test_a_slow_rate_is_not_measured_on_the_next_larger_size(monkeypatch: pytest.MonkeyPatch, fake_clock: Any) -> None:
     clock = fake_clock([0.9e9])
     monkeypatch.setattr(clocks, "clocks_for", lambda *_: (clock,))
-    assert peaks._matrix_rate(CPU, torch.float32) == pytest.approx(2 * 512**3 / 0.9)
+    assert peaks._matrix_rate(CPU, torch.float32) == pytest.approx(2 * 256**3 / 0.9)
     assert sum(map(len, clock.told)) == 3
 
 
@@ -81,6 +81,13 @@ def test_each_rate_is_measured_several_times_and_the_best_is_kept(monkeypatch: p
     assert order == ["_copy_bandwidth", "_read_bandwidth", "_cache_bandwidth"] * 3
     assert found.host
     assert found.load is not None
+
+
+def test_reading_takes_no_longer_than_reading_and_writing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, rate in (("_copy_bandwidth", 9.0), ("_read_bandwidth", 3.0), ("_cache_bandwidth", 9.0)):
+        monkeypatch.setattr(peaks, name, lambda *given, rate=rate: rate)
+    monkeypatch.setattr(peaks, "_matrix_rate", lambda device, dtype: 3.0)
+    assert peaks.measure(DEVICE).read_bandwidth == 4.5
 
 
 def state(cpu_ns: float = 2e8, waited_ns: float = 0.0, busy_ns: float = 2e8) -> HostState:
