@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
+import sys
+import sysconfig
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -232,7 +234,7 @@ def implements(
                 name=name,
                 summary=(inspect.getdoc(target) or "").partition("\n")[0],
                 module=module,
-                source=_source_file(target, module),
+                source=_source_file(target, module, sys._getframe(1).f_code.co_filename),
                 needs=needs,
                 supports=getattr(built, "supports", _nothing),
                 prepare=getattr(built, "prepare", _nothing),
@@ -250,11 +252,21 @@ def implements(
     return register
 
 
-def _source_file(target: Any, module: str) -> str:
-    try:
-        return inspect.getsourcefile(target) or module
-    except TypeError:
-        return module
+def _source_file(target: Any, module: str, registering: str) -> str:
+    """The file that `target` is written in, behind its decorators; that which registers it where a library wrote it.
+
+    Either way it is the file of whoever offers it: `torch.no_grad` around a function does not make it torch's.
+    """
+    written = None
+    with suppress(TypeError, ValueError):
+        written = inspect.getsourcefile(inspect.unwrap(target))
+    own = (file for file in (written, registering) if file and Path(file).is_file() and not _of_a_library(Path(file)))
+    return next(own, written or module)
+
+
+def _of_a_library(file: Path) -> bool:
+    installed = {"site-packages", "dist-packages"} & set(file.parts)
+    return bool(installed) or Path(sysconfig.get_path("stdlib")) in file.parents
 
 
 def discover_one(operator: str, name: str, module: str, plugins: tuple[str, ...] = ()) -> Implementation:

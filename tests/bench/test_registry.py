@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from attnlab.bench.errors import DuplicateName, PluginError, UnknownName
 from attnlab.bench.registry import Implementation, Needs, Registry, Table, discover, implements, registry
@@ -87,6 +90,20 @@ def test_a_function_is_the_short_form() -> None:
     assert made.needs == Needs()
     assert made.compiled is False
     assert made.unverified is None
+
+
+@pytest.mark.parametrize("decorated", [torch.no_grad(), torch.inference_mode(), partial])
+def test_what_a_library_decorates_is_not_the_librarys(decorated: Callable[[Any], Any]) -> None:
+    """It would count as lying outside the repository, and a gate would leave it out."""
+    own = Registry()
+    implements("toy", name="mine", into=own)(decorated(lambda inputs: inputs.x))
+    assert Path(only(own).source) == Path(__file__)
+
+
+def test_a_function_of_a_library_is_of_the_file_that_offers_it() -> None:
+    own = Registry()
+    implements("toy", name="mine", into=own)(torch.nn.functional.softmax)
+    assert Path(only(own).source) == Path(__file__)
 
 
 def test_a_class_brings_what_it_needs() -> None:
