@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -80,7 +80,10 @@ class Wanted:
 
 
 class ArmProcess:
-    """A process of one arm, at the gate's end. Every method raises WorkerEnded where it dies or is too slow."""
+    """A process of one arm, at the gate's end. Every method raises WorkerEnded where it dies or is too slow.
+
+    contracts: module and file of each operator as this arm has it.
+    """
 
     def __init__(
         self,
@@ -91,8 +94,10 @@ class ArmProcess:
         limit_s: float,
         judge: Judge,
         environment: ArmEnvironment | None = None,
+        contracts: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
         self.arm, self._limit_s, self._judge, self._order = arm, limit_s, judge, order
+        self._contracts = contracts or {}
         self._findings = Findings()
         try:
             self._process = begin_process(BOOT, arm, repo, harness, order.device, environment)
@@ -162,7 +167,7 @@ class ArmProcess:
 
     @property
     def _contract(self) -> Contract:
-        return Contract(self._offer.operator, *self._offer.contract)
+        return Contract(self._offer.operator, *self._contracts[self._offer.operator])
 
     def _believed(self, claim: Measurement) -> Measurement:
         """What comes of a claim: a worker decides about no outcome that has figures."""

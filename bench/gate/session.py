@@ -236,7 +236,8 @@ class Session:
         environment = self.environments.get(arm.name)
         judge = self._judge(arm, harness, environment)
         judge.start()
-        return ArmProcess(arm, self.repo, harness, order, self.ask.time_limit_s, judge, environment)
+        contracts = self._known.contracts[arm.name] if self._known else {}
+        return ArmProcess(arm, self.repo, harness, order, self.ask.time_limit_s, judge, environment, contracts)
 
     def _judge(self, arm: Arm, harness: Path, environment: ArmEnvironment | None) -> Judge:
         """The arm's judge, which has the arm's contracts and is kept over all pairs."""
@@ -310,19 +311,22 @@ class Session:
 
 @dataclass(frozen=True)
 class Known:
-    """What is known once both arms were asked: the modules to import in each, and how both are measured."""
+    """What is known once both arms were asked: the modules to import in each, and how both are measured.
+
+    contracts: where each arm has its operators from, since each is judged by its own.
+    """
 
     modules: dict[str, tuple[str, ...]]
     settings: Settings
+    contracts: dict[str, dict[str, tuple[str, ...]]]
 
     @classmethod
     def of(cls, base: Offers, head: Offers) -> Known:
         """Both are measured with base's settings, lest head's suite hide a regression in noise."""
-        modules = {
-            name: tuple(dict.fromkeys(offer.module for offer in offers.found))
-            for name, offers in (("base", base), ("head", head))
-        }
-        return cls(modules, head.settings if base.error is not None else base.settings)
+        arms = {"base": base, "head": head}
+        modules = {name: tuple(dict.fromkeys(offer.module for offer in arm.found)) for name, arm in arms.items()}
+        contracts = {name: {offer.operator: offer.contract for offer in arm.found} for name, arm in arms.items()}
+        return cls(modules, head.settings if base.error is not None else base.settings, contracts)
 
 
 def _besides(other: Offers, own: Offers) -> list[Offer]:
