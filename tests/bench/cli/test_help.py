@@ -13,7 +13,7 @@ import pytest
 from attnlab.bench.cli import build_parser, command_names
 
 ROOT = Path(__file__).parents[3]
-MOST_FLAGS = {"gate": 13}  # what may be lost is named where it is asked for, one option a kind
+MOST_FLAGS = {"gate": 13, "run": 11}  # what may be lost is named, one option a kind; a run may take turns
 HELP_CPU_S = 0.5
 COMMANDS = command_names()
 
