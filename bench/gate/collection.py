@@ -18,12 +18,14 @@ from attnlab.bench.gate.quantities import CONFIGURATION, LATENCY, Quantity, Samp
 from attnlab.bench.gate.quantities.calls import times_ns
 from attnlab.bench.gate.records import GateRow, LostProcess, QuantityRow, Ratio, Standing
 from attnlab.bench.gate.thresholds import Target
+from attnlab.bench.judging.verdicts import TIMED
 from attnlab.bench.stats.decision import Decided, PairRatio
 from attnlab.bench.stats.verdict import Judged, Verdict
 from attnlab.bench.store.codec import encode
-from attnlab.bench.store.records import Launch, Measurement, Outcome
+from attnlab.bench.store.records import CheckRecord, Launch, Measurement, Outcome
 
 PAIRS_FILE = "pairs.jsonl"
+LOOSER = 1.25  # budget of an error on head over base's, from which it is another contract
 TRIES = 2  # processes of one arm that may end on a benchmark before it counts as failing there
 
 
@@ -116,6 +118,10 @@ class Collected:
         if taken.method is None:
             self._refuse(taken)
             return {}
+        looser = _looser(self.base.measurement, self.head.measurement)
+        if looser:
+            self.standing, self.reason = Standing.REDEFINED, looser
+            return {}
         self.method = taken.method
         for name, values in self._valued(taken).items():
             self.values.setdefault(name, []).append(values)
@@ -151,10 +157,12 @@ class Collected:
         base, head = taken.base, taken.head
         if head.outcome not in (Outcome.PASSED, Outcome.UNAVAILABLE):
             self.standing = Standing.WRONG
-        elif not _timed(head):
-            self.standing = Standing.MISSING if _timed(base) else Standing.UNAVAILABLE
+        elif not _timed(head):  # what was measured before was available, and is no longer on either side
+            self.standing = Standing.MISSING if _timed(base) or self.values else Standing.UNAVAILABLE
         elif not _timed(base):
             self.standing = Standing.NEW
+        elif taken.redefined:
+            self.standing = Standing.REDEFINED
         else:
             self.standing = Standing.INCOMPARABLE
 
@@ -292,6 +300,23 @@ class PairsFile:
 
 def _timed(measurement: Measurement) -> bool:
     return measurement.outcome is Outcome.PASSED and measurement.untimed is None
+
+
+def _looser(base: Measurement | None, head: Measurement | None) -> str | None:
+    """Where head's contract allows a larger error than base's does of the same outputs; None where it does not."""
+    allowed = [_allowed(one.check) if one and one.check else {} for one in (base, head)]
+    for (inputs, output), before in allowed[0].items():
+        after = allowed[1].get((inputs, output), before)
+        for what, was, now in zip(("relative RMS", "largest"), before, after, strict=True):
+            if now > LOOSER * was:
+                return f"{output} on {inputs} inputs: {what} error of {now:.2e} is allowed on head, {was:.2e} on base"
+    return None
+
+
+def _allowed(check: CheckRecord) -> dict[tuple[str, str], tuple[float, float]]:
+    """The errors that may be, by inputs and output, of inputs that are the same on both arms."""
+    sets = [found for found in check.sets if not found.inputs.startswith(TIMED)]
+    return {(s.inputs, f.output): (f.rms_allowed, f.max_allowed) for s in sets for f in s.figures}
 
 
 def as_ratio(judged: Judged) -> Ratio:

@@ -125,7 +125,8 @@ class Opened:
     """A benchmark made ready in one process: what the check said, and how it can be timed, best first.
 
     notes: why there are no times by other clocks. strays: modules that were loaded from outside the checkout. inputs:
-    name, dtype and shape of each tensor that the arm's contract made.
+    name, dtype and shape of each tensor that the arm's contract made. contents: what its sets of inputs hold, as hashes
+    that the arm's judge took.
     """
 
     measurement: Measurement
@@ -133,6 +134,7 @@ class Opened:
     notes: tuple[str, ...] = ()
     strays: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
+    contents: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ FEW_CALLS = 3
 MAX_BURST_CALLS = 2000
 PROFILE_ROUNDS = 5  # of each arm, to say which kernel moved
 BURSTS = 16  # of each arm in a pair; even, so that each arm goes first in half of them
+OTHER_CONTENTS = "one id and one seed, and the contracts of base and head fill the inputs otherwise"
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Taken:
 
     base, head: each arm's measurement, with one launch where the pair was measured to its end. method is None where
     there is nothing to compare; `why` says so. checked: arms whose process held the whole check. lost: the process
-    that ended, which may have been chance.
+    that ended, which may have been chance. redefined: whether the arms' contracts mean other work.
     """
 
     base: Measurement
@@ -67,6 +68,7 @@ class Taken:
     why: str | None = None
     checked: tuple[str, ...] = ()
     lost: Lost | None = None
+    redefined: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,7 @@ class ArmProcess:
     ) -> None:
         self.arm, self._limit_s, self._judge, self._order = arm, limit_s, judge, order
         self._contracts = contracts or {}
+        self._own_environment = environment is not None
         self._findings = Findings()
         try:
             self._process = begin_process(BOOT, arm, repo, harness, order.device, environment)
@@ -131,8 +134,9 @@ class ArmProcess:
         """What the arm says, with the judge's word on its check."""
         opened = decode(Opened, self._process.receive("opened", self._limit_s, _ignore))
         measurement = self._believed(opened.measurement)
-        passed = measurement.outcome is Outcome.PASSED
-        return replace(opened, measurement=measurement, methods=opened.methods if passed else ())
+        if measurement.outcome is not Outcome.PASSED:
+            return replace(opened, measurement=measurement, methods=(), contents=())
+        return replace(opened, measurement=measurement, contents=self._contents())
 
     def warm(self, method: Method) -> WarmUp:
         return decode(WarmUp, self._ask("warm", ["warm", method.clock, encode(method.plan)]))
@@ -164,6 +168,15 @@ class ArmProcess:
         question = asked_of(value, self._offer.case_id)
         file = outputs_of(self._order, self._process.number)
         return answer(self._judge, self._contract, self._offer.case_id, question, file, self._findings)
+
+    def _contents(self) -> tuple[str, ...]:
+        """Nothing where the arm has an environment of its own, whose torch may draw other numbers."""
+        if self._own_environment:
+            return ()
+        try:
+            return self._judge.digests(self._contract, self._offer.case_id, self._order.seed)
+        except NotJudged as error:
+            return (f"not known: {error}",)
 
     @property
     def _contract(self) -> Contract:
@@ -288,6 +301,8 @@ class LivePair:
             if not o.methods
         ]
         method = _common_method(opened[0], opened[1], wanted.method)
+        if not untimed and opened[0].contents != opened[1].contents:
+            return replace(so_far.taken(why=OTHER_CONTENTS), redefined=True)
         why = "; ".join(untimed) or other_inputs(opened[0].inputs, opened[1].inputs)
         if why or method is None:
             return so_far.taken(why=why or _no_common_method(opened[0], opened[1], wanted.method))

@@ -294,7 +294,7 @@ class GateReport:
     @property
     def measured(self) -> bool:
         """Whether anything at all was compared, or all of it is new and allowed to be."""
-        new = [row.standing is Standing.NEW and row.allowed_by is not None for row in self.rows]
+        new = [row.standing in (Standing.NEW, Standing.REDEFINED) and row.allowed_by is not None for row in self.rows]
         return any(row.standing is Standing.COMPARED for row in self.rows) or (bool(new) and all(new))
 
     @property

@@ -74,6 +74,11 @@ class Judge:
         """The contract's facts of a case."""
         return tuple(Fact(**fact) for fact in self._ask("facts", contract, case_id, seed))
 
+    def digests(self, contract: Contract, case_id: str, seed: int) -> tuple[str, ...]:
+        """Each set of inputs that is checked with a hash of what it holds, such as `drawn 1a2b…`, where it has one."""
+        found = self._ask("digests", contract, case_id, seed)
+        return tuple(f"{name} {digest}" for name, digest in found if digest is not None)
+
     def owed(self, contract: Contract, seed: int) -> tuple[Owed, ...]:
         """The sets of inputs that a checked implementation owes outputs on; see `verdicts.owed`."""
         found = self._ask("owed", contract, seed)

@@ -36,6 +36,7 @@ class Court:
     def __init__(self, device: torch.device, most_held_bytes: int = MOST_HELD_BYTES) -> None:
         self._device, self._most = device, most_held_bytes
         self._held: OrderedDict[Key, tuple[Expectation, str | None]] = OrderedDict()
+        self._digests: dict[Key, str | None] = {}
         self._facts: dict[tuple[str, str, int], tuple[Fact, ...]] = {}
 
     def facts(self, operator: AnyOperator, case: Case, seed: int) -> tuple[Fact, ...]:
@@ -101,6 +102,13 @@ class Court:
             self._make_room()
         self._held.move_to_end(key)
         return self._held[key]
+
+    def digest(self, operator: AnyOperator, case: Case, draw: str, content: Content) -> str | None:
+        """Of those inputs, see `digest_of`; kept for good, as expectations are not."""
+        key = operator.name, _resolved(case), draw, content
+        if key not in self._digests:
+            self._digests[key] = self.expectation(operator, case, draw, content)[1]
+        return self._digests[key]
 
     def _make_room(self) -> None:
         """At least the one that was made last stays."""

@@ -95,6 +95,16 @@ class _Bench:
         finally:
             self._free()
 
+    def on_digests(self, contract: Contract, case_id: str, seed: int) -> Any:
+        from attnlab.bench.judging.verdicts import owed
+
+        operator = self._operator(contract)
+        case = operator.case_type.parse(case_id)
+        try:
+            return [[name, self._court.digest(operator, case, draw, at)] for name, draw, at in owed(operator, seed)]
+        finally:
+            self._free()
+
     def on_owed(self, contract: Contract, seed: int) -> Any:
         from attnlab.bench.judging.verdicts import owed
 

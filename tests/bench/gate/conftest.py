@@ -57,6 +57,9 @@ class Kernel:
     configuration: str | None = None
     methods: tuple[Method, ...] = (WALL,)
     inputs: tuple[str, ...] = ("x float32 [8]",)
+    contents: tuple[str, ...] = ("redrawn 1a2b3c",)
+    allowed: float = 1.0  # the error that its contract allows
+    gone_in: tuple[int, ...] = ()  # pairs, counted from 1, in which it says that it is unavailable
     strays: tuple[str, ...] = ()
     by_pair: tuple[float, ...] = (1.0,)  # factors of its time, in turn
     dies_in: tuple[int, ...] = ()  # pairs, counted from 1, in which its process ends
@@ -133,13 +136,15 @@ class FakeArm:
         if self._pair in self._kernel.dies_in:
             raise WorkerEnded(Outcome.FAILED, "the process was killed by SIGKILL in phase 'timing'", None)
         methods = self._kernel.plans(self.plan) if self._kernel.plans else self._kernel.methods
-        timed = self._kernel.outcome is Outcome.PASSED and not self._kernel.untimed
+        outcome = Outcome.UNAVAILABLE if self._pair in self._kernel.gone_in else self._kernel.outcome
+        timed = outcome is Outcome.PASSED and not self._kernel.untimed
         return Opened(
-            self._measurement(self._kernel.outcome),
+            self._measurement(outcome),
             methods if timed else (),
             (),
             self._kernel.strays,
             self._kernel.inputs,
+            self._kernel.contents,
         )
 
     def warm(self, method: Method) -> WarmUp:
@@ -198,8 +203,9 @@ class FakeArm:
         """Of the process that held the whole check, and of timed calls alone of the others."""
         if self._kernel.error is None:
             return None
-        figures = Figures("out", self._kernel.error, 1.0, 0.0, 1.0)
-        small = Figures("out", 0.5 * self._kernel.error, 1.0, 0.0, 1.0)
+        allowed = self._kernel.allowed
+        figures = Figures("out", allowed * self._kernel.error, allowed, 0.0, 1.0)
+        small = Figures("out", 0.5 * allowed * self._kernel.error, allowed, 0.0, 1.0)
         sets = (SetFigures("redrawn", (figures,)),) if self.checked else ()
         return CheckRecord((*sets, SetFigures("timed", (small,))), (), (), True, 1.0, True)
 

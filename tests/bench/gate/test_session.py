@@ -16,9 +16,9 @@ from attnlab.bench.clocks.plan import Plan
 from attnlab.bench.compare import Basis, compare
 from attnlab.bench.errors import SuiteError
 from attnlab.bench.gate.allowances import Allowances
-from attnlab.bench.gate.messages import Method, Settings
+from attnlab.bench.gate.messages import Method, Offers, Settings
 from attnlab.bench.gate.records import Standing
-from attnlab.bench.gate.session import ArmBroken
+from attnlab.bench.gate.session import ArmBroken, Known
 from attnlab.bench.gate.storing import write_gate
 from attnlab.bench.isolation import WorkerEnded
 from attnlab.bench.roofline import Published
@@ -215,6 +215,35 @@ def test_one_id_with_other_inputs_closes(gated: Make) -> None:
     assert report.rows[0].standing is Standing.INCOMPARABLE
     assert report.rows[0].reason == "one id, and other inputs: base x float32 [2048]; head x float32 [512]"
     assert report.exit_code == 3
+
+
+def test_one_id_whose_contract_fills_the_inputs_otherwise_closes(gated: Make) -> None:
+    """Such as with zeros, of which a kernel skips the work: same axes, shapes, operations and bytes."""
+    base, head = (one(contents=(f"redrawn {digest}",)) for digest in ("1a2b", "3c4d"))
+    report = gated(base, head).run()
+    assert report.rows[0].standing is Standing.REDEFINED
+    assert "fill the inputs otherwise" in report.rows[0].reason
+    assert report.exit_code == 3
+    assert gated(base, head, allow=Allowances(new_baseline=("toy/quick*",))).run().exit_code == 0
+
+
+@pytest.mark.parametrize(("allowed", "code"), [(16.0, 3), (0.5, 0), (1.0, 0)])
+def test_a_contract_that_allows_larger_errors_is_another(allowed: float, code: int, gated: Make) -> None:
+    """Else an error 16 times larger would be the same share of its budget."""
+    report = gated(one(error=0.1), one(error=0.1, allowed=allowed)).run()
+    assert report.exit_code == code
+    assert (report.rows[0].standing is Standing.REDEFINED) == bool(code)
+
+
+def test_what_both_arms_lose_after_it_was_measured_closes(gated: Make) -> None:
+    report = gated(one(gone_in=(3,)), one(gone_in=(3,))).run()
+    assert (report.rows[0].standing, report.exit_code) == (Standing.MISSING, 3)
+
+
+def test_each_arm_is_judged_by_its_own_contract() -> None:
+    files = {"base": "/tmp/base/toy.py", "head": "/tmp/head/toy.py"}
+    base, head = (Offers("s", (replace(offer("quick"), contract=("toy", file)),)) for file in files.values())
+    assert Known.of(base, head).contracts == {name: {"toy": ("toy", file)} for name, file in files.items()}
 
 
 def test_what_would_let_it_through_is_told(gated: Make) -> None:
