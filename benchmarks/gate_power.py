@@ -1,12 +1,14 @@
 """The gate's error rates on this machine: false alarms, slowdowns found, time for a decision, beside peers' rules.
 
-    python benchmarks/gate_power.py [--gates 10] [--pairs 120] [--out results/gate_power] [--analyse]
+    python benchmarks/gate_power.py [--gates 10] [--pairs 120] [--out results/gate_power] [--replay]
 
 Gates a commit against itself, end to end, `--gates` times over three kernels of about 0.1, 3 and 30 ms; goes on
 with live pairs until `--pairs` are recorded; then replays decisions on blocks of recorded pairs with slowdowns
 added. The same data are judged by the rules that peers use, which see one base process and one head process:
 of the same pair (as kind to them as can be), and of pairs that follow each other (as they are used). Each pair
-is appended to the folder's file at once; the same command goes on from there. `--analyse` measures nothing.
+is appended to the folder's file at once; the same command goes on from there. `--replay` measures nothing.
+
+Families of 1 to 1,000 benchmarks with one slow case are decided on the recorded noise as well (`gate_families`).
 """
 
 from __future__ import annotations
@@ -22,13 +24,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import gate_families
 import numpy as np
 from gate_repository import PLUGIN, SUITE_FILE, make_repository
 from scipy import stats
 
 from attnlab.bench import ceilings, units
 from attnlab.bench.environment import describe_environment
-from attnlab.bench.gate.achieved import scatter
 from attnlab.bench.gate.checkouts import checked_out
 from attnlab.bench.gate.collection import PairsFile
 from attnlab.bench.gate.pairs import Taken
@@ -37,13 +39,14 @@ from attnlab.bench.gate.quantities.calls import bursts_of, of_bursts
 from attnlab.bench.gate.records import GateReport
 from attnlab.bench.gate.session import Ask, Session
 from attnlab.bench.gate.thresholds import Thresholds
-from attnlab.bench.stats.bootstrap import bootstrap_interval
 from attnlab.bench.stats.power import Rate, least_detectable, replay
+from attnlab.bench.stats.scatter import deviation, deviation_interval
 from attnlab.bench.stats.sequential import Looks
 from attnlab.bench.stats.verdict import Rule, Verdict
 
 SLOWDOWNS = (0.03, 0.05, 0.10)
-DECISIONS = 2000
+DECISIONS = 2000  # on equal code
+DETECTIONS = 400  # with a slowdown
 KEPT_SAMPLES = 10  # of each burst, evenly spaced: enough for rules that judge one process by its samples
 PAIRS_FILE, GATES_FILE = "pairs.jsonl", "gates.jsonl"
 
@@ -55,7 +58,7 @@ def main() -> None:
     options = _options()
     folder = Path(options.out)
     folder.mkdir(parents=True, exist_ok=True)
-    if not options.analyse:
+    if not options.replay:
         _measure(folder, options.gates, options.pairs)
     text = "\n".join(_analysed(_read(folder / PAIRS_FILE), _read(folder / GATES_FILE)))
     (folder / "summary.md").write_text(text + "\n", encoding="utf-8")
@@ -67,7 +70,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--gates", type=int, default=10)
     parser.add_argument("--pairs", type=int, default=120)
     parser.add_argument("--out", default="results/gate_power")
-    parser.add_argument("--analyse", action="store_true")
+    parser.add_argument("--replay", action="store_true")
     return parser.parse_args()
 
 
@@ -184,6 +187,10 @@ def _analysed(pairs: Rows, gates: Rows) -> list[str]:
         "## Slowdowns added to one kernel, replayed",
         "",
         *_detection(ratios),
+        "",
+        "## One slow case in a family",
+        "",
+        *_families({key: rows[:count] for key, rows in recorded.items()}),
     ]
     if gates:
         seconds = [gate["seconds"] for gate in gates]
@@ -193,8 +200,8 @@ def _analysed(pairs: Rows, gates: Rows) -> list[str]:
 
 
 def _scatter(ratios: list[float]) -> str:
-    low, high = bootstrap_interval(ratios, scatter)
-    return f"{units.format_share(scatter(ratios))} ({units.format_interval(100 * low, 100 * high, '%')})"
+    low, high = deviation_interval(ratios)
+    return f"{units.format_share(deviation(ratios))} ({units.format_interval(100 * low, 100 * high, '%')})"
 
 
 def _false_alarms(ratios: dict[str, list[float]], recorded: dict[str, Rows], count: int, gates: Rows) -> list[str]:
@@ -229,12 +236,30 @@ def _detection(ratios: dict[str, list[float]]) -> list[str]:
     for key in ratios:
         for slowdown in SLOWDOWNS:
             centred = {k: list(np.asarray(x) - statistics.median(x)) for k, x in ratios.items()}
-            found = replay(centred, Rule(), DECISIONS, seed=1, slowdown={key: slowdown})
-            shares = [found.verdicts[key][v] / DECISIONS for v in Verdict if v is not Verdict.INCOMPARABLE]
+            found = replay(centred, Rule(), DETECTIONS, seed=1, slowdown={key: slowdown})
+            shares = [found.verdicts[key][v] / DETECTIONS for v in Verdict if v is not Verdict.INCOMPARABLE]
             rows.append([f"`{key}`", units.format_share(slowdown), *map(units.format_share, shares),
                          f"{found.mean_pairs:.1f}"])  # fmt: skip
     names = [v.value for v in Verdict if v is not Verdict.INCOMPARABLE]
     return _table(["kernel", "slowdown", *names, "pairs, confirmation included"], rows)
+
+
+def _families(recorded: dict[str, Rows]) -> list[str]:
+    """A table for each plan of bursts, and what its times rest on."""
+    lines = [
+        "Each benchmark has latency (median, mean, p95, from the recorded pairs) and two quantities that never differ. "
+        "Set-up and first calls were not recorded. Times are counted from what a pair took when it was recorded.",
+    ]
+    for plan in gate_families.plans(recorded):
+        headings, rows = gate_families.table(gate_families.rows(recorded, plan))
+        lines += [
+            "",
+            f"With {plan.bursts} bursts of each arm in a pair, {plan.start_s:.1f} s for its processes and "
+            f"{plan.pair_s:.1f} s for each benchmark:",
+            "",
+            *_table(headings, rows),
+        ]
+    return lines
 
 
 def _table(headings: list[str], rows: list[list[str]]) -> list[str]:
