@@ -14,7 +14,7 @@ from pathlib import Path
 
 from attnlab.bench.environment import Device, host_id
 from attnlab.bench.host import host_state_over
-from attnlab.bench.peaks import measure
+from attnlab.bench.peaks import measure, sharers
 from attnlab.bench.roofline import PUBLISHED, Ceilings
 from attnlab.bench.store.codec import decode, encode
 from attnlab.bench.telemetry import BUSY_OTHERS, cores_used_by_others
@@ -28,10 +28,10 @@ def load_or_measure(device: Device) -> Ceilings:
     """The ceilings of this device, from the user's cache where this machine measured them before.
 
     Where there are none they are measured now. Where they are old, or were measured while other work ran, they are
-    measured again as soon as nothing else runs; see `merged` for what is kept.
+    measured again as soon as nothing else runs; see `measured_beside` for what is kept.
     """
     stored = _stored(cache_path(device, _threads()))
-    if stored is None or (_due(stored) and (device.kind != "cpu" or _quiet())):
+    if stored is None or (_due(stored) and _quiet(device)):
         return measure_again(device)
     return replace(stored, published=PUBLISHED.get(device.name))
 
@@ -59,6 +59,7 @@ class Again:
 def measured_beside(device: Device, undisturbed: bool = False) -> Again:
     """Measure now; the user's cache then has the better of that and of what it had.
 
+    What is out of date gives way to lower rates too, where those were measured while nothing else ran.
     undisturbed: keep nothing of rates that were measured while other work ran, not even where there are no others.
     """
     path = cache_path(device, _threads())
@@ -66,20 +67,19 @@ def measured_beside(device: Device, undisturbed: bool = False) -> Again:
     stored = _stored(path)
     if undisturbed and now.disturbed is not None:
         return Again(now, now if stored is None else replace(stored, published=now.published))
-    kept = now if stored is None else merged(stored, now)
+    outdated = stored is not None and _old(stored, now.measured_at_s) and now.disturbed is None
+    kept = now if stored is None or outdated else better(stored, now)
     with suppress(OSError):  # a read-only home costs a measurement in each run, nothing else
         keep(kept, path)
     return Again(now, replace(kept, published=PUBLISHED.get(device.name)))
 
 
-def merged(before: Ceilings, now: Ceilings) -> Ceilings:
+def better(before: Ceilings, now: Ceilings) -> Ceilings:
     """The better of each rate: a disturbance only ever makes one lower.
 
-    Rates that are out of date give way to lower ones, where those were measured undisturbed. Date and load are those
-    of the last undisturbed measurement, where there was one: who measures under load does not make old ones new.
+    Date and load are those of the last undisturbed measurement, where there was one: who measures under load does not
+    make old ones new.
     """
-    if _old(before, now.measured_at_s) and now.disturbed is None:
-        return now
     last = before if now.disturbed is not None and before.disturbed is None else now
     return replace(
         last,
@@ -107,7 +107,10 @@ def _old(ceilings: Ceilings, now_s: float) -> bool:
     return abs(now_s - ceilings.measured_at_s) > LASTS_S
 
 
-def _quiet() -> bool:
+def _quiet(device: Device) -> bool:
+    """Whether nothing else computes on the device now."""
+    if device.kind != "cpu":
+        return sharers(device.kind) is None
     others = cores_used_by_others([host_state_over(LOOK_S)])
     return others is None or others <= BUSY_OTHERS
 

@@ -76,7 +76,7 @@ def _load(target: torch.device, hosts: Sequence[HostState]) -> Load:
     elapsed_ns = sum(host.elapsed_ns for host in hosts)
     stolen = [host.stolen_ns for host in hosts if host.stolen_ns is not None]
     others = cores_used_by_others(hosts)
-    disturbed = disturbance(hosts) if target.type == "cpu" else _sharers(target)
+    disturbed = disturbance(hosts) if target.type == "cpu" else sharers(target.type)
     return Load(
         others=others,
         stolen=sum(stolen) / elapsed_ns if stolen else None,
@@ -86,10 +86,13 @@ def _load(target: torch.device, hosts: Sequence[HostState]) -> Load:
     )
 
 
-def _sharers(target: torch.device) -> str | None:
+def sharers(kind: str) -> str | None:
+    """In words, who else computes on the GPU now; None where nobody does, or that is not known."""
+    import torch
+
     from attnlab.bench.gpu.cuda import CudaGpu
 
-    others = CudaGpu(target).other_processes()
+    others = CudaGpu(torch.device(kind)).other_processes()
     return f"other processes computed on the GPU: {', '.join(map(str, others))}" if others else None
 
 

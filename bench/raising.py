@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from attnlab.bench.ceilings import measure_again, merged
+from attnlab.bench.ceilings import better, measure_again
 from attnlab.bench.metrics import known_metrics, rows_of
 from attnlab.bench.store.records import SCHEMA_VERSION, Measurement, RunRecord
 
@@ -19,5 +19,5 @@ def doubts(run: RunRecord, measurements: Sequence[Measurement]) -> int:
 
 def raised(run: RunRecord) -> RunRecord:
     """The run with ceilings that are measured now where those are higher; the user's cache has them as well."""
-    ceilings = merged(run.ceilings, measure_again(run.environment.device))
+    ceilings = better(run.ceilings, measure_again(run.environment.device))
     return replace(run, ceilings=ceilings, schema_version=SCHEMA_VERSION)  # an older run has the fields of this now

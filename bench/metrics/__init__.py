@@ -7,7 +7,7 @@ import math
 import pkgutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeVar
 
 from attnlab.bench import units
 from attnlab.bench.beyond import DOUBTED, Remark
@@ -19,6 +19,7 @@ from attnlab.bench.store.jsonl import latest
 from attnlab.bench.store.records import Measurement, Outcome, RunRecord
 
 Value = float | str | None
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -82,21 +83,24 @@ class Metric:
         """The row's value; None where it was not measured, is undefined, or may not be shown."""
         if not (row.passed or self.of_any_outcome):
             return None
-        try:
-            found = self.compute(row)
-        except Exception as error:  # a plugin's metric is foreign code
-            m = row.measurement
-            raise PluginError(
-                f"metric {self.name!r} fails on {m.implementation} at {m.case_id}: "
-                f"{type(error).__name__}: {error}; mend it, or leave its plugin out"
-            ) from error
+        found = self._ask(self.compute, row)
         if found is None or isinstance(found, str):
             return found
         return float(found) if math.isfinite(found) else None
 
     def remark_on(self, row: Row) -> Remark | None:
         """What is wrong with the row's value; None where nothing is, or where none is shown."""
-        return self.remark(row) if self.remark is not None and self.value(row) is not None else None
+        return self._ask(self.remark, row) if self.remark is not None and self.value(row) is not None else None
+
+    def _ask(self, question: Callable[[Row], T], row: Row) -> T:
+        try:
+            return question(row)
+        except Exception as error:  # a plugin's metric is foreign code
+            m = row.measurement
+            raise PluginError(
+                f"metric {self.name!r} fails on {m.implementation} at {m.case_id}: "
+                f"{type(error).__name__}: {error}; mend it, or leave its plugin out"
+            ) from error
 
     def text(self, row: Row) -> str:
         """The row's value with its unit, and what is wrong with it."""

@@ -9,6 +9,7 @@ import pytest
 
 from attnlab.bench.beyond import EITHER, IMPOSSIBLE, IN_CACHE, LOW
 from attnlab.bench.environment import Device, Environment
+from attnlab.bench.errors import PluginError
 from attnlab.bench.metrics import Row, known_metrics, rows_of, with_remarks
 from attnlab.bench.reporters.model.cases import CaseRef
 from attnlab.bench.reporters.model.results import columns, result_of
@@ -142,3 +143,14 @@ def test_cells_of_tables_say_it_too() -> None:
     cells = {column.name: column.text(found) for column in columns(list(METRICS.values()))}
     assert cells["share_of_ceiling"] == found.share("share_of_ceiling") == "715 % (ceiling low)"
     assert found.share("speedup") == "–"
+
+
+def test_a_remark_that_fails_names_its_metric() -> None:
+    """A plugin's metric may bring remarks too."""
+
+    def fails(found: Row) -> None:
+        raise KeyError("roof")
+
+    broken = replace(METRICS["share_of_ceiling"], name="mine", remark=fails)
+    with pytest.raises(PluginError, match="metric 'mine' fails on mine at c: KeyError: 'roof'"):
+        broken.remark_on(row(run(), 1e4, KIB))

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from attnlab.bench import ceilings, environment
-from attnlab.bench.ceilings import LASTS_S, load_or_measure, measure_again, measured_beside, merged
+from attnlab.bench.ceilings import LASTS_S, better, load_or_measure, measure_again, measured_beside
 from attnlab.bench.environment import Device
 from attnlab.bench.roofline import Ceilings, Load
 
@@ -34,7 +34,7 @@ class Machine:
         self.measured += 1
         return self.rates.pop(0) if self.rates else GOOD
 
-    def look(self) -> bool:
+    def look(self, device: Device) -> bool:
         self.looks += 1
         return self.quiet
 
@@ -108,10 +108,10 @@ def test_with_age_they_are_measured_again_in_quiet_and_lower_ones_are_believed(m
 
 def test_a_busy_measurement_does_not_make_old_ones_new() -> None:
     old = replace(GOOD, measured_at_s=NOW_S - 2 * LASTS_S)
-    found = merged(old, LOW)
+    found = better(old, LOW)
     assert found.measured_at_s == old.measured_at_s
     assert found.bandwidth == 15.2e9
-    later = merged(LOW, replace(LOW, bandwidth=9e9, measured_at_s=NOW_S + 5))
+    later = better(LOW, replace(LOW, bandwidth=9e9, measured_at_s=NOW_S + 5))
     assert (later.bandwidth, later.disturbed, later.measured_at_s) == (9e9, LOADED.disturbed, NOW_S + 5)
 
 
@@ -178,4 +178,11 @@ def test_who_looks_at_a_busy_machine_sees_it(monkeypatch: pytest.MonkeyPatch) ->
     for busy_ns, quiet in ((1e7, True), (4e8, False), (None, True)):
         state = HostState(3e8, 0.0, 0, None, busy_ns)
         monkeypatch.setattr(ceilings, "host_state_over", lambda seconds, state=state: state)
-        assert ceilings._quiet() is quiet
+        assert ceilings._quiet(DEVICE) is quiet
+
+
+def test_a_gpu_that_others_compute_on_is_not_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = Device("cuda", "NVIDIA H200")
+    for told, quiet in ((None, True), ("other processes computed on the GPU: 7", False)):
+        monkeypatch.setattr(ceilings, "sharers", lambda kind, told=told: told)
+        assert ceilings._quiet(gpu) is quiet

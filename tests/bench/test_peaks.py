@@ -103,6 +103,6 @@ def test_what_else_ran_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     assert beside.disturbed == "other processes kept 1.0 cores busy"
     waiting = peaks._load(CPU, [state(waited_ns=5e7)])
     assert (waiting.disturbed or "").startswith("its threads waited for a core 50.0 % of the time")
-    monkeypatch.setattr(peaks, "_sharers", lambda device: "other processes computed on the GPU: 7")
+    monkeypatch.setattr(peaks, "sharers", lambda device: "other processes computed on the GPU: 7")
     shared = peaks._load(torch.device("cuda"), [state(waited_ns=5e7)])
     assert shared.disturbed == "other processes computed on the GPU: 7", "the host may wait as it likes"

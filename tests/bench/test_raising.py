@@ -94,6 +94,14 @@ def test_a_lower_measurement_changes_nothing(monkeypatch: pytest.MonkeyPatch, wr
     assert found.schema_version == SCHEMA_VERSION, "the ceilings of now have fields of now"
 
 
+def test_an_old_run_never_gets_lower_ones(monkeypatch: pytest.MonkeyPatch, writer: RunWriter) -> None:
+    """It is judged by what the machine could do then and now, even where the cache believes the lower rates of now."""
+    old = replace(ceiling(5e11), measured_at_s=0.0)
+    run = replace(read_run(writer.folder).run, ceilings=old)
+    monkeypatch.setattr(raising, "measure_again", lambda device: ceiling(1e9))
+    assert raised(run).ceilings.rates["float32"] == 5e11
+
+
 def test_a_record_that_cannot_be_written_leaves_the_one_that_was(writer: RunWriter) -> None:
     (writer.folder / f"run.json.{os.getpid()}").mkdir()
     run = read_run(writer.folder).run
