@@ -13,6 +13,8 @@ GOOD = """
 target = 0.05
 alpha = 0.02
 pairs = 12
+unseen = 3
+most_pairs = 20
 
 [[threshold]]
 match = "attention/naive*"
@@ -37,6 +39,7 @@ def test_a_file_of_thresholds(tmp_path: Path) -> None:
     assert read.target_of("attention/naive[Hq8-fp32]").share == 0.20, "the last that fits counts"
     assert read.target_of("attention/naive8[Hq8-fp32]").share == 0.20
     assert (read.rule.alpha, read.rule.looks.pairs) == (0.02, (8, 10, 12))
+    assert (read.rule.unseen, read.rule.looks_beyond) == (3.0, (18, 20))
     assert read.unused(["attention/flex[Hq8-bf16]"]) == ["attention/naive*", "*[Hq8-fp32]"]
     assert read.unused(["attention/naive[Hq8-fp32]"]) == []
 
@@ -58,6 +61,10 @@ def test_no_file_is_the_defaults() -> None:
         ("\nalpha = inf", "gate.toml:2: got alpha = inf"),
         ("pairs = 5", "got pairs = 5; expected a whole number from 6"),
         ("pairs = 8.5", "got pairs = 8.5"),
+        ("unseen = 0.5", "got unseen = 0.5; expected a number of targets from 1"),
+        ("unseen = inf", "got unseen = inf"),
+        ("pairs = 12\nmost_pairs = 11", "gate.toml:2: got most_pairs = 11; expected a whole number from"),
+        ("most_pairs = true", "got most_pairs = True"),
         ("targets = 0.1", "gate.toml:1: unknown key of thresholds 'targets'; did you mean 'target'"),
         ("threshold = 3", r"expected \[\[threshold\]\] tables"),
         ("[[threshold]]\ntarget = 0.1", "got match = None"),
