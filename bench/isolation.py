@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -296,6 +296,17 @@ class Process:
                 self._read_some()
             elif self._process.poll() is not None and not self._readable(0):
                 raise self._death()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Inside, neither it nor what it started runs, such as a thread that works between requests."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGCONT)
 
     def forget_what_was_seen(self) -> None:
         """Another case begins."""

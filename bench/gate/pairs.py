@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -143,6 +143,10 @@ class ArmProcess:
 
     def burst(self, count: int) -> Burst:
         return decode(Burst, self._ask("burst", ["burst", count]))
+
+    def paused(self) -> AbstractContextManager[None]:
+        """Inside, the process stands still."""
+        return self._process.paused()
 
     def close_case(self) -> Closed:
         """What is known at the end, with the judge's word on what timed calls returned, and the contract's facts."""
@@ -327,18 +331,19 @@ class LivePair:
     def _alternated(
         self, both: tuple[ArmProcess, ArmProcess], opened: Sequence[Opened], method: Method, so_far: _SoFar
     ) -> Taken:
+        """Who waits stands still, lest work in the background of one arm slow the other."""
         warm = []
         for number, process in enumerate(both):
-            with _naming(number):
+            with _naming(number), both[1 - number].paused():
                 warm.append(process.warm(method))
         count = calls_a_burst(max(one.call_ns for one in warm))
         for turn in range(BURSTS):
             first = (turn + self._number) % 2  # each arm follows itself as often as the other
             for number in (first, 1 - first):
-                with _naming(number):
+                with _naming(number), both[1 - number].paused():
                     so_far.bursts[number].append(both[number].burst(count))
         for number, process in enumerate(both):
-            with _naming(number):
+            with _naming(number), both[1 - number].paused():
                 closed = process.close_case()
             so_far.measurements[number] = self._judged(closed, so_far.bursts[number], opened[number], process.number)
         wrong = [

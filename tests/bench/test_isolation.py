@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from attnlab.bench import discover
 from attnlab.bench.environment import describe_environment
+from attnlab.bench.isolation import Process
 from attnlab.bench.roofline import Ceilings
 from attnlab.bench.runner import Limits, Runner, Step
 from attnlab.bench.store.records import Measurement, Outcome
@@ -147,3 +149,23 @@ def test_a_failure_to_import_in_the_worker_alone_is_told(helpers: Path) -> None:
     assert "could not start" in (measured.reason or "")
     assert "no kernel without its driver" in (measured.reason or "")
     assert "broken_in_worker.py" in (measured.detail or "")
+
+
+def test_what_is_paused_stands_still_with_all_its_threads_and_goes_on() -> None:
+    process = Process("cpu", "import threading, time; threading.Thread(target=time.sleep, args=(60,)).start()")
+    state = Path(f"/proc/{process.number}/stat")
+
+    def wait_for(stopped: bool) -> None:
+        until = time.monotonic() + 20
+        while (state.read_text().rpartition(")")[2].split()[0] == "T") is not stopped:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+
+    try:
+        with process.paused():
+            wait_for(stopped=True)
+        wait_for(stopped=False)
+    finally:
+        process.close()
+    with process.paused():  # nobody is there any more
+        pass

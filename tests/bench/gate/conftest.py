@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -117,7 +118,9 @@ class FakeArm:
         self._script, self._pair, self.number = script, pair, number
         self._wiggle = itertools.cycle((1.0, 1.004, 0.997, 1.002, 0.999))
         self._skew = (1.0, 1.003, 0.998, 1.001, 0.9985, 1.0025, 0.997)[number % 7]
-        self.closed = False
+        self.closed = self.stands_still = False
+        self.all: list[FakeArm] = []
+        self.alone: list[bool] = []  # of each burst, whether the other arm stood still
         self.checked: bool | None = None
         self.plan: Plan | None = None
 
@@ -151,7 +154,16 @@ class FakeArm:
         self._method = method
         return WarmUp(10, 10 * self._kernel.ns, True, self._kernel.ns)
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        assert not self.stands_still
+        self.stands_still = True
+        yield
+        self.stands_still = False
+
     def burst(self, count: int) -> Burst:
+        assert not self.stands_still
+        self.alone.append(all(arm.stands_still for arm in self.all if not (arm is self or arm.closed)))
         self._kernel.after_burst()
         if self._pair in self._kernel.dies_timed_in:
             raise WorkerEnded(Outcome.FAILED, "the process was killed by SIGKILL in phase 'timing'", None)
@@ -246,6 +258,7 @@ def gated(tmp_path: Path) -> Callable[..., Gated]:
             pair = sum(one.arm_name == arm.name for one in started)  # the first only says what there is
             made = FakeArm(scripts[arm.name], pair, len(started) + 1)
             made.arm_name = arm.name  # type: ignore[attr-defined]
+            made.all = started
             started.append(made)
             return made
 

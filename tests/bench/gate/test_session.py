@@ -79,6 +79,16 @@ def test_only_the_first_pair_holds_the_whole_check(gated: Make) -> None:
     assert [process.checked for process in gate.started[2:]] == [True, True] + [False] * 14
 
 
+def test_who_waits_stands_still(gated: Make) -> None:
+    """A thread of head that works all the time would slow base as well, and hide what head itself has lost."""
+    gate = gated()
+    gate.run()
+    bursts = [alone for arm in gate.started for alone in arm.alone]
+    assert bursts
+    assert all(bursts)
+    assert not any(arm.stands_still for arm in gate.started)
+
+
 def test_every_pair_is_on_disk_at_once(gated: Make) -> None:
     gate = gated()
     seen: list[int] = []
