@@ -99,7 +99,7 @@ def with_bases_thresholds(ask: Ask, file: Path | None, repo: Path, base: Arm) ->
     place = Path(base.own_place(repo, str(placed(file))))
     if not place.is_file():
         return replace(ask, notes=(*ask.notes, f"base has no {file}: the thresholds are head's"))
-    of_base = replace(load_thresholds(place), allowances=ask.thresholds.allowances)
+    of_base = replace(load_thresholds(place, allowing=False), allowances=ask.thresholds.allowances)
     if of_base == ask.thresholds:
         return ask
     both = ((f.name, getattr(of_base, f.name), getattr(ask.thresholds, f.name)) for f in fields(of_base))

@@ -88,7 +88,7 @@ class Thresholds:
         return [t.match for t in self.thresholds if not any(t.fits(key) for key in keys)]
 
 
-def load_thresholds(path: Path | None) -> Thresholds:
+def load_thresholds(path: Path | None, allowing: bool = True) -> Thresholds:
     """Read a file of thresholds; the defaults where there is none.
 
     ```toml
@@ -107,7 +107,7 @@ def load_thresholds(path: Path | None) -> Thresholds:
     report_only = true
     ```
 
-    Raises UsageError, with file and line, on anything else.
+    allowing: whether what it allows by name is meant to count. Raises UsageError, with file and line, on anything else.
     """
     if path is None:
         return Thresholds()
@@ -118,13 +118,14 @@ def load_thresholds(path: Path | None) -> Thresholds:
         raise UsageError(f"{path}: cannot be read: {error.strerror}; give a TOML file of thresholds") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: not TOML: {error}") from error
-    return _File(path, text).read(data)
+    return _File(path, text, allowing).read(data)
 
 
 @dataclass(frozen=True)
 class _File:
     path: Path
     text: str
+    allowing: bool
 
     def read(self, data: Mapping[str, Any]) -> Thresholds:
         self._only(data, TOP_KEYS)
@@ -143,6 +144,12 @@ class _File:
         given = data.get(key, [])
         if not isinstance(given, list) or not all(isinstance(item, str) and item for item in given):
             raise UsageError(f'{self._at(key)}: got {key} = {given!r}; expected patterns such as ["attention/naive*"]')
+        unnamed = next((item for item in given if not re.search(r"\w", item)), None)
+        if unnamed is not None and self.allowing:
+            raise UsageError(
+                f"{self._at(key)}: {key} has {unnamed!r}, which names nothing and would let all through; expected "
+                'patterns such as "attention/naive*"'
+            )
         return tuple(given)
 
     def _threshold(self, table: Mapping[str, Any]) -> Threshold:

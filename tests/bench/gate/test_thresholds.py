@@ -82,3 +82,13 @@ def test_what_is_wrong_in_a_file(text: str, said: str, tmp_path: Path) -> None:
 def test_no_such_file(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read: No such file"):
         load_thresholds(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize("key", ["allow_removed", "allow_new_baseline"])
+@pytest.mark.parametrize("pattern", ["*", "*/*", "?*", "**[*]"])
+def test_a_file_lets_nothing_through_that_it_does_not_name(key: str, pattern: str, tmp_path: Path) -> None:
+    """It is read as head has it, so that a change could let all of its own losses through."""
+    with pytest.raises(UsageError, match=f"{key} has .*names nothing"):
+        load_thresholds(written(tmp_path, f'{key} = ["toy/mine*", "{pattern}"]'))
+    load_thresholds(written(tmp_path, f'{key} = ["toy/mine*", "*[N8]"]'))
+    load_thresholds(written(tmp_path, f'{key} = ["*"]'), allowing=False)  # base's do not count
