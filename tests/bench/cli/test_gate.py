@@ -148,9 +148,10 @@ def test_a_slower_commit_is_stopped_and_named(project: Project) -> None:
     (row,) = stored["rows"]
     assert row["verdict"] == "slower"
     assert row["first"]["ratio"] == pytest.approx(1.9, abs=0.25)
-    assert row["confirmation"]["pairs"] == 6
+    first, fresh = row["first"]["pairs"], row["confirmation"]["pairs"]
+    assert (first, fresh >= 6) == (6, True)
     assert ET.parse(folder / "junit.xml").find(".//failure") is not None
-    assert len((folder / "pairs.jsonl").read_text().splitlines()) == 12, "what was measured is never deleted"
+    assert len((folder / "pairs.jsonl").read_text().splitlines()) == first + fresh, "what was measured is never deleted"
     for arm in ("base", "head"):
         assert (folder / arm / "run.json").is_file()
 
