@@ -293,9 +293,9 @@ class GateReport:
 
     @property
     def measured(self) -> bool:
-        """Whether anything at all was compared, or all of it is new and allowed to be."""
+        """Whether anything at all was compared and judged, not just reported, or all of it is new and allowed to be."""
         new = [row.standing in (Standing.NEW, Standing.REDEFINED) and row.allowed_by is not None for row in self.rows]
-        return any(row.standing is Standing.COMPARED for row in self.rows) or (bool(new) and all(new))
+        return any(one.verdict is not None for row in self.rows for one in row.judged) or (bool(new) and all(new))
 
     @property
     def exit_code(self) -> int:
@@ -323,7 +323,7 @@ class GateReport:
         if self.closed:
             return f"No verdict: {_named(self.closed)}; the gate fails closed."
         if not self.measured:
-            return "No verdict: nothing could be compared; the gate fails closed."
+            return "No verdict: nothing could be compared, or all is only reported; the gate fails closed."
         if self.unseen:
             told = "; ".join(found.title for found in self.unseen[:MOST_NAMED])
             more = f"; {len(self.unseen) - MOST_NAMED} more" if len(self.unseen) > MOST_NAMED else ""

@@ -179,6 +179,13 @@ def test_what_is_only_reported_is_reported(gated: Make) -> None:
     assert "set-up changed: 20.0 µs → 1.00 s; reported, not gated" in "\n".join(lines(report))
 
 
+def test_a_gate_that_only_reports_has_judged_nothing(gated: Make) -> None:
+    """Else a file of thresholds that reports everything would let everything through."""
+    report = limited(gated, {"setup_ns": 1e9}, Threshold("*", None, "*"))
+    assert (report.rows[0].standing, report.exit_code) == (Standing.COMPARED, 3)
+    assert "nothing could be compared" in report.conclusion
+
+
 def test_a_configuration_can_be_gated(gated: Make) -> None:
     report = limited(gated, {"configuration": "tile 128"}, Threshold("toy/*", 0.5, "configuration"))
     assert report.exit_code == 1
