@@ -30,7 +30,7 @@ TIMES = ("latency", "latency_mean", "latency_p95")
 FIXED = ("peak_memory", "error")
 SIZES = (1, 12, 40, 200, 1000)
 SLOWDOWNS = (0.0, 0.05, 0.10)
-JUDGEMENTS = 6_000  # comparisons in all decisions of one row, from which the number of decisions follows
+JUDGEMENTS = 40_000  # comparisons in all decisions of one row, from which the number of decisions follows
 BURST_NS, BURSTS = 60 * units.NS_PER_MS, 16  # as recorded
 SHORT_BURST_NS, SHORT_BURSTS = 30 * units.NS_PER_MS, 8
 
@@ -153,7 +153,7 @@ def rows(recorded: Mapping[str, Sequence[Mapping[str, Any]]], plan: Plan) -> lis
     kernels = [noise(own, plan.bursts) for own in recorded.values()]
     found = []
     for size in SIZES:
-        decisions = max(8, min(300, JUDGEMENTS // (size * len((*TIMES, *FIXED)))))
+        decisions = max(8, min(400, JUDGEMENTS // (size * len((*TIMES, *FIXED)))))
         found += [simulate(kernels, size, slowdown, plan, decisions) for slowdown in SLOWDOWNS]
     return found
 

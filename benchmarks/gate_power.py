@@ -49,6 +49,7 @@ DECISIONS = 2000  # on equal code
 DETECTIONS = 400  # with a slowdown
 KEPT_SAMPLES = 10  # of each burst, evenly spaced: enough for rules that judge one process by its samples
 PAIRS_FILE, GATES_FILE = "pairs.jsonl", "gates.jsonl"
+MACHINE_FILE = "machine.txt"  # where the pairs were recorded, which a replay elsewhere does not know
 
 Rows = list[dict[str, Any]]
 PeerRule = Callable[[Sequence[float], Sequence[float]], bool]
@@ -60,7 +61,7 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if not options.replay:
         _measure(folder, options.gates, options.pairs)
-    text = "\n".join(_analysed(_read(folder / PAIRS_FILE), _read(folder / GATES_FILE)))
+    text = "\n".join(_analysed(folder))
     (folder / "summary.md").write_text(text + "\n", encoding="utf-8")
     print(text)
 
@@ -85,6 +86,8 @@ def _append(path: Path, row: dict[str, Any]) -> None:
 
 def _measure(folder: Path, gates: int, pairs: int) -> None:
     environment = describe_environment("cpu")
+    machine = f"{environment.processor}, {environment.threads} threads, torch {environment.packages['torch']}"
+    (folder / MACHINE_FILE).write_text(machine + "\n", encoding="utf-8")
     with tempfile.TemporaryDirectory(prefix="attnlab-power-") as place:
         root = make_repository(Path(place) / "repository")
         ask = Ask(
@@ -155,16 +158,16 @@ def _by_benchmark(rows: Rows) -> dict[str, Rows]:
     return found
 
 
-def _analysed(pairs: Rows, gates: Rows) -> list[str]:
+def _analysed(folder: Path) -> list[str]:
+    pairs, gates = _read(folder / PAIRS_FILE), _read(folder / GATES_FILE)
+    machine = (folder / MACHINE_FILE).read_text(encoding="utf-8").strip()
     recorded = _by_benchmark(pairs)
     count = min(len(rows) for rows in recorded.values())
     ratios = {key: [row["log_ratio"] for row in rows[:count]] for key, rows in recorded.items()}
-    environment = describe_environment("cpu")
     lines = [
         "# What the gate can do",
         "",
-        f"{count} live pairs of equal arms on {environment.processor}, {environment.threads} threads, "
-        f"torch {environment.packages['torch']}. Again: `python benchmarks/gate_power.py`.",
+        f"{count} live pairs of equal arms on {machine}. Again: `python benchmarks/gate_power.py`.",
         "",
         *_table(
             ["kernel", "median", "scatter of a pair", "median of pairs", "least slowdown found in 95 %"],
@@ -248,7 +251,8 @@ def _families(recorded: dict[str, Rows]) -> list[str]:
     """A table for each plan of bursts, and what its times rest on."""
     lines = [
         "Each benchmark has latency (median, mean, p95, from the recorded pairs) and two quantities that never differ. "
-        "Set-up and first calls were not recorded. Times are counted from what a pair took when it was recorded.",
+        "Set-up and first calls were not recorded. The slow one has the noise of the first kernel "
+        "above. Times are counted from what a pair took when it was recorded.",
     ]
     for plan in gate_families.plans(recorded):
         headings, rows = gate_families.table(gate_families.rows(recorded, plan))
