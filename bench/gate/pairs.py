@@ -29,12 +29,13 @@ from attnlab.bench.store.records import Burst, Measurement, Outcome, Series
 from attnlab.bench.telemetry import burst_notes
 from attnlab.bench.timing import Timed, WarmUp
 
-BURST_NS = 60 * units.NS_PER_MS
+BURST_NS = 30 * units.NS_PER_MS
 LONGEST_BURST_NS = 300 * units.NS_PER_MS
 FEW_CALLS = 3
 MAX_BURST_CALLS = 2000
 PROFILE_ROUNDS = 5  # of each arm, to say which kernel moved
-BURSTS = 16  # of each arm in a pair; even, so that each arm goes first in half of them
+# Of each arm in a pair; even, so that each arm goes first in half of them. More pairs tell more than longer ones do.
+BURSTS = 8
 OTHER_CONTENTS = "one id and one seed, and the contracts of base and head fill the inputs otherwise"
 
 
@@ -405,7 +406,7 @@ def _naming(number: int) -> Iterator[None]:
 
 
 def calls_a_burst(call_ns: float) -> int:
-    """So many calls take about 60 ms; of slow ones three where they fit into 300 ms, so that a burst has a median."""
+    """So many calls take about 30 ms; of slow ones three where they fit into 300 ms, so that a burst has a median."""
     usual, few = BURST_NS // max(call_ns, 1.0), min(FEW_CALLS, LONGEST_BURST_NS // max(call_ns, 1.0))
     return int(min(MAX_BURST_CALLS, max(usual, few, 1)))
 

@@ -17,6 +17,7 @@ from attnlab.bench.compare import Basis, compare
 from attnlab.bench.errors import SuiteError
 from attnlab.bench.gate.allowances import Allowances
 from attnlab.bench.gate.messages import Method, Offers, Settings
+from attnlab.bench.gate.pairs import BURSTS
 from attnlab.bench.gate.records import Standing
 from attnlab.bench.gate.session import ArmBroken, Known
 from attnlab.bench.gate.storing import write_gate
@@ -97,7 +98,7 @@ def test_every_pair_is_on_disk_at_once(gated: Make) -> None:
     assert seen[2:] == list(range(1, 9))
     line = json.loads(gate.session.pairs.path.read_text().splitlines()[0])
     assert (line["pair"], line["benchmark"]) == (1, "toy/quick[N8]")
-    assert len(line["taken"]["base"]["launches"][0]["bursts"]) == 16
+    assert len(line["taken"]["base"]["launches"][0]["bursts"]) == BURSTS
 
 
 def test_wrong_on_head_fails_closed(gated: Make) -> None:
@@ -576,7 +577,7 @@ def test_an_interrupt_keeps_what_was_measured(gated: Make) -> None:
     def strike() -> None:
         nonlocal bursts
         bursts += 1
-        if bursts > 3 * 32:
+        if bursts > 3 * 2 * BURSTS:
             raise KeyboardInterrupt
 
     gate = gated(head=one(after_burst=strike))
