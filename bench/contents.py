@@ -32,6 +32,12 @@ REFRESH_SHARE = 0.15  # of the time, for new draws in the deck
 TRIES = 16  # for a draw, or a way to mix two, that is new
 FEW = 64  # indices to mix, below which the ways to mix them are counted
 
+# Bound before any plugin is imported: none of its code may run while contents are put in place, as it could work then.
+_C: Any = torch._C
+_no_functions, _no_dispatch = _C.DisableTorchFunction, _C._DisableTorchDispatch
+_generator, _empty, _where = torch.Generator, torch.empty, torch.where
+_view, _to, _copy, _bool, _random_ = Tensor.view, Tensor.to, Tensor.copy_, Tensor.bool, Tensor.random_
+
 
 @dataclass(frozen=True)
 class Content:
@@ -110,8 +116,8 @@ class _Mixing:
         parts = [_raw(x).unflatten(self.axis, (-1, self.each)) for x in (other, first)]
         into, b, a = self.into, *parts
         if self.shape[-1] == 1 and all(map(_in_words, (into, a, b))):
-            into, b, a = (x.view(torch.int64) for x in (into, b, a))
-        torch.where(coins.view(self.shape), b, a, out=into)
+            into, b, a = (_view(x, torch.int64) for x in (into, b, a))
+        _where(_view(coins, self.shape), b, a, out=into)
 
 
 class Place:
@@ -132,25 +138,27 @@ class Place:
         """By shape, on the CPU: true for an index that is of the other draw."""
         made = {}
         for shape in self._shapes:
-            generator = torch.Generator().manual_seed(derived(deal, *shape))
-            made[shape] = torch.empty(shape, dtype=torch.uint8).random_(0, 2, generator=generator).bool()
+            generator = _generator().manual_seed(derived(deal, *shape))
+            made[shape] = _bool(_random_(_empty(shape, dtype=torch.uint8), 0, 2, generator=generator))
         return made
 
     def write(self, content: Content, draw: Callable[[int], Draw]) -> None:
+        """Draws are made first; then no mode or override of torch has a say in what is written."""
         first = draw(content.seed)
         other = first if content.other is None else draw(content.other)
-        coins = {} if content.other is None else self.coins(content.deal)
-        for path, tensor in self._tensors.items():
-            if coins and path in self._mixings:
-                mixing = self._mixings[path]
-                mixing.put(first[path], other[path], coins[mixing.dealt].to(tensor.device))
-            else:
-                tensor.copy_(first[path])
+        with _no_functions(), _no_dispatch():
+            coins = {} if content.other is None else self.coins(content.deal)
+            for path, tensor in self._tensors.items():
+                if coins and path in self._mixings:
+                    mixing = self._mixings[path]
+                    mixing.put(first[path], other[path], _to(coins[mixing.dealt], tensor.device))
+                else:
+                    _copy(tensor, first[path])
 
 
 def _raw(x: Tensor) -> Tensor:
     """8-bit floats as bytes, which can be chosen from; any other as it is."""
-    return x.view(torch.uint8) if x.is_floating_point() and x.element_size() == 1 else x
+    return _view(x, torch.uint8) if x.is_floating_point() and x.element_size() == 1 else x
 
 
 def _in_words(x: Tensor) -> bool:

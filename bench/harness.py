@@ -21,7 +21,7 @@ from attnlab.bench.contract import NORMAL_DRAW, Operator
 from attnlab.bench.correctness import Checker
 from attnlab.bench.errors import AttnlabError, MeasurementError, Unavailable
 from attnlab.bench.fingerprint import fingerprint
-from attnlab.bench.judged import Heard, settle
+from attnlab.bench.judged import HOST_CLOCKS, Heard, settle
 from attnlab.bench.judging.court import AnyOperator, Court
 from attnlab.bench.judging.handing import HereJudge, Judges
 from attnlab.bench.judging.refusals import Rejected
@@ -223,10 +223,7 @@ class OpenCase:
     def begin(self, clock: str, plan: Plan | None) -> Sampling:
         """Warm up for bursts by that clock alone, laid out by `plan`."""
         with self._phase("warm-up"):
-            sampling = self._begun(tuple(one for one in self._clocks if one.name == clock), plan)
-        if self._renewal is not None:
-            self._renewal.begin()  # calls from here on are timed
-        return sampling
+            return self._begun(tuple(one for one in self._clocks if one.name == clock), plan)
 
     def closed(self) -> tuple[Measurement, tuple[Series, ...]]:
         """The measurement so far, what the last calls returned checked, and what stands beside its times."""
@@ -307,10 +304,18 @@ class OpenCase:
 
     def _measure(self, stopped: str | None) -> None:
         timed = self._in_turn().timed(stopped)
+        self._refuse_still_inputs(timed)
         self._show()
         self._refuse_meddling()
         self._check_timed()
         self.measurement = self._finish(timed)
+
+    def _refuse_still_inputs(self, timed: Timed) -> None:
+        """A host's clock has new content before each call."""
+        assert self._renewal is not None
+        if timed.record.clock in HOST_CLOCKS and self._renewal.calls < timed.record.samples:
+            reason = f"had new inputs for {self._renewal.calls} of {timed.record.samples} timed calls"
+            raise Rejected(Outcome.FAILED, f"{reason}; expected it to leave what renews them as it is")
 
     def _show(self) -> None:
         """Calls between marks, which the parent times by its own clock, without a word of this process on times."""
@@ -382,6 +387,8 @@ class OpenCase:
             observe=observe,
             plan=plan or self.setup.plan,
         )
+        assert self._renewal is not None
+        self._renewal.begin()  # it is warm: calls from here on are timed
         return self._sampling
 
     def _observed(self, call: Callable[[], object]) -> tuple[Series, ...]:

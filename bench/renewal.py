@@ -2,12 +2,16 @@
 
 Which calls those are nobody can foresee. A few have contents that all implementations of the case meet in a run, so
 that what is expected of them is computed once. After others the call is made again, untimed, on the same inputs: one
-that is wrong now and then differs from the one after it.
+that is wrong now and then differs from the one after it. Of those, drawn after they ended, one is judged in any case
+where the oracle is quick.
 """
 
 from __future__ import annotations
 
+import gc
 import random
+import signal
+import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -20,6 +24,8 @@ from attnlab.bench.axes import Case
 from attnlab.bench.contents import AnyOperator, Content, Contents, Place
 from attnlab.bench.contract import TensorSpec
 from attnlab.bench.judging.plain import Outputs, Taken, rebuilt, take
+from attnlab.bench.judging.refusals import Rejected
+from attnlab.bench.store.records import Outcome
 
 if TYPE_CHECKING:
     from attnlab.bench.registry import Implementation
@@ -33,8 +39,16 @@ OFTEN = 0.25  # the chance of a call to be made again, among the first
 SHARE = 0.25  # of the time, for calls that are made again
 REPEATS = 2  # calls that returned what one on other inputs had returned, in the places that are looked at: judged too
 SAMPLED = 32  # numbers of an output that are looked at
+UNFORESEEN_OPERATIONS = 2_000_000_000  # of a call, up to which one is judged of those that were drawn after they ended
+SOON_S = 1.0  # until a timer of the operating system, within which it may go off beside a timed call
 CPU = torch.device("cpu")
 DOUBTS = 3  # of the calls that differed most from the call after them: those are judged too
+
+
+_profile, _trace, _timer = sys.getprofile, sys.gettrace, signal.getitimer  # bound before any plugin is imported
+_collects, _collect_no_more, _collect_again = gc.isenabled, gc.disable, gc.enable
+_WATCHING = _profile(), _trace()  # a debugger, or what counts covered lines
+_TIMERS = signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF
 
 
 @dataclass(frozen=True)
@@ -98,6 +112,9 @@ class Renewal:
         self._kept: list[Kept] = []
         self._doubts: list[Kept] = []
         self._repeats: list[Kept] = []
+        self._unforeseen: Kept | None = None
+        self._again = 0
+        self._judges_unforeseen = not self._in_order and operator.operations(case) <= UNFORESEEN_OPERATIONS
         self._places_of: dict[torch.Size, tuple[Tensor, ...]] = {}
         self._returned: dict[tuple[int, bytes], Content] = {}
         self._shared: list[tuple[int, Content]] = []
@@ -108,8 +125,13 @@ class Renewal:
     def begin(self) -> None:
         """Timing begins: calls before were to warm up."""
         self.settle()
-        self._kept = []
+        self._kept, self._unforeseen, self._again = [], None, 0
         self._start("call")
+
+    @property
+    def calls(self) -> int:
+        """How many calls had a content of their own, since timing or else warming up began."""
+        return self._calls
 
     def _start(self, phase: str) -> None:
         self._phase, self._calls, self._begun_ns, self._again_ns = phase, 0, self._now_ns(), 0
@@ -127,14 +149,25 @@ class Renewal:
         content, judged = self._next(copy)
         self._calls += 1
         copy.outputs = None
-        self.put(copy, content)
         self._open.append((copy, judged))
+        self.put(copy, content)
 
     def put(self, copy: Copy, content: Content) -> None:
-        """Write a content into a copy's inputs, and remember it."""
-        self._contents.write(self._places[id(copy)], content)
+        """Remember a content, and write it into a copy's inputs.
+
+        From when it is there to the next call no code of an implementation may run, as it would work untimed: no
+        garbage is collected, and Rejected is raised where something is called by the interpreter or by a timer.
+        """
         copy.before = tuple(dict.fromkeys((*copy.before[:2], copy.content)))
         copy.content = content
+        place, collects = self._places[id(copy)], _collects()
+        _collect_no_more()
+        try:
+            _refuse_hooks()
+            self._contents.write(place, content)
+        finally:
+            if collects:
+                _collect_again()
 
     def settle(self, last: bool = False) -> None:
         """Keep what calls since their renewal returned, or compare it with another call; all of them at the last.
@@ -186,8 +219,9 @@ class Renewal:
                 copy()
                 returned = self._as_returned(copy)
                 self._kept.append(replace(returned, before=(*returned.before, *self._earlier(copy))))
-        kept = [*self._repeats, *self._kept, *self._doubts]
-        self._kept, self._doubts, self._repeats = [], [], []
+        unforeseen = [] if self._unforeseen is None else [self._unforeseen]
+        kept = [*self._repeats, *self._kept, *unforeseen, *self._doubts]
+        self._kept, self._doubts, self._repeats, self._unforeseen = [], [], [], None
         return kept
 
     def _next(self, copy: Copy) -> tuple[Content, bool]:
@@ -210,14 +244,34 @@ class Renewal:
         return self._again_ns + passed / self._calls <= SHARE * passed and self._random.random() < chance
 
     def _compare(self, copy: Copy, kept: Kept) -> None:
-        """Call again; where that differs, the call is one to be judged, if few differed more."""
+        """Call again; where that differs, the call is one to be judged, if few differed more.
+
+        One of all that come here is judged however that is: a call that knew of none of this.
+        """
         begun = self._now_ns()
+        self._again += 1
+        if self._judges_unforeseen and self._random.randrange(self._again) == 0:
+            self._unforeseen = kept
         others = tuple(map(take, self._results(copy.inputs, copy.again())))
         differences = [difference(a, b) for a, b in zip(kept.outputs, others, strict=True)]
         self._again_ns += self._now_ns() - begun
         if any(differences):
             doubt = Kept(kept.content, kept.outputs, kept.before, max(differences))
             self._doubts = sorted([*self._doubts, doubt], key=lambda kept: -kept.difference)[:DOUBTS]
+
+
+def _refuse_hooks() -> None:
+    """Raise Rejected where code would be called that nobody calls."""
+    found = [
+        name
+        for name, now, then in zip(("profile", "trace"), (_profile(), _trace()), _WATCHING, strict=True)
+        if now is not None and now is not then
+    ]
+    if any(0 < left < SOON_S or 0 < every < SOON_S for left, every in map(_timer, _TIMERS)):
+        found.append("timer")
+    if found:
+        reason = f"leaves a {' and a '.join(found)} function behind; expected it to work only while it is called"
+        raise Rejected(Outcome.FAILED, reason)
 
 
 def difference(a: Taken, b: Taken) -> float:

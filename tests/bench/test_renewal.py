@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import gc
+import signal
+import sys
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 
 from attnlab.bench import renewal
 from attnlab.bench.contents import Content
 from attnlab.bench.contract import NORMAL_DRAW, Operator
+from attnlab.bench.judging.plain import take
+from attnlab.bench.judging.refusals import Rejected
 from attnlab.bench.registry import discover
 from attnlab.bench.renewal import Copy, Renewal, difference
 
@@ -72,8 +78,78 @@ def test_contents_to_judge_are_those_of_every_process_and_come_at_other_moments(
         called.renewal.begin()
         called.time(520)
         kept.append([k.content for k in called.renewal.finished()])
-    assert len(kept[0]) == renewal.SHARED
-    assert set(kept[0]) == set(kept[1])
+    assert len(kept[0]) == renewal.SHARED + 1, "and one that was drawn when it had ended"
+    assert len(set(kept[0]) & set(kept[1])) == renewal.SHARED
+
+
+def test_one_judged_call_is_drawn_after_it_ended() -> None:
+    called = Called()
+    called.renewal.begin()
+    foreseen = {content for _, content in called.renewal._shared}
+    called.time(60)
+    (drawn,) = [kept.content for kept in called.renewal.finished() if kept.content not in foreseen]
+    assert drawn.other is not None
+
+
+@pytest.mark.parametrize("patched", [(torch, "where"), (torch.Tensor, "copy_"), (torch.Tensor, "view")])
+def test_nothing_patched_runs_once_content_is_in_place(monkeypatch: pytest.MonkeyPatch, patched: Any) -> None:
+    called, seen = Called(), []
+    copy = called.copies[0]
+    own = getattr(*patched)
+
+    def watching(*args: Any, **named: Any) -> Any:
+        made = own(*args, **named)
+        seen.append(copy.inputs.x.clone())
+        return made
+
+    monkeypatch.setattr(*patched, watching)
+    copy.renew()
+    assert not any(torch.equal(x, copy.inputs.x) for x in seen)
+
+
+def test_no_mode_and_no_collection_runs_while_content_is_put_in_place() -> None:
+    called, seen = Called(), []
+    copy = called.copies[0]
+
+    class Watching(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            made = func(*args, **(kwargs or {}))
+            look()
+            return made
+
+    def look(*_: Any) -> None:
+        with torch._C.DisableTorchFunction():
+            seen.append(copy.inputs.x.clone())
+
+    thresholds = gc.get_threshold()
+    gc.callbacks.append(look)
+    gc.set_threshold(1, 1, 1)
+    try:
+        with Watching():
+            copy.renew()
+            count = len(seen)
+    finally:
+        gc.callbacks.remove(look)
+        gc.set_threshold(*thresholds)
+    assert not any(torch.equal(x, copy.inputs.x) for x in seen[:count])
+    assert gc.isenabled()
+
+
+@pytest.mark.parametrize(
+    ("leave", "remove", "named"),
+    [
+        (lambda: sys.setprofile(lambda *_: None), lambda: sys.setprofile(None), "profile"),
+        (lambda: signal.setitimer(signal.ITIMER_VIRTUAL, 0.5, 0.5), lambda: signal.setitimer(1, 0), "timer"),
+    ],
+)
+def test_what_would_be_called_beside_a_call_is_refused(leave: Any, remove: Any, named: str) -> None:
+    called = Called()
+    leave()
+    try:
+        with pytest.raises(Rejected, match=f"leaves a {named} function behind"):
+            called.copies[0].renew()
+    finally:
+        remove()
 
 
 def test_calls_to_warm_up_are_not_judged() -> None:
@@ -92,7 +168,7 @@ def test_what_differs_most_from_the_call_after_it_is_judged() -> None:
     called.renewal.begin()
     called.time(60)
     judged = called.renewal.finished()
-    assert len(judged) == renewal.SHARED + renewal.DOUBTS
+    assert len(judged) == renewal.SHARED + 1 + renewal.DOUBTS
     assert all(0 < k.difference < 1 for k in judged[-renewal.DOUBTS :])
 
 
@@ -107,4 +183,4 @@ def test_what_differs_most_from_the_call_after_it_is_judged() -> None:
     ],
 )
 def test_how_far_two_outputs_are_apart(a: torch.Tensor, b: torch.Tensor, apart: float) -> None:
-    assert difference(a, b) == apart
+    assert difference(take(a), take(b)) == apart
