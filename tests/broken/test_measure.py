@@ -8,6 +8,7 @@ from attnlab.bench.clocks.wall import Wall
 from attnlab.bench.harness import Setup, measure
 from attnlab.bench.ops.attention import ATTENTION, AttentionCase
 from attnlab.bench.ops.attention_backward import ATTENTION_BACKWARD, AttentionBackwardCase
+from attnlab.bench.renewal import SHARED
 from attnlab.bench.roofline import Ceilings
 from attnlab.bench.store.records import Outcome
 from attnlab.bench.timing import Effort
@@ -65,4 +66,6 @@ def test_an_honest_one_passes_and_is_timed(operator, kind, honest) -> None:  # t
     assert (measured.outcome, measured.reason) == (Outcome.PASSED, None)
     assert measured.median_ns is not None
     assert measured.check is not None
-    assert [figures.inputs for figures in measured.check.sets] == ["drawn", "redrawn", "needles", *["timed"] * 4]
+    sets = [figures.inputs for figures in measured.check.sets]
+    assert sets[:3] == ["drawn", "redrawn", "needles"]
+    assert sets[3:] in (["timed"] * SHARED, ["timed"] * (SHARED + 1)), "one more where a call was made again"
