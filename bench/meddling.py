@@ -21,7 +21,7 @@ TAKING_PART = (
     "harness", "isolation", "judged", "judging.client", "timing", "worker", "clocks.wall", "clocks.cpu_time",
     "store.codec",
 )  # fmt: skip
-LIBRARY = ("time", "json", "statistics", "math", "select", "numpy", "numpy.fft")
+LIBRARY = ("time", "json", "statistics", "math", "select", "random", "hashlib", "secrets", "numpy", "numpy.fft")
 REPLACED_BY_SOME = ("print", "input", "open", "__import__", "breakpoint")  # by honest tools too; none of them counts
 NAMED = 3  # of what was changed, in a reason
 MISSING = object()
@@ -62,13 +62,11 @@ class Guard:
 
 def _everything() -> Iterator[_Kept]:
     modules = [module for name, module in sys.modules.items() if f"{name}.".startswith(f"{HARNESS}.")]
-    for module in modules:
+    for module in (*modules, *map(importlib.import_module, LIBRARY)):
         yield from _attributes(module, module.__name__)
         for value in vars(module).values():
             if isinstance(value, type) and value.__module__ == module.__name__:
                 yield from _attributes(value, f"{module.__name__}.{value.__qualname__}")
-    for name in LIBRARY:
-        yield from _attributes(importlib.import_module(name), name)
     yield from (kept for kept in _attributes(builtins, "builtins") if kept.name not in REPLACED_BY_SOME)
 
 
