@@ -322,7 +322,7 @@ def test_each_arm_of_an_editable_install_runs_its_own_code(project: Project, tmp
     assert done.returncode == 3, done.stdout + done.stderr
     assert "base: wrong_values" in done.stdout
     assert "head: " not in done.stdout
-    assert "nothing could be compared" in done.stdout
+    assert "No verdict: toy/mine[N4]: new; the gate fails closed." in done.stdout
 
 
 @pytest.mark.slow
