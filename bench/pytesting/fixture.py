@@ -17,7 +17,7 @@ from attnlab.bench.pytesting.replay import PASSED, REPLAY, Benchmark, hand_over,
 
 if TYPE_CHECKING:
     from attnlab.bench.clocks import Clock
-    from attnlab.bench.metrics import Row, with_remarks
+    from attnlab.bench.metrics import Row
     from attnlab.bench.store.records import RunRecord
     from attnlab.bench.timing import Effort
 
@@ -90,7 +90,7 @@ class AttnlabBench:
         import torch
 
         from attnlab.bench.judged import with_times
-        from attnlab.bench.metrics import Row
+        from attnlab.bench.metrics import Row, with_remarks
         from attnlab.bench.store.records import Measurement, Outcome
         from attnlab.bench.timing import time_calls
 

@@ -13,6 +13,7 @@ from attnlab.bench.metrics import known_metrics, rows_of
 from attnlab.bench.reporters.model.cases import CaseRef
 from attnlab.bench.reporters.model.picks import pick
 from attnlab.bench.reporters.model.results import result_of
+from attnlab.bench.roofline import Ceilings
 from attnlab.bench.store.records import BenchRecord, Burst, Launch, Measurement, Outcome, Series, TimingRecord
 
 GRAPH, EVENTS, CUPTI = "cuda_graph", "cuda_events", "cupti"
@@ -120,7 +121,8 @@ def test_the_clock_that_more_of_them_prefer_is_chosen() -> None:
 
 
 def test_speed_ups_and_picks_are_of_one_clock() -> None:
-    run: Any = SimpleNamespace(benches=(BenchRecord("op", ("captured", "eager"), "eager", ("c",)),), ceilings=None)
+    ceilings = Ceilings("gpu", 1, 1e12, {}, None, 0.0)
+    run: Any = SimpleNamespace(benches=(BenchRecord("op", ("captured", "eager"), "eager", ("c",)),), ceilings=ceilings)
     rows = rows_of(run, [CAPTURED, EAGER])
     speedup = next(metric for metric in known_metrics() if metric.name == "speedup")
     assert speedup.value(rows[0]) == pytest.approx(12 / 14), "and not 12 / 10"
