@@ -304,9 +304,9 @@ class OpenCase:
 
     def _measure(self, stopped: str | None) -> None:
         timed = self._in_turn().timed(stopped)
-        self._refuse_still_inputs(timed)
         self._show()
         self._refuse_meddling()
+        self._refuse_still_inputs(timed)
         self._check_timed()
         self.measurement = self._finish(timed)
 
