@@ -16,7 +16,7 @@ from attnlab.bench.stopping import STOPPED_BY_ROUNDS
 from attnlab.bench.store.records import Measurement, Outcome, Turn
 from attnlab.bench.turned import busy
 
-NEAR = 1.5  # times the fastest: those beyond are told apart without turns
+NEAR = 1.25  # times the fastest: those beyond are told apart without turns
 NEAR_IN_NOISE = 5.0  # times the fastest, where the machine was busy during one or the other
 BURSTS = 4  # of each in a round; even, so that each goes first as often as last
 WRONG = (Outcome.WRONG_SHAPE, Outcome.WRONG_DTYPE, Outcome.WRONG_VALUES)

@@ -19,7 +19,7 @@ from attnlab.bench.stats.rounds import Ratio
 LEAST_GAIN = 1.02  # times as fast in rounds of fresh processes: less is nobody's reason to choose
 LEAST_GAIN_OF_ONE_PROCESS = 1.05  # where rounds are of one process each, and what the next would add is not in them
 FEW = 3  # fewer samples say nothing of how times scatter
-FAR, VERY_FAR = 1.5, 3.0  # times as fast, without turns: with samples enough, and with few
+FAR, VERY_FAR = 1.25, 3.0  # times as fast, without turns: with samples enough, and with few
 
 
 class Standing(Enum):
