@@ -13,8 +13,8 @@ from torch import Tensor
 
 from attnlab.bench.axes import Case
 from attnlab.bench.clocks import now
-from attnlab.bench.contents import Content
-from attnlab.bench.contract import NORMAL_DRAW, redraw, tensors
+from attnlab.bench.contents import Content, write
+from attnlab.bench.contract import NORMAL_DRAW, tensors
 from attnlab.bench.judging.court import AnyOperator, digest_of
 from attnlab.bench.judging.handing import Judges, question
 from attnlab.bench.judging.plain import check_plain, take
@@ -49,7 +49,7 @@ class Checker:
         """
         for name, draw, content in owed:
             if draw == NORMAL_DRAW:
-                redraw(inputs, self.operator.make_inputs(self.case, draw, content.seed, self.device))
+                write(self.operator, self.case, inputs, content)  # as the judge does
                 self._run_and_judge(name, inputs, state, draw, content)
             else:
                 needles = self.operator.make_inputs(self.case, draw, content.seed, self.device)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from attnlab.bench.fingerprint import fingerprint
+from attnlab.bench.fingerprint import _hashed, fingerprint
 from attnlab.bench.registry import discover
 from attnlab.kernels.cpu.linear_rows import SOURCE, NoCompiler, linear_rows
 
@@ -93,4 +93,5 @@ def test_the_source_in_c_is_part_of_the_fingerprint(monkeypatch: pytest.MonkeyPa
     before = fingerprint(native)
     reading = type(SOURCE).read_bytes
     monkeypatch.setattr(type(SOURCE), "read_bytes", lambda path: reading(path) + b" " * path.name.endswith(".c"))
+    _hashed.cache_clear()
     assert fingerprint(native) != before
