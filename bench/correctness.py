@@ -27,7 +27,7 @@ from attnlab.bench.units import NS_PER_MS, ns_to_seconds
 
 WATCHED_NS = (
     NS_PER_MS,
-    100 * NS_PER_MS,
+    20 * NS_PER_MS,
 )  # an output is watched after its call for as long as that took, within this
 
 
