@@ -49,13 +49,17 @@ class Sizes:
     kv_len: int
     head_dim: int
     v_head_dim: int
-    longest: int  # queries of the longest sequence
-    longest_keys: int
+    packed: bool
 
     @property
     def group(self) -> int:
         """Query heads for each key-value head."""
         return self.q_heads // self.kv_heads
+
+    def programs(self, rows: int, heads: int, block: int) -> int:
+        """Programs of a flat grid over tiles of `block` rows: of q or of k, in so many heads (see `place`)."""
+        tiles = rows // block + self.sequences if self.packed else triton.cdiv(rows, block) * self.sequences
+        return tiles * heads
 
     @property
     def widths(self) -> dict[str, Any]:
@@ -122,11 +126,11 @@ def check(
         expect(window >= 1, f"window {window}", "at least 1 key", "pass None for no window")
     if cu_seqlens is None:
         expect(max_seqlen is None, "max_seqlen without cu_seqlens", "both or neither", "drop max_seqlen")
-        return Sizes(B, Hq, Hkv, Sq, Sk, D, Dv, longest=Sq, longest_keys=Sk)
+        return Sizes(B, Hq, Hkv, Sq, Sk, D, Dv, packed=False)
     expect(B == 1 and Sq == Sk, f"packed q {_shape(q)} and k {_shape(k)}", "batch 1 and equal lengths",
             "pack queries and keys alike, or call once a sequence")  # fmt: skip
-    longest = _longest(cu_seqlens, max_seqlen, q)
-    return Sizes(cu_seqlens.numel() - 1, Hq, Hkv, Sq, Sk, D, Dv, longest, longest)
+    _check_pack(cu_seqlens, max_seqlen, q)
+    return Sizes(cu_seqlens.numel() - 1, Hq, Hkv, Sq, Sk, D, Dv, packed=True)
 
 
 def reach(window: int | None, keys: int) -> int:
@@ -162,24 +166,21 @@ def _check_rows(name: str, tensor: Tensor) -> None:
             f"pass {name}.contiguous()")  # fmt: skip
 
 
-def _longest(cu_seqlens: Tensor, max_seqlen: int | None, q: Tensor) -> int:
-    """max_seqlen, or the longest sequence of cu_seqlens; reading the lengths waits for the device."""
+def _check_pack(cu_seqlens: Tensor, max_seqlen: int | None, q: Tensor) -> None:
+    """ValueError where lengths do not fit; reading them waits for the device, and is left out beside max_seqlen."""
     expect(cu_seqlens.dim() == 1 and cu_seqlens.numel() >= 2 and cu_seqlens.dtype == torch.int32,
             f"cu_seqlens {_shape(cu_seqlens)} of {cu_seqlens.dtype}", "[sequences + 1] of torch.int32",
             "pass cumulative lengths, beginning with 0")  # fmt: skip
     expect(cu_seqlens.device == q.device, f"cu_seqlens on {cu_seqlens.device}", f"{q.device}", "move it")
     expect(cu_seqlens.is_contiguous(), "cu_seqlens with gaps", "contiguous memory", "pass a contiguous copy")
     if cu_seqlens.device.type == "meta" or (max_seqlen is not None and cu_seqlens.device.type != "cpu"):
-        expect(max_seqlen is not None, "cu_seqlens on meta", "max_seqlen beside it", "pass max_seqlen")
-        assert max_seqlen is not None
-        return max_seqlen
+        return
     ends: list[int] = cu_seqlens.tolist()
     gaps = [after - before for before, after in itertools.pairwise(ends)]
     expect(ends[0] == 0 and ends[-1] == q.shape[2] and min(gaps) >= 0, f"cu_seqlens from {ends[0]} to {ends[-1]}",
             f"rising from 0 to {q.shape[2]}, the rows of q", "pass cumulative lengths of all rows")  # fmt: skip
     expect(max_seqlen is None or max_seqlen >= max(gaps), f"max_seqlen {max_seqlen}",
             f"at least {max(gaps)}", "pass the longest length, or None")  # fmt: skip
-    return max(gaps)
 
 
 def _shape(tensor: Tensor) -> str:

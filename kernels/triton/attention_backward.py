@@ -124,14 +124,12 @@ def attention_backward(
             dout, out, delta, dout.stride()[:3], out.stride()[:3], delta.stride(), sizes.q_heads, sizes.q_len,
             V_HEAD_DIM=sizes.v_head_dim, BLOCKS_DV=(padded(sizes.v_head_dim),), ROWS=DELTA_ROWS,
         )  # fmt: skip
-        tiles = triton.cdiv(sizes.longest_keys, tiling.dkdv.block_n)
-        _dkdv[(tiles * sizes.kv_heads * sizes.sequences,)](
-            *inputs, dk, dv, dk.stride()[:3], dv.stride()[:3], sizes.longest_keys, sizes.kv_heads,
+        _dkdv[(sizes.programs(sizes.kv_len, sizes.kv_heads, tiling.dkdv.block_n),)](
+            *inputs, dk, dv, dk.stride()[:3], dv.stride()[:3], sizes.sequences, sizes.kv_heads,
             **flags, **sizes.widths, **tiling.dkdv.meta,
         )  # fmt: skip
-        tiles = triton.cdiv(sizes.longest, tiling.dq.block_m)
-        _dq[(tiles * sizes.q_heads * sizes.sequences,)](
-            *inputs, dq, dq.stride()[:3], sizes.longest, sizes.q_heads,
+        _dq[(sizes.programs(sizes.q_len, sizes.q_heads, tiling.dq.block_m),)](
+            *inputs, dq, dq.stride()[:3], sizes.sequences, sizes.q_heads,
             **flags, **sizes.widths, **tiling.dq.meta,
         )  # fmt: skip
     return dq, dk, dv
@@ -144,7 +142,7 @@ def _delta(
     V_HEAD_DIM: tl.constexpr, BLOCKS_DV: tl.constexpr, ROWS: tl.constexpr,
 ) -> None:  # fmt: skip
     """delta [B, Hq, Sq], float32: the sum of out · dout over each row."""
-    tile, head, batch = place(q_len, q_heads, ROWS)
+    tile, head, batch = place(None, 1, q_len, q_heads, ROWS, PACKED=False, LAST_FIRST=False)
     first = tile * ROWS
     dout = head_pointer(dout, dout_strides, batch, head, PACKED=False)
     out = head_pointer(out, out_strides, batch, head, PACKED=False)
@@ -155,17 +153,17 @@ def _delta(
     tl.store(delta + rows, tl.sum(douts[0].to(tl.float32) * outs[0].to(tl.float32), 1), mask=rows < q_len)
 
 
-@triton.jit(do_not_specialize=["group", "q_len", "kv_len", "window", "longest", "kv_heads"])
+@triton.jit(do_not_specialize=["group", "q_len", "kv_len", "window", "sequences", "kv_heads"])
 def _dkdv(
     dout: tl.tensor, q: tl.tensor, k: tl.tensor, v: tl.tensor, lse: tl.tensor, delta: tl.tensor,
     cu_seqlens: tl.tensor, dout_strides: tl.tuple, q_strides: tl.tuple, k_strides: tl.tuple, v_strides: tl.tuple,
     lse_strides: tl.tuple, scale: tl.tensor, group: tl.tensor, q_len: tl.tensor, kv_len: tl.tensor, window: tl.tensor,
-    dk: tl.tensor, dv: tl.tensor, dk_strides: tl.tuple, dv_strides: tl.tuple, longest: tl.tensor, kv_heads: tl.tensor,
+    dk: tl.tensor, dv: tl.tensor, dk_strides: tl.tuple, dv_strides: tl.tuple, sequences: tl.tensor, kv_heads: tl.tensor,
     CAUSAL: tl.constexpr, WINDOWED: tl.constexpr, PACKED: tl.constexpr,
     HEAD_DIM: tl.constexpr, V_HEAD_DIM: tl.constexpr, BLOCKS_D: tl.constexpr, BLOCKS_DV: tl.constexpr,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, PRECISION: tl.constexpr,
 ) -> None:  # fmt: skip
-    tile, kv_head, sequence = place(longest, kv_heads, BLOCK_N)
+    tile, kv_head, sequence = place(cu_seqlens, sequences, kv_len, kv_heads, BLOCK_N, PACKED, LAST_FIRST=False)
     start, q_len, kv_len = lengths(cu_seqlens, sequence, q_len, kv_len, PACKED)
     first = tile * BLOCK_N
     if first >= kv_len:
@@ -213,19 +211,18 @@ def _dkdv(
     store_rows(dv, dv_strides, first, kv_len, dv_acc, BLOCK_N, V_HEAD_DIM, BLOCKS_DV)
 
 
-@triton.jit(do_not_specialize=["group", "q_len", "kv_len", "window", "longest", "q_heads"])
+@triton.jit(do_not_specialize=["group", "q_len", "kv_len", "window", "sequences", "q_heads"])
 def _dq(
     dout: tl.tensor, q: tl.tensor, k: tl.tensor, v: tl.tensor, lse: tl.tensor, delta: tl.tensor,
     cu_seqlens: tl.tensor, dout_strides: tl.tuple, q_strides: tl.tuple, k_strides: tl.tuple, v_strides: tl.tuple,
     lse_strides: tl.tuple, scale: tl.tensor, group: tl.tensor, q_len: tl.tensor, kv_len: tl.tensor, window: tl.tensor,
-    dq: tl.tensor, dq_strides: tl.tuple, longest: tl.tensor, q_heads: tl.tensor,
+    dq: tl.tensor, dq_strides: tl.tuple, sequences: tl.tensor, q_heads: tl.tensor,
     CAUSAL: tl.constexpr, WINDOWED: tl.constexpr, PACKED: tl.constexpr,
     HEAD_DIM: tl.constexpr, V_HEAD_DIM: tl.constexpr, BLOCKS_D: tl.constexpr, BLOCKS_DV: tl.constexpr,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, PRECISION: tl.constexpr,
 ) -> None:  # fmt: skip
-    tile, head, sequence = place(longest, q_heads, BLOCK_M)
-    if CAUSAL:
-        tile = tl.cdiv(longest, BLOCK_M) - 1 - tile  # the tiles with most keys start first
+    # The causal tiles with most keys start first.
+    tile, head, sequence = place(cu_seqlens, sequences, q_len, q_heads, BLOCK_M, PACKED, LAST_FIRST=CAUSAL)
     start, q_len, kv_len = lengths(cu_seqlens, sequence, q_len, kv_len, PACKED)
     first = tile * BLOCK_M
     if first >= q_len:

@@ -75,8 +75,8 @@ def attention_forward(
 
     causal: query i sees keys up to i + Sk - Sq. window: only the last `window` of these; needs causal.
     cu_seqlens: int32 [N + 1], for batch 1: rows cu_seqlens[n] to cu_seqlens[n + 1] of q, k and v are a sequence of
-    their own. max_seqlen: the longest of them; where it is left out, the lengths are read, which waits for the
-    device. On a GPU the lengths are not read where it is given, and one too small leaves rows unwritten.
+    their own. max_seqlen: the longest of them. Where it is left out, the lengths are read and checked, which waits for
+    the device; on a GPU they are not read where it is given. The grid does not depend on it.
     tiling: another than `configuration` would choose.
 
     Returns out [B, Hq, Sq, Dv] in q's dtype and lse [B, Hq, Sq], float32, natural; 0 and -inf for a query without
@@ -89,11 +89,10 @@ def attention_forward(
         return out, lse
     with torch.cuda.device_of(q):
         tiling = tiling or configuration(sizes.head_dim, sizes.v_head_dim, q.dtype, architecture())
-        tiles = triton.cdiv(sizes.longest, tiling.block_m)
-        _forward[(tiles * sizes.q_heads * sizes.sequences,)](
+        _forward[(sizes.programs(sizes.q_len, sizes.q_heads, tiling.block_m),)](
             q, k, v, out, lse, cu_seqlens,
             q.stride()[:3], k.stride()[:3], v.stride()[:3], out.stride()[:3], lse.stride()[:3],
-            scale * LOG2_E, sizes.longest, sizes.q_heads, sizes.group, sizes.q_len, sizes.kv_len,
+            scale * LOG2_E, sizes.sequences, sizes.q_heads, sizes.group, sizes.q_len, sizes.kv_len,
             reach(window, sizes.kv_len),
             CAUSAL=causal, WINDOWED=window is not None, PACKED=cu_seqlens is not None,
             **sizes.widths, **tiling.meta,
@@ -101,19 +100,18 @@ def attention_forward(
     return out, lse
 
 
-@triton.jit(do_not_specialize=["longest", "q_heads", "group", "q_len", "kv_len", "window"])
+@triton.jit(do_not_specialize=["sequences", "q_heads", "group", "q_len", "kv_len", "window"])
 def _forward(
     q: tl.tensor, k: tl.tensor, v: tl.tensor, out: tl.tensor, lse: tl.tensor, cu_seqlens: tl.tensor,
     q_strides: tl.tuple, k_strides: tl.tuple, v_strides: tl.tuple, out_strides: tl.tuple, lse_strides: tl.tuple,
-    scale_log2: tl.tensor, longest: tl.tensor, q_heads: tl.tensor, group: tl.tensor,
+    scale_log2: tl.tensor, sequences: tl.tensor, q_heads: tl.tensor, group: tl.tensor,
     q_len: tl.tensor, kv_len: tl.tensor, window: tl.tensor,
     CAUSAL: tl.constexpr, WINDOWED: tl.constexpr, PACKED: tl.constexpr,
     HEAD_DIM: tl.constexpr, V_HEAD_DIM: tl.constexpr, BLOCKS_D: tl.constexpr, BLOCKS_DV: tl.constexpr,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, PRECISION: tl.constexpr,
 ) -> None:  # fmt: skip
-    tile, head, sequence = place(longest, q_heads, BLOCK_M)
-    if CAUSAL:
-        tile = tl.cdiv(longest, BLOCK_M) - 1 - tile  # the tiles with most keys start first
+    # The causal tiles with most keys start first.
+    tile, head, sequence = place(cu_seqlens, sequences, q_len, q_heads, BLOCK_M, PACKED, LAST_FIRST=CAUSAL)
     start, q_len, kv_len = lengths(cu_seqlens, sequence, q_len, kv_len, PACKED)
     first = tile * BLOCK_M
     if first >= q_len:

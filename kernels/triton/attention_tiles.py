@@ -31,12 +31,41 @@ def narrow(tile: tl.tensor, DTYPE: tl.constexpr) -> tl.tensor:
 
 
 @triton.jit
-def place(longest: tl.tensor, heads: tl.tensor, BLOCK: tl.constexpr) -> tl.tuple:
-    """This program's (tile, head, sequence) in a flat grid, tiles running fastest."""
-    tiles = tl.cdiv(longest, BLOCK)
+def place(
+    cu_seqlens: tl.tensor, sequences: tl.tensor, rows: tl.tensor, heads: tl.tensor,
+    BLOCK: tl.constexpr, PACKED: tl.constexpr, LAST_FIRST: tl.constexpr,
+) -> tl.tuple:  # fmt: skip
+    """This program's (tile, head, sequence) in a flat grid, tiles running fastest; LAST_FIRST has them run down.
+
+    rows: of a sequence, or of the whole pack. A pack's sequence n, from row a to row b, has the places
+    a // BLOCK + n to b // BLOCK + n of a head: one for each of its tiles, and at times one of no use, whose tile begins
+    past the sequence's end. So places follow from the cumulative lengths alone, and are no more than
+    rows // BLOCK + sequences (`Sizes.programs`).
+    """
+    places = rows // BLOCK + sequences if PACKED else tl.cdiv(rows, BLOCK)
     program = tl.program_id(0)
-    row = program // tiles
-    return program % tiles, row % heads, row // heads
+    row = program // places
+    tile = program % places
+    if LAST_FIRST:
+        tile = places - 1 - tile
+    if PACKED:
+        sequence = sequence_at(cu_seqlens, sequences, tile, BLOCK)
+        return tile - sequence - tl.load(cu_seqlens + sequence) // BLOCK, row, sequence
+    else:
+        return tile, row % heads, row // heads
+
+
+@triton.jit
+def sequence_at(cu_seqlens: tl.tensor, sequences: tl.tensor, at: tl.tensor, BLOCK: tl.constexpr) -> tl.tensor:
+    """The last sequence whose first place in a head is `at` or before it; each step leaves a 128th of them."""
+    sequence = at * 0
+    step = sequences
+    while step > 1:
+        step = tl.cdiv(step, 128)
+        n = sequence + tl.arange(0, 128) * step
+        begins = tl.load(cu_seqlens + n, mask=n < sequences, other=0) // BLOCK + n
+        sequence += step * (tl.sum(((begins <= at) & (n < sequences)).to(tl.int32), 0) - 1)
+    return sequence
 
 
 @triton.jit

@@ -59,6 +59,7 @@ CASES = [
     Case(1, 300, BF16, head_dim=128, heads=(4, 1), causal=True),
     Case(9, 5, F32, head_dim=1, v_head_dim=3, causal=True),
     packed(70, 37, 0, 1, 30, dtype=BF16, heads=(4, 2)),
+    packed(0, 3, 0, 90, 2, 64, 1, 0, 0, dtype=BF16, head_dim=16, heads=(1, 1), causal=True),
     packed(33, 40, dtype=F32, head_dim=33, heads=(2, 1), causal=True),
     packed(20, 140, 7, dtype=F16, head_dim=48, v_head_dim=64, heads=(1, 1), causal=True, window=25, rows_first=True),
     Case(65, 130, BF16, head_dim=256, heads=(1, 1), causal=True),
@@ -77,8 +78,13 @@ if not INTERPRETED:
         assert "skipped" not in run.stdout
 
 else:
+    import triton
+    import triton.language as tl
+
+    from attnlab.kernels.triton.attention_arguments import check
     from attnlab.kernels.triton.attention_backward import attention_backward
     from attnlab.kernels.triton.attention_forward import attention_forward
+    from attnlab.kernels.triton.attention_tiles import place, sequence_at
 
     @pytest.fixture(autouse=True)
     def fresh_memory_is_nan():
@@ -143,6 +149,68 @@ else:
             out, lse = attention_forward(q, k, v, scale=0.2)
             assert out.eq(0).all()
             assert lse.isneginf().all()
+
+    @triton.jit(do_not_specialize=["sequences", "rows", "heads"])
+    def write_place(out, cu_seqlens, sequences, rows, heads, BLOCK: tl.constexpr, LAST_FIRST: tl.constexpr):
+        tile, head, sequence = place(cu_seqlens, sequences, rows, heads, BLOCK, True, LAST_FIRST)
+        to = out + 3 * tl.program_id(0)
+        tl.store(to, tile)
+        tl.store(to + 1, head)
+        tl.store(to + 2, sequence)
+
+    @triton.jit(do_not_specialize=["sequences"])
+    def write_sequences(out, cu_seqlens, sequences, at, BLOCK: tl.constexpr):
+        for n in range(32):
+            tl.store(out + n, sequence_at(cu_seqlens, sequences, tl.load(at + n), BLOCK))
+
+    PACKS = {
+        "ragged": [70, 0, 1, 16, 17, 32, 0, 0, 15, 200],
+        "one": [33],
+        "empty but one": [0] * 140 + [5] + [0] * 20,
+        "one token each": [1] * 60,
+        "whole tiles": [16] * 40,
+        "long at the end": [8] * 40 + [500],
+        "long first": [500] + [8] * 40,
+    }
+
+    def starts_of(sizes: list[int]) -> torch.Tensor:
+        return torch.tensor([0, *sizes]).cumsum(0).int()
+
+    def programs(sizes: list[int], heads: int, block: int) -> int:
+        q = torch.zeros(1, heads, sum(sizes), 1)
+        pack = {"cu_seqlens": starts_of(sizes), "max_seqlen": None}
+        return check(q, q, q, scale=1.0, causal=True, window=None, **pack).programs(sum(sizes), heads, block)
+
+    class TestPlaces:
+        @pytest.mark.parametrize("sizes", PACKS.values(), ids=PACKS)
+        @pytest.mark.parametrize("last_first", [False, True])
+        def test_each_tile_of_a_pack_is_one_programs(self, sizes, last_first):
+            heads = 1 if len(sizes) > 20 else 3
+            out = torch.full((programs(sizes, heads, 16), 3), -1, dtype=torch.int32)
+            write_place[(len(out),)](out, starts_of(sizes), len(sizes), sum(sizes), heads, 16, last_first)
+            found = [(h, n, t) for t, h, n in out.tolist() if t * 16 < sizes[n]]
+            wanted = [(h, n, t) for h in range(heads) for n, size in enumerate(sizes) for t in range(-(-size // 16))]
+            assert sorted(found) == wanted
+            assert all(t >= 0 for t, _, _ in out.tolist())
+            if last_first:
+                assert [place[1:] for place in found if place[0] == 0] == [w[1:] for w in wanted if w[0] == 0][::-1]
+
+        def test_a_sequence_is_found_among_thousands(self):
+            sizes = torch.randint(0, 3, (40_000,)).tolist()
+            sizes[:300] = sizes[-300:] = [0] * 300
+            firsts = starts_of(sizes)[:-1] // 16 + torch.arange(40_000)
+            last = sum(sizes) // 16 + 40_000 - 1
+            at = torch.randint(0, last, (32,)).int()
+            at[:4] = torch.tensor([0, 1, last - 1, last])
+            out = torch.full((32,), -1, dtype=torch.int32)
+            write_sequences[(1,)](out, starts_of(sizes), len(sizes), at, 16)
+            assert out.tolist() == (torch.searchsorted(firsts, at, right=True) - 1).tolist()
+
+        def test_programs_beside_those_of_use(self):
+            """Were 4096 × 512 a head, of which 0.22 % had a tile."""
+            sizes = [32_768] + [8] * 4095
+            assert sum(-(-size // 64) for size in sizes) == 4607
+            assert programs(sizes, 1, 64) == 5119
 
     class TestBackward:
         @pytest.mark.parametrize("case", CASES[::2], ids=str)
