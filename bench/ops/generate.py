@@ -26,7 +26,7 @@ from attnlab.bench.generation.recorder import Recorder
 from attnlab.bench.generation.stored import Q4_1, SAME, WEIGHTS
 from attnlab.bench.models.config import PUBLISHED, ModelConfig
 from attnlab.bench.models.load import load_model, model_config
-from attnlab.bench.models.prompts import prompt_ids, prompt_sets
+from attnlab.bench.models.prompts import RANDOM, prompt_ids, prompt_sets
 from attnlab.bench.models.reference import checked_ids
 from attnlab.bench.models.sources import PACKAGED, RANDOM_SUFFIX, canonical, is_path
 from attnlab.bench.models.tokenizer import Tokenizer, load_tokenizer
@@ -218,9 +218,10 @@ class GenerateInputs:
     """Inputs of generate.
 
     prompts: int64 [R, P], the ids of each request. weights: in the case's dtype, see `ModelWeights`. tokenizer: None
-    for a model without one. seed: of all that an implementation draws at random. arrivals_s: when each request comes,
-    seconds after the call begins. `run` returns `Generated`: for each request new_tokens ids, whether or not one of
-    them ends a text, and the log, kept with the recorder that `begin` gives.
+    for a model without one, and with random prompts, which are of no text. seed: of all that an implementation draws
+    at random. arrivals_s: when each request comes, seconds after the call begins. `run` returns `Generated`: for each
+    request new_tokens ids, whether or not one of them ends a text, and the log, kept with the recorder that `begin`
+    gives.
     """
 
     prompts: Tensor = dynamic("ids of the prompts, int64 [R, P]")
@@ -275,9 +276,14 @@ def shared_tokenizer(model: str) -> Tokenizer | None:
     return load_tokenizer(model) if is_path(model) or model == PACKAGED else None
 
 
+def _tokenizer_for(case: GenerateCase) -> Tokenizer | None:
+    """What the prompts are made with; random ids are of no text, and want none."""
+    return None if case.prompts == RANDOM else shared_tokenizer(case.model)
+
+
 def make_inputs(case: GenerateCase, draw: str, seed: int, device: torch.device) -> GenerateInputs:
     """Seeded prompts of the case's set, each of exactly prompt_len tokens."""
-    tokenizer = shared_tokenizer(case.model)
+    tokenizer = _tokenizer_for(case)
     return GenerateInputs(
         _prompts(case, tokenizer, seed),
         weights_of(case.model, case.torch_dtype, device),

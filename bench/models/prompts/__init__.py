@@ -5,7 +5,7 @@ All texts were written for this project and are under its licence.
 
 from __future__ import annotations
 
-from attnlab.bench.models.prompts.prompts import prompt_ids, prompt_sets, prompt_texts, random_ids
+from attnlab.bench.models.prompts.prompts import RANDOM, prompt_ids, prompt_sets, prompt_texts, random_ids
 from attnlab.bench.models.prompts.texts import PromptSet
 
-__all__ = ["PromptSet", "prompt_ids", "prompt_sets", "prompt_texts", "random_ids"]
+__all__ = ["RANDOM", "PromptSet", "prompt_ids", "prompt_sets", "prompt_texts", "random_ids"]

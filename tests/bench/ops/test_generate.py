@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ import torch
 from attnlab.bench.contract import NORMAL_DRAW
 from attnlab.bench.errors import ImpossibleCase, ModelError, TraceError, UnknownName, UsageError
 from attnlab.bench.models.config import PUBLISHED
+from attnlab.bench.models.huggingface import save_folder
+from attnlab.bench.models.random_weights import random_weights
 from attnlab.bench.ops.generate import GENERATE, GenerateCase
 
 FROZEN = {
@@ -117,3 +120,19 @@ def test_inputs_are_seeded_and_ids_out_of_range_are_told() -> None:
     a.prompts[1, 2] = 512
     with pytest.raises(UsageError, match="expected 0 to 511"):
         a.begin()
+
+
+def test_random_prompts_want_no_tokenizer(tmp_path: Path) -> None:
+    """A folder that has none, and a model that has one: ids that are of no text are not tokenised."""
+    pytest.importorskip("safetensors")
+    save_folder(random_weights(PUBLISHED["toy"], torch.float32, "cpu"), tmp_path)
+    assert not list(tmp_path.glob("tokenizer*"))
+    case = GenerateCase.build({"model": str(tmp_path), "prompts": "random", "prompt_len": 5, "dtype": "float32"})
+    inputs = GENERATE.make_inputs(case, NORMAL_DRAW, 1, torch.device("cpu"))
+    assert inputs.tokenizer is None
+    assert inputs.prompts.shape == (1, 5)
+    recorder = inputs.begin()
+    assert len(recorder.prompt(0)) == 5
+    assert recorder.log().requests[0].tokenise_ns is None
+    with pytest.raises(ModelError, match=r"tokenizer\.json"):
+        GENERATE.make_inputs(replace(case, prompts="chat"), NORMAL_DRAW, 1, torch.device("cpu"))
