@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -31,6 +30,7 @@ from attnlab.bench.registry import Implementation
 from attnlab.bench.renewal import Copy, Renewal
 from attnlab.bench.roofline import Ceilings
 from attnlab.bench.store.records import Burst, Launch, Measurement, Outcome, Series
+from attnlab.bench.text import LONGEST_REASON, message_of, one_line, reason_of, traceback_of
 from attnlab.bench.timing import Effort, Sampling, Timed
 
 MOST_SHOWN = 4096  # calls in a stretch that a parent times
@@ -124,24 +124,22 @@ def shows_calls(operator: Operator[Any, Any], device: str) -> bool:
 
 
 def _failure(blank: Measurement, error: Exception) -> Measurement:
-    text = f"{type(error).__name__}: {_one_line(error)}"
+    text = reason_of(error)
     exhausted = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(
         sign in text for sign in OUT_OF_MEMORY_SIGNS
     )
     outcome = Outcome.OUT_OF_MEMORY if exhausted else Outcome.FAILED
-    detail = None if isinstance(error, AttnlabError) else "".join(traceback.format_exception(error))
+    detail = None if isinstance(error, AttnlabError) else traceback_of(error)
     return replace(blank, outcome=outcome, reason=text, detail=detail)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
 
 
 def _text(answer: object, method: str) -> str | None:
     """What a method of an implementation may return: a text or None."""
-    if answer is None or isinstance(answer, str):
-        return answer
-    raise MeasurementError(f"{method} returned {answer!r}; expected None, or a text that says why")
+    if answer is None:
+        return None
+    if isinstance(answer, str):
+        return one_line(str.__str__(answer))  # whatever class of texts it is of
+    raise MeasurementError(f"{method} returned {one_line(repr(answer), 80)}; expected None, or a text that says why")
 
 
 class FirstCall:
@@ -244,7 +242,7 @@ class OpenCase:
             work()
             return
         except Unavailable as error:
-            found = replace(self._blank(), reason=_one_line(error))
+            found = replace(self._blank(), reason=message_of(error, LONGEST_REASON))
         except Rejected as error:
             found = replace(self._blank(), outcome=error.outcome, reason=str(error))
         except Exception as error:  # noqa: BLE001 - the isolation boundary: foreign code, traceback kept

@@ -9,7 +9,6 @@ import select
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -21,21 +20,22 @@ from attnlab.bench.cgroup import own_group
 from attnlab.bench.clocks import now
 from attnlab.bench.harness import OUT_OF_MEMORY_SIGNS
 from attnlab.bench.judged import Seen
+from attnlab.bench.printed import Output, Printed
+from attnlab.bench.store.bounded import bounded
 from attnlab.bench.store.codec import decode, encode
 from attnlab.bench.store.records import Measurement, Outcome
+from attnlab.bench.text import block, one_line
+from attnlab.bench.units import format_bytes
 from attnlab.bench.worker import WorkerOrder
 
 START_LIMIT_S = 120.0  # importing torch and every adapter takes 2 to 10 s; a plugin may add to that
 DYING_S = 5.0  # for a process to write its traceback and end
 LOOK_S = 1.0  # how often a silent worker is looked at, lest a child of its own hold the pipe open
 LONGEST_ANSWER_BYTES = 64 << 20  # samples of a long case take a megabyte
-LONGEST_REASON = 600  # characters
-MOST_FLAGS = 20
+MUCH_PRINTED_BYTES = 64 << 10  # by a case: more takes a share of its time that a reader has to know of
 STRETCH_NS = 10_000_000  # of calls between two marks, for the time of a call to be known from outside
 STRETCHES, ALL_STRETCHES_NS, MOST_MARKS = 3, 100_000_000, 32
 TIMED_PHASES = ("warm-up", "timing")
-LOG_TAIL = 8_000  # characters of a dead worker's output that are kept
-BULKY_LINE = "Extension modules:"  # hundreds of names after a crash, which would push the traceback out
 
 # What a worker runs gets three arguments: the descriptor of its answers, its parent's number, and the module
 # search path as JSON. It finds modules where its parent does, and never first in the current folder,
@@ -87,6 +87,7 @@ class Worker:
         self._running: Process | None = None
         self._ready = False
         self._open: set[str] = set()
+        self._printed: dict[str, Printed] = {}
 
     def start(self) -> None:
         """Begin to start the process ahead of its first case, which tells where that fails."""
@@ -141,14 +142,16 @@ class Worker:
     def _ask(self, verb: str, case_id: str, blank: Measurement, on_phase: Callable[[str], None]) -> Measurement:
         try:
             process = self._started()
-            process.begin_case()
             if verb in ("measure", "open"):
                 self._settles.begin(case_id)
                 process.forget_what_was_seen()
+                self._printed[case_id] = Printed()
+            process.begin_case(self._printed[case_id])
             process.send([verb, case_id])
             claim = _read(process.receive("measurement", self._time_limit_s, on_phase))
             final = verb in ("measure", "finish")
             measured = self._settles.settle(case_id, claim, blank, process.number, process.seen(), final)
+            measured = _with_printed(measured, process.printed)
         except WorkerEnded as end:
             self.close()
             return replace(blank, outcome=end.outcome, reason=str(end), detail=end.detail)
@@ -189,18 +192,18 @@ def ignore_phase(phase: str) -> None:
 def _read(value: Any) -> Measurement:
     """What a worker says of a case; its words are bounded, and can be printed."""
     try:
-        claim = decode(Measurement, value)
-        return replace(
-            claim,
-            reason=claim.reason and one_line(claim.reason),
-            detail=claim.detail and printable(claim.detail)[-LOG_TAIL:],
-            untimed=claim.untimed and one_line(claim.untimed),
-            configuration=claim.configuration and one_line(claim.configuration),
-            flags=tuple(one_line(flag) for flag in claim.flags[:MOST_FLAGS]),
-            phases_ns={one_line(phase): ns for phase, ns in list(claim.phases_ns.items())[:MOST_FLAGS]},
-        )
+        return bounded(decode(Measurement, value))
     except ValueError as error:
-        raise WorkerEnded(Outcome.FAILED, f"gave a measurement that cannot be stored: {error}", None) from error
+        reason = f"gave a measurement that cannot be stored: {one_line(str(error))}"
+        raise WorkerEnded(Outcome.FAILED, reason, None) from error
+
+
+def _with_printed(measured: Measurement, printed: Printed) -> Measurement:
+    """The measurement with what its process printed meanwhile, and a flag where that was much."""
+    flags = measured.flags
+    if printed.size_bytes > MUCH_PRINTED_BYTES:
+        flags = (*flags, f"its process prints, which takes time ({format_bytes(printed.size_bytes)} meanwhile)")
+    return replace(measured, printed=printed.text(), printed_bytes=printed.size_bytes, flags=flags)
 
 
 class Process:
@@ -223,13 +226,13 @@ class Process:
     ) -> None:
         self._pending = b""
         self._kills_before = own_group().kernel_kills()
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        self._output = Output()
         self._answers, far_end = os.pipe()
         path = json.dumps(None if executable else [entry or os.getcwd() for entry in sys.path])
         self._process = subprocess.Popen(
             [executable or sys.executable, "-P", "-c", boot or BOOT, str(far_end), str(os.getpid()), path, *arguments],
             stdin=subprocess.PIPE,
-            stdout=self._log,
+            stdout=self._output.far_end,
             stderr=subprocess.STDOUT,
             pass_fds=(far_end,),
             start_new_session=True,
@@ -237,11 +240,11 @@ class Process:
             env={**worker_environment(device), **(variables or {})},
         )
         os.close(far_end)
+        self._output.hand_over()
         self.hear: Callable[[Any], Any] | None = None
         self._phases_ns: dict[str, int] = {}
         self._phase_begun_ns: int | None = None
         self._marks: list[Mark] = []
-        self.begin_case()
         self._phase = "start"
 
     @property
@@ -249,9 +252,16 @@ class Process:
         """The process's number."""
         return self._process.pid
 
-    def begin_case(self) -> None:
-        """What was printed before does not explain a death from here on."""
-        self._log_start = os.fstat(self._log.fileno()).st_size
+    @property
+    def printed(self) -> Printed:
+        """What it printed since the case began."""
+        self._output.empty()
+        return self._output.printed
+
+    def begin_case(self, printed: Printed | None = None) -> None:
+        """What was printed before does not explain a death from here on; what follows goes to `printed`."""
+        self._output.empty()
+        self._output.printed = printed or Printed()
         self._phase = "supports"
 
     def send(self, value: Any) -> None:
@@ -276,7 +286,7 @@ class Process:
                     return kind, value
                 if kind == "broken":
                     reason, detail = value
-                    reason, detail = one_line(str(reason)), printable(str(detail))[-LOG_TAIL:]
+                    reason, detail = one_line(str(reason)), block(str(detail))
                     raise WorkerEnded(Outcome.FAILED, f"the worker could not start: {reason}", detail)
                 if kind == "judge" and self.hear is not None:
                     begun = time.monotonic()
@@ -292,9 +302,9 @@ class Process:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise self._out_of_time(limit_s)
-            if self._readable(min(left, LOOK_S)):
+            if self._answered(min(left, LOOK_S)):
                 self._read_some()
-            elif self._process.poll() is not None and not self._readable(0):
+            elif self._process.poll() is not None and not self._answered(0):
                 raise self._death()
 
     @contextmanager
@@ -332,7 +342,7 @@ class Process:
         with suppress(BrokenPipeError):
             self._process.stdin.close()
         os.close(self._answers)
-        self._log.close()
+        self._output.close()
 
     def _complete_answers(self) -> Iterator[tuple[str, Any]]:
         while b"\n" in self._pending:
@@ -341,11 +351,21 @@ class Process:
                 kind, value = json.loads(line)
             except (ValueError, TypeError, RecursionError) as error:
                 reason = f"said what is no answer in phase {self._phase!r}: {one_line(str(error))}"
-                raise WorkerEnded(Outcome.FAILED, reason, self._log_tail()) from None
+                raise WorkerEnded(Outcome.FAILED, reason, self.printed.text()) from None
             yield str(kind), value
 
-    def _readable(self, wait_s: float) -> bool:
-        return bool(select.select([self._answers], [], [], wait_s)[0])
+    def _answered(self, wait_s: float) -> bool:
+        """Whether there is an answer to read; what the process prints is taken as it comes, or it would stand still."""
+        deadline = time.monotonic() + wait_s
+        while True:
+            sources: list[Any] = [self._answers, *([self._output] if self._output.open else [])]
+            ready = select.select(sources, [], [], max(0.0, deadline - time.monotonic()))[0]
+            if self._output in ready:
+                self._output.read()
+            if self._answers in ready:
+                return True
+            if not ready or time.monotonic() >= deadline:
+                return False
 
     def _read_some(self) -> None:
         chunk = os.read(self._answers, 1 << 16)
@@ -360,19 +380,17 @@ class Process:
         """End it with SIGABRT first, upon which it writes where each of its threads was."""
         with suppress(ProcessLookupError):
             os.kill(self._process.pid, signal.SIGABRT)
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(DYING_S)
+        self._output.wait(self._process, DYING_S)
         reason = f"took longer than {limit_s:g} s, and was ended in phase {self._phase!r}"
-        return WorkerEnded(Outcome.TIMED_OUT, reason, self._log_tail())
+        return WorkerEnded(Outcome.TIMED_OUT, reason, self.printed.text())
 
     def _death(self) -> WorkerEnded:
         """What a process that is gone died of; out of memory only where there is evidence of it."""
-        try:
-            code = self._process.wait(DYING_S)
-        except subprocess.TimeoutExpired:
+        code = self._output.wait(self._process, DYING_S)
+        tail = self.printed.text()
+        if code is None:
             reason = f"the process closed the channel for its answers in phase {self._phase!r}"
-            return WorkerEnded(Outcome.FAILED, reason, self._log_tail())
-        tail = self._log_tail()
+            return WorkerEnded(Outcome.FAILED, reason, tail)
         how = f"was killed by {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
         reason = f"the process {how} in phase {self._phase!r}"
         said = next((sign for sign in OUT_OF_MEMORY_SIGNS if sign in (tail or "")), None)
@@ -381,25 +399,6 @@ class Process:
         if code == -signal.SIGKILL and own_group().kernel_kills() > self._kills_before:
             return WorkerEnded(Outcome.OUT_OF_MEMORY, f"{reason} when the kernel ran out of memory", tail)
         return WorkerEnded(Outcome.FAILED, reason, tail)
-
-    def _log_tail(self) -> str | None:
-        """The last of what the process printed since its last request; None where it was silent."""
-        end = os.fstat(self._log.fileno()).st_size
-        start = max(self._log_start, end - 4 * LOG_TAIL)
-        text = os.pread(self._log.fileno(), end - start, start).decode(errors="replace")
-        kept = "\n".join(line for line in text.splitlines() if not line.startswith(BULKY_LINE))
-        return printable(kept).strip()[-LOG_TAIL:] or None
-
-
-def printable(text: str) -> str:
-    """The text without what a terminal would obey: control characters and marks of direction are spaces."""
-    return "".join(c if c.isprintable() or c in "\n\t" else " " for c in text[-4 * LOG_TAIL :])
-
-
-def one_line(text: str) -> str:
-    """At most `LONGEST_REASON` characters, on one line, printable."""
-    short = text if len(text) <= LONGEST_REASON else f"{text[: LONGEST_REASON - 1]}…"
-    return " ".join(printable(short).split())
 
 
 def enough(marks: Sequence[Mark]) -> bool:

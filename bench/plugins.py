@@ -10,15 +10,16 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import zlib
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from types import ModuleType
-from typing import IO, Protocol
+from typing import Protocol
 
 from attnlab.bench.errors import PluginError
+from attnlab.bench.printed import Output
+from attnlab.bench.text import one_line, reason_of
 
 ENTRY_POINT_GROUP = "attnlab.implementations"
 
@@ -55,46 +56,52 @@ def load_plugin(plugin: str, into: Registers) -> None:
         _load(what, plugin, lambda: importlib.import_module(plugin), into)
 
 
-def try_out(plugins: Sequence[str]) -> None:
+def try_out(plugins: Sequence[str]) -> str | None:
     """Import plugins in a process of their own, so that what an import does to its process is known beforehand.
 
+    Gives the beginning and the end of what they print, None where that is nothing.
     Raises PluginError where they end it, or take longer than a minute. One that raises is told by who imports it next.
     """
     if not plugins:
-        return
+        return None
     told, far_end = os.pipe()
+    output = Output()
     path = json.dumps([entry or os.getcwd() for entry in sys.path])
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-c", TRIAL, path, json.dumps(list(plugins)), str(far_end)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            pass_fds=(far_end,),
-            start_new_session=True,
-        )
-        os.close(far_end)
-        try:
-            code: int | None = process.wait(TRIAL_LIMIT_S)
-        except subprocess.TimeoutExpired:
-            code = None
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        with os.fdopen(told, encoding="utf-8", errors="replace") as answers:
-            answer = answers.read()
-        said = _said(log)
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-c", TRIAL, path, json.dumps(list(plugins)), str(far_end)],
+        stdin=subprocess.DEVNULL,
+        stdout=output.far_end,
+        stderr=subprocess.STDOUT,
+        pass_fds=(far_end,),
+        start_new_session=True,
+    )
+    os.close(far_end)
+    output.hand_over()
+    code = output.wait(process, TRIAL_LIMIT_S)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    os.set_blocking(told, False)  # a process that it started in another session may hold the pipe open
+    with os.fdopen(told, "rb", buffering=0) as answers:
+        answer = answers.read(TOLD_BYTES)
+    said = output.printed.text(SAID)
+    output.close()
     if not answer:
         names = " and ".join(map(repr, plugins))
         how = f"takes longer than {TRIAL_LIMIT_S:g} s" if code is None else f"ends its process with exit code {code}"
-        raise PluginError(f"importing plugin {names} {how}; mend it, or leave it out{said}")
+        last_words = f"; it said: {one_line(said)}" if said else ""
+        raise PluginError(f"importing plugin {names} {how}; mend it, or leave it out{last_words}")
+    return said
 
 
 TRIAL_LIMIT_S = 60.0
+TOLD_BYTES = 1000
 TRIAL = """
 import json, os, sys
 sys.path[:] = json.loads(sys.argv[1])
 from attnlab.bench.errors import PluginError
+from attnlab.bench.printed import Output
+from attnlab.bench.text import one_line, reason_of
 from attnlab.bench.plugins import load_plugin
 from attnlab.bench.registry import registry
 write, end = os.write, int(sys.argv[3])
@@ -108,14 +115,6 @@ write(end, b"imported or told")
 """What runs in the process that tries plugins out."""
 
 SAID = 400  # characters of what an import printed that a message holds
-
-
-def _said(log: IO[bytes]) -> str:
-    """The last of what was printed, to go behind a message."""
-    end = log.seek(0, os.SEEK_END)
-    log.seek(max(0, end - 4 * SAID))
-    text = " ".join(log.read().decode(errors="replace").split())[-SAID:]
-    return f"; it said: {text}" if text else ""
 
 
 def modules_below(package: str) -> list[str]:
@@ -143,8 +142,7 @@ def _load(what: str, module: str, load: Callable[[], object], into: Registers) -
     except PluginError:
         raise
     except (Exception, SystemExit) as error:  # foreign code: any failure is its own
-        detail = " ".join(f"{type(error).__name__}: {error}".split())
-        raise PluginError(f"{what} does not import: {detail}; mend it, or leave it out") from error
+        raise PluginError(f"{what} does not import: {reason_of(error)}; mend it, or leave it out") from error
     if not known and into.count() == before:
         raise PluginError(
             f"{what} registers nothing; decorate a function or class with "

@@ -1,7 +1,7 @@
 """The worker process: measures one implementation on the cases that its parent names, one after another or in turn.
 
 Requests come as JSON lines on standard input, which the implementation finds empty; answers go as JSON
-lines to a file descriptor of their own; what the implementation prints goes to the parent's log file.
+lines to a file descriptor of their own; what the implementation prints goes to a pipe of its own.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import os
 import resource
 import signal
 import sys
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from attnlab.bench.ballast import Ballast
 from attnlab.bench.store.codec import decode, encode
+from attnlab.bench.text import reason_of, traceback_of
 
 if TYPE_CHECKING:
     from attnlab.bench.axes import Case
@@ -86,8 +86,7 @@ def telling_why_it_is_broken(answers: IO[str]) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # noqa: BLE001 - a plugin may fail in a worker that imported well in the parent
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        send(answers, "broken", [reason, traceback.format_exc()])
+        send(answers, "broken", [reason_of(error), traceback_of(error)])
         sys.exit(1)
 
 

@@ -17,6 +17,7 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 from attnlab.bench.errors import AttnlabError
+from attnlab.bench.text import message_of
 
 EXIT_OK = 0
 EXIT_FAULTS = 1
@@ -67,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except AttnlabError as error:
         if chosen.debug:
             traceback.print_exc()
-        print(f"attnlab: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"attnlab: {message_of(error)}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("attnlab: interrupted; what was measured is kept", file=sys.stderr)

@@ -6,10 +6,11 @@ import argparse
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout, suppress
 from typing import TYPE_CHECKING, Any
 
 from attnlab.bench.errors import UsageError
+from attnlab.bench.text import LONGEST_MESSAGE, one_line
 
 if TYPE_CHECKING:
     from attnlab.bench.registry import Registry
@@ -34,37 +35,42 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 
 def discovered(plugins: Sequence[str]) -> Registry:
-    """What is registered with these plugins, which are tried out first; what they print goes to standard error."""
+    """What is registered with these plugins, which are tried out first; what they printed then is told in short."""
     from attnlab.bench.plugins import try_out
     from attnlab.bench.registry import discover
 
-    try_out(plugins)
-    with _on_standard_error():
+    said = try_out(plugins)
+    if said is not None:
+        tell(f"importing {' and '.join(plugins)} prints: {said}")
+    with _silent() if plugins else nullcontext():
         return discover(tuple(plugins))
 
 
 @contextmanager
-def _on_standard_error() -> Iterator[None]:
-    """Standard output, by its descriptor too, is where results go: what is printed inside does not."""
-    sys.stdout.flush()
+def _silent() -> Iterator[None]:
+    """Nothing that is printed inside is seen: it may have no end, and standard output is for results."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    kept: dict[int, int] = {}
+    for stream, descriptor in ((sys.stdout, 1), (sys.stderr, 2)):
+        stream.flush()
+        with suppress(OSError):  # a descriptor that is closed
+            kept[descriptor] = os.dup(descriptor)
+            os.dup2(nothing, descriptor)
+    os.close(nothing)
     try:
-        kept = os.dup(1)
-        os.dup2(2, 1)
-    except OSError:  # a descriptor that is closed
-        yield
-        return
-    try:
-        with redirect_stdout(sys.stderr):
+        with open(os.devnull, "w") as void, redirect_stdout(void), redirect_stderr(void):
             yield
     finally:
-        sys.stdout.flush()
-        os.dup2(kept, 1)
-        os.close(kept)
+        for stream, descriptor in ((sys.stdout, 1), (sys.stderr, 2)):
+            stream.flush()
+            if descriptor in kept:
+                os.dup2(kept[descriptor], descriptor)
+                os.close(kept[descriptor])
 
 
 def tell(text: str) -> None:
     """One line on standard error."""
-    print(f"attnlab: {' '.join(text.split())}", file=sys.stderr)
+    print(f"attnlab: {one_line(text, LONGEST_MESSAGE)}", file=sys.stderr)
 
 
 def read_axes(texts: Sequence[str]) -> dict[str, Any]:

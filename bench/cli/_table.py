@@ -16,6 +16,7 @@ from attnlab.bench.reporters.model.cases import CaseRef
 from attnlab.bench.reporters.model.picks import pick
 from attnlab.bench.reporters.model.results import result_of
 from attnlab.bench.store.records import Measurement, Outcome
+from attnlab.bench.text import one_line
 from attnlab.bench.turned import busy
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ("speedup", "tflop_per_s", "gb_per_s", "share_of_ceiling", "peak_memory_bytes", "error_of_budget")
 BUSY, NO_INTERVAL = "!", "?"  # beside a time
+SAID = 200  # characters of what a process printed
 PIPE_WIDTH = 140  # where there is no terminal to ask
 
 
@@ -101,6 +103,8 @@ def _others(rows: list[Row]) -> Iterator[str]:
             reasons.setdefault(f"unavailable: {m.reason}", []).append(m.implementation)
         elif m.outcome is not Outcome.PASSED:
             faults.append(f"! {m.implementation}: {m.outcome.value}: {m.reason}")
+            if m.printed:
+                faults.append(f"    its process printed: {one_line(m.printed, SAID)}")
         elif m.untimed:
             reasons.setdefault(f"right, not timed: {m.untimed}", []).append(m.implementation)
     yield from faults

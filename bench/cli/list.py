@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from attnlab.bench.cli import _options
 from attnlab.bench.errors import AttnlabError
+from attnlab.bench.text import reason_of
 
 if TYPE_CHECKING:
     from attnlab.bench.environment import Device
@@ -78,7 +79,7 @@ def _note(one: Implementation, device: Device) -> str | None:
     try:
         untimed = one.untimed(device.kind)
     except Exception as error:  # noqa: BLE001 - foreign code; one implementation must not hide the others
-        return f"untimed(device_kind) fails: {type(error).__name__}: {' '.join(str(error).split())}"
+        return f"untimed(device_kind) fails: {reason_of(error)}"
     return untimed or (f"unverified: {one.unverified}" if one.unverified else None)
 
 

@@ -18,6 +18,7 @@ from attnlab.bench.judging.refusals import NotJudged
 from attnlab.bench.judging.verdicts import Findings, Owed, Question, Verdict
 from attnlab.bench.store.codec import decode, encode
 from attnlab.bench.store.records import Measurement, Outcome
+from attnlab.bench.text import reason_of
 
 if TYPE_CHECKING:
     from attnlab.bench.registry import Implementation, Registry
@@ -163,7 +164,7 @@ def asked_of(value: Any, *open_cases: str) -> Question:
             raise ValueError(f"case {case_id!r} is not open")
         return decode(Question, asked)
     except (TypeError, ValueError) as error:
-        reason = f"handed over what cannot be judged: {type(error).__name__}: {error}"
+        reason = f"handed over what cannot be judged: {reason_of(error)}"
         raise WorkerEnded(Outcome.FAILED, reason, None) from None
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import importlib
 import json
 import sys
-import traceback
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from attnlab.bench.store.codec import decode, encode
+from attnlab.bench.text import reason_of, traceback_of
 from attnlab.bench.worker import connect, send, telling_why_it_is_broken
 
 # Arguments as of a worker, see `isolation.BOOT`.
@@ -53,8 +53,7 @@ def main(answers_descriptor: int, parent: int) -> None:
         try:
             answer = getattr(bench, f"on_{verb}")(decode(Contract, contract), *arguments)
         except Exception as error:  # noqa: BLE001 - a contract may be a plugin's; the parent says that it failed
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
-            send(answers, "failed", [reason, traceback.format_exc()])
+            send(answers, "failed", [reason_of(error), traceback_of(error)])
         else:
             send(answers, verb, answer)
 

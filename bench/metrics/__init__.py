@@ -17,6 +17,7 @@ from attnlab.bench.registry import Registry, registry
 from attnlab.bench.roofline import SpeedOfLight, measured_light, published_light
 from attnlab.bench.store.jsonl import latest
 from attnlab.bench.store.records import Measurement, Outcome, RunRecord
+from attnlab.bench.text import reason_of
 
 Value = float | str | None
 T = TypeVar("T")
@@ -99,7 +100,7 @@ class Metric:
             m = row.measurement
             raise PluginError(
                 f"metric {self.name!r} fails on {m.implementation} at {m.case_id}: "
-                f"{type(error).__name__}: {error}; mend it, or leave its plugin out"
+                f"{reason_of(error)}; mend it, or leave its plugin out"
             ) from error
 
     def text(self, row: Row) -> str:

@@ -20,6 +20,7 @@ from attnlab.bench.pytesting.lab import Lab, PlannedSuite
 from attnlab.bench.pytesting.notes import FLAG, RUN, note
 from attnlab.bench.pytesting.options import Options, command_line
 from attnlab.bench.stats.verdict import Verdict
+from attnlab.bench.text import message_of
 
 RESULTS = Path("results")
 WHOLE = "everything else"  # what has no test of its own: what only base's suite has, groups
@@ -71,7 +72,7 @@ class GateItem(pytest.Item):
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> str:
         if isinstance(excinfo.value, (AttnlabError, pytest.fail.Exception)):
-            return " ".join(str(excinfo.value).split())
+            return message_of(excinfo.value)
         return str(super().repr_failure(excinfo, style))
 
     def reportinfo(self) -> tuple[os.PathLike[str], int | None, str]:
@@ -133,7 +134,7 @@ def open_gates(lab: Lab, options: Options, config: pytest.Config) -> list[SuiteG
         revision_of(repo, options.gate)
         thresholds = load_thresholds(options.thresholds)
     except AttnlabError as error:
-        raise pytest.UsageError(f"attnlab: {' '.join(str(error).split())}") from error
+        raise pytest.UsageError(f"attnlab: {message_of(error)}") from error
     return [
         SuiteGate(planned, repo, options.gate, thresholds, options, command_line(config)) for planned in lab.planned
     ]

@@ -19,6 +19,7 @@ from attnlab.bench.runner import Limits, Measure, Runner, Step, plan, steps_of
 from attnlab.bench.store.jsonl import RunWriter, check_writable
 from attnlab.bench.store.records import BenchRecord, RunRecord
 from attnlab.bench.suite import Suite, make_effort
+from attnlab.bench.text import message_of
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def open_lab(options: Options, config: pytest.Config) -> Lab:
     try:
         return Lab(options, command_line(config))
     except AttnlabError as error:
-        raise pytest.UsageError(f"attnlab: {' '.join(str(error).split())}") from error
+        raise pytest.UsageError(f"attnlab: {message_of(error)}") from error
 
 
 def _something_available(suite: Suite, benches: tuple[BenchRecord, ...], registry: Registry, device: str) -> None:

@@ -8,6 +8,8 @@ import math
 import types
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from attnlab.bench.text import one_line
+
 T = TypeVar("T")
 
 
@@ -61,7 +63,7 @@ def _decode_dataclass(kind: Any, data: dict[str, Any], where: str) -> Any:
     hints = get_type_hints(kind)
     fields = {f.name: f for f in dataclasses.fields(kind)}
     if unknown := sorted(set(data) - set(fields)):
-        raise ValueError(f"{where} has unknown keys: {', '.join(unknown)}")
+        raise ValueError(f"{where} has unknown keys: {one_line(', '.join(unknown))}")
     missing = [
         name
         for name, f in fields.items()
@@ -75,7 +77,7 @@ def _decode_dataclass(kind: Any, data: dict[str, Any], where: str) -> Any:
 def _decode_enum(kind: type[enum.Enum], data: Any, where: str) -> enum.Enum:
     known = {member.value: member for member in kind}
     if not isinstance(data, str) or data not in known:
-        raise ValueError(f"{where}: got {data!r}, expected one of {', '.join(map(str, known))}")
+        raise ValueError(f"{where}: got {_shown(data)}, expected one of {', '.join(map(str, known))}")
     return known[data]
 
 
@@ -86,8 +88,12 @@ def _number(data: Any, where: str) -> float:
         raise ValueError(f"{where}: got a number of {len(str(data))} digits, expected a float") from None
 
 
+def _shown(data: Any) -> str:
+    return one_line(repr(data), 80)
+
+
 def _expect(kind: type | tuple[type, ...], data: Any, where: str) -> Any:
     if not isinstance(data, kind) or (isinstance(data, bool) and kind is not bool):
         names = " or ".join(k.__name__ for k in (kind if isinstance(kind, tuple) else (kind,)))
-        raise ValueError(f"{where}: got {data!r}, expected {names}")
+        raise ValueError(f"{where}: got {_shown(data)}, expected {names}")
     return data

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from attnlab.bench.errors import StoreError, StoreWarning
+from attnlab.bench.store.bounded import bounded
 from attnlab.bench.store.codec import decode, encode
 from attnlab.bench.store.records import SCHEMA_VERSION, Measurement, RunRecord
+from attnlab.bench.text import cleaned, one_line
 
 RUN_FILE = "run.json"
 MEASUREMENTS_FILE = "measurements.jsonl"
@@ -143,7 +145,7 @@ def read_run(folder: Path) -> StoredRun:
     """Read one run; raises StoreError where run.json is missing, damaged or of a later schema."""
     path = folder / RUN_FILE
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = cleaned(json.loads(path.read_text(encoding="utf-8")))
         later = _later_schema(data)
         if later is not None:
             raise StoreError(f"{path} {later}; update attnlab, or read it with the version that wrote it")
@@ -155,7 +157,7 @@ def read_run(folder: Path) -> StoredRun:
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise StoreError(f"{path} is damaged: {error}; restore it, or run the suite again") from error
+        raise StoreError(f"{path} is damaged: {one_line(str(error))}; restore it, or run the suite again") from error
     measurements, damages = _read_lines(folder / MEASUREMENTS_FILE)
     return StoredRun(folder, run, measurements, damages)
 
@@ -209,22 +211,22 @@ def _read_lines(path: Path) -> tuple[tuple[Measurement, ...], tuple[Damage, ...]
         if not line.strip():
             continue
         try:
-            data = json.loads(line.decode("utf-8"))
+            data = cleaned(json.loads(line.decode("utf-8")))
             if (later := _later_schema(data)) is not None:
                 raise ValueError(later)
             measurements.append(_sound(decode(Measurement, data)))
         except (ValueError, RecursionError) as error:
-            damages.append(Damage(path, number, f"unreadable measurement: {error}"))
+            damages.append(Damage(path, number, f"unreadable measurement: {one_line(str(error))}"))
     return tuple(measurements), tuple(damages)
 
 
 def _sound(measurement: Measurement) -> Measurement:
-    """The measurement; raises ValueError where its time is none."""
+    """The measurement in words that can be shown; raises ValueError where its time is none."""
     for name in ("median_ns", "ci_low_ns", "ci_high_ns"):
         value = getattr(measurement, name)
         if value is not None and not 0 < value < math.inf:
             raise ValueError(f"got {name} {value!r}, expected nanoseconds above zero")
-    return measurement
+    return bounded(measurement)
 
 
 def _later_schema(data: Any) -> str | None:

@@ -3,7 +3,7 @@
 History of SCHEMA_VERSION, newest first:
 4  what was added so that others can audit a run; each is None or empty in files of version 3: of a burst the state of
    the `host`, of a timing its `effective` samples, its `plan` and the null spans that its clocks subtracted, of a
-   measurement its `turns`
+   measurement its `turns` and what its process `printed`
 3  a bench of a run may have `rounds`, bursts taken in turn: 0 in files of version 2; a burst may hold the log of a
    generation, see `generation/events.py`
 2  a burst may have a `state`, what the GPU said of itself after it; a run has `cache`, the state of a GPU's L2
@@ -191,7 +191,8 @@ class Measurement:
 
     operations (FLOP) and bytes_moved are the contract's for one call, bytes_written those of its outputs. median_ns and
     its 95 % interval are of the main clock, within one process: never compare revisions by them. flags are warnings in
-    plain words. turns: what it did in fresh processes, beside others of its case; no time that is shown is
+    plain words. printed: what its process printed while it was at it, the beginning and the end, of printed_bytes in
+    all. turns: what it did in fresh processes, beside others of its case; no time that is shown is
     of these. phases_ns: elapsed time by phase (inputs, set-up, check, timing, check timed, memory), of which
     timing holds warm-up and sampling.
     """
@@ -218,6 +219,8 @@ class Measurement:
     phases_ns: dict[str, float] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
     turns: tuple[Turn, ...] = ()
+    printed: str | None = None
+    printed_bytes: int | None = None
     schema_version: int = SCHEMA_VERSION
     definitions_version: int = DEFINITIONS_VERSION
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from attnlab.bench.cgroup import ControlGroup
 from attnlab.bench.isolation import Worker
 from attnlab.bench.store.codec import encode
 from attnlab.bench.store.records import Measurement, Outcome
+from attnlab.bench.text import LONGEST_BLOCK
 from attnlab.bench.worker import WorkerOrder
 
 ORDER = WorkerOrder("toy", "one", "toys", (), "cpu", {}, {}, 0, None, "/nowhere")
@@ -59,7 +61,8 @@ def dying(monkeypatch: pytest.MonkeyPatch) -> object:
 
 def test_a_good_answer_is_taken_as_it_is(dying) -> None:
     good = Measurement("toy", "one", {"n": 8}, "N8", Outcome.PASSED, median_ns=5.0)
-    assert dying(f"say('measurement', json.loads({json.dumps(encode(good))!r}))") == good
+    answer = f"say('measurement', json.loads({json.dumps(encode(good))!r}))"
+    assert dying(answer) == replace(good, printed_bytes=0)
 
 
 def test_an_answer_that_cannot_be_stored_is_a_failure(dying) -> None:
@@ -74,6 +77,26 @@ def test_an_exit_says_its_code_and_what_was_printed(dying) -> None:
     assert measured.outcome is Outcome.FAILED
     assert measured.reason == "the process ended with exit code 1 in phase 'check'"
     assert measured.detail == "enough"
+
+
+@pytest.mark.parametrize("how", ["os.write(1, text)", "os.write(2, text)"])
+def test_of_what_is_printed_without_end_the_two_ends_are_kept(dying, how: str) -> None:
+    """100 MB: nothing of it goes to a disk, and the process does not stand still at a full pipe."""
+    write = f"[{how} for text in [b'first words ', *[b'x' * 100_000] * 1000, b' last words']]"
+    measured = dying(f"{write}; os._exit(7)")
+    assert "exit code 7" in measured.reason
+    assert len(measured.detail) <= LONGEST_BLOCK
+    assert measured.detail.startswith("first words xxx")
+    assert measured.detail.endswith("xxx last words")
+    assert "bytes left out" in measured.detail or "characters left out" in measured.detail
+
+
+def test_what_a_case_prints_is_kept_beside_its_outcome(dying) -> None:
+    good = Measurement("toy", "one", {"n": 8}, "N8", Outcome.PASSED)
+    measured = dying(f"os.write(1, b'n' * 100_000); say('measurement', json.loads({json.dumps(encode(good))!r}))")
+    assert measured.printed_bytes == 100_000
+    assert measured.printed.startswith("nnn")
+    assert measured.flags == ("its process prints, which takes time (97.7 KiB meanwhile)",)
 
 
 def test_a_signal_without_a_name_is_told_by_its_number(dying) -> None:
@@ -157,7 +180,7 @@ def test_a_worker_is_started_ahead_and_once(monkeypatch: pytest.MonkeyPatch) -> 
     worker.start()
     worker.wait()
     worker.wait()
-    assert worker.run("N8", BLANK) == good
+    assert worker.run("N8", BLANK) == replace(good, printed_bytes=0)
     assert len(made) == 1
     worker.close()
 

@@ -19,10 +19,10 @@ from attnlab.bench.reporters.model.words import (
     from_to,
     name,
     names,
-    one_line,
     sentence,
 )
 from attnlab.bench.store.records import Outcome, RunRecord
+from attnlab.bench.text import one_line
 
 SHARE = "share_of_ceiling"
 MOST_FLAGS, MOST_TIES = 4, 2

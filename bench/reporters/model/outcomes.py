@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from attnlab.bench.reporters.model.cases import CaseRef, Family, describe
 from attnlab.bench.reporters.model.results import BROKEN, WRONG, Result
-from attnlab.bench.reporters.model.words import Sentence, one_line, sentence
+from attnlab.bench.reporters.model.words import Sentence, sentence
 from attnlab.bench.store.records import Outcome
+from attnlab.bench.text import one_line
 
 ABSENT = "not measured"
 
@@ -30,7 +31,7 @@ class MatrixRow:
 
 @dataclass(frozen=True)
 class Reason:
-    """Why one implementation did not pass, or was not timed, on some cases; detail is a traceback."""
+    """Why one implementation did not pass, or was not timed, on some cases; detail: traceback, what was printed."""
 
     implementation: str
     kind: str
@@ -78,10 +79,10 @@ def reasons(
             implementation,
             kind,
             outcome,
-            one_line(members[0].reason) or "no reason was stored",
+            one_line(members[0].reason or "") or "no reason was stored",
             sentence(describe([r.case for r in members], families, axis)),
             tuple(r.case for r in members),
-            next((r.row.measurement.detail for r in members if r.row.measurement.detail), None),
+            next(filter(None, map(_detail, members)), None),
         )
         for (implementation, kind, outcome, _), members in sorted(
             grouped.items(), key=lambda item: place.get(item[0][0], len(place))
@@ -89,6 +90,13 @@ def reasons(
     ]
 
 
+def _detail(result: Result) -> str | None:
+    """The traceback, and what the process printed meanwhile."""
+    m = result.row.measurement
+    printed = f"Its process printed:\n{m.printed}" if m.printed else None
+    return "\n\n".join(filter(None, (m.detail, printed))) or None
+
+
 def _group(result: Result) -> str:
     """Wrong values differ in their figures from case to case: one reason stands for all."""
-    return "" if result.wrong else one_line(result.reason)
+    return "" if result.wrong else one_line(result.reason or "")

@@ -60,9 +60,3 @@ def count(number: int, noun: str) -> str:
 def from_to(texts: Sequence[str]) -> str:
     """`a to b`, or `a` where both ends read alike."""
     return texts[0] if texts[0] == texts[-1] else f"{texts[0]} to {texts[-1]}"
-
-
-def one_line(text: str | None, limit: int = 300) -> str:
-    """A reason as one line of bounded length."""
-    flat = " ".join((text or "").split())
-    return flat if len(flat) <= limit else flat[: limit - 1] + "…"

@@ -6,7 +6,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 from attnlab.bench.reporters.model.report import Section, build_report
-from attnlab.bench.reporters.model.words import count, enumerated, from_to, name, one_line, plain, sentence
+from attnlab.bench.reporters.model.words import count, enumerated, from_to, name, plain, sentence
 from attnlab.bench.store.records import BenchRecord, Measurement, Outcome
 
 
@@ -158,5 +158,3 @@ def test_words() -> None:
     assert plain(sentence("a ", name("b"), "", enumerated([name("x"), name("y"), name("z")]))) == "a bx, y and z"
     assert (count(1, "case"), count(3, "case")) == ("1 case", "3 cases")
     assert (from_to(["1×", "1×"]), from_to(["1×", "2×"])) == ("1×", "1× to 2×")
-    assert one_line(" a\n  b ") == "a b"
-    assert len(one_line("x" * 500)) == 300

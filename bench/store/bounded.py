@@ -1,0 +1,25 @@
+"""What a measurement says in words, made printable and short: of a process that is not believed, or of a file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from attnlab.bench.store.records import Measurement
+from attnlab.bench.text import block, one_line
+
+MOST_WORDS = 20  # flags, and names of phases
+
+
+def bounded(measurement: Measurement) -> Measurement:
+    """The measurement with one line for each reason, and as many flags and phases as a reader looks at."""
+    m = measurement
+    return replace(
+        m,
+        reason=m.reason and one_line(m.reason),
+        detail=m.detail and block(m.detail),
+        untimed=m.untimed and one_line(m.untimed),
+        configuration=m.configuration and one_line(m.configuration),
+        printed=m.printed and block(m.printed),
+        flags=tuple(one_line(flag) for flag in m.flags[:MOST_WORDS]),
+        phases_ns={one_line(phase): ns for phase, ns in list(m.phases_ns.items())[:MOST_WORDS]},
+    )

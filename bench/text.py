@@ -1,0 +1,80 @@
+"""Text from outside, made printable and short where it comes in: of plugins, processes, exceptions and stored files."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+LONGEST_REASON = 600  # characters of one line
+LONGEST_MESSAGE = 4_000  # characters of a message of ours, which may list names
+LONGEST_BLOCK = 8_000  # characters of several lines: a traceback, what a process printed
+LONGEST_STORED = 100_000  # characters of any text in a file of results; ids of cases and commands may be long
+END_SHARE = 0.6  # of what is kept of a long text: its end says more than its beginning
+CUT = " … {} characters left out … "
+
+
+def printable(text: str) -> str:
+    """The text without what a terminal would obey: control characters and marks of direction are spaces.
+
+    Half of a surrogate pair, which no encoding can write, is spelled out: `\\udce9`.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    spelled = text.encode("utf-8", "backslashreplace").decode()
+    return "".join(c if c.isprintable() or c in "\n\t" else " " for c in spelled)
+
+
+def shortened(text: str, limit: int) -> str:
+    """At most `limit` characters: where there are more, the beginning and the end, and how many lay between."""
+    if len(text) <= limit:
+        return text
+    room = max(0, limit - len(CUT) - len(str(len(text))))
+    end = int(END_SHARE * room)
+    return f"{text[: room - end]}{CUT.format(len(text) - room)}{text[len(text) - end :]}"
+
+
+def one_line(text: str, limit: int = LONGEST_REASON) -> str:
+    """On one line, printable, at most `limit` characters."""
+    return shortened(" ".join(printable(shortened(text, 4 * limit)).split()), limit)
+
+
+def block(text: str, limit: int = LONGEST_BLOCK) -> str:
+    """On its own lines, printable, at most `limit` characters."""
+    return shortened(printable(shortened(text, 2 * limit)), limit)
+
+
+def reason_of(error: BaseException) -> str:
+    """`ValueError: what it says` on one line, whatever a foreign exception does when it is asked."""
+    return one_line(f"{_name_of(type(error))}: {message_of(error)}")
+
+
+def message_of(error: BaseException, limit: int = LONGEST_MESSAGE) -> str:
+    """What an exception says, on one line."""
+    return one_line(_asked(lambda: str(error)), limit)
+
+
+def traceback_of(error: BaseException) -> str:
+    """Its traceback, shortened; frames at its end are kept."""
+    return block(_asked(lambda: "".join(traceback.format_exception(error))))
+
+
+def _asked(question: Callable[[], str]) -> str:
+    try:
+        return str.__str__(question())  # of a subclass, whose methods are foreign too, a plain text
+    except Exception as fault:  # noqa: BLE001 - foreign code, which may raise anything
+        return f"(its text cannot be had: {_name_of(type(fault))})"
+
+
+_name_of = vars(type)["__name__"].__get__  # past what a metaclass says
+
+
+def cleaned(data: Any) -> Any:
+    """JSON values whose texts, keys included, are printable and of bounded length."""
+    if isinstance(data, str):
+        return shortened(printable(data), LONGEST_STORED)
+    if isinstance(data, list):
+        return data if all(type(item) is float for item in data) else [cleaned(item) for item in data]
+    if isinstance(data, dict):
+        return {cleaned(key): cleaned(value) for key, value in data.items()}
+    return data
