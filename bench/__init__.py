@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from attnlab.bench.masks import Mask
     from attnlab.bench.models.config import ModelConfig
     from attnlab.bench.models.load import load_model
+    from attnlab.bench.models.rope_scaling import Llama3Scaling
     from attnlab.bench.models.weights import ModelWeights
     from attnlab.bench.ops.attention import AttentionCase, AttentionInputs
     from attnlab.bench.ops.attention_backward import AttentionBackwardInputs
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from attnlab.bench.ops.linear import LinearCase, LinearInputs
     from attnlab.bench.ops.rmsnorm import RmsNormCase, RmsNormInputs
     from attnlab.bench.ops.rope import RopeCase, RopeInputs
-    from attnlab.bench.ops.rope_math import Llama3Scaling, rope_tables
+    from attnlab.bench.ops.rope_math import rope_tables
     from attnlab.bench.ops.sampling import SamplingCase, SamplingInputs
     from attnlab.bench.ops.swiglu import SwigluCase, SwigluInputs
     from attnlab.bench.sampling_params import SamplingParams
@@ -91,7 +92,7 @@ _LAZY = {
     "LayerNormInputs": "attnlab.bench.ops.layernorm",
     "LinearCase": "attnlab.bench.ops.linear",
     "LinearInputs": "attnlab.bench.ops.linear",
-    "Llama3Scaling": "attnlab.bench.ops.rope_math",
+    "Llama3Scaling": "attnlab.bench.models.rope_scaling",
     "Mask": "attnlab.bench.masks",
     "ModelConfig": "attnlab.bench.models.config",
     "ModelWeights": "attnlab.bench.models.weights",

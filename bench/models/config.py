@@ -10,25 +10,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from attnlab.bench.errors import ModelError
+from attnlab.bench.models.rope_scaling import Llama3Scaling, RopeScaling
 
 if TYPE_CHECKING:
     import torch
 
 DTYPE_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
-
-
-@dataclass(frozen=True)
-class RopeScaling:
-    """How Llama 3.1 stretches slow rotary frequencies beyond the context that it was first trained on.
-
-    A frequency of more than `high_frequency_factor` turns within `original_context` stays, one of fewer than
-    `low_frequency_factor` is divided by `factor`, and those between are blended.
-    """
-
-    factor: float
-    low_frequency_factor: float
-    high_frequency_factor: float
-    original_context: int
 
 
 @dataclass(frozen=True)
@@ -50,6 +37,7 @@ class ModelConfig:
     tied_embeddings: bool
     """The head is the embedding itself."""
     rope_scaling: RopeScaling | None = None
+    """None for plain frequencies."""
     sliding_window: int | None = None
     """Keys that a query sees at most, its own among them; None for all."""
     qkv_bias: bool = False
@@ -75,6 +63,16 @@ class ModelConfig:
                 "numbers above 0"
             )
 
+    def settled(self, shortest: int, longest: int) -> ModelConfig:
+        """The same for passes over `shortest` to `longest` tokens, its rotary frequencies those of that length.
+
+        Raises UsageError where they change on the way.
+        """
+        if self.rope_scaling is None:
+            return self
+        scaling = self.rope_scaling.settled(shortest, longest, self.head_dim)
+        return self if scaling is self.rope_scaling else dataclasses.replace(self, rope_scaling=scaling)
+
     @property
     def _place(self) -> str:
         return self.source or f"model {self.name}"
@@ -98,7 +96,7 @@ class ModelConfig:
         return self.parameters * DTYPE_BYTES[str(dtype).removeprefix("torch.")]
 
 
-LLAMA_3_2_SCALING = RopeScaling(32.0, low_frequency_factor=1.0, high_frequency_factor=4.0, original_context=8192)
+LLAMA_3_2_SCALING = Llama3Scaling(32.0, low_frequency_factor=1.0, high_frequency_factor=4.0, original_length=8192)
 
 
 def _published() -> Iterator[ModelConfig]:

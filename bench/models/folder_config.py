@@ -14,7 +14,9 @@ from typing import Any
 
 from attnlab.bench.errors import ModelError
 from attnlab.bench.models.assembly import tell_unknown
-from attnlab.bench.models.config import ModelConfig, RopeScaling
+from attnlab.bench.models.config import ModelConfig
+from attnlab.bench.models.rope_fields import ORIGINAL, RopeFields, short
+from attnlab.bench.models.rope_scaling import RopeScaling
 
 CONFIG_FILE, GENERATION_FILE = "config.json", "generation_config.json"
 
@@ -40,10 +42,6 @@ FAMILIES = {
 }
 """By `model_type`."""
 
-LLAMA_3_FIELDS = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
-"""In the order of `RopeScaling`."""
-
-ROPE_FIELDS = ("rope_type", "type", "rope_theta", "partial_rotary_factor")
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "hidden_act": ("silu", "swish"),
     "attention_bias": (False, None),
@@ -109,6 +107,7 @@ def config_of(folder: Path, name: str) -> ModelConfig:
     fields.refuse_what_is_not_computed()
     q_heads = fields.whole("num_attention_heads")
     rope = fields.rope()
+    head_dim = fields.whole("head_dim", fields.whole("hidden_size") // max(1, q_heads))
     return ModelConfig(
         name=name,
         vocab_size=fields.whole("vocab_size"),
@@ -117,12 +116,12 @@ def config_of(folder: Path, name: str) -> ModelConfig:
         layers=fields.whole("num_hidden_layers"),
         q_heads=q_heads,
         kv_heads=fields.kv_heads(family, q_heads),
-        head_dim=fields.whole("head_dim", fields.whole("hidden_size") // max(1, q_heads)),
+        head_dim=head_dim,
         rope_theta=fields.real("rope_theta", 10_000.0, rope),
         norm_eps=fields.real("rms_norm_eps", 1e-6),
         context_length=fields.whole("max_position_embeddings"),
         tied_embeddings=fields.flag("tie_word_embeddings"),
-        rope_scaling=fields.rope_scaling(rope),
+        rope_scaling=fields.rope_scaling(rope, head_dim),
         sliding_window=fields.window(family),
         qkv_bias=kind == "qwen2",
         bos_id=fields.token("bos_token_id"),
@@ -147,28 +146,28 @@ class Fields:
     def whole(self, key: str, default: int | None = None) -> int:
         value = default if self.values.get(key) is None else self.values[key]
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MOST:
-            raise ModelError(f"{self.path}: got {_short(value)} for {key}, expected a whole number")
+            raise ModelError(f"{self.path}: got {short(value)} for {key}, expected a whole number")
         return value
 
     def real(self, key: str, default: float, among: dict[str, Any] | None = None) -> float:
         """A field that is left out has its default; null is no number."""
         value = (self.values if among is None else among).get(key, default)
         if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value < math.inf:
-            raise ModelError(f"{self.path}: got {_short(value)} for {key}, expected a number above 0")
+            raise ModelError(f"{self.path}: got {short(value)} for {key}, expected a number above 0")
         if value > 1e30:
-            raise ModelError(f"{self.path}: got {_short(value)} for {key}, expected at most 1e30")
+            raise ModelError(f"{self.path}: got {short(value)} for {key}, expected at most 1e30")
         return float(value)
 
     def flag(self, key: str) -> bool:
         value = self.values.get(key)
         if value is not None and not isinstance(value, bool):
-            raise ModelError(f"{self.path}: got {_short(value)} for {key}, expected true or false")
+            raise ModelError(f"{self.path}: got {short(value)} for {key}, expected true or false")
         return bool(value)
 
     def token(self, key: str) -> int | None:
         value = self.values.get(key)
         if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
-            raise ModelError(f"{self.path}: got {_short(value)} for {key}, expected a token's id")
+            raise ModelError(f"{self.path}: got {short(value)} for {key}, expected a token's id")
         return value
 
     def kv_heads(self, family: Family, q_heads: int) -> int:
@@ -180,17 +179,21 @@ class Fields:
         for key, neutral in NEUTRAL.items():
             value = self.values.get(key, neutral[0])
             if value not in neutral:
-                raise ModelError(f"{self.path}: got {key} {_short(value)}, expected {_words(neutral)}")
+                raise ModelError(f"{self.path}: got {key} {short(value)}, expected {_words(neutral)}")
         tell_unknown(str(self.path), [key for key in self.values if key not in {*NEUTRAL, *COMPUTED, *SILENT}])
 
     def rope(self) -> dict[str, Any]:
         """All of rotary embedding: under `rope_parameters`, or beside each other in older files."""
-        found = {"rope_theta": self.values["rope_theta"]} if "rope_theta" in self.values else {}
+        given: list[dict[str, Any]] = []
         for key in ("rope_scaling", "rope_parameters"):
             value = self.values.get(key)
             if value is not None and not isinstance(value, dict):
-                raise ModelError(f"{self.path}: got {key} {_short(value)}, expected an object or null")
-            found |= value or {}
+                raise ModelError(f"{self.path}: got {key} {short(value)}, expected an object or null")
+            given += [value] if value else []
+        if len(given) == 2 and given[0] != given[1]:
+            raise ModelError(f"{self.path}: got rope_scaling and rope_parameters that differ; expected one of them")
+        found = {"rope_theta": self.values["rope_theta"]} if "rope_theta" in self.values else {}
+        found |= given[0] if given else {}
         nested = next((key for key, value in found.items() if isinstance(value, dict)), None)
         if nested is not None:
             raise ModelError(
@@ -200,25 +203,10 @@ class Fields:
             raise ModelError(f"{self.path}: got partial_rotary_factor {found['partial_rotary_factor']!r}, expected 1")
         return found
 
-    def rope_scaling(self, rope: dict[str, Any]) -> RopeScaling | None:
-        kind = rope.get("rope_type", rope.get("type", "default"))
-        wanted = {"default": (), "llama3": LLAMA_3_FIELDS}.get(kind if isinstance(kind, str) else "")
-        if wanted is None:
-            raise ModelError(f"{self.path}: got rope_type {_short(kind)}, expected 'default' or 'llama3'")
-        other = [key for key in rope if key not in (*ROPE_FIELDS, *wanted)]
-        if other:
-            raise ModelError(f"{self.path}: got {' and '.join(other)} with rope_type {kind!r}, which does not take it")
-        if not wanted:
-            return None
-        context = self.values.get("original_max_position_embeddings", self.values.get("max_position_embeddings"))
-        rope = {"original_max_position_embeddings": context} | rope
-        missing = [key for key in wanted if rope.get(key) is None]
-        if missing:
-            raise ModelError(f"{self.path}: rope_type 'llama3' lacks a number for {' and '.join(missing)}")
-        factor, low, high, original = (self.real(key, 1.0, rope) for key in wanted)
-        if high <= low:
-            raise ModelError(f"{self.path}: got high_freq_factor {high:g}, expected above low_freq_factor {low:g}")
-        return RopeScaling(factor, low, high, int(original))
+    def rope_scaling(self, rope: dict[str, Any], head_dim: int) -> RopeScaling | None:
+        context = self.whole("max_position_embeddings")
+        theta = self.real("rope_theta", 10_000.0, rope)
+        return RopeFields(str(self.path), rope, context, head_dim, theta, self.values.get(ORIGINAL)).scaling()
 
     def window(self, family: Family) -> int | None:
         """Keys that a query sees, where all layers have that window; raises ModelError where only some have."""
@@ -236,7 +224,7 @@ class Fields:
             windowed, layers = kinds.count("sliding_attention"), len(kinds)
         else:
             raise ModelError(
-                f"{self.path}: got layer_types {_short(kinds)}, expected a list of full_attention or sliding_attention"
+                f"{self.path}: got layer_types {short(kinds)}, expected a list of full_attention or sliding_attention"
             )
         if 0 < windowed < layers:
             raise ModelError(f"{self.path}: got a sliding window in some layers, expected it in all or none")
@@ -251,14 +239,9 @@ def end_ids(folder: Path, fields: dict[str, Any]) -> tuple[int, ...]:
     ids = (read_json(path) if path.is_file() else {}).get("eos_token_id", fields.get("eos_token_id"))
     found = ids if isinstance(ids, list) else [] if ids is None else [ids]
     if not all(isinstance(index, int) and not isinstance(index, bool) for index in found):
-        raise ModelError(f"{folder}: got eos_token_id {_short(ids)}, expected a token's id, or a list of them")
+        raise ModelError(f"{folder}: got eos_token_id {short(ids)}, expected a token's id, or a list of them")
     return tuple(found)
 
 
 def _words(values: tuple[Any, ...]) -> str:
     return " or ".join("none" if value is None else repr(value) for value in values)
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."

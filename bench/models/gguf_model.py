@@ -12,16 +12,12 @@ from torch import Tensor
 
 from attnlab.bench.errors import ModelError
 from attnlab.bench.models.assembly import GGUF_NAMES, assemble, tell_unknown
-from attnlab.bench.models.config import ModelConfig, RopeScaling
+from attnlab.bench.models.config import ModelConfig
 from attnlab.bench.models.gguf_file import Field, GgufFile, StoredArray
-from attnlab.bench.models.rotary import inverse_frequencies, stretch
+from attnlab.bench.models.gguf_rope import SCALING_FIELDS, GgufRope
 from attnlab.bench.models.weights import ModelWeights
 
 ARCHITECTURE = "llama"
-ROPE_FACTORS = "rope_freqs.weight"
-LLAMA_3_CONTEXT = 8192
-"""Llama 3.1 and 3.2 were first trained on so many tokens; a GGUF file holds the resulting factors alone."""
-
 Number = TypeVar("Number", int, float)
 
 
@@ -51,7 +47,8 @@ def load_gguf(path: Path, dtype: torch.dtype, device: torch.device | str, origin
     """The model in `path`; raises ModelError, naming file and tensor, where it cannot be read or is another."""
     file = GgufFile(path)
     config = config_of(file, name)
-    return assemble(config, GgufModel(file, config), GGUF_NAMES, dtype, device, origin, frozenset({ROPE_FACTORS}))
+    taken = rope_of(file, config).taken()
+    return assemble(config, GgufModel(file, config), GGUF_NAMES, dtype, device, origin, taken)
 
 
 def config_of(file: GgufFile, name: str) -> ModelConfig:
@@ -89,17 +86,20 @@ def config_of(file: GgufFile, name: str) -> ModelConfig:
     )
     refuse_what_is_not_computed(file, config)
     tell_unknown(str(file.path), unknown_fields(file))
-    return with_rope_factors(config, file) if ROPE_FACTORS in shapes else config
+    return dataclasses.replace(config, rope_scaling=rope_of(file, config).scaling())
+
+
+def rope_of(file: GgufFile, config: ModelConfig) -> GgufRope:
+    return GgufRope(file, ARCHITECTURE, config.head_dim, config.rope_theta, config.context_length)
 
 
 NEUTRAL: Mapping[str, tuple[Field, ...]] = {
     "expert_count": (0,),
     "expert_used_count": (0,),
-    "rope.scaling.type": ("none",),
-    "rope.scaling.factor": (0.0, 1.0),
-    "rope.scaling.attn_factor": (1.0,),
+    "rope.scaling.alpha": (0.0,),
+    "rope.scaling.yarn_attn_factor": (1.0,),
+    "rope.scaling.yarn_ext_factor": (1.0, -1.0),
     "rope.scaling.yarn_log_multiplier": (0.0,),
-    "rope.scale_linear": (0.0, 1.0),
     "attention.scale": (0.0,),
     "attention.sliding_window": (0,),
     "attention.causal": (True,),
@@ -125,8 +125,7 @@ COMPUTED = (
     "feed_forward_length",
     "rope.dimension_count",
     "rope.freq_base",
-    "rope.scaling.finetuned",
-    "rope.scaling.original_context_length",
+    *SCALING_FIELDS,
     "tensor_data_layout",
     "vocab_size",
 )
@@ -180,22 +179,6 @@ def end_ids(file: GgufFile) -> tuple[int, ...]:
 def shortest(value: float) -> float:
     """The shortest decimal that is the same float32: 1e-5 where the file's float32 reads 9.999999747e-06."""
     return float(f"{value:.6g}")
-
-
-def with_rope_factors(config: ModelConfig, file: GgufFile) -> ModelConfig:
-    """Llama 3's scaling, whose factors the file holds; raises ModelError where they are another rule's."""
-    file.check(ROPE_FACTORS)
-    if file.shapes()[ROPE_FACTORS] != (config.head_dim // 2,):
-        raise ModelError(
-            f"{file.path}: tensor {ROPE_FACTORS} has shape {list(file.shapes()[ROPE_FACTORS])}, expected "
-            f"[{config.head_dim // 2}]"
-        )
-    factors = file.tensor(ROPE_FACTORS).double()
-    scaling = RopeScaling(float(factors.max()), 1.0, 4.0, LLAMA_3_CONTEXT)
-    expected = stretch(inverse_frequencies(config), scaling)
-    if not torch.allclose(factors, expected, rtol=1e-4):
-        raise ModelError(f"{file.path}: got factors in {ROPE_FACTORS} that are not of Llama 3's rule")
-    return dataclasses.replace(config, rope_scaling=scaling)
 
 
 def half_split_rows(weight: Tensor, heads: int) -> Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,8 @@ from torch import Tensor
 from attnlab.bench.errors import ModelError
 from attnlab.bench.models.assembly import HUGGINGFACE_NAMES, assemble
 from attnlab.bench.models.config import ModelConfig
-from attnlab.bench.models.folder_config import CONFIG_FILE, FAMILIES, LLAMA_3_FIELDS, config_of, read_json
+from attnlab.bench.models.folder_config import CONFIG_FILE, FAMILIES, config_of, read_json
+from attnlab.bench.models.rope_fields import written
 from attnlab.bench.models.rotary import inverse_frequencies
 from attnlab.bench.models.weights import ModelWeights, layer_shapes
 
@@ -108,7 +108,7 @@ def _derived(config: ModelConfig, source: SafetensorsFolder) -> Iterator[str]:
     for name in shapes:
         if name.endswith(".rotary_emb.inv_freq"):
             source.check(name)
-            expected = inverse_frequencies(config)
+            expected = inverse_frequencies(config.settled(1, 1))  # as transformers makes them first
             stored = source.tensor(name).double()
             if stored.shape != expected.shape or not torch.allclose(stored, expected, rtol=1e-2):
                 raise ModelError(f"{source.place(name)}: tensor {name} holds other frequencies than the configuration")
@@ -149,8 +149,7 @@ def config_json(config: ModelConfig) -> dict[str, Any]:
         "eos_token_id": list(config.eos_ids) or None,
     }
     if config.rope_scaling is not None:
-        scaling = dict(zip(LLAMA_3_FIELDS, astuple(config.rope_scaling), strict=True))
-        fields["rope_parameters"] |= {"rope_type": "llama3"} | scaling
+        fields["rope_parameters"] |= written(config.rope_scaling)
     if config.sliding_window is not None:
         fields["sliding_window"] = config.sliding_window
     return fields

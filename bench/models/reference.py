@@ -49,11 +49,12 @@ def reference_logits(
 
     last: only of so many last positions, `[B, last, V]`, since the head is as dear as the layers. Weights are
     cast to `dtype` one layer at a time. A shorter sequence may be padded on its right: no token sees later ones.
-    rounded: for the logits of an engine that rounds its activations.
+    rounded: for the logits of an engine that rounds its activations. Rotary frequencies that depend on the length are
+    those of T tokens.
     """
-    config = weights.config
-    ids = checked_ids(config, ids.to(weights.device))
+    ids = checked_ids(weights.config, ids.to(weights.device))
     length = ids.shape[1]
+    config = weights.config.settled(length, length)
     last = length if last is None else last
     if not 1 <= last <= length:
         raise UsageError(f"got last={last}, expected 1 to the {length} tokens of the prompt")
@@ -70,12 +71,13 @@ def reference_logits(
 def reference_greedy(weights: ModelWeights, ids: Tensor, new_tokens: int, dtype: torch.dtype = torch.float32) -> Tensor:
     """The most probable next token, `new_tokens` times over: `[B, new_tokens]` int64 after `ids` `[B, T]`.
 
-    Keys and values are kept, so that a token costs one pass of one row. An end token does not end it.
+    Keys and values are kept, so that a token costs one pass of one row. An end token does not end it. Raises UsageError
+    where rotary frequencies change on the way.
     """
     if weights.nbytes <= CAST_WHOLE_BYTES:
         weights = weights.to(weights.device, dtype)
-    config = weights.config
-    chosen = checked_ids(config, ids.to(weights.device))
+    chosen = checked_ids(weights.config, ids.to(weights.device))
+    config = weights.config.settled(chosen.shape[1], chosen.shape[1] + max(new_tokens - 1, 0))
     caches: list[LayerCache | None] = [None] * len(weights.layers)
     produced = []
     for _ in range(new_tokens):

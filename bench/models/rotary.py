@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
-from attnlab.bench.models.config import ModelConfig, RopeScaling
+from attnlab.bench.models.config import ModelConfig
+from attnlab.bench.models.rope_scaling import RopeScaling, plain_frequencies
+
+
+def frequencies_of(theta: float, head_dim: int, scaling: RopeScaling | None) -> Tensor:
+    """Radians for each position, `[D / 2]` float64 on the CPU."""
+    plain = torch.tensor(plain_frequencies(theta, head_dim), dtype=torch.float64, device="cpu")
+    if scaling is None:
+        return plain
+    return plain / torch.tensor(scaling.divisors(theta, head_dim), dtype=torch.float64, device="cpu")
 
 
 def inverse_frequencies(config: ModelConfig) -> Tensor:
     """Radians for each position, `[D / 2]` float64 on the CPU."""
-    exponent = torch.arange(0, config.head_dim, 2, dtype=torch.float64, device="cpu") / config.head_dim
-    frequencies = config.rope_theta**-exponent
-    return frequencies if config.rope_scaling is None else frequencies / stretch(frequencies, config.rope_scaling)
+    return frequencies_of(config.rope_theta, config.head_dim, config.rope_scaling)
 
 
-def stretch(frequencies: Tensor, scaling: RopeScaling) -> Tensor:
-    """By what each of `frequencies` `[D / 2]` is divided: 1 for fast ones to `scaling.factor` for slow ones.
-
-    The rule of Llama 3.1 (Meta, llama-models, `apply_scaling`).
-    """
-    turns = scaling.original_context * frequencies / (2 * math.pi)
-    low, high = scaling.low_frequency_factor, scaling.high_frequency_factor
-    kept = ((turns - low) / (high - low)).clamp(0.0, 1.0)
-    return 1 / (kept + (1 - kept) / scaling.factor)
+def tables_at(positions: Tensor, theta: float, head_dim: int, scaling: RopeScaling | None) -> tuple[Tensor, Tensor]:
+    """Cosines and sines, each `[..., D / 2]` float64 on the device of `positions` `[...]` int64."""
+    angles = positions.double().unsqueeze(-1) * frequencies_of(theta, head_dim, scaling).to(positions.device)
+    amplitude = 1.0 if scaling is None else scaling.amplitude
+    return angles.cos() * amplitude, angles.sin() * amplitude
 
 
 def rotary_tables(config: ModelConfig, positions: Tensor) -> tuple[Tensor, Tensor]:
     """Cosines and sines, each `[..., D / 2]` float64 on the device of `positions` `[...]` int64."""
-    angles = positions.double().unsqueeze(-1) * inverse_frequencies(config).to(positions.device)
-    return angles.cos(), angles.sin()
+    return tables_at(positions, config.rope_theta, config.head_dim, config.rope_scaling)
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

@@ -101,6 +101,11 @@ class ModelWeights:
         """The same, with projections of one input side by side in memory, so that one product can do them all."""
         return dataclasses.replace(self, layers=tuple(layer.joined() for layer in self.layers))
 
+    def settled(self, shortest: int, longest: int) -> ModelWeights:
+        """The same tensors for passes over `shortest` to `longest` tokens, see `ModelConfig.settled`."""
+        config = self.config.settled(shortest, longest)
+        return self if config is self.config else dataclasses.replace(self, config=config)
+
     def skipping(self, layers_kept: Sequence[int]) -> ModelWeights:
         """A model of some of the layers only, in the order given, that shares this one's tensors.
 

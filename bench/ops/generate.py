@@ -13,7 +13,7 @@ from attnlab.bench.axes import Case, axis, dtype_axis, like, size
 from attnlab.bench.caches import Format, Layout, format_of, layout_of
 from attnlab.bench.caches.cache import check_fit
 from attnlab.bench.contract import Operator, TensorSpec, constant, dynamic
-from attnlab.bench.errors import ImpossibleCase
+from attnlab.bench.errors import ImpossibleCase, UsageError
 from attnlab.bench.generation import arrivals as arriving
 from attnlab.bench.generation import decoding as deciding
 from attnlab.bench.generation.arrivals import Arrivals
@@ -144,6 +144,10 @@ class GenerateCase(Case):
                 f"got prompt_len={self.prompt_len} and new_tokens={self.new_tokens}, {self.total} tokens in all; "
                 f"expected at most {self.config.context_length}, the context of {self.model}"
             )
+        try:
+            self.config.settled(self.prompt_len, self.total)
+        except UsageError as error:
+            raise ImpossibleCase(f"{self.model}: {error}") from error
         self._validate_batching()
         if self.arrivals.kind == "trace":
             self.arrivals.times_s(self.requests, seed=0)  # raises TraceError before anything runs
@@ -270,6 +274,11 @@ def _weights_on(model: str, dtype: torch.dtype, device: torch.device) -> ModelWe
     return load_model(model, dtype, device).joined()
 
 
+def weights_for(case: GenerateCase, device: torch.device) -> ModelWeights:
+    """The model of a case, its rotary frequencies those of the case's lengths."""
+    return weights_of(case.model, case.torch_dtype, device).settled(case.prompt_len, case.total)
+
+
 @lru_cache(maxsize=2)
 def shared_tokenizer(model: str) -> Tokenizer | None:
     """The model's tokenizer, built once a process; None of a published shape with random weights."""
@@ -286,7 +295,7 @@ def make_inputs(case: GenerateCase, draw: str, seed: int, device: torch.device) 
     tokenizer = _tokenizer_for(case)
     return GenerateInputs(
         _prompts(case, tokenizer, seed),
-        weights_of(case.model, case.torch_dtype, device),
+        weights_for(case, device),
         tokenizer,
         case.arrivals.times_s(case.requests, seed),
         seed,
@@ -320,7 +329,7 @@ GENERATE: Operator[GenerateCase, GenerateInputs] = Operator(
     make_inputs=make_inputs,
     operations=operations,
     bytes_moved=bytes_moved,
-    check=ExactTokens(lambda case, device: weights_of(case.model, case.torch_dtype, device)),
+    check=ExactTokens(weights_for),
     length_axis="prompt_len",
     needle_draws=0,
     checked_draws=1,

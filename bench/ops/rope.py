@@ -13,11 +13,11 @@ from attnlab.bench.contract import NEEDLE_DRAW, Operator, TensorSpec, columns, c
 from attnlab.bench.error_budget import Outputs, Probe
 from attnlab.bench.errors import ImpossibleCase
 from attnlab.bench.ops import rope_math
-from attnlab.bench.ops.rope_math import STYLES, Llama3Scaling, rope_tables
+from attnlab.bench.ops.rope_math import STYLES, rope_tables
 from attnlab.bench.ops.rowwise import Computed, TypedCase, budget, changed, choice, draw, sample_rows
 from attnlab.bench.registry import registry
 
-__all__ = ["ROPE", "Llama3Scaling", "RopeCase", "RopeInputs", "rope_tables"]
+__all__ = ["ROPE", "RopeCase", "RopeInputs", "rope_tables"]
 
 THETA = 10_000.0
 POSITION_BYTES, TABLE_BYTES = 8, 4  # of an element

@@ -2,43 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
 from attnlab.bench.errors import UsageError
+from attnlab.bench.models.rope_scaling import RopeScaling
+from attnlab.bench.models.rotary import tables_at
 
 STYLES = ("half", "interleaved", "sinusoidal")
-
-
-@dataclass(frozen=True)
-class Llama3Scaling:
-    """How Llama 3.1 stretches its frequencies to contexts longer than it was trained on first.
-
-    Waves longer than original_length / low_frequency_factor are slowed by `factor`, those shorter than
-    original_length / high_frequency_factor are kept, and those between are mixed linearly by their frequency.
-    """
-
-    factor: float = 8.0
-    low_frequency_factor: float = 1.0
-    high_frequency_factor: float = 4.0
-    original_length: int = 8192
-
-    def __post_init__(self) -> None:
-        if not (self.factor > 0 and 0 < self.low_frequency_factor < self.high_frequency_factor):
-            raise UsageError(
-                f"got {self}; expected a factor above 0, and a low frequency factor above 0 and below the high one: "
-                "read them from the model's configuration"
-            )
-
-    def of(self, frequencies: Tensor) -> Tensor:
-        """Scaled frequencies, in radians a position, of the shape given."""
-        turns = self.original_length * frequencies / (2 * math.pi)
-        kept = (turns - self.low_frequency_factor) / (self.high_frequency_factor - self.low_frequency_factor)
-        kept = kept.clamp(0.0, 1.0)
-        return frequencies * (kept + (1 - kept) / self.factor)
 
 
 def rope_tables(
@@ -47,7 +18,7 @@ def rope_tables(
     theta: float = 10_000.0,
     device: torch.device | str = "cpu",
     *,
-    scaling: Llama3Scaling | None = None,
+    scaling: RopeScaling | None = None,
 ) -> tuple[Tensor, Tensor]:
     """(cos, sin) of position · theta^(-2i/D), float32 [length, D/2], worked out in float64 on the CPU.
 
@@ -58,11 +29,8 @@ def rope_tables(
             f"got length={length}, head_dim={head_dim}, theta={theta}; expected at least one position, an even head "
             "size and a theta above 0"
         )
-    frequencies = theta ** (-torch.arange(0, head_dim, 2, dtype=torch.float64) / head_dim)
-    if scaling is not None:
-        frequencies = scaling.of(frequencies)
-    angles = torch.arange(length, dtype=torch.float64)[:, None] * frequencies
-    return angles.cos().float().to(device), angles.sin().float().to(device)
+    cos, sin = tables_at(torch.arange(length), theta, head_dim, scaling)
+    return cos.float().to(device), sin.float().to(device)
 
 
 def split(x: Tensor, style: str) -> tuple[Tensor, Tensor]:

@@ -13,7 +13,7 @@ from attnlab.bench.ops.embedding import EmbeddingCase, EmbeddingInputs
 from attnlab.bench.ops.linear import LinearCase, LinearInputs
 from attnlab.bench.ops.rmsnorm import RmsNormCase, RmsNormInputs
 from attnlab.bench.ops.rope import RopeCase, RopeInputs
-from attnlab.bench.ops.rope_math import Llama3Scaling, rope_tables
+from attnlab.bench.ops.rope_math import rope_tables
 from attnlab.bench.ops.swiglu import SwigluCase, SwigluInputs
 from attnlab.impls._lm.parts import Parts, Run, find, ready
 
@@ -76,13 +76,9 @@ class Decoder:
         self.config = weights.config
         self.layers = [Layer.joined(layer) for layer in weights.layers]
         self.positions = positions
-        scaling = self.config.rope_scaling
         self.cos, self.sin = rope_tables(
-            positions, self.config.head_dim, self.config.rope_theta, device=weights.device,
-            scaling=None if scaling is None else Llama3Scaling(
-                scaling.factor, scaling.low_frequency_factor, scaling.high_frequency_factor, scaling.original_context
-            ),
-        )  # fmt: skip
+            positions, self.config.head_dim, self.config.rope_theta, weights.device, scaling=self.config.rope_scaling
+        )
         self._stages: dict[tuple[int, int], Stage] = {}
         self._heads: dict[int, tuple[Run, Run]] = {}
 

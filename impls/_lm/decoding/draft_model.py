@@ -81,5 +81,7 @@ def kept_layers(layers: int) -> list[int]:
 
 def prepare(setting: Setting) -> Speculation:
     case, own = setting.case, setting.weights
-    weights = skipping(own) if case.draft == SKIPPED else weights_of(case.draft, own.dtype, own.device)
+    if case.draft == SKIPPED:
+        return Speculation(setting, DraftModel(setting, skipping(own)))
+    weights = weights_of(case.draft, own.dtype, own.device).settled(case.prompt_len, case.total)
     return Speculation(setting, DraftModel(setting, weights))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import struct
 import warnings
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from random import Random
@@ -18,72 +17,16 @@ from torch import Tensor
 
 from attnlab.bench import load_model
 from attnlab.bench.errors import ModelError, ModelWarning, Unavailable, UnknownName
-from attnlab.bench.models.assembly import GGUF_NAMES
-from attnlab.bench.models.config import PUBLISHED, ModelConfig, RopeScaling
 from attnlab.bench.models.gguf_file import GgufFile, StoredTensor, read_header
 from attnlab.bench.models.load import model_config
 from attnlab.bench.models.random_weights import random_weights
 from attnlab.bench.models.reference import reference_logits
-from attnlab.bench.models.rotary import inverse_frequencies, stretch
-from attnlab.bench.models.weights import ModelWeights, layer_shapes, model_shapes
+from attnlab.bench.models.weights import ModelWeights
+from tests.bench.models.gguf_files import FIELDS, TOY, stored, write
 
 gguf = pytest.importorskip("gguf", reason="package gguf is not installed")
 
-TOY = dataclasses.replace(PUBLISHED["toy"], layers=2)
-FIELDS = {
-    "context_length": TOY.context_length,
-    "embedding_length": TOY.hidden_size,
-    "feed_forward_length": TOY.intermediate_size,
-    "block_count": TOY.layers,
-    "attention.head_count": TOY.q_heads,
-    "attention.head_count_kv": TOY.kv_heads,
-    "rope.freq_base": TOY.rope_theta,
-    "attention.layer_norm_rms_epsilon": TOY.norm_eps,
-}
 IDS = torch.arange(40).view(1, 40)
-
-
-def interleaved(weight: Tensor, heads: int) -> Tensor:
-    """`[heads * D, in]` in the order in which GGUF keeps queries and keys: rows that turn together in pairs."""
-    return weight.view(heads, 2, -1, weight.shape[1]).transpose(1, 2).reshape(weight.shape)
-
-
-def stored(weights: ModelWeights) -> dict[str, Tensor]:
-    """The tensors under GGUF's names, in its order."""
-    tensors = {GGUF_NAMES.outer[role]: getattr(weights, role) for role in model_shapes(weights.config)}
-    for index, layer in enumerate(weights.layers):
-        for role in layer_shapes(weights.config):
-            heads = {"query": TOY.q_heads, "key": TOY.kv_heads}.get(role)
-            x = getattr(layer, role)
-            tensors[GGUF_NAMES.layer[role].format(index)] = x if heads is None else interleaved(x, heads)
-    return tensors
-
-
-def write(
-    path: Path,
-    tensors: Mapping[str, Tensor],
-    quantisation: str = "F32",
-    architecture: str = "llama",
-    fields: Mapping[str, Any] = FIELDS,
-) -> Path:
-    writer = gguf.GGUFWriter(path, architecture)
-    for key, value in fields.items():
-        add = {int: writer.add_uint32, float: writer.add_float32, str: writer.add_string}[type(value)]
-        add(f"{architecture}.{key}", value)
-    writer.add_eos_token_id(2)
-    writer.add_bos_token_id(1)
-    writer.add_token_list(["<a>", "b" * 300])
-    kind = gguf.GGMLQuantizationType[quantisation]
-    for name, x in tensors.items():
-        if x.ndim == 1 or quantisation == "F32":
-            writer.add_tensor(name, x.numpy())
-        else:
-            writer.add_tensor(name, gguf.quantize(x.numpy(), kind), raw_dtype=kind)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -153,29 +96,21 @@ def test_fingerprints_tell_files_apart(tensors: dict[str, Tensor], tmp_path: Pat
     assert load_model(str(path)).fingerprint != before
 
 
-def scaled() -> tuple[ModelConfig, Tensor]:
-    scaling = RopeScaling(4.0, 1.0, 4.0, 8192)
-    return dataclasses.replace(TOY, rope_scaling=scaling), stretch(inverse_frequencies(TOY), scaling).float()
-
-
-def test_llama_3s_scaling_is_known_by_its_factors(tensors: dict[str, Tensor], tmp_path: Path) -> None:
-    config, factors = scaled()
-    path = write(tmp_path / "m.gguf", {**tensors, "rope_freqs.weight": factors})
-    assert model_config(str(path)).rope_scaling == config.rope_scaling
-    write(path, {**tensors, "rope_freqs.weight": factors.flip(0)})
-    with pytest.raises(ModelError, match=r"factors in rope_freqs.weight that are not of Llama 3's rule"):
-        load_model(str(path))
-
-
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
         (
-            {"rope.scaling.type": "yarn"},
-            "got llama.rope.scaling.type 'yarn', which is not computed here; expected 'none'",
+            {"rope.scaling.type": "dynamic"},
+            "got llama.rope.scaling.type 'dynamic', which is not computed here; expected 'none' or 'linear' or 'yarn'",
         ),
-        ({"rope.scaling.factor": 4.0}, "got llama.rope.scaling.factor 4.0, which is not computed here"),
-        ({"rope.scale_linear": 4.0}, "got llama.rope.scale_linear 4.0"),
+        ({"rope.scaling.yarn_log_multiplier": 0.1}, "got llama.rope.scaling.yarn_log_multiplier 0.1"),
+        ({"rope.scaling.yarn_ext_factor": 0.5}, "got llama.rope.scaling.yarn_ext_factor 0.5"),
+        ({"rope.scaling.alpha": 1000.0}, "got llama.rope.scaling.alpha 1000.0"),
+        ({"rope.scaling.factor": -4.0}, "got -4.0 for llama.rope.scaling.factor, expected a number above 0"),
+        ({"rope.scaling.attn_factor": 0.0}, "got 0.0 for llama.rope.scaling.attn_factor"),
+        ({"rope.scaling.type": "longrope"}, "lacks the tensor rope_factors_short.weight"),
+        ({"rope.scaling.type": "longrope", "rope.scaling.factor": 4.0}, "factor 4 with longrope, which is not"),
+        ({"rope.scaling.type": "yarn", "rope.freq_base": 1.0}, "got rope_theta 1 with YaRN, expected above 1"),
         ({"attention.sliding_window": 512}, "got llama.attention.sliding_window 512"),
         ({"attn_logit_softcapping": 50.0}, "got llama.attn_logit_softcapping 50.0"),
         ({"logit_scale": 0.5}, "got llama.logit_scale 0.5"),

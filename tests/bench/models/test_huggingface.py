@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 
 from attnlab.bench import load_model
 from attnlab.bench.errors import ModelError, ModelWarning, Unavailable
-from attnlab.bench.models.config import PUBLISHED, RopeScaling
+from attnlab.bench.models.config import PUBLISHED
 from attnlab.bench.models.folder_config import COMPUTED, NEUTRAL, config_of
 from attnlab.bench.models.huggingface import INDEX_FILE, ONE_FILE, config_json, save_folder
 from attnlab.bench.models.load import model_config
 from attnlab.bench.models.random_weights import random_weights
+from attnlab.bench.models.rope_scaling import Llama3Scaling
 from attnlab.bench.models.rotary import inverse_frequencies
 from attnlab.bench.models.weights import ModelWeights, layer_shapes
 
@@ -29,7 +30,7 @@ safetensors = pytest.importorskip("safetensors.torch", reason="package safetenso
 TOY = dataclasses.replace(PUBLISHED["toy"], layers=2)
 MODELS = {
     "llama": TOY,
-    "llama3": dataclasses.replace(TOY, rope_scaling=RopeScaling(8.0, 1.0, 4.0, 64), tied_embeddings=False),
+    "llama3": dataclasses.replace(TOY, rope_scaling=Llama3Scaling(8.0, 1.0, 4.0, 64), tied_embeddings=False),
     "mistral": dataclasses.replace(TOY, sliding_window=16, tied_embeddings=False),
     "qwen2": dataclasses.replace(TOY, qkv_bias=True, eos_ids=(2, 7)),
 }
@@ -143,8 +144,9 @@ def test_a_window_holds_where_it_is_switched_on(fields: dict[str, Any], window: 
         ),
         ({"rope_parameters": {"full_attention": {"rope_theta": 1e4}}}, "rotary parameters for 'full_attention' alone"),
         ({"rope_parameters": {"rope_theta": None}}, "got None for rope_theta, expected a number above 0"),
-        ({"rope_parameters": {"rope_type": "linear", "factor": 2.0}}, "got rope_type 'linear'"),
-        ({"rope_scaling": {"type": "dynamic", "factor": 2.0}, "rope_parameters": None}, "got rope_type 'dynamic'"),
+        ({"rope_parameters": {"rope_type": "linear"}}, "got None for factor, expected a number above 0"),
+        ({"rope_scaling": {"type": "proportional"}, "rope_parameters": None}, "got rope_type 'proportional'"),
+        ({"rope_scaling": {"type": "yarn", "factor": 2.0}}, "got rope_scaling and rope_parameters that differ"),
         ({"rope_scaling": "linear"}, "got rope_scaling 'linear', expected an object or null"),
         ({"rms_norm_eps": None}, "got None for rms_norm_eps, expected a number above 0"),
         ({"rms_norm_eps": "1e-5"}, "got '1e-5' for rms_norm_eps"),
@@ -152,7 +154,6 @@ def test_a_window_holds_where_it_is_switched_on(fields: dict[str, Any], window: 
         ({"bos_token_id": [1]}, r"got \[1\] for bos_token_id, expected a token's id"),
         ({"eos_token_id": "</s>"}, "got eos_token_id '</s>'"),
         ({"layer_types": ["linear_attention", "full_attention"]}, "got layer_types .'linear_attention'"),
-        ({"rope_parameters": {"rope_type": "yarn"}}, "got rope_type 'yarn'"),
         ({"rope_parameters": {"rope_type": "llama3", "factor": 8}}, "lacks a number for low_freq_factor and"),
         ({"hidden_size": "64"}, "got '64' for hidden_size, expected a whole number"),
         ({"num_key_value_heads": 3}, "4 query heads over 3"),

@@ -10,13 +10,14 @@ import torch
 
 from attnlab.bench.errors import UsageError
 from attnlab.bench.models import reference
-from attnlab.bench.models.config import PUBLISHED, ModelConfig, RopeScaling
+from attnlab.bench.models.config import PUBLISHED, ModelConfig
 from attnlab.bench.models.huggingface import config_json, state_dict
 from attnlab.bench.models.random_weights import random_weights
 from attnlab.bench.models.reference import reference_greedy, reference_logits
+from attnlab.bench.models.rope_scaling import Llama3Scaling
 
 TOY = PUBLISHED["toy"]
-SCALED = RopeScaling(8.0, low_frequency_factor=1.0, high_frequency_factor=4.0, original_context=64)
+SCALED = Llama3Scaling(8.0, low_frequency_factor=1.0, high_frequency_factor=4.0, original_length=64)
 ARCHITECTURES = {
     "llama": TOY,
     "llama3": dataclasses.replace(TOY, rope_scaling=SCALED, rope_theta=500.0, tied_embeddings=False),

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from attnlab.bench.errors import UsageError
-from attnlab.bench.ops.rope_math import Llama3Scaling, encode, rope_tables
+from attnlab.bench.models.rope_scaling import Llama3Scaling
+from attnlab.bench.ops.rope_math import encode, rope_tables
 
 
 def test_tables_hold_cosines_and_sines_of_each_frequency() -> None:
@@ -23,10 +24,11 @@ def test_tables_hold_cosines_and_sines_of_each_frequency() -> None:
 
 def test_llama_3_keeps_short_waves_and_slows_long_ones() -> None:
     scaling = Llama3Scaling(factor=8.0, low_frequency_factor=1.0, high_frequency_factor=4.0, original_length=8192)
-    turns = torch.tensor([8.0, 4.0, 2.5, 1.0, 0.5], dtype=torch.float64)  # over the original length
-    frequencies = turns * 2 * math.pi / 8192
-    kept = scaling.of(frequencies) / frequencies
-    assert kept.tolist() == pytest.approx([1.0, 1.0, 0.5 + 0.5 / 8, 1 / 8, 1 / 8])
+    theta = (8192 / (2 * math.pi * 2.5)) ** 2  # the second of two frequencies turns 2.5 times over the original length
+    assert [1 / divisor for divisor in scaling.divisors(theta, 4)] == pytest.approx([1.0, 0.5 + 0.5 / 8])
+    for turns, kept in ((8.0, 1.0), (4.0, 1.0), (1.0, 1 / 8), (0.5, 1 / 8)):
+        theta = (8192 / (2 * math.pi * turns)) ** 2
+        assert 1 / scaling.divisors(theta, 4)[1] == pytest.approx(kept)
     plain, scaled = (rope_tables(10, 128, 500_000.0, scaling=s)[1] for s in (None, scaling))
     assert torch.equal(plain[:, 0], scaled[:, 0])
     assert not torch.equal(plain[:, -1], scaled[:, -1])

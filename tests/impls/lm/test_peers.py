@@ -13,9 +13,10 @@ import torch
 
 from attnlab.bench.contract import NORMAL_DRAW
 from attnlab.bench.generation.cost import cache_bytes, pass_bytes
-from attnlab.bench.models.config import PUBLISHED, RopeScaling
+from attnlab.bench.models.config import PUBLISHED
 from attnlab.bench.models.random_weights import random_weights
 from attnlab.bench.models.reference import reference_greedy, reference_logits
+from attnlab.bench.models.rope_scaling import Llama3Scaling
 from attnlab.bench.ops.generate import GENERATE, GenerateCase, Generated, GenerateInputs
 from attnlab.bench.registry import discover
 from attnlab.bench.store.records import Outcome
@@ -104,7 +105,7 @@ def test_transformers_holds_our_tensors_and_leaves_the_random_numbers_alone() ->
     [
         {"qkv_bias": True, "tied_embeddings": False},
         {"sliding_window": 7},
-        {"rope_scaling": RopeScaling(8.0, 1.0, 4.0, 64)},
+        {"rope_scaling": Llama3Scaling(8.0, 1.0, 4.0, 64)},
     ],
     ids=["qwen2", "mistral", "llama3"],
 )

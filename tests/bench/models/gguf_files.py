@@ -1,0 +1,72 @@
+"""Writes GGUF files of toy models, as llama.cpp's converter does."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from torch import Tensor
+
+from attnlab.bench.models.assembly import GGUF_NAMES
+from attnlab.bench.models.config import PUBLISHED
+from attnlab.bench.models.weights import ModelWeights, layer_shapes, model_shapes
+
+gguf = pytest.importorskip("gguf", reason="package gguf is not installed")
+
+TOY = dataclasses.replace(PUBLISHED["toy"], layers=2)
+FIELDS = {
+    "context_length": TOY.context_length,
+    "embedding_length": TOY.hidden_size,
+    "feed_forward_length": TOY.intermediate_size,
+    "block_count": TOY.layers,
+    "attention.head_count": TOY.q_heads,
+    "attention.head_count_kv": TOY.kv_heads,
+    "rope.freq_base": TOY.rope_theta,
+    "attention.layer_norm_rms_epsilon": TOY.norm_eps,
+}
+
+
+def interleaved(weight: Tensor, heads: int) -> Tensor:
+    """`[heads * D, in]` in the order in which GGUF keeps queries and keys: rows that turn together in pairs."""
+    return weight.view(heads, 2, -1, weight.shape[1]).transpose(1, 2).reshape(weight.shape)
+
+
+def stored(weights: ModelWeights) -> dict[str, Tensor]:
+    """The tensors under GGUF's names, in its order."""
+    tensors = {GGUF_NAMES.outer[role]: getattr(weights, role) for role in model_shapes(weights.config)}
+    for index, layer in enumerate(weights.layers):
+        for role in layer_shapes(weights.config):
+            heads = {"query": TOY.q_heads, "key": TOY.kv_heads}.get(role)
+            x = getattr(layer, role)
+            tensors[GGUF_NAMES.layer[role].format(index)] = x if heads is None else interleaved(x, heads)
+    return tensors
+
+
+def write(
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    quantisation: str = "F32",
+    architecture: str = "llama",
+    fields: Mapping[str, Any] = FIELDS,
+) -> Path:
+    writer = gguf.GGUFWriter(path, architecture)
+    for key, value in fields.items():
+        add = {int: writer.add_uint32, float: writer.add_float32, str: writer.add_string}[type(value)]
+        add(f"{architecture}.{key}", value)
+    writer.add_eos_token_id(2)
+    writer.add_bos_token_id(1)
+    writer.add_token_list(["<a>", "b" * 300])
+    kind = gguf.GGMLQuantizationType[quantisation]
+    for name, x in tensors.items():
+        if x.ndim == 1 or quantisation == "F32":
+            writer.add_tensor(name, x.numpy())
+        else:
+            writer.add_tensor(name, gguf.quantize(x.numpy(), kind), raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
