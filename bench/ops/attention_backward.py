@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from attnlab.bench.contract import Operator, TensorSpec, columns, constant, dynamic, static
+from attnlab.bench.contract import Operator, TensorSpec, constant, dynamic, static
 from attnlab.bench.error_budget import ErrorBudget, Probe, Reached, heads_permuted, zeros
 from attnlab.bench.masks import Mask
 from attnlab.bench.ops import attention, attention_data, attention_math
@@ -197,6 +197,6 @@ ATTENTION_BACKWARD: Operator[AttentionBackwardCase, AttentionBackwardInputs] = O
         names=("dq", "dk", "dv"),
     ),
     length_axis="q_len",
-    mixed=lambda case, inputs: columns(inputs, "dout"),  # out and lse hang on q, k and v
+    # nothing is mixed: out and lse hang on q, k and v, and weights kept of a draw would serve wherever it came again
 )
 registry.operators.add(ATTENTION_BACKWARD.name, ATTENTION_BACKWARD, __name__)

@@ -67,13 +67,13 @@ def _of_rows(parts: list[Tensor]) -> Tensor:
 
 
 def forward_with_lse(case: AttentionCase, inputs: AttentionInputs) -> tuple[Tensor, Tensor]:
-    """The output in the case's dtype, and the log-sum-exp of scaled scores in float32 [B, Hq, Sq]."""
-    rows = torch.arange(case.q_len)
-    (out,) = yardstick(case, inputs, rows).outputs
-    lse = [
-        masked_scores(inputs, part, torch.float32)[0].logsumexp(-1).flatten(1, 2) for part in row_chunks(inputs, rows)
-    ]
-    return out, torch.cat(lse, dim=2)
+    """The yardstick's output in the case's dtype, and the log-sum-exp of scaled scores in float32 [B, Hq, Sq]."""
+    v, outs, sums = inputs.v.float()[:, :, None], [], []
+    for part in row_chunks(inputs, torch.arange(case.q_len)):
+        scores, allowed = masked_scores(inputs, part, torch.float32)
+        sums.append(scores.logsumexp(-1).flatten(1, 2))
+        outs.append(scores.softmax(-1).masked_fill(~allowed, 0.0).to(case.torch_dtype).float() @ v)
+    return _of_rows(outs).to(case.torch_dtype), torch.cat(sums, dim=2)
 
 
 def row_chunks(inputs: AttentionInputs, rows: Tensor) -> tuple[Tensor, ...]:

@@ -9,7 +9,15 @@ from torch import Tensor
 
 from attnlab.bench.contract import Operator, columns, constant, dynamic, static
 from attnlab.bench.ops import norms
-from attnlab.bench.ops.rowwise import Computed, MatrixCase, changed, one_output, row_budget, weight_generator
+from attnlab.bench.ops.rowwise import (
+    Computed,
+    MatrixCase,
+    changed,
+    in_float32,
+    one_output,
+    row_budget,
+    weight_generator,
+)
 from attnlab.bench.registry import registry
 
 
@@ -24,7 +32,7 @@ class LayerNormCase(MatrixCase):
 class LayerNormInputs:
     """Inputs of layernorm: x [M, N], weight and bias [N] in the case's dtype; the output is [M, N] in x's dtype.
 
-    The variance is that of all N numbers (over N, not N - 1).
+    The variance is that of all N numbers (over N, not N - 1); mean and variance are summed in float32 or better.
     """
 
     x: Tensor = dynamic("rows [M, N]")
@@ -54,13 +62,14 @@ def bytes_moved(case: LayerNormCase) -> int:
 
 
 def compute(inputs: LayerNormInputs, rows: Tensor, dtype: torch.dtype) -> Computed:
-    """The sampled rows in `dtype`, and the size of what each number adds up: its own share, the mean's, the bias."""
+    """The sampled rows in `dtype`, and the size of what each number adds up: itself less the mean, and the bias."""
     x = inputs.x.index_select(0, rows.to(inputs.x.device)).to(dtype)
     weight, bias = inputs.weight.to(dtype), inputs.bias.to(dtype)
     mean = x.mean(-1, keepdim=True)
     centred = x - mean
     factor = weight / (centred.square().mean(-1, keepdim=True) + inputs.eps).sqrt()
-    terms = (((x.square() + mean.square()) * factor.square()) + bias.square()).sqrt()
+    difference = in_float32((x.square() + mean.square()).sqrt(), inputs.x.dtype)
+    terms = ((difference.square() + centred.square()) * factor.square() + bias.square()).sqrt()
     return Computed((centred * factor + bias,), (terms,))
 
 

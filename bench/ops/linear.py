@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from attnlab.bench.axes import axis, dtype_axis, size
-from attnlab.bench.contract import NORMAL_DRAW, Operator, TensorSpec, columns, dynamic, static
+from attnlab.bench.contract import NEEDLE_DRAW, NORMAL_DRAW, Operator, TensorSpec, columns, dynamic, static
 from attnlab.bench.error_budget import Outputs
 from attnlab.bench.errors import ImpossibleCase
+from attnlab.bench.ops import wide_sums
 from attnlab.bench.ops.rowwise import (
     LAST_COLUMN_DROPPED,
     ROWS_SHIFTED,
@@ -21,6 +22,7 @@ from attnlab.bench.ops.rowwise import (
     changed,
     draw,
     edges,
+    in_float32,
     source_axis,
     weight_generator,
 )  # fmt: skip
@@ -28,6 +30,8 @@ from attnlab.bench.registry import registry
 
 FULL_CHECK_OPERATIONS = 2_000_000_000  # beyond, rows and columns are sampled
 FEWEST_SAMPLED = 64
+NEEDLE_DRAWS = 2
+UNEVEN = 0.0625  # how much the numbers of x differ where they are about one
 
 
 def _read_bias(value: Any) -> bool:
@@ -61,7 +65,7 @@ class LinearCase(TypedCase):
 class LinearInputs:
     """Inputs of linear: x [M, K], weight [N, K], bias [N] or None, in the case's dtype; the output is [M, N] in it too.
 
-    Products are summed in float32 or better; float32 is not multiplied as TF32.
+    Products are summed in float32 or better, parts of a sum included; float32 is not multiplied as TF32.
     """
 
     x: Tensor = dynamic("rows [M, K]")
@@ -82,12 +86,19 @@ def redrawn(case: LinearCase, inputs: LinearInputs, seed: int) -> LinearInputs:
 def make_inputs(case: LinearCase, which: str, seed: int, device: torch.device) -> LinearInputs:
     """Seeded rows, drawn on the CPU, and weights so that an output is about as large as a number of x.
 
-    Needles: the columns of x at edges are larger, so that each output hangs on them.
+    Needles: by turns the columns of x at edges are larger, so that each output hangs on them; or partial sums are far
+    larger than the sum, see `wide_sums`.
     """
-    x = draw_rows(case, which, seed)
     weights = weight_generator()
     weight = draw(weights, case.n, case.k, spread=case.k**-0.5)
     bias = draw(weights, case.n) if case.bias else None
+    if which == NEEDLE_DRAW and seed % NEEDLE_DRAWS:
+        x = 1.0 + UNEVEN * draw(torch.Generator().manual_seed(seed), case.m, case.k)
+        x[1::2] *= -1.0
+        ordered = wide_sums.ordered_share(case.k, case.dtype) * case.k**-0.5
+        weight += ordered * wide_sums.signs(case.k, case.n, seed // NEEDLE_DRAWS)
+    else:
+        x = draw_rows(case, which, seed)
     x, weight = (t.to(device, case.torch_dtype) for t in (x, weight))
     return LinearInputs(x, weight, None if bias is None else bias.to(device, case.torch_dtype))
 
@@ -143,7 +154,7 @@ def compute(inputs: LinearInputs, taken: Sample, dtype: torch.dtype) -> Computed
     if inputs.bias is not None:
         bias = inputs.bias[columns].to(dtype)
         out, squares = out + bias, squares + bias.square()
-    return Computed((out,), (squares.sqrt(),))
+    return Computed((out,), (in_float32(squares.sqrt(), inputs.x.dtype),))
 
 
 def without_last_product(inputs: LinearInputs) -> LinearInputs:
@@ -173,6 +184,7 @@ LINEAR: Operator[LinearCase, LinearInputs] = Operator(
         ),
     ),
     length_axis="m",
+    needle_draws=NEEDLE_DRAWS,
     mixed=lambda case, inputs: columns(inputs, "x"),
     redrawn=redrawn,
 )

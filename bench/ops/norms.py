@@ -16,9 +16,9 @@ from attnlab.bench.ops.rowwise import Computed, RowCase, draw, edges
 EPS = 1e-5  # as Llama 3 and SmolLM2 have it
 KINDS = 6  # of rows among needles
 DOMINANT = 3.0  # times the norm of all other columns
-LARGE_MEAN = {"float32": 1000.0, "float16": 60.0, "bfloat16": 8.0}
-"""Times the standard deviation: in float32 it shows a variance taken as mean of squares minus square of mean; in the
-others it is what their mantissas can hold beside numbers of size one."""
+LARGE_MEAN = {"float32": 1000.0, "float16": 60.0, "bfloat16": 32.0}
+"""Times the standard deviation: it shows a variance taken as mean of squares minus square of mean in float32, and a
+mean summed in parts of a narrower type; in half precision it is what mantissas can hold beside numbers of size one."""
 
 
 def draw_rows(case: RowCase, which: str, seed: int) -> Tensor:

@@ -22,7 +22,10 @@ class RmsNormCase(MatrixCase):
 
 @dataclass(frozen=True)
 class RmsNormInputs:
-    """Inputs of rmsnorm: x [M, N] and weight [N] in the case's dtype; the output is [M, N] in x's dtype."""
+    """Inputs of rmsnorm: x [M, N] and weight [N] in the case's dtype; the output is [M, N] in x's dtype.
+
+    Squares are summed in float32 or better.
+    """
 
     x: Tensor = dynamic("rows [M, N]")
     weight: Tensor = static("what columns are multiplied by, [N]")

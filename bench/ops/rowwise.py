@@ -11,7 +11,7 @@ from torch import Tensor
 
 from attnlab.bench.axes import Case, axis, dtype_axis, size
 from attnlab.bench.contract import NEEDLE_DRAW, TensorSpec
-from attnlab.bench.error_budget import ErrorBudget, Outputs, Probe, Reached, zeros
+from attnlab.bench.error_budget import EPSILON, FLOOR_ROUNDOFFS, ErrorBudget, Outputs, Probe, Reached, zeros
 from attnlab.bench.errors import ImpossibleCase
 from attnlab.bench.ops.attention_data import OUTLIER_CHANNELS, OUTLIER_FACTOR
 
@@ -116,6 +116,20 @@ def budget(
         dtype=lambda case: case.dtype,
         names=names,
     )
+
+
+def in_float32(terms: Tensor, dtype: torch.dtype) -> Tensor:
+    """Terms that are added up in float32 whatever the dtype: they count for as much as float32 may round them.
+
+    Without this a narrow sum of terms that cancel would be let through, as if each term had been rounded to the dtype.
+    """
+    name = named(dtype)
+    return terms * (FLOOR_ROUNDOFFS["float32"] * EPSILON["float32"] / (FLOOR_ROUNDOFFS[name] * EPSILON[name]))
+
+
+def named(dtype: torch.dtype) -> str:
+    """Such as `bfloat16`."""
+    return str(dtype).removeprefix("torch.")
 
 
 def row_budget(

@@ -11,6 +11,7 @@ from attnlab.bench import implements
 from attnlab.bench.ops.linear import LinearCase, LinearInputs
 from attnlab.bench.registry import Needs
 from attnlab.impls import _compile
+from attnlab.impls._sums import ask_for_float32
 
 FEW_ROWS = 2  # up to which a generated loop over the weight is faster than a library's product
 
@@ -31,6 +32,7 @@ class Compiled:
     """torch.compile: for one or two rows a generated loop of products and sums, else the library's product."""
 
     def prepare(self, case: LinearCase, inputs: LinearInputs) -> Linear:
+        ask_for_float32(inputs.x.device)
         function: Linear = _compile.compile_whole(_sums if case.m <= FEW_ROWS else _product)
         function(inputs.x, inputs.weight, inputs.bias)  # compiles
         return function

@@ -6,10 +6,16 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from attnlab.bench import implements
-from attnlab.bench.ops.linear import LinearInputs
+from attnlab.bench.ops.linear import LinearCase, LinearInputs
+from attnlab.impls._sums import ask_for_float32
 
 
 @implements("linear", name="naive")
-def naive(inputs: LinearInputs) -> Tensor:
+class Naive:
     """torch.nn.functional.linear on the weight as it lies: oneDNN or MKL on a CPU, cuBLAS on a GPU."""
-    return linear(inputs.x, inputs.weight, inputs.bias)
+
+    def prepare(self, case: LinearCase, inputs: LinearInputs) -> None:
+        ask_for_float32(inputs.x.device)
+
+    def run(self, inputs: LinearInputs, state: None) -> Tensor:
+        return linear(inputs.x, inputs.weight, inputs.bias)

@@ -166,6 +166,18 @@ class PaddingCounted(LayerNorm):
         return ((x - mean).square().sum(-1, keepdim=True) + padding * mean.square()) / x.shape[1]
 
 
+@LAYERNORM.broken(lambda case: case.dtype != "float32" and case.width > 500)
+class MeanOfHalfParts(LayerNorm):
+    """The mean is summed in eight parts, each rounded to the dtype."""
+
+    def run(self, inputs: LayerNormInputs, state: Any = None) -> Tensor:
+        x = inputs.x.float()
+        parts = [part.sum(-1, keepdim=True).to(inputs.x.dtype).float() for part in x.tensor_split(8, -1)]
+        mean = torch.stack(parts).sum(0) / x.shape[1]
+        out = (x - mean) * (self.variance(x, mean) + self.eps(inputs)).rsqrt() * inputs.weight.float()
+        return (out + self.bias(inputs)).to(inputs.x.dtype)
+
+
 class Swiglu:
     """Every step a seam."""
 
@@ -392,6 +404,81 @@ class SumsRoundedByTile(Linear):
         return out.float()
 
 
+class NarrowParts(Linear):
+    """Sums of parts of the products, each rounded to a narrow type, then added in float32."""
+
+    parts, narrow, strided = 8, torch.bfloat16, False
+
+    def product(self, x: Tensor, weight: Tensor) -> Tensor:
+        place = torch.arange(x.shape[1])
+        groups = [place[n :: self.parts] for n in range(self.parts)] if self.strided else place.tensor_split(self.parts)
+        sums = [(x[:, some] @ weight[:, some].T).to(self.narrow).float() for some in groups]
+        return torch.stack(sums).sum(0)
+
+
+def long(case: Any) -> bool:
+    return bool(case.k > 500)
+
+
+@LINEAR.broken(long)
+class EightBfloat16Parts(NarrowParts):
+    """As a split over k whose partial sums are stored in bfloat16."""
+
+
+@LINEAR.broken(long)
+class TwoBfloat16Parts(NarrowParts):
+    parts = 2
+
+
+@LINEAR.broken(long)
+class EveryFourthInBfloat16(NarrowParts):
+    parts, strided = 4, True
+
+
+@LINEAR.broken(lambda case: long(case) and case.dtype != "bfloat16")
+class ThreeFloat16Parts(NarrowParts):
+    parts, narrow = 3, torch.float16
+
+
+@LINEAR.broken(lambda case: case.k >= 4000)
+class EightFloat16Parts(NarrowParts):
+    narrow = torch.float16
+
+
+@LINEAR.broken(long)
+class SummedInFloat16(Linear):
+    """Sixteen products at a time are added in float16."""
+
+    def product(self, x: Tensor, weight: Tensor) -> Tensor:
+        out = torch.zeros(len(x), len(weight))
+        for a, b in zip(x.split(16, 1), weight.split(16, 1), strict=True):
+            out = (out + a @ b.T).half().float()
+        return out
+
+
+class OneAfterAnother(Linear):
+    """Products are added one after another in float32: the worst order that is honest."""
+
+    def product(self, x: Tensor, weight: Tensor) -> Tensor:
+        out = torch.zeros(len(x), len(weight))
+        for column in range(x.shape[1]):
+            out += x[:, column, None] * weight[:, column]
+        return out
+
+
+class CutOff(Linear):
+    """As tensor cores do: sixteen products at a time, and a float32 sum that is cut off where others round it."""
+
+    def product(self, x: Tensor, weight: Tensor) -> Tensor:
+        out = torch.zeros(len(x), len(weight))
+        for a, b in zip(x.split(16, 1), weight.split(16, 1), strict=True):
+            exact = out.double() + a.double() @ b.double().T
+            rounded = exact.float()
+            too_far = rounded.double().abs() > exact.abs()
+            out = (rounded.view(torch.int32) - too_far.int()).view(torch.float32)
+        return out
+
+
 def _ten_bits(x: Tensor) -> Tensor:
     """float32 with the mantissa of TF32."""
     return ((x.view(torch.int32) + 0x1000) & ~0x1FFF).view(torch.float32)
@@ -399,7 +486,7 @@ def _ten_bits(x: Tensor) -> Tensor:
 
 HONEST: dict[str, tuple[type, ...]] = {
     "rmsnorm": (RmsNorm, RoundedBeforeWeight), "layernorm": (LayerNorm,), "swiglu": (Swiglu,), "gelu": (Gelu,),
-    "embedding": (Embedding,), "rope": (Rope,), "linear": (Linear,),
+    "embedding": (Embedding,), "rope": (Rope,), "linear": (Linear, OneAfterAnother, CutOff),
 }  # fmt: skip
 DEFECTS = {one.operator: one for one in (RMSNORM, LAYERNORM, SWIGLU, GELU, EMBEDDING, ROPE, LINEAR)}
 IDS: dict[str, tuple[str, ...]] = {
@@ -410,5 +497,6 @@ IDS: dict[str, tuple[str, ...]] = {
     "embedding": ("M1-N80-V300-fp32", "M7-N577-V2-bf16", "M20-N100-V1000-fp16-outliers"),
     "rope": ("Hq1-Sq1-D8-P50-fp32", "B3-Hq4-Hkv2-Sq5-D80-P100-bf16", "B2-Hq3-Hkv1-Sq17-D64-P40-fp16-interleaved",
              "B2-Hq2-Sq3-D16-P9-fp32-sinusoidal"),
-    "linear": ("N33-K577-fp32-bias", "M7-N65-K1000-bf16", "M3-N33-K100-fp16-bias-outliers", "M70-N9-K700-fp32"),
+    "linear": ("N33-K577-fp32-bias", "M7-N65-K1000-bf16", "M3-N33-K100-fp16-bias-outliers", "M70-N9-K700-fp32",
+               "N64-bf16", "M2-N40-K9000-fp16"),
 }  # fmt: skip
