@@ -232,6 +232,10 @@ class GgufFile:
     def shapes(self) -> dict[str, tuple[int, ...]]:
         return {name: stored.shape for name, stored in self.tensors.items()}
 
+    def place(self, name: str) -> str:
+        """The file that holds the tensor, or should."""
+        return str(self.path)
+
     def tensor(self, name: str) -> Tensor:
         """float32, on the CPU; the caller's own."""
         values = np.asarray(self._reader(name)(), dtype=np.float32)

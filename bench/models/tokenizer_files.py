@@ -17,6 +17,7 @@ from attnlab.bench.models import gguf_model
 from attnlab.bench.models.chat import ChatTemplate
 from attnlab.bench.models.folder_config import CONFIG_FILE, Fields, end_ids, read_json
 from attnlab.bench.models.gguf_file import GgufFile
+from attnlab.bench.models.gguf_shards import open_gguf
 from attnlab.bench.models.tokenizer import Tokenizer
 
 CONTROL, USER_DEFINED = 3, 4
@@ -33,7 +34,7 @@ LLAMA_3_SPLIT = (
 
 def gguf_tokenizer(path: Path) -> Tokenizer:
     """Built from the vocabulary, the merges and the chat template in a GGUF file."""
-    file = GgufFile(path)
+    file = open_gguf(path)
     kind = file.field("tokenizer.ggml.model")
     if kind != "gpt2":
         raise ModelError(f"{path}: got a vocabulary of kind {kind!r}, expected 'gpt2', byte-level byte pairs")

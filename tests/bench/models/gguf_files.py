@@ -51,8 +51,10 @@ def write(
     quantisation: str = "F32",
     architecture: str = "llama",
     fields: Mapping[str, Any] = FIELDS,
+    tensors_a_shard: int = 0,
 ) -> Path:
-    writer = gguf.GGUFWriter(path, architecture)
+    """Shards, where a number of tensors is given, have names such as `m-00001-of-00003.gguf` for `m.gguf`."""
+    writer = gguf.GGUFWriter(path, architecture, split_max_tensors=tensors_a_shard)
     for key, value in fields.items():
         add = {int: writer.add_uint32, float: writer.add_float32, str: writer.add_string}[type(value)]
         add(f"{architecture}.{key}", value)

@@ -18,11 +18,12 @@ from attnlab.bench import load_model
 from attnlab.bench.errors import ModelError, ModelWarning, Unavailable
 from attnlab.bench.models.config import PUBLISHED
 from attnlab.bench.models.folder_config import COMPUTED, NEUTRAL, config_of
-from attnlab.bench.models.huggingface import INDEX_FILE, ONE_FILE, config_json, save_folder
+from attnlab.bench.models.huggingface import config_json, save_folder
 from attnlab.bench.models.load import model_config
 from attnlab.bench.models.random_weights import random_weights
 from attnlab.bench.models.rope_scaling import Llama3Scaling
 from attnlab.bench.models.rotary import inverse_frequencies
+from attnlab.bench.models.safetensors_folder import INDEX_FILE, ONE_FILE
 from attnlab.bench.models.weights import ModelWeights, layer_shapes
 
 safetensors = pytest.importorskip("safetensors.torch", reason="package safetensors is not installed")
@@ -255,16 +256,6 @@ def test_a_field_that_is_not_known_is_told(folder: Path) -> None:
         load_model(str(folder))
 
 
-def test_an_index_beside_a_whole_file_is_refused(folder: Path) -> None:
-    (folder / INDEX_FILE).write_text('{"weight_map": {}}')
-    with pytest.raises(ModelError, match=f"has both {ONE_FILE} and {INDEX_FILE}"):
-        load_model(str(folder))
-    (folder / ONE_FILE).unlink()
-    (folder / INDEX_FILE).write_text('{"weight_map": {"a": "../other/model.safetensors"}}')
-    with pytest.raises(ModelError, match="got weight_map"):
-        load_model(str(folder))
-
-
 ANY_JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4) | st.just(10**400),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*COMPUTED]), inner, max_size=3),
@@ -297,16 +288,6 @@ def test_a_flipped_byte_of_a_header_is_refused_or_harmless(seed: int, folder: Pa
     path.write_bytes(content)
     with suppress(ModelError):
         load_model(str(folder))
-
-
-def test_an_index_must_name_files_that_are_there(tmp_path: Path) -> None:
-    save_folder(random_weights(TOY, torch.float32, "cpu"), tmp_path, files=2)
-    (tmp_path / "model-00002-of-00002.safetensors").unlink()
-    with pytest.raises(ModelError, match=r"index.json names model-00002-of-00002.safetensors, which is not"):
-        load_model(str(tmp_path))
-    edit(tmp_path / INDEX_FILE, weight_map=None)
-    with pytest.raises(ModelError, match="got weight_map None"):
-        load_model(str(tmp_path))
 
 
 def test_a_folder_without_what_it_needs_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
