@@ -95,6 +95,11 @@ def segments_of(packed: Tensor, total: int) -> Tensor:
     return torch.searchsorted(packed[1:].contiguous().long(), positions, right=True)
 
 
+def mask_of(window: int | None) -> Mask:
+    """What a token of a text sees: every one up to its own, or the last so many of them."""
+    return Mask("causal") if window is None else Mask("window", window)
+
+
 def permitted_pairs(mask: Mask, rows: Tensor, q_len: int, kv_len: int, packed: Tensor | None = None) -> Tensor:
     """A boolean [len(rows), kv_len] for a mask, with packed sequences kept apart."""
     allowed = mask.permitted(rows, q_len, kv_len)

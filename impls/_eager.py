@@ -20,14 +20,17 @@ def forbidden_pairs(case: Case, inputs: AttentionInputs) -> Tensor | None:
     return ~permitted_pairs(inputs.mask, rows, q_len, kv_len, inputs.packed)
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, forbidden: Tensor | None, scale: float) -> Tensor:
+def attend(q: Tensor, k: Tensor, v: Tensor, forbidden: Tensor | None, scale: float, cap: float | None = None) -> Tensor:
     """softmax(scale · q kᵀ) v for q [B, Hq, Sq, D], k [B, Hkv, Sk, D], v [B, Hkv, Sk, Dv] -> [B, Hq, Sq, Dv].
 
-    Scores and softmax are in float32; the probabilities are rounded to q's dtype for the second product.
+    Scores and softmax are in float32; the probabilities are rounded to q's dtype for the second product. cap: scores
+    are cap · tanh(score / cap), before the mask.
     """
     q_len, kv_heads = q.shape[2], k.shape[1]
     rows = as_rows(q.float() * scale, kv_heads)  # [B, Hkv, G·Sq, D]
     scores = as_heads(rows @ k.float().mT, q_len)  # [B, Hq, Sq, Sk]
+    if cap is not None:
+        scores = cap * (scores / cap).tanh()
     if forbidden is None:
         p = scores.softmax(-1)
     else:

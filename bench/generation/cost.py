@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from attnlab.bench.caches.costs import bytes_of_tokens
 from attnlab.bench.generation.stored import Q4_1, SAME, file_bytes
+from attnlab.bench.masks import mask_of
 from attnlab.bench.models.config import ModelConfig
 
 if TYPE_CHECKING:
@@ -28,17 +31,17 @@ def head_operations(config: ModelConfig) -> int:
     return 2 * config.hidden_size * config.vocab_size
 
 
-def attention_operations(config: ModelConfig, pairs: int) -> int:
-    """FLOP of attention over so many (query, key) pairs of one head, in all heads and layers."""
-    return 4 * config.head_dim * config.q_heads * config.layers * pairs
+def attention_operations(config: ModelConfig, tokens: int) -> int:
+    """FLOP of attention over a text, in all heads and layers, each of which sees what its window lets it."""
+    pairs = sum(mask_of(config.window_of(layer)).pairs(tokens, tokens) for layer in range(config.layers))
+    return 4 * config.head_dim * config.q_heads * pairs
 
 
 def operations(case: GenerateCase) -> int:
     """FLOP of every request: each token but the last goes through the layers, each of the answer has had a head."""
     config, through = case.config, case.total - 1
-    pairs = through * (through + 1) // 2
     each = through * token_operations(config) + case.new_tokens * head_operations(config)
-    return case.requests * (each + attention_operations(config, pairs))
+    return case.requests * (each + attention_operations(config, through))
 
 
 def pass_bytes(config: ModelConfig, dtype: torch.dtype, weights: str = SAME) -> int:
@@ -49,12 +52,29 @@ def pass_bytes(config: ModelConfig, dtype: torch.dtype, weights: str = SAME) -> 
     return (config.parameters - table) * dtype.itemsize
 
 
-def cache_bytes(config: ModelConfig, layout: Layout, format: Format, dtype: torch.dtype, lengths: list[int]) -> int:
-    """Bytes of the cached tokens of some sequences, over all layers; a block table is read once a layer."""
-    return config.layers * bytes_of_tokens(
-        layout, format, [(0, length) for length in lengths], kv_heads=config.kv_heads, head_dim=config.head_dim,
-        dtype=dtype,
-    )  # fmt: skip
+def cache_bytes(
+    config: ModelConfig,
+    layout: Layout,
+    format: Format,
+    dtype: torch.dtype,
+    lengths: Sequence[int],
+    new: Sequence[int] | None = None,
+) -> int:
+    """Bytes of the cached tokens that the last tokens of some sequences see, over all layers.
+
+    lengths: of the sequences. new: how many of their tokens look, the last one where left out; in a layer with a window
+    they see that many less one, and the window. A block table is read once a layer.
+    """
+    looking = [1] * len(lengths) if new is None else new
+    windows = Counter(config.window_of(layer) for layer in range(config.layers))
+    total = 0
+    for window, layers in windows.items():
+        seen = [n if window is None else window + k - 1 for n, k in zip(lengths, looking, strict=True)]
+        ranges = [(max(0, n - most), n) for n, most in zip(lengths, seen, strict=True)]
+        total += layers * bytes_of_tokens(
+            layout, format, ranges, kv_heads=config.kv_heads, head_dim=config.head_dim, dtype=dtype
+        )
+    return total
 
 
 def bytes_moved(case: GenerateCase) -> int:
@@ -68,5 +88,6 @@ def bytes_moved(case: GenerateCase) -> int:
     weights = batches * (1 + steps) * pass_bytes(config, dtype, case.weights)
     stride = case.decoding.guesses + 1
     lengths = [min(case.total - 1, case.prompt_len + stride * (step + 1)) for step in range(steps)]
-    cached = cache_bytes(config, case.placing, case.format, dtype, lengths) if lengths else 0
+    looking = [stride] * len(lengths)
+    cached = cache_bytes(config, case.placing, case.format, dtype, lengths, looking) if lengths else 0
     return weights + case.requests * (cached + ID_BYTES * case.total)

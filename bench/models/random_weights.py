@@ -17,21 +17,16 @@ attention makes rounding grow from layer to layer: at 3, bfloat16 moves 56 % of 
 at 1.5, 12 %."""
 
 BRANCH_GAIN = 3.0
-"""Of what attention and SwiGLU add, beside the embedding, which would have a tied head repeat the last token."""
+"""Of what attention and MLP add, beside the embedding, which would have a tied head repeat the last token."""
+
+SCALED_BRANCH_GAIN = 36.0
+"""The same beside an embedding that is scaled, whose channels have a standard deviation of 3 and not of 3/√H."""
 
 SPREAD = 0.1
 """Of norm weights around one, so that a norm without its weight is seen."""
 
 BIAS_STD = 0.2
 """Seen in the logits, and too little to have every query pick the same keys."""
-
-GAINS = {
-    "embedding": LOGIT_STD,
-    "head": LOGIT_STD,
-    "query": SCORE_STD,
-    "output": BRANCH_GAIN,
-    "down": BRANCH_GAIN,
-}
 
 
 def random_weights(config: ModelConfig, dtype: torch.dtype, device: torch.device | str, seed: int = 0) -> ModelWeights:
@@ -40,14 +35,15 @@ def random_weights(config: ModelConfig, dtype: torch.dtype, device: torch.device
     Normed activations have unit variance, and projections keep it, so that the residual stream grows with the
     root of the layers.
     """
-    generator = torch.Generator(device).manual_seed(seed)
+    generator, gains = torch.Generator(device).manual_seed(seed), gains_of(config)
 
     def draw(role: str, shape: tuple[int, ...]) -> Tensor:
         x = torch.empty(shape, dtype=torch.float32, device=device)
+        gain = gains.get(role, 1.0)
         if role.endswith("norm"):
-            x.normal_(1.0, SPREAD, generator=generator)
+            x.normal_(1.0, SPREAD, generator=generator).mul_(gain)
         else:
-            x.normal_(0.0, standard_deviation(role, shape), generator=generator)
+            x.normal_(0.0, BIAS_STD if role.endswith("bias") else gain / shape[-1] ** 0.5, generator=generator)
         return x.to(dtype)
 
     outer = {role: draw(role, shape) for role, shape in model_shapes(config).items()}
@@ -65,7 +61,14 @@ def random_weights(config: ModelConfig, dtype: torch.dtype, device: torch.device
     )
 
 
-def standard_deviation(role: str, shape: tuple[int, ...]) -> float:
-    if role.endswith("bias"):
-        return BIAS_STD
-    return float(GAINS.get(role, 1.0) / shape[-1] ** 0.5)
+def gains_of(config: ModelConfig) -> dict[str, float]:
+    """By role, what its output is larger by than its input; a norm behind a projection has the projection's."""
+    score = SCORE_STD * ((config.query_scalar or config.head_dim) / config.head_dim) ** 0.5
+    branch = SCALED_BRANCH_GAIN if config.scaled_embedding else BRANCH_GAIN
+    branches = ("attention_branch_norm", "mlp_branch_norm") if config.branch_norms else ("output", "down")
+    return {
+        "embedding": LOGIT_STD,
+        "head": LOGIT_STD,
+        "query_norm" if config.qk_norm else "query": score,
+        **dict.fromkeys(branches, branch),
+    }

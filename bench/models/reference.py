@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import gelu, silu
 
 from attnlab.bench.errors import UsageError
 from attnlab.bench.models.config import ModelConfig
@@ -14,7 +15,7 @@ from attnlab.bench.models.rotary import rotary_tables, rotate
 from attnlab.bench.models.weights import LayerWeights, ModelWeights
 
 TOKENS_AT_ONCE = 4096
-"""Rows that go through a layer together, in whole sequences: bounds what the SwiGLU between holds."""
+"""Rows that go through a layer together, in whole sequences: bounds what the MLP between holds."""
 
 QUERIES_AT_ONCE = 256
 VOCABULARY_AT_ONCE = 16384
@@ -31,6 +32,19 @@ class LayerCache:
 
     keys: Tensor  # [B, Hkv, S, D]
     values: Tensor  # [B, Hkv, S, D]
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """Weights of one layer, in the dtype of the pass, and which layer of the model it is."""
+
+    weights: LayerWeights
+    config: ModelConfig
+    index: int
+
+    def normed(self, x: Tensor, weight: Tensor | None) -> Tensor:
+        """`x`, normed where the model has such a norm."""
+        return x if weight is None else rms_norm(x, weight, self.config.norm_eps)
 
 
 def as_it_is(x: Tensor) -> Tensor:
@@ -58,11 +72,11 @@ def reference_logits(
     last = length if last is None else last
     if not 1 <= last <= length:
         raise UsageError(f"got last={last}, expected 1 to the {length} tokens of the prompt")
-    hidden = weights.embedding[ids].to(dtype)
+    hidden = embedded(weights, ids, dtype)
     group = max(1, TOKENS_AT_ONCE // length)
-    for stored in weights.layers:
-        layer = stored.to(weights.device, dtype)
-        parts = [decode(layer, config, part, None, rounded)[0] for part in hidden.split(group)]
+    for index, stored in enumerate(weights.layers):
+        layer = Layer(stored.to(weights.device, dtype), config, index)
+        parts = [decode(layer, part, None, rounded)[0] for part in hidden.split(group)]
         hidden = torch.cat(parts) if len(parts) > 1 else parts[0]
     return head_logits(weights, hidden[:, length - last :], dtype, rounded)
 
@@ -74,17 +88,19 @@ def reference_greedy(weights: ModelWeights, ids: Tensor, new_tokens: int, dtype:
     Keys and values are kept, so that a token costs one pass of one row. An end token does not end it. Raises UsageError
     where rotary frequencies change on the way.
     """
+    cast = weights
     if weights.nbytes <= CAST_WHOLE_BYTES:
-        weights = weights.to(weights.device, dtype)
+        cast = weights.to(weights.device, dtype)
     chosen = checked_ids(weights.config, ids.to(weights.device))
     config = weights.config.settled(chosen.shape[1], chosen.shape[1] + max(new_tokens - 1, 0))
     caches: list[LayerCache | None] = [None] * len(weights.layers)
     produced = []
     for _ in range(new_tokens):
-        hidden = weights.embedding[chosen].to(dtype)
-        for index, stored in enumerate(weights.layers):
-            hidden, caches[index] = decode(stored.to(weights.device, dtype), config, hidden, caches[index])
-        chosen = head_logits(weights, hidden[:, -1:], dtype).argmax(-1)  # [B, 1]
+        hidden = embedded(weights, chosen, dtype)
+        for index, stored in enumerate(cast.layers):
+            layer = Layer(stored.to(weights.device, dtype), config, index)
+            hidden, caches[index] = decode(layer, hidden, caches[index])
+        chosen = head_logits(cast, hidden[:, -1:], dtype).argmax(-1)  # [B, 1]
         produced.append(chosen)
     return torch.cat(produced, dim=1)
 
@@ -98,26 +114,60 @@ def checked_ids(config: ModelConfig, ids: Tensor) -> Tensor:
     return ids
 
 
+def embedded(weights: ModelWeights, ids: Tensor, dtype: torch.dtype) -> Tensor:
+    """`[B, S, H]` of ids `[B, S]`."""
+    rows = weights.embedding[ids].to(dtype)
+    return rows * embedding_scale(weights.config, weights.dtype) if weights.config.scaled_embedding else rows
+
+
+def embedding_scale(config: ModelConfig, dtype: torch.dtype) -> float:
+    """What embeddings are multiplied by: √H, rounded to the dtype of the weights as Gemma was trained with it.
+
+    At 3072 it is 55.4256, in bfloat16 55.5 (transformers, `Gemma2TextScaledWordEmbedding`).
+    """
+    return float(torch.tensor(config.hidden_size**0.5 if config.scaled_embedding else 1.0, dtype=dtype))
+
+
 def decode(
-    layer: LayerWeights, config: ModelConfig, hidden: Tensor, past: LayerCache | None, rounded: Rounding = as_it_is
+    layer: Layer, hidden: Tensor, past: LayerCache | None, rounded: Rounding = as_it_is
 ) -> tuple[Tensor, LayerCache]:
     """One layer over `hidden` `[B, S, H]`, which follows what `past` holds; and the cache with S tokens more."""
+    weights, config = layer.weights, layer.config
     first = 0 if past is None else past.keys.shape[2]
     positions = torch.arange(first, first + hidden.shape[1], device=hidden.device)
-    cos, sin = rotary_tables(config, positions)
-    normed = rounded(rms_norm(hidden, layer.attention_norm, config.norm_eps))
-    q = rotate(split_heads(project(normed, layer.query, layer.query_bias), config.head_dim), cos, sin)
-    k = rotate(split_heads(project(normed, layer.key, layer.key_bias), config.head_dim), cos, sin)
-    v = split_heads(project(normed, layer.value, layer.value_bias), config.head_dim)
+    cos, sin = rotary_tables(config, positions, config.is_local(layer.index))
+    normed = rounded(rms_norm(hidden, weights.attention_norm, config.norm_eps))
+    q, k, v = (
+        split_heads(project(normed, matrix, bias), config.head_dim)
+        for matrix, bias in (
+            (weights.query, weights.query_bias),
+            (weights.key, weights.key_bias),
+            (weights.value, weights.value_bias),
+        )
+    )
+    q = rotate(layer.normed(q, weights.query_norm), cos, sin)
+    k = rotate(layer.normed(k, weights.key_norm), cos, sin)
     if past is not None:
         k, v = torch.cat([past.keys, k], dim=2), torch.cat([past.values, v], dim=2)
-    hidden = hidden + rounded(attention(q, k, v, config.sliding_window)) @ layer.output.T
-    normed = rounded(rms_norm(hidden, layer.mlp_norm, config.norm_eps))
-    mlp = torch.nn.functional.silu(normed @ layer.gate.T).mul_(normed @ layer.up.T)
-    return hidden + rounded(mlp) @ layer.down.T, LayerCache(k, v)
+    branch = rounded(attention(q, k, v, config, config.window_of(layer.index))) @ weights.output.T
+    hidden = hidden + layer.normed(branch, weights.attention_branch_norm)
+    normed = rounded(rms_norm(hidden, weights.mlp_norm, config.norm_eps))
+    mlp = activated(normed @ weights.gate.T, config.activation).mul_(normed @ weights.up.T)
+    branch = rounded(mlp) @ weights.down.T
+    return hidden + layer.normed(branch, weights.mlp_branch_norm), LayerCache(k, v)
 
 
-def attention(q: Tensor, k: Tensor, v: Tensor, window: int | None) -> Tensor:
+def activated(gate: Tensor, activation: str) -> Tensor:
+    """One of `config.ACTIVATIONS`."""
+    return silu(gate) if activation == "silu" else gelu(gate, approximate="tanh")
+
+
+def soft_capped(x: Tensor, cap: float | None) -> Tensor:
+    """c · tanh(x / c), within ± c; `x` itself, written to, where there is a cap."""
+    return x if cap is None else x.div_(cap).tanh_().mul_(cap)
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor, config: ModelConfig, window: int | None) -> Tensor:
     """The last queries `[B, Hq, S, D]` over keys and values `[B, Hkv, T, D]`, causal; `[B, S, Hq * D]`."""
     batch, q_heads, length, size = q.shape
     keys = k.shape[2]
@@ -130,8 +180,8 @@ def attention(q: Tensor, k: Tensor, v: Tensor, window: int | None) -> Tensor:
         seen = position <= own if window is None else (position <= own) & (position > own - window)
         stop = start + rows.shape[3]
         flat = rows.flatten(2, 3)  # [B, Hkv, G * rows, D]
-        scores = (flat @ k[:, :, :stop].mT * size**-0.5).view(*rows.shape[:4], stop)
-        weights = scores.masked_fill_(~seen[:, :stop], -torch.inf).softmax(-1)
+        scores = (flat @ k[:, :, :stop].mT * config.scale).view(*rows.shape[:4], stop)
+        weights = soft_capped(scores, config.score_softcap).masked_fill_(~seen[:, :stop], -torch.inf).softmax(-1)
         outputs.append((weights.flatten(2, 3) @ v[:, :, :stop]).view_as(rows))
     attended = torch.cat(outputs, dim=3).view(batch, q_heads, length, size)
     return attended.transpose(1, 2).flatten(2)
@@ -144,7 +194,7 @@ def head_logits(weights: ModelWeights, hidden: Tensor, dtype: torch.dtype, round
     for start in range(0, weights.config.vocab_size, VOCABULARY_AT_ONCE):
         rows = weights.head[start : start + VOCABULARY_AT_ONCE].to(dtype)
         logits[..., start : start + len(rows)] = normed @ rows.T
-    return logits
+    return soft_capped(logits, weights.config.logit_softcap)
 
 
 def rms_norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:

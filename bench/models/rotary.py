@@ -17,9 +17,10 @@ def frequencies_of(theta: float, head_dim: int, scaling: RopeScaling | None) -> 
     return plain / torch.tensor(scaling.divisors(theta, head_dim), dtype=torch.float64, device="cpu")
 
 
-def inverse_frequencies(config: ModelConfig) -> Tensor:
-    """Radians for each position, `[D / 2]` float64 on the CPU."""
-    return frequencies_of(config.rope_theta, config.head_dim, config.rope_scaling)
+def inverse_frequencies(config: ModelConfig, local: bool = False) -> Tensor:
+    """Radians for each position, `[D / 2]` float64 on the CPU; `local`: of layers with a window."""
+    theta, scaling = config.rope_of(local)
+    return frequencies_of(theta, config.head_dim, scaling)
 
 
 def tables_at(positions: Tensor, theta: float, head_dim: int, scaling: RopeScaling | None) -> tuple[Tensor, Tensor]:
@@ -29,9 +30,10 @@ def tables_at(positions: Tensor, theta: float, head_dim: int, scaling: RopeScali
     return angles.cos() * amplitude, angles.sin() * amplitude
 
 
-def rotary_tables(config: ModelConfig, positions: Tensor) -> tuple[Tensor, Tensor]:
+def rotary_tables(config: ModelConfig, positions: Tensor, local: bool = False) -> tuple[Tensor, Tensor]:
     """Cosines and sines, each `[..., D / 2]` float64 on the device of `positions` `[...]` int64."""
-    return tables_at(positions, config.rope_theta, config.head_dim, config.rope_scaling)
+    theta, scaling = config.rope_of(local)
+    return tables_at(positions, theta, config.head_dim, scaling)
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

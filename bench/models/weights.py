@@ -19,7 +19,7 @@ class LayerWeights:
     """Weights of one layer, each projection `[out, in]`; H hidden, I intermediate, D head size.
 
     The rows of `query` and `key`, and of their biases, are in half-split rotary order: row i of a head turns
-    with row i + D/2.
+    with row i + D/2. A norm's weight is what the normed row is multiplied by, in Gemma the file's plus one.
     """
 
     attention_norm: Tensor  # [H]
@@ -34,6 +34,10 @@ class LayerWeights:
     query_bias: Tensor | None = None  # [Hq * D]
     key_bias: Tensor | None = None  # [Hkv * D]
     value_bias: Tensor | None = None  # [Hkv * D]
+    query_norm: Tensor | None = None  # [D], of each head
+    key_norm: Tensor | None = None  # [D], of each head
+    attention_branch_norm: Tensor | None = None  # [H], of what attention gives
+    mlp_branch_norm: Tensor | None = None  # [H], of what the MLP gives
 
     def tensors(self) -> tuple[Tensor, ...]:
         return tuple(x for f in dataclasses.fields(self) if (x := getattr(self, f.name)) is not None)
@@ -116,7 +120,7 @@ class ModelWeights:
             raise UsageError(f"got layers {list(kept)} to keep, expected some of 0 to {len(self.layers) - 1}")
         return dataclasses.replace(
             self,
-            config=dataclasses.replace(self.config, layers=len(kept)),
+            config=self.config.skipping(kept),
             layers=tuple(self.layers[index] for index in kept),
             origin=f"{self.origin}, layers {','.join(map(str, kept))} of {len(self.layers)}",
         )
@@ -155,7 +159,7 @@ def model_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
 
 
 def layer_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """Shape of each tensor of a layer, by its field in `LayerWeights`; biases where the model has them."""
+    """Shape of each tensor of a layer, by its field in `LayerWeights`; biases and further norms where it has them."""
     hidden, intermediate = config.hidden_size, config.intermediate_size
     q_size, kv_size = config.q_heads * config.head_dim, config.kv_heads * config.head_dim
     shapes: dict[str, tuple[int, ...]] = {
@@ -169,5 +173,10 @@ def layer_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
         "up": (intermediate, hidden),
         "down": (hidden, intermediate),
     }
-    biases: dict[str, tuple[int, ...]] = {"query_bias": (q_size,), "key_bias": (kv_size,), "value_bias": (kv_size,)}
-    return shapes | biases if config.qkv_bias else shapes
+    if config.qkv_bias:
+        shapes |= {"query_bias": (q_size,), "key_bias": (kv_size,), "value_bias": (kv_size,)}
+    if config.qk_norm:
+        shapes |= {"query_norm": (config.head_dim,), "key_norm": (config.head_dim,)}
+    if config.branch_norms:
+        shapes |= {"attention_branch_norm": (hidden,), "mlp_branch_norm": (hidden,)}
+    return shapes

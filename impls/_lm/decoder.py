@@ -1,4 +1,4 @@
-"""A decoder of the Llama family: embedding, layers of RMSNorm, RoPE, attention and SwiGLU, and a head."""
+"""A decoder of the Llama, Qwen and Gemma families: embedding, layers of attention and gated MLP, and a head."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from attnlab.bench.models.reference import embedding_scale, soft_capped
+from attnlab.bench.models.rotary import rotary_tables
 from attnlab.bench.models.weights import LayerWeights, ModelWeights, rows_of
 from attnlab.bench.ops.embedding import EmbeddingCase, EmbeddingInputs
+from attnlab.bench.ops.gelu import GeluCase, GeluInputs
 from attnlab.bench.ops.linear import LinearCase, LinearInputs
 from attnlab.bench.ops.rmsnorm import RmsNormCase, RmsNormInputs
 from attnlab.bench.ops.rope import RopeCase, RopeInputs
-from attnlab.bench.ops.rope_math import rope_tables
 from attnlab.bench.ops.swiglu import SwigluCase, SwigluInputs
 from attnlab.impls._lm.parts import Parts, Run, find, ready
 
@@ -34,6 +36,10 @@ class Layer:
     mlp_norm: Tensor  # [H]
     gate_up: Tensor  # [2 I, H]
     down: Tensor  # [H, I]
+    query_norm: Tensor | None  # [D]
+    key_norm: Tensor | None  # [D]
+    attention_branch_norm: Tensor | None  # [H]
+    mlp_branch_norm: Tensor | None  # [H]
 
     @classmethod
     def joined(cls, w: LayerWeights) -> Layer:
@@ -47,6 +53,10 @@ class Layer:
             mlp_norm=w.mlp_norm,
             gate_up=rows_of(w.gate, w.up),
             down=w.down,
+            query_norm=w.query_norm,
+            key_norm=w.key_norm,
+            attention_branch_norm=w.attention_branch_norm,
+            mlp_branch_norm=w.mlp_branch_norm,
         )
 
 
@@ -56,8 +66,10 @@ class Stage:
 
     embed: Run
     norm: Run
+    query_norm: Run | None  # over heads, where the model has it
+    key_norm: Run | None
     rope: Run
-    activate: Run
+    activate: Callable[[Tensor], Tensor]  # gate and up [M, 2 I] -> [M, I]
     qkv: tuple[Run, ...]
     output: tuple[Run, ...]
     gate_up: tuple[Run, ...]
@@ -76,9 +88,7 @@ class Decoder:
         self.config = weights.config
         self.layers = [Layer.joined(layer) for layer in weights.layers]
         self.positions = positions
-        self.cos, self.sin = rope_tables(
-            positions, self.config.head_dim, self.config.rope_theta, weights.device, scaling=self.config.rope_scaling
-        )
+        self.tables = [self._tables(local) for local in (False, True)]
         self._stages: dict[tuple[int, int], Stage] = {}
         self._heads: dict[int, tuple[Run, Run]] = {}
 
@@ -105,20 +115,27 @@ class Decoder:
         config, eps = self.config, self.config.norm_eps
         sizes = [config.q_heads, config.kv_heads, config.kv_heads]
         x = stage.embed(EmbeddingInputs(ids.reshape(-1), self.weights.embedding))  # [M, H]
+        if config.scaled_embedding:
+            x = x * embedding_scale(config, self.dtype)
         for index, layer in enumerate(self.layers):
             normed = stage.norm(RmsNormInputs(x, layer.attention_norm, eps))
             qkv = stage.qkv[index](LinearInputs(normed, layer.qkv, layer.qkv_bias))
             q, k, v = qkv.view(batch, length, -1, config.head_dim).split(sizes, 2)
-            q, k = stage.rope(RopeInputs(q, k, self.cos, self.sin, positions))
+            q = _normed_heads(stage.query_norm, q, layer.query_norm, eps)
+            k = _normed_heads(stage.key_norm, k, layer.key_norm, eps)
+            cos, sin = self.tables[config.is_local(index)]
+            q, k = stage.rope(RopeInputs(q, k, cos, sin, positions))
             attended = attend(index, q, k, v)
             if last and index + 1 == len(self.layers):
                 attended, x, stage = attended[:, -1:], x.view(batch, length, -1)[:, -1], self.stage(batch, 1)
                 length = 1
             attended = attended.reshape(batch * length, -1)
-            x = x + stage.output[index](LinearInputs(attended, layer.output))
+            branch = stage.output[index](LinearInputs(attended, layer.output))
+            x = x + _normed(stage.norm, branch, layer.attention_branch_norm, eps)
             normed = stage.norm(RmsNormInputs(x, layer.mlp_norm, eps))
-            gated = stage.activate(SwigluInputs(stage.gate_up[index](LinearInputs(normed, layer.gate_up))))
-            x = x + stage.down[index](LinearInputs(gated, layer.down))
+            gated = stage.activate(stage.gate_up[index](LinearInputs(normed, layer.gate_up)))
+            branch = stage.down[index](LinearInputs(gated, layer.down))
+            x = x + _normed(stage.norm, branch, layer.mlp_branch_norm, eps)
         out: Tensor = x.view(batch, length, -1)
         return out
 
@@ -129,7 +146,8 @@ class Decoder:
         norm, head = self._head(len(rows))
         normed = norm(RmsNormInputs(rows, self.weights.output_norm, self.config.norm_eps))
         out: Tensor = head(LinearInputs(normed, self.weights.head)).view(*hidden.shape[:2], -1)
-        return out
+        cap = self.config.logit_softcap
+        return out if cap is None else soft_capped(out.float(), cap).to(self.dtype)
 
     def stage(self, batch: int, length: int) -> Stage:
         """The parts for passes of that shape, set up at the first of them."""
@@ -150,7 +168,6 @@ class Decoder:
             batch=batch, q_heads=config.q_heads, kv_heads=config.kv_heads, q_len=length, head_dim=config.head_dim,
             positions=self.positions, dtype=dtype,
         )  # fmt: skip
-        swiglu = SwigluCase(rows=rows, width=config.intermediate_size, dtype=dtype)
         q, k = (
             self._blank(batch, length, heads, config.head_dim) for heads in (config.q_heads, config.kv_heads)
         )  # fmt: skip
@@ -159,24 +176,56 @@ class Decoder:
                 find("embedding", self.parts.embedding), embedding, EmbeddingInputs(ids, self.weights.embedding)
             ),
             norm=self._norm(rows),
+            query_norm=self._head_norm(rows * config.q_heads),
+            key_norm=self._head_norm(rows * config.kv_heads),
             rope=ready(
-                find("rope", self.parts.rope), rope, RopeInputs(q, k, self.cos, self.sin, ids.view(batch, length))
+                find("rope", self.parts.rope), rope, RopeInputs(q, k, *self.tables[0], ids.view(batch, length))
             ),
-            activate=ready(
-                find("activation", self.parts.activation), swiglu,
-                SwigluInputs(self._blank(rows, 2 * config.intermediate_size)),
-            ),
+            activate=self._activation(rows),
             qkv=tuple(self._linear(rows, layer.qkv, layer.qkv_bias) for layer in self.layers),
             output=tuple(self._linear(rows, layer.output) for layer in self.layers),
             gate_up=tuple(self._linear(rows, layer.gate_up) for layer in self.layers),
             down=tuple(self._linear(rows, layer.down) for layer in self.layers),
         )  # fmt: skip
 
+    def _tables(self, local: bool) -> tuple[Tensor, Tensor]:
+        """Cosines and sines of every position, float32 [P, D/2], worked out on the CPU."""
+        cos, sin = rotary_tables(self.config, torch.arange(self.positions), local)
+        return cos.float().to(self.device), sin.float().to(self.device)
+
     def _norm(self, rows: int) -> Run:
-        width = self.config.hidden_size
+        return self._norm_of(rows, self.weights.output_norm)
+
+    def _head_norm(self, rows: int) -> Run | None:
+        weight = self.layers[0].query_norm
+        return None if weight is None else self._norm_of(rows, weight)
+
+    def _norm_of(self, rows: int, weight: Tensor) -> Run:
+        width = len(weight)
         case = RmsNormCase(rows=rows, width=width, dtype=self.dtype_name)
-        inputs = RmsNormInputs(self._blank(rows, width), self.weights.output_norm, self.config.norm_eps)
+        inputs = RmsNormInputs(self._blank(rows, width), weight, self.config.norm_eps)
         return ready(find("norm", self.parts.norm), case, inputs)
+
+    def _activation(self, rows: int) -> Callable[[Tensor], Tensor]:
+        width = self.config.intermediate_size
+        if self.config.activation == "silu":
+            swiglu = ready(
+                find("activation", self.parts.activation), SwigluCase(rows=rows, width=width, dtype=self.dtype_name),
+                SwigluInputs(self._blank(rows, 2 * width)),
+            )  # fmt: skip
+            return lambda gate_up: swiglu(SwigluInputs(gate_up))
+        gelu = ready(
+            find("gelu", self.parts.gelu),
+            GeluCase(rows=rows, width=width, dtype=self.dtype_name, approximate="tanh"),
+            GeluInputs(self._blank(rows, width), "tanh"),
+        )
+
+        def gated(gate_up: Tensor) -> Tensor:
+            gate, up = gate_up.chunk(2, dim=-1)
+            out: Tensor = gelu(GeluInputs(gate.contiguous(), "tanh"))
+            return out * up
+
+        return gated
 
     def _linear(self, rows: int, weight: Tensor, bias: Tensor | None = None) -> Run:
         case = LinearCase(m=rows, n=weight.shape[0], k=weight.shape[1], dtype=self.dtype_name, bias=bias is not None)
@@ -185,3 +234,18 @@ class Decoder:
 
     def _blank(self, *shape: int) -> Tensor:
         return torch.zeros(shape, dtype=self.dtype, device=self.device)
+
+
+def _normed(norm: Run, x: Tensor, weight: Tensor | None, eps: float) -> Tensor:
+    """Rows x [M, N], normed where there is a weight [N]."""
+    if weight is None:
+        return x
+    out: Tensor = norm(RmsNormInputs(x, weight, eps))
+    return out
+
+
+def _normed_heads(norm: Run | None, x: Tensor, weight: Tensor | None, eps: float) -> Tensor:
+    """Heads x [B, S, H, D], each normed where there is a weight [D]."""
+    if norm is None or weight is None:
+        return x
+    return _normed(norm, x.reshape(-1, x.shape[-1]), weight, eps).view(x.shape)

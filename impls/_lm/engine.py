@@ -20,12 +20,16 @@ from attnlab.impls._lm.parts import Parts
 
 @dataclass(frozen=True)
 class Ran:
-    """One pass as it was timed: its kind, what it took, rows that went in, and tokens of each sequence after it."""
+    """One pass as it was timed: its kind, what it took, rows that went in, and tokens of each sequence after it.
+
+    new: how many of a sequence's tokens the pass read.
+    """
 
     kind: str
     elapsed_ns: float
     rows: int
     lengths: tuple[int, ...]
+    new: tuple[int, ...]
     drafted: tuple[int, ...] = ()
     accepted: tuple[int, ...] = ()
     begun_ns: int = 0  # by the clock, so that passes of several engines can be put in order
@@ -104,7 +108,7 @@ class Engine:
         hidden = self.decoder.hidden(ids.to(self.device), positions, self.memory.attend_prompt, last=True)
         logits = self.decoder.logits(hidden)[:, 0]
         self.lengths = [ids.shape[1]] * self.batch
-        self._note(kind, start, ids.numel())
+        self._note(kind, start, ids)
         return logits
 
     def step(self, ids: Tensor, kind: str = "decode") -> Tensor:
@@ -117,7 +121,7 @@ class Engine:
             self.memory.set_lengths(lengths)
             logits = self.body(ids.to(self.device), self.memory.plan(ids.shape[1], lengths))
         self.lengths = lengths
-        self._note(kind, start, ids.numel())
+        self._note(kind, start, ids)
         return logits
 
     def body(self, ids: Tensor, plan: Plan) -> Tensor:
@@ -147,11 +151,12 @@ class Engine:
         ]
         return [a_pass for _, a_pass in sorted(made, key=lambda timed: timed[0])]
 
-    def _note(self, kind: str, start_ns: int, rows: int) -> None:
+    def _note(self, kind: str, start_ns: int, ids: Tensor) -> None:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         elapsed_ns = float(time.perf_counter_ns() - start_ns)
-        self.ran.append(Ran(kind, elapsed_ns, rows, tuple(self.lengths), begun_ns=start_ns))
+        new = (ids.shape[1],) * self.batch
+        self.ran.append(Ran(kind, elapsed_ns, ids.numel(), tuple(self.lengths), new, begun_ns=start_ns))
 
 
 def passes_of(ran: Sequence[Ran], decoder: Decoder, memory: Memory) -> list[Pass]:
@@ -161,7 +166,7 @@ def passes_of(ran: Sequence[Ran], decoder: Decoder, memory: Memory) -> list[Pass
     return [
         Pass(
             p.kind, p.elapsed_ns,
-            float(weights + cache_bytes(config, memory.layout, memory.format, dtype, list(p.lengths))),
+            float(weights + cache_bytes(config, memory.layout, memory.format, dtype, p.lengths, p.new)),
             p.rows, p.drafted, p.accepted,
         )
         for p in ran

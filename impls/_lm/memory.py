@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from attnlab.bench.caches import Format, KVCache, Layout
-from attnlab.bench.masks import Mask
+from attnlab.bench.masks import Mask, mask_of
 from attnlab.bench.models.config import ModelConfig
 from attnlab.bench.ops.attention import AttentionCase, AttentionInputs
 from attnlab.bench.ops.caching import DecodeCase
 from attnlab.bench.ops.decode_attention import DecodeInputs
 from attnlab.bench.ops.kv_append import AppendCase, AppendInputs
+from attnlab.impls._lm.capped import capped
 from attnlab.impls._lm.parts import Parts, Run, find, ready
 
 MOST_PLANS = 4096  # kept at a time: lengths of batches hardly ever come again
@@ -24,11 +25,11 @@ MOST_PLANS = 4096  # kept at a time: lengths of batches hardly ever come again
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """What a pass over the cache needs beyond its tokens, the same in all layers."""
+    """What a pass over the cache needs beyond its tokens; layers of one mask share it."""
 
     starts: Tensor  # int32 [B], where the new tokens begin
     append: Run
-    attend: Run
+    attend: Mapping[Mask, Run]
 
 
 class Memory:
@@ -51,8 +52,8 @@ class Memory:
         pages: int | None = None,
     ) -> None:
         self.config, self.parts, self.layout, self.format, self.dtype = config, parts, layout, format, dtype
-        self.mask = Mask("causal") if config.sliding_window is None else Mask("window", config.sliding_window)
-        self.scale = float(config.head_dim**-0.5)
+        self.masks = [mask_of(config.window_of(layer)) for layer in range(config.layers)]
+        self.scale = config.scale
         table = None
         if layout.paged and pages is not None:
             table = torch.zeros(batch, layout.pages_for(capacity), dtype=torch.int32)
@@ -69,7 +70,7 @@ class Memory:
         self.caches = [first, *others]
         _blank(self.caches)
         self._plans: dict[tuple[int, tuple[int, ...]], Plan] = {}
-        self._prompts: dict[tuple[int, int, int], Run] = {}
+        self._prompts: dict[tuple[Mask, int, int, int], Run] = {}
 
     @property
     def nbytes(self) -> int:
@@ -99,7 +100,7 @@ class Memory:
         """
         cache = self.caches[layer]
         _store_first(cache, k, v)
-        return self._attention(q, k, v)
+        return self._attention(self.masks[layer], q, k, v)
 
     def attend_chunk(self, starts: Tensor, length: int, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Store tokens [B, S, H, D] at `starts` and attend over all, `length` a sequence -> [B, S, Hq, D].
@@ -110,21 +111,21 @@ class Memory:
         cache = self.caches[layer]
         cache.write(k.transpose(1, 2), v.transpose(1, 2), starts)
         keys, values = (x.to(self.dtype).transpose(1, 2) for x in cache.read(length=length))
-        return self._attention(q, keys, values)
+        return self._attention(self.masks[layer], q, keys, values)
 
-    def _attention(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def _attention(self, mask: Mask, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Causal attention of the last S tokens over all T: q [B, S, Hq, D], k and v [B, T, Hkv, D]."""
         inputs = AttentionInputs(
-            q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), self.mask, None, self.scale
+            q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), mask, None, self.scale
         )  # fmt: skip
-        shape = q.shape[0], q.shape[1], k.shape[1]
-        if shape not in self._prompts:
+        key = mask, q.shape[0], q.shape[1], k.shape[1]
+        if key not in self._prompts:
             case = AttentionCase(
-                batch=shape[0], q_heads=self.config.q_heads, kv_heads=self.config.kv_heads, q_len=shape[1],
-                kv_len=shape[2], head_dim=self.config.head_dim, dtype=self._dtype, mask=self.mask,
+                batch=q.shape[0], q_heads=self.config.q_heads, kv_heads=self.config.kv_heads, q_len=q.shape[1],
+                kv_len=k.shape[1], head_dim=self.config.head_dim, dtype=self._dtype, mask=mask,
             )  # fmt: skip
-            self._prompts[shape] = ready(find("prompt_attention", self.parts.prompt_attention), case, inputs)
-        out: Tensor = self._prompts[shape](inputs)
+            self._prompts[key] = self._ready("prompt_attention", case, inputs)
+        out: Tensor = self._prompts[key](inputs)
         return out.transpose(1, 2)
 
     def plan(self, new: int, lengths: Sequence[int]) -> Plan:
@@ -146,7 +147,7 @@ class Memory:
         shared: dict[str, Any] = {
             "batch": batch, "q_heads": self.config.q_heads, "kv_heads": self.config.kv_heads, "q_len": new,
             "context": lengths[0] if len(set(lengths)) == 1 else "+".join(map(str, lengths)),
-            "head_dim": self.config.head_dim, "dtype": self._dtype, "mask": self.mask, "layout": self.layout.name,
+            "head_dim": self.config.head_dim, "dtype": self._dtype, "layout": self.layout.name,
             "cache": self.format.name,
         }  # fmt: skip
         q = torch.zeros(batch, self.config.q_heads, new, self.config.head_dim, dtype=self.dtype, device=device)
@@ -154,17 +155,26 @@ class Memory:
         return Plan(
             starts,
             ready(find("append", self.parts.append), AppendCase(**shared), AppendInputs(k, k, cache, starts)),
-            ready(
-                find("attention", self.parts.attention), DecodeCase(**shared),
-                DecodeInputs(q, cache, self.mask, self.scale),
-            ),
-        )  # fmt: skip
+            {
+                mask: self._ready(
+                    "attention", DecodeCase(**shared, mask=mask), DecodeInputs(q, cache, mask, self.scale)
+                )
+                for mask in dict.fromkeys(self.masks)
+            },
+        )
+
+    def _ready(self, part: str, case: Any, inputs: Any) -> Run:
+        """The part of the decoder that attends, set up for a case."""
+        cap = self.config.score_softcap
+        made = find(part, getattr(self.parts, part))
+        return ready(made, case, inputs) if cap is None else capped(made, case, inputs, cap)
 
     def attend(self, plan: Plan, starts: Tensor, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Store new tokens [B, S, H, D] at `starts`, attend over all -> [B, S, Hq, D]; lengths count the new ones."""
         cache = self.caches[layer]
         plan.append(AppendInputs(k.transpose(1, 2), v.transpose(1, 2), cache, starts))
-        out: Tensor = plan.attend(DecodeInputs(q.transpose(1, 2), cache, self.mask, self.scale))
+        mask = self.masks[layer]
+        out: Tensor = plan.attend[mask](DecodeInputs(q.transpose(1, 2), cache, mask, self.scale))
         return out.transpose(1, 2)
 
     def copy_tokens(self, sources: Sequence[int], targets: Sequence[int], start: int, stop: int) -> None:

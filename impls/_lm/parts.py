@@ -17,7 +17,8 @@ Run = Callable[[Any], Any]
 class Parts:
     """Names of implementations: of attention over a prompt, over a cache, of storing tokens, and of what is between.
 
-    linear is for the passes of few rows that decoding makes, prompt_linear for those of a prompt.
+    linear is for the passes of few rows that decoding makes, prompt_linear for those of a prompt; gelu takes the place
+    of activation in models whose gate has it.
     """
 
     prompt_attention: str = "naive"
@@ -26,6 +27,7 @@ class Parts:
     norm: str = "naive"
     rope: str = "naive"
     activation: str = "naive"
+    gelu: str = "naive"
     linear: str = "naive"
     prompt_linear: str = "naive"
     embedding: str = "naive"
@@ -47,6 +49,7 @@ QUICK_ON_CPU = Parts(
     norm="torch",
     rope="torch",
     activation="torch",
+    gelu="torch",
     linear="by_rows",
     prompt_linear="by_rows",
     embedding="torch",
@@ -61,6 +64,7 @@ OPERATORS = {
     "norm": "rmsnorm",
     "rope": "rope",
     "activation": "swiglu",
+    "gelu": "gelu",
     "linear": "linear",
     "prompt_linear": "linear",
     "embedding": "embedding",

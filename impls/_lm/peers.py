@@ -38,14 +38,18 @@ def pass_of(
     drafted: tuple[int, ...] = (),
     accepted: tuple[int, ...] = (),
 ) -> Pass:
-    """A pass with the bytes that it had to read: the weights, and the tokens of sequences that are so long after it."""
+    """A pass with the bytes that it had to read: the weights, and the tokens of sequences that are so long after it.
+
+    rows: tokens that went in, as many of each sequence.
+    """
     dtype = case.torch_dtype
-    cached = cache_bytes(case.config, case.placing, case.format, dtype, list(lengths))
+    new = [rows // len(lengths)] * len(lengths)
+    cached = cache_bytes(case.config, case.placing, case.format, dtype, lengths, new)
     read = pass_bytes(case.config, dtype, case.weights) + cached
     return Pass(kind, elapsed_ns, float(read), rows, drafted, accepted)
 
 
 def cache_size(case: GenerateCase) -> float:
-    """Bytes of a cache that holds every token of a full batch."""
+    """Bytes of a cache that holds what the last token of a full batch sees: in a layer with a window, the window."""
     lengths = [case.total] * case.batch
     return float(cache_bytes(case.config, case.placing, case.format, case.torch_dtype, lengths))

@@ -54,7 +54,8 @@ class PooledEngine:
         last = [*range(len(requests)), *([] if chunk is None else [len(ids) - 1])]
         logits = self.decoder.logits(hidden[:, last])[0]
         lengths = [*(request.stored + 1 for request in requests), *([] if chunk is None else [chunk.stop])]
-        self._note("decode" if chunk is None else "prefill", start_ns, len(ids), lengths)
+        new = tuple(len(tokens) for tokens, _ in stretches)
+        self._note("decode" if chunk is None else "prefill", start_ns, lengths, new)
         return logits
 
     def _attend(self, chunk: Chunk | None, requests: Sequence[Request], filled: int) -> Attend:
@@ -93,7 +94,7 @@ class PooledEngine:
     def _device(self) -> torch.device:
         return self.decoder.device
 
-    def _note(self, kind: str, start_ns: int, rows: int, lengths: Sequence[int]) -> None:
+    def _note(self, kind: str, start_ns: int, lengths: Sequence[int], new: tuple[int, ...]) -> None:
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
-        self.ran.append(Ran(kind, float(time.perf_counter_ns() - start_ns), rows, tuple(lengths)))
+        self.ran.append(Ran(kind, float(time.perf_counter_ns() - start_ns), sum(new), tuple(lengths), new))

@@ -13,7 +13,8 @@ from torch import Tensor
 from attnlab.bench.generation.decoding import PLAIN
 from attnlab.bench.generation.recorder import Recorder
 from attnlab.bench.generation.stored import SAME
-from attnlab.bench.ops.generate import GenerateCase, Generated, GenerateInputs
+from attnlab.bench.ops.generate import SKIPPED, GenerateCase, Generated, GenerateInputs, config_of
+from attnlab.impls._lm.capped import no_cap
 from attnlab.impls._lm.decoder import Decoder
 from attnlab.impls._lm.engine import Engine
 from attnlab.impls._lm.parts import Parts
@@ -32,7 +33,10 @@ class Ours:
         return (*self.parts.keys, "attnlab.impls._lm.decoding")
 
     def supports(self, case: GenerateCase) -> str | None:
-        return None if case.weights == SAME else f"weights {case.weights} are not served: {SAME} only"
+        if case.weights != SAME:
+            return f"weights {case.weights} are not served: {SAME} only"
+        models = [case.config] if case.draft == SKIPPED else [case.config, config_of(case.draft)]
+        return next((reason for config in models if (reason := no_cap(config, self.parts)) is not None), None)
 
     def prepare(self, case: GenerateCase, inputs: GenerateInputs) -> Server:
         if case.batching == "continuous":

@@ -19,6 +19,7 @@ class Triton(Ours):
         norm="triton",
         rope="triton",
         activation="triton",
+        gelu="triton",
         embedding="triton",
         sampling="triton",
     )
