@@ -8,6 +8,7 @@ While the target is active, Triton's own driver is replaced by a stand-in that c
 grid as the device would, and launches nothing; launchers need no branch for it.
 """
 
+import functools
 import re
 import subprocess
 from collections import Counter
@@ -17,10 +18,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from attnlab.bench.profilers.sass import Instruction, count, instructions
+
 # Opt-in shared memory of a block, CUDA C++ Programming Guide, "Technical specifications per compute capability".
 SHARED_LIMIT_BYTES = {80: 163 * 1024, 86: 99 * 1024, 89: 99 * 1024, 90: 227 * 1024, 100: 227 * 1024, 120: 99 * 1024}
 GRID_LIMIT = (2**31 - 1, 65535, 65535)
-_INSTRUCTION = re.compile(r"/\*[0-9a-f]{4,}\*/\s+(?:@!?\w+\s+)?([A-Z][\w.]*)")
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,16 @@ class KernelReport:
     shared_bytes: int  # of one block
     ptx: str
     ttgir: str
-    opcodes: Mapping[str, int]  # SASS opcode with its modifiers, such as HMMA.16816.F32.BF16 -> how often it stands
+    code: tuple[Instruction, ...]  # SASS
+
+    @functools.cached_property
+    def opcodes(self) -> Mapping[str, int]:
+        """SASS opcode with its modifiers, such as HMMA.16816.F32.BF16 -> how often it stands."""
+        return Counter(instruction.opcode for instruction in self.code)
 
     def count(self, opcode: str) -> int:
         """Instructions whose opcode is `opcode`, or begins with it at a dot: count("HGMMA")."""
-        return sum(n for name, n in self.opcodes.items() if f"{name}.".startswith(f"{opcode}."))
+        return count(self.code, opcode)
 
     @property
     def spill_loads(self) -> int:
@@ -164,7 +171,7 @@ def _report(files: Mapping[str, Path]) -> KernelReport:
         shared_bytes=metadata["shared"],
         ptx=files[".ptx"].read_text(),
         ttgir=files[".ttgir"].read_text(),
-        opcodes=Counter(_INSTRUCTION.findall(_tool("nvdisasm", "-c", "-ndf", str(files[".cubin"])))),
+        code=tuple(instructions(_tool("nvdisasm", "-c", "-ndf", str(files[".cubin"])))),
     )
 
 
