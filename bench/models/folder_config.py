@@ -99,6 +99,11 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
+def optional_json(path: Path) -> dict[str, Any]:
+    """As `read_json`; nothing where there is no such file."""
+    return read_json(path) if path.is_file() else {}
+
+
 def config_of(folder: Path, name: str) -> ModelConfig:
     """The configuration in `config.json`; raises ModelError for what the decoder here does not compute."""
     path = folder / CONFIG_FILE
@@ -236,7 +241,7 @@ class Fields:
 def end_ids(folder: Path, fields: dict[str, Any]) -> tuple[int, ...]:
     """Ids that end an answer; the generation's own where a file gives them."""
     path = folder / GENERATION_FILE
-    ids = (read_json(path) if path.is_file() else {}).get("eos_token_id", fields.get("eos_token_id"))
+    ids = optional_json(path).get("eos_token_id", fields.get("eos_token_id"))
     found = ids if isinstance(ids, list) else [] if ids is None else [ids]
     if not all(isinstance(index, int) and not isinstance(index, bool) for index in found):
         raise ModelError(f"{folder}: got eos_token_id {short(ids)}, expected a token's id, or a list of them")

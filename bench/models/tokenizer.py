@@ -1,4 +1,4 @@
-"""Text to token ids and back, by the byte-pair vocabulary in a model's own file."""
+"""Text to token ids and back, by the vocabulary in a model's own file."""
 
 from __future__ import annotations
 
@@ -8,21 +8,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import Any
 
 from attnlab.bench.errors import ModelUnavailable, Unavailable, UsageError
 from attnlab.bench.models.chat import ChatTemplate
 from attnlab.bench.models.sources import resolve
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer as Backend
 
 
 @dataclass(frozen=True, eq=False)
 class Tokenizer:
     """A vocabulary with its merges; special tokens are recognised in a text by their names."""
 
-    backend: Backend
+    backend: Any
+    """A `tokenizers.Tokenizer`."""
     vocab_size: int
     bos_id: int | None
     eos_ids: tuple[int, ...]
@@ -44,7 +42,7 @@ class Tokenizer:
         plain: the names of special tokens in it are text like any other. A lone surrogate, which is no character, reads
         like U+FFFD.
         """
-        whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        whole = characters(text)
         before = self.backend.encode_special_tokens
         self.backend.encode_special_tokens = plain
         try:
@@ -85,6 +83,11 @@ class Tokenizer:
     def _spelling(self) -> Spelling:
         decoder = json.dumps(json.loads(self.backend.to_str())["decoder"])
         return Spelling(byte_level="ByteLevel" in decoder, byte_fallback="ByteFallback" in decoder)
+
+
+def characters(text: str) -> str:
+    """`text` with U+FFFD for each lone surrogate."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 class TextStream:
@@ -165,7 +168,7 @@ def load_tokenizer(name_or_path: str) -> Tokenizer:
     """The tokenizer of a model with files: `smollm2_135m`, a .gguf file or a Hugging Face folder.
 
     Raises ModelUnavailable for a published name without files and where a package is not installed, ModelError
-    for a vocabulary of another kind or a folder without `tokenizer.json`.
+    for a vocabulary of another kind or a folder without `tokenizer.json` and `tokenizer.model`.
     """
     missing = [package for package in ("tokenizers", "gguf") if find_spec(package) is None]
     if missing:

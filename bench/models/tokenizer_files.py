@@ -1,4 +1,4 @@
-"""Tokenizers as the files of models hold them: a GGUF file's vocabulary, or `tokenizer.json` in a folder."""
+"""Tokenizers as the files of models hold them: a GGUF file's vocabulary, or that of a folder."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence, Split
 
 from attnlab.bench.errors import ModelError
-from attnlab.bench.models import gguf_model
+from attnlab.bench.models import gguf_model, sentence_piece_files
 from attnlab.bench.models.chat import ChatTemplate
-from attnlab.bench.models.folder_config import CONFIG_FILE, Fields, end_ids, read_json
+from attnlab.bench.models.folder_config import CONFIG_FILE, Fields, end_ids, optional_json, read_json
 from attnlab.bench.models.gguf_file import GgufFile
 from attnlab.bench.models.gguf_shards import open_gguf
+from attnlab.bench.models.sentence_pieces import SentencePieceTokenizer
 from attnlab.bench.models.tokenizer import Tokenizer
 
 CONTROL, USER_DEFINED = 3, 4
@@ -36,20 +37,20 @@ def gguf_tokenizer(path: Path) -> Tokenizer:
     """Built from the vocabulary, the merges and the chat template in a GGUF file."""
     file = open_gguf(path)
     kind = file.field("tokenizer.ggml.model")
-    if kind != "gpt2":
-        raise ModelError(f"{path}: got a vocabulary of kind {kind!r}, expected 'gpt2', byte-level byte pairs")
+    if kind not in ("gpt2", "llama"):
+        raise ModelError(
+            f"{path}: got a vocabulary of kind {kind!r}, expected 'gpt2', byte-level byte pairs, or 'llama', "
+            "SentencePiece"
+        )
     tokens = file.array("tokenizer.ggml.tokens")
     bos_id, eos_ids = gguf_model.optional_id(file, "tokenizer.ggml.bos_token_id"), gguf_model.end_ids(file)
     ids = {"bos_token": bos_id, "eos_token": eos_ids[0] if eos_ids else None}
     names = {key: tokens[index] for key, index in ids.items() if index is not None and index < len(tokens)}
     template = file.header.fields.get("tokenizer.chat_template")
-    return Tokenizer(
-        backend=gguf_backend(file, tokens),
-        vocab_size=len(tokens),
-        bos_id=bos_id,
-        eos_ids=eos_ids,
-        chat=ChatTemplate(template, names) if isinstance(template, str) else None,
-    )
+    chat = ChatTemplate(template, names) if isinstance(template, str) else None
+    if kind == "llama":
+        return SentencePieceTokenizer(sentence_piece_files.of_gguf(file, tokens), len(tokens), bos_id, eos_ids, chat)
+    return Tokenizer(gguf_backend(file, tokens), len(tokens), bos_id, eos_ids, chat)
 
 
 def gguf_backend(file: GgufFile, tokens: list[str]) -> Backend:
@@ -102,28 +103,40 @@ def pre_tokenizer(split: str, path: Path) -> Any:
 
 
 def folder_tokenizer(folder: Path) -> Tokenizer:
-    """From `tokenizer.json`, `tokenizer_config.json` and `config.json` of a Hugging Face folder."""
-    path = folder / "tokenizer.json"
-    read_json(path)
-    try:
-        backend = Backend.from_file(str(path))
-    except Exception as error:  # the package raises no other
-        raise ModelError(f"{path} is no tokenizer: {error}") from error
-    settings = read_json(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").is_file() else {}
+    """From `tokenizer.json`, or `tokenizer.model` where there is none, with the settings beside it."""
+    path, pieces = folder / "tokenizer.json", folder / sentence_piece_files.MODEL_FILE
+    if not path.is_file() and not pieces.is_file():
+        raise ModelError(f"{folder} has neither {path.name} nor {pieces.name}; expected a tokenizer beside the weights")
+    backend = json_backend(path) if path.is_file() else None
+    settings = optional_json(folder / "tokenizer_config.json")
     names = {key: token_name(settings.get(key)) for key in ("bos_token", "eos_token")}
     fields = Fields(folder / CONFIG_FILE, read_json(folder / CONFIG_FILE))
-    rows, tokens = fields.whole("vocab_size", backend.get_vocab_size()), backend.get_vocab_size()
+    chat = folder_template(folder, settings, {key: name for key, name in names.items() if name is not None})
+    bos_id, eos_ids = fields.token("bos_token_id"), end_ids(folder, fields.values)
+    if backend is not None:
+        size = vocabulary_rows(fields, backend.get_vocab_size(), path)
+        return Tokenizer(backend, size, bos_id, eos_ids, chat)
+    found = sentence_piece_files.of_folder(folder, settings)
+    size = vocabulary_rows(fields, max(len(found.texts), *(index + 1 for index in found.named)), pieces)
+    return SentencePieceTokenizer(found, size, bos_id, eos_ids, chat)
+
+
+def json_backend(path: Path) -> Backend:
+    read_json(path)
+    try:
+        return Backend.from_file(str(path))
+    except Exception as error:  # the package raises no other
+        raise ModelError(f"{path} is no tokenizer: {error}") from error
+
+
+def vocabulary_rows(fields: Fields, tokens: int, path: Path) -> int:
+    """Rows of the embedding, of which a vocabulary may leave some unused."""
+    rows = fields.whole("vocab_size", tokens)
     if tokens > rows:
         raise ModelError(
             f"{path} has {tokens} tokens, and {CONFIG_FILE} a vocab_size of {rows}; expected no more tokens"
         )
-    return Tokenizer(
-        backend=backend,
-        vocab_size=rows,
-        bos_id=fields.token("bos_token_id"),
-        eos_ids=end_ids(folder, fields.values),
-        chat=folder_template(folder, settings, {key: name for key, name in names.items() if name is not None}),
-    )
+    return rows
 
 
 def token_name(value: Any) -> str | None:
