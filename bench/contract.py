@@ -181,6 +181,23 @@ class Fact:
     value: float
 
 
+@dataclass(frozen=True)
+class Span:
+    """One call by the harness's own clock: when it began, how long it took, and the least that the clock can tell."""
+
+    begun_ns: int
+    elapsed_ns: float
+    resolution_ns: float
+
+
+@dataclass(frozen=True)
+class Attested:
+    """What is to be said of what timed calls said of themselves: why it is refused, None where it is not, and notes."""
+
+    refusal: str | None = None
+    notes: tuple[str, ...] = ()
+
+
 def _no_facts(case: Any, seed: int, device: torch.device) -> tuple[Fact, ...]:
     return ()
 
@@ -219,6 +236,10 @@ class Operator(Generic[C, I]):
     `inputs`; None where `make_inputs` is cheap enough.
     observe(inputs, returned): what a timed call says of itself, kept beside its latency; None where calls say nothing.
     Calls that are observed take milliseconds or more and end on the host: they are timed one by one by its clock.
+    attest(case, inputs, returned, span): what a call returned, as far as the process that made it can hold what it says
+    of itself against what the harness knows, with notes; raises ValueError with the reason where it is refused.
+    refute(case, seeds, calls, slack_ns): the same from raw data, by those who do not trust that process: seeds of the
+    sets of inputs, of each call the series that `observe` gave and its time in ns, and what the clock cannot tell.
     """
 
     name: str
@@ -239,3 +260,5 @@ class Operator(Generic[C, I]):
     mixed: Callable[[C, I], Mapping[str, Mixed]] = _never_mixed
     redrawn: Callable[[C, I, int], I] | None = None
     observe: Callable[[I, Any], tuple[Series, ...]] | None = None
+    attest: Callable[[C, I, Any, Span], tuple[Any, tuple[str, ...]]] | None = None
+    refute: Callable[[C, Sequence[int], Sequence[tuple[tuple[Series, ...], float]], float], Attested] | None = None

@@ -14,7 +14,7 @@ from torch import Tensor
 from attnlab.bench.axes import Case
 from attnlab.bench.clocks import now
 from attnlab.bench.contents import Content, write
-from attnlab.bench.contract import NORMAL_DRAW, tensors
+from attnlab.bench.contract import NORMAL_DRAW, Span, tensors
 from attnlab.bench.judging.court import AnyOperator, digest_of
 from attnlab.bench.judging.handing import Judges, question
 from attnlab.bench.judging.plain import check_plain, take
@@ -64,12 +64,14 @@ class Checker:
         before = {field: tensor.clone() for field, tensor in tensors(inputs, "static", "dynamic").items()}
         with poisoned_memory(inputs, enabled=not self.implementation.compiled):
             begun = now.perf_counter_ns()
-            results = self.results(inputs, self.implementation.run(inputs, state))
+            returned = self.implementation.run(inputs, state)
+            results = self.results(inputs, returned)
             first = tuple(map(take, results))
             took_ns = now.perf_counter_ns() - begun
         now.sleep(ns_to_seconds(min(max(took_ns, WATCHED_NS[0]), WATCHED_NS[1])))
         if not all(a.same(b) for a, b in zip(first, tuple(map(take, results)), strict=True)):
             raise Rejected(Outcome.WRONG_VALUES, LATE)
+        self.attest(inputs, returned, begun, float(took_ns))
         self._judge_unchanged(inputs, before)
         again = tuple(map(take, self.results(inputs, self.implementation.run(inputs, state))))
         self._judge_unchanged(inputs, before)
@@ -80,6 +82,21 @@ class Checker:
         for field, tensor in tensors(inputs, "static", "dynamic").items():
             if not _same_bits(tensor, before[field]):
                 raise Rejected(Outcome.WRONG_VALUES, f"changed its input {field}, which must come back as it was")
+
+    def attest(self, inputs: Any, returned: Any, begun_ns: int, elapsed_ns: float) -> tuple[Any, tuple[str, ...]]:
+        """What a call returned, as far as what it says of itself holds, with notes; raises Rejected where it does not.
+
+        Whatever it says is the implementation's word, of any type.
+        """
+        if self.operator.attest is None:
+            return returned, ()
+        try:
+            return self.operator.attest(self.case, inputs, returned, Span(begun_ns, elapsed_ns, now.resolution_ns()))
+        except ValueError as error:
+            raise Rejected(Outcome.FAILED, str(error)) from error
+        except Exception as error:
+            reason = f"what it says of its call cannot be read: {type(error).__name__}: {error}"
+            raise Rejected(Outcome.FAILED, reason) from error
 
     def judge_intact(self, inputs: Any) -> None:
         """Raise Rejected where something was written to that is no output."""

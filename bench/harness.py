@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -80,7 +81,8 @@ def measure(operator: Operator[Any, Any], case: Case, implementation: Implementa
     here = HereJudge(operator, case, setup.court or Court(setup.device))
     with open_case(operator, case, implementation, replace(setup, judging=lambda *_: here)) as opened:
         claim = opened.measured()
-    heard = Heard(here.findings, tuple(owed(operator, setup.seed)), not implementation.compiled)
+    sets, poisoned = tuple(owed(operator, setup.seed)), not implementation.compiled
+    heard = Heard(here.findings, sets, poisoned, testify=partial(here.testify, setup.seed))
     blank = blank_measurement(operator, case, implementation)
     return settle(claim, blank, heard, setup.ceilings, lambda: here.facts(setup.seed))
 
@@ -181,6 +183,8 @@ class OpenCase:
         self.checker = Checker(operator, case, replace(implementation, run=self.first_call), judge, setup.device)
         self.copies: list[Copy] = []
         self._sampling: Sampling | None = None
+        self._refused: Rejected | None = None
+        self._notes: dict[str, None] = {}
         self._renewal: Renewal | None = None
         self.measurement = blank_measurement(operator, case, implementation)
         if self.measurement.outcome is not Outcome.FAILED:
@@ -229,6 +233,7 @@ class OpenCase:
 
         def work() -> None:
             self._refuse_meddling()
+            self._refuse_what_was_said()
             self._check_timed()
             self.measurement = replace(self.measurement, phases_ns=dict(self.phases))
             beside.extend(self._beside(resident=True))
@@ -365,6 +370,7 @@ class OpenCase:
             sampling = self._begun()
             while not sampling.done:
                 sampling.burst()
+                self._refuse_what_was_said()
 
     def _warm_up(self) -> None:
         with self._phase("warm-up"):
@@ -373,6 +379,7 @@ class OpenCase:
     def _burst(self) -> None:
         with self._phase("timing"):
             self._in_turn().burst()
+            self._refuse_what_was_said()
 
     def _begun(self, clocks: tuple[Clock, ...] | None = None, plan: Plan | None = None) -> Sampling:
         bytes_a_call = self.measurement.bytes_moved or 0
@@ -389,10 +396,23 @@ class OpenCase:
         self._renewal.begin()  # it is warm: calls from here on are timed
         return self._sampling
 
-    def _observed(self, call: Callable[[], object]) -> tuple[Series, ...]:
+    def _observed(self, call: Callable[[], object], begun_ns: int, elapsed_ns: float) -> tuple[Series, ...]:
+        """What a call says of itself; where that is refused nothing, and the refusal comes when the burst is over."""
         assert isinstance(call, Copy)
         assert self.operator.observe is not None
-        return self.operator.observe(call.inputs, call.outputs)
+        if self._refused is not None:
+            return ()
+        try:
+            returned, notes = self.checker.attest(call.inputs, call.outputs, begun_ns, elapsed_ns)
+            self._notes |= dict.fromkeys(notes)
+            return self.operator.observe(call.inputs, returned)
+        except Rejected as error:
+            self._refused = error
+            return ()
+
+    def _refuse_what_was_said(self) -> None:
+        if self._refused is not None:
+            raise self._refused
 
     def _in_turn(self) -> Sampling:
         assert self._sampling is not None
@@ -430,7 +450,7 @@ class OpenCase:
             self.measurement,
             timing=timed.record,
             launches=(Launch(os.getpid(), bursts),),
-            flags=timed.notes,
+            flags=(*timed.notes, *self._notes),
             phases_ns=dict(self.phases),
         )
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import itertools
 import math
 import os
 import statistics
@@ -13,7 +11,7 @@ from dataclasses import dataclass, replace
 from attnlab.bench import roofline, units
 from attnlab.bench.clocks import now
 from attnlab.bench.common_clock import LATENCY
-from attnlab.bench.contract import Fact
+from attnlab.bench.contract import Attested, Fact
 from attnlab.bench.judging.refusals import NotJudged
 from attnlab.bench.judging.verdicts import Findings, Owed
 from attnlab.bench.roofline import Ceilings
@@ -42,13 +40,17 @@ class Seen:
     call_ns: float | None = None
 
 
+Testify = Callable[[int, Sequence[tuple[tuple[Series, ...], float]]], Attested]
+"""Given over how many sets of inputs calls rotated, and of each call what it said and its time; raises NotJudged."""
+
+
 @dataclass(frozen=True)
 class Heard:
     """What is known of an implementation on a case without a word of its own process.
 
     findings: the judge's. owed: sets of inputs on which outputs had to be handed over; none where the check was made in
     an earlier process. process: its number; None where it is this one. shows: whether it had to make calls that the
-    parent timed.
+    parent timed. testify: what is to be said of what timed calls said of themselves; None where they say nothing.
     """
 
     findings: Findings
@@ -57,6 +59,7 @@ class Heard:
     process: int | None = None
     seen: Seen | None = None
     shows: bool = False
+    testify: Testify | None = None
 
 
 def settle(
@@ -113,8 +116,14 @@ def _timed(
         why = NO_TIMED_OUTPUT
     if why is not None or record is None:
         return replace(told, outcome=Outcome.FAILED, reason=why)
+    try:
+        said = testimony(heard.testify, record, taken)
+    except NotJudged as error:
+        return replace(told, outcome=Outcome.FAILED, reason=str(error), detail=error.detail)
+    if said.refusal is not None:
+        return replace(told, outcome=Outcome.FAILED, reason=said.refusal)
     summary = summarise(samples_of(record, taken))
-    notes = tuple(dict.fromkeys((*claim.flags, *burst_notes(taken))))
+    notes = tuple(dict.fromkeys((*claim.flags, *said.notes, *burst_notes(taken))))
     record = replace(record, samples=summary.samples, effective=summary.effective)
     try:
         known = [Series(fact.quantity, fact.unit, None, fact.direction, (fact.value,)) for fact in facts()]
@@ -125,6 +134,14 @@ def _timed(
     if heard.process is None:
         return done
     return replace(done, launches=tuple(replace(launch, process=heard.process) for launch in done.launches))
+
+
+def testimony(testify: Testify | None, record: TimingRecord, bursts: Sequence[Burst]) -> Attested:
+    """What is to be said of what timed calls said of themselves, each of which is a burst of its own."""
+    if testify is None:
+        return Attested()
+    calls = [(burst.series, sum(samples_of(record, [burst]))) for burst in bursts]
+    return testify(record.copies, calls)
 
 
 def samples_of(record: TimingRecord, bursts: Sequence[Burst]) -> list[float]:
@@ -148,9 +165,9 @@ def no_times(record: TimingRecord | None, bursts: Sequence[Burst], seen: Seen | 
         return f"its process gave a time of {wrong:g} ns, which no call takes"
     median = statistics.median(samples)
     if record.clock in HOST_CLOCKS:
-        least = LEAST_TICKS * resolution_ns()
+        least = LEAST_TICKS * now.resolution_ns()
         if median < least:
-            took, tick = units.format_time(median), units.format_time(resolution_ns())
+            took, tick = units.format_time(median), units.format_time(now.resolution_ns())
             return f"took {took}, which the clock cannot tell from nothing: it is read in steps of {tick}"
     if seen is None:
         return None
@@ -162,13 +179,6 @@ def no_times(record: TimingRecord | None, bursts: Sequence[Burst], seen: Seen | 
         took, was = units.format_time(median), units.format_time(seen.call_ns)
         return f"took {took} by its own process, and {was} a call as seen from outside"
     return None
-
-
-@functools.lru_cache(maxsize=1)
-def resolution_ns() -> float:
-    """The least step between two readings of the host's clock, one right after the other."""
-    readings = [now.perf_counter_ns() for _ in range(2000)]
-    return float(min((b - a for a, b in itertools.pairwise(readings) if b > a), default=1))
 
 
 def with_times(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from attnlab.bench import units
 from attnlab.bench.clocks import Clock, Timer, renew, start_all
 from attnlab.bench.clocks.agreement import agreement_notes
+from attnlab.bench.clocks.now import perf_counter_ns
 from attnlab.bench.clocks.plan import Plan
 from attnlab.bench.host import HostReader
 from attnlab.bench.stats.summary import Summary, summarise
@@ -74,8 +75,8 @@ class WarmUp:
         return _calls_a_burst(self.call_ns)
 
 
-Observe = Callable[[Callable[[], object]], tuple[Series, ...]]
-"""What a call that was just timed says of itself."""
+Observe = Callable[[Callable[[], object], int, float], tuple[Series, ...]]
+"""What a call that was just timed says of itself, given when it began and how long it took, in nanoseconds."""
 
 
 class Sampling:
@@ -100,6 +101,7 @@ class Sampling:
         self._effort, self._now_ns, self._observe, self._copies = effort, now_ns, observe, len(calls)
         self._rule = rule or KnownWellEnough(effort)
         self._last: Callable[[], object] | None = None
+        self._last_begun_ns = 0
         noted = [self._noted(call) for call in calls]
         started = start_all(clocks, noted, bytes_a_call, plan)
         self._bursts: list[Burst] = []
@@ -119,8 +121,8 @@ class Sampling:
 
         return _Noting(self, call)
 
-    def note(self, call: Callable[[], object]) -> None:
-        self._last = call
+    def note(self, call: Callable[[], object], begun_ns: int) -> None:
+        self._last, self._last_begun_ns = call, begun_ns
 
     @property
     def warm(self) -> WarmUp:
@@ -142,7 +144,8 @@ class Sampling:
         taken = take_burst(used, count)
         self._samples += taken.series[0].values
         if self._observe is not None and self._last is not None:
-            taken = replace(taken, series=(*taken.series, *self._observe(self._last)))
+            said = self._observe(self._last, self._last_begun_ns, taken.series[0].values[-1])
+            taken = replace(taken, series=(*taken.series, *said))
         self._bursts.append(taken)
         self._spent_ns += self._now_ns() - begun
         return taken
@@ -184,7 +187,7 @@ class _Noting:
         self._sampling, self._call = sampling, call
 
     def __call__(self) -> None:
-        self._sampling.note(self._call)
+        self._sampling.note(self._call, perf_counter_ns())
         self._call()
 
     def renew(self) -> None:

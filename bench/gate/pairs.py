@@ -11,14 +11,16 @@ from typing import Any
 
 from attnlab.bench import units
 from attnlab.bench.clocks.plan import Plan
+from attnlab.bench.contract import Attested
 from attnlab.bench.gate import rerooting
 from attnlab.bench.gate.arm_worker import BOOT
 from attnlab.bench.gate.checkouts import Arm
 from attnlab.bench.gate.environments import ArmEnvironment, own_packages
 from attnlab.bench.gate.messages import ArmOrder, Closed, Method, Offer, Offers, Opened, outputs_of
 from attnlab.bench.isolation import START_LIMIT_S, Process, WorkerEnded
-from attnlab.bench.judged import NO_TIMED_OUTPUT, Heard, no_times, settle, with_times
+from attnlab.bench.judged import NO_TIMED_OUTPUT, Heard, no_times, settle, testimony, with_times
 from attnlab.bench.judging.client import Judge, answer, asked_of
+from attnlab.bench.judging.court import Calls
 from attnlab.bench.judging.process import Contract
 from attnlab.bench.judging.refusals import NotJudged
 from attnlab.bench.judging.verdicts import Findings
@@ -103,6 +105,7 @@ class ArmProcess:
         self._contracts = contracts or {}
         self._own_environment = environment is not None
         self._findings = Findings()
+        self._bursts: list[Burst] = []
         try:
             self._process = begin_process(BOOT, arm, repo, harness, order.device, environment)
             self._process.hear = self._hear
@@ -127,7 +130,7 @@ class ArmProcess:
         return decode(Offers, self._ask("offers", ["offers", keys]))
 
     def begin_open(self, offer: Offer, check: bool, plan: Plan | None = None) -> None:
-        self._offer, self._check, self._findings = offer, check, Findings()
+        self._offer, self._check, self._findings, self._bursts = offer, check, Findings(), []
         self._process.begin_case()
         self._process.send(["open", offer.operator, offer.implementation, offer.case_id, check, encode(plan)])
 
@@ -143,7 +146,8 @@ class ArmProcess:
         return decode(WarmUp, self._ask("warm", ["warm", method.clock, encode(method.plan)]))
 
     def burst(self, count: int) -> Burst:
-        return decode(Burst, self._ask("burst", ["burst", count]))
+        self._bursts.append(decode(Burst, self._ask("burst", ["burst", count])))
+        return self._bursts[-1]
 
     def paused(self) -> AbstractContextManager[None]:
         """Inside, the process stands still."""
@@ -162,8 +166,28 @@ class ArmProcess:
                 measurement = replace(measurement, outcome=Outcome.FAILED, reason=str(error), detail=error.detail)
             else:
                 facts = tuple(Series(fact.quantity, fact.unit, None, fact.direction, (fact.value,)) for fact in found)
+        measurement, notes = self._testified(measurement, closed)
         timing = closed.timing if measurement.outcome is Outcome.PASSED else None
-        return replace(closed, measurement=measurement, timing=timing, beside=(*closed.beside, *facts))
+        beside = (*closed.beside, *facts)
+        return replace(closed, measurement=measurement, timing=timing, beside=beside, notes=(*closed.notes, *notes))
+
+    def _testified(self, measurement: Measurement, closed: Closed) -> tuple[Measurement, tuple[str, ...]]:
+        """The measurement, failed where what its calls say of themselves is refused, and notes on that."""
+        if measurement.outcome is not Outcome.PASSED or closed.timing is None:
+            return measurement, ()
+        try:
+            said = testimony(self._testify, closed.timing, self._bursts)
+        except NotJudged as error:
+            return replace(measurement, outcome=Outcome.FAILED, reason=str(error), detail=error.detail), ()
+        if said.refusal is not None:
+            return replace(measurement, outcome=Outcome.FAILED, reason=said.refusal), ()
+        return measurement, said.notes
+
+    def _testify(self, copies: int, calls: Calls) -> Attested:
+        """Asked of calls that say more than their time."""
+        if not any(len(series) > 1 for series, _ in calls):
+            return Attested()
+        return self._judge.testimony(self._contract, self._offer.case_id, self._order.seed, copies, calls)
 
     def kernels(self) -> dict[str, float]:
         return {str(name): float(ns) for name, ns in self._ask("kernels", ["kernels"]).items()}

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from attnlab.bench.contract import Figures
 from attnlab.bench.generation.decoding import BEAM, Decoding
+from attnlab.bench.generation.logs import NO_TOKEN
 from attnlab.bench.generation.stored import rounding
 from attnlab.bench.models.reference import Rounding, as_it_is, reference_greedy, reference_logits
 from attnlab.bench.ops.sampling_math import truncated_probabilities
@@ -63,7 +64,12 @@ class Answers:
         return (self.prompts.new_zeros(len(judged(self.case.requests)), self.case.new_tokens),)
 
     def judge(self, outputs: Sequence[Tensor]) -> list[Figures]:
-        return self.figures(outputs[0].cpu())
+        """Of the requests that have an answer; those that failed are counted elsewhere, see `witness`."""
+        tokens = outputs[0].cpu()
+        there = (tokens != NO_TOKEN).all(-1)
+        if not bool(there.any()):
+            return [Figures("requests answered", 1.0, NO_ROOM, 1.0, NO_ROOM)]
+        return replace(self, prompts=self.prompts[there]).figures(tokens[there])
 
     def figures(self, tokens: Tensor) -> list[Figures]:
         """Of the answers [r, N] to the first r prompts; the ids of all are looked at, and some of many are read."""

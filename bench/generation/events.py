@@ -1,64 +1,33 @@
-"""The raw log of a generation: when each request came, and how many tokens it had at which time."""
+"""The raw log of a generation as series of a burst, and read back: when each request had how many tokens."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+import math
+from collections.abc import Iterator, Mapping, Sequence
 
+from attnlab.bench.generation.logs import FAILED, NO_TOKEN, PASSES, CallLog, Pass, RequestLog
+from attnlab.bench.generation.rules import fault
 from attnlab.bench.store.records import Burst, Measurement, Series
 
+__all__ = [
+    "FAILED",
+    "NO_TOKEN",
+    "PASSES",
+    "UNITS",
+    "CallLog",
+    "Pass",
+    "RequestLog",
+    "broken_log",
+    "calls_of",
+    "log_in",
+    "requests_of",
+    "series_of",
+]
+
 CLOCK = "wall"
-PASSES = ("prefill", "decode", "draft", "verify")
-"""What the model runs for: a stretch of a prompt, one token a sequence, guesses, or several tokens to be judged."""
-
 _LOG = ("event_request", "event_time", "event_tokens")
-_REQUESTS = ("request_arrival", "request_prompt", "request_tokenise", "request_first_sample")
-
-
-@dataclass(frozen=True)
-class RequestLog:
-    """One request: times in nanoseconds since the call began, tokens counted up from 1.
-
-    arrival_ns: when it was due, whether or not it could be looked at. times_ns, tokens: the number of tokens of the
-    answer that had arrived at each time, rising. tokenise_ns: what turning its text into ids took; first_sample_ns:
-    what choosing its first token from the logits took; None where not known apart.
-    """
-
-    arrival_ns: float
-    prompt_tokens: int
-    times_ns: tuple[float, ...]
-    tokens: tuple[int, ...]
-    tokenise_ns: float | None = None
-    first_sample_ns: float | None = None
-
-
-@dataclass(frozen=True)
-class Pass:
-    """One run of the model: its kind (one of `PASSES`), how long it took, and the bytes that it had to read.
-
-    rows: tokens that went in, over all sequences. drafted, accepted: guesses that a verify pass judged and let through,
-    by sequence; () of other passes.
-    """
-
-    kind: str
-    elapsed_ns: float
-    read_bytes: float
-    rows: int
-    drafted: tuple[int, ...] = ()
-    accepted: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class CallLog:
-    """What one call of `generate` did: its requests, its passes, and quantities counted once a call.
-
-    counts: by name, such as `preemptions` or `cache` (bytes of the key-value cache); units stand in `UNITS`.
-    """
-
-    requests: tuple[RequestLog, ...]
-    passes: tuple[Pass, ...] = ()
-    counts: dict[str, float] = field(default_factory=dict)
-
+_OF_ALL = ("request_arrival", "request_prompt")
+_OF_SOME = ("request_tokenise", "request_first_sample", "request_failed", "request_numbers_only")
 
 UNITS = {"cache": "B"}
 WANTED = ("reused_tokens",)
@@ -69,39 +38,65 @@ def series_of(log: CallLog) -> tuple[Series, ...]:
     """The log as series that a burst holds: the events of all requests, then the passes, then the counts."""
     made = [*_request_series(log.requests), *_pass_series(log.passes)]
     for name, value in log.counts.items():
-        made.append(Series(name, UNITS.get(name, "1"), None, "higher" if name in WANTED else "lower", (value,)))
+        direction = "higher" if name in WANTED else "lower"
+        made.append(Series(str(name), UNITS.get(name, "1"), None, direction, (float(value),)))
     return tuple(made)
 
 
 def _request_series(requests: Sequence[RequestLog]) -> Iterator[Series]:
     events = [
-        (float(n), t, float(k)) for n, r in enumerate(requests) for t, k in zip(r.times_ns, r.tokens, strict=True)
+        (float(n), float(t), float(k))
+        for n, r in enumerate(requests)
+        for t, k in zip(r.times_ns, r.tokens, strict=True)
     ]
     for name, unit, column in zip(_LOG, ("1", "ns", "1"), range(3), strict=True):
         yield Series(name, unit, CLOCK, "lower", tuple(event[column] for event in events))
-    of_requests: dict[str, list[float] | list[float | None]] = {
-        "request_arrival": [r.arrival_ns for r in requests],
-        "request_prompt": [float(r.prompt_tokens) for r in requests],
+    yield Series("request_arrival", "ns", CLOCK, "lower", tuple(float(r.arrival_ns) for r in requests))
+    yield Series("request_prompt", "1", CLOCK, "lower", tuple(float(r.prompt_tokens) for r in requests))
+    of_some = {
         "request_tokenise": [r.tokenise_ns for r in requests],
         "request_first_sample": [r.first_sample_ns for r in requests],
     }
-    for name, values in of_requests.items():
-        known = [value for value in values if value is not None]
+    for name, values in of_some.items():
+        known = [float(value) for value in values if value is not None]
         if len(known) == len(requests):
-            yield Series(name, "1" if name == "request_prompt" else "ns", CLOCK, "lower", tuple(known))
+            yield Series(name, "ns", CLOCK, "lower", tuple(known))
+    marks = {
+        "request_failed": [r.failure is not None for r in requests],
+        "request_numbers_only": [r.numbers_only for r in requests],
+    }
+    for name, marked in marks.items():
+        if any(marked):
+            yield Series(name, "1", None, "lower", tuple(map(float, marked)))
 
 
 def _pass_series(passes: Sequence[Pass]) -> Iterator[Series]:
     for kind in PASSES:
         mine = [p for p in passes if p.kind == kind]
         if mine:
-            yield Series(f"{kind}_pass", "ns", CLOCK, "lower", tuple(p.elapsed_ns for p in mine))
-            yield Series(f"{kind}_bytes", "B", None, "lower", tuple(p.read_bytes for p in mine))
+            yield Series(f"{kind}_pass", "ns", CLOCK, "lower", tuple(float(p.elapsed_ns) for p in mine))
+            yield Series(f"{kind}_bytes", "B", None, "lower", tuple(float(p.read_bytes) for p in mine))
             yield Series(f"{kind}_rows", "1", None, "lower", tuple(float(p.rows) for p in mine))
     judged = [p for p in passes if p.drafted]
     if judged:
         yield Series("drafted", "1", None, "lower", tuple(float(n) for p in judged for n in p.drafted))
         yield Series("accepted", "1", None, "higher", tuple(float(n) for p in judged for n in p.accepted))
+
+
+def log_in(series: Sequence[Series]) -> CallLog | None:
+    """The log that series hold, as `series_of` wrote it; None where there is none.
+
+    Passes come kind by kind, and all guesses with the first of them, since a store does not keep which were of which.
+    Raises ValueError where series do not fit each other.
+    """
+    found = {one.quantity: one.values for one in series}
+    if not all(name in found for name in (*_LOG, *_OF_ALL)):
+        return None
+    passes = list(_passes_in(found))
+    known = {name for kind in PASSES for name in (f"{kind}_pass", f"{kind}_bytes", f"{kind}_rows")}
+    known |= {*_LOG, *_OF_ALL, *_OF_SOME, "drafted", "accepted"}
+    others = [one for one in series if one.clock is None and one.quantity not in known and len(one.values) == 1]
+    return CallLog(tuple(_requests_in(found)), tuple(passes), {one.quantity: one.values[0] for one in others})
 
 
 def calls_of(measurement: Measurement) -> list[list[RequestLog]]:
@@ -111,18 +106,55 @@ def calls_of(measurement: Measurement) -> list[list[RequestLog]]:
 
 
 def requests_of(burst: Burst) -> list[RequestLog]:
-    """The requests of the call that a burst is of; [] where no log was kept."""
-    found = {series.quantity: series.values for series in burst.series}
-    if not all(name in found for name in (*_LOG, "request_arrival", "request_prompt")):
+    """The requests of the call that a burst is of; [] where no log was kept, or one that cannot be."""
+    try:
+        log = log_in(burst.series)
+    except ValueError:
         return []
+    return [] if log is None or fault(log) else list(log.requests)
+
+
+def broken_log(measurement: Measurement) -> str | None:
+    """Why a stored log cannot be; None where all can. Runs of earlier versions were not held against the rules."""
+    for burst in (burst for launch in measurement.launches for burst in launch.bursts):
+        try:
+            log = log_in(burst.series)
+        except ValueError as error:
+            return str(error)
+        if log is not None and (why := fault(log)):
+            return why
+    return None
+
+
+def _requests_in(found: Mapping[str, tuple[float, ...]]) -> Iterator[RequestLog]:
     arrivals, prompts = found["request_arrival"], found["request_prompt"]
     times: list[list[float]] = [[] for _ in arrivals]
     tokens: list[list[int]] = [[] for _ in arrivals]
     for request, time_ns, count in zip(*(found[name] for name in _LOG), strict=True):
+        if request not in range(len(arrivals)):
+            raise ValueError(f"it has an event of request {request:g} where there are {len(arrivals)}")
         times[int(request)].append(time_ns)
-        tokens[int(request)].append(int(count))
-    optional = [found.get(name, (None,) * len(arrivals)) for name in _REQUESTS[2:]]
-    return [
-        RequestLog(arrival, int(prompt), tuple(t), tuple(k), tokenise, sample)
-        for arrival, prompt, t, k, tokenise, sample in zip(arrivals, prompts, times, tokens, *optional, strict=True)
-    ]
+        tokens[int(request)].append(_whole(count))
+    some = [found.get(name, (None,) * len(arrivals)) for name in _OF_SOME]
+    for n, (arrival, prompt, tokenise, sample, failed, only) in enumerate(zip(arrivals, prompts, *some, strict=True)):
+        yield RequestLog(
+            arrival, _whole(prompt), tuple(times[n]), tuple(tokens[n]), tokenise, sample,
+            failure=FAILED if failed else None, numbers_only=bool(only),
+        )  # fmt: skip
+
+
+def _passes_in(found: Mapping[str, tuple[float, ...]]) -> Iterator[Pass]:
+    guesses = [tuple(map(_whole, found.get(name, ()))) for name in ("drafted", "accepted")]
+    for kind in PASSES:
+        columns = [found.get(f"{kind}_{name}", ()) for name in ("pass", "bytes", "rows")]
+        for elapsed_ns, read_bytes, rows in zip(*columns, strict=True):
+            yield Pass(kind, elapsed_ns, read_bytes, _whole(rows), *guesses)
+            guesses = [(), ()]
+    if any(guesses):
+        raise ValueError("it has guesses, and no pass that judged them")
+
+
+def _whole(value: float) -> int:
+    if not math.isfinite(value) or int(value) != value:
+        raise ValueError(f"it has {value:g} where a whole number is expected")
+    return int(value)

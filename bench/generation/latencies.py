@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from attnlab.bench import units
-from attnlab.bench.generation.events import RequestLog
+from attnlab.bench.generation.logs import RequestLog
 
 
 def ttft_ns(request: RequestLog) -> float | None:
-    """Time to first token: from the request's arrival to its first token."""
-    return request.times_ns[0] - request.arrival_ns if request.times_ns else None
+    """Time to first token: from the request's arrival to its first token; an event without a token is none."""
+    known = request.answered and not request.numbers_only
+    return request.chunks[0][0] - request.arrival_ns if known else None
 
 
 def end_to_end_ns(request: RequestLog) -> float | None:
     """From the request's arrival to its last token."""
-    return request.times_ns[-1] - request.arrival_ns if request.times_ns else None
+    return request.chunks[-1][0] - request.arrival_ns if request.answered else None
 
 
 def icl_ns(request: RequestLog) -> list[float]:
     """Inter-chunk latencies: the gaps between arrivals, whatever number of tokens each brings."""
-    return [b - a for a, b in zip(request.times_ns, request.times_ns[1:], strict=False)]
+    return [after[0] - before[0] for before, after in pairwise(request.chunks)]
 
 
 def largest_stall_ns(requests: Sequence[RequestLog]) -> float | None:
@@ -32,16 +34,17 @@ def largest_stall_ns(requests: Sequence[RequestLog]) -> float | None:
 def itl_ns(request: RequestLog) -> list[float]:
     """Inter-token latencies: a chunk of k tokens after a gap is k samples of gap / k; their sum is the gaps' sum."""
     samples: list[float] = []
-    for gap, before, after in zip(icl_ns(request), request.tokens, request.tokens[1:], strict=False):
-        samples += [gap / (after - before)] * (after - before)
+    for (time_ns, before), (next_ns, after) in pairwise(request.chunks):
+        samples += [(next_ns - time_ns) / (after - before)] * (after - before)
     return samples
 
 
 def tpot_ns(request: RequestLog) -> float | None:
     """Time per output token after the first chunk: (end - first) / (n - k₁); None, not 0, where n = k₁."""
-    if not request.times_ns or request.tokens[-1] == request.tokens[0]:
+    if len(request.chunks) < 2:
         return None
-    return (request.times_ns[-1] - request.times_ns[0]) / (request.tokens[-1] - request.tokens[0])
+    (first_ns, first), (end_ns, last) = request.chunks[0], request.chunks[-1]
+    return (end_ns - first_ns) / (last - first)
 
 
 def prefill_rate(request: RequestLog) -> float | None:
@@ -50,15 +53,20 @@ def prefill_rate(request: RequestLog) -> float | None:
     return units.per_second(request.prompt_tokens, first) if first else None
 
 
-def span_ns(requests: Sequence[RequestLog]) -> float:
-    """From the first arrival to the last token of all."""
-    return max(r.times_ns[-1] for r in requests if r.times_ns) - min(r.arrival_ns for r in requests)
+def span_ns(requests: Sequence[RequestLog]) -> float | None:
+    """From the first arrival to the last token of all; None where there is no token."""
+    ends = [r.chunks[-1][0] for r in requests if r.answered]
+    return max(ends) - min(r.arrival_ns for r in requests) if ends else None
 
 
 def output_rate(requests: Sequence[RequestLog]) -> float | None:
     """Tokens per second of all requests together, from the first arrival to the last token."""
-    total = sum(r.tokens[-1] for r in requests if r.tokens)
-    return units.per_second(total, span_ns(requests)) if total else None
+    return _rate(requests, sum(r.chunks[-1][1] for r in requests if r.answered))
+
+
+def _rate(requests: Sequence[RequestLog], count: float) -> float | None:
+    span = span_ns(requests)
+    return units.per_second(count, span) if span else None
 
 
 @dataclass(frozen=True)
@@ -74,10 +82,8 @@ class Objectives:
 
 
 def goodput(requests: Sequence[RequestLog], objectives: Objectives) -> float | None:
-    """Requests per second that meet every objective."""
-    if not any(r.times_ns for r in requests):
-        return None
-    return units.per_second(sum(objectives.met(r) for r in requests), span_ns(requests))
+    """Requests per second that meet every objective; one that failed meets none."""
+    return _rate(requests, sum(objectives.met(r) for r in requests))
 
 
 def percentile(samples: Iterable[float], share: float) -> float | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from numbers import Integral
 
 from attnlab.bench import units
-from attnlab.bench.generation.events import CallLog, Pass, RequestLog
+from attnlab.bench.generation.logs import FAILED, CallLog, Pass, RequestLog
 
 Now = Callable[[], int]
 Encode = Callable[[str], Sequence[int]]
@@ -17,6 +18,7 @@ class Recorder:
 
     arrivals_s: when each request is due, seconds from now. prompts: the ids of each. texts, encode: the same as text
     and what turns it into ids, so that this is timed as a part of serving; None for models without a tokenizer.
+    asked_ns: by `now_ns`, when the log was asked for; what was made ready from then on is no part of the call.
     """
 
     def __init__(
@@ -26,16 +28,20 @@ class Recorder:
         texts: Sequence[str] | None = None,
         encode: Encode | None = None,
         now_ns: Now = time.perf_counter_ns,
+        asked_ns: int | None = None,
     ) -> None:
         self._prompts, self._texts, self._encode, self._now_ns = prompts, texts, encode, now_ns
         self._arrivals_ns = [units.seconds_to_ns(second) for second in arrivals_s]
         self._times_ns: list[list[float]] = [[] for _ in arrivals_s]
         self._tokens: list[list[int]] = [[] for _ in arrivals_s]
+        self._ids: list[list[int] | None] = [[] for _ in arrivals_s]
+        self._failures: dict[int, str] = {}
         self._tokenise_ns: dict[int, float] = {}
         self._sample_ns: dict[int, float] = {}
         self._passes: list[Pass] = []
         self._counts: dict[str, float] = {}
         self._begun_ns = now_ns()
+        self.asked_ns = self._begun_ns if asked_ns is None else asked_ns
 
     @property
     def requests(self) -> int:
@@ -71,11 +77,29 @@ class Recorder:
             self._tokenise_ns[request] = float(self._now_ns() - start)
         return self._prompts[request]
 
-    def arrived(self, request: int, count: int = 1) -> None:
-        """So many tokens of a request's answer are there now, beyond those before."""
+    def arrived(self, request: int, tokens: int | Sequence[int] = 1) -> None:
+        """These tokens of a request's answer are there now, beyond those before: their ids, or their number.
+
+        Ids are held against the answer, so that it is known that they were there. Where only the number of some is
+        told, the request has no TTFT and no gaps. A chunk without a token, such as a role's, is none.
+        """
+        at_ns = self.elapsed_ns()
+        told = self._ids[request]
+        if isinstance(tokens, (int, Integral)):
+            count = int(tokens)
+            self._ids[request] = None if count else told
+        else:
+            ids = list(map(int, tokens))
+            count = len(ids)
+            if told is not None:
+                told += ids
         before = self._tokens[request][-1] if self._tokens[request] else 0
-        self._times_ns[request].append(self.elapsed_ns())
+        self._times_ns[request].append(at_ns)
         self._tokens[request].append(before + count)
+
+    def failed(self, request: int, reason: str = FAILED) -> None:
+        """A request has no answer: it is counted, and has no latency. Its row of tokens holds −1 from where it ends."""
+        self._failures[request] = " ".join(str(reason).split()) or FAILED
 
     def first_sample(self, request: int, elapsed_ns: float) -> None:
         """What choosing a request's first token from the logits took."""
@@ -99,6 +123,8 @@ class Recorder:
                 tokens=tuple(self._tokens[n]),
                 tokenise_ns=self._tokenise_ns.get(n),
                 first_sample_ns=self._sample_ns.get(n),
+                ids=None if (told := self._ids[n]) is None else tuple(told),
+                failure=self._failures.get(n),
             )
             for n, arrival in enumerate(self._arrivals_ns)
         )

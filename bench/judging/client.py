@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attnlab.bench.contents import Content
-from attnlab.bench.contract import Fact
+from attnlab.bench.contract import Attested, Fact
 from attnlab.bench.harness import shows_calls
 from attnlab.bench.isolation import START_LIMIT_S, Process, WorkerEnded, ignore_phase
 from attnlab.bench.judged import Heard, Seen, settle
+from attnlab.bench.judging.court import Calls
 from attnlab.bench.judging.process import BOOT, Contract, JudgeOrder
 from attnlab.bench.judging.refusals import NotJudged
 from attnlab.bench.judging.verdicts import Findings, Owed, Question, Verdict
@@ -74,6 +75,10 @@ class Judge:
     def facts(self, contract: Contract, case_id: str, seed: int) -> tuple[Fact, ...]:
         """The contract's facts of a case."""
         return tuple(Fact(**fact) for fact in self._ask("facts", contract, case_id, seed))
+
+    def testimony(self, contract: Contract, case_id: str, seed: int, copies: int, calls: Calls) -> Attested:
+        """What is to be said of what timed calls said of themselves; see `Operator.refute`."""
+        return decode(Attested, self._ask("testimony", contract, case_id, seed, copies, encode(calls)))
 
     def digests(self, contract: Contract, case_id: str, seed: int) -> tuple[str, ...]:
         """Each set of inputs that is checked with a hash of what it holds, such as `drawn 1a2b…`, where it has one."""
@@ -151,7 +156,9 @@ class Hearing:
     def settle(
         self, case_id: str, claim: Measurement, blank: Measurement, process: int, seen: Seen, final: bool
     ) -> Measurement:
-        heard = Heard(self._findings[case_id], self._sets, self._poisoned, process, seen, self._shows)
+        says = self._operator.refute is not None
+        testify = partial(self._judge.testimony, self._contract, case_id, self._seed) if says else None
+        heard = Heard(self._findings[case_id], self._sets, self._poisoned, process, seen, self._shows, testify)
         facts = partial(self._judge.facts, self._contract, case_id, self._seed)
         return settle(claim, blank, heard, self._ceilings, facts, final)
 

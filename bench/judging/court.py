@@ -15,16 +15,18 @@ from torch import Tensor
 
 from attnlab.bench import units
 from attnlab.bench.axes import Case
+from attnlab.bench.clocks import now
 from attnlab.bench.contents import Content, inputs_of
-from attnlab.bench.contract import NORMAL_DRAW, Expectation, Fact, Operator, tensors
+from attnlab.bench.contract import NORMAL_DRAW, Attested, Expectation, Fact, Operator, tensors
 from attnlab.bench.judging.plain import Bytes, named, rebuilt, take
 from attnlab.bench.judging.refusals import CHANGING, STALE
 from attnlab.bench.judging.verdicts import SECOND_CALL, TIMED, Question, Verdict
 from attnlab.bench.store.codec import encode
-from attnlab.bench.store.records import Outcome, SetFigures
+from attnlab.bench.store.records import Outcome, Series, SetFigures
 
 AnyOperator = Operator[Any, Any]
 Key = tuple[str, str, str, Content]
+Calls = Sequence[tuple[tuple[Series, ...], float]]
 
 MOST_HELD_BYTES = units.GIB  # of expected outputs; those asked for longest ago are dropped
 DIGESTED_BYTES = 64 * units.MIB  # of inputs, beyond which they are not looked at
@@ -45,6 +47,15 @@ class Court:
         if key not in self._facts:
             self._facts[key] = operator.facts(case, seed, self._device)
         return self._facts[key]
+
+    def testimony(self, operator: AnyOperator, case: Case, seed: int, copies: int, calls: Calls) -> Attested:
+        """What is to be said of what timed calls said of themselves; see `Operator.refute`."""
+        if operator.refute is None:
+            return Attested()
+        try:
+            return operator.refute(case, range(seed, seed + copies), calls, now.resolution_ns())
+        except (ValueError, OverflowError) as error:
+            return Attested(f"what its calls say of themselves cannot be read: {error}")
 
     def judge(self, operator: AnyOperator, case: Case, question: Question, calls: Sequence[Sequence[Bytes]]) -> Verdict:
         """Figures of the outputs of each call, given as bytes in the order of the contract's outputs."""

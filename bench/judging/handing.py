@@ -15,8 +15,8 @@ import numpy as np
 
 from attnlab.bench.axes import Case
 from attnlab.bench.contents import Content
-from attnlab.bench.contract import Fact
-from attnlab.bench.judging.court import AnyOperator, Court
+from attnlab.bench.contract import Attested, Fact
+from attnlab.bench.judging.court import AnyOperator, Calls, Court
 from attnlab.bench.judging.plain import Bytes, Outputs
 from attnlab.bench.judging.refusals import NotJudged, Rejected
 from attnlab.bench.judging.verdicts import Findings, Form, Question
@@ -59,6 +59,9 @@ class HereJudge:
         self.findings.add(question, verdict)
         if verdict.refusal is not None:
             raise Rejected(*verdict.refusal)
+
+    def testify(self, seed: int, copies: int, calls: Calls) -> Attested:
+        return self._court.testimony(self._operator, self._case, seed, copies, calls)
 
     def facts(self, seed: int) -> tuple[Fact, ...]:
         return self._court.facts(self._operator, self._case, seed)

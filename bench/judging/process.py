@@ -94,6 +94,15 @@ class _Bench:
         finally:
             self._free()
 
+    def on_testimony(self, contract: Contract, case_id: str, seed: int, copies: int, calls: Any) -> Any:
+        """What is to be said of what timed calls said of themselves, from their series and times."""
+        from attnlab.bench.store.records import Series
+
+        operator = self._operator(contract)
+        said = [(tuple(decode(Series, one) for one in series), float(elapsed_ns)) for series, elapsed_ns in calls]
+        case = operator.case_type.parse(case_id)
+        return encode(self._court.testimony(operator, case, seed, copies, said))
+
     def on_digests(self, contract: Contract, case_id: str, seed: int) -> Any:
         from attnlab.bench.judging.verdicts import owed
 

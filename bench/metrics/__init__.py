@@ -13,6 +13,7 @@ from attnlab.bench import units
 from attnlab.bench.beyond import DOUBTED, Remark
 from attnlab.bench.common_clock import under_common_clocks
 from attnlab.bench.errors import PluginError
+from attnlab.bench.generation.events import broken_log
 from attnlab.bench.registry import Registry, registry
 from attnlab.bench.roofline import SpeedOfLight, measured_light, published_light
 from attnlab.bench.store.jsonl import latest
@@ -136,8 +137,10 @@ def rows_of(run: RunRecord, measurements: Sequence[Measurement]) -> list[Row]:
 
 
 def with_remarks(row: Row) -> Row:
-    """The row with what is wrong with its figures among the flags, by the ceilings that the run has now."""
-    kept = tuple(flag for flag in row.measurement.flags if not flag.startswith(DOUBTED))
+    """The row with what is wrong with its figures among the flags, by the ceilings and the rules that there are now."""
+    kept = [flag for flag in row.measurement.flags if not flag.startswith(DOUBTED)]
+    if (broken := broken_log(row.measurement)) is not None:
+        kept.append(f"its log cannot be, so that no figure is made of it: {broken}")
     remarks = [metric.remark_on(row) for metric in known_metrics()]
     said = dict.fromkeys(remark.words for remark in remarks if remark is not None)
     return replace(row, measurement=replace(row.measurement, flags=(*kept, *said)))

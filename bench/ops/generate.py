@@ -12,7 +12,8 @@ from torch import Tensor
 from attnlab.bench.axes import Case, axis, dtype_axis, like, size
 from attnlab.bench.caches import Format, Layout, format_of, layout_of
 from attnlab.bench.caches.cache import check_fit
-from attnlab.bench.contract import Operator, TensorSpec, constant, dynamic
+from attnlab.bench.clocks import now
+from attnlab.bench.contract import Operator, TensorSpec, constant, dynamic, guard
 from attnlab.bench.errors import ImpossibleCase, UsageError
 from attnlab.bench.generation import arrivals as arriving
 from attnlab.bench.generation import decoding as deciding
@@ -24,6 +25,7 @@ from attnlab.bench.generation.events import CallLog, series_of
 from attnlab.bench.generation.latencies import Objectives
 from attnlab.bench.generation.recorder import Recorder
 from attnlab.bench.generation.stored import Q4_1, SAME, WEIGHTS
+from attnlab.bench.generation.witness import attest, refute
 from attnlab.bench.models.config import PUBLISHED, ModelConfig
 from attnlab.bench.models.load import load_model, model_config
 from attnlab.bench.models.prompts import RANDOM, prompt_ids, prompt_sets
@@ -217,6 +219,12 @@ class GenerateCase(Case):
         return Objectives(self.ttft_ms * NS_PER_MS, self.tpot_ms * NS_PER_MS)
 
 
+class Desk:
+    """Where the recorder of the last call lies, for those who hold the call's log against it."""
+
+    recorder: Recorder | None = None
+
+
 @dataclass(frozen=True)
 class GenerateInputs:
     """Inputs of generate.
@@ -234,20 +242,23 @@ class GenerateInputs:
     arrivals_s: tuple[float, ...] = constant("when each request comes, seconds")
     seed: int = constant("of what is drawn at random")
 
+    desk: Desk = guard(default_factory=Desk, compare=False, repr=False)
+
     def begin(self) -> Recorder:
         """The log of one call, begun now; the texts of the prompts are made before. Raises UsageError on wrong ids."""
+        asked_ns = now.perf_counter_ns()
         checked_ids(self.weights.config, self.prompts)
-        ids = self.prompts.tolist()
-        if self.tokenizer is None:
-            return Recorder(self.arrivals_s, ids)
-        return Recorder(
-            self.arrivals_s, ids, [self.tokenizer.decode(row, skip_special=False) for row in ids], self.tokenizer.encode
-        )
+        ids, texts, encode = self.prompts.tolist(), None, None
+        if self.tokenizer is not None:
+            texts = [self.tokenizer.decode(row, skip_special=False) for row in ids]
+            encode = self.tokenizer.encode
+        self.desk.recorder = Recorder(self.arrivals_s, ids, texts, encode, asked_ns=asked_ns)
+        return self.desk.recorder
 
 
 @dataclass(frozen=True)
 class Generated:
-    """tokens: int64 [R, N] on any device; log: when they came."""
+    """tokens: int64 [R, N] on any device, −1 from where a request that failed has none; log: when they came."""
 
     tokens: Tensor
     log: CallLog
@@ -335,6 +346,8 @@ GENERATE: Operator[GenerateCase, GenerateInputs] = Operator(
     checked_draws=1,
     results=lambda inputs, returned: returned.tokens if isinstance(returned, Generated) else returned,
     observe=observed,
+    attest=attest,
+    refute=refute,
     redrawn=redrawn,
 )
 registry.operators.add(GENERATE.name, GENERATE, __name__)

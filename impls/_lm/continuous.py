@@ -97,7 +97,7 @@ class _Call:
         for request, token in zip(requests, ids, strict=True):
             if not request.produced:
                 self.recorder.first_sample(request.number, elapsed_ns)
-            self.recorder.arrived(request.number)
+            self.recorder.arrived(request.number, [token])
             self.answers[request.number].append(token)
             self.scheduler.chose(request, token)
 

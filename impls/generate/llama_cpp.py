@@ -86,7 +86,7 @@ def answer(loaded: Loaded, recorder: Recorder, request: int) -> Iterator[int]:
     ids = loaded.llama.generate(list(recorder.prompt(request)), **ALL_PERMITTED | asked)
     begun_ns = time.perf_counter_ns()
     for place, token in enumerate(itertools.islice(ids, case.new_tokens)):
-        recorder.arrived(request)
+        recorder.arrived(request, [int(token)])
         elapsed_ns = float(time.perf_counter_ns() - begun_ns)
         kind, rows = ("decode", 1) if place else ("prefill", case.prompt_len)
         recorder.ran(pass_of(case, kind, elapsed_ns, rows, [case.prompt_len + place]))

@@ -146,9 +146,10 @@ class Watch:
         if self._produced < 0:
             self._produced = 0
             return
-        count = ids.numel() // len(self._requests)
-        for request in self._requests:
-            self._recorder.arrived(request, count)
+        rows = ids.view(len(self._requests), -1).tolist()
+        count = len(rows[0])
+        for request, row in zip(self._requests, rows, strict=True):
+            self._recorder.arrived(request, row)
             if self._produced == 0:
                 self._recorder.first_sample(request, float(time.perf_counter_ns() - self._ended_ns))
         self._note_pass(count)

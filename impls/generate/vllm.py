@@ -152,7 +152,7 @@ class Serving:
         for output in self._engine.step():
             request, ids = int(output.request_id), list(output.outputs[0].token_ids)
             if len(ids) > len(self.answers[request]):
-                self._recorder.arrived(request, len(ids) - len(self.answers[request]))
+                self._recorder.arrived(request, ids[len(self.answers[request]) :])
                 self.answers[request] = ids
 
 

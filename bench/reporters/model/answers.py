@@ -30,7 +30,7 @@ def gap_ns(requests: list[RequestLog]) -> float | None:
 
 def whole_ns(requests: list[RequestLog]) -> float | None:
     """From the first arrival to the last token of a call."""
-    return span_ns(requests) if any(r.times_ns for r in requests) else None
+    return span_ns(requests)
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Answer:
         by_place: dict[int, float] = {}
         for call in self.calls:
             for request in call:
-                for gap, before in zip(icl_ns(request), request.tokens, strict=False):
+                for gap, (_, before) in zip(icl_ns(request), request.chunks, strict=False):
                     place = (before - 1) // stretch
                     by_place[place] = max(gap, by_place.get(place, 0.0))
         return [((place + 0.5) * stretch + 1, gap) for place, gap in sorted(by_place.items())]

@@ -43,7 +43,7 @@ class Beam:
         while len(found.ids[-1]) < new:
             last = torch.tensor([ids[-1:] for ids in found.ids], device=engine.device)
             found = self._extended(found, engine.step(last)[:, 0], len(prompt))
-        recorder.arrived(request, new)
+        recorder.arrived(request, found.likeliest)
         return torch.tensor([found.likeliest])
 
     def _first(self, logits: Tensor) -> Hypotheses:

@@ -35,7 +35,7 @@ class Plain:
             for row, request in enumerate(requests):
                 if place == 0:
                     recorder.first_sample(request, float(time.perf_counter_ns() - begun))
-                recorder.arrived(request)
+                recorder.arrived(request, ids[row : row + 1])
                 texts[row].append(ids[row])
             produced.append(chosen)
             if place + 1 < new:

@@ -97,7 +97,7 @@ class Speculation:
         first = sampler.choose(logits, texts.uniforms(TOKENS, 1)[:, 0], seen).tolist()
         for row, request in enumerate(requests):
             recorder.first_sample(request, float(time.perf_counter_ns() - begun))
-            recorder.arrived(request)
+            recorder.arrived(request, first[row : row + 1])
             ids[row].append(first[row])
         return texts
 
@@ -115,8 +115,9 @@ class Speculation:
             engine.judged(guesses.counts, accepted)
         for row, left in enumerate(texts.left):
             if left:
-                texts.ids[row] += [*ids[row][: accepted[row]], following[row]]
-                recorder.arrived(requests[row], accepted[row] + 1)
+                told = [*ids[row][: accepted[row]], following[row]]
+                recorder.arrived(requests[row], told)
+                texts.ids[row] += told
 
     def _judged(self, texts: Texts, guesses: Guesses, logits: Tensor) -> Verdict:
         """logits: [B, K + 1, V], after none to all of the guesses."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from attnlab.bench.generation.events import CallLog, Pass, RequestLog, series_of
-from attnlab.bench.metrics import Row, known_metrics
+from attnlab.bench.metrics import Row, known_metrics, with_remarks
 from attnlab.bench.store.records import Burst, DeviceState, Launch, Measurement, Outcome, Series
 
 from .test_metrics import run
@@ -48,6 +48,7 @@ def row(passes: tuple[Pass, ...] = PASSES, outcome: Outcome = Outcome.PASSED) ->
         ("tpot_ns", (110 / 3 + 40) / 2 * MS),
         ("output_tok_per_s", 6 / 0.310),
         ("prefill_tok_per_s", 500.0),
+        ("failed_requests", 0.0),
         ("goodput_per_s", 1 / 0.310),
         ("acceptance_rate", 1 / 4),
         ("acceptance_length", (1 + 2 + 2) / 4),
@@ -89,3 +90,47 @@ def test_a_stall_is_not_shared_among_the_tokens_that_come_after_it() -> None:
     )
     assert METRICS["icl_max_ns"].value(found) == 1000 * MS
     assert METRICS["itl_ns"].value(found) == 250 * MS
+
+
+def of_log(log: CallLog) -> Row:
+    bursts = (Burst(0.0, series_of(log)),)
+    case = {"ttft_ms": 150, "tpot_ms": 40}
+    return Row(run(), Measurement("generate", "x", case, "c", Outcome.PASSED, launches=(Launch(1, bursts),)))
+
+
+def test_events_without_a_token_and_tokens_of_one_time() -> None:
+    """A role first, a sign of life between, and two events at one time, which are one chunk."""
+    chatty = RequestLog(0.0, 10, (1.0, 100 * MS, 110 * MS, 120 * MS, 120 * MS), (0, 1, 1, 2, 3))
+    found = of_log(CallLog((chatty,)))
+    assert METRICS["ttft_ns"].value(found) == 100 * MS
+    assert METRICS["itl_ns"].value(found) == 10 * MS
+    assert METRICS["icl_ns"].value(found) == 20 * MS
+    assert METRICS["failed_requests"].value(found) == 0
+
+
+def test_a_request_without_tokens_is_a_failure_and_has_no_latency() -> None:
+    silent = RequestLog(0.0, 10, (), ())
+    failed = RequestLog(0.0, 10, (50 * MS,), (1,), failure="out of pages")
+    found = of_log(CallLog((*REQUESTS, silent, failed)))
+    assert METRICS["failed_requests"].value(found) == 2
+    assert METRICS["ttft_ns"].value(found) == 150 * MS
+    assert METRICS["output_tok_per_s"].value(found) == pytest.approx(6 / 0.310)
+    assert METRICS["failed_requests"].value(of_log(CallLog((silent,)))) == 1
+    for name in ("ttft_ns", "itl_ns", "tpot_ns", "output_tok_per_s", "goodput_per_s", "prefill_tok_per_s"):
+        assert METRICS[name].value(of_log(CallLog((silent, failed)))) is None
+
+
+@pytest.mark.parametrize(
+    "request_log",
+    [
+        RequestLog(0.0, 1, (2.0, 1.0), (1, 2)),
+        RequestLog(5.0, 1, (2.0,), (1,)),
+        RequestLog(0.0, 1, (float("nan"),), (1,)),
+        RequestLog(0.0, 1, (1.0, 2.0), (2, 1)),
+    ],
+    ids=["backwards", "before arrival", "nan", "falling"],
+)
+def test_a_stored_log_that_cannot_be_gives_no_figure_and_costs_no_report(request_log: RequestLog) -> None:
+    found = of_log(CallLog((request_log,)))
+    assert [METRICS[name].value(found) for name in ("ttft_ns", "itl_ns", "output_tok_per_s")] == [None] * 3
+    assert any("its log cannot be, so that no figure" in flag for flag in with_remarks(found).measurement.flags)
