@@ -26,6 +26,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from attnlab.bench.text import LONGEST_MESSAGE, printable, shortened
+
 
 class AttnlabError(Exception):
     """Base of all errors that attnlab raises on purpose. exit_code is what the command line ends with."""
@@ -80,7 +82,14 @@ class TraceError(UsageError):
 
 
 class ModelError(UsageError):
-    """A model's file that cannot be read or is of a form that is not known; names the file and the tensor."""
+    """A model's file that cannot be read or is of a form that is not known; names the file and the tensor.
+
+    One printable line of bounded length, whatever a damaged file calls its fields and tensors.
+    """
+
+    def __init__(self, message: str) -> None:
+        words = printable(message).translate({ord("\n"): " ", ord("\t"): " "})
+        super().__init__(shortened(words, LONGEST_MESSAGE // 4))
 
 
 class ModelWarning(UserWarning):

@@ -15,6 +15,7 @@ from torch import Tensor
 from attnlab.bench.errors import ModelError, ModelWarning
 from attnlab.bench.models.config import ModelConfig
 from attnlab.bench.models.weights import LayerWeights, ModelWeights, layer_shapes, model_shapes
+from attnlab.bench.text import one_line
 
 
 class TensorSource(Protocol):
@@ -164,8 +165,8 @@ def tell_unknown(place: str, names: Sequence[str]) -> None:
     """Warn of fields that may change what is computed."""
     if names:
         warnings.warn(
-            f"{place}: {', '.join(names)}: not known here, and left out of account; if it changes what the model "
-            "computes, the results are another model's",
+            f"{place}: {one_line(', '.join(names))}: not known here, and left out of account; if it changes what the "
+            "model computes, the results are another model's",
             ModelWarning,
             stacklevel=3,
         )

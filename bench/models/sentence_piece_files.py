@@ -128,17 +128,12 @@ def symbols(backend: SentencePieceProcessor) -> set[str]:
 
 def added_tokens(folder: Path, settings: Mapping[str, Any]) -> Iterator[tuple[int, NamedToken]]:
     """Of `tokenizer_config.json` and `added_tokens.json`; raises ModelError for what is no token."""
-    listed = settings.get("added_tokens_decoder") or {}
-    if not isinstance(listed, dict):
-        raise ModelError(f"{folder}: got added_tokens_decoder {str(listed)[:60]!r}, expected tokens by id")
     known = {}
-    for key, value in listed.items():
-        if not re.fullmatch("[0-9]{1,9}", key) or not isinstance(value, dict) or not is_name(value.get("content")):
-            raise ModelError(f"{folder}: got token {key[:20]!r} {str(value)[:60]!r}, expected an id and its content")
+    for index, value in listed_tokens(folder, settings).items():
         if value.get("single_word"):
-            raise ModelError(f"{folder}: token {key} has single_word, which is not computed here; expected false")
+            raise ModelError(f"{folder}: token {index} has single_word, which is not computed here; expected false")
         stripped = (bool(value.get(side)) for side in ("lstrip", "rstrip"))
-        known[int(key)] = NamedToken(value["content"], bool(value.get("special")), *stripped)
+        known[index] = NamedToken(value["content"], bool(value.get("special")), *stripped)
     yield from known.items()
     path, special = folder / "added_tokens.json", special_names(folder, settings)
     for name, index in optional_json(path).items():
@@ -149,6 +144,17 @@ def added_tokens(folder: Path, settings: Mapping[str, Any]) -> Iterator[tuple[in
             raise ModelError(f"{path} calls token {index} {name[:60]!r}, and tokenizer_config.json {other.name[:60]!r}")
         if other is None:
             yield index, NamedToken(name, name in special)
+
+
+def listed_tokens(folder: Path, settings: Mapping[str, Any]) -> dict[int, dict[str, Any]]:
+    """`added_tokens_decoder` of `tokenizer_config.json`, by id; each has a name, its `content`."""
+    listed = settings.get("added_tokens_decoder") or {}
+    if not isinstance(listed, dict):
+        raise ModelError(f"{folder}: got added_tokens_decoder {str(listed)[:60]!r}, expected tokens by id")
+    for key, value in listed.items():
+        if not re.fullmatch("[0-9]{1,9}", key) or not isinstance(value, dict) or not is_name(value.get("content")):
+            raise ModelError(f"{folder}: got token {key[:20]!r} {str(value)[:60]!r}, expected an id and its content")
+    return {int(key): value for key, value in listed.items()}
 
 
 def special_names(folder: Path, settings: Mapping[str, Any]) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence, Split
 
 from attnlab.bench.errors import ModelError
 from attnlab.bench.models import gguf_model, sentence_piece_files
+from attnlab.bench.models.assembly import tell_unknown
 from attnlab.bench.models.chat import ChatTemplate
 from attnlab.bench.models.folder_config import CONFIG_FILE, Fields, end_ids, optional_json, read_json
 from attnlab.bench.models.gguf_file import GgufFile
@@ -23,6 +25,12 @@ from attnlab.bench.models.tokenizer import Tokenizer
 
 CONTROL, USER_DEFINED = 3, 4
 """Types of tokens in GGUF files."""
+
+KNOWN = re.compile(
+    r"tokenizer\.(chat_templates?(\..*)?|huggingface\.json|ggml\.(model|pre|tokens|token_type|token_type_count|scores|merges"
+    r"|\w+_token_id|add_\w+_token|add_space_prefix|remove_extra_whitespaces|precompiled_charsmap))"
+)
+"""Fields that are computed, or change no id: nothing is added to what is encoded, and each model has one template."""
 
 LLAMA_3 = ("llama-bpe", "llama3", "llama-v3")
 """Names of Llama 3's split, whose vocabulary holds whole words that no merges make."""
@@ -42,6 +50,9 @@ def gguf_tokenizer(path: Path) -> Tokenizer:
             f"{path}: got a vocabulary of kind {kind!r}, expected 'gpt2', byte-level byte pairs, or 'llama', "
             "SentencePiece"
         )
+    tell_unknown(
+        str(path), [key for key in file.header.fields if key.startswith("tokenizer.") and not KNOWN.fullmatch(key)]
+    )
     tokens = file.array("tokenizer.ggml.tokens")
     bos_id, eos_ids = gguf_model.optional_id(file, "tokenizer.ggml.bos_token_id"), gguf_model.end_ids(file)
     ids = {"bos_token": bos_id, "eos_token": eos_ids[0] if eos_ids else None}
@@ -114,6 +125,7 @@ def folder_tokenizer(folder: Path) -> Tokenizer:
     chat = folder_template(folder, settings, {key: name for key, name in names.items() if name is not None})
     bos_id, eos_ids = fields.token("bos_token_id"), end_ids(folder, fields.values)
     if backend is not None:
+        check_listed(backend, folder, settings)
         size = vocabulary_rows(fields, backend.get_vocab_size(), path)
         return Tokenizer(backend, size, bos_id, eos_ids, chat)
     found = sentence_piece_files.of_folder(folder, settings)
@@ -127,6 +139,17 @@ def json_backend(path: Path) -> Backend:
         return Backend.from_file(str(path))
     except Exception as error:  # the package raises no other
         raise ModelError(f"{path} is no tokenizer: {error}") from error
+
+
+def check_listed(backend: Backend, folder: Path, settings: Mapping[str, Any]) -> None:
+    """Tokens that the settings list must be those of `tokenizer.json`: transformers would add or rename them."""
+    for index, value in sentence_piece_files.listed_tokens(folder, settings).items():
+        got = backend.id_to_token(index)
+        if got != value["content"]:
+            raise ModelError(
+                f"{folder}: token {index} is {value['content'][:60]!r} in tokenizer_config.json, and {str(got)[:60]!r} "
+                "in tokenizer.json; expected one name"
+            )
 
 
 def vocabulary_rows(fields: Fields, tokens: int, path: Path) -> int:

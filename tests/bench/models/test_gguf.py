@@ -293,3 +293,11 @@ def test_arrays_are_read_when_asked_for(tensors: dict[str, Tensor], tmp_path: Pa
     assert np.array_equal(got.numpy(), tensors["blk.0.attn_norm.weight"].numpy())
     got.zero_()
     assert file.tensor("blk.0.attn_norm.weight").abs().min() > 0
+
+
+def test_what_is_said_of_a_damaged_name_is_one_short_line() -> None:
+    name = b"x\n\x1b[31m\xff" * 500
+    with pytest.raises(ModelError, match=r"has 9 axes") as raised:
+        read_header(header_of(tensors=1) + named(name, struct.pack("<I", 9)), "here")
+    assert len(str(raised.value)) <= 1000
+    assert str(raised.value).isprintable()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import struct
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -15,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attnlab.bench.captured.texts import DATA, token_ids
-from attnlab.bench.errors import ModelError, ModelUnavailable, Unavailable, UsageError
+from attnlab.bench.errors import ModelError, ModelUnavailable, ModelWarning, Unavailable, UsageError
 from attnlab.bench.models.chat import Message
 from attnlab.bench.models.tokenizer import Spelling, Tokenizer, load_tokenizer
 
@@ -361,3 +362,25 @@ def test_a_folder_with_more_tokens_than_rows_is_refused(folder: Path, tmp_path: 
     (tmp_path / "config.json").write_text('{"vocab_size": 49000}')
     with pytest.raises(ModelError, match=r"has 49152 tokens, and config.json a vocab_size of 49000"):
         load_tokenizer(str(tmp_path))
+
+
+def test_settings_that_call_a_token_otherwise_are_refused(folder: Path, tmp_path: Path) -> None:
+    for name in ("tokenizer.json", "config.json"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    path = tmp_path / "tokenizer_config.json"
+    path.write_text('{"added_tokens_decoder": {"2": {"content": "<|im_end|>", "special": true}}}')
+    assert load_tokenizer(str(tmp_path)).special["<|im_end|>"] == 2
+    for index, got in (("2", "<.im_end.>"), ("49152", "None")):
+        path.write_text(json.dumps({"added_tokens_decoder": {index: {"content": "<|more|>"}}}))
+        with pytest.raises(ModelError, match=f"token {index} is '<.more.>' in tokenizer_config.json, and '{got}' in"):
+            load_tokenizer(str(tmp_path))
+
+
+def test_a_field_of_a_vocabulary_that_is_not_known_is_told(tmp_path: Path) -> None:
+    path = written(tmp_path, "gpt2", "gpt-2")
+    content, key = path.read_bytes(), b"tokenizer.ggml.lowercase"
+    fields = struct.unpack_from("<Q", content, 16)[0]
+    added = struct.pack("<Q", len(key)) + key + struct.pack("<I?", 7, True)
+    path.write_bytes(content[:16] + struct.pack("<Q", fields + 1) + added + content[24:])
+    with pytest.warns(ModelWarning, match=r"tokenizer.ggml.lowercase: not known here"):
+        load_tokenizer(str(path))
