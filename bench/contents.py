@@ -12,6 +12,7 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -23,6 +24,7 @@ from attnlab.bench.contract import NORMAL_DRAW, Mixed, Operator, tensors
 
 AnyOperator = Operator[Any, Any]
 Draw = dict[str, Tensor]
+Own = Callable[[], AbstractContextManager[None]]
 
 SEED_BITS = 48
 DECK = 3  # draws at hand, of which contents are put together
@@ -37,6 +39,13 @@ _C: Any = torch._C
 _no_functions, _no_dispatch = _C.DisableTorchFunction, _C._DisableTorchDispatch
 _generator, _empty, _where = torch.Generator, torch.empty, torch.where
 _view, _to, _copy, _bool, _random_ = Tensor.view, Tensor.to, Tensor.copy_, Tensor.bool, Tensor.random_
+
+
+@contextmanager
+def plainly() -> Iterator[None]:
+    """No mode or override of torch has a say in what is computed inside."""
+    with _no_functions(), _no_dispatch():
+        yield
 
 
 @dataclass(frozen=True)
@@ -137,16 +146,17 @@ class Place:
     def coins(self, deal: int) -> dict[tuple[int, ...], Tensor]:
         """By shape, on the CPU: true for an index that is of the other draw."""
         made = {}
-        for shape in self._shapes:
-            generator = _generator().manual_seed(derived(deal, *shape))
-            made[shape] = _bool(_random_(_empty(shape, dtype=torch.uint8), 0, 2, generator=generator))
+        with plainly():
+            for shape in self._shapes:
+                generator = _generator().manual_seed(derived(deal, *shape))
+                made[shape] = _bool(_random_(_empty(shape, dtype=torch.uint8), 0, 2, generator=generator))
         return made
 
     def write(self, content: Content, draw: Callable[[int], Draw]) -> None:
         """Draws are made first; then no mode or override of torch has a say in what is written."""
         first = draw(content.seed)
         other = first if content.other is None else draw(content.other)
-        with _no_functions(), _no_dispatch():
+        with plainly():
             coins = {} if content.other is None else self.coins(content.deal)
             for path, tensor in self._tensors.items():
                 if coins and path in self._mixings:
@@ -169,10 +179,13 @@ def _in_words(x: Tensor) -> bool:
 
 
 class Deck:
-    """Draws of a case at hand, in the memory of the device; of one that is not, its tensors are made."""
+    """Draws of a case at hand, in the memory of the device; of one that is not, its tensors are made.
 
-    def __init__(self, operator: AnyOperator, case: Case, inputs: Any) -> None:
-        self._operator, self._case, self._inputs = operator, case, inputs
+    own: draws are made inside, as they hang on settings of the process that a plugin may change.
+    """
+
+    def __init__(self, operator: AnyOperator, case: Case, inputs: Any, own: Own = nullcontext) -> None:
+        self._operator, self._case, self._inputs, self._own = operator, case, inputs, own
         self._held: dict[int, Draw] = {}
 
     @property
@@ -196,11 +209,12 @@ class Deck:
         del self._held[seed]
 
     def _made(self, seed: int) -> Draw:
-        if self._operator.redrawn is not None:
-            fresh = self._operator.redrawn(self._case, self._inputs, seed)
-        else:
-            device = next(iter(tensors(self._inputs).values())).device
-            fresh = self._operator.make_inputs(self._case, NORMAL_DRAW, seed, device)
+        with self._own():
+            if self._operator.redrawn is not None:
+                fresh = self._operator.redrawn(self._case, self._inputs, seed)
+            else:
+                device = next(iter(tensors(self._inputs).values())).device
+                fresh = self._operator.make_inputs(self._case, NORMAL_DRAW, seed, device)
         return renewed(self._operator, self._case, fresh)
 
 
@@ -223,11 +237,12 @@ class Contents:
         inputs: Any,
         secret: int,
         now_ns: Callable[[], int] = time.perf_counter_ns,
+        own: Own = nullcontext,
     ) -> None:
         self._random = random.SystemRandom()
         self._derived_from = secret, operator.name, case.id
         self._place = Place(operator, case, inputs)
-        self._deck = Deck(operator, case, inputs)
+        self._deck = Deck(operator, case, inputs, own)
         a_draw = sum(x.numel() * x.element_size() for x in renewed(operator, case, inputs).values())
         self._size = (SMALL_DECK if a_draw > LARGE_BYTES else DECK) if self._place.indices > 1 else 0
         self._used: set[tuple[int, int, int]] = set()
@@ -270,7 +285,8 @@ class Contents:
     def _is_new(self, content: Content) -> bool:
         if self._place.indices >= FEW:
             return True
-        coins = [coin for part in self._place.coins(content.deal).values() for coin in part.flatten().tolist()]
+        with plainly():
+            coins = [coin for part in self._place.coins(content.deal).values() for coin in part.flatten().tolist()]
         dealt = sum(1 << place for place, coin in enumerate(coins) if coin)
         known = (content.seed, content.other or 0, dealt)
         if len(set(coins)) == 1 or known in self._used:

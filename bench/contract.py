@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
@@ -136,7 +137,11 @@ class Figures:
     @property
     def share_of_budget(self) -> float:
         """The larger of the two errors over what it may be; 1 is the limit."""
-        return max(self.rms_error / self.rms_allowed, self.max_error / self.max_allowed)
+        return max(_share(self.rms_error, self.rms_allowed), _share(self.max_error, self.max_allowed))
+
+
+def _share(error: float, allowed: float) -> float:
+    return error / allowed if allowed else math.inf if error else 0.0
 
 
 class Expectation(Protocol):

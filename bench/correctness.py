@@ -31,15 +31,22 @@ WATCHED_NS = (
 )  # an output is watched after its call for as long as that took, within this
 
 
+Foreign = Callable[[], contextlib.AbstractContextManager[None]]
+
+
 @dataclass
 class Checker:
-    """Checks one implementation on one case; each `check_…` raises Rejected at the first fault."""
+    """Checks one implementation on one case; each `check_…` raises Rejected at the first fault.
+
+    foreign: code of the implementation runs inside, by the settings of its own (see `settings.Apart`).
+    """
 
     operator: AnyOperator
     case: Case
     implementation: Implementation
     judge: Judges
     device: torch.device
+    foreign: Foreign = contextlib.nullcontext
 
     def check(self, inputs: Any, state: Any, prepare: Callable[[Any], Any], owed: Iterable[Owed]) -> None:
         """All sets of inputs that are owed (see `verdicts.owed`).
@@ -62,7 +69,7 @@ class Checker:
 
     def _run_and_judge(self, name: str, inputs: Any, state: Any, draw: str, content: Content) -> None:
         before = {field: tensor.clone() for field, tensor in tensors(inputs, "static", "dynamic").items()}
-        with poisoned_memory(inputs, enabled=not self.implementation.compiled):
+        with self.foreign(), poisoned_memory(inputs, enabled=not self.implementation.compiled):
             begun = now.perf_counter_ns()
             returned = self.implementation.run(inputs, state)
             results = self.results(inputs, returned)
@@ -73,7 +80,8 @@ class Checker:
             raise Rejected(Outcome.WRONG_VALUES, LATE)
         self.attest(inputs, returned, begun, float(took_ns))
         self._judge_unchanged(inputs, before)
-        again = tuple(map(take, self.results(inputs, self.implementation.run(inputs, state))))
+        with self.foreign():
+            again = tuple(map(take, self.results(inputs, self.implementation.run(inputs, state))))
         self._judge_unchanged(inputs, before)
         self.judge.judge(question(name, draw, content, [first, again], digest_of(inputs)), [first, again])
 

@@ -96,10 +96,11 @@ class ErrorBudget(Generic[C, I]):
                     f"the yardstick's error on {name} is {rms:.2e} where at most {cap:.2e} was expected of "
                     f"{dtype}: this case cannot be judged"
                 )
-            floor = FLOOR_ROUNDOFFS[dtype] * EPSILON[dtype] * (1 + LUCK / math.sqrt(want.numel()))
+            floor = FLOOR_ROUNDOFFS[dtype] * EPSILON[dtype] * (1 + LUCK / math.sqrt(max(1, want.numel())))
             allowed.append((max(MARGIN * rms, floor), max(MARGIN * largest, MAX_OVER_RMS * floor)))
         judged = Budgeted(self.names, self.select, sample, expected, tuple(scales), tuple(allowed))
         applying = [probe for probe in self.probes if probe.applies(case)]
+        applying = applying if any(want.numel() for want in expected) else []  # of nothing, nothing can be wrong
         blunt = [p.name for p in applying if judged.accepts(p.outputs(case, inputs, sample, expected))]
         return replace(judged, probes=tuple(p.name for p in applying), blunt=tuple(blunt))
 
@@ -129,6 +130,8 @@ class Scale:
     def errors(self, got: Tensor, want: Tensor) -> tuple[float, float]:
         """Root-mean-square and largest error; NaN in, NaN out."""
         difference = got.to(torch.float64) - want.to(torch.float64)
+        if not difference.numel():
+            return 0.0, 0.0
         return root_mean_square(difference) / self.size, float((difference.abs() / self.elements).max())
 
 
@@ -162,4 +165,5 @@ class Budgeted:
 
 
 def root_mean_square(x: Tensor) -> float:
-    return float(x.to(torch.float64).square().mean().sqrt())
+    """Of nothing it is 0."""
+    return float(x.to(torch.float64).square().mean().sqrt()) if x.numel() else 0.0

@@ -30,6 +30,7 @@ from attnlab.bench.meddling import refusal
 from attnlab.bench.registry import Implementation
 from attnlab.bench.renewal import Copy, Renewal
 from attnlab.bench.roofline import Ceilings
+from attnlab.bench.settings import Apart
 from attnlab.bench.store.records import Burst, Launch, Measurement, Outcome, Series
 from attnlab.bench.text import LONGEST_REASON, message_of, one_line, reason_of, traceback_of
 from attnlab.bench.timing import Effort, Sampling, Timed
@@ -54,7 +55,8 @@ class Setup:
     laid out elsewhere for what is compared with this. meddled names what was changed of the harness in this process.
     memory: whether a call's peak is measured. mark tells a parent, which has a clock of its own, how many calls were
     made since the last mark, and is told whether that is enough; None where there is none. judging gives what outputs
-    are handed over to; where it is None they are judged in this process, by `court` where several share one.
+    are handed over to; where it is None they are judged in this process, by `court` where several share one. apart: the
+    settings of this process as the harness has them, taken before any foreign code ran, and as foreign code does.
     """
 
     device: torch.device
@@ -71,6 +73,7 @@ class Setup:
     court: Court | None = None
     secret: int = field(default_factory=new_secret)
     memory: bool = True
+    apart: Apart = field(default_factory=Apart)
 
 
 def measure(operator: Operator[Any, Any], case: Case, implementation: Implementation, setup: Setup) -> Measurement:
@@ -178,9 +181,12 @@ class OpenCase:
     ) -> None:
         self.operator, self.case, self.implementation, self.setup = operator, case, implementation, setup
         self.phases: dict[str, float] = {}
+        self._foreign = setup.apart.foreign
         self.first_call = FirstCall(implementation.run, self._synchronise)
         judge = setup.judging(operator, case) if setup.judging else HereJudge(operator, case, Court(setup.device))
-        self.checker = Checker(operator, case, replace(implementation, run=self.first_call), judge, setup.device)
+        self.checker = Checker(
+            operator, case, replace(implementation, run=self.first_call), judge, setup.device, self._foreign
+        )
         self.copies: list[Copy] = []
         self._sampling: Sampling | None = None
         self._refused: Rejected | None = None
@@ -207,7 +213,7 @@ class OpenCase:
 
     def pass_over(self) -> None:
         """Make a call that is not timed."""
-        self._guard_timing(lambda: self._in_turn().pass_over())
+        self._guard_timing(self._pass_over)
 
     def finished(self, stopped: str | None = None) -> Measurement:
         """The measurement with times, their check and memory; `stopped` as `Sampling.timed` says."""
@@ -220,11 +226,12 @@ class OpenCase:
 
     def methods(self) -> Started:
         """How the calls can be timed, best first; to be asked before any clock is begun."""
-        return start_all(self._clocks, self.copies, self.measurement.bytes_moved or 0, self.setup.plan)
+        with self._foreign():
+            return start_all(self._clocks, self.copies, self.measurement.bytes_moved or 0, self.setup.plan)
 
     def begin(self, clock: str, plan: Plan | None) -> Sampling:
         """Warm up for bursts by that clock alone, laid out by `plan`."""
-        with self._phase("warm-up"):
+        with self._phase("warm-up"), self._foreign():
             return self._begun(tuple(one for one in self._clocks if one.name == clock), plan)
 
     def closed(self) -> tuple[Measurement, tuple[Series, ...]]:
@@ -252,7 +259,8 @@ class OpenCase:
             found = replace(self._blank(), outcome=error.outcome, reason=str(error))
         except Exception as error:  # noqa: BLE001 - the isolation boundary: foreign code, traceback kept
             found = _failure(self._blank(), error)
-        self.measurement, self.copies = replace(found, phases_ns=dict(self.phases)), []
+        flags = tuple(self._settings_changed())
+        self.measurement, self.copies = replace(found, phases_ns=dict(self.phases), flags=flags), []
 
     def _blank(self) -> Measurement:
         return replace(self.measurement, outcome=Outcome.UNAVAILABLE)
@@ -260,7 +268,7 @@ class OpenCase:
     def _make_ready(self, check: bool) -> None:
         if self.implementation.meddles:
             raise Rejected(Outcome.FAILED, refusal(self.implementation.meddles))
-        reason = _text(self.implementation.supports(self.case), "supports(case)")
+        reason = self._said("supports(case)", lambda: self.implementation.supports(self.case))
         if reason is not None:
             raise Unavailable(reason)
         self._reset_compiler()
@@ -271,11 +279,11 @@ class OpenCase:
         if check:
             content = self._check(first, state)
         else:
-            with self._phase("first call"):
+            with self._phase("first call"), self._foreign():
                 self.first_call(first, state)
-        configuration = _text(self.implementation.configuration(self.case), "configuration(case)")
+        configuration = self._said("configuration(case)", lambda: self.implementation.configuration(self.case))
         passed = replace(self.measurement, outcome=Outcome.PASSED, configuration=configuration)
-        untimed = _text(self.implementation.untimed(self.setup.device.type), "untimed(device_kind)")
+        untimed = self._said("untimed(device_kind)", lambda: self.implementation.untimed(self.setup.device.type))
         untimed = untimed or self.setup.untimed
         self.measurement = replace(passed, untimed=untimed, phases_ns=dict(self.phases))
         if untimed is not None:
@@ -284,18 +292,20 @@ class OpenCase:
         wanted = copies_wanted(self._clocks, self.copies[0], self.measurement.bytes_moved or 0, self.setup.plan)
         for seed in range(self.setup.seed + 1, self.setup.seed + wanted):
             inputs = self._inputs(seed)
-            state = self.implementation.prepare(self.case, inputs)
+            with self._foreign():
+                state = self.implementation.prepare(self.case, inputs)
             self.copies.append(Copy(self.implementation, inputs, state, Content(seed, seed)))
         checker = self.checker
         self._renewal = Renewal(
-            self.operator, self.case, self.copies, checker.results, checker.judge_intact, self.setup.secret
-        )
+            self.operator, self.case, self.copies, checker.results, checker.judge_intact, self.setup.secret,
+            own=self.setup.apart.own,
+        )  # fmt: skip
 
     def _check(self, inputs: Any, state: Any) -> Content:
         """On `inputs`, and on needles; what `inputs` hold afterwards."""
         sets = tuple(owed(self.operator, self.setup.seed))
         with self._phase("check"):
-            self.checker.check(inputs, state, lambda i: self.implementation.prepare(self.case, i), sets)
+            self.checker.check(inputs, state, self._prepared, sets)
         self._refuse_meddling()
         return [content for _, draw, content in sets if draw == NORMAL_DRAW][-1]
 
@@ -307,7 +317,8 @@ class OpenCase:
 
     def _measure(self, stopped: str | None) -> None:
         timed = self._in_turn().timed(stopped)
-        self._show()
+        with self._foreign():
+            self._show()
         self._refuse_meddling()
         self._refuse_still_inputs(timed)
         self._check_timed()
@@ -335,7 +346,9 @@ class OpenCase:
     def _check_timed(self) -> None:
         with self._phase("check timed"):
             assert self._renewal is not None
-            for kept in self._renewal.finished():
+            with self._foreign():
+                finished = self._renewal.finished()
+            for kept in finished:
                 self.checker.check_timed(kept)
 
     def forget(self) -> None:
@@ -356,30 +369,42 @@ class OpenCase:
             return self.operator.make_inputs(self.case, NORMAL_DRAW, seed, self.setup.device)
 
     def _prepare(self, inputs: Any) -> Any:
-        with self._phase("set-up"):
+        with self._phase("set-up"), self._foreign():
             state = self.implementation.prepare(self.case, inputs)
             self._synchronise()
         return state
+
+    def _prepared(self, inputs: Any) -> Any:
+        with self._foreign():
+            return self.implementation.prepare(self.case, inputs)
+
+    def _said(self, method: str, ask: Callable[[], object]) -> str | None:
+        with self._foreign():
+            return _text(ask(), method)
 
     @property
     def _clocks(self) -> tuple[Clock, ...]:
         return self.setup.clocks if self.operator.observe is None else host_clocks(self.setup.device)
 
     def _time(self) -> None:
-        with self._phase("timing"):
+        with self._phase("timing"), self._foreign():
             sampling = self._begun()
             while not sampling.done:
                 sampling.burst()
                 self._refuse_what_was_said()
 
     def _warm_up(self) -> None:
-        with self._phase("warm-up"):
+        with self._phase("warm-up"), self._foreign():
             self._begun()
 
     def _burst(self) -> None:
-        with self._phase("timing"):
+        with self._phase("timing"), self._foreign():
             self._in_turn().burst()
             self._refuse_what_was_said()
+
+    def _pass_over(self) -> None:
+        with self._foreign():
+            self._in_turn().pass_over()
 
     def _begun(self, clocks: tuple[Clock, ...] | None = None, plan: Plan | None = None) -> Sampling:
         bytes_a_call = self.measurement.bytes_moved or 0
@@ -422,7 +447,8 @@ class OpenCase:
         """The allocator's peak in a call, on a CPU with the process's where that can be seen, or is asked for."""
 
         def call() -> Any:
-            copy()
+            with self._foreign():
+                copy()
             outputs = copy.outputs
             copy.outputs = None
             if isinstance(outputs, (tuple, list)):
@@ -450,9 +476,14 @@ class OpenCase:
             self.measurement,
             timing=timed.record,
             launches=(Launch(os.getpid(), bursts),),
-            flags=(*timed.notes, *self._notes),
+            flags=(*timed.notes, *self._notes, *self._settings_changed()),
             phases_ns=dict(self.phases),
         )
+
+    def _settings_changed(self) -> Iterator[str]:
+        names = self.setup.apart.changed()
+        if names:
+            yield f"its code sets, for its whole process: {', '.join(names)}"
 
     def _beside(self, resident: bool = False) -> tuple[Series, ...]:
         """What stands beside the times: set-up, the first call, memory."""

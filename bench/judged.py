@@ -85,6 +85,7 @@ def settle(
         configuration=claim.configuration,
         untimed=claim.untimed,
         phases_ns=claim.phases_ns,
+        flags=claim.flags,
         check=findings.record(heard.poisoned),
     )
     if findings.not_judged is not None:

@@ -8,7 +8,7 @@ import re
 import sys
 import sysconfig
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from attnlab.bench.metrics import Metric
 
 T = TypeVar("T")
+Around = Callable[[], AbstractContextManager[None]]
 
 SUITES = Path(__file__).parent / "suites"
 OURS = "attnlab.impls"
@@ -275,8 +276,7 @@ def discover_one(operator: str, name: str, module: str, plugins: tuple[str, ...]
     Importing all adapters costs a worker seconds, and each is one more that could disturb it.
     """
     if module.startswith(f"{OURS}."):
-        for contract in modules_below("attnlab.bench.ops"):
-            importlib.import_module(contract)
+        import_operators()
         with registry.watched():
             importlib.import_module(module)
         if operator in registry.operators and name in registry.implementations(operator):
@@ -288,22 +288,30 @@ def discover_some(modules: Iterable[str], plugins: tuple[str, ...] = ()) -> Regi
     """As `discover`, but of our own implementations only those in these modules: the others cost seconds."""
     _register_suites()
     ours = [name for name in dict.fromkeys(modules) if name.startswith(f"{OURS}.")]
-    for name in (*modules_below("attnlab.bench.ops"), *ours):
+    import_operators()
+    for name in ours:
         importlib.import_module(name)
     return _with_others(plugins)
 
 
-def discover(plugins: tuple[str, ...] = ()) -> Registry:
+def import_operators() -> None:
+    """Our operators, which every process that has to do with cases knows."""
+    for contract in modules_below("attnlab.bench.ops"):
+        importlib.import_module(contract)
+
+
+def discover(plugins: tuple[str, ...] = (), around: Around = nullcontext) -> Registry:
     """Import our operators, metrics and implementations, those of installed entry points, and `plugins`.
 
-    A plugin is a module's name or a path to a Python file. Importing twice registers nothing
-    twice. Raises PluginError, or DuplicateName where a plugin takes a name that is taken.
+    A plugin is a module's name or a path to a Python file. Importing twice registers nothing twice. Others' modules are
+    imported inside `around`. Raises PluginError, or DuplicateName where a plugin takes a name that is taken.
     """
     _register_suites()
     for package in ("attnlab.bench.ops", "attnlab.bench.metrics", OURS):
         for name in modules_below(package):
             importlib.import_module(name)
-    return _with_others(plugins)
+    with around():
+        return _with_others(plugins)
 
 
 def _register_suites() -> None:

@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ import torch
 from torch import Tensor
 
 from attnlab.bench.axes import Case
-from attnlab.bench.contents import AnyOperator, Content, Contents, Place
+from attnlab.bench.contents import AnyOperator, Content, Contents, Own, Place, plainly
 from attnlab.bench.contract import TensorSpec
 from attnlab.bench.judging.plain import Outputs, Taken, rebuilt, take
 from attnlab.bench.judging.refusals import Rejected
@@ -90,7 +91,7 @@ class Renewal:
     results(inputs, returned): what is judged of what a call returned; raises where it is not what the contract asks
     for. intact(inputs): raises where something else was written to. secret: a number of this run that implementations
     do not know. Where calls are observed they take seconds, and those of all processes of a run meet the same contents
-    in the same order, so that they can be compared.
+    in the same order, so that they can be compared. own: draws are made inside, see `Deck`.
     """
 
     def __init__(
@@ -102,10 +103,11 @@ class Renewal:
         intact: Callable[[Any], None],
         secret: int,
         now_ns: Callable[[], int] = time.perf_counter_ns,
+        own: Own = nullcontext,
     ) -> None:
         self._copies, self._results, self._intact, self._now_ns = list(copies), results, intact, now_ns
         self._in_order = operator.observe is not None
-        self._contents = Contents(operator, case, self._copies[0].inputs, secret, now_ns)
+        self._contents = Contents(operator, case, self._copies[0].inputs, secret, now_ns, own)
         self._places = {id(copy): Place(operator, case, copy.inputs) for copy in self._copies}
         self._random = random.SystemRandom()
         self._open: list[tuple[Copy, bool]] = []
@@ -189,16 +191,18 @@ class Renewal:
 
     def _earlier(self, copy: Copy) -> tuple[Content, ...]:
         """The content of an earlier call of which an output was the same in some places; () where there is none."""
-        samples = [(n, self._sample(out)) for n, out in enumerate(self._results(copy.inputs, copy.outputs))]
+        outputs = self._results(copy.inputs, copy.outputs)
+        samples = [(n, self._sample(out)) for n, out in enumerate(outputs) if out.numel()]  # nothing is always alike
         contents = dict.fromkeys(self._returned.setdefault(sample, copy.content) for sample in samples)
         return tuple(content for content in contents if content != copy.content)
 
     def _sample(self, out: Tensor) -> bytes:
         """Numbers of an output in some places, which are drawn once."""
-        if out.shape not in self._places_of:
-            drawn = [[self._random.randrange(length) for _ in range(SAMPLED)] for length in out.shape]
-            self._places_of[out.shape] = tuple(torch.tensor(places, device=out.device) for places in drawn)
-        return out[self._places_of[out.shape]].view(torch.uint8).cpu().numpy().tobytes()
+        with plainly():
+            if out.shape not in self._places_of:
+                drawn = [[self._random.randrange(length) for _ in range(SAMPLED)] for length in out.shape]
+                self._places_of[out.shape] = tuple(torch.tensor(places, device=out.device) for places in drawn)
+            return out.detach()[self._places_of[out.shape]].reshape(-1).view(torch.uint8).cpu().numpy().tobytes()
 
     def _as_returned(self, copy: Copy, earlier: tuple[Content, ...] = ()) -> Kept:
         outputs = tuple(map(take, self._results(copy.inputs, copy.outputs)))
@@ -281,6 +285,11 @@ def difference(a: Taken, b: Taken) -> float:
     """
     if a.same(b):
         return 0.0
+    with plainly():
+        return _difference(a, b)
+
+
+def _difference(a: Taken, b: Taken) -> float:
     first, other = (rebuilt(x.data, TensorSpec("", x.shape, getattr(torch, x.dtype)), CPU) for x in (a, b))
     if not first.is_floating_point():
         return float((first != other).double().mean())

@@ -101,12 +101,15 @@ class _Session:
         from attnlab.bench.clocks import clocks_for
         from attnlab.bench.harness import Setup
         from attnlab.bench.meddling import Guard
-        from attnlab.bench.registry import discover_one, registry
+        from attnlab.bench.registry import discover_one, import_operators, registry
         from attnlab.bench.roofline import Ceilings
+        from attnlab.bench.settings import Apart
         from attnlab.bench.timing import Effort
 
-        guard = Guard()
-        self._implementation = discover_one(order.operator, order.implementation, order.module, order.plugins)
+        import_operators()
+        guard, apart = Guard(), Apart()
+        with apart.foreign():
+            self._implementation = discover_one(order.operator, order.implementation, order.module, order.plugins)
         self._operator = registry.operators.get(order.operator)
         self._opened: dict[str, tuple[OpenCase, ExitStack]] = {}
         self._turn = order.turn
@@ -124,6 +127,7 @@ class _Session:
             memory=not order.turn,
             announce=lambda phase: send(answers, "phase", phase),
             meddled=guard.changed,
+            apart=apart,
             mark=marking(requests, answers),
         )
 

@@ -26,9 +26,9 @@ def attend(q: Tensor, k: Tensor, v: Tensor, forbidden: Tensor | None, scale: flo
     Scores and softmax are in float32; the probabilities are rounded to q's dtype for the second product. cap: scores
     are cap · tanh(score / cap), before the mask.
     """
-    q_len, kv_heads = q.shape[2], k.shape[1]
+    heads, q_len, kv_heads = q.shape[1], q.shape[2], k.shape[1]
     rows = as_rows(q.float() * scale, kv_heads)  # [B, Hkv, G·Sq, D]
-    scores = as_heads(rows @ k.float().mT, q_len)  # [B, Hq, Sq, Sk]
+    scores = as_heads(rows @ k.float().mT, heads, q_len)  # [B, Hq, Sq, Sk]
     if cap is not None:
         scores = cap * (scores / cap).tanh()
     if forbidden is None:
@@ -36,4 +36,4 @@ def attend(q: Tensor, k: Tensor, v: Tensor, forbidden: Tensor | None, scale: flo
     else:
         p = scores.masked_fill(forbidden, float("-inf")).softmax(-1)
         p = p.masked_fill(forbidden, 0.0)  # a row without a permitted key is NaN before this
-    return as_heads(as_rows(p.to(q.dtype), kv_heads) @ v, q_len)
+    return as_heads(as_rows(p.to(q.dtype), kv_heads) @ v, heads, q_len)

@@ -7,9 +7,9 @@ from torch import Tensor
 
 def as_rows(x: Tensor, kv_heads: int) -> Tensor:
     """[B, Hq, S, N] -> [B, Hkv, G·S, N]: the heads of a group one after another."""
-    return x.reshape(x.shape[0], kv_heads, -1, x.shape[3])
+    return x.reshape(x.shape[0], kv_heads, x.shape[1] // kv_heads * x.shape[2], x.shape[3])
 
 
-def as_heads(x: Tensor, length: int) -> Tensor:
-    """[B, Hkv, G·S, N] -> [B, Hq, S, N], with S the length."""
-    return x.reshape(x.shape[0], -1, length, x.shape[3])
+def as_heads(x: Tensor, heads: int, length: int) -> Tensor:
+    """[B, Hkv, G·S, N] -> [B, Hq, S, N], with Hq the heads and S the length: any but the heads may be 0."""
+    return x.reshape(x.shape[0], heads, length, x.shape[3])

@@ -35,15 +35,19 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 
 def discovered(plugins: Sequence[str]) -> Registry:
-    """What is registered with these plugins, which are tried out first; what they printed then is told in short."""
+    """What is registered with these plugins, which are tried out first; what they printed then is told in short.
+
+    Settings of this process are as they were before.
+    """
     from attnlab.bench.plugins import try_out
     from attnlab.bench.registry import discover
+    from attnlab.bench.settings import kept_settings
 
     said = try_out(plugins)
     if said is not None:
         tell(f"importing {' and '.join(plugins)} prints: {said}")
     with _silent() if plugins else nullcontext():
-        return discover(tuple(plugins))
+        return discover(tuple(plugins), kept_settings)
 
 
 @contextmanager

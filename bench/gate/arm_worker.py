@@ -71,14 +71,17 @@ class _Arm:
         from attnlab.bench.gate.offering import find_own_suite, present
         from attnlab.bench.harness import Setup
         from attnlab.bench.meddling import Guard
-        from attnlab.bench.registry import discover, discover_some
+        from attnlab.bench.registry import discover, discover_some, import_operators
         from attnlab.bench.roofline import Ceilings
+        from attnlab.bench.settings import Apart
         from attnlab.bench.suite import make_effort
 
         self._order, self._turned, self._answers = order, turned, answers
-        guard = Guard()
-        plugins, self._missing = present(order.plugins, turned)
-        self._registry = discover(plugins) if order.modules is None else discover_some(order.modules, plugins)
+        import_operators()
+        guard, apart = Guard(), Apart()
+        with apart.foreign():
+            plugins, self._missing = present(order.plugins, turned)
+            self._registry = discover(plugins) if order.modules is None else discover_some(order.modules, plugins)
         self._suite = find_own_suite(order.suite, self._registry, turned)
         settings = order.settings or self._suite.settings
         device = torch.device(order.device)
@@ -92,6 +95,7 @@ class _Arm:
             judging=handing_over(outputs_of(order, os.getpid()), requests, answers),
             announce=lambda phase: send(answers, "phase", phase),
             meddled=guard.changed,
+            apart=apart,
         )
         self._ballast = Ballast()
         self._stack = ExitStack()
@@ -133,9 +137,12 @@ class _Arm:
 
     def on_burst(self, count: int) -> None:
         """A burst of samples; on a CPU on other ground in the heap than the last, after one call that is not timed."""
-        if self._shift():
-            self._sampling.pass_over()
-        send(self._answers, "burst", encode(self._sampling.burst(count)))
+        shifted = self._shift()
+        with self._setup.apart.foreign():
+            if shifted:
+                self._sampling.pass_over()
+            burst = self._sampling.burst(count)
+        send(self._answers, "burst", encode(burst))
 
     def on_close(self) -> None:
         """Check what the timed calls returned, measure memory, and free the benchmark."""
@@ -153,7 +160,9 @@ class _Arm:
         from attnlab.bench.profilers.torch_profile import kernel_times
 
         self._shift()
-        send(self._answers, "kernels", kernel_times(self._opened.copies[0], self._setup.device))
+        with self._setup.apart.foreign():
+            times = kernel_times(self._opened.copies[0], self._setup.device)
+        send(self._answers, "kernels", times)
 
     def _shift(self) -> bool:
         """Move the heap about, on a CPU; whether it was."""

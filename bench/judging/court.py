@@ -176,7 +176,7 @@ def _not_finite(operator: AnyOperator, case: Case, name: str, outputs: Sequence[
 
 def _coverage(operator: AnyOperator, case: Case, expectation: Expectation) -> float:
     total = sum(math.prod(spec.shape) for spec in operator.outputs(case))
-    return sum(out.numel() for out in expectation.expected) / total
+    return sum(out.numel() for out in expectation.expected) / total if total else 1.0
 
 
 def _size_bytes(expected: Sequence[Tensor]) -> int:

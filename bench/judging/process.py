@@ -45,13 +45,16 @@ def main(answers_descriptor: int, parent: int) -> None:
     """Read the order, then requests until they end."""
     requests, answers = connect(answers_descriptor, parent)
     order = decode(JudgeOrder, json.loads(requests.readline()))
+    from attnlab.bench.settings import kept_settings  # imports torch
+
     with telling_why_it_is_broken(answers):
         bench = _Bench(order)
     send(answers, "ready", None)
     for line in requests:
         verb, contract, *arguments = json.loads(line)
         try:
-            answer = getattr(bench, f"on_{verb}")(decode(Contract, contract), *arguments)
+            with kept_settings():  # as a contract may be a plugin's
+                answer = getattr(bench, f"on_{verb}")(decode(Contract, contract), *arguments)
         except Exception as error:  # noqa: BLE001 - a contract may be a plugin's; the parent says that it failed
             send(answers, "failed", [reason_of(error), traceback_of(error)])
         else:

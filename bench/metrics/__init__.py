@@ -7,21 +7,19 @@ import math
 import pkgutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeVar
+from typing import Literal
 
 from attnlab.bench import units
 from attnlab.bench.beyond import DOUBTED, Remark
 from attnlab.bench.common_clock import under_common_clocks
-from attnlab.bench.errors import PluginError
 from attnlab.bench.generation.events import broken_log
 from attnlab.bench.registry import Registry, registry
 from attnlab.bench.roofline import SpeedOfLight, measured_light, published_light
 from attnlab.bench.store.jsonl import latest
 from attnlab.bench.store.records import Measurement, Outcome, RunRecord
-from attnlab.bench.text import reason_of
+from attnlab.bench.text import one_line, reason_of
 
 Value = float | str | None
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -60,6 +58,11 @@ class Row:
 
 
 @dataclass(frozen=True)
+class _Fault:
+    error: Exception
+
+
+@dataclass(frozen=True)
 class Metric:
     """A derived quantity, shown as a column of every table.
 
@@ -82,27 +85,40 @@ class Metric:
     remark: Callable[[Row], Remark | None] | None = None
 
     def value(self, row: Row) -> Value:
-        """The row's value; None where it was not measured, is undefined, or may not be shown."""
-        if not (row.passed or self.of_any_outcome):
-            return None
-        found = self._ask(self.compute, row)
-        if found is None or isinstance(found, str):
-            return found
-        return float(found) if math.isfinite(found) else None
+        """The row's value; None where it was not measured, is undefined, may not be shown, or the metric fails."""
+        found = self._answer(row)
+        return None if isinstance(found, _Fault) else found
 
     def remark_on(self, row: Row) -> Remark | None:
         """What is wrong with the row's value; None where nothing is, or where none is shown."""
-        return self._ask(self.remark, row) if self.remark is not None and self.value(row) is not None else None
-
-    def _ask(self, question: Callable[[Row], T], row: Row) -> T:
+        if self.remark is None or self.value(row) is None:
+            return None
         try:
-            return question(row)
-        except Exception as error:  # a plugin's metric is foreign code
-            m = row.measurement
-            raise PluginError(
-                f"metric {self.name!r} fails on {m.implementation} at {m.case_id}: "
-                f"{reason_of(error)}; mend it, or leave its plugin out"
-            ) from error
+            return self.remark(row)
+        except Exception:  # noqa: BLE001 - foreign code; `fault_on` tells it
+            return None
+
+    def fault_on(self, row: Row) -> str | None:
+        """That the metric fails on the row, and how; the row's other figures are shown without it."""
+        try:
+            found = self._answer(row)
+            if self.remark is not None and not isinstance(found, _Fault) and found is not None:
+                self.remark(row)
+        except Exception as error:  # noqa: BLE001 - foreign code
+            found = _Fault(error)
+        return f"metric {self.name!r} fails ({reason_of(found.error)})" if isinstance(found, _Fault) else None
+
+    def _answer(self, row: Row) -> Value | _Fault:
+        """A plugin's metric is foreign code, and what it gives may be of any class."""
+        if not (row.passed or self.of_any_outcome):
+            return None
+        try:
+            found = self.compute(row)
+            if found is None or isinstance(found, str):
+                return found and one_line(found)
+            return float(found) if math.isfinite(found) else None
+        except Exception as error:  # noqa: BLE001 - foreign code
+            return _Fault(error)
 
     def text(self, row: Row) -> str:
         """The row's value with its unit, and what is wrong with it."""
@@ -141,9 +157,12 @@ def with_remarks(row: Row) -> Row:
     kept = [flag for flag in row.measurement.flags if not flag.startswith(DOUBTED)]
     if (broken := broken_log(row.measurement)) is not None:
         kept.append(f"its log cannot be, so that no figure is made of it: {broken}")
-    remarks = [metric.remark_on(row) for metric in known_metrics()]
-    said = dict.fromkeys(remark.words for remark in remarks if remark is not None)
-    return replace(row, measurement=replace(row.measurement, flags=(*kept, *said)))
+    metrics = known_metrics()
+    remarks = [metric.remark_on(row) for metric in metrics]
+    said = [remark.words for remark in remarks if remark is not None]
+    faults = [fault for metric in metrics if (fault := metric.fault_on(row)) is not None]
+    flags = tuple(dict.fromkeys((*kept, *said, *faults)))
+    return replace(row, measurement=replace(row.measurement, flags=flags))
 
 
 def known_metrics(source: Registry = registry) -> list[Metric]:

@@ -22,9 +22,10 @@ def _read_lengths(value: object) -> tuple[int, ...]:
         parts = [str(part) for part in value]
     else:
         parts = [] if value in ("", "none") else str(value).split("+")
-    if not all(part.isdigit() and int(part) > 0 for part in parts):
-        raise ImpossibleCase(f"got {value!r}; expected lengths of at least 1 such as 100+37+900")
-    return tuple(int(part) for part in parts)
+    lengths = tuple(int(part) for part in parts if part.isdigit())
+    if len(lengths) < len(parts) or (parts and not any(lengths)):
+        raise ImpossibleCase(f"got {value!r}; expected lengths such as 100+37+900, not all of them 0")
+    return lengths
 
 
 def _q_len(case: AttentionCase) -> int:
@@ -45,7 +46,7 @@ class AttentionCase(AttendingCase):
         pattern=r"\d+(?:\+\d+)*",
         read=_read_lengths,
         write=lambda lengths: "+".join(map(str, lengths)),
-        help="lengths of sequences packed into one row, such as 100+37+900",
+        help="lengths of sequences packed into one row, such as 100+37+900; some may be 0",
         default=(),
     )
     q_len: int = size("Sq", help="queries a sequence", default=_q_len)

@@ -98,7 +98,7 @@ def masked_scores(inputs: AttentionInputs, rows: Tensor, compute: torch.dtype) -
 
 def grouped(x: Tensor, kv_heads: int) -> Tensor:
     """[B, Hq, S, D] -> [B, Hkv, G, S, D]: the query heads of a group beside their key-value head."""
-    return x.reshape(x.shape[0], kv_heads, -1, *x.shape[2:])
+    return x.reshape(x.shape[0], kv_heads, x.shape[1] // kv_heads, *x.shape[2:])
 
 
 def key_shifted(

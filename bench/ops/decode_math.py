@@ -76,7 +76,7 @@ def probabilities(case: DecodeCase, q: Tensor, k: Tensor) -> Tensor:
     length = k.shape[1]
     rows = torch.arange(case.q_len, device=q.device)
     allowed = case.mask.permitted(rows, case.q_len, length)
-    scores: Tensor = q.unflatten(0, (case.kv_heads, -1)) @ k[:, None].mT * case.scale
+    scores: Tensor = q.unflatten(0, (case.kv_heads, case.q_heads // case.kv_heads)) @ k[:, None].mT * case.scale
     return scores.masked_fill(~allowed, float("-inf")).softmax(-1).masked_fill(~allowed, 0.0)
 
 

@@ -16,6 +16,7 @@ from attnlab.bench.metrics import Row, with_remarks
 from attnlab.bench.pytesting.options import Options, command_line
 from attnlab.bench.registry import Registry, discover
 from attnlab.bench.runner import Limits, Measure, Runner, Step, plan, steps_of
+from attnlab.bench.settings import kept_settings
 from attnlab.bench.store.jsonl import RunWriter, check_writable
 from attnlab.bench.store.records import BenchRecord, RunRecord
 from attnlab.bench.suite import Suite, make_effort
@@ -38,7 +39,7 @@ class Lab:
 
     def __init__(self, options: Options, command: str) -> None:
         self._options, self._command = options, command
-        self._registry = discover(options.plugins)
+        self._registry = discover(options.plugins, kept_settings)
         self._device = choose_device(options.device)
         self.planned = tuple(self._plan(target) for target in options.suites)
         self._running: _Running | None = None

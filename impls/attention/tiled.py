@@ -54,7 +54,7 @@ class Tiled:
 
 
 def _attend_block(q: Tensor, k: Tensor, v: Tensor, tiles: tuple[Tile, ...], scale: float) -> Tensor:
-    length = q.shape[2]
+    heads, length = q.shape[1:3]
     q = as_rows(q.float() * scale, k.shape[1])  # [B, Hkv, G·Bq, D]
     acc = q.new_zeros(*q.shape[:3], v.shape[3])  # [B, Hkv, G·Bq, Dv]
     total = q.new_zeros(*q.shape[:3], 1)  # the softmax's denominator so far
@@ -62,7 +62,7 @@ def _attend_block(q: Tensor, k: Tensor, v: Tensor, tiles: tuple[Tile, ...], scal
     for tile in tiles:
         scores = q @ k[:, :, tile.keys].float().mT  # [B, Hkv, G·Bq, Bk]
         if tile.forbidden is not None:
-            as_heads(scores, length).masked_fill_(tile.forbidden, float("-inf"))
+            as_heads(scores, heads, length).masked_fill_(tile.forbidden, float("-inf"))
         new_peak = torch.maximum(peak, scores.amax(-1, keepdim=True))
         shrink = torch.exp(peak - new_peak)
         p = torch.exp(scores - new_peak)
@@ -70,7 +70,7 @@ def _attend_block(q: Tensor, k: Tensor, v: Tensor, tiles: tuple[Tile, ...], scal
         total = total * shrink + p.sum(-1, keepdim=True)
         peak = new_peak
     out = torch.where(total > 0, acc / total, 0.0)  # a row without a permitted key is zeros
-    return as_heads(out, length)  # [B, Hq, Bq, Dv]
+    return as_heads(out, heads, length)  # [B, Hq, Bq, Dv]
 
 
 def _query_block(

@@ -19,13 +19,13 @@ class Naive:
         return _eager.forbidden_pairs(case, inputs)
 
     def run(self, inputs: AttentionBackwardInputs, forbidden: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        q_len, kv_heads, dtype = inputs.q.shape[2], inputs.k.shape[1], inputs.q.dtype
+        heads, q_len, kv_heads, dtype = *inputs.q.shape[1:3], inputs.k.shape[1], inputs.q.dtype
         forward = (inputs.q, inputs.out, inputs.lse[..., None])
         q, out, lse, dout = (as_rows(x, kv_heads) for x in (*forward, inputs.dout))  # [B, Hkv, G·Sq, …]
         p = ((q.float() * inputs.scale) @ inputs.k.float().mT - lse).exp()  # [B, Hkv, G·Sq, Sk]
         if forbidden is not None:
-            as_heads(p, q_len).masked_fill_(forbidden, 0.0)
+            as_heads(p, heads, q_len).masked_fill_(forbidden, 0.0)
         delta = (dout.float() * out.float()).sum(-1, keepdim=True)  # [B, Hkv, G·Sq, 1]
         ds = p * (dout.float() @ inputs.v.float().mT - delta) * inputs.scale
         ds, p = ds.to(dtype), p.to(dtype)
-        return as_heads(ds @ inputs.k, q_len), ds.mT @ q, p.mT @ dout  # the products sum over a group's heads
+        return as_heads(ds @ inputs.k, heads, q_len), ds.mT @ q, p.mT @ dout  # the products sum over a group's heads

@@ -30,5 +30,5 @@ class SdpaRows:
         k, v = _cache.block(inputs, seen.length)
         rows = as_rows(inputs.q, k.shape[1])
         out = scaled_dot_product_attention(rows, k, v, attn_mask=seen.permitted, scale=inputs.scale)
-        heads = as_heads(out, inputs.q.shape[2])
+        heads = as_heads(out, inputs.q.shape[1], inputs.q.shape[2])
         return heads if seen.blind is None else heads.masked_fill(seen.blind, 0.0)

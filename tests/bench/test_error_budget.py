@@ -22,6 +22,7 @@ from attnlab.bench.error_budget import (
     Reached,
     Scale,
     heads_permuted,
+    root_mean_square,
     zeros,
 )
 from attnlab.bench.errors import MeasurementError
@@ -152,3 +153,21 @@ def test_an_expectation_survives_a_file() -> None:
     restored = check.restore(Sum(error=0.01), torch.load(buffer, weights_only=True))
     assert restored.judge((WANT * 1.01,)) == made.judge((WANT * 1.01,))
     assert (restored.probes, restored.blunt) == (made.probes, made.blunt)
+
+
+def test_of_nothing_nothing_is_wrong() -> None:
+    """An output without elements has errors of 0 and a budget above them; no probe could be told from it."""
+    nothing = torch.empty(0, dtype=torch.float64)
+    assert root_mean_square(nothing) == 0.0
+    assert Scale.of(nothing, nothing).errors(nothing, nothing) == (0.0, 0.0)
+    check = ErrorBudget(
+        sample=lambda case: None,
+        select=lambda outputs, sample: outputs,
+        oracle=lambda case, inputs, sample: (nothing,),
+        yardstick=lambda case, inputs, sample: Reached((nothing,), (nothing,)),
+        probes=(Probe("zeros", lambda case: True, zeros),),
+        dtype=lambda case: "float32",
+    )
+    found = check.expect(None, None)
+    assert [figures.within for figures in found.judge([nothing])] == [True]
+    assert found.blunt == ()

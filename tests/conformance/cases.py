@@ -24,12 +24,14 @@ ATTENTION = (
     "Hq2-Sq64-D72-fp32-outliers",
     "Hq1-Sq300-Sk700-D64-fp32-causal",
     "Hq9-Hkv3-Sq96-bf16-causal-smollm2",
+    "Hq4-Hkv2-packed0+5+0+7-D16-fp32-causal",
 )
 COMPILED = ("B2-Hq4-Hkv2-Sq127-Sk193-D64-bf16-causal", "Hq4-packed70+3+20-D40-fp16-window.16")  # seconds each
 INTERPRETED = (  # a tenth of a second a tile
     "Hq1-Sq1-D8-fp32",
     "Hq2-Hkv1-Sq30-Sk97-D64-bf16-causal",
     "Hq1-Sq40-Sk17-D16-bf16-window.5",
+    "Hq2-packed0+5+0+7-D16-fp32-causal",
     "Hq2-Hkv1-packed33+1-D32-Dv48-fp16-causal",
 )
 BACKWARD = (
@@ -63,6 +65,8 @@ DECODE = (
     "B2-Hq4-Hkv2-Sq4-C31..97-D96-fp16-int4_g32-outliers",
     "B2-Hq4-Hkv2-C50..200-D64-bf16-window.30-ring.64-int4_g32",
     "B2-Hq9-Hkv3-C100..128-bf16-paged.16-int8_token-smollm2",
+    "B2-Hq4-Hkv2-C0+0-D16-fp32",
+    "B2-Hq4-Hkv2-Sq2-C0-D32-bf16-paged.16-int4_g32",
 )
 DECODE_COMPILED = ("B3-Hq4-Hkv2-C100..180-D64-bf16-paged.128",)
 APPEND = (
@@ -89,6 +93,7 @@ DECODE_INTERPRETED = (
     "Hq2-Hkv1-C70-D64-fp32-fp8_e4m3_token",
     "Hq2-Hkv1-C70-D128-bf16-paged.32-int4_g32",
     "Hq2-Hkv1-C90-D64-fp16-window.30-ring.64-int4_g32",
+    "B2-Hq2-Hkv1-C0+0-D32-fp32-paged.16",
 )
 APPEND_INTERPRETED = (
     "B2-Hkv2-C1+70-D64-bf16-contiguous_bshd",

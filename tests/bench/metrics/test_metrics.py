@@ -5,12 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from attnlab.bench import metrics
 from attnlab.bench.contract import Figures
 from attnlab.bench.environment import Device, Environment
-from attnlab.bench.errors import PluginError
 from attnlab.bench.metrics import Metric, Row, known_metrics, rows_of
 from attnlab.bench.roofline import Ceilings, Published
 from attnlab.bench.store.records import (
@@ -148,10 +149,34 @@ def test_rows_find_their_baseline_and_the_latest_measurement() -> None:
     assert all(row.baseline is not None and row.baseline.implementation == "base" for row in rows)
 
 
-def test_a_metric_that_raises_is_named() -> None:
-    broken = Metric("broken", "b", "", "lower", "s", "f", lambda row: 1 / 0)
-    with pytest.raises(PluginError, match=r"metric 'broken' fails on fast at c: ZeroDivisionError"):
-        broken.value(Row(run(), measured()))
+@pytest.mark.parametrize(
+    ("compute", "fault"),
+    [
+        (lambda row: 1 / 0, "ZeroDivisionError: division by zero"),
+        (lambda row: [row], "TypeError: must be real number, not list"),
+        (lambda row: 10**400, "OverflowError: int too large to convert to float"),
+    ],
+)
+def test_a_metric_that_fails_has_no_value_and_is_told(compute: Any, fault: str) -> None:
+    broken, row = Metric("broken", "b", "", "lower", "s", "f", compute), Row(run(), measured())
+    assert broken.value(row) is None
+    assert broken.fault_on(row) == f"metric 'broken' fails ({fault})"
+
+
+def test_a_metric_that_fails_is_a_flag_of_its_row_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def compute(row: Row) -> float:
+        return 1.0 / (row.measurement.bytes_moved or 0)
+
+    broken = Metric("broken", "b", "", "lower", "s", "f", compute)
+    monkeypatch.setattr(metrics, "known_metrics", lambda: [broken])
+    empty, other = rows_of(run(), [replace(measured("a"), bytes_moved=0), replace(measured("b"), bytes_moved=4)])
+    assert empty.measurement.flags == ("metric 'broken' fails (ZeroDivisionError: float division by zero)",)
+    assert other.measurement.flags == ()
+
+
+def test_nothing_is_a_size_of_which_no_metric_fails() -> None:
+    nothing = replace(measured(), operations=0, bytes_moved=0, bytes_written=0)
+    assert [metric.fault_on(Row(run(), nothing)) for metric in METRICS.values()] == [None] * len(METRICS)
 
 
 def test_infinite_values_are_not_shown() -> None:

@@ -167,7 +167,7 @@ def test_an_unknown_axis_suggests_the_nearest() -> None:
         ({"mask": "window:0"}, "axis mask: got a window of '0'"),
         ({"inputs": "gaussian"}, "axis inputs: unknown source of inputs 'gaussian'; expected normal, outliers"),
         ({"inputs": "smollm2:3"}, "axis inputs: unknown source of inputs 'smollm2:3'"),
-        ({"packed": "5+0"}, "axis packed: got '5+0'; expected lengths of at least 1 such as 100+37+900"),
+        ({"packed": "0+0"}, "axis packed: got '0+0'; expected lengths such as 100+37+900, not all of them 0"),
         ({"packed": "5,3"}, "axis packed: got '5,3'"),
         ({"packed": (5, -1)}, "axis packed: got (5, -1)"),
         ({"packed": (5, 3), "batch": 2}, "got packed=5+3 with batch=2"),
