@@ -12,7 +12,7 @@ from attnlab.bench.registry import discover
 
 ATTENTION = [
     "naive", "tiled", "compiled", "sdpa_math", "sdpa_flash", "sdpa_efficient", "sdpa_cudnn", "flex", "triton",
-    "flash_attn", "flash_attn_3", "flash_attn_4", "flashinfer", "xformers",
+    "gluon", "flash_attn", "flash_attn_3", "flash_attn_4", "flashinfer", "xformers",
 ]  # fmt: skip
 BACKWARD = ["naive", "sdpa_math", "sdpa_flash", "triton", "flash_attn"]
 ALL = [("attention", name) for name in ATTENTION] + [("attention_backward", name) for name in BACKWARD]
@@ -52,7 +52,9 @@ def test_the_summary_is_one_sentence(operator, name):
     assert 30 < len(summary) <= 110
 
 
-@pytest.mark.parametrize("name", [n for n in ATTENTION if n.startswith(("flash", "xformers")) or n == "sdpa_cudnn"])
+@pytest.mark.parametrize(
+    "name", [n for n in ATTENTION if n.startswith(("flash", "xformers")) or n in ("sdpa_cudnn", "gluon")]
+)
 def test_without_a_gpu_that_is_the_reason(name):
     assert availability.missing(found("attention", name), CPU) == "needs an NVIDIA GPU"
 
@@ -70,15 +72,17 @@ def test_flash_attn_3_names_both_packages_that_would_do(nothing_installed):
 
 
 def test_generations_of_gpus():
-    flash_attn_3, flash_attn_4 = (found("attention", f"flash_attn_{n}") for n in (3, 4))
+    flash_attn_3, flash_attn_4, gluon = (found("attention", n) for n in ("flash_attn_3", "flash_attn_4", "gluon"))
     assert availability.missing(flash_attn_3, AMPERE) == "needs compute capability 9.0 or later; this GPU has 8.0"
     assert availability.missing(flash_attn_4, AMPERE) == "needs compute capability 9.0 or later; this GPU has 8.0"
+    assert availability.missing(gluon, AMPERE) == "needs compute capability 9.0 or later; this GPU has 8.0"
     assert "before 10.0" in str(availability.missing(flash_attn_3, BLACKWELL))
+    assert "before 10.0" in str(availability.missing(gluon, BLACKWELL))
 
 
 @pytest.mark.parametrize(("operator", "name"), ALL)
-def test_adapters_that_never_ran_say_what_they_were_written_from(operator, name):
+def test_what_never_ran_says_what_it_was_written_from(operator, name):
     unverified = found(operator, name).unverified
-    third_party = name.startswith("flash") or name == "xformers"
-    assert (unverified is not None) == third_party
+    never_run = name.startswith("flash") or name in ("xformers", "gluon")
+    assert (unverified is not None) == never_run
     assert unverified is None or any(digit.isdigit() for digit in unverified.partition(",")[0])
