@@ -63,6 +63,13 @@ GGUF_NAMES = Naming(
         "gate": "blk.{}.ffn_gate.weight",
         "up": "blk.{}.ffn_up.weight",
         "down": "blk.{}.ffn_down.weight",
+        "query_bias": "blk.{}.attn_q.bias",
+        "key_bias": "blk.{}.attn_k.bias",
+        "value_bias": "blk.{}.attn_v.bias",
+        "query_norm": "blk.{}.attn_q_norm.weight",
+        "key_norm": "blk.{}.attn_k_norm.weight",
+        "attention_branch_norm": "blk.{}.post_attention_norm.weight",
+        "mlp_branch_norm": "blk.{}.post_ffw_norm.weight",
     },
 )
 
@@ -81,8 +88,20 @@ HUGGINGFACE_NAMES = Naming(
         "query_bias": "model.layers.{}.self_attn.q_proj.bias",
         "key_bias": "model.layers.{}.self_attn.k_proj.bias",
         "value_bias": "model.layers.{}.self_attn.v_proj.bias",
+        "query_norm": "model.layers.{}.self_attn.q_norm.weight",
+        "key_norm": "model.layers.{}.self_attn.k_norm.weight",
     },
 )
+BRANCH_NORM_NAMES = Naming(
+    outer=HUGGINGFACE_NAMES.outer,
+    layer={
+        **HUGGINGFACE_NAMES.layer,
+        "attention_branch_norm": "model.layers.{}.post_attention_layernorm.weight",
+        "mlp_norm": "model.layers.{}.pre_feedforward_layernorm.weight",
+        "mlp_branch_norm": "model.layers.{}.post_feedforward_layernorm.weight",
+    },
+)
+"""Of models with norms behind attention and MLP: `post_attention_layernorm` is another norm there."""
 
 
 def assemble(

@@ -267,7 +267,72 @@ def _published() -> Iterator[ModelConfig]:
         eos_ids=(2,),
         source="mistralai/Mistral-7B-v0.1, config.json",
     )
-    yield ModelConfig(
+    qwen3 = ModelConfig(
+        name="qwen3_8b",
+        vocab_size=151936,
+        hidden_size=4096,
+        intermediate_size=12288,
+        layers=36,
+        q_heads=32,
+        kv_heads=8,
+        head_dim=128,
+        rope_theta=1_000_000.0,
+        norm_eps=1e-6,
+        context_length=40960,
+        tied_embeddings=False,
+        qk_norm=True,
+        bos_id=151643,
+        eos_ids=(151645, 151643),
+        source="Qwen/Qwen3-8B, config.json and generation_config.json",
+    )
+    yield qwen3
+    gemma2 = ModelConfig(
+        name="gemma2_9b",
+        vocab_size=256000,
+        hidden_size=3584,
+        intermediate_size=14336,
+        layers=42,
+        q_heads=16,
+        kv_heads=8,
+        head_dim=256,
+        rope_theta=10_000.0,
+        norm_eps=1e-6,
+        context_length=8192,
+        tied_embeddings=True,
+        sliding_window=4096,
+        windowed=(True, False) * 21,
+        branch_norms=True,
+        activation="gelu_tanh",
+        scaled_embedding=True,
+        score_softcap=50.0,
+        logit_softcap=30.0,
+        bos_id=2,
+        eos_ids=(1, 107),
+        source="google/gemma-2-9b-it, config.json and generation_config.json",
+    )
+    yield gemma2
+    gemma3 = dataclasses.replace(
+        gemma2,
+        name="gemma3_1b",
+        vocab_size=262144,
+        hidden_size=1152,
+        intermediate_size=6912,
+        layers=26,
+        q_heads=4,
+        kv_heads=1,
+        rope_theta=1_000_000.0,
+        context_length=32768,
+        sliding_window=512,
+        windowed=tuple((layer + 1) % 6 != 0 for layer in range(26)),
+        local_rope_theta=10_000.0,
+        qk_norm=True,
+        score_softcap=None,
+        logit_softcap=None,
+        eos_ids=(1, 106),
+        source="google/gemma-3-1b-it, config.json and generation_config.json",
+    )
+    yield gemma3
+    toy = ModelConfig(
         name="toy",
         vocab_size=512,
         hidden_size=64,
@@ -284,6 +349,18 @@ def _published() -> Iterator[ModelConfig]:
         eos_ids=(2,),
         source="made for tests",
     )
+    yield toy
+    small = {name: getattr(toy, name) for name in ("vocab_size", "hidden_size", "intermediate_size", "q_heads",
+             "kv_heads", "context_length", "bos_id", "eos_ids", "source")} | {"head_dim": 24}  # fmt: skip
+    yield dataclasses.replace(qwen3, name="toy_qwen3", layers=3, tied_embeddings=True, **small)
+    yield dataclasses.replace(
+        gemma2, name="toy_gemma2", layers=4, sliding_window=7, windowed=(True, False) * 2, query_scalar=40.0,
+        score_softcap=2.0, logit_softcap=6.0, **small,
+    )  # fmt: skip
+    yield dataclasses.replace(
+        gemma3, name="toy_gemma3", layers=4, sliding_window=7, windowed=(True, True, False, True),
+        local_rope_theta=100.0, **small,
+    )  # fmt: skip
 
 
 PUBLISHED: Mapping[str, ModelConfig] = MappingProxyType({config.name: config for config in _published()})

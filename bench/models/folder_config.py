@@ -1,7 +1,7 @@
 """The configuration in a Hugging Face folder: what changes the result is computed, or refused by name.
 
-Fields, and what a family has where a field is left out, are those of transformers 5.24: `configuration_llama.py`,
-`configuration_mistral.py`, `configuration_qwen2.py`, `modeling_rope_utils.py`.
+Fields are those of transformers 5.24, `configuration_*.py` and `modeling_rope_utils.py`; what a family has where a
+field is left out stands in `families`.
 """
 
 from __future__ import annotations
@@ -15,32 +15,12 @@ from typing import Any
 from attnlab.bench.errors import ModelError
 from attnlab.bench.models.assembly import tell_unknown
 from attnlab.bench.models.config import ModelConfig
+from attnlab.bench.models.families import FAMILIES, MOST_LAYERS, Family
 from attnlab.bench.models.rope_fields import ORIGINAL, RopeFields, short
 from attnlab.bench.models.rope_scaling import RopeScaling
 
 CONFIG_FILE, GENERATION_FILE = "config.json", "generation_config.json"
 
-
-@dataclass(frozen=True)
-class Family:
-    """What a `model_type` stands for where its configuration leaves a field out.
-
-    kv_heads: None for as many as query heads. window: None for no window.
-    """
-
-    architecture: str
-    kv_heads: int | None
-    window: int | None
-    windowed_from: int | None = None
-    """Qwen2's `max_window_layers`: layers from that one on have the window."""
-
-
-FAMILIES = {
-    "llama": Family("LlamaForCausalLM", kv_heads=None, window=None),
-    "mistral": Family("MistralForCausalLM", kv_heads=8, window=4096),
-    "qwen2": Family("Qwen2ForCausalLM", kv_heads=32, window=4096, windowed_from=28),
-}
-"""By `model_type`."""
 
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "hidden_act": ("silu", "swish"),
@@ -56,12 +36,18 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "attention_multiplier": (None,),
     "query_pre_attn_scalar": (None,),
     "use_qk_norm": (False, None),
+    "use_bidirectional_attention": (False, None),
+    "hidden_activation": (None,),
+    "sliding_window_pattern": (None,),
+    "rope_local_base_freq": (None,),
     "partial_rotary_factor": (1, None),
     "num_local_experts": (None, 0),
     "is_encoder_decoder": (False, None),
     "add_cross_attention": (False, None),
 }
-"""Fields that change what is computed, with the values at which they do not; others are refused."""
+"""Fields that change what is computed, with the values at which they do not; others are refused.
+
+Families add theirs."""
 
 COMPUTED = frozenset({
     "model_type", "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
@@ -75,9 +61,11 @@ SILENT = frozenset({
     "transformers_version", "_name_or_path", "name_or_path", "_attn_implementation", "_attn_implementation_autoset",
     "use_mrope", "unk_token_id", "return_dict", "output_attentions", "output_hidden_states", "chunk_size_feed_forward",
     "id2label", "label2id", "problem_type", "is_llama_config", "rope_interleaved", "transformers.js_config",
+    "cache_implementation", "_sliding_window_pattern",
 })  # fmt: skip
 """Fields that do not change what is computed."""
 
+LAYER_KINDS = ("full_attention", "sliding_attention")
 MOST = 2**40
 """Above it a count is no count, and would not fit torch's indices."""
 
@@ -107,12 +95,22 @@ def optional_json(path: Path) -> dict[str, Any]:
 def config_of(folder: Path, name: str) -> ModelConfig:
     """The configuration in `config.json`; raises ModelError for what the decoder here does not compute."""
     path = folder / CONFIG_FILE
-    fields = Fields(path, read_json(path))
-    kind, family = fields.family()
-    fields.refuse_what_is_not_computed()
+    values = read_json(path)
+    return config_from(path, values, name, end_ids(folder, values))
+
+
+def config_from(path: Path, values: dict[str, Any], name: str, end: tuple[int, ...]) -> ModelConfig:
+    """The configuration of so many fields; `path` is what an error names. end: ids that end an answer."""
+    fields = Fields(path, values)
+    family = fields.family()
+    fields.refuse_what_is_not_computed(family)
     q_heads = fields.whole("num_attention_heads")
-    rope = fields.rope()
-    head_dim = fields.whole("head_dim", fields.whole("hidden_size") // max(1, q_heads))
+    head_dim = fields.whole("head_dim", family.head_dim or fields.whole("hidden_size") // max(1, q_heads))
+    window, windowed = fields.windows(family)
+    rope, local = fields.rope(family)
+    theta = fields.real("rope_theta", family.rope_theta, rope)
+    scaling = fields.rope_scaling(rope, head_dim, theta)
+    scalar = fields.real("query_pre_attn_scalar", family.query_scalar or head_dim)
     return ModelConfig(
         name=name,
         vocab_size=fields.whole("vocab_size"),
@@ -122,16 +120,21 @@ def config_of(folder: Path, name: str) -> ModelConfig:
         q_heads=q_heads,
         kv_heads=fields.kv_heads(family, q_heads),
         head_dim=head_dim,
-        rope_theta=fields.real("rope_theta", 10_000.0, rope),
+        rope_theta=theta,
         norm_eps=fields.real("rms_norm_eps", 1e-6),
         context_length=fields.whole("max_position_embeddings"),
-        tied_embeddings=fields.flag("tie_word_embeddings"),
-        rope_scaling=fields.rope_scaling(rope, head_dim),
-        sliding_window=fields.window(family),
-        qkv_bias=kind == "qwen2",
+        tied_embeddings=fields.flag("tie_word_embeddings", family.tied),
+        rope_scaling=scaling,
+        sliding_window=window,
+        windowed=windowed,
+        local_rope_theta=None if window is None or (local == theta and scaling is None) else local,
+        query_scalar=None if scalar == head_dim else scalar,
+        score_softcap=fields.cap("attn_logit_softcapping", family.score_softcap, family),
+        logit_softcap=fields.cap("final_logit_softcapping", family.logit_softcap, family),
         bos_id=fields.token("bos_token_id"),
-        eos_ids=end_ids(folder, fields.values),
+        eos_ids=end,
         source=str(path),
+        **family.features,
     )
 
 
@@ -142,11 +145,11 @@ class Fields:
     path: Path
     values: dict[str, Any]
 
-    def family(self) -> tuple[str, Family]:
+    def family(self) -> Family:
         kind = self.values.get("model_type")
         if not isinstance(kind, str) or kind not in FAMILIES:
-            raise ModelError(f"{self.path}: got model_type {kind!r}, expected one of {', '.join(FAMILIES)}")
-        return kind, FAMILIES[kind]
+            raise ModelError(f"{self.path}: got model_type {short(kind)}, expected one of {', '.join(FAMILIES)}")
+        return FAMILIES[kind]
 
     def whole(self, key: str, default: int | None = None) -> int:
         value = default if self.values.get(key) is None else self.values[key]
@@ -154,7 +157,7 @@ class Fields:
             raise ModelError(f"{self.path}: got {short(value)} for {key}, expected a whole number")
         return value
 
-    def real(self, key: str, default: float, among: dict[str, Any] | None = None) -> float:
+    def real(self, key: str, default: float | None, among: dict[str, Any] | None = None) -> float:
         """A field that is left out has its default; null is no number."""
         value = (self.values if among is None else among).get(key, default)
         if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value < math.inf:
@@ -163,11 +166,15 @@ class Fields:
             raise ModelError(f"{self.path}: got {short(value)} for {key}, expected at most 1e30")
         return float(value)
 
-    def flag(self, key: str) -> bool:
+    def cap(self, key: str, default: float | None, family: Family) -> float | None:
+        """A soft cap; null is none."""
+        return None if key not in family.takes or self.values.get(key, default) is None else self.real(key, default)
+
+    def flag(self, key: str, default: bool = False) -> bool:
         value = self.values.get(key)
         if value is not None and not isinstance(value, bool):
             raise ModelError(f"{self.path}: got {short(value)} for {key}, expected true or false")
-        return bool(value)
+        return default if value is None else value
 
     def token(self, key: str) -> int | None:
         value = self.values.get(key)
@@ -180,15 +187,21 @@ class Fields:
         default = family.kv_heads if "num_key_value_heads" not in self.values else None
         return self.whole("num_key_value_heads", q_heads if default is None else default)
 
-    def refuse_what_is_not_computed(self) -> None:
-        for key, neutral in NEUTRAL.items():
+    def refuse_what_is_not_computed(self, family: Family) -> None:
+        known = {key: values for key, values in NEUTRAL.items() if key not in family.takes} | dict(family.neutral)
+        for key, neutral in known.items():
             value = self.values.get(key, neutral[0])
             if value not in neutral:
                 raise ModelError(f"{self.path}: got {key} {short(value)}, expected {_words(neutral)}")
-        tell_unknown(str(self.path), [key for key in self.values if key not in {*NEUTRAL, *COMPUTED, *SILENT}])
+        tell_unknown(
+            str(self.path), [key for key in self.values if key not in {*known, *family.takes, *COMPUTED, *SILENT}]
+        )
 
-    def rope(self) -> dict[str, Any]:
-        """All of rotary embedding: under `rope_parameters`, or beside each other in older files."""
+    def rope(self, family: Family) -> tuple[dict[str, Any], float | None]:
+        """All of rotary embedding: under `rope_parameters`, or beside each other in older files.
+
+        And the base in layers with a window, where the family has another one there.
+        """
         given: list[dict[str, Any]] = []
         for key in ("rope_scaling", "rope_parameters"):
             value = self.values.get(key)
@@ -197,6 +210,9 @@ class Fields:
             given += [value] if value else []
         if len(given) == 2 and given[0] != given[1]:
             raise ModelError(f"{self.path}: got rope_scaling and rope_parameters that differ; expected one of them")
+        local = None
+        if family.local_rope_theta is not None:
+            given, local = self.rope_by_layer(family, given)
         found = {"rope_theta": self.values["rope_theta"]} if "rope_theta" in self.values else {}
         found |= given[0] if given else {}
         nested = next((key for key, value in found.items() if isinstance(value, dict)), None)
@@ -206,36 +222,80 @@ class Fields:
             )
         if found.get("partial_rotary_factor", 1) not in (1, None):
             raise ModelError(f"{self.path}: got partial_rotary_factor {found['partial_rotary_factor']!r}, expected 1")
-        return found
+        return found, local
 
-    def rope_scaling(self, rope: dict[str, Any], head_dim: int) -> RopeScaling | None:
+    def rope_by_layer(self, family: Family, given: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], float]:
+        """Of a family with two bases: the parameters of layers without a window, and the base of those with one."""
+        if self.values.get("rope_parameters"):
+            parts = given[0]
+            if not set(parts) <= {*LAYER_KINDS} or not all(isinstance(part, dict) for part in parts.values()):
+                raise ModelError(
+                    f"{self.path}: got rope_parameters {short(parts)}, expected an object each for "
+                    f"{' and '.join(LAYER_KINDS)}"
+                )
+            full, sliding = (parts.get(kind, {}) for kind in LAYER_KINDS)
+        else:
+            full, sliding = given[0] if given else {}, {}
+        kind = sliding.get("rope_type", sliding.get("type", "default"))
+        if kind != "default":
+            raise ModelError(f"{self.path}: got rope_type {short(kind)} in layers with a window, expected 'default'")
+        elsewhere = self.real("rope_local_base_freq", family.local_rope_theta)
+        return [full], self.real("rope_theta", elsewhere, sliding)
+
+    def rope_scaling(self, rope: dict[str, Any], head_dim: int, theta: float) -> RopeScaling | None:
         context = self.whole("max_position_embeddings")
-        theta = self.real("rope_theta", 10_000.0, rope)
         return RopeFields(str(self.path), rope, context, head_dim, theta, self.values.get(ORIGINAL)).scaling()
 
-    def window(self, family: Family) -> int | None:
-        """Keys that a query sees, where all layers have that window; raises ModelError where only some have."""
-        window = self.values.get("sliding_window", family.window) if family.window is not None else None
-        if family.windowed_from is not None and not self.flag("use_sliding_window"):
-            window = None
-        if window is not None:
-            window = self.whole("sliding_window", family.window)
+    def windows(self, family: Family) -> tuple[int | None, tuple[bool, ...]]:
+        """Keys that a query sees in layers with a window, and which layers have it: nothing where all have.
+
+        None, and nothing, where no layer has one.
+        """
         layers = self.whole("num_hidden_layers")
+        if layers > MOST_LAYERS:
+            raise ModelError(f"{self.path}: got {layers} for num_hidden_layers, expected at most {MOST_LAYERS}")
+        size = None
+        if family.window is not None and self.values.get("sliding_window", family.window) is not None:
+            size = self.whole("sliding_window", family.window)
+        if family.switch and not self.flag("use_sliding_window"):
+            size = None
+        usual = self.usual_windows(family, layers) if size is not None else (False,) * layers
+        windowed = self.said_windows(usual)
+        if any(windowed) and size is None:
+            raise ModelError(f"{self.path}: got layers of sliding_attention without a sliding_window")
+        if windowed != usual and not (family.switch or family.period):
+            raise ModelError(
+                f"{self.path}: got layer_types {short(self.values['layer_types'])} with sliding_window {size}; "
+                "expected a window in all layers of such a model or in none"
+            )
+        if not any(windowed):
+            return None, ()
+        return size, () if windowed == (True,) * layers else windowed
+
+    def usual_windows(self, family: Family, layers: int) -> tuple[bool, ...]:
+        """For each layer whether it has a window, where `layer_types` does not say it."""
+        if family.switch:
+            first = self.whole("max_window_layers", 28)
+            return tuple(layer >= first for layer in range(layers))
+        if family.period is None:
+            return (True,) * layers
+        period = self.whole("sliding_window_pattern", family.period)
+        if period < 1:
+            raise ModelError(f"{self.path}: got sliding_window_pattern {period}, expected 1 or more")
+        return tuple((layer + 1) % period != 0 for layer in range(layers))
+
+    def said_windows(self, usual: tuple[bool, ...]) -> tuple[bool, ...]:
+        """The same by `layer_types`, where they are there."""
         kinds = self.values.get("layer_types")
         if kinds is None:
-            first = 0 if family.windowed_from is None else self.whole("max_window_layers", family.windowed_from)
-            windowed = max(0, layers - first) if window is not None else 0
-        elif isinstance(kinds, list) and all(kind in ("full_attention", "sliding_attention") for kind in kinds):
-            windowed, layers = kinds.count("sliding_attention"), len(kinds)
-        else:
+            return usual
+        if not isinstance(kinds, list) or not all(kind in LAYER_KINDS for kind in kinds):
             raise ModelError(
-                f"{self.path}: got layer_types {short(kinds)}, expected a list of full_attention or sliding_attention"
+                f"{self.path}: got layer_types {short(kinds)}, expected a list of {' or '.join(LAYER_KINDS)}"
             )
-        if 0 < windowed < layers:
-            raise ModelError(f"{self.path}: got a sliding window in some layers, expected it in all or none")
-        if windowed and window is None:
-            raise ModelError(f"{self.path}: got layers of sliding_attention without a sliding_window")
-        return window if windowed else None
+        if len(kinds) != len(usual):
+            raise ModelError(f"{self.path}: got {len(kinds)} layer_types, expected one for each of {len(usual)} layers")
+        return tuple(kind == LAYER_KINDS[1] for kind in kinds)
 
 
 def end_ids(folder: Path, fields: dict[str, Any]) -> tuple[int, ...]:

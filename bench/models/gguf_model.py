@@ -1,4 +1,9 @@
-"""A model of the Llama family in a GGUF file: its configuration, and its tensors as ours."""
+"""A model in a GGUF file: its configuration, and its tensors as ours.
+
+Fields, and what an architecture has where a field is left out, are those of llama.cpp, `src/models/*.cpp`. Tensors are
+as its `convert_hf_to_gguf.py` writes them: in `llama` alone queries and keys are in another order, and norms of Gemma
+have had their one added.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +18,25 @@ from torch import Tensor
 from attnlab.bench.errors import ModelError
 from attnlab.bench.models.assembly import GGUF_NAMES, assemble, tell_unknown
 from attnlab.bench.models.config import ModelConfig
+from attnlab.bench.models.families import FAMILIES, MOST_LAYERS, Family
 from attnlab.bench.models.gguf_file import Field, GgufFile, StoredArray
 from attnlab.bench.models.gguf_rope import SCALING_FIELDS, GgufRope
 from attnlab.bench.models.gguf_shards import open_gguf
 from attnlab.bench.models.weights import ModelWeights
 
-ARCHITECTURE = "llama"
+ARCHITECTURES = {
+    **{name: FAMILIES[name] for name in ("llama", "qwen2", "qwen3", "gemma", "gemma2")},
+    "gemma3": FAMILIES["gemma3_text"],
+}
+"""By `general.architecture`."""
+
+INTERLEAVED = "llama"
+"""The architecture whose rows that rotate together are neighbours."""
+
+LARGEST = {"gemma2": 46, "gemma3": 62}
+"""Layers of the models of 27B, whose scores are divided by the root of the hidden size over the heads, and of no
+other."""
+
 Number = TypeVar("Number", int, float)
 
 
@@ -27,7 +45,8 @@ class GgufModel:
 
     def __init__(self, file: GgufFile, config: ModelConfig) -> None:
         self._file = file
-        self._heads = {"attn_q": config.q_heads, "attn_k": config.kv_heads}
+        interleaved = file.field("general.architecture") == INTERLEAVED
+        self._heads = {"attn_q": config.q_heads, "attn_k": config.kv_heads} if interleaved else {}
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         return self._file.shapes()
@@ -53,44 +72,49 @@ def load_gguf(path: Path, dtype: torch.dtype, device: torch.device | str, origin
 
 
 def config_of(file: GgufFile, name: str) -> ModelConfig:
-    """The configuration in a file's fields; raises ModelError for another architecture than Llama's."""
-    architecture = file.field("general.architecture")
-    if architecture != ARCHITECTURE:
-        raise ModelError(f"{file.path}: got architecture {architecture!r}, expected {ARCHITECTURE!r}")
-
-    def number(key: str, kind: type[Number], default: Number | None = None) -> Number:
-        value = file.field(f"{ARCHITECTURE}.{key}", default)
-        if isinstance(value, bool) or not isinstance(value, kind):
-            got = f"{value.count} values, one a layer" if isinstance(value, StoredArray) else repr(value)
-            raise ModelError(f"{file.path}: got {got} for {ARCHITECTURE}.{key}, expected one {kind.__name__}")
-        return value
-
-    shapes = file.shapes()
-    q_heads, hidden = number("attention.head_count", int), number("embedding_length", int)
+    """The configuration in a file's fields; raises ModelError for an architecture that is not known here."""
+    fields = Fields(file)
+    family, shapes = fields.family, file.shapes()
+    q_heads, hidden = fields.number("attention.head_count", int), fields.number("embedding_length", int)
+    layers, head_dim = fields.number("block_count", int), hidden // max(1, q_heads)
+    window, windowed = fields.windows(layers)
+    theta = fields.number("rope.freq_base", float, 10_000.0)
+    scalar = hidden // max(1, q_heads) if layers == LARGEST.get(fields.architecture) else None
+    head_dim = fields.number("attention.key_length", int, head_dim)
     config = ModelConfig(
         name=name,
-        vocab_size=shapes.get("token_embd.weight", (0,))[0] or number("vocab_size", int),
+        vocab_size=shapes.get("token_embd.weight", (0,))[0] or fields.number("vocab_size", int),
         hidden_size=hidden,
-        intermediate_size=number("feed_forward_length", int),
-        layers=number("block_count", int),
+        intermediate_size=fields.number("feed_forward_length", int),
+        layers=layers,
         q_heads=q_heads,
-        kv_heads=number("attention.head_count_kv", int, q_heads),
-        head_dim=number("attention.key_length", int, hidden // max(1, q_heads)),
-        rope_theta=number("rope.freq_base", float, 10_000.0),
-        norm_eps=shortest(number("attention.layer_norm_rms_epsilon", float)),
-        context_length=number("context_length", int),
+        kv_heads=fields.number("attention.head_count_kv", int, q_heads),
+        head_dim=head_dim,
+        rope_theta=theta,
+        norm_eps=shortest(fields.number("attention.layer_norm_rms_epsilon", float)),
+        context_length=fields.number("context_length", int),
         tied_embeddings=GGUF_NAMES.outer["head"] not in shapes,
+        sliding_window=window,
+        windowed=windowed,
+        query_scalar=None if scalar in (None, head_dim) else scalar,
+        score_softcap=fields.cap("attn_logit_softcapping", family.score_softcap),
+        logit_softcap=fields.cap("final_logit_softcapping", family.logit_softcap),
         bos_id=optional_id(file, "tokenizer.ggml.bos_token_id"),
         eos_ids=end_ids(file),
         source=str(file.path),
+        **family.features,
     )
-    refuse_what_is_not_computed(file, config)
-    tell_unknown(str(file.path), unknown_fields(file))
-    return dataclasses.replace(config, rope_scaling=rope_of(file, config).scaling())
+    fields.refuse_what_is_not_computed(config)
+    tell_unknown(str(file.path), fields.unknown())
+    scaling, local = rope_of(file, config).scaling(), fields.local_theta(window, theta)
+    return dataclasses.replace(
+        config, rope_scaling=scaling, local_rope_theta=None if local == theta and scaling is None else local
+    )
 
 
 def rope_of(file: GgufFile, config: ModelConfig) -> GgufRope:
-    return GgufRope(file, ARCHITECTURE, config.head_dim, config.rope_theta, config.context_length)
+    architecture = str(file.field("general.architecture"))
+    return GgufRope(file, architecture, config.head_dim, config.rope_theta, config.context_length)
 
 
 NEUTRAL: Mapping[str, tuple[Field, ...]] = {
@@ -111,8 +135,11 @@ NEUTRAL: Mapping[str, tuple[Field, ...]] = {
     "residual_scale": (0.0, 1.0),
     "embedding_scale": (0.0, 1.0),
 }
-"""Fields that change what is computed, with the values at which they do not; other values are refused."""
+"""Fields that change what is computed, with the values at which they do not; other values are refused. Families with
+windows and soft caps compute some of them."""
 
+WINDOW, PATTERN, LOCAL_BASE = "attention.sliding_window", "attention.sliding_window_pattern", "rope.freq_base_swa"
+CAPS = ("attn_logit_softcapping", "final_logit_softcapping")
 COMPUTED = (
     "attention.head_count",
     "attention.head_count_kv",
@@ -132,26 +159,80 @@ COMPUTED = (
 """Fields that are computed, or change nothing by themselves."""
 
 
-def refuse_what_is_not_computed(file: GgufFile, config: ModelConfig) -> None:
-    for key, meant, whole in (("rope.dimension_count", "rotated channels", "all of a head"),
-                              ("attention.value_length", "channels of a value", "as many as a key's")):  # fmt: skip
-        got = file.field(f"{ARCHITECTURE}.{key}", config.head_dim)
-        if got != config.head_dim:
-            raise ModelError(f"{file.path}: got {got} {meant} of {config.head_dim}, expected {whole}")
-    for key, neutral in NEUTRAL.items():
-        value = file.field(f"{ARCHITECTURE}.{key}", neutral[0])
-        if value not in neutral:
-            expected = " or ".join(map(repr, neutral))
+class Fields:
+    """The fields of one architecture in a file; methods raise ModelError, naming file and field."""
+
+    def __init__(self, file: GgufFile) -> None:
+        architecture = file.field("general.architecture")
+        if not isinstance(architecture, str) or architecture not in ARCHITECTURES:
             raise ModelError(
-                f"{file.path}: got {ARCHITECTURE}.{key} {value!r}, which is not computed here; expected {expected}, "
-                "or no such field"
+                f"{file.path}: got architecture {architecture!r}, expected one of {', '.join(ARCHITECTURES)}"
             )
+        self.file, self.architecture = file, architecture
+        self.family: Family = ARCHITECTURES[architecture]
+        windows = (WINDOW, PATTERN, LOCAL_BASE) if self.family.period else ()
+        self.taken = {*COMPUTED, *windows, *(key for key in CAPS if key in self.family.takes)}
 
+    def number(self, key: str, kind: type[Number], default: Number | None = None) -> Number:
+        value = self.file.field(f"{self.architecture}.{key}", default)
+        if isinstance(value, bool) or not isinstance(value, kind):
+            got = f"{value.count} values, one a layer" if isinstance(value, StoredArray) else repr(value)
+            raise ModelError(f"{self.file.path}: got {got} for {self.architecture}.{key}, expected one {kind.__name__}")
+        return value
 
-def unknown_fields(file: GgufFile) -> list[str]:
-    """Fields of the architecture that may change what is computed, and that nothing here knows."""
-    known = {f"{ARCHITECTURE}.{key}" for key in (*NEUTRAL, *COMPUTED)}
-    return [key for key in file.header.fields if key.startswith(f"{ARCHITECTURE}.") and key not in known]
+    def cap(self, key: str, default: float | None) -> float | None:
+        """A soft cap; None where the family has none, or none by default and the field is left out or 0."""
+        if key not in self.taken:
+            return None
+        value = self.number(key, float, default or 0.0)
+        return None if not value and default is None else shortest(value)
+
+    def windows(self, layers: int) -> tuple[int | None, tuple[bool, ...]]:
+        """Keys that a query sees in layers with a window, and which have it; as `ModelConfig` has them."""
+        period = self.family.period
+        if period is None:
+            return None, ()
+        size = self.number(WINDOW, int, self.family.window if self.architecture == "gemma2" else 0)
+        if not size:
+            return None, ()
+        key = f"{self.architecture}.{PATTERN}"
+        if isinstance(self.file.header.fields.get(key), StoredArray):
+            windowed = tuple(map(bool, self.file.array(key)))
+            if len(windowed) != layers:
+                raise ModelError(f"{self.file.path}: got {len(windowed)} values for {key}, expected {layers}")
+        else:
+            period = self.number(PATTERN, int, period)
+            if period < 0 or layers > MOST_LAYERS:
+                raise ModelError(f"{self.file.path}: got {key} {period} of {layers} layers, expected 0 or more")
+            windowed = tuple(period == 0 or layer % period < period - 1 for layer in range(layers))
+        return (size, () if all(windowed) else windowed) if any(windowed) else (None, ())
+
+    def local_theta(self, window: int | None, theta: float) -> float | None:
+        """Base of RoPE in layers with a window."""
+        if window is None:
+            return None
+        return self.number(LOCAL_BASE, float, self.family.local_rope_theta or theta)
+
+    def refuse_what_is_not_computed(self, config: ModelConfig) -> None:
+        for key, meant, whole in (("rope.dimension_count", "rotated channels", "all of a head"),
+                                  ("attention.value_length", "channels of a value", "as many as a key's")):  # fmt: skip
+            got = self.file.field(f"{self.architecture}.{key}", config.head_dim)
+            if got != config.head_dim:
+                raise ModelError(f"{self.file.path}: got {got} {meant} of {config.head_dim}, expected {whole}")
+        for key, neutral in NEUTRAL.items():
+            value = self.file.field(f"{self.architecture}.{key}", neutral[0])
+            if key not in self.taken and value not in neutral:
+                expected = " or ".join(map(repr, neutral))
+                raise ModelError(
+                    f"{self.file.path}: got {self.architecture}.{key} {value!r}, which is not computed here; expected "
+                    f"{expected}, or no such field"
+                )
+
+    def unknown(self) -> list[str]:
+        """Fields of the architecture that may change what is computed, and that nothing here knows."""
+        known = {f"{self.architecture}.{key}" for key in (*NEUTRAL, *self.taken)}
+        mine = f"{self.architecture}."
+        return [key for key in self.file.header.fields if key.startswith(mine) and key not in known]
 
 
 def optional_id(file: GgufFile, key: str) -> int | None:

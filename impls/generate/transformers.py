@@ -15,6 +15,8 @@ from torch import Tensor
 from attnlab.bench import implements
 from attnlab.bench.generation.decoding import Decoding
 from attnlab.bench.generation.recorder import Recorder
+from attnlab.bench.models.config import ModelConfig
+from attnlab.bench.models.families import kind_of
 from attnlab.bench.models.huggingface import config_json, state_dict
 from attnlab.bench.models.weights import ModelWeights
 from attnlab.bench.ops.generate import GenerateCase, Generated, GenerateInputs
@@ -35,7 +37,7 @@ class Peer:
 
 @implements("generate", name="transformers", needs=Needs(packages=("transformers",)))
 class Transformers:
-    """Hugging Face transformers: `generate` with SDPA and a growing cache, around the same tensors."""
+    """Hugging Face transformers: `generate` with SDPA, or eager attention, and a growing cache on the same tensors."""
 
     def supports(self, case: GenerateCase) -> str | None:
         if case.decoding.speculative and case.batch > 1:
@@ -55,22 +57,30 @@ class Transformers:
     def configuration(self, case: GenerateCase) -> str | None:
         version = importlib.import_module("transformers").__version__
         guessing = ", its own n-grams of at most 2 tokens" if case.decoding.speculative else ""
-        return f"transformers {version}, weights and cache {case.dtype}, sdpa, DynamicCache{guessing}"
+        attention = attention_of(case.config)
+        return f"transformers {version}, weights and cache {case.dtype}, {attention}, DynamicCache{guessing}"
+
+
+def attention_of(config: ModelConfig) -> str:
+    """SDPA, or the eager formula for Gemma 2, whose scores have a soft cap, which SDPA has not."""
+    return "eager" if kind_of(config) == "gemma2" else "sdpa"
 
 
 def model_of(weights: ModelWeights) -> Any:
-    """The model of transformers that holds our tensors themselves, with SDPA for attention."""
+    """The model of transformers that holds our tensors themselves, but for Gemma's norms, which it keeps less one."""
     transformers = importlib.import_module("transformers")
     ending = {"bos_token_id": None, "eos_token_id": None}  # no token ends an answer
     config = transformers.AutoConfig.for_model(**config_json(weights.config) | ending)
     with torch.device("meta"):
         model = transformers.AutoModelForCausalLM.from_config(
-            config, dtype=weights.dtype, attn_implementation="sdpa"
+            config, dtype=weights.dtype, attn_implementation=attention_of(weights.config)
         )  # fmt: skip
     model.load_state_dict(state_dict(weights) | {"lm_head.weight": weights.head}, assign=True)
-    rotary = model.model.rotary_emb  # its frequencies are no weights, and were not computed on the meta device
+    rotary = model.model.rotary_emb  # what is no weight was not computed on the meta device
     with weights.device:
         model.model.rotary_emb = type(rotary)(config)
+        if weights.config.scaled_embedding:
+            model.model.embed_tokens.embed_scale = torch.tensor(weights.config.hidden_size**0.5)
     return model.eval().requires_grad_(False)
 
 
