@@ -66,7 +66,7 @@ DECODE = (
     "B2-Hq4-Hkv2-C50..200-D64-bf16-window.30-ring.64-int4_g32",
     "B2-Hq9-Hkv3-C100..128-bf16-paged.16-int8_token-smollm2",
     "B2-Hq4-Hkv2-C0+0-D16-fp32",
-    "B2-Hq4-Hkv2-Sq2-C0-D32-bf16-paged.16-int4_g32",
+    "B2-Hq4-Hkv2-Sq2-C0-D32-bf16-paged.32-int4_g32",
 )
 DECODE_COMPILED = ("B3-Hq4-Hkv2-C100..180-D64-bf16-paged.128",)
 APPEND = (

@@ -26,7 +26,7 @@ RUN = RunRecord(
     ceilings=Ceilings("processor", 2, 1e10, {"float32": 1e11}, None, 0.0), seed=0,
 )  # fmt: skip
 FIRST = Measurement("toy", "plus", {"n": 4}, "N4", Outcome.PASSED, median_ns=1.5)
-SECOND = Measurement("toy", "plus", {"n": 8}, "N8", Outcome.FAILED, reason="a fault, “quoted”\nand more")
+SECOND = Measurement("toy", "plus", {"n": 8}, "N8", Outcome.FAILED, reason="a fault, “quoted” and more")
 
 
 @pytest.fixture
