@@ -12,6 +12,7 @@ from torch import Tensor
 
 from attnlab.bench.contract import Figures
 from attnlab.bench.errors import MeasurementError
+from attnlab.bench.failures.wrong import Wrong, row_of
 
 C = TypeVar("C")
 I = TypeVar("I")  # noqa: E741
@@ -151,6 +152,26 @@ class Budgeted:
     def judge(self, outputs: Sequence[Tensor]) -> list[Figures]:
         """Compare whole outputs; only the sampled part is looked at."""
         return self._figures(self.select(tuple(outputs), self.sample))
+
+    def wrong(self, outputs: Sequence[Tensor]) -> Wrong | None:
+        """The first row with an error beyond what one element may have, else, where all together have, the worst one.
+
+        Places are those in the whole output, of which a part may be compared.
+        """
+        taken = self.select(tuple(outputs), self.sample)
+        numbered = tuple(torch.arange(out.numel(), device=out.device).view(out.shape) for out in outputs)
+        places = self.select(numbered, self.sample)
+        figures = self._figures(taken)
+        parts = zip(self.names, outputs, taken, self.expected, self.scales, places, figures, strict=True)
+        for name, whole, got, want, scale, place, figure in parts:
+            if figure.within:
+                continue
+            errors = (got.double() - want.double()).abs() / scale.elements.double()
+            off = ~(errors <= figure.max_allowed)
+            if not bool(off.any()):
+                off = errors == errors.max()
+            return row_of(name, got, want, off, place, errors, figure.max_allowed, whole.shape)
+        return None
 
     def accepts(self, sampled: Outputs) -> bool:
         return all(figure.within for figure in self._figures(sampled))

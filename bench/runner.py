@@ -150,7 +150,8 @@ class Runner:
     """Takes steps to measurements.
 
     untimed says why results are only checked, where they are not to be timed; cache what the L2 of a GPU
-    is to hold when a call starts; secret what contents hang on that all workers meet.
+    is to hold when a call starts; secret what contents hang on that all workers meet; keep_failures the folder of
+    the run in which failed checks are kept.
     """
 
     registry: Registry
@@ -163,6 +164,7 @@ class Runner:
     untimed: str | None = None
     cache: str = "cold"
     secret: int = field(default_factory=new_secret)
+    keep_failures: Path | None = None
 
     def run(
         self, steps: list[Step], sink: Sink, progress: Progress, before: Sequence[Measurement] = ()
@@ -326,7 +328,9 @@ class Runner:
 
     def _hearing(self, implementation: Implementation, outputs: Path, pool: _Pool, check: bool = True) -> Hearing:
         sets = tuple(owed(self.registry.operators.get(implementation.operator), self.seed)) if check else ()
-        return Hearing(pool.judge, self.registry, implementation, outputs, self.seed, sets, self.ceilings)
+        run = self.keep_failures
+        keep = None if run is None else (str(run.resolve()), implementation.name, self.seed, self.plugins)
+        return Hearing(pool.judge, self.registry, implementation, outputs, self.seed, sets, self.ceilings, keep)
 
     def _order(self, implementation: Implementation, outputs: Path) -> WorkerOrder:
         limit = self.limits.memory_bytes

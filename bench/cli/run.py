@@ -19,7 +19,7 @@ from attnlab.bench.errors import UsageError
 if TYPE_CHECKING:
     from attnlab.bench.registry import Registry
     from attnlab.bench.store.jsonl import RunWriter
-    from attnlab.bench.store.records import BenchRecord, Measurement
+    from attnlab.bench.store.records import BenchRecord, Measurement, RunRecord
 
 MOST_NAMED = 3  # cases, and reasons, in one line
 EPILOG = (
@@ -57,6 +57,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         metavar="N",
         help="rounds of fresh processes in which those near the fastest of a case take turns (6; 0: none)",
+    )
+    parser.add_argument(
+        "--keep-failures",
+        action="store_true",
+        help="keep inputs and outputs of failed checks, and what is wrong first, in the run's folder (see `check`)",
     )
     _options.add_json(parser)
 
@@ -99,12 +104,14 @@ def execute(options: argparse.Namespace) -> int:
         tuple(options.plugin),
         run.seed,
         cache=run.cache,
+        keep_failures=writer.folder if options.keep_failures else None,
     )
     started = time.monotonic()
     try:
         with make_progress(len(steps), quiet=options.json) as progress:
-            for _ in runner.run(steps, writer, progress, before):
-                pass
+            for measured in runner.run(steps, writer, progress, before):
+                if options.keep_failures:
+                    _keep(writer, measured, run, tuple(options.plugin))
         _raise_ceilings(writer)
     except KeyboardInterrupt:
         print(f"\nattnlab: go on with: {run.command} --resume {_quoted(writer.folder)}", file=sys.stderr)
@@ -112,6 +119,20 @@ def execute(options: argparse.Namespace) -> int:
     finally:
         writer.close()
     return _conclude(options, writer, registry, len(steps), len(every) - len(steps), time.monotonic() - started)
+
+
+def _keep(writer: RunWriter, measured: Measurement, run: RunRecord, plugins: tuple[str, ...]) -> None:
+    """Keep a failure, and say how it is made again; that it cannot be kept loses nothing else."""
+    from attnlab.bench.failures.keeping import keep_failed
+
+    try:
+        folder = keep_failed(writer.folder, measured, run.environment.device.kind, run.seed, plugins)
+    except OSError as error:
+        print(f"attnlab: a failed check cannot be kept in {writer.folder}: {error.strerror}", file=sys.stderr)
+        return
+    if folder is not None:
+        named = " ".join(f" --plugin {shlex.quote(plugin)}" for plugin in plugins)
+        print(f"attnlab: kept; make it again by: attnlab check {_quoted(folder)}{named}", file=sys.stderr)
 
 
 def _raise_ceilings(writer: RunWriter) -> None:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from attnlab.bench.contract import Figures
+from attnlab.bench.failures.wrong import Wrong, row_of
 from attnlab.bench.generation.decoding import BEAM, Decoding
 from attnlab.bench.generation.logs import NO_TOKEN
 from attnlab.bench.generation.stored import rounding
@@ -70,6 +71,26 @@ class Answers:
         if not bool(there.any()):
             return [Figures("requests answered", 1.0, NO_ROOM, 1.0, NO_ROOM)]
         return replace(self, prompts=self.prompts[there]).figures(tokens[there])
+
+    def wrong(self, outputs: Sequence[Tensor]) -> Wrong | None:
+        """The first greedy token that falls short of the reference's by more than the noise; None of other methods."""
+        tokens = outputs[0].cpu()
+        off = (tokens < 0) | (tokens >= self.case.config.vocab_size)
+        best = tokens.clone()
+        errors = off.double() * math.inf
+        errors[errors.isnan()] = 0.0
+        allowed = 2 * MARGIN * self.noise
+        if not bool(off.any()):
+            if not self.case.decoding.greedy:
+                return None
+            for n in judged(len(tokens)):
+                logits = self._logits(self.prompts[n], tokens[n])
+                best[n], errors[n] = logits.argmax(-1), regret(logits, tokens[n])
+            off = errors > allowed if bool((errors > allowed).any()) else errors > 0
+        what = "token ids; the error in logits short of the reference's best"
+        if not bool(off.any()):
+            return None
+        return replace(row_of("tokens", tokens, best, off, errors=errors, allowed=allowed), what=what)
 
     def figures(self, tokens: Tensor) -> list[Figures]:
         """Of the answers [r, N] to the first r prompts; the ids of all are looked at, and some of many are read."""

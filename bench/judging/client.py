@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 LIMIT_S = 300.0  # for one answer: the oracle of a long case takes many times what its kernels do
 
 
+Keep = tuple[str, str, int, tuple[str, ...]]
+"""Where failed checks are kept: the run's folder, the implementation, the seed of its inputs, and its plugins."""
+
+
 class Judge:
     """One judge's process, kept over all cases and implementations, so that what is expected is computed once.
 
@@ -65,10 +69,13 @@ class Judge:
             except WorkerEnded:
                 self.close()
 
-    def judge(self, contract: Contract, case_id: str, question: Question, file: Path) -> Verdict:
-        """What it says of the outputs in a file, which is gone then."""
+    def judge(
+        self, contract: Contract, case_id: str, question: Question, file: Path, keep: Keep | None = None
+    ) -> Verdict:
+        """What it says of the outputs in a file, which is gone then; what it refuses is kept where `keep` says."""
         try:
-            return decode(Verdict, self._ask("judge", contract, case_id, encode(question), str(file)))
+            kept = [] if keep is None else [encode(keep)]
+            return decode(Verdict, self._ask("judge", contract, case_id, encode(question), str(file), *kept))
         finally:
             file.unlink(missing_ok=True)
 
@@ -131,18 +138,19 @@ class Hearing:
     """What one worker hands over, judged as it comes, and what comes of each of its cases; an `isolation.Settles`.
 
     file: where its outputs lie. seed: what inputs hang on. sets: those on which outputs are owed. Cases are begun
-    before they are opened; what is found of one stays until it is begun again.
+    before they are opened; what is found of one stays until it is begun again. keep: where failed checks are kept.
     """
 
     def __init__(
         self, judge: Judge, registry: Registry, implementation: Implementation, file: Path, seed: int,
-        sets: tuple[Owed, ...], ceilings: Ceilings,
+        sets: tuple[Owed, ...], ceilings: Ceilings, keep: Keep | None = None,
     ) -> None:  # fmt: skip
         self._judge, self.file, self._seed, self._ceilings, self._sets = judge, file, seed, ceilings, sets
         self._contract = contract_of(registry, implementation.operator)
         self._operator, self._poisoned = registry.operators.get(implementation.operator), not implementation.compiled
         self._shows = shows_calls(self._operator, judge.device)
         self._findings: dict[str, Findings] = {}
+        self._keep = keep
 
     def begin(self, case_id: str) -> None:
         self._findings[case_id] = Findings()
@@ -151,7 +159,8 @@ class Hearing:
         """The answer to what a worker asks: None where it may go on, else why not (see `handing.HandedOver`)."""
         case_id = str(value[0]) if isinstance(value, list) and value else ""
         question = asked_of(value, *self._findings)
-        return answer(self._judge, self._contract, case_id, question, self.file, self._findings[case_id])
+        findings = self._findings[case_id]
+        return answer(self._judge, self._contract, case_id, question, self.file, findings, self._keep)
 
     def settle(
         self, case_id: str, claim: Measurement, blank: Measurement, process: int, seen: Seen, final: bool
@@ -176,11 +185,17 @@ def asked_of(value: Any, *open_cases: str) -> Question:
 
 
 def answer(
-    judge: Judge, contract: Contract, case_id: str, question: Question, file: Path, findings: Findings
+    judge: Judge,
+    contract: Contract,
+    case_id: str,
+    question: Question,
+    file: Path,
+    findings: Findings,
+    keep: Keep | None = None,
 ) -> list[str | None] | None:
     """What a worker is told of what it handed over, which `findings` keep: None, or [outcome, reason]."""
     try:
-        verdict = judge.judge(contract, case_id, question, file)
+        verdict = judge.judge(contract, case_id, question, file, *(() if keep is None else (keep,)))
     except NotJudged as error:
         findings.give_up(error)
         return [None, str(error)]

@@ -70,7 +70,7 @@ class Court:
         outcome, reason = None, None
         for number, call in enumerate(calls[:1] if same else calls):
             name = SECOND_CALL.format(question.name) if number else question.name
-            outputs = self._rebuilt(operator, case, call)
+            outputs = self.rebuilt(operator, case, call)
             reason = _not_finite(operator, case, name, outputs)
             if reason is not None:
                 outcome = Outcome.WRONG_VALUES
@@ -91,7 +91,7 @@ class Court:
 
     def _because(self, operator: AnyOperator, case: Case, question: Question, call: Sequence[Bytes]) -> str:
         """Whether the outputs of a timed call are right for what its inputs held before."""
-        outputs = self._rebuilt(operator, case, call)
+        outputs = self.rebuilt(operator, case, call)
         for content in reversed(question.before):
             earlier, _ = self.expectation(operator, case, question.draw, content)
             if all(figure.within for figure in earlier.judge(outputs)):
@@ -104,15 +104,18 @@ class Court:
         """What is expected of those inputs, and the digest of what must not change in them."""
         key = operator.name, _resolved(case), draw, content
         if key not in self._held:
-            if draw == NORMAL_DRAW:
-                inputs = inputs_of(operator, case, content, self._device)
-            else:
-                inputs = operator.make_inputs(case, draw, content.seed, self._device)
+            inputs = self.inputs(operator, case, draw, content)
             digest = digest_of(inputs)
             self._held[key] = operator.check.expect(case, inputs), digest
             self._make_room()
         self._held.move_to_end(key)
         return self._held[key]
+
+    def inputs(self, operator: AnyOperator, case: Case, draw: str, content: Content) -> Any:
+        """Those inputs, made from nothing."""
+        if draw == NORMAL_DRAW:
+            return inputs_of(operator, case, content, self._device)
+        return operator.make_inputs(case, draw, content.seed, self._device)
 
     def digest(self, operator: AnyOperator, case: Case, draw: str, content: Content) -> str | None:
         """Of those inputs, see `digest_of`; kept for good, as expectations are not."""
@@ -126,7 +129,8 @@ class Court:
         while len(self._held) > 1 and sum(_size_bytes(kept[0].expected) for kept in self._held.values()) > self._most:
             self._held.popitem(last=False)
 
-    def _rebuilt(self, operator: AnyOperator, case: Case, call: Sequence[Bytes]) -> tuple[Tensor, ...]:
+    def rebuilt(self, operator: AnyOperator, case: Case, call: Sequence[Bytes]) -> tuple[Tensor, ...]:
+        """The outputs of a call as tensors."""
         return tuple(rebuilt(data, spec, self._device) for data, spec in zip(call, operator.outputs(case), strict=True))
 
 

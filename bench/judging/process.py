@@ -71,8 +71,12 @@ class _Bench:
         self._device = torch.device(order.device)
         self._court = Court(self._device)
 
-    def on_judge(self, contract: Contract, case_id: str, question: Any, file: str) -> Any:
-        """Figures of the outputs that lie in a file; it is gone then."""
+    def on_judge(self, contract: Contract, case_id: str, question: Any, file: str, keep: Any = None) -> Any:
+        """Figures of the outputs that lie in a file; it is gone then.
+
+        keep: the folder of a run in which what is refused is kept, and the implementation's name and plugins; None
+        where nothing is.
+        """
         from attnlab.bench.judging.handing import read
         from attnlab.bench.judging.verdicts import Question, Verdict
         from attnlab.bench.store.records import Outcome
@@ -86,9 +90,27 @@ class _Bench:
         except (OSError, ValueError) as error:
             return encode(Verdict(outcome=Outcome.WRONG_SHAPE, reason=f"its outputs cannot be read: {error}"))
         try:
-            return encode(self._court.judge(operator, case, asked, calls))
+            verdict = self._court.judge(operator, case, asked, calls)
+            if keep is not None and verdict.refusal is not None:
+                self._keep(operator, case, asked, verdict, calls, keep)
+            return encode(verdict)
         finally:
             self._free()
+
+    def _keep(self, operator: Any, case: Any, question: Any, verdict: Any, calls: Any, keep: Any) -> None:
+        from attnlab.bench.failures.keeping import keep_refused
+        from attnlab.bench.failures.record import Failure
+        from attnlab.bench.store.records import Outcome
+
+        run, implementation, seed, plugins = keep
+        kind = self._device.type
+        made = Failure(
+            operator.name, implementation, case.id, kind, Outcome.FAILED, "", seed, plugins=tuple(plugins)
+        )  # fmt: skip
+        try:
+            keep_refused(self._court, operator, case, made, question, verdict, calls, Path(run))
+        except Exception as error:  # noqa: BLE001 - a full disk, or a contract of a plugin: the verdict stands
+            print(traceback_of(error), file=sys.stderr)
 
     def on_facts(self, contract: Contract, case_id: str, seed: int) -> Any:
         operator = self._operator(contract)
