@@ -10,7 +10,7 @@ from functools import cached_property
 from importlib.util import find_spec
 from typing import Any
 
-from attnlab.bench.errors import ModelUnavailable, Unavailable, UsageError
+from attnlab.bench.errors import ModelError, ModelUnavailable, Unavailable, UsageError
 from attnlab.bench.models.chat import ChatTemplate
 from attnlab.bench.models.sources import resolve
 
@@ -72,17 +72,17 @@ class Tokenizer:
             return b""
         if piece in self.special:
             return piece.encode()
-        return self._spelling.bytes_of(piece)
+        return self.spelling.bytes_of(piece)
 
     def falls_back(self, index: int) -> bool:
         """Whether a token is a single byte of a character that no piece has."""
         piece = self._pieces[self.checked(index)]
-        return piece is not None and not self._spelling.byte_level and self._spelling.byte_of(piece) is not None
+        return piece is not None and not self.spelling.byte_level and self.spelling.byte_of(piece) is not None
 
     @cached_property
-    def _spelling(self) -> Spelling:
-        decoder = json.dumps(json.loads(self.backend.to_str())["decoder"])
-        return Spelling(byte_level="ByteLevel" in decoder, byte_fallback="ByteFallback" in decoder)
+    def spelling(self) -> Spelling:
+        """Raises ModelError where tokens become text in a way that is not known here."""
+        return Spelling.of(json.loads(self.backend.to_str())["decoder"])
 
 
 def characters(text: str) -> str:
@@ -102,7 +102,7 @@ class TextStream:
         self._tokenizer = tokenizer
         self._skipped = frozenset(tokenizer.special.values()) if skip_special else frozenset[int]()
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._strips_space = not tokenizer._spelling.byte_level
+        self._strips_space = tokenizer.spelling.strips_space
         self._held = b""
 
     def push(self, index: int) -> str:
@@ -133,6 +133,11 @@ class TextStream:
         return text.removeprefix(" ")
 
 
+SPACES = {"type": "Replace", "pattern": {"String": "▁"}, "content": " "}
+BYTES, FUSED = {"type": "ByteFallback"}, {"type": "Fuse"}
+FIRST_SPACE = {"type": "Strip", "content": " ", "start": 1, "stop": 0}
+
+
 @dataclass(frozen=True)
 class Spelling:
     """How a vocabulary spells bytes: each as a printable character (GPT-2), or, with `▁` for a space, plainly."""
@@ -140,6 +145,22 @@ class Spelling:
     byte_level: bool
     byte_fallback: bool = True
     """A character that no piece has is spelled by its bytes, such as `<0xE2>`."""
+    strips_space: bool = False
+    """The space before a text is taken away again."""
+
+    @classmethod
+    def of(cls, decoder: Any) -> Spelling:
+        """Of a decoder as `tokenizer.json` describes it."""
+        steps = (decoder or {}).get("decoders", [decoder]) if isinstance(decoder, dict) else [decoder]
+        if [step.get("type") if isinstance(step, dict) else None for step in steps] == ["ByteLevel"]:
+            return cls(byte_level=True)
+        known = [[SPACES, *bytes_, FUSED, *strip] for bytes_ in ([], [BYTES]) for strip in ([], [FIRST_SPACE])]
+        if steps not in known:
+            raise ModelError(
+                f"got a decoder {str(decoder)[:200]}, expected ByteLevel, or Replace of ▁ by a space, ByteFallback, "
+                "Fuse and Strip of one space"
+            )
+        return cls(byte_level=False, byte_fallback=BYTES in steps, strips_space=FIRST_SPACE in steps)
 
     @cached_property
     def _byte_of(self) -> Mapping[str, int]:

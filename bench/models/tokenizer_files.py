@@ -127,7 +127,12 @@ def folder_tokenizer(folder: Path) -> Tokenizer:
     if backend is not None:
         check_listed(backend, folder, settings)
         size = vocabulary_rows(fields, backend.get_vocab_size(), path)
-        return Tokenizer(backend, size, bos_id, eos_ids, chat)
+        made = Tokenizer(backend, size, bos_id, eos_ids, chat)
+        try:
+            made.spelling  # noqa: B018 - whether it is known
+        except ModelError as error:
+            raise ModelError(f"{path}: {error}") from error
+        return made
     found = sentence_piece_files.of_folder(folder, settings)
     size = vocabulary_rows(fields, max(len(found.texts), *(index + 1 for index in found.named)), pieces)
     return SentencePieceTokenizer(found, size, bos_id, eos_ids, chat)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from attnlab.bench.captured.texts import DATA, token_ids
 from attnlab.bench.errors import ModelError, ModelUnavailable, ModelWarning, Unavailable, UsageError
 from attnlab.bench.models.chat import Message
-from attnlab.bench.models.tokenizer import Spelling, Tokenizer, load_tokenizer
+from attnlab.bench.models.tokenizer import FIRST_SPACE, SPACES, Spelling, Tokenizer, load_tokenizer
 
 tokenizers = pytest.importorskip("tokenizers", reason="package tokenizers is not installed")
 
@@ -384,3 +384,46 @@ def test_a_field_of_a_vocabulary_that_is_not_known_is_told(tmp_path: Path) -> No
     path.write_bytes(content[:16] + struct.pack("<Q", fields + 1) + added + content[24:])
     with pytest.warns(ModelWarning, match=r"tokenizer.ggml.lowercase: not known here"):
         load_tokenizer(str(path))
+
+
+DECODERS: dict[str, list[dict[str, Any]]] = {
+    "Llama 2": [SPACES, {"type": "ByteFallback"}, {"type": "Fuse"}, FIRST_SPACE],
+    "Gemma": [SPACES, {"type": "ByteFallback"}, {"type": "Fuse"}],
+    "no bytes": [SPACES, {"type": "Fuse"}, FIRST_SPACE],
+}
+
+
+@cache
+def decoded_by(name: str) -> Tokenizer:
+    backend = json.loads(fallen_back().backend.to_str())
+    backend["decoder"] = {"type": "Sequence", "decoders": DECODERS[name]}
+    return Tokenizer(tokenizers.Tokenizer.from_str(json.dumps(backend)), len(WORDS), bos_id=0, eos_ids=(), chat=None)
+
+
+@pytest.mark.parametrize("name", DECODERS)
+@settings(max_examples=100, deadline=None)
+@given(ids=st.lists(st.sampled_from([0, 33, *(1 + byte for byte in b"a\xc3\xa9\xff"), *range(257, 261)])))
+def test_a_stream_follows_the_decoder_of_the_file(name: str, ids: list[int]) -> None:
+    """A first space stays or goes, and `<0x20>` is a space or six characters."""
+    tokenizer = decoded_by(name)
+    stream = tokenizer.decode_stream()
+    assert "".join([*map(stream.push, ids), stream.finish()]) == tokenizer.decode(ids)
+
+
+@pytest.mark.parametrize(
+    "decoder",
+    [
+        None,
+        {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True},
+        {"type": "WordPiece", "prefix": "##", "cleanup": True},
+        {"type": "Sequence", "decoders": [SPACES, {"type": "Fuse"}, FIRST_SPACE | {"start": 2}]},
+        {"type": "Sequence", "decoders": [SPACES, FIRST_SPACE, {"type": "ByteFallback"}, {"type": "Fuse"}]},
+        {"type": "Sequence", "decoders": [SPACES | {"content": ""}, {"type": "Fuse"}]},
+    ],
+)
+def test_other_ways_from_tokens_to_text_are_refused(decoder: Any, tmp_path: Path) -> None:
+    backend = json.loads(fallen_back().backend.to_str()) | {"decoder": decoder}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(backend))
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ModelError, match=r"tokenizer.json: got a decoder .*, expected ByteLevel, or Replace of"):
+        load_tokenizer(str(tmp_path))
