@@ -22,6 +22,7 @@ from attnlab.bench.models.families import FAMILIES, MOST_LAYERS, Family
 from attnlab.bench.models.gguf_file import Field, GgufFile, StoredArray
 from attnlab.bench.models.gguf_rope import SCALING_FIELDS, GgufRope
 from attnlab.bench.models.gguf_shards import open_gguf
+from attnlab.bench.models.rope_scaling import RopeScaling
 from attnlab.bench.models.weights import ModelWeights
 
 ARCHITECTURES = {
@@ -106,9 +107,9 @@ def config_of(file: GgufFile, name: str) -> ModelConfig:
     )
     fields.refuse_what_is_not_computed(config)
     tell_unknown(str(file.path), fields.unknown())
-    scaling, local = rope_of(file, config).scaling(), fields.local_theta(window, theta)
+    scaling = rope_of(file, config).scaling()
     return dataclasses.replace(
-        config, rope_scaling=scaling, local_rope_theta=None if local == theta and scaling is None else local
+        config, rope_scaling=scaling, local_rope_theta=fields.local_theta(window, theta, scaling)
     )
 
 
@@ -207,11 +208,23 @@ class Fields:
             windowed = tuple(period == 0 or layer % period < period - 1 for layer in range(layers))
         return (size, () if all(windowed) else windowed) if any(windowed) else (None, ())
 
-    def local_theta(self, window: int | None, theta: float) -> float | None:
-        """Base of RoPE in layers with a window."""
+    def local_theta(self, window: int | None, theta: float, scaling: RopeScaling | None) -> float | None:
+        """Base of RoPE in layers with a window, where it is another there, or scaling is left out.
+
+        Gemma 3 leaves scaling out in such layers; Gemma 2 has it in all.
+        """
         if window is None:
             return None
-        return self.number(LOCAL_BASE, float, self.family.local_rope_theta or theta)
+        own = self.family.local_rope_theta
+        local = self.number(LOCAL_BASE, float, theta if own is None else own)
+        if local == theta and (own is None or scaling is None):
+            return None
+        if own is None and scaling is not None:
+            raise ModelError(
+                f"{self.file.path}: got {self.architecture}.{LOCAL_BASE} {local:g} with rope scaling, which is not "
+                f"computed here; expected {theta:g}, or no such field"
+            )
+        return local
 
     def refuse_what_is_not_computed(self, config: ModelConfig) -> None:
         for key, meant, whole in (("rope.dimension_count", "rotated channels", "all of a head"),

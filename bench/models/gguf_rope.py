@@ -13,9 +13,9 @@ from attnlab.bench.models.gguf_file import GgufFile
 from attnlab.bench.models.rope_scaling import (
     FactorScaling,
     LinearScaling,
-    LongRopeScaling,
     RopeScaling,
     YarnScaling,
+    long_rope,
     product,
     yarn_attention,
 )
@@ -36,6 +36,8 @@ SCALING_FIELDS = (
 """Computed here; `finetuned` changes nothing."""
 
 KINDS = ("none", "linear", "yarn", "longrope")
+DIVIDED = "llama"
+"""The architecture whose files may hold divisors."""
 
 
 class GgufRope:
@@ -47,6 +49,8 @@ class GgufRope:
 
     def taken(self) -> frozenset[str]:
         """Tensors that the rule has taken."""
+        if self._architecture != DIVIDED:
+            return frozenset()
         return frozenset((LONG, SHORT) if self._kind() == "longrope" else (FREQUENCIES,))
 
     def scaling(self) -> RopeScaling | None:
@@ -60,7 +64,7 @@ class GgufRope:
 
     def _of_one_length(self) -> RopeScaling | None:
         rule, amplitude = self._rule(), self._number("rope.scaling.attn_factor", 1.0)
-        divided = FREQUENCIES in self._file.shapes()
+        divided = self._architecture == DIVIDED and FREQUENCIES in self._file.shapes()
         if isinstance(rule, YarnScaling) and not divided:
             rule.divisors(self._theta, self._head_dim)  # raises where the ramp does not rise
             return rule
@@ -93,14 +97,15 @@ class GgufRope:
                 "is not computed here; expected 1, or no such field"
             )
         amplitude = self._number("rope.scaling.attn_factor", 1.0)
-        return LongRopeScaling(self._factors(SHORT), self._factors(LONG), self._original(), amplitude)
+        return long_rope(self._factors(SHORT), self._factors(LONG), self._original(), amplitude)
 
     def _kind(self) -> str:
         kind = self._file.field(self._name("rope.scaling.type"), "linear")
-        if kind not in KINDS:
+        known = KINDS if self._architecture == DIVIDED else KINDS[:3]
+        if kind not in known:
             raise ModelError(
                 f"{self._file.path}: got {self._name('rope.scaling.type')} {kind!r}, which is not computed here; "
-                f"expected {' or '.join(map(repr, KINDS))}"
+                f"expected {' or '.join(map(repr, known))}"
             )
         return str(kind)
 

@@ -19,6 +19,7 @@ from attnlab.bench.models.rope_scaling import (
     LongRopeScaling,
     RopeScaling,
     YarnScaling,
+    long_rope,
     yarn_attention,
 )
 
@@ -122,7 +123,7 @@ class RopeFields:
             raise ModelError(f"{self.place}: got {ORIGINAL} {original}, expected 2 or more")
         factor = self.number("factor", self.context / original)
         attention = math.sqrt(1 + math.log(factor) / math.log(original)) if factor > 1 else 1.0
-        return LongRopeScaling(
+        return long_rope(
             self.factors("short_factor"),
             self.factors("long_factor"),
             original,

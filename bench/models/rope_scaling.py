@@ -183,10 +183,19 @@ class LongRopeScaling(RopeScaling):
     attention_factor: float
 
     def settled(self, shortest: int, longest: int, head_dim: int) -> RopeScaling | None:
-        if shortest <= self.original_length < longest and self.short_factors != self.long_factors:
+        if shortest <= self.original_length < longest:
             raise changes_between("longrope", self.original_length, shortest, longest)
         factors = self.short_factors if longest <= self.original_length else self.long_factors
         return FactorScaling(factors, self.attention_factor)
+
+
+def long_rope(
+    short_factors: tuple[float, ...], long_factors: tuple[float, ...], original_length: int, attention_factor: float
+) -> RopeScaling:
+    """LongRoPE, or the one rule of all lengths where its factors are the same."""
+    if short_factors == long_factors:
+        return FactorScaling(short_factors, attention_factor)
+    return LongRopeScaling(short_factors, long_factors, original_length, attention_factor)
 
 
 def changes_between(kind: str, original_length: int, shortest: int, longest: int) -> UsageError:

@@ -30,7 +30,8 @@ from attnlab.bench.models.rope_scaling import (
 )
 from attnlab.bench.models.rotary import rotary_tables
 from attnlab.bench.ops.generate import GenerateCase
-from tests.bench.models.gguf_files import FIELDS, stored, write
+from tests.bench.models.gguf_files import FIELDS, architecture_of, stored, write
+from tests.bench.models.gguf_files import fields_of as fields_of_gguf
 
 pytestmark = pytest.mark.filterwarnings("error::attnlab.bench.errors.ModelWarning")
 TOY = dataclasses.replace(PUBLISHED["toy"], layers=2, context_length=64)
@@ -113,6 +114,7 @@ RULES: dict[str, RopeScaling] = {
     "dynamic": DynamicScaling(3.0, TOY.context_length),
     "yarn": YarnScaling(3.0, 20, 0.9, 8.0, 0.5, truncate=False),
     "longrope": LongRopeScaling(tuple(SHORT), tuple(LONG), 20, 1.2),
+    "divisors": FactorScaling(tuple(LONG), 1.2),
 }
 
 
@@ -290,3 +292,26 @@ def test_divisors_that_are_none_are_refused(factors: Tensor, message: str, tmp_p
     weights = random_weights(TOY, torch.float32, "cpu")
     with pytest.raises(ModelError, match=message):
         load_model(str(write(tmp_path / "m.gguf", stored(weights) | {"rope_freqs.weight": factors})))
+
+
+def in_gguf(path: Path, name: str, tensors: dict[str, Tensor] | None = None, **fields: Any) -> Path:
+    """A published toy with more tensors and fields of rope scaling."""
+    weights = random_weights(PUBLISHED[name], torch.float32, "cpu")
+    said = fields_of_gguf(weights.config) | {f"rope.{key.replace('__', '.')}": value for key, value in fields.items()}
+    return write(path, stored(weights) | (tensors or {}), architecture=architecture_of(weights.config), fields=said)
+
+
+@pytest.mark.parametrize("name", ["toy_gemma2", "toy_gemma3"])
+def test_layers_with_a_window_turn_as_in_llama_cpp(name: str, tmp_path: Path) -> None:
+    """`src/models/gemma2.cpp` scales in all layers, `gemma3.cpp` in those without a window; neither has divisors."""
+    path, config = tmp_path / "m.gguf", PUBLISHED[name]
+    read = load_model(str(in_gguf(path, name, scaling__factor=4.0))).config
+    assert (read.rope_scaling, read.local_rope_theta) == (LinearScaling(4.0), config.local_rope_theta)
+    own = {"rope_freqs.weight": torch.ones(config.head_dim // 2)}
+    with pytest.raises(ModelError, match=r"holds the tensor rope_freqs.weight, which the model"):
+        load_model(str(in_gguf(path, name, own)))
+    with pytest.raises(ModelError, match=r"got gemma\d.rope.scaling.type 'longrope', which is not computed here"):
+        load_model(str(in_gguf(path, name, scaling__type="longrope")))
+    if config.local_rope_theta is None:
+        with pytest.raises(ModelError, match=r"got gemma2.rope.freq_base_swa 500 with rope scaling, which is not"):
+            load_model(str(in_gguf(path, name, scaling__factor=4.0, freq_base_swa=500.0)))
