@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
     import torch
@@ -108,11 +108,15 @@ def columns(inputs: Any, *names: str) -> dict[str, Mixed]:
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """Name, shape and dtype of one output."""
+    """Name, shape and dtype of one output.
+
+    optional: an implementation may keep it to itself, which is NaN throughout; the check then goes without.
+    """
 
     name: str
     shape: tuple[int, ...]
     dtype: torch.dtype
+    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -160,6 +164,21 @@ class Expectation(Protocol):
     def expected(self) -> tuple[Tensor, ...]: ...
 
     def judge(self, outputs: Sequence[Tensor]) -> list[Figures]: ...
+
+
+@runtime_checkable
+class Pooled(Protocol):
+    """An expectation whose calls are judged as one: they are of inputs that differ in what is drawn at random."""
+
+    def judge_calls(self, calls: Sequence[Sequence[Tensor]]) -> list[Figures]: ...
+
+
+@runtime_checkable
+class BluntWithout(Protocol):
+    """An expectation that tells fewer faults apart where optional outputs are kept back."""
+
+    @property
+    def blunt_without(self) -> tuple[str, ...]: ...
 
 
 class Check(Protocol[C_contra, I_contra]):
@@ -215,6 +234,18 @@ def _intact(inputs: Any) -> str | None:
     return None
 
 
+def _of_itself(case: Any, seed: int) -> tuple[Any, ...]:
+    return (case,)
+
+
+def _no_evidence(case: Any) -> tuple[TensorSpec, ...]:
+    return ()
+
+
+def _the_same_again(case: Any, inputs: Any) -> tuple[Any, ...]:
+    return (inputs,)
+
+
 def _never_mixed(case: Any, inputs: Any) -> Mapping[str, Mixed]:
     return {}
 
@@ -230,6 +261,10 @@ class Operator(Generic[C, I]):
     length_axis: the axis along which growth of time and memory is fitted.
     needle_draws: how many sets of needle inputs it takes for each row to meet each kind of needle.
     checked_draws: how many sets of data are checked before anything is timed, 1 where a call takes seconds.
+    needle_cases(case, seed): the case that needles of this seed are of, where it is not the case itself: shorter
+    prompts, more rows. Of several, with the same inputs and outputs, an implementation meets the first that it serves.
+    evidence(case): outputs that are handed over beside the others for needles alone; timed calls never make them.
+    other_calls(case, inputs): what needles are followed by, in calls that are judged with the one on them.
     facts(case, seed, device): figures of the case itself, stored beside those of its implementations.
     results(inputs, returned): what is judged, of what `run` returned: a mutated input where that is the result.
     intact(inputs): what was written to that is no output, None where nothing was; asked after each checked call.
@@ -259,6 +294,9 @@ class Operator(Generic[C, I]):
     length_axis: str | None = None
     needle_draws: int = 1
     checked_draws: int = 2
+    needle_cases: Callable[[C, int], tuple[C, ...]] = _of_itself
+    evidence: Callable[[C], tuple[TensorSpec, ...]] = _no_evidence
+    other_calls: Callable[[C, I], tuple[I, ...]] = _the_same_again
     facts: Callable[[C, int, torch.device], tuple[Fact, ...]] = _no_facts
     results: Callable[[I, Any], Any] = _returned
     intact: Callable[[I], str | None] = _intact
@@ -267,3 +305,15 @@ class Operator(Generic[C, I]):
     observe: Callable[[I, Any], tuple[Series, ...]] | None = None
     attest: Callable[[C, I, Any, Span], tuple[Any, tuple[str, ...]]] | None = None
     refute: Callable[[C, Sequence[int], Sequence[tuple[tuple[Series, ...], float]], float], Attested] | None = None
+
+    def case_of(self, case: C, draw: str, seed: int) -> C:
+        """The case that inputs of a draw are of."""
+        return self.needle_cases(case, seed)[0] if draw == NEEDLE_DRAW else case
+
+    def handed_over(self, of: C, draw: str) -> tuple[TensorSpec, ...]:
+        """Every output that is handed over of a call on inputs of a draw; `of`: the case that they are of."""
+        return (*self.outputs(of), *self.evidence(of)) if draw == NEEDLE_DRAW else self.outputs(of)
+
+    def specs(self, case: C, draw: str, seed: int) -> tuple[TensorSpec, ...]:
+        """`handed_over` of what `case_of` gives."""
+        return self.handed_over(self.case_of(case, draw, seed), draw)

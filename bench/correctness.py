@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,7 +14,8 @@ from torch import Tensor
 from attnlab.bench.axes import Case
 from attnlab.bench.clocks import now
 from attnlab.bench.contents import Content, write
-from attnlab.bench.contract import NORMAL_DRAW, Span, tensors
+from attnlab.bench.contract import NORMAL_DRAW, Span, TensorSpec, tensors
+from attnlab.bench.errors import Unavailable
 from attnlab.bench.judging.court import AnyOperator, digest_of
 from attnlab.bench.judging.handing import Judges, question
 from attnlab.bench.judging.plain import check_plain, take
@@ -48,7 +49,7 @@ class Checker:
     device: torch.device
     foreign: Foreign = contextlib.nullcontext
 
-    def check(self, inputs: Any, state: Any, prepare: Callable[[Any], Any], owed: Iterable[Owed]) -> None:
+    def check(self, inputs: Any, state: Any, owed: Iterable[Owed]) -> None:
         """All sets of inputs that are owed (see `verdicts.owed`).
 
         Data is drawn anew in place into `inputs`, whose seed is the base of its contents: what `prepare` or a call
@@ -57,22 +58,43 @@ class Checker:
         for name, draw, content in owed:
             if draw == NORMAL_DRAW:
                 write(self.operator, self.case, inputs, content)  # as the judge does
-                self._run_and_judge(name, inputs, state, draw, content)
+                self._run_and_judge(name, inputs, state, draw, content, (inputs,))
             else:
-                needles = self.operator.make_inputs(self.case, draw, content.seed, self.device)
-                self._run_and_judge(name, needles, prepare(needles), draw, content)
+                self._check_needles(name, draw, content)
+
+    def _check_needles(self, name: str, draw: str, content: Content) -> None:
+        """On inputs of their own, which may be of another case: it is set up for that."""
+        case = self.served(self.operator.needle_cases(self.case, content.seed))
+        inputs = self.operator.make_inputs(case, draw, content.seed, self.device)
+        with self.foreign():
+            state = self.implementation.prepare(case, inputs)
+        others = self.operator.other_calls(case, inputs)
+        replace(self, case=case)._run_and_judge(name, inputs, state, draw, content, others)
+
+    def served(self, cases: Sequence[Case]) -> Case:
+        """The first that the implementation serves; raises Unavailable where it is none of them."""
+        with self.foreign():
+            reasons = [None if case == self.case else self.implementation.supports(case) for case in cases]
+        for case, reason in zip(cases, reasons, strict=True):
+            if reason is None:
+                return case
+        raise Unavailable(f"it is checked on {cases[-1].id} too, which it does not serve: {reasons[-1]}")
 
     def check_timed(self, kept: Kept) -> None:
         """The outputs of a timed call."""
         asked = question(TIMED, NORMAL_DRAW, kept.content, [kept.outputs], before=kept.before)
         self.judge.judge(asked, [kept.outputs])
 
-    def _run_and_judge(self, name: str, inputs: Any, state: Any, draw: str, content: Content) -> None:
+    def _run_and_judge(
+        self, name: str, inputs: Any, state: Any, draw: str, content: Content, others: Sequence[Any]
+    ) -> None:
+        """A call on the inputs, and one on each of the others, which is judged with it."""
+        specs = self.operator.handed_over(self.case, draw)
         before = {field: tensor.clone() for field, tensor in tensors(inputs, "static", "dynamic").items()}
         with self.foreign(), poisoned_memory(inputs, enabled=not self.implementation.compiled):
             begun = now.perf_counter_ns()
             returned = self.implementation.run(inputs, state)
-            results = self.results(inputs, returned)
+            results = self.results(inputs, returned, specs)
             first = tuple(map(take, results))
             took_ns = now.perf_counter_ns() - begun
         now.sleep(ns_to_seconds(min(max(took_ns, WATCHED_NS[0]), WATCHED_NS[1])))
@@ -80,10 +102,12 @@ class Checker:
             raise Rejected(Outcome.WRONG_VALUES, LATE)
         self.attest(inputs, returned, begun, float(took_ns))
         self._judge_unchanged(inputs, before)
-        with self.foreign():
-            again = tuple(map(take, self.results(inputs, self.implementation.run(inputs, state))))
-        self._judge_unchanged(inputs, before)
-        self.judge.judge(question(name, draw, content, [first, again], digest_of(inputs)), [first, again])
+        calls = [first]
+        for other in others:
+            with self.foreign():
+                calls.append(tuple(map(take, self.results(other, self.implementation.run(other, state), specs))))
+            self._judge_unchanged(inputs, before)
+        self.judge.judge(question(name, draw, content, calls, digest_of(inputs)), calls)
 
     def _judge_unchanged(self, inputs: Any, before: dict[str, Tensor]) -> None:
         self.judge_intact(inputs)
@@ -112,14 +136,14 @@ class Checker:
         if written is not None:
             raise Rejected(Outcome.WRONG_VALUES, f"wrote outside its outputs: {written}")
 
-    def results(self, inputs: Any, returned: Any) -> tuple[Any, ...]:
-        """What is judged, as a tuple of the contract's number of plain tensors of its shapes and dtypes.
+    def results(self, inputs: Any, returned: Any, specs: Sequence[TensorSpec] = ()) -> tuple[Any, ...]:
+        """What is judged, as a tuple of plain tensors as `specs` has them, or else the outputs of a timed call.
 
         Raises Rejected where it is anything else.
         """
         outputs = self.operator.results(inputs, returned)
         got = tuple(outputs) if isinstance(outputs, (tuple, list)) else (outputs,)
-        specs = self.operator.outputs(self.case)
+        specs = specs or self.operator.outputs(self.case)
         if len(got) != len(specs) or not all(isinstance(out, Tensor) for out in got):
             kinds = ", ".join(type(out).__name__ for out in got)
             raise Rejected(

@@ -305,7 +305,7 @@ class OpenCase:
         """On `inputs`, and on needles; what `inputs` hold afterwards."""
         sets = tuple(owed(self.operator, self.setup.seed))
         with self._phase("check"):
-            self.checker.check(inputs, state, self._prepared, sets)
+            self.checker.check(inputs, state, sets)
         self._refuse_meddling()
         return [content for _, draw, content in sets if draw == NORMAL_DRAW][-1]
 
@@ -373,10 +373,6 @@ class OpenCase:
             state = self.implementation.prepare(self.case, inputs)
             self._synchronise()
         return state
-
-    def _prepared(self, inputs: Any) -> Any:
-        with self._foreign():
-            return self.implementation.prepare(self.case, inputs)
 
     def _said(self, method: str, ask: Callable[[], object]) -> str | None:
         with self._foreign():

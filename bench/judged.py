@@ -211,6 +211,8 @@ def _flags(measurement: Measurement, summary: Summary) -> Iterator[str]:
         yield f"no interval is claimed: {summary.unclaimed}"
     elif timing is not None and timing.stopped not in (STOPPED_AT_TARGET, STOPPED_BY_ROUNDS):
         yield f"sampling ended by its {timing.stopped}, before the interval was as narrow as asked"
+    if check is not None and check.withheld:
+        yield f"judged without {', '.join(check.withheld)}, which it does not give"
     if check is not None and check.blunt:
         yield f"the check of this case cannot tell apart: {', '.join(check.blunt)}"
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from attnlab.bench.contract import tensors
+from attnlab.bench.contract import TensorSpec, tensors
 from attnlab.bench.failures import record
 from attnlab.bench.failures.record import EXPECTED, FAILURES, INPUTS, OUTPUTS, Failure
 from attnlab.bench.failures.wrong import first_wrong
@@ -50,8 +50,9 @@ def keep_refused(
     wrong = None
     if calls:
         expectation, _ = court.expectation(operator, case, question.draw, question.content)
-        outputs = refused_outputs(court, operator, case, verdict, calls)
-        names = [spec.name for spec in operator.outputs(case)]
+        specs = operator.specs(case, question.draw, question.content.seed)
+        outputs = refused_outputs(court, specs, verdict, calls)
+        names = [spec.name for spec in specs]
         kept |= {f"{OUTPUTS}/{name}": out for name, out in zip(names, outputs, strict=True)}
         kept |= {f"{EXPECTED}/{n}": out for n, out in enumerate(expectation.expected)}
         wrong = first_wrong(expectation, outputs, names)
@@ -63,11 +64,11 @@ def keep_refused(
 
 
 def refused_outputs(
-    court: Court, operator: AnyOperator, case: Case, verdict: Verdict, calls: Sequence[Sequence[Bytes]]
+    court: Court, specs: Sequence[TensorSpec], verdict: Verdict, calls: Sequence[Sequence[Bytes]]
 ) -> tuple[Tensor, ...]:
     """Of the call that was refused: the second where the first was accepted."""
     first_within = bool(verdict.sets) and all(figure.within for figure in verdict.sets[0].figures)
-    return court.rebuilt(operator, case, calls[-1 if first_within else 0])
+    return court.rebuilt(specs, calls[-1 if first_within else 0])
 
 
 def keep_failed(run: Path, m: Measurement, device: str, seed: int, plugins: Sequence[str]) -> Path | None:

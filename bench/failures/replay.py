@@ -12,7 +12,7 @@ from torch import Tensor
 
 from attnlab.bench.axes import Case
 from attnlab.bench.contents import write
-from attnlab.bench.contract import NORMAL_DRAW, tensors
+from attnlab.bench.contract import NORMAL_DRAW, TensorSpec, tensors
 from attnlab.bench.correctness import Checker, poisoned_memory
 from attnlab.bench.errors import StoreError
 from attnlab.bench.failures.keeping import refused_outputs
@@ -57,9 +57,10 @@ class ExplainingJudge(HereJudge):
         if verdict.refusal is None:
             return
         expectation, _ = self._court.expectation(self._operator, self._case, question.draw, question.content)
-        names = [spec.name for spec in self._operator.outputs(self._case)]
+        specs = self._operator.specs(self._case, question.draw, question.content.seed)
+        names = [spec.name for spec in specs]
         if verdict.outcome not in (Outcome.WRONG_SHAPE, Outcome.WRONG_DTYPE):
-            outputs = refused_outputs(self._court, self._operator, self._case, verdict, data)
+            outputs = refused_outputs(self._court, specs, verdict, data)
             self._replayed.wrong = first_wrong(expectation, outputs, names)
         raise Rejected(*verdict.refusal)
 
@@ -75,7 +76,7 @@ def check(
     def made() -> None:
         inputs = operator.make_inputs(case, NORMAL_DRAW, seed, device)
         state = implementation.prepare(case, inputs)
-        checker.check(inputs, state, lambda again: implementation.prepare(case, again), owed(operator, seed))
+        checker.check(inputs, state, owed(operator, seed))
 
     return _told(replayed, made)
 
@@ -102,10 +103,12 @@ def replay(
 
     def made() -> None:
         base = content.base if draw == NORMAL_DRAW else content.seed
-        inputs = operator.make_inputs(case, draw, base, device)
+        of = case if draw == NORMAL_DRAW else checker.served(operator.needle_cases(case, base))
+        specs = operator.handed_over(of, draw)
+        inputs = operator.make_inputs(of, draw, base, device)
         if draw != NORMAL_DRAW:
             _put(inputs, kept, folder)
-        state = implementation.prepare(case, inputs)
+        state = implementation.prepare(of, inputs)
         for before in failure.before:  # what it may have kept of earlier calls
             write(operator, case, inputs, before)
             implementation.run(inputs, state)
@@ -113,8 +116,8 @@ def replay(
             write(operator, case, inputs, content)
             _put(inputs, kept, folder)
         with poisoned_memory(inputs, enabled=not implementation.compiled):
-            outputs = tuple(map(take, checker.results(inputs, implementation.run(inputs, state))))
-        replayed.same = _same(outputs, kept, operator, case)
+            outputs = tuple(map(take, checker.results(inputs, implementation.run(inputs, state), specs)))
+        replayed.same = _same(outputs, kept, specs)
         judge.judge(question(name, draw, content, [outputs], before=failure.before), [outputs])
 
     return _told(replayed, made)
@@ -158,8 +161,8 @@ def _put(inputs: Any, kept: dict[str, Tensor], folder: Path) -> None:
         place.copy_(tensor)
 
 
-def _same(outputs: Outputs, kept: dict[str, Tensor], operator: AnyOperator, case: Case) -> bool | None:
-    names = [f"{OUTPUTS}/{spec.name}" for spec in operator.outputs(case)]
+def _same(outputs: Outputs, kept: dict[str, Tensor], specs: Sequence[TensorSpec]) -> bool | None:
+    names = [f"{OUTPUTS}/{spec.name}" for spec in specs]
     if not all(name in kept for name in names):
         return None
     return all(taken.same(take(kept[name])) for taken, name in zip(outputs, names, strict=True))

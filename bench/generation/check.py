@@ -2,7 +2,9 @@
 
 A greedy token must be the reference's most likely one, within the numeric noise of the case: what separates one pass
 over a text from the same pass in the case's dtype, and alone from in a batch. Sampled tokens must be possible, and as
-likely on average as tokens of the distribution are.
+likely on average as tokens of the distribution are. On prompts of random tokens (see `exams`) an engine is asked for
+the log-probabilities of its tokens too, which must be the reference's within what the dtype makes of them; many sampled
+answers are held to their whole distribution (see `drawn`).
 """
 
 from __future__ import annotations
@@ -18,9 +20,11 @@ from torch import Tensor
 from attnlab.bench.contract import Figures
 from attnlab.bench.failures.wrong import Wrong, row_of
 from attnlab.bench.generation.decoding import BEAM, Decoding
+from attnlab.bench.generation.exams import PAGE_TOKENS
+from attnlab.bench.generation.faults import Encoded, Fault, faults
 from attnlab.bench.generation.logs import NO_TOKEN
-from attnlab.bench.generation.stored import rounding
-from attnlab.bench.models.reference import Rounding, as_it_is, reference_greedy, reference_logits
+from attnlab.bench.generation.stored import SAME, rounding
+from attnlab.bench.models.reference import Reading, Rounding, as_it_is, reference_greedy, reference_logits
 from attnlab.bench.ops.sampling_math import truncated_probabilities
 
 if TYPE_CHECKING:
@@ -29,6 +33,8 @@ if TYPE_CHECKING:
 
 CANDIDATES = 50  # tokens a place whose logits are compared for the noise: those that could be chosen at all
 MARGIN = 2.0  # another order of sums may be as far off again as the pass that the noise was read from
+LOGS_FLOOR = {"float32": 1e-4, "float16": 2e-3, "bfloat16": 1.5e-2}  # nats, root mean square
+LARGEST_OVER_RMS = 4.0  # of some tens of errors
 NOISE_FLOOR = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1}  # logits; a yardstick may be lucky once
 MOST_JUDGED = 16  # requests: of more some are read, and the ids of the others only looked at
 PLACES = 128  # of the end of the text over which near-ties are counted
@@ -47,7 +53,8 @@ class Answers:
     prompts: int64 [R, P]. continuation: int64 [1, N], the reference's own greedy answer to the first,
     [1, 0] where nothing needs it. noise: how far
     logits may be off, in logits. ties: bound of the share of tokens that rounding to the dtype alone moves off
-    the argmax.
+    the argmax. blunt_without: probes that get through where an engine tells no log-probabilities. logs_rms,
+    logs_largest: how far those may be off, in nats; not a number where none are asked for.
     """
 
     case: GenerateCase
@@ -58,6 +65,9 @@ class Answers:
     ties: float
     probes: tuple[str, ...] = ()
     blunt: tuple[str, ...] = ()
+    blunt_without: tuple[str, ...] = ()
+    logs_rms: float = math.nan
+    logs_largest: float = math.nan
 
     @property
     def expected(self) -> tuple[Tensor, ...]:
@@ -70,7 +80,9 @@ class Answers:
         there = (tokens != NO_TOKEN).all(-1)
         if not bool(there.any()):
             return [Figures("requests answered", 1.0, NO_ROOM, 1.0, NO_ROOM)]
-        return replace(self, prompts=self.prompts[there]).figures(tokens[there])
+        logs = outputs[1].cpu()[there] if len(outputs) > 1 else None
+        known = logs is not None and not bool(logs.isnan().any())
+        return replace(self, prompts=self.prompts[there]).figures(tokens[there], logs if known else None)
 
     def wrong(self, outputs: Sequence[Tensor]) -> Wrong | None:
         """The first greedy token that falls short of the reference's by more than the noise; None of other methods."""
@@ -92,24 +104,33 @@ class Answers:
             return None
         return replace(row_of("tokens", tokens, best, off, errors=errors, allowed=allowed), what=what)
 
-    def figures(self, tokens: Tensor) -> list[Figures]:
-        """Of the answers [r, N] to the first r prompts; the ids of all are looked at, and some of many are read."""
+    def figures(self, tokens: Tensor, logs: Tensor | None = None) -> list[Figures]:
+        """Of the answers [r, N] to the first r prompts; the ids of all are looked at, and some of many are read.
+
+        logs: the log-probabilities [r, N] that the engine tells; None where it tells none.
+        """
         if bool(((tokens < 0) | (tokens >= self.case.config.vocab_size)).any()):
             return [Figures("ids in range", 1.0, NO_ROOM, 1.0, NO_ROOM)]
+        read = [
+            Read(self.prompts[n], tokens[n], self._logits(self.prompts[n], tokens[n]), n) for n in judged(len(tokens))
+        ]
         decoding = self.case.decoding
         if decoding.greedy:
-            return self._greedy(tokens)
-        return self._beam(tokens) if decoding.method == BEAM else self._sampled(tokens, decoding)
-
-    def _read(self, tokens: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """(prompt, answer) of each request that is judged."""
-        return ((self.prompts[n], tokens[n]) for n in judged(len(tokens)))
+            found = self._greedy(read)
+        else:
+            found = self._beam(tokens) if decoding.method == BEAM else self._sampled(read, decoding)
+        return found if logs is None else [*found, self._told(read, logs)]
 
     def _logits(self, prompt: Tensor, answer: Tensor) -> Tensor:
         return answer_logits(self.weights(), prompt, answer, torch.float32)
 
-    def _greedy(self, tokens: Tensor) -> list[Figures]:
-        regrets = torch.cat([regret(self._logits(prompt, answer), answer) for prompt, answer in self._read(tokens)])
+    def _told(self, read: Sequence[Read], logs: Tensor) -> Figures:
+        off = torch.cat([logs[one.number].double() - one.logs for one in read])
+        rms, largest = float(off.square().mean().sqrt()), float(off.abs().max())
+        return Figures("log-probabilities, in nats", rms, self.logs_rms, largest, self.logs_largest)
+
+    def _greedy(self, read: Sequence[Read]) -> list[Figures]:
+        regrets = torch.cat([regret(one.logits, one.answer) for one in read])
         rms, largest = float(regrets.square().mean().sqrt()), float(regrets.max())
         off = float((regrets > 0).double().mean())
         ties = MARGIN * self.ties + LEAST_TIES / regrets.numel()
@@ -119,11 +140,11 @@ class Answers:
             Figures("share of near-ties", off, ties, off, ties),
         ]
 
-    def _sampled(self, tokens: Tensor, decoding: Decoding) -> list[Figures]:
-        surprise, variance, impossible = 0.0, 0.0, 0
-        for prompt, answer in self._read(tokens):
-            p = truncated_probabilities(self._logits(prompt, answer), decoding.params, seen_so_far(prompt, answer))
-            p = p.double()
+    def _sampled(self, texts: Sequence[Read], decoding: Decoding) -> list[Figures]:
+        surprise, variance, impossible, read = 0.0, 0.0, 0, 0
+        for one in texts:
+            answer, read = one.answer, read + len(one.answer)
+            p = truncated_probabilities(one.logits, decoding.params, seen_so_far(one.prompt, answer)).double()
             logs = p.clamp_min(TINY_PROBABILITY).log()
             mean = (p * logs).sum(-1)
             taken = p.gather(-1, answer[:, None].to(p.device))[:, 0]
@@ -131,7 +152,6 @@ class Answers:
             variance += float(((p * logs.square()).sum(-1) - mean.square()).sum())
             impossible += int((taken == 0).sum())
         z = abs(surprise) / math.sqrt(variance) if variance > 0 else 0.0
-        read = len(judged(len(tokens))) * tokens.shape[1]
         share = impossible / read
         edge = MARGIN * self.ties + LEAST_TIES / read  # rounding moves tokens over the edge of truncation
         return [
@@ -154,6 +174,21 @@ class Answers:
 NO_ROOM = 0.5  # for what may not be at all
 
 
+@dataclass(frozen=True)
+class Read:
+    """One answer [N] to a prompt [P] as the reference read it, logits [N, V], and the number of its request."""
+
+    prompt: Tensor
+    answer: Tensor
+    logits: Tensor
+    number: int
+
+    @property
+    def logs(self) -> Tensor:
+        """Log-probabilities of its tokens, float64 [N]."""
+        return logs_of(self.logits, self.answer)
+
+
 def judged(requests: int) -> list[int]:
     """The requests whose answers are read: all of a few; the first, the last and those evenly between of many."""
     if requests <= MOST_JUDGED:
@@ -165,13 +200,16 @@ def judged(requests: int) -> list[int]:
 class Sharpness:
     """What the check of a case can tell apart, measured on one prompt: the same for every draw of it.
 
-    noise, ties, probes, blunt: see `Answers`.
+    The fields of `Answers` that have these names.
     """
 
     noise: float
     ties: float
     probes: tuple[str, ...]
     blunt: tuple[str, ...]
+    blunt_without: tuple[str, ...] = ()
+    logs_rms: float = math.nan
+    logs_largest: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -186,16 +224,17 @@ class ExactTokens:
 
     def expect(self, case: GenerateCase, inputs: GenerateInputs) -> Answers:
         device = inputs.weights.embedding.device
-        first = inputs.prompts[:1]
-        continuation = first[:, :0].cpu()
-        if case.id not in self.measured or case.decoding.method == BEAM:
-            continuation = reference_greedy(inputs.weights, first, case.new_tokens).cpu()
+        key = f"{case.id}, {inputs.asks}"
+        prompts = inputs.prompts if inputs.asks else inputs.prompts[:1]
+        continuation = prompts[:, :0].cpu()
+        if key not in self.measured or case.decoding.method == BEAM:
+            continuation = reference_greedy(inputs.weights, prompts, case.new_tokens).cpu()
         made = Answers(
             case, lambda: self.weights(case, device), inputs.prompts.cpu(), continuation, noise=math.nan, ties=math.nan
         )
-        if case.id not in self.measured:
-            self.measured[case.id] = _sharpness(made, inputs.weights)
-        return replace(made, **vars(self.measured[case.id]))
+        if key not in self.measured:
+            self.measured[key] = _examined(made, inputs.weights) if inputs.asks else _sharpness(made, inputs.weights)
+        return replace(made, **vars(self.measured[key]))
 
     def parts(self, expectation: Answers) -> dict[str, Any]:
         kept = {f.name: getattr(expectation, f.name) for f in fields(expectation) if f.name not in ("case", "weights")}
@@ -209,11 +248,21 @@ class ExactTokens:
 
 
 def answer_logits(
-    weights: ModelWeights, prompt: Tensor, answer: Tensor, dtype: torch.dtype, rounded: Rounding = as_it_is
+    weights: ModelWeights,
+    prompt: Tensor,
+    answer: Tensor,
+    dtype: torch.dtype,
+    rounded: Rounding = as_it_is,
+    reading: Reading | None = None,
 ) -> Tensor:
     """The reference's logits [N, V] at each place of an answer [N] to a prompt [P], on the CPU."""
     text = torch.cat([prompt.cpu(), answer.cpu()])[None, :-1].to(weights.embedding.device)
-    return reference_logits(weights, text, dtype=dtype, last=len(answer), rounded=rounded)[0].cpu()
+    return reference_logits(weights, text, dtype=dtype, last=len(answer), rounded=rounded, reading=reading)[0].cpu()
+
+
+def logs_of(logits: Tensor, answer: Tensor) -> Tensor:
+    """Log-probabilities of an answer [..., N] from logits [..., N, V], float64."""
+    return logits.double().log_softmax(-1).gather(-1, answer[..., None].to(logits.device))[..., 0]
 
 
 def regret(logits: Tensor, answer: Tensor) -> Tensor:
@@ -245,7 +294,7 @@ def _noise(case: GenerateCase, weights: ModelWeights, prompts: Tensor, continuat
     text = torch.cat([prompt, answer])
     before, after = text[: len(text) - places], text[len(text) - places :]
     want = answer_logits(weights, before, after, exact)
-    got = answer_logits(weights, before, after, case.torch_dtype, rounding(case.weights))
+    got = answer_logits(weights, before, after, case.torch_dtype, rounding(case.weights), stored(case))
     ties = _share_at_most(int((got.argmax(-1) != want.argmax(-1)).sum()), places)
     want, got = want[-len(answer) :].double(), got[-len(answer) :].double()
     candidates = want.topk(min(CANDIDATES, want.shape[-1]), -1).indices
@@ -267,12 +316,80 @@ def _in_a_batch(case: GenerateCase, weights: ModelWeights, prompt: Tensor, answe
     text = torch.cat([prompt, answer])[None, :-1]
     both = torch.cat([text, text.flip(1)]).to(weights.embedding.device)
     rounded = rounding(case.weights)
-    return reference_logits(weights, both, dtype=case.torch_dtype, last=len(answer), rounded=rounded)[0].cpu().double()
+    return (
+        reference_logits(
+            weights, both, dtype=case.torch_dtype, last=len(answer), rounded=rounded, reading=stored(case)
+        )[0]
+        .cpu()
+        .double()
+    )
+
+
+def stored(case: GenerateCase) -> Reading | None:
+    """How a text is read whose keys and values are stored as codes; None where they are not."""
+    return None if case.cache == SAME else Encoded(case, case.prompt_len)
+
+
+def _examined(made: Answers, weights: ModelWeights) -> Sharpness:
+    """The sharpness of needles: with the budget of log-probabilities, and with faults of engines among the probes."""
+    base = _sharpness(made, weights)
+    rms, largest = _budget_of_logs(made, weights)
+    known = replace(made, noise=base.noise, ties=base.ties, logs_rms=rms, logs_largest=largest)
+    probes, blunt, blunt_without = list(base.probes), list(base.blunt), list(base.blunt)
+    for fault in _faults_of(made.case, len(made.continuation)):
+        tokens, logs = _with_fault(made, weights, fault)
+        probes.append(fault.name)
+        if all(figure.within for figure in known.figures(tokens, logs)):
+            blunt.append(fault.name)
+        if all(figure.within for figure in known.figures(tokens)):
+            blunt_without.append(fault.name)
+    return Sharpness(base.noise, base.ties, tuple(probes), tuple(blunt), tuple(blunt_without), rms, largest)
+
+
+def _budget_of_logs(made: Answers, weights: ModelWeights) -> tuple[float, float]:
+    """How far log-probabilities may be off: twice what the dtype does at all places of the texts, or a small floor."""
+    case = made.case
+    exact = torch.float64 if case.dtype == "float32" else torch.float32
+    text = torch.cat([made.prompts[: len(made.continuation)], made.continuation], 1)
+    ids, after = text[:, :-1].to(weights.embedding.device), text[:, 1:]
+    want = reference_logits(weights, ids, dtype=exact).cpu()
+    got = reference_logits(
+        weights, ids, dtype=case.torch_dtype, rounded=rounding(case.weights), reading=stored(case)
+    ).cpu()
+    likely = want.argmax(-1)  # as an answer's tokens are; those of the prompt are most unlikely
+    off = (logs_of(got, likely) - logs_of(want, likely)).flatten()
+    floor = LOGS_FLOOR[case.dtype]
+    judged_places = len(judged(case.requests)) * case.new_tokens
+    rms = max(float(off.square().mean().sqrt()), floor) * (1 + 1 / math.sqrt(min(judged_places, after.numel())))
+    return MARGIN * rms, MARGIN * max(float(off.abs().max()), LARGEST_OVER_RMS * rms)
+
+
+def _faults_of(case: GenerateCase, rows: int) -> Iterator[Fault]:
+    page = case.placing.page_tokens or PAGE_TOKENS
+    return faults(case.prompt_len, case.new_tokens, rows, page) if case.decoding.greedy else iter(())
+
+
+def _with_fault(made: Answers, weights: ModelWeights, fault: Fault) -> tuple[Tensor, Tensor]:
+    """What an engine with the fault would answer, and tell, as far as its texts are those of the right answers.
+
+    From the first other token on a text would be another: there the right tokens stand, with their right
+    log-probabilities, so that nothing of it is found that the engine might not show.
+    """
+    right = made.continuation
+    text = torch.cat([made.prompts[: len(right)], right], 1)[:, :-1].to(weights.embedding.device)
+    wrong, want = (
+        reference_logits(weights, text, last=right.shape[1], reading=reading).cpu() for reading in (fault, None)
+    )
+    chosen = wrong.argmax(-1)
+    same = (chosen == right).long().cumprod(-1).bool()
+    reached = torch.nn.functional.pad(same[:, :-1], (1, 0), value=True)  # the first other token is the engine's own
+    tokens = torch.where(reached, chosen, right)
+    return tokens, torch.where(reached, logs_of(wrong, chosen), logs_of(want, right)).float()
 
 
 def _wrong_answers(made: Answers) -> dict[str, Tensor]:
     """Answers to the first prompt that must be rejected, by the name of the fault."""
-    right = made.continuation
+    right = made.continuation[:1]
     wrong = {"zeros": torch.zeros_like(right), "every token one too large": (right + 1) % made.case.config.vocab_size}
     if made.case.new_tokens > 1:
         wrong["one token late"] = right.roll(1, 1)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from numbers import Integral
 
 from attnlab.bench import units
+from attnlab.bench.generation.evidence import Evidence
 from attnlab.bench.generation.logs import FAILED, CallLog, Pass, RequestLog
 
 Now = Callable[[], int]
@@ -19,6 +20,7 @@ class Recorder:
     arrivals_s: when each request is due, seconds from now. prompts: the ids of each. texts, encode: the same as text
     and what turns it into ids, so that this is timed as a part of serving; None for models without a tokenizer.
     asked_ns: by `now_ns`, when the log was asked for; what was made ready from then on is no part of the call.
+    evidence: what is asked for in a check beside the tokens; None in calls that are timed.
     """
 
     def __init__(
@@ -29,8 +31,10 @@ class Recorder:
         encode: Encode | None = None,
         now_ns: Now = time.perf_counter_ns,
         asked_ns: int | None = None,
+        evidence: Evidence | None = None,
     ) -> None:
         self._prompts, self._texts, self._encode, self._now_ns = prompts, texts, encode, now_ns
+        self.evidence = evidence
         self._arrivals_ns = [units.seconds_to_ns(second) for second in arrivals_s]
         self._times_ns: list[list[float]] = [[] for _ in arrivals_s]
         self._tokens: list[list[int]] = [[] for _ in arrivals_s]

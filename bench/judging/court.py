@@ -17,7 +17,17 @@ from attnlab.bench import units
 from attnlab.bench.axes import Case
 from attnlab.bench.clocks import now
 from attnlab.bench.contents import Content, inputs_of
-from attnlab.bench.contract import NORMAL_DRAW, Attested, Expectation, Fact, Operator, tensors
+from attnlab.bench.contract import (
+    NORMAL_DRAW,
+    Attested,
+    BluntWithout,
+    Expectation,
+    Fact,
+    Operator,
+    Pooled,
+    TensorSpec,
+    tensors,
+)
 from attnlab.bench.judging.plain import Bytes, named, rebuilt, take
 from attnlab.bench.judging.refusals import CHANGING, STALE
 from attnlab.bench.judging.verdicts import SECOND_CALL, TIMED, Question, Verdict
@@ -65,25 +75,32 @@ class Court:
         expectation, digest = self.expectation(operator, case, question.draw, question.content)
         if None not in (digest, question.inputs) and digest != question.inputs:
             return Verdict(outcome=Outcome.WRONG_VALUES, reason=f"its {question.name} inputs are not as they were made")
-        same = len(calls) < 2 or all(a.tobytes() == b.tobytes() for a, b in zip(calls[0], calls[1], strict=True))
+        specs = operator.specs(case, question.draw, question.content.seed)
+        outputs = [self.rebuilt(specs, call) for call in calls]
+        pooled = isinstance(expectation, Pooled)
+        same = all(a.tobytes() == b.tobytes() for a, b in zip(calls[0], calls[-1], strict=True))
         found: list[SetFigures] = []
-        outcome, reason = None, None
-        for number, call in enumerate(calls[:1] if same else calls):
+        reason = None
+        for number, call in enumerate(outputs[:1] if same and not pooled else outputs):
             name = SECOND_CALL.format(question.name) if number else question.name
-            outputs = self.rebuilt(operator, case, call)
-            reason = _not_finite(operator, case, name, outputs)
+            reason = _not_finite(specs, name, call)
             if reason is not None:
-                outcome = Outcome.WRONG_VALUES
                 break
-            found.append(SetFigures(name, tuple(expectation.judge(outputs))))
+            if not pooled:
+                found.append(SetFigures(name, tuple(expectation.judge(call))))
+        if isinstance(expectation, Pooled) and reason is None:
+            found.append(SetFigures(question.name, tuple(expectation.judge_calls(outputs))))
+        withheld = tuple(s.name for n, s in enumerate(specs) if s.optional and any(_kept_back(c[n]) for c in outputs))
+        blunt = expectation.blunt_without if withheld and isinstance(expectation, BluntWithout) else expectation.blunt
         verdict = Verdict(
             sets=tuple(found),
             probes=tuple(expectation.probes),
-            blunt=tuple(expectation.blunt),
-            coverage=_coverage(operator, case, expectation),
-            deterministic=None if len(calls) < 2 else same,
-            outcome=outcome,
+            blunt=tuple(blunt),
+            coverage=_coverage(specs, expectation),
+            deterministic=None if len(calls) < 2 or pooled else same,
+            outcome=None if reason is None else Outcome.WRONG_VALUES,
             reason=reason,
+            withheld=withheld,
         )
         if question.name == TIMED and verdict.refusal is not None:
             return replace(verdict, because=self._because(operator, case, question, calls[0]))
@@ -91,7 +108,7 @@ class Court:
 
     def _because(self, operator: AnyOperator, case: Case, question: Question, call: Sequence[Bytes]) -> str:
         """Whether the outputs of a timed call are right for what its inputs held before."""
-        outputs = self.rebuilt(operator, case, call)
+        outputs = self.rebuilt(operator.specs(case, question.draw, question.content.seed), call)
         for content in reversed(question.before):
             earlier, _ = self.expectation(operator, case, question.draw, content)
             if all(figure.within for figure in earlier.judge(outputs)):
@@ -105,6 +122,7 @@ class Court:
         key = operator.name, _resolved(case), draw, content
         if key not in self._held:
             inputs = self.inputs(operator, case, draw, content)
+            case = operator.case_of(case, draw, content.seed)
             digest = digest_of(inputs)
             self._held[key] = operator.check.expect(case, inputs), digest
             self._make_room()
@@ -115,6 +133,7 @@ class Court:
         """Those inputs, made from nothing."""
         if draw == NORMAL_DRAW:
             return inputs_of(operator, case, content, self._device)
+        case = operator.case_of(case, draw, content.seed)
         return operator.make_inputs(case, draw, content.seed, self._device)
 
     def digest(self, operator: AnyOperator, case: Case, draw: str, content: Content) -> str | None:
@@ -129,9 +148,13 @@ class Court:
         while len(self._held) > 1 and sum(_size_bytes(kept[0].expected) for kept in self._held.values()) > self._most:
             self._held.popitem(last=False)
 
-    def rebuilt(self, operator: AnyOperator, case: Case, call: Sequence[Bytes]) -> tuple[Tensor, ...]:
+    def rebuilt(self, specs: Sequence[TensorSpec], call: Sequence[Bytes]) -> tuple[Tensor, ...]:
         """The outputs of a call as tensors."""
-        return tuple(rebuilt(data, spec, self._device) for data, spec in zip(call, operator.outputs(case), strict=True))
+        return tuple(rebuilt(data, spec, self._device) for data, spec in zip(call, specs, strict=True))
+
+
+def _kept_back(out: Tensor) -> bool:
+    return out.numel() > 0 and bool(out.isnan().all())
 
 
 def digest_of(inputs: Any) -> str | None:
@@ -156,7 +179,7 @@ def _misshapen(
     operator: AnyOperator, case: Case, question: Question, calls: Sequence[Sequence[Bytes]]
 ) -> Verdict | None:
     """What was handed over must have the contract's number, shapes, dtypes and bytes."""
-    specs = operator.outputs(case)
+    specs = operator.specs(case, question.draw, question.content.seed)
     if len(question.forms) != len(specs) or any(len(call) != len(specs) for call in calls):
         return Verdict(outcome=Outcome.WRONG_SHAPE, reason=f"gave {len(question.forms)} tensors, not {len(specs)}")
     for place, (form, spec) in enumerate(zip(question.forms, specs, strict=True)):
@@ -170,16 +193,18 @@ def _misshapen(
     return None
 
 
-def _not_finite(operator: AnyOperator, case: Case, name: str, outputs: Sequence[Tensor]) -> str | None:
-    for out, spec in zip(outputs, operator.outputs(case), strict=True):
+def _not_finite(specs: Sequence[TensorSpec], name: str, outputs: Sequence[Tensor]) -> str | None:
+    for out, spec in zip(outputs, specs, strict=True):
+        if spec.optional and _kept_back(out):
+            continue
         bad = int((~torch.isfinite(out)).sum())
         if bad:
             return f"{spec.name} has {bad} of {out.numel()} elements NaN or infinite on {name} inputs"
     return None
 
 
-def _coverage(operator: AnyOperator, case: Case, expectation: Expectation) -> float:
-    total = sum(math.prod(spec.shape) for spec in operator.outputs(case))
+def _coverage(specs: Sequence[TensorSpec], expectation: Expectation) -> float:
+    total = sum(math.prod(spec.shape) for spec in specs)
     return sum(out.numel() for out in expectation.expected) / total if total else 1.0
 
 

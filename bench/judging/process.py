@@ -84,7 +84,7 @@ class _Bench:
         operator = self._operator(contract)
         case = operator.case_type.parse(case_id)
         asked = decode(Question, question)
-        sizes = [_size_bytes(spec) for spec in operator.outputs(case)]
+        sizes = [_size_bytes(spec) for spec in operator.specs(case, asked.draw, asked.content.seed)]
         try:
             calls = read(Path(file), asked.calls, sizes)
         except (OSError, ValueError) as error:

@@ -50,6 +50,7 @@ class Verdict:
     sets: figures of the first call, and of the second where its bits differ. deterministic: whether they agreed to
     the bit; None where there was one call. coverage: share of the output compared with the oracle. outcome, reason:
     why it is refused without figures; None where there are figures. because: what is known of why figures are wrong.
+    withheld: optional outputs that the implementation kept to itself.
     """
 
     sets: tuple[SetFigures, ...] = ()
@@ -60,6 +61,7 @@ class Verdict:
     outcome: Outcome | None = None
     reason: str | None = None
     because: str | None = None
+    withheld: tuple[str, ...] = ()
 
     @property
     def refusal(self) -> tuple[Outcome, str] | None:
@@ -112,18 +114,21 @@ class Findings:
 
     def record(self, poisoned: bool) -> CheckRecord | None:
         """As it is stored; None where there are no figures. A probe found out on any inputs is not blunt."""
-        judged = [verdict for _, verdict in self._answered if verdict.sets]
+        judged = [verdict for question, verdict in self._answered if verdict.sets]
         if not judged:
             return None
-        checked = [verdict for verdict in judged if verdict.deterministic is not None]
-        blunt = set.intersection(*(set(verdict.blunt) for verdict in checked)) if checked else set[str]()
+        checked = [verdict for question, verdict in self._answered if verdict.sets and question.name != TIMED]
+        agreed = [verdict.deterministic for verdict in checked if verdict.deterministic is not None]
+        probes = dict.fromkeys(probe for verdict in checked for probe in verdict.probes)
+        found_out = {probe for verdict in checked for probe in set(verdict.probes) - set(verdict.blunt)}
         return CheckRecord(
             sets=tuple(found for verdict in judged for found in verdict.sets),
-            probes=tuple(dict.fromkeys(probe for verdict in checked for probe in verdict.probes)),
-            blunt=tuple(sorted(blunt)),
-            deterministic=all(bool(verdict.deterministic) for verdict in checked) if checked else None,
+            probes=tuple(probes),
+            blunt=tuple(sorted(set(probes) - found_out)),
+            deterministic=all(agreed) if agreed else None,
             coverage=min(verdict.coverage for verdict in judged),
             poisoned=poisoned,
+            withheld=tuple(dict.fromkeys(name for verdict in judged for name in verdict.withheld)),
         )
 
 

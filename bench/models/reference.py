@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -21,6 +22,19 @@ QUERIES_AT_ONCE = 256
 VOCABULARY_AT_ONCE = 16384
 Rounding = Callable[[Tensor], Tensor]
 """What becomes of activations `[..., K]` before each product with weights."""
+
+
+class Reading(Protocol):
+    """Another way to read a text than the right one, or with other rounding: positions, and attention over keys."""
+
+    def positions(self, right: Tensor) -> tuple[Tensor, Tensor]:
+        """Those of queries and of keys, int64 [S]."""
+        ...
+
+    def attention(self, q: Tensor, k: Tensor, v: Tensor, config: ModelConfig, window: int | None) -> Tensor:
+        """As `attention`, over a whole text."""
+        ...
+
 
 CAST_WHOLE_BYTES = 4 << 30
 """Of weights: larger models are cast to another dtype layer by layer in each pass, for lack of memory."""
@@ -58,13 +72,14 @@ def reference_logits(
     dtype: torch.dtype = torch.float32,
     last: int | None = None,
     rounded: Rounding = as_it_is,
+    reading: Reading | None = None,
 ) -> Tensor:
     """Logits after each of `ids` `[B, T]` int64, as `[B, T, V]` in `dtype` on the device of the weights.
 
     last: only of so many last positions, `[B, last, V]`, since the head is as dear as the layers. Weights are
     cast to `dtype` one layer at a time. A shorter sequence may be padded on its right: no token sees later ones.
-    rounded: for the logits of an engine that rounds its activations. Rotary frequencies that depend on the length are
-    those of T tokens.
+    rounded: for the logits of an engine that rounds its activations. reading: another way to read the text. Rotary
+    frequencies that depend on the length are those of T tokens.
     """
     ids = checked_ids(weights.config, ids.to(weights.device))
     length = ids.shape[1]
@@ -73,10 +88,10 @@ def reference_logits(
     if not 1 <= last <= length:
         raise UsageError(f"got last={last}, expected 1 to the {length} tokens of the prompt")
     hidden = embedded(weights, ids, dtype)
-    group = max(1, TOKENS_AT_ONCE // length)
+    group = max(1, TOKENS_AT_ONCE // length) if reading is None else len(ids)
     for index, stored in enumerate(weights.layers):
         layer = Layer(stored.to(weights.device, dtype), config, index)
-        parts = [decode(layer, part, None, rounded)[0] for part in hidden.split(group)]
+        parts = [decode(layer, part, None, rounded, reading)[0] for part in hidden.split(group)]
         hidden = torch.cat(parts) if len(parts) > 1 else parts[0]
     return head_logits(weights, hidden[:, length - last :], dtype, rounded)
 
@@ -129,13 +144,14 @@ def embedding_scale(config: ModelConfig, dtype: torch.dtype) -> float:
 
 
 def decode(
-    layer: Layer, hidden: Tensor, past: LayerCache | None, rounded: Rounding = as_it_is
+    layer: Layer, hidden: Tensor, past: LayerCache | None, rounded: Rounding = as_it_is, reading: Reading | None = None
 ) -> tuple[Tensor, LayerCache]:
     """One layer over `hidden` `[B, S, H]`, which follows what `past` holds; and the cache with S tokens more."""
     weights, config = layer.weights, layer.config
     first = 0 if past is None else past.keys.shape[2]
     positions = torch.arange(first, first + hidden.shape[1], device=hidden.device)
-    cos, sin = rotary_tables(config, positions, config.is_local(layer.index))
+    places = (positions, positions) if reading is None else reading.positions(positions)
+    tables = [rotary_tables(config, place, config.is_local(layer.index)) for place in places]
     normed = rounded(rms_norm(hidden, weights.attention_norm, config.norm_eps))
     q, k, v = (
         split_heads(project(normed, matrix, bias), config.head_dim)
@@ -145,11 +161,12 @@ def decode(
             (weights.value, weights.value_bias),
         )
     )
-    q = rotate(layer.normed(q, weights.query_norm), cos, sin)
-    k = rotate(layer.normed(k, weights.key_norm), cos, sin)
+    q = rotate(layer.normed(q, weights.query_norm), *tables[0])
+    k = rotate(layer.normed(k, weights.key_norm), *tables[1])
     if past is not None:
         k, v = torch.cat([past.keys, k], dim=2), torch.cat([past.values, v], dim=2)
-    branch = rounded(attention(q, k, v, config, config.window_of(layer.index))) @ weights.output.T
+    attend = attention if reading is None else reading.attention
+    branch = rounded(attend(q, k, v, config, config.window_of(layer.index))) @ weights.output.T
     hidden = hidden + layer.normed(branch, weights.attention_branch_norm)
     normed = rounded(rms_norm(hidden, weights.mlp_norm, config.norm_eps))
     mlp = activated(normed @ weights.gate.T, config.activation).mul_(normed @ weights.up.T)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -13,7 +14,7 @@ from attnlab.bench.axes import Case, axis, dtype_axis, like, size
 from attnlab.bench.caches import Format, Layout, format_of, layout_of
 from attnlab.bench.caches.cache import check_fit
 from attnlab.bench.clocks import now
-from attnlab.bench.contract import Operator, TensorSpec, constant, dynamic, guard
+from attnlab.bench.contract import NEEDLE_DRAW, Operator, TensorSpec, constant, dynamic, guard
 from attnlab.bench.errors import ImpossibleCase, UsageError
 from attnlab.bench.generation import arrivals as arriving
 from attnlab.bench.generation import decoding as deciding
@@ -22,6 +23,9 @@ from attnlab.bench.generation.check import ExactTokens
 from attnlab.bench.generation.cost import bytes_moved, operations
 from attnlab.bench.generation.decoding import Decoding
 from attnlab.bench.generation.events import CallLog, series_of
+from attnlab.bench.generation.evidence import NAME as LOGS
+from attnlab.bench.generation.evidence import Evidence
+from attnlab.bench.generation.exams import EXAMS, exam_cases, is_drawn
 from attnlab.bench.generation.latencies import Objectives
 from attnlab.bench.generation.recorder import Recorder
 from attnlab.bench.generation.stored import Q4_1, SAME, WEIGHTS
@@ -231,9 +235,10 @@ class GenerateInputs:
 
     prompts: int64 [R, P], the ids of each request. weights: in the case's dtype, see `ModelWeights`. tokenizer: None
     for a model without one, and with random prompts, which are of no text. seed: of all that an implementation draws
-    at random. arrivals_s: when each request comes, seconds after the call begins. `run` returns `Generated`: for each
-    request new_tokens ids, whether or not one of them ends a text, and the log, kept with the recorder that `begin`
-    gives.
+    at random. arrivals_s: when each request comes, seconds after the call begins. asks: whether an engine that can is
+    to tell the log-probabilities of its tokens, as a check asks and a timed call never does. `run` returns `Generated`:
+    for each request new_tokens ids, whether or not one of them ends a text, and the log, kept with the recorder that
+    `begin` gives.
     """
 
     prompts: Tensor = dynamic("ids of the prompts, int64 [R, P]")
@@ -241,6 +246,7 @@ class GenerateInputs:
     tokenizer: Tokenizer | None = constant("the model's tokenizer")
     arrivals_s: tuple[float, ...] = constant("when each request comes, seconds")
     seed: int = constant("of what is drawn at random")
+    asks: bool = constant("whether log-probabilities are asked for", default=False)
 
     desk: Desk = guard(default_factory=Desk, compare=False, repr=False)
 
@@ -252,16 +258,22 @@ class GenerateInputs:
         if self.tokenizer is not None:
             texts = [self.tokenizer.decode(row, skip_special=False) for row in ids]
             encode = self.tokenizer.encode
-        self.desk.recorder = Recorder(self.arrivals_s, ids, texts, encode, asked_ns=asked_ns)
+        asked = Evidence(len(ids)) if self.asks else None
+        self.desk.recorder = Recorder(self.arrivals_s, ids, texts, encode, asked_ns=asked_ns, evidence=asked)
         return self.desk.recorder
 
 
 @dataclass(frozen=True)
 class Generated:
-    """tokens: int64 [R, N] on any device, −1 from where a request that failed has none; log: when they came."""
+    """tokens: int64 [R, N] on any device, −1 from where a request that failed has none; log: when they came.
+
+    logs: where inputs ask and the engine can, how likely its model found each token, float32 [R, N] in nats, before any
+    penalty, temperature or truncation: what `recorder.evidence.tensor()` gives. None: it is judged on tokens alone.
+    """
 
     tokens: Tensor
     log: CallLog
+    logs: Tensor | None = None
 
 
 @lru_cache(maxsize=16)
@@ -310,6 +322,7 @@ def make_inputs(case: GenerateCase, draw: str, seed: int, device: torch.device) 
         tokenizer,
         case.arrivals.times_s(case.requests, seed),
         seed,
+        asks=draw == NEEDLE_DRAW,
     )
 
 
@@ -324,6 +337,26 @@ def _prompts(case: GenerateCase, tokenizer: Tokenizer | None, seed: int) -> Tens
 
 def outputs(case: GenerateCase) -> tuple[TensorSpec, ...]:
     return (TensorSpec("tokens", (case.requests, case.new_tokens), torch.int64),)
+
+
+def evidence(case: GenerateCase) -> tuple[TensorSpec, ...]:
+    return (TensorSpec(LOGS, (case.requests, case.new_tokens), torch.float32, optional=True),)
+
+
+def handed_over(inputs: GenerateInputs, returned: Any) -> Any:
+    """The tokens; where inputs ask, with their log-probabilities, NaN where the engine gives none."""
+    tokens = returned.tokens if isinstance(returned, Generated) else returned
+    if not inputs.asks:
+        return tokens
+    logs = returned.logs if isinstance(returned, Generated) else None
+    if logs is None and isinstance(tokens, Tensor):
+        logs = torch.full(tokens.shape, math.nan)
+    return tokens, logs
+
+
+def other_calls(case: GenerateCase, inputs: GenerateInputs) -> tuple[GenerateInputs, ...]:
+    """Of sampled answers one more with another seed: chance must differ."""
+    return (replace(inputs, seed=inputs.seed + 1_000),) if is_drawn(case.decoding) else ()
 
 
 def observed(inputs: GenerateInputs, returned: Generated) -> tuple[Series, ...]:
@@ -342,9 +375,12 @@ GENERATE: Operator[GenerateCase, GenerateInputs] = Operator(
     bytes_moved=bytes_moved,
     check=ExactTokens(weights_for),
     length_axis="prompt_len",
-    needle_draws=0,
+    needle_draws=EXAMS,
+    needle_cases=exam_cases,
+    evidence=evidence,
+    other_calls=other_calls,
     checked_draws=1,
-    results=lambda inputs, returned: returned.tokens if isinstance(returned, Generated) else returned,
+    results=handed_over,
     observe=observed,
     attest=attest,
     refute=refute,

@@ -3,7 +3,8 @@
 History of SCHEMA_VERSION, newest first:
 4  what was added so that others can audit a run; each is None or empty in files of version 3: of a burst the state of
    the `host`, of a timing its `effective` samples, its `plan` and the null spans that its clocks subtracted, of a
-   measurement its `turns` and what its process `printed`
+   measurement its `turns` and what its process `printed`,
+   of a check what was `withheld`
 3  a bench of a run may have `rounds`, bursts taken in turn: 0 in files of version 2; a burst may hold the log of a
    generation, see `generation/events.py`
 2  a burst may have a `state`, what the GPU said of itself after it; a run has `cache`, the state of a GPU's L2
@@ -147,7 +148,8 @@ class CheckRecord:
 
     blunt: probes that the check would have accepted although they can be told apart. deterministic:
     whether two runs agreed bit for bit. coverage: share of the output compared with the oracle (the
-    rest is only searched for NaN). poisoned: whether fresh memory was filled with NaN meanwhile.
+    rest is only searched for NaN). poisoned: whether fresh memory was filled with NaN meanwhile. withheld: outputs
+    that the check asked for and did without, since the implementation does not give them.
     """
 
     sets: tuple[SetFigures, ...]
@@ -156,6 +158,7 @@ class CheckRecord:
     deterministic: bool | None
     coverage: float
     poisoned: bool
+    withheld: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

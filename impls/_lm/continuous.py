@@ -94,7 +94,9 @@ class _Call:
         seen = padded([request.text for request in requests]) if self.sampler.params.penalises else None
         ids = self.sampler.choose(logits, uniforms, None if seen is None else seen.to(logits.device)).tolist()
         elapsed_ns = float(time.perf_counter_ns() - begun)
-        for request, token in zip(requests, ids, strict=True):
+        for row, (request, token) in enumerate(zip(requests, ids, strict=True)):
+            if self.recorder.evidence is not None:
+                self.recorder.evidence.tell(request.number, logits[row : row + 1], [token])
             if not request.produced:
                 self.recorder.first_sample(request.number, elapsed_ns)
             self.recorder.arrived(request.number, [token])

@@ -64,7 +64,7 @@ class Ours:
     def run(self, inputs: GenerateInputs, server: Server) -> Generated:
         recorder = inputs.begin()
         tokens = server.serve(recorder, inputs.seed)
-        return Generated(tokens, recorder.log())
+        return Generated(tokens, recorder.log(), None if recorder.evidence is None else recorder.evidence.tensor())
 
     def configuration(self, case: GenerateCase) -> str | None:
         if case.batching == "continuous":

@@ -52,7 +52,8 @@ class Transformers:
         with drawing_from(inputs.seed, inputs.weights.device):
             answers = [answer(peer, recorder, batch) for batch in recorder.batches(peer.case.batch)]
         recorder.count("cache", cache_size(peer.case))
-        return Generated(torch.cat(answers), recorder.log())
+        logs = None if recorder.evidence is None else recorder.evidence.tensor()
+        return Generated(torch.cat(answers), recorder.log(), logs)
 
     def configuration(self, case: GenerateCase) -> str | None:
         version = importlib.import_module("transformers").__version__
@@ -112,11 +113,16 @@ def answer(peer: Peer, recorder: Recorder, requests: list[int]) -> Tensor:
     """Answers to a batch of requests, int64 [B, N] on the CPU."""
     device = peer.model.device
     prompts = torch.tensor([list(recorder.prompt(request)) for request in requests], device=device)
+    asked = {} if recorder.evidence is None else {"output_logits": True}
     with Watch(peer, recorder, requests).hooked() as watch:
         whole = peer.model.generate(
-            prompts, attention_mask=torch.ones_like(prompts), generation_config=peer.settings, streamer=watch
+            prompts, attention_mask=torch.ones_like(prompts), generation_config=peer.settings, streamer=watch,
+            return_dict_in_generate=True, **asked,
         )  # fmt: skip
-    out: Tensor = whole[:, prompts.shape[1] :].cpu()
+    out: Tensor = whole.sequences[:, prompts.shape[1] :].cpu()
+    if recorder.evidence is not None:
+        for row, request in enumerate(requests):
+            recorder.evidence.tell(request, torch.stack([each[row] for each in whole.logits]), out[row].tolist())
     return out
 
 

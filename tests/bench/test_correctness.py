@@ -46,7 +46,7 @@ def checked(target: Any, operator: Any = ATTENTION, court: Court | None = None, 
     implementation = made(target, operator.name, **options)
     judge = HereJudge(operator, CASE, court or Court(CPU))
     inputs = operator.make_inputs(CASE, NORMAL_DRAW, 0, CPU)
-    Checker(operator, CASE, implementation, judge, CPU).check(inputs, None, lambda needles: None, owed(operator, 0))
+    Checker(operator, CASE, implementation, judge, CPU).check(inputs, None, owed(operator, 0))
     record = judge.findings.record(poisoned=not implementation.compiled)
     assert record is not None
     return record

@@ -17,15 +17,18 @@ from attnlab.impls._lm.setting import Setting
 class Hypotheses:
     """Texts by the sequence of the engine that holds them: beams, and behind them the greedy one, which stays.
 
-    ids: the answers so far. scores: their log-probabilities, float64 [beams + 1]; −inf of a sequence without a text.
+    ids: the answers so far. logs: the log-probability of each of their tokens. scores: those of the answers, float64
+    [beams + 1]; −inf of a sequence without a text.
     """
 
     ids: list[list[int]]
+    logs: list[list[float]]
     scores: Tensor
 
     @property
-    def likeliest(self) -> list[int]:
-        return self.ids[int(self.scores.argmax())]
+    def likeliest(self) -> int:
+        """The number of its sequence."""
+        return int(self.scores.argmax())
 
 
 class Beam:
@@ -43,22 +46,28 @@ class Beam:
         while len(found.ids[-1]) < new:
             last = torch.tensor([ids[-1:] for ids in found.ids], device=engine.device)
             found = self._extended(found, engine.step(last)[:, 0], len(prompt))
-        recorder.arrived(request, found.likeliest)
-        return torch.tensor([found.likeliest])
+        answer = found.ids[found.likeliest]
+        recorder.arrived(request, answer)
+        if recorder.evidence is not None:
+            recorder.evidence.tell_logs(request, found.logs[found.likeliest])
+        return torch.tensor([answer])
 
     def _first(self, logits: Tensor) -> Hypotheses:
         """The likeliest first tokens, from logits [1, V]."""
         best = log_probabilities(logits)[0].topk(min(self.beams, logits.shape[-1]))
         ids, scores = best.indices.tolist(), best.values.tolist()
         missing = self.beams - len(ids)
+        logs = [*scores, *scores[:1] * missing, scores[0]]
         return Hypotheses(
             [[token] for token in (*ids, *ids[:1] * missing, ids[0])],
+            [[log] for log in logs],
             torch.tensor([*scores, *[-torch.inf] * missing, scores[0]], dtype=torch.float64),
         )
 
     def _extended(self, found: Hypotheses, logits: Tensor, prompt_tokens: int) -> Hypotheses:
         """Texts of one token more, from logits [beams + 1, V], each with the cache of the text that it came from."""
-        scores = found.scores[:, None] + log_probabilities(logits)
+        each = log_probabilities(logits)
+        scores = found.scores[:, None] + each
         best = scores[:-1].flatten().topk(self.beams)
         parents = (best.indices // logits.shape[-1]).tolist()
         tokens, values = (best.indices % logits.shape[-1]).tolist(), best.values.tolist()
@@ -71,10 +80,12 @@ class Beam:
             )  # fmt: skip
         greedy = int(scores[-1].argmax())
         ids = [[*found.ids[-1], greedy]] * len(found.ids)
+        logs = [[*found.logs[-1], float(each[-1, greedy])]] * len(found.ids)
         kept = scores[-1, greedy].repeat(len(found.ids))
         for parent, token, place, value in zip(parents, tokens, places, values, strict=True):
             ids[place], kept[place] = [*found.ids[parent], token], value
-        return Hypotheses(ids, kept)
+            logs[place] = [*found.logs[parent], float(each[parent, token])]
+        return Hypotheses(ids, logs, kept)
 
 
 def log_probabilities(logits: Tensor) -> Tensor:

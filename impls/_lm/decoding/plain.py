@@ -36,6 +36,8 @@ class Plain:
                 if place == 0:
                     recorder.first_sample(request, float(time.perf_counter_ns() - begun))
                 recorder.arrived(request, ids[row : row + 1])
+                if recorder.evidence is not None:
+                    recorder.evidence.tell(request, logits[row : row + 1], ids[row : row + 1])
                 texts[row].append(ids[row])
             produced.append(chosen)
             if place + 1 < new:

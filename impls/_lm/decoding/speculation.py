@@ -98,6 +98,8 @@ class Speculation:
         for row, request in enumerate(requests):
             recorder.first_sample(request, float(time.perf_counter_ns() - begun))
             recorder.arrived(request, first[row : row + 1])
+            if recorder.evidence is not None:
+                recorder.evidence.tell(request, logits[row : row + 1], first[row : row + 1])
             ids[row].append(first[row])
         return texts
 
@@ -117,6 +119,8 @@ class Speculation:
             if left:
                 told = [*ids[row][: accepted[row]], following[row]]
                 recorder.arrived(requests[row], told)
+                if recorder.evidence is not None:
+                    recorder.evidence.tell(requests[row], logits[row, : len(told)], told)
                 texts.ids[row] += told
 
     def _judged(self, texts: Texts, guesses: Guesses, logits: Tensor) -> Verdict:
