@@ -160,8 +160,8 @@ class Encoded:
             layout, self.case.format, batch=batch, kv_heads=heads, head_dim=size, dtype=k.dtype, capacity=length,
             device=k.device,
         )  # fmt: skip
-        first = (x[:, :, : self.prompt] for x in (k, v))
-        cache.calibrate(*first, torch.full_like(cache.lengths, min(self.prompt, length)))
+        first, other = (x[:, :, : self.prompt] for x in (k, v))
+        cache.calibrate(first, other, torch.full_like(cache.lengths, min(self.prompt, length)))
         cache.write(k, v, torch.zeros_like(cache.lengths))
         keys, values = (x.to(k.dtype) for x in cache.read(length=length))
         seen = Keys(torch.arange(length, device=q.device), causal(length, window, q.device))
