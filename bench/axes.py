@@ -6,6 +6,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from attnlab.bench.errors import ImpossibleCase, UnknownName
@@ -129,6 +130,10 @@ class Case:
 
     def validate(self) -> None:
         """Raise ImpossibleCase where axes contradict each other."""
+
+    def files(self) -> dict[str, Path]:
+        """Files and folders that the case names, by axis: what they hold is a part of what is measured."""
+        return {}
 
     @classmethod
     def axes(cls) -> dict[str, Axis]:

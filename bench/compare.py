@@ -157,6 +157,10 @@ def _differences(base: _Side, head: _Side) -> Iterator[str]:
         different = list(dict.fromkeys(values))
         if len(different) > 1:
             yield f"different {what}: {' and '.join(map(str, different))}"
+    for axis in dict.fromkeys(axis for m in measurements for axis in m.files):
+        held = list(dict.fromkeys(m.files[axis] for m in measurements if axis in m.files))  # older runs do not say
+        if len(held) > 1:
+            yield f"the file that axis {axis} names held something else: {' and '.join(held)}"
 
 
 def _pairs(base: _Side, head: _Side) -> list[float]:

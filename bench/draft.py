@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from attnlab.bench import ceilings
-from attnlab.bench.environment import describe_environment
+from attnlab.bench.environment import Code, describe_code, describe_environment
 from attnlab.bench.errors import UsageError
-from attnlab.bench.registry import Registry
+from attnlab.bench.fingerprint import content
+from attnlab.bench.registry import OURS, Registry, registry
 from attnlab.bench.store.records import BenchRecord, RunRecord
 from attnlab.bench.suite import Suite, find_suite, operator_suite
 from attnlab.bench.suite_file import load_suite
@@ -28,6 +31,20 @@ def choose_suite(
     if cases:
         raise UsageError(f"--case goes with an operator, and {target!r} is a suite; narrow it with -a")
     return load_suite(path, registry, axes or {})
+
+
+def code_of_others(benches: Sequence[BenchRecord], known: Registry = registry) -> tuple[Code, ...]:
+    """The files of operators and implementations in a run that are not ours, with their state."""
+    files: dict[str, tuple[str, tuple[str, ...]]] = {}
+    for bench in benches:
+        module = known.operators.module(bench.operator)
+        written = getattr(sys.modules.get(module), "__file__", None)
+        if written is not None and not module.startswith("attnlab."):
+            files.setdefault(written, (module, ()))
+        for made in map(known.implementations(bench.operator).get, bench.implementations):
+            if not made.module.startswith(f"{OURS}.") and Path(made.source).is_file():
+                files[made.source] = made.module, made.built_from
+    return tuple(describe_code(name, file, content(Path(file), built)) for file, (name, built) in files.items())
 
 
 def draft_run(
@@ -54,6 +71,7 @@ def draft_run(
         ceilings=(ceilings.load_or_measure if timed else ceilings.load)(environment.device),
         seed=0,
         plugins=plugins,
+        code=code_of_others(benches),
         effort=dict(suite.effort),
         cache=suite.cache,
     )

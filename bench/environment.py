@@ -40,6 +40,22 @@ class Device:
 
 
 @dataclass(frozen=True)
+class Code:
+    """Where something is written that is not ours.
+
+    name: of the module that was loaded. sha256: sixteen digits, of the file and of what it is made of. repository,
+    revision, dirty: of the git checkout that tracks the file; None where none does.
+    """
+
+    name: str
+    file: str
+    sha256: str | None = None
+    repository: str | None = None
+    revision: str | None = None
+    dirty: bool | None = None
+
+
+@dataclass(frozen=True)
 class Environment:
     """All that may explain a difference between two runs."""
 
@@ -172,14 +188,21 @@ def _driver() -> str | None:
     return text.splitlines()[0].strip() if text else None
 
 
-def _git_state() -> tuple[str | None, bool | None]:
-    """The revision of the checkout that attnlab runs from, and whether it has uncommitted changes.
+def describe_code(name: str, file: str, sha256: str | None) -> Code:
+    """A file of somebody else's, and the state of the checkout that it lies in."""
+    revision, dirty = _git_state(file)
+    top = _output(["git", "-C", str(Path(file).resolve().parent), "rev-parse", "--show-toplevel"]) if revision else None
+    return Code(name, file, sha256, top and top.strip(), revision, dirty)
 
-    None where this file is not tracked: an environment inside another project's checkout is not that project.
+
+def _git_state(file: str | None = None) -> tuple[str | None, bool | None]:
+    """The revision of the checkout that a file lies in, this one where none is given, and whether it was changed since.
+
+    None where the file is not tracked: an environment inside another project's checkout is not that project.
     """
-    here = Path(__file__).resolve()
+    here = Path(file or __file__).resolve()
     git = ["git", "-C", str(here.parent)]
-    if _output([*git, "ls-files", "--error-unmatch", here.name]) is None:
+    if _output([*git, "ls-files", "--error-unmatch", "--", here.name]) is None:
         return None, None
     revision = _output([*git, "rev-parse", "HEAD"])
     status = _output([*git, "status", "--porcelain", "--untracked-files=no"])

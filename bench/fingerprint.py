@@ -14,7 +14,7 @@ import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
-from attnlab.bench.registry import OURS, Implementation, Needs, registry
+from attnlab.bench.registry import ANYWHERE, OURS, Implementation, Needs, registry
 
 VERSION = "2:"
 HARNESS = "attnlab.bench"
@@ -33,6 +33,12 @@ def fingerprint(implementation: Implementation) -> str | None:
     """
     found = sources(Path(implementation.source), implementation.built_from)
     return _hashed(_stamped(found), implementation.needs) if found else None
+
+
+def content(path: Path, built_from: tuple[str, ...] = ()) -> str | None:
+    """Sixteen digits of a SHA-256 over all files that `path` is made of; None where it is no file."""
+    found = sources(path, built_from)
+    return _hashed(_stamped(found), ANYWHERE).removeprefix(VERSION) if found else None
 
 
 def comparable(one: str | None, other: str | None) -> bool:

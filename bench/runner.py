@@ -23,6 +23,7 @@ from attnlab.bench.judging.process import JudgeOrder
 from attnlab.bench.judging.verdicts import owed
 from attnlab.bench.leavings import own_folder
 from attnlab.bench.meddling import refusal
+from attnlab.bench.named_files import contents
 from attnlab.bench.registry import Implementation, Registry
 from attnlab.bench.roofline import Ceilings
 from attnlab.bench.store.codec import encode
@@ -307,7 +308,7 @@ class Runner:
         """The worker of a step, started where there is none yet; or why there can be none."""
         operator = self.registry.operators.get(step.operator)
         implementation = self.registry.implementations(step.operator).get(step.implementation)
-        blank = blank_measurement(operator, step.case, implementation)
+        blank = replace(blank_measurement(operator, step.case, implementation), files=contents(step.case))
         if blank.outcome is Outcome.FAILED:
             return blank
         reason = availability.missing(implementation, self.environment.device)

@@ -5,15 +5,26 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from attnlab.bench.environment import Device, Environment
+from attnlab.bench.cli._options import tell
+from attnlab.bench.environment import Code, Device, Environment
 from attnlab.bench.errors import StoreError
+from attnlab.bench.fingerprint import comparable, fingerprint
+from attnlab.bench.named_files import contents
+from attnlab.bench.registry import Registry
 from attnlab.bench.store.jsonl import RunWriter, latest, read_run
-from attnlab.bench.store.records import BenchRecord, Measurement, RunRecord
+from attnlab.bench.store.records import BenchRecord, Measurement, Outcome, RunRecord
+from attnlab.bench.text import one_line
+
+SHOWN = 200  # characters of the reason that a result had before
 
 
-def open_run(options: argparse.Namespace, draft: RunRecord) -> tuple[RunWriter, RunRecord, list[Measurement]]:
+def open_run(
+    options: argparse.Namespace, draft: RunRecord, registry: Registry
+) -> tuple[RunWriter, RunRecord, list[Measurement]]:
     """A writer, the run's record, and what it holds already.
 
     A resumed run keeps the record that it was started with: its benches, seed, effort and ceilings.
@@ -26,9 +37,66 @@ def open_run(options: argparse.Namespace, draft: RunRecord) -> tuple[RunWriter, 
     stored = read_run(folder)
     _check_same(stored.run, draft, folder)
     writer = RunWriter(folder)
+    try:
+        _check_files([m for m in latest(stored.measurements) if not is_tried_again(m, options)], registry, folder)
+        run = _with_code(stored.run, draft.code, writer)
+    except StoreError:
+        writer.close()
+        raise
     for damage in stored.damages:
         print(f"attnlab: {damage}; measured again", file=sys.stderr)
-    return writer, stored.run, list(latest(stored.measurements))
+    return writer, run, list(latest(stored.measurements))
+
+
+def is_tried_again(measurement: Measurement, options: argparse.Namespace) -> bool:
+    """Whether `--retry` asks to measure it again."""
+    return bool(options.retry) and measurement.outcome is not Outcome.PASSED
+
+
+def _with_code(run: RunRecord, code: tuple[Code, ...], writer: RunWriter) -> RunRecord:
+    """The run's record, which knows of all code that it was measured with."""
+    if set(code) <= set(run.code):
+        return run
+    run = replace(run, code=tuple(dict.fromkeys((*run.code, *code))))
+    writer.rewrite(run)
+    return run
+
+
+@dataclass(frozen=True)
+class Remembering:
+    """Appends to a run; what is measured again says what it was before, which stays in the run's file."""
+
+    writer: RunWriter
+    before: Mapping[tuple[str, str, str], Measurement]
+
+    def append(self, measurement: Measurement) -> None:
+        earlier = self.before.get(measurement.key)
+        if earlier is not None:
+            why = f"{earlier.outcome.value}: {one_line(earlier.reason or 'no reason stored', SHOWN)}"
+            flags = dict.fromkeys((*measurement.flags, f"measured again (before: {why})"))
+            measurement = replace(measurement, flags=tuple(flags))
+        self.writer.append(measurement)
+
+
+def _check_files(measurements: Sequence[Measurement], registry: Registry, folder: Path) -> None:
+    """Raise StoreError where a file that a case names is not what it was; tell where an implementation's code is not.
+
+    What was measured by other code stands as it is: each result has its fingerprint.
+    """
+    changed: dict[str, int] = {}
+    for m in measurements:
+        held = contents(registry.operators.get(m.operator).case_type.parse(m.case_id))
+        for axis, before in m.files.items():
+            if held.get(axis) != before:
+                raise StoreError(
+                    f"{folder} was measured with another content of the file that {axis}={m.case.get(axis)} names "
+                    f"(SHA-256 {before}, now {held.get(axis)}); restore it, or start a new run"
+                )
+        now = fingerprint(registry.implementations(m.operator).get(m.implementation))
+        if now != m.fingerprint and comparable(now, m.fingerprint):
+            changed[f"{m.operator}/{m.implementation}"] = changed.get(f"{m.operator}/{m.implementation}", 0) + 1
+    for key, count in changed.items():
+        tell(f"the code of {key} has changed since; {count} of its results are kept as they were measured")
 
 
 def _check_same(before: RunRecord, now: RunRecord, folder: Path) -> None:

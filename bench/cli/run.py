@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import re
 import shlex
 import sys
 import time
@@ -45,12 +46,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _options.add_device(parser)
     parser.add_argument("--out", default="results", metavar="FOLDER", help="where the run's folder is made (results)")
     parser.add_argument("--resume", metavar="RUN", help="go on with this run's folder, measuring only what it lacks")
+    parser.add_argument("--retry", action="store_true", help="with --resume: measure again what did not pass, too")
     parser.add_argument(
         "--time-limit",
         type=float,
         default=120.0,
         metavar="S",
         help="seconds for one implementation and case (120)",
+    )
+    parser.add_argument(
+        "--memory-limit",
+        metavar="BYTES",
+        help="memory for one implementation, such as 8GiB or 500MB (80 %% of what is free; of a GPU, all)",
     )
     parser.add_argument(
         "--turns",
@@ -68,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     from attnlab.bench.cli._progress import make_progress
-    from attnlab.bench.cli._resume import open_run
+    from attnlab.bench.cli._resume import Remembering, is_tried_again, open_run
     from attnlab.bench.draft import choose_suite, draft_run
     from attnlab.bench.environment import choose_device
     from attnlab.bench.runner import Limits, Runner, plan, steps_of
@@ -80,6 +87,9 @@ def execute(options: argparse.Namespace) -> int:
         raise UsageError(f"got --time-limit {options.time_limit:g}; expected seconds above zero")
     if options.turns is not None and not 0 <= options.turns <= MOST_ROUNDS:
         raise UsageError(f"got --turns {options.turns}; expected 0 to {MOST_ROUNDS} rounds")
+    memory_bytes = None if options.memory_limit is None else read_memory(options.memory_limit)
+    if options.retry and options.resume is None:
+        raise UsageError("got --retry without --resume; name the run of which to measure again what did not pass")
     registry = _options.discovered(options.plugin)
     suite = choose_suite(options.target, registry, _options.read_axes(options.axis), tuple(options.case))
     benches = tuple(plan(suite, registry, _options.read_names(options.impl)))
@@ -91,16 +101,18 @@ def execute(options: argparse.Namespace) -> int:
     if options.turns is not None:
         suite = replace(suite, effort={**suite.effort, "turns": options.turns})
     draft = draft_run(suite, benches, device, options.command_line, tuple(options.plugin))
-    writer, run, before = open_run(options, draft)
+    writer, run, before = open_run(options, draft, registry)
     every = steps_of(list(run.benches), registry)
-    done = {m.key for m in before}
+    again = {m.key: m for m in before if is_tried_again(m, options)}
+    kept = [m for m in before if m.key not in again]
+    done = {m.key for m in kept}
     steps = [step for step in every if step.key not in done]
     runner = Runner(
         registry,
         run.environment,
         run.ceilings,
         make_effort(run.effort),
-        Limits(options.time_limit),
+        Limits(options.time_limit, memory_bytes),
         tuple(options.plugin),
         run.seed,
         cache=run.cache,
@@ -109,7 +121,7 @@ def execute(options: argparse.Namespace) -> int:
     started = time.monotonic()
     try:
         with make_progress(len(steps), quiet=options.json) as progress:
-            for measured in runner.run(steps, writer, progress, before):
+            for measured in runner.run(steps, Remembering(writer, again), progress, kept):
                 if options.keep_failures:
                     _keep(writer, measured, run, tuple(options.plugin))
         _raise_ceilings(writer)
@@ -133,6 +145,19 @@ def _keep(writer: RunWriter, measured: Measurement, run: RunRecord, plugins: tup
     if folder is not None:
         named = " ".join(f" --plugin {shlex.quote(plugin)}" for plugin in plugins)
         print(f"attnlab: kept; make it again by: attnlab check {_quoted(folder)}{named}", file=sys.stderr)
+
+
+def read_memory(text: str) -> int:
+    """Bytes of `8GiB`, `12000MB` or a plain number; raises UsageError on another spelling, or less than torch needs."""
+    from attnlab.bench import units
+    from attnlab.bench.runner import LEAST_MEMORY_BYTES
+
+    found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,6})?)\s*([KMGT]?)(i?)B?", text.strip(), re.IGNORECASE | re.ASCII)
+    size = float(found[1]) * (1024 if found[3] else 1000) ** " KMGT".index(found[2].upper() or " ") if found else 0.0
+    if not LEAST_MEMORY_BYTES <= size < 2**63:
+        least = units.format_bytes(LEAST_MEMORY_BYTES)
+        raise UsageError(f"got --memory-limit {text!r}; expected {least} or more, such as 8GiB or 12000MB")
+    return int(size)
 
 
 def _raise_ceilings(writer: RunWriter) -> None:

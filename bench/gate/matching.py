@@ -110,6 +110,10 @@ def _differences(base: Offer, head: Offer) -> Iterator[str]:
         before, after = base.values.get(name), head.values.get(name)
         if before != after:
             yield f"axis {name} is {_told(before)} on base and {_told(after)} on head"
+    for axis in dict.fromkeys([*base.files, *head.files]):
+        before, after = base.files.get(axis), head.files.get(axis)
+        if before != after:
+            yield f"the file of axis {axis} holds {_told(before)} on base and {_told(after)} on head"
     for name, before, after in (
         ("operations", base.operations, head.operations),
         ("bytes moved", base.bytes_moved, head.bytes_moved),

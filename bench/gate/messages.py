@@ -61,7 +61,8 @@ class Offer:
     implementations. source: its file, relative to the arm's checkout; None where it lies outside, and is not the
     repository's. reason: why it cannot run here, None where it may. values: every axis of the case, those at their
     default too, which an id leaves out. operations and bytes_moved: of one call, by the arm's contract; None where that
-    cannot say. listed: whether the arm's own suite has it, and not just the other's.
+    cannot say. files: what those hold that the case names, by axis. listed: whether the arm's own suite has it, and not
+    just the other's.
     """
 
     operator: str
@@ -77,6 +78,7 @@ class Offer:
     listed: bool = True
     compiled: bool = False
     contract: tuple[str, ...] = ()
+    files: dict[str, str] = field(default_factory=dict)
 
     @property
     def key(self) -> str:

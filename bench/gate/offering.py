@@ -17,6 +17,7 @@ from attnlab.bench.errors import AttnlabError, UsageError
 from attnlab.bench.fingerprint import fingerprint
 from attnlab.bench.gate.messages import Offer, Offers, Settings
 from attnlab.bench.gate.rerooting import Rerooting
+from attnlab.bench.named_files import contents
 from attnlab.bench.registry import Implementation, Registry
 from attnlab.bench.suite import Suite, find_suite
 from attnlab.bench.suite_file import load_suite
@@ -116,6 +117,7 @@ class _Maker:
             listed,
             made.compiled,
             _place(self._registry, operator),
+            contents(case),
         )
 
     def besides(self, wanted: Wanted) -> Iterator[Offer]:

@@ -17,6 +17,7 @@ from attnlab.bench.roofline import Ceilings
 from attnlab.bench.store.codec import decode, encode
 from attnlab.bench.store.jsonl import RunWriter
 from attnlab.bench.store.records import BenchRecord, RunRecord
+from attnlab.bench.text import cleaned
 
 GATE_FILE = "gate.json"
 
@@ -60,7 +61,7 @@ def read_gate(folder: Path) -> GateReport:
     """The report of a gate's folder. Raises StoreError where it is missing or damaged."""
     path = folder / GATE_FILE
     try:
-        return decode(GateReport, json.loads(path.read_text(encoding="utf-8")))
+        return decode(GateReport, cleaned(json.loads(path.read_text(encoding="utf-8"))))
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error.strerror}; give a folder that `attnlab gate` wrote") from error
     except ValueError as error:

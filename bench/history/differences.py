@@ -92,6 +92,7 @@ def _facts(point: Point) -> Iterator[tuple[str, str]]:
     yield "clock", c.clock
     yield "caches", c.cache
     yield FINGERPRINT, m.fingerprint or ABSENT
+    yield from ((f"file of {axis}", held) for axis, held in sorted(m.files.items()))
     yield "configuration", m.configuration or ABSENT
     yield from ((f"package {name}", version) for name, version in sorted(e.packages.items()))
     yield "driver", device.driver or ABSENT
@@ -104,6 +105,9 @@ def _facts(point: Point) -> Iterator[tuple[str, str]]:
     yield "memory", units.format_bytes(e.memory_bytes)
     yield "device memory", units.format_bytes(device.memory_bytes)
     yield "plugins", ", ".join(run.plugins) or ABSENT
+    for code in run.code:
+        yield f"code of {code.name}", code.sha256 or ABSENT
+        yield f"revision of {code.name}", _revision(code.revision, code.dirty)
     yield from ((f"effort {name}", f"{value:g}") for name, value in sorted(run.effort.items()))
     yield "sets of inputs", str(point.timing.copies)
     yield "seed", str(run.seed)

@@ -16,7 +16,8 @@ from attnlab.bench.store.records import Measurement, Outcome, RunRecord, TimingR
 class Conditions:
     """The machine and the method of a time: times of different conditions are never joined by a line.
 
-    usable_cores: how many the process could run on; which they were is told as a difference.
+    usable_cores: how many the process could run on; which they were is told as a difference. files: what those hold
+    that the case names, such as `arrivals 1a2b…`; none in runs that did not record it.
     """
 
     device_kind: str
@@ -29,6 +30,7 @@ class Conditions:
     clock: str
     cache: str
     definitions_version: int
+    files: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         parts = (
@@ -39,6 +41,7 @@ class Conditions:
             f"clock {self.clock}",
             f"{self.cache} caches",
             f"definitions {self.definitions_version}",
+            *(f"file of {held}" for held in self.files),
         )
         return ", ".join(part for part in parts if part)
 
@@ -66,6 +69,7 @@ class Point:
             clock=self.timing.clock,
             cache=self.timing.cache,
             definitions_version=self.measurement.definitions_version,
+            files=tuple(f"{axis} {held}" for axis, held in sorted(self.measurement.files.items())),
         )
 
     @property

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 
 from attnlab.bench.axes import Case
+from attnlab.bench.captured.fixture import fixture_path
 from attnlab.bench.errors import ImpossibleCase
 from attnlab.bench.masks import Mask
+from attnlab.bench.ops.attention_data import capture_of
 
 
 class AttendingCase(Case):
@@ -17,6 +21,14 @@ class AttendingCase(Case):
     head_dim: int
     dtype: str
     mask: Mask
+    inputs: str
+
+    def files(self) -> dict[str, Path]:
+        """The activations that were captured beforehand, where the inputs are such."""
+        if not self.inputs.startswith("smollm2"):
+            return {}
+        path = fixture_path(*capture_of(self.inputs))
+        return {"inputs": path} if path.is_file() else {}
 
     @property
     def sequences(self) -> list[tuple[int, int]]:

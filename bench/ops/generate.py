@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -165,6 +166,11 @@ class GenerateCase(Case):
                 f"got decoding {self.decoding.method} with cache {self.cache}, which encodes {self.format.group} "
                 f"tokens together; expected a format from which guesses can be taken back"
             )
+
+    def files(self) -> dict[str, Path]:
+        """The trace of arrivals, and models that are given by path."""
+        models = {axis: Path(name).expanduser() for axis in ("model", "draft") if is_path(name := getattr(self, axis))}
+        return models | ({"arrivals": Path(self.arrivals.path)} if self.arrivals.kind == "trace" else {})
 
     def _validate_batching(self) -> None:
         continuous = self.batching == "continuous"

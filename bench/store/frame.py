@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 FIXED = (
     "run_id", "started", "suite", "operator", "implementation", "case_id", "outcome", "reason",
     "median_ns", "ci_low_ns", "ci_high_ns", "clock", "cache", "samples", "deterministic", "untimed",
-    "configuration", "device", "flags",
+    "configuration", "device", "flags", "fingerprint", "files", "code",
 )  # fmt: skip
 TIMES = ("median_ns", "ci_low_ns", "ci_high_ns")
 
@@ -84,6 +84,9 @@ def _record(row: Row, metrics: Sequence[Metric], axes: dict[str, str]) -> dict[s
         "configuration": m.configuration,
         "device": run.environment.device.name,
         "flags": "; ".join(m.flags) or None,
+        "fingerprint": m.fingerprint,
+        "files": "; ".join(f"{axis} {held}" for axis, held in sorted(m.files.items())) or None,
+        "code": "; ".join(f"{code.name} {code.sha256} {code.revision or 'untracked'}" for code in run.code) or None,
     } | {metric.name: metric.value(row) for metric in metrics}
 
 

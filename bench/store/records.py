@@ -3,8 +3,8 @@
 History of SCHEMA_VERSION, newest first:
 4  what was added so that others can audit a run; each is None or empty in files of version 3: of a burst the state of
    the `host`, of a timing its `effective` samples, its `plan` and the null spans that its clocks subtracted, of a
-   measurement its `turns` and what its process `printed`,
-   of a check what was `withheld`
+   measurement its `turns`, what its process `printed` and what the `files` hold that its case names, of a check what was
+   `withheld`, of a run the `code` of plugins
 3  a bench of a run may have `rounds`, bursts taken in turn: 0 in files of version 2; a burst may hold the log of a
    generation, see `generation/events.py`
 2  a burst may have a `state`, what the GPU said of itself after it; a run has `cache`, the state of a GPU's L2
@@ -20,7 +20,7 @@ from typing import Any
 
 from attnlab.bench.clocks.plan import Plan
 from attnlab.bench.contract import Figures
-from attnlab.bench.environment import Environment
+from attnlab.bench.environment import Code, Environment
 from attnlab.bench.roofline import Ceilings
 
 SCHEMA_VERSION = 4
@@ -192,12 +192,12 @@ class TimingRecord:
 class Measurement:
     """All that is known of one implementation on one case in one run.
 
-    operations (FLOP) and bytes_moved are the contract's for one call, bytes_written those of its outputs. median_ns and
-    its 95 % interval are of the main clock, within one process: never compare revisions by them. flags are warnings in
-    plain words. printed: what its process printed while it was at it, the beginning and the end, of printed_bytes in
-    all. turns: what it did in fresh processes, beside others of its case; no time that is shown is
-    of these. phases_ns: elapsed time by phase (inputs, set-up, check, timing, check timed, memory), of which
-    timing holds warm-up and sampling.
+    operations (FLOP) and bytes_moved are the contract's for one call, bytes_written those of its outputs. median_ns
+    and its 95 % interval are of the main clock, within one process: never compare revisions by them. flags are
+    warnings in plain words. printed: what its process printed while it was at it, the beginning and the end, of
+    printed_bytes in all. files: what the files hold that the case names, as hashes by axis. turns: what it did in
+    fresh processes, beside others of its case; no time that is shown is of these. phases_ns: elapsed time by phase
+    (inputs, set-up, check, timing, check timed, memory), of which timing holds warm-up and sampling.
     """
 
     operator: str
@@ -222,6 +222,7 @@ class Measurement:
     phases_ns: dict[str, float] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
     turns: tuple[Turn, ...] = ()
+    files: dict[str, str] = field(default_factory=dict)
     printed: str | None = None
     printed_bytes: int | None = None
     schema_version: int = SCHEMA_VERSION
@@ -261,9 +262,9 @@ class BenchRecord:
 class RunRecord:
     """What is known of a whole run; `command` repeats it.
 
-    effort: how long was timed at most, by name of the fields of `timing.Effort`; empty in runs that were
-    stored before it was. cache: what a GPU's L2 was to hold when a call starts, "cold" or "hot"; what each
-    measurement's clock found is in its `TimingRecord`.
+    effort: how long was timed at most, by name of the fields of `timing.Effort`; empty in runs that were stored before
+    it was. code: where implementations and operators of others are written. cache: what a GPU's L2 was to hold
+    when a call starts, "cold" or "hot"; what each measurement's clock found is in its `TimingRecord`.
     """
 
     run_id: str
@@ -275,6 +276,7 @@ class RunRecord:
     ceilings: Ceilings
     seed: int
     plugins: tuple[str, ...] = ()
+    code: tuple[Code, ...] = ()
     effort: dict[str, float] = field(default_factory=dict)
     cache: str = "cold"
     schema_version: int = SCHEMA_VERSION

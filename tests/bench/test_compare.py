@@ -176,3 +176,12 @@ def test_what_was_recorded_otherwise_is_told() -> None:
     newer = other_environment(packages={"torch": "2.13"})(stored(measurement(1e6)))
     assert recorded_differences([stored(measurement(1e6))], [newer]) == {"package torch 2.12 → 2.13": 1}
     assert recorded_differences([stored(measurement(1e6))], [stored(measurement(1e6))]) == {}
+
+
+def test_one_id_with_another_content_of_its_file_is_incomparable() -> None:
+    base, head = (stored(measurement(ns, files={"arrivals": held})) for ns, held in ((1e6, "1a"), (9.8e6, "2b")))
+    found = only([base], [head])
+    assert (found.verdict, found.ratio) == (Verdict.INCOMPARABLE, None)
+    assert found.reason == "the file that axis arrivals names held something else: 1a and 2b"
+    assert only([base], [base]).ratio == 1.0
+    assert only([base], [stored(measurement(1e6))]).ratio == 1.0, "older runs do not say"

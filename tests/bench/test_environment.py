@@ -110,3 +110,14 @@ def test_a_gpu_is_described() -> None:
     assert device.memory_bytes > 1 << 30
     assert device.cache_bytes > 1 << 20
     assert device.driver
+
+
+def test_code_of_others_has_the_state_of_its_own_checkout(checkout: Path) -> None:
+    head = git(checkout.parent, "rev-parse", "HEAD").strip()
+    found = environment.describe_code("mine", str(checkout), "12ab")
+    assert found == environment.Code("mine", str(checkout), "12ab", str(checkout.parent), head, False)
+    checkout.write_text("two")
+    assert environment.describe_code("mine", str(checkout), "12ab").dirty
+    beside = checkout.with_name("untracked.py")
+    beside.write_text("")
+    assert environment.describe_code("mine", str(beside), None).revision is None

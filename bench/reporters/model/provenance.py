@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from attnlab.bench import units
+from attnlab.bench.environment import Code
 from attnlab.bench.reporters.model.results import Result
 from attnlab.bench.reporters.model.words import from_to
 from attnlab.bench.roofline import Ceilings, rate_of
@@ -84,21 +85,40 @@ def _rate(rates: Mapping[str, float], dtype: str) -> str:
 def provenance(stored: StoredRun, results: Iterable[Result]) -> list[Fact]:
     """All that is needed to take the same figures again."""
     run = stored.run
-    state = {True: ", with uncommitted changes", False: ", clean", None: ""}[run.environment.dirty]
+    kept = list(results)
     facts = [
         Fact("command", run.command, is_code=True),
         Fact("run", run.run_id),
         Fact("suite", run.suite),
         Fact("started", run.started),
-        Fact("revision", f"{run.environment.revision}{state}" if run.environment.revision else "not known"),
+        Fact("revision", _revision(run.environment.revision, run.environment.dirty) or "not known"),
         Fact("seed", str(run.seed)),
         Fact("plugins", ", ".join(run.plugins)),
-        Fact("timing", "; ".join(_methods([r.row.measurement.timing for r in results if r.timed]))),
+        *(Fact(f"code of {code.name}", _code(code)) for code in run.code),
+        Fact("files of cases", ", ".join(dict.fromkeys(_held(kept)))),
+        Fact("timing", "; ".join(_methods([r.row.measurement.timing for r in kept if r.timed]))),
         Fact("intervals", INTERVAL),
         Fact("schema and definitions", f"version {run.schema_version} and {run.definitions_version}"),
         *(Fact("damaged, left out", f"line {d.line} of {d.path.name}: {d.reason}") for d in stored.damages),
     ]
     return [fact for fact in facts if fact.text]
+
+
+def _revision(revision: str | None, dirty: bool | None) -> str | None:
+    state = {True: ", with uncommitted changes", False: ", clean", None: ""}[dirty]
+    return f"{revision}{state}" if revision else None
+
+
+def _code(code: Code) -> str:
+    state = _revision(code.revision, code.dirty)
+    tracked = f"in {code.repository} at {state}" if state else "tracked by no git repository"
+    return f"{code.file}, SHA-256 {code.sha256 or 'not known'}, {tracked}"
+
+
+def _held(results: Iterable[Result]) -> Iterator[str]:
+    """Each file that a case names, and what it held."""
+    for m in (r.row.measurement for r in results):
+        yield from (f"{axis}={m.case.get(axis)} SHA-256 {held}" for axis, held in m.files.items())
 
 
 def _range(counts: list[int]) -> str:

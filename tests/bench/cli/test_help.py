@@ -15,8 +15,8 @@ from attnlab.bench.cli import build_parser, command_names
 ROOT = Path(__file__).parents[3]
 MOST_FLAGS = {
     "gate": 13,
-    "run": 12,
-}  # what may be lost is named, one option a kind; a run may take turns and keep failures
+    "run": 14,
+}  # what may be lost is named, one option a kind; a run may take turns, keep failures and try them again, within memory
 HELP_CPU_S = 0.5
 COMMANDS = command_names()
 
