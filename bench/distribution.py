@@ -1,4 +1,4 @@
-"""The check of samplers: draws are held to an exact distribution by chi-square and by their likelihood."""
+"""The check of samplers: draws are held to an exact distribution, to being independent, and to their own row."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor
 
+from attnlab.bench import independence
 from attnlab.bench.contract import Figures
 from attnlab.bench.error_budget import Probe
 
@@ -20,7 +21,15 @@ P_VALUE = 1e-9  # below, draws are said not to follow the distribution
 SURPRISE = -math.log(P_VALUE)
 LEAST_EXPECTED = 5.0  # draws of a cell of chi-square; tokens with fewer are pooled
 NO_DRAW = 0.5  # less than one
-TILTS = (-1.0, -0.9, -0.75, -0.5, -0.25, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)  # of Chernoff's bound
+TWINS_APART = 0.01  # of draws of equal rows by equal numbers, that rounding may make differ
+TILTS = (  # of Chernoff's bound
+    -1.0, -0.9, -0.75, -0.5, -0.25, -0.1, -0.05, -0.02, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0,
+    32.0, 64.0,
+)  # fmt: skip
+
+
+AGREEMENT = "draws that agree with others, in improbability over what is allowed"
+TWINS = "draws that differ though row and number are equal"
 
 
 @dataclass(frozen=True)
@@ -28,12 +37,16 @@ class Law:
     """What draws must follow.
 
     probabilities: [B, V], exact, in float64. unsure: bool [B, V], tokens that rounding may take in or leave out; a
-    draw of one is let through and counts for nothing else. tokens: int64 [B, N], draws as they may be.
+    draw of one is let through and counts for nothing else. tokens: int64 [B, N], draws as they may be. twins: int64
+    [B, N], another row whose draw there has to be the same, as it is made from the same; -1 where there is none. free:
+    bool [B, N], draws that hang on no other. None: there are no twins, and all are free.
     """
 
     probabilities: Tensor
     unsure: Tensor
     tokens: Tensor
+    twins: Tensor | None = None
+    free: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -44,7 +57,8 @@ class Distribution(Generic[C, I]):
     implementation keeps. Chi-square over cells of at least 5 expected draws; and, for draws however few, the sum of
     their log-likelihoods against Chernoff's bound, P(sum >= s) <= E[exp(t · sum)] / exp(t · s) for every t > 0, and
     for t < 0 the other way, which holds for any number of them. Each at a p-value of 1e-9. Of chi-square that is
-    its limit's; with cells of five draws the true one may be a thousand times larger.
+    its limit's; with cells of five draws the true one may be a thousand times larger. Draws of a row, and draws of
+    two rows, agree as often as independent ones do (see `independence`). Equal rows by equal numbers draw the same.
     """
 
     law: Callable[[C, I], Law]
@@ -71,13 +85,15 @@ class Drawn:
 
     log_sure: float32 [B, V], log-probability of each token given that the draw is of a sure one; -inf for the others.
     moments: float64 [B, T], the logarithm of E[exp(t · log-probability)] for each t of TILTS. tokens: draws as they
-    may be.
+    may be. twins, free: see `Law`.
     """
 
     log_sure: Tensor
     unsure: Tensor
     moments: Tensor
     tokens: Tensor
+    twins: Tensor
+    free: Tensor
     probes: tuple[str, ...] = ()
     blunt: tuple[str, ...] = ()
 
@@ -88,7 +104,9 @@ class Drawn:
         logs = (sure / torch.where(total > 0, total, 1.0)).log()
         there = logs > -math.inf
         moments = [torch.where(there, (1 + t) * logs, -math.inf).logsumexp(-1) for t in TILTS]
-        return cls(logs.float(), law.unsure, torch.stack(moments, -1), law.tokens)
+        twins = torch.full_like(law.tokens, -1) if law.twins is None else law.twins
+        free = torch.ones_like(twins, dtype=torch.bool) if law.free is None else law.free
+        return cls(logs.float(), law.unsure, torch.stack(moments, -1), law.tokens, twins, free)
 
     @property
     def expected(self) -> tuple[Tensor, ...]:
@@ -102,6 +120,10 @@ class Drawn:
         logs = self.log_sure.gather(-1, place)
         sure = real & (logs > -math.inf)
         forbidden = float((~sure & ~(real & self.unsure.gather(-1, place))).sum())
+        twin = (self.twins >= 0) & sure & sure.gather(0, self.twins.clamp_min(0))
+        apart = float((twin & (place != place.gather(0, self.twins.clamp_min(0)))).sum())
+        may_be_apart = NO_DRAW + TWINS_APART * float(twin.sum())
+        sure = sure & self.free
         return [
             Figures("forbidden tokens", forbidden, NO_DRAW, forbidden, NO_DRAW),
             Figures(
@@ -111,10 +133,16 @@ class Drawn:
                 self._surprise(logs, sure) / SURPRISE,
                 1.0,
             ),
+            Figures(AGREEMENT, *(2 * (self._agreement(place, sure) / SURPRISE, 1.0))),
+            Figures(TWINS, apart, may_be_apart, apart, may_be_apart),
         ]
 
     def accepts(self, tokens: Tensor) -> bool:
         return all(figure.within for figure in self.judge((tokens,)))
+
+    def _agreement(self, tokens: Tensor, sure: Tensor) -> float:
+        """How improbable it is at most that draws agree so often or so seldom, as a negative logarithm."""
+        return independence.surprise(tokens, sure, self.log_sure.exp())
 
     def _surprise(self, logs: Tensor, sure: Tensor) -> float:
         """How improbable so large or so small a likelihood is at most, as a negative logarithm."""

@@ -8,13 +8,15 @@ import torch
 from torch import Tensor
 
 from attnlab.bench.axes import axis, dtype_axis, like, size
-from attnlab.bench.contract import Operator, TensorSpec, columns, constant, dynamic, static
+from attnlab.bench.contract import NEEDLE_DRAW, Operator, TensorSpec, columns, constant, dynamic, static
 from attnlab.bench.error_budget import ErrorBudget
 from attnlab.bench.errors import ImpossibleCase
 from attnlab.bench.masks import KINDS, Mask
 from attnlab.bench.ops import attention_data, attention_math
 from attnlab.bench.ops.attending import AttendingCase
 from attnlab.bench.registry import registry
+
+NEEDLE_DRAWS = 3
 
 
 def _read_lengths(value: object) -> tuple[int, ...]:
@@ -90,7 +92,8 @@ class AttentionInputs:
 
     q [B, Hq, Sq, D], k [B, Hkv, Sk, D], v [B, Hkv, Sk, Dv], all in the case's dtype, contiguous.
     packed: int32 cumulative lengths [N + 1], starting at 0, of N sequences that lie one after another
-    in a batch of one; None where sequences are not packed. The output is [B, Hq, Sq, Dv] in q's dtype.
+    in a batch of one; None where sequences are not packed. The output is [B, Hq, Sq, Dv] in q's dtype. Scores, the sum
+    of their exponentials and the weighted sum of values are in float32 or better.
     """
 
     q: Tensor = dynamic("queries [B, Hq, Sq, D]")
@@ -127,8 +130,15 @@ def bytes_moved(case: AttentionCase) -> int:
 
 
 def make_inputs(case: AttentionCase, draw: str, seed: int, device: torch.device) -> AttentionInputs:
-    """Seeded inputs; drawn on the CPU, so that one seed gives one set of inputs on every device."""
-    q, k, v = attention_data.queries_keys_values(case, draw, seed)
+    """Seeded inputs; drawn on the CPU, so that one seed gives one set of inputs on every device.
+
+    Needles: by turns a key at an edge dominates each row, all keys weigh in some row, or values cancel.
+    """
+    kind = seed % NEEDLE_DRAWS
+    if draw == NEEDLE_DRAW and kind:
+        q, k, v = (attention_data.combed if kind == 1 else attention_data.flat)(case, seed)
+    else:
+        q, k, v = attention_data.queries_keys_values(case, draw, seed)
     q, k, v = (x.to(device=device, dtype=case.torch_dtype) for x in (q, k, v))
     return AttentionInputs(q, k, v, case.mask, cumulative_lengths(case, device), case.scale)
 
@@ -158,6 +168,7 @@ ATTENTION: Operator[AttentionCase, AttentionInputs] = Operator(
         dtype=lambda case: case.dtype,
     ),
     length_axis="q_len",
+    needle_draws=NEEDLE_DRAWS,
     mixed=lambda case, inputs: columns(inputs, "q", "k", "v"),
 )
 registry.operators.add(ATTENTION.name, ATTENTION, __name__)

@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from attnlab.bench.contract import Operator, TensorSpec, constant, dynamic, static
+from attnlab.bench.contract import NEEDLE_DRAW, Operator, TensorSpec, constant, dynamic, static
 from attnlab.bench.error_budget import ErrorBudget, Probe, Reached, heads_permuted, zeros
 from attnlab.bench.masks import Mask
-from attnlab.bench.ops import attention, attention_data, attention_math
+from attnlab.bench.ops import attention, attention_data, attention_math, wide_sums
 from attnlab.bench.ops.attention import AttentionCase, AttentionInputs
 from attnlab.bench.registry import registry
+
+NEEDLE_DRAWS = 2
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class AttentionBackwardInputs(AttentionInputs):
     q [B, Hq, Sq, D], k [B, Hkv, Sk, D], v [B, Hkv, Sk, Dv], out [B, Hq, Sq, Dv], lse [B, Hq, Sq]
     float32 (natural logarithm of the sum of exponentials; -inf where a row has no key), dout [B, Hq, Sq, Dv]. All are
     new in each step of training, so that nothing of a forward can be kept from `prepare`: one that is run again counts.
-    The outputs are (dq, dk, dv), shaped as q, k and v, in their dtype.
+    The outputs are (dq, dk, dv), shaped as q, k and v, in their dtype; their sums are in float32 or better.
     """
 
     q: Tensor = dynamic("queries [B, Hq, Sq, D]")
@@ -75,11 +77,17 @@ def bytes_moved(case: AttentionCase) -> int:
 
 
 def make_inputs(case: AttentionCase, draw: str, seed: int, device: torch.device) -> AttentionBackwardInputs:
-    """Seeded inputs with a forward's results; needles are soft, for a saturated softmax has no gradient."""
-    score = attention_data.soft_score(case)
+    """Seeded inputs with a forward's results; needles are soft, for a saturated softmax has no gradient.
+
+    By turns keys weigh about alike instead, and gradients of the output cancel, see `wide_sums`.
+    """
     shape = (case.batch, case.q_heads, case.q_len, case.v_head_dim)
     dout = torch.randn(shape, generator=torch.Generator().manual_seed(seed + 1))
-    q, k, v = attention_data.queries_keys_values(case, draw, seed, score)
+    q, k, v = attention_data.queries_keys_values(case, draw, seed, attention_data.soft_score(case))
+    if draw == NEEDLE_DRAW and seed % NEEDLE_DRAWS:
+        q, k, v = attention_data.flat(case, seed)
+        short = attention_data.sees_some_only(case)
+        dout += wide_sums.ORDERED * wide_sums.signs(case.q_len, case.v_head_dim, short=short).mT
     packed = attention.cumulative_lengths(case, device)
     q, k, v, dout = (x.to(device=device, dtype=case.torch_dtype) for x in (q, k, v, dout))
     forward = AttentionInputs(q, k, v, case.mask, packed, case.scale)
@@ -197,6 +205,7 @@ ATTENTION_BACKWARD: Operator[AttentionBackwardCase, AttentionBackwardInputs] = O
         names=("dq", "dk", "dv"),
     ),
     length_axis="q_len",
+    needle_draws=NEEDLE_DRAWS,
     # nothing is mixed: out and lse hang on q, k and v, and weights kept of a draw would serve wherever it came again
 )
 registry.operators.add(ATTENTION_BACKWARD.name, ATTENTION_BACKWARD, __name__)

@@ -13,7 +13,7 @@ from torch import Tensor
 from attnlab.bench import captured
 from attnlab.bench.contract import NEEDLE_DRAW
 from attnlab.bench.errors import ImpossibleCase
-from attnlab.bench.ops import needles
+from attnlab.bench.ops import combs, needles, wide_sums
 from attnlab.bench.ops.needles import SHARP_SCORE
 
 if TYPE_CHECKING:
@@ -94,6 +94,24 @@ def _normal(case: AttentionCase, generator: torch.Generator) -> tuple[Tensor, Te
         draw(case.kv_heads, case.kv_len, case.head_dim),
         draw(case.kv_heads, case.kv_len, case.v_head_dim),
     )
+
+
+def combed(case: AttentionCase, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    """As `queries_keys_values`: every key weighs in some row, see `combs`."""
+    generator = torch.Generator().manual_seed(seed)
+    return combs.comb(*_normal(case, generator), scale=case.scale, generator=generator)
+
+
+def flat(case: AttentionCase, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    """As `queries_keys_values`: keys weigh about alike, and values are far larger than their mean, see `wide_sums`."""
+    q, k, v = _normal(case, torch.Generator().manual_seed(seed))
+    ordered = wide_sums.signs(case.kv_len, case.v_head_dim, short=sees_some_only(case)).mT
+    return wide_sums.FLAT * q, k, v + wide_sums.ORDERED * ordered
+
+
+def sees_some_only(case: AttentionCase) -> bool:
+    """Whether some row sees some keys only."""
+    return case.mask.kind != "full" or bool(case.packed)
 
 
 def _captured(case: AttentionCase, seed: int) -> tuple[Tensor, Tensor, Tensor]:

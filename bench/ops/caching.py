@@ -18,13 +18,14 @@ from attnlab.bench.caches.tables import random_table
 from attnlab.bench.contract import NEEDLE_DRAW
 from attnlab.bench.errors import ImpossibleCase
 from attnlab.bench.masks import Mask
-from attnlab.bench.ops import attention_data, needles
+from attnlab.bench.ops import attention_data, combs, needles, wide_sums
 from attnlab.bench.ops.attending import AttendingCase
 from attnlab.bench.ops.attention import AttentionCase
 
 LONGEST_QUERY = 64
 TABLE_SEED = 20_240_229  # of the physical order of pages: the same for all draws of a case
 DRAWN_ON_CPU = 1 << 26  # numbers; more are drawn on the device, where that takes seconds and not minutes
+NEEDLE_DRAWS = needles.TURNS + 2
 STALE = 20.0  # times as large as a token: what lies in the cache where no token does
 
 
@@ -228,7 +229,11 @@ def draw_tokens(case: DecodeCase, draw: str, seed: int, device: torch.device) ->
     for x in (made.k, made.v):
         x[:, :, : case.shared_prefix] = x[:1, :, : case.shared_prefix].clone()
     if draw == NEEDLE_DRAW:
-        made = _with_needles(case, made, seed, generator)
+        kind = seed % NEEDLE_DRAWS
+        if kind < needles.TURNS:
+            made = _with_needles(case, made, kind, generator)
+        else:
+            made = (_flat if kind == needles.TURNS else _combed)(case, made, generator)
     return Tokens(*(x.to(device=device, dtype=case.torch_dtype).float() for x in (made.q, made.k, made.v)))
 
 
@@ -264,6 +269,33 @@ def _with_needles(case: DecodeCase, made: Tokens, seed: int, generator: torch.Ge
         low_score=needles.LOW_SCORE[case.dtype], generator=generator,
     )  # fmt: skip
     return Tokens(q, k, made.v)
+
+
+def _combed(case: DecodeCase, made: Tokens, generator: torch.Generator) -> Tokens:
+    """Every key weighs in some row, see `combs`."""
+    q, k, v = combs.comb(made.q, made.k, made.v, scale=case.scale, generator=generator, heads_share=True)
+    return Tokens(q, k, _of_one_size(case, v))
+
+
+def _flat(case: DecodeCase, made: Tokens, generator: torch.Generator) -> Tokens:
+    """All keys weigh about alike, and values are far larger together than their mean, see `wide_sums`."""
+    v = made.v
+    for n, (first, last) in enumerate(case.seen):
+        ordered = wide_sums.signs(last - first, case.head_dim).mT.to(v.device)
+        v[n, :, first:last] += wide_sums.ORDERED * ordered
+    return Tokens(wide_sums.FLAT * made.q, made.k, _of_one_size(case, v))
+
+
+def _of_one_size(case: DecodeCase, v: Tensor) -> Tensor:
+    """Values whose means are of about one size in all sequences, so that errors of long ones show beside short ones.
+
+    What sequences share has to be the same in all of them, so that there values stay as they are.
+    """
+    if case.shared_prefix:
+        v[:, :, : case.shared_prefix] = v[:1, :, : case.shared_prefix].clone()
+        return v
+    seen = torch.tensor([max(1, last - first) for first, last in case.seen], dtype=torch.float32, device=v.device)
+    return v * (seen / seen.max()).sqrt()[:, None, None, None]
 
 
 def allocated(case: DecodeCase, device: torch.device) -> KVCache:

@@ -12,7 +12,7 @@ from attnlab.bench.contract import Fact, Mixed, Operator, TensorSpec, columns, c
 from attnlab.bench.error_budget import ErrorBudget
 from attnlab.bench.masks import Mask
 from attnlab.bench.ops import decode_math
-from attnlab.bench.ops.caching import DecodeCase, Tokens, draw_tokens, filled_cache
+from attnlab.bench.ops.caching import NEEDLE_DRAWS, DecodeCase, Tokens, draw_tokens, filled_cache
 from attnlab.bench.registry import registry
 
 
@@ -23,7 +23,8 @@ class DecodeInputs:
     q [B, Hq, Sq, D] in the case's dtype: the last Sq tokens of each sequence. cache: keys and values of all its
     tokens, the new ones among them; see `attnlab.bench.caches.KVCache`. Query i of a sequence of S tokens stands at
     position S - Sq + i, and sees no later key; a query at a negative position sees none, and its output is zeros.
-    The output is [B, Hq, Sq, D] in q's dtype. All tensors are redrawn after `prepare`, but the block table and the
+    The output is [B, Hq, Sq, D] in q's dtype. Scores and all sums are in float32 or better, those of parts of the cache
+    included. All tensors are redrawn after `prepare`, but the block table and the
     lengths come back as they were: a plan may be made from them.
     """
 
@@ -96,7 +97,7 @@ DECODE_ATTENTION: Operator[DecodeCase, DecodeInputs] = Operator(
         dtype=lambda case: case.dtype,
     ),
     length_axis="context",
-    needle_draws=5,
+    needle_draws=NEEDLE_DRAWS,
     facts=facts,
     mixed=mixed,
     intact=lambda inputs: inputs.cache.guards.violated(),

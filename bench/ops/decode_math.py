@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from attnlab.bench.ops.caching import DecodeCase, Tokens
     from attnlab.bench.ops.decode_attention import DecodeInputs
 
+MOST_LOST = 2.0**-20  # of a row's weight that is left without a token, where that token was all of it
 FULL_CHECK_NUMBERS = 1 << 29  # keys that are compared at most: sequences beyond are sampled
 
 
@@ -119,6 +120,25 @@ def one_fewer(
     return oracle(shorter, inputs, sequences)
 
 
+def one_lost(
+    case: DecodeCase, inputs: DecodeInputs, sequences: Tensor, expected: tuple[Tensor, ...]
+) -> tuple[Tensor, ...]:
+    """All but one token in the middle of what each sequence sees."""
+    outs = []
+    for out, (n, k, v) in zip(expected[0], each_sequence(case, inputs, sequences), strict=True):
+        first, last = case.seen[n]
+        lost = (first + last) // 2
+        weight = probabilities(case, inputs.q[n].double(), k.double())[..., lost : lost + 1]  # [Hkv, G, Sq, 1]
+        rest = (1 - weight).clamp_min(MOST_LOST)
+        outs.append((out - as_heads(weight * v.double()[:, None, lost : lost + 1])) / as_heads(rest))
+    return (torch.stack(outs),)
+
+
+def loses(case: DecodeCase) -> bool:
+    """Whether each sequence sees two tokens or more."""
+    return min(last - first for first, last in case.seen) >= 2
+
+
 def chooses(case: DecodeCase) -> bool:
     """Whether some query may see two keys or more; with one key the softmax is 1 whatever the scores."""
     return min(case.longest, case.mask.window or case.longest) >= 2
@@ -137,5 +157,6 @@ PROBES = (
     Probe("zeros", lambda case: case.longest > 0, zeros),
     Probe("one key shifted", chooses, key_shifted),
     Probe("one token fewer", forgets_nothing, one_fewer),
+    Probe("one token lost", loses, one_lost),
     Probe("heads permuted", heads_differ, heads_permuted),
 )

@@ -96,8 +96,10 @@ class SamplingInputs:
     logits [B, V] in the case's dtype, finite or -inf, one finite in each row. uniforms float32 [B, N] in [0, 1): all
     the randomness there is, one number a draw, so that the tokens are the same on every call. Ours turn one into the
     first token, by its id, at which the sum of the kept probabilities exceeds uniform · total, so that they agree on
-    the tokens up to rounding; any other use that follows the distribution conforms. seen int64 [B, L]: the tokens
-    before, negative ones none; None where nothing is penalised. Arithmetic is float32 for every dtype.
+    the tokens up to rounding; any other use that follows the distribution conforms. A row's tokens hang on its own
+    logits, numbers and seen tokens alone, and not on its place: equal rows draw the same by equal numbers. seen int64
+    [B, L]: the tokens before, negative ones none; None where nothing is penalised. Arithmetic is float32 for every
+    dtype.
     """
 
     logits: Tensor = dynamic("logits [B, V]")
@@ -110,16 +112,16 @@ def make_inputs(case: SamplingCase, draw: str, seed: int, device: torch.device) 
     """Seeded logits, uniform numbers and tokens seen."""
     generator = torch.Generator().manual_seed(seed)
     logits = sampling_data.logits(case, draw, seed, generator).to(case.torch_dtype)
-    uniforms = torch.rand(case.batch, case.draws, generator=generator)
+    uniforms = sampling_data.uniforms(case, draw, seed, generator)
     seen = None
     if case.params.penalises:
-        seen = sampling_data.tokens_seen(case, logits, generator).to(device)
+        seen = sampling_data.tokens_seen(case, draw, logits, seed, generator).to(device)
     return SamplingInputs(logits.to(device), uniforms.to(device), case.params, seen)
 
 
 def mixed(case: SamplingCase, inputs: SamplingInputs) -> dict[str, Mixed]:
     """Logits that are each drawn for themselves; in other sources they hang on each other."""
-    return columns(inputs, "logits", "uniforms") if case.inputs in sampling_data.EACH_BY_ITSELF else {}
+    return columns(inputs, "logits", "uniforms", "seen") if case.inputs in sampling_data.EACH_BY_ITSELF else {}
 
 
 def outputs(case: SamplingCase) -> tuple[TensorSpec, ...]:

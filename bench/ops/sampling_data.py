@@ -20,7 +20,12 @@ PEAKED_NOISE = 0.3
 TIED_STEP = 0.5
 ONE_HOT_LEAD = 50.0
 MASKED_SHARE = 0.9  # as a grammar masks
-NEEDLE_KINDS = 2  # a spike and a plateau, by seed
+NEEDLE_KINDS = 3  # a spike, a plateau, and rows that are alike, by seed
+ALIKE_NOISE = 0.25  # of the logits of rows that are alike
+ALIKE = 2
+FEW_TOKENS = 4
+WITH_ENDS = 8  # draws, from which the ends of what is uniform are among them
+LARGEST_UNIFORM = 1 - 2.0**-24
 SPIKE_LEAD = 60.0
 JUST_BELOW = 0.9  # of what would be kept
 
@@ -28,19 +33,21 @@ JUST_BELOW = 0.9  # of what would be kept
 def logits(case: SamplingCase, draw: str, seed: int, generator: torch.Generator) -> Tensor:
     """float32 [B, V] on the CPU."""
     if draw == NEEDLE_DRAW:
-        return _spike(case, seed) if seed % NEEDLE_KINDS == 0 else _plateau(case, generator)
+        kind = seed % NEEDLE_KINDS
+        return (_spike(case), _plateau(case, generator), _alike(case, generator))[kind]
     made: Tensor = globals()[f"_{case.inputs}"](case, generator)
     return made
 
 
-def tokens_seen(case: SamplingCase, logits: Tensor, generator: torch.Generator) -> Tensor:
-    """int64 [B, L]: half of them among the likely tokens, half anywhere, one in eight no token at all."""
+def tokens_seen(case: SamplingCase, draw: str, logits: Tensor, seed: int, generator: torch.Generator) -> Tensor:
+    """int64 [B, L], alike where rows are: half of them among the likely tokens, half anywhere, one in eight none."""
     shape = case.batch, case.history
     likely = logits.float().topk(min(case.vocab, case.history), -1).indices
     among = likely.gather(-1, torch.randint(likely.shape[-1], shape, generator=generator))
     anywhere = torch.randint(case.vocab, shape, generator=generator)
     seen = torch.where(torch.rand(shape, generator=generator) < 1 / 2, among, anywhere)
-    return seen.masked_fill(torch.rand(shape, generator=generator) < 1 / 8, -1)
+    seen = seen.masked_fill(torch.rand(shape, generator=generator) < 1 / 8, -1)
+    return seen[:1].expand(shape).clone() if draw == NEEDLE_DRAW and seed % NEEDLE_KINDS == ALIKE else seen
 
 
 def _random(case: SamplingCase, generator: torch.Generator) -> Tensor:
@@ -78,13 +85,37 @@ def _minus_inf(case: SamplingCase, generator: torch.Generator) -> Tensor:
     return made.masked_fill(masked.scatter_(-1, allowed, False), -math.inf)
 
 
-def _spike(case: SamplingCase, seed: int) -> Tensor:
+def _spike(case: SamplingCase) -> Tensor:
     """One token that is certain: the last, the first, or one beside an edge of a tile, another in each row."""
     tile = 1 << max(0, min(10, (case.vocab - 1).bit_length() - 1))
     places = torch.tensor([case.vocab - 1, tile, 1, case.vocab // 2, tile - 1, 0])
-    chosen = places[(torch.arange(case.batch) + seed // NEEDLE_KINDS) % len(places)]
+    chosen = places[torch.arange(case.batch) % len(places)]
     lead = SPIKE_LEAD * max(1.0, case.temperature) * max(1.0, case.repetition_penalty)
     return torch.zeros(case.batch, case.vocab).scatter_(-1, chosen[:, None], lead)
+
+
+def uniforms(case: SamplingCase, draw: str, seed: int, generator: torch.Generator) -> Tensor:
+    """float32 [B, N] on the CPU; where rows are alike, every other number is that of a row counted from the other end.
+
+    Among these needles the first number is the least that there is, and the last one the largest.
+    """
+    made = torch.rand(case.batch, case.draws, generator=generator)
+    if draw != NEEDLE_DRAW or seed % NEEDLE_KINDS != ALIKE:
+        return made
+    shared = torch.arange(case.batch * case.draws).view(case.batch, case.draws) % 2 == 1
+    first = (torch.arange(case.batch) < case.batch // 2)[:, None]
+    made = torch.where((shared & first).flip(0), made.flip(0), made)
+    if made.numel() >= WITH_ENDS:
+        made[0, 0], made[-1, -1] = 0.0, LARGEST_UNIFORM
+    return made
+
+
+def _alike(case: SamplingCase, generator: torch.Generator) -> Tensor:
+    """The same row over and over, nearly flat, without its first and its last token where there are others."""
+    row = ALIKE_NOISE * case.temperature * torch.randn(1, case.vocab, generator=generator)
+    if case.vocab > FEW_TOKENS:
+        row[:, [0, -1]] = -math.inf
+    return row.expand(case.batch, -1).clone()
 
 
 def _plateau(case: SamplingCase, generator: torch.Generator) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from attnlab.bench.distribution import Law
+from attnlab.bench.ops.sampling_data import LARGEST_UNIFORM
 from attnlab.bench.ops.sampling_math import draw, penalised, truncated_probabilities
 
 if TYPE_CHECKING:
@@ -19,10 +20,27 @@ MASS_ROUNDING = 2.0**-16  # of a sum of up to 2^18 float32 weights, and of expon
 
 
 def law_of(case: SamplingCase, inputs: SamplingInputs) -> Law:
-    """The exact distribution in float64, and the tokens that are unsure."""
+    """The exact distribution in float64, the tokens that are unsure, and draws that are made from the same."""
     logits = inputs.logits.double()
     probabilities = truncated_probabilities(logits, case.params, inputs.seen)
-    return Law(probabilities, unsure_tokens(case, inputs), draw(probabilities, inputs.uniforms))
+    twins, free = alike_draws(inputs)
+    return Law(probabilities, unsure_tokens(case, inputs), draw(probabilities, inputs.uniforms), twins, free)
+
+
+def alike_draws(inputs: SamplingInputs) -> tuple[Tensor, Tensor]:
+    """For each draw the row, counted from the other end, that is equal and has the same number; and which are free.
+
+    Not free is the second of two such draws, and one whose number is the least or the largest there is.
+    """
+    batch = len(inputs.logits)
+    row = torch.arange(batch, device=inputs.logits.device)
+    equal = (inputs.logits == inputs.logits.flip(0)).all(-1) & (row != batch - 1 - row)
+    if inputs.seen is not None:
+        equal = equal & (inputs.seen == inputs.seen.flip(0)).all(-1)
+    twin = equal[:, None] & (inputs.uniforms == inputs.uniforms.flip(0))
+    at_an_end = (inputs.uniforms == 0) | (inputs.uniforms == LARGEST_UNIFORM)
+    second = (row > batch - 1 - row)[:, None]
+    return torch.where(twin, (batch - 1 - row)[:, None], -1), ~(twin & second) & ~at_an_end
 
 
 def unsure_tokens(case: SamplingCase, inputs: SamplingInputs) -> Tensor:

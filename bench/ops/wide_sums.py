@@ -18,14 +18,20 @@ summing differ by as much as is let through, and narrow sums show without."""
 LONGEST_PEAK = {"float32": float("inf"), "float16": 4e5, "bfloat16": 3.2e6}
 """Peak times terms: beyond, tensor cores, which cut float32 sums off where others round them, would show."""
 LARGEST_SHARE = 16.0  # of the ordered part of a term over its random one
+FLAT = 0.1  # what queries are multiplied by, so that all keys weigh about alike
+ORDERED = 4.0  # the part of a value that cancels over all keys, beside a random one of size one
 
 
-def signs(terms: int, patterns: int, turn: int = 0) -> Tensor:
-    """±1 in float32, [patterns, terms]: each row has runs of another length; `turn` is that of the first row."""
+def signs(terms: int, patterns: int, turn: int = 0, *, short: bool = False) -> Tensor:
+    """±1 in float32, [patterns, terms]: each row has runs of another length; `turn` is that of the first row.
+
+    short: no runs of a share of all terms, so that the first terms, however many, cancel too.
+    """
     place = torch.arange(terms)
-    runs = [place * 2**power // terms for power in range(1, EVEN_PARTS + 1) if 2**power <= terms]
+    even = () if short else range(1, EVEN_PARTS + 1)
+    runs = [place * 2**power // terms for power in even if 2**power <= terms]
     runs += [place // 2**power for power in range(SHORTEST_RUNS) if 2 ** (power + EVEN_PARTS) < terms]
-    if not runs:
+    if not runs:  # fewer than two terms
         return torch.ones(patterns, terms)
     made = torch.stack([1.0 - 2.0 * (run % 2) for run in runs])
     return made[(torch.arange(patterns) + turn) % len(made)]

@@ -241,6 +241,24 @@ class OtherOrder(Gradients):
         return dk, dq, dv
 
 
+def sums_many_rows(case: Any) -> bool:
+    """So many rows see every key that parts of their sum are far larger than it."""
+    return not case.mask.is_causal and not case.packed and case.q_len >= (500 if case.dtype == "bfloat16" else 97)
+
+
+@broken(sums_many_rows)
+class ValueGradientInEightParts(Gradients):
+    """dv is summed in eight parts of the queries, each rounded to bfloat16."""
+
+    def finish(self, grads: Three, inputs: AttentionBackwardInputs) -> Three:
+        k, _ = self.keys_values(inputs)
+        scores = self.scores(inputs.q.float(), k.float(), self.scale(inputs))
+        p = self.rounded(self.weights_of(scores, self.permitted(inputs), inputs), inputs)
+        parts = zip(p.tensor_split(8, -2), inputs.dout.float().tensor_split(8, -2), strict=True)
+        dv = torch.stack([(some.mT @ dout).bfloat16().float() for some, dout in parts]).sum(0)
+        return super().finish((*grads[:2], self.summed(dv, inputs)), inputs)
+
+
 @broken(lambda case: is_float32(case) and chooses(case))
 class TensorFloat32(Gradients):
     """Operands of every product are rounded to ten bits."""

@@ -368,3 +368,51 @@ class WritesBehindTheCache(Decode):
     def run(self, inputs: DecodeInputs, case: DecodeCase) -> Tensor:
         inputs.cache.guards.regions["behind keys.data"][0] = 0
         return super().run(inputs, case)
+
+
+def full_splits(case: DecodeCase) -> bool:
+    return min(case.lengths) >= 20 and case.mask.window is None
+
+
+class Loses(Decode):
+    """Some tokens of each sequence are lost."""
+
+    def lost(self, length: int) -> int:
+        raise NotImplementedError
+
+    def permitted(self, inputs: DecodeInputs, length: int) -> Tensor:
+        return super().permitted(inputs, length) & (torch.arange(length) != self.lost(length))
+
+
+@broken(full_splits)
+class LastOfTheFirstSplitLost(Loses):
+    """The number of tokens of each of seven splits is rounded up, and the first one ends a token early."""
+
+    def lost(self, length: int) -> int:
+        return -(-length // 7) - 1
+
+
+@broken(full_splits)
+class FirstOfTheSecondSplitLost(Loses):
+    """Of two splits, the number of tokens rounded down."""
+
+    def lost(self, length: int) -> int:
+        return length // 2
+
+
+@broken(lambda case: full_splits(case))
+class SecondTokenLost(Loses):
+    def lost(self, length: int) -> int:
+        return 1
+
+
+@broken(lambda case: full_splits(case) and case.longest >= 1000)
+class ValuesInEightParts(Split):
+    """Values are summed in eight parts of the cache, each rounded to bfloat16."""
+
+    parts = 8
+
+    def attend(self, scores: Tensor, permitted: Tensor, v: Tensor) -> Tensor:
+        p = scores.masked_fill(~permitted, -math.inf).softmax(-1)
+        parts = zip(p.tensor_split(8, -1), v.tensor_split(8, -2), strict=True)
+        return torch.stack([(some @ values).bfloat16().float() for some, values in parts]).sum(0)

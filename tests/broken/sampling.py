@@ -107,7 +107,7 @@ class AlwaysLargest(Sampler):
         return probabilities.argmax(-1, keepdim=True).expand(-1, uniforms.shape[1]).contiguous()
 
 
-@broken(lambda case: chooses(case) and case.inputs not in ("flat", "minus_inf"))
+@broken(lambda case: chooses(case) and case.draws > 100 and case.inputs not in ("flat", "minus_inf"))
 class Biased(Sampler):
     """Probabilities that are a tenth too even: the temperature is 1.1 times too high."""
 
@@ -209,12 +209,122 @@ class FirstRowForAll(Sampler):
         return super().run(SamplingInputs(same, inputs.uniforms, inputs.params, inputs.seen))
 
 
-@broken(chooses)
+@broken(lambda case: chooses(case) and case.draws > 1)
 class OneNumberForAll(Sampler):
     """The first uniform number of a row, for all its draws."""
 
     def draw(self, probabilities: Tensor, uniforms: Tensor) -> Tensor:
         return super().draw(probabilities, uniforms[:, :1].expand_as(uniforms).contiguous())
+
+
+def many_rows(case: SamplingCase) -> bool:
+    """Rows whose draws are told apart: so many that agreement by chance is out of question."""
+    return chooses(case) and case.batch > 2 and case.top_p == 1 and case.batch * case.draws >= 64
+
+
+class OtherNumbers(Sampler):
+    """Right tokens for numbers that are not the row's own."""
+
+    def numbers(self, uniforms: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def draw(self, probabilities: Tensor, uniforms: Tensor) -> Tensor:
+        return super().draw(probabilities, self.numbers(uniforms).contiguous())
+
+
+@broken(many_rows)
+class NumbersOfTheFirstRow(OtherNumbers):
+    """One row's numbers for all rows: each row by itself is fair."""
+
+    def numbers(self, uniforms: Tensor) -> Tensor:
+        return uniforms[:1].expand_as(uniforms)
+
+
+@broken(many_rows)
+class NumbersOfTheNextRow(OtherNumbers):
+    def numbers(self, uniforms: Tensor) -> Tensor:
+        return uniforms.roll(-1, 0)
+
+
+@broken(lambda case: many_rows(case) and case.batch == 64)
+class NumbersOfRowsInFours(OtherNumbers):
+    """Each four rows share the numbers of the first of them, as a generator does whose offset counts blocks."""
+
+    def numbers(self, uniforms: Tensor) -> Tensor:
+        return uniforms[torch.arange(len(uniforms)) // 4 * 4]
+
+
+@broken(many_rows)
+class SeedIgnored(OtherNumbers):
+    """The same numbers in every call, whatever is given."""
+
+    def numbers(self, uniforms: Tensor) -> Tensor:
+        return torch.rand(uniforms.shape, generator=torch.Generator().manual_seed(7))
+
+
+@broken(lambda case: many_rows(case) and case.draws > 100)
+class EachNumberTwice(OtherNumbers):
+    """An offset that grows by half of what was drawn."""
+
+    def numbers(self, uniforms: Tensor) -> Tensor:
+        return uniforms[:, torch.arange(uniforms.shape[1]) // 2 * 2]
+
+
+@broken(lambda case: many_rows(case) and case.draws > 100)
+class SecondHalfAsTheFirst(OtherNumbers):
+    def numbers(self, uniforms: Tensor) -> Tensor:
+        half = uniforms.shape[1] // 2
+        return uniforms[:, torch.arange(uniforms.shape[1]) % half]
+
+
+@broken(lambda case: many_rows(case) and case.vocab > 1000 and case.draws > 100)
+class EightBits(OtherNumbers):
+    """Numbers with 256 values."""
+
+    def numbers(self, uniforms: Tensor) -> Tensor:
+        return (uniforms * 256).floor() / 256
+
+
+@broken(lambda case: chooses(case) and case.top_p == 1)
+class LeastNumberIsTheFirstToken(Sampler):
+    """The first token at which the sum reaches the number: of 0, one that may have no probability."""
+
+    def draw(self, probabilities: Tensor, uniforms: Tensor) -> Tensor:
+        sums = probabilities.double().cumsum(-1)
+        return torch.searchsorted(sums, uniforms.double() * sums[:, -1:]).clamp_max(probabilities.shape[-1] - 1)
+
+
+@broken(lambda case: case.params.penalises and case.batch > 1 and case.draws > 100)
+class PenaltyOfTheNextRow(Sampler):
+    def penalised(self, x: Tensor, penalty: float, seen: Tensor | None) -> Tensor:
+        return super().penalised(x, penalty, None if seen is None else seen.roll(1, 0))
+
+
+@broken(lambda case: many_rows(case) and case.draws > 100)
+class LastRowUnwritten(Sampler):
+    def draw(self, probabilities: Tensor, uniforms: Tensor) -> Tensor:
+        return torch.cat([super().draw(probabilities, uniforms)[:-1], torch.zeros_like(uniforms[:1]).long()])
+
+
+@broken(lambda case: chooses(case) and case.vocab % 64 > 0)
+class TailOfTheVocabularyDropped(Sampler):
+    """Whole tiles of 64 tokens only, where there is more than one."""
+
+    def scaled(self, x: Tensor, temperature: float) -> Tensor:
+        whole = max(1, x.shape[1] // 64 * 64)
+        return torch.cat([super().scaled(x[:, :whole], temperature), torch.full_like(x[:, whole:], -math.inf)], 1)
+
+
+@broken(lambda case: case.batch * case.draws >= 20_000 and chooses(case) and case.inputs in ("normal", "peaked"))
+class TenPercentHotter(Sampler):
+    def scaled(self, x: Tensor, temperature: float) -> Tensor:
+        return super().scaled(x, 1.1 * temperature)
+
+
+@broken(lambda case: case.batch * case.draws >= 20_000 and chooses(case) and case.inputs in ("normal", "peaked"))
+class TenPercentColder(Sampler):
+    def scaled(self, x: Tensor, temperature: float) -> Tensor:
+        return super().scaled(x, 0.9 * temperature)
 
 
 @broken(lambda case: True)

@@ -156,6 +156,21 @@ class HalfSums(Online16):
         return super().accumulate(so_far, old, added).half().float()
 
 
+def sums_long_rows(case: AttentionCase) -> bool:
+    """Every row sees so many keys that parts of its sum are far larger than it."""
+    return is_float32(case) or (case.mask.kind == "full" and not case.packed and case.kv_len >= 2000)
+
+
+@broken(lambda case: chooses(case) and sums_long_rows(case))
+class ValuesInEightParts(Attention):
+    """Values are summed in eight parts of the keys, each rounded to bfloat16, then added in float32."""
+
+    def attend(self, scores: Tensor, permitted: Tensor, v: Tensor) -> Tensor:
+        p = self.probabilities(scores, permitted).to(v.dtype).float()
+        parts = zip(p.tensor_split(8, -1), v.float().tensor_split(8, -2), strict=True)
+        return torch.stack([(some @ values).bfloat16().float() for some, values in parts]).sum(0)
+
+
 @broken(is_float32)
 class TensorFloat32(Attention):
     """Operands of both products are rounded to ten bits, as tensor cores do unless told otherwise."""

@@ -84,6 +84,17 @@ class LastKeyDropped(Online):
         return super().attend(scores, permitted, v)
 
 
+@broken(lambda case: sees(case, TILE - 1, TILE) and case.q_len > 16)
+class KeyAtAnEdgeDropped(Online):
+    """The last key of the first tile is lost, by the last sixteen rows that should see it."""
+
+    def attend(self, scores: Tensor, permitted: Tensor, v: Tensor) -> Tensor:
+        permitted = permitted.clone()
+        see = permitted[:, TILE - 1].nonzero().flatten()
+        permitted[see[-16:], TILE - 1] = False
+        return super().attend(scores, permitted, v)
+
+
 @broken(lambda case: ragged(case) and not case.mask.is_causal and not case.packed)
 class PaddingCounted(Online):
     """The last tile is filled up with keys of score 0 that nothing masks."""
