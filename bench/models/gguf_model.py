@@ -250,7 +250,7 @@ class Fields:
 
 def optional_id(file: GgufFile, key: str) -> int | None:
     value = file.header.fields.get(key)
-    return value if isinstance(value, int) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def end_ids(file: GgufFile) -> tuple[int, ...]:

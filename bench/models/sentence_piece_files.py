@@ -57,8 +57,8 @@ def of_folder(folder: Path, settings: Mapping[str, Any]) -> Pieces:
 def of_gguf(file: GgufFile, tokens: list[str]) -> Pieces:
     """From the pieces, scores and types in a GGUF file, which llama.cpp merges by score (`llm_tokenizer_spm`).
 
-    As there, a space stands before text after each special token, too. What the normaliser of the vocabulary does
-    besides is computed where a field says so.
+    As there, a space stands before text after each special token, too, and a token without a name has one. What the
+    normaliser of the vocabulary does besides is computed where a field says so.
     """
     scores, types = (file.array(f"tokenizer.ggml.{key}") for key in ("scores", "token_type"))
     for key, values in (("scores", scores), ("types", types)):
@@ -69,7 +69,8 @@ def of_gguf(file: GgufFile, tokens: list[str]) -> Pieces:
     rules = b""
     if "tokenizer.ggml.precompiled_charsmap" in file.header.fields:
         rules = b"".join((int(byte) % 256).to_bytes() for byte in file.array("tokenizer.ggml.precompiled_charsmap"))
-    pieces = (piece(*each, file.path) for each in zip(tokens, scores, types, strict=True))
+    texts = [text or f"[EMPTY_{index}]" for index, text in enumerate(tokens)]
+    pieces = (piece(*each, file.path) for each in zip(texts, scores, types, strict=True))
     model = b"".join(pieces) + trainer(BYTE in types) + normaliser(prefixes, collapses, rules)
     backend = processor(model, file.path)
     return Pieces(backend, named(backend, {}, file.path), None, prefixes, collapses)

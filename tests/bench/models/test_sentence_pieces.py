@@ -202,6 +202,13 @@ def test_a_gguf_file_puts_a_space_after_special_tokens_too(folder: Path) -> None
     assert first.encode("quick<s>quick") != [*quick, 1, *quick]
 
 
+def test_a_token_without_a_name_has_one_as_in_llama_cpp(tmp_path: Path) -> None:
+    sp = processor("bpe")
+    tokens = [sp.id_to_piece(index) for index in range(sp.get_piece_size() - 1)]
+    tokenizer = load_tokenizer(str(as_gguf(tmp_path / "v.gguf", "bpe", tokens=[*tokens, ""])))
+    assert tokenizer.decode([len(tokens)]) == f"[EMPTY_{len(tokens)}]"
+
+
 def test_prompts_have_exactly_as_many_tokens(folder: Path) -> None:
     for kind, source in (("bpe", "folder"), ("bpe", "gguf"), ("unigram", "folder")):
         tokenizer = tokenizer_of(kind, source, folder)
