@@ -19,7 +19,7 @@ from attnlab.bench.models.families import FAMILIES, MOST_LAYERS, Family
 from attnlab.bench.models.rope_fields import ORIGINAL, RopeFields, short
 from attnlab.bench.models.rope_scaling import RopeScaling
 
-CONFIG_FILE, GENERATION_FILE = "config.json", "generation_config.json"
+CONFIG_FILE, GENERATION_FILE, ADAPTER_FILE = "config.json", "generation_config.json", "adapter_config.json"
 
 
 NEUTRAL: dict[str, tuple[Any, ...]] = {
@@ -94,7 +94,11 @@ def optional_json(path: Path) -> dict[str, Any]:
 
 def config_of(folder: Path, name: str) -> ModelConfig:
     """The configuration in `config.json`; raises ModelError for what the decoder here does not compute."""
-    path = folder / CONFIG_FILE
+    path, adapter = folder / CONFIG_FILE, folder / ADAPTER_FILE
+    if adapter.is_file():
+        raise ModelError(
+            f"{adapter}: got an adapter, which changes the weights and is not computed here; merge it first"
+        )
     values = read_json(path)
     return config_from(path, values, name, end_ids(folder, values))
 

@@ -101,8 +101,9 @@ class RopeFields:
         return Llama3Scaling(factor, low, high, self.original())
 
     def yarn(self) -> RopeScaling:
+        """A factor of null, but not one left out, is the ratio of the lengths."""
         original = self.original()
-        factor = self.number("factor", self.context / original)
+        factor = self.number("factor", self.context / original if "factor" in self.values else None)
         weights = [self.values.get(key) or 0 for key in ("mscale", "mscale_all_dim")]
         if all(weights):
             whole, all_dim = (yarn_attention(factor, self.number(key)) for key in ("mscale", "mscale_all_dim"))

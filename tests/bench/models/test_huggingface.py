@@ -311,6 +311,12 @@ def test_a_folder_without_what_it_needs_is_named(folder: Path, monkeypatch: pyte
         load_model(str(folder))
 
 
+def test_an_adapter_is_not_left_out(folder: Path) -> None:
+    (folder / "adapter_config.json").write_text("{}")
+    with pytest.raises(ModelError, match=r"adapter_config.json: got an adapter, which changes the weights"):
+        load_model(str(folder))
+
+
 def test_a_folder_does_not_hide_a_published_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_folder(random_weights(TOY, torch.float32, "cpu"), tmp_path / "toy")
     save_folder(random_weights(TOY, torch.float32, "cpu"), tmp_path / "mine")

@@ -143,6 +143,7 @@ def test_divisors_of_their_own_are_written_for_transformers(length: int) -> None
     ("rope", "message"),
     [
         (YARN | {"beta_fast": 0.5}, "got beta_fast 0.5, expected at least beta_slow 1"),
+        ({"rope_type": "yarn", ORIGINAL: 16}, "got None for factor, expected a number above 0"),
         (YARN | {"truncate": None}, "got truncate None, expected true or false"),
         (YARN | {"rope_theta": 1.0}, "got rope_theta 1 with YaRN, expected above 1"),
         (YARN | {ORIGINAL: 10**9, "rope_theta": 1.5}, "ramp over pairs of channels runs from .* expected it to rise"),
