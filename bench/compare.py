@@ -11,11 +11,15 @@ from enum import Enum
 from attnlab.bench.common_clock import LATENCY, method_of
 from attnlab.bench.history.differences import differences
 from attnlab.bench.history.points import Point, point_or_miss
+from attnlab.bench.metrics import Metric, Row, answered_rate, goodput, itl, output_rate, ttft
 from attnlab.bench.stats.paired import log_ratio
 from attnlab.bench.stats.sequential import Looks
 from attnlab.bench.stats.verdict import ALPHA, TARGET, Compared, Judged, Rule, Verdict, judge
 from attnlab.bench.store.jsonl import StoredRun, latest
 from attnlab.bench.store.records import Launch, Measurement, Outcome, RunRecord
+
+FIGURES = (ttft.METRIC, itl.METRIC, goodput.METRIC, answered_rate.METRIC, output_rate.METRIC)
+"""What is compared of benchmarks whose calls have no latency."""
 
 INTERLEAVED = "interleaved"  # key of RunRecord.extra: the id that both runs of one gate share
 Key = tuple[str, str, str]
@@ -37,7 +41,9 @@ class Basis(Enum):
 class Comparison:
     """One benchmark of two sides; ratio is time on head over base. verdict is None where they did not take turns.
 
-    low, high: of the ratio's interval. base_spread, head_spread: the largest over the least time of a side's runs.
+    figure: what is compared where that is not the latency, such as `TTFT`, with its unit and values; of a benchmark
+    that is paced by its arrivals there is one of each. low, high: of the ratio's interval. base_spread, head_spread:
+    the largest over the least of a side's runs.
     """
 
     operator: str
@@ -54,6 +60,10 @@ class Comparison:
     units: int = 0
     base_spread: float | None = None
     head_spread: float | None = None
+    figure: str | None = None
+    unit: str = "ns"
+    base_value: float | None = None
+    head_value: float | None = None
 
 
 @dataclass
@@ -78,7 +88,42 @@ def compare(base: Sequence[StoredRun], head: Sequence[StoredRun], target: float 
         same = {key: c for key, c in family.items() if len(c.log_ratios) == pairs}
         for key, judged in judge(same, pairs, Rule(Looks((pairs,)), ALPHA), len(family)).items():
             verdicts[key] = _judged(told[key], judged)
-    return [verdicts.get(key) or c for key, (c, _) in found.items()]
+    plain = [(key, verdicts.get(key) or c) for key, (c, _) in found.items()]
+    return [shown for key, c in plain for shown in _shown(c, sides[0].get(key), sides[1].get(key))]
+
+
+def _shown(c: Comparison, base: _Side | None, head: _Side | None) -> Iterator[Comparison]:
+    """It, or what it measures instead of a latency, figure by figure."""
+    if c.verdict is not None or base is None or head is None or not _paced(base):
+        yield c
+        return
+    for metric in FIGURES:
+        values = [_median_of(side, metric) for side in (base, head)]
+        if values[0] and values[1] is not None:
+            yield replace(
+                c, figure=metric.label, unit=metric.unit, base_value=values[0], head_value=values[1],
+                ratio=values[1] / values[0], base_ns=None, head_ns=None,
+                base_spread=_spread_of(base, metric), head_spread=_spread_of(head, metric),
+            )  # fmt: skip
+
+
+def _paced(side: _Side) -> bool:
+    return any(m.paced is not None for m in side.measurements)
+
+
+def _values(side: _Side, metric: Metric) -> list[float]:
+    rows = (Row(run, m) for run, m in zip(side.runs, side.measurements, strict=True))
+    return [value for row in rows if isinstance(value := metric.value(row), float)]
+
+
+def _median_of(side: _Side, metric: Metric) -> float | None:
+    values = _values(side, metric)
+    return statistics.median(values) if values else None
+
+
+def _spread_of(side: _Side, metric: Metric) -> float | None:
+    values = [value for value in _values(side, metric) if value > 0]
+    return max(values) / min(values) if len(values) > 1 else None
 
 
 def recorded_differences(base: Sequence[StoredRun], head: Sequence[StoredRun]) -> dict[str, int]:
@@ -116,6 +161,10 @@ def _compared(key: Key, base: _Side | None, head: _Side | None) -> tuple[Compari
     reason = _incomparable(base, head)
     if reason is not None or base is None or head is None:
         return Comparison(*key, Verdict.INCOMPARABLE, reason), []
+    if _paced(base):  # what it measures instead is worked out where it is shown
+        count = min(len(base.runs), len(head.runs))
+        known = Basis.RUNS if count > 1 else Basis.NOTHING
+        return Comparison(*key, None, basis=known, units=count if count > 1 else 0), []
     base_ns, head_ns = (statistics.median(m.median_ns or 0.0 for m in s.measurements) for s in (base, head))
     plain = Comparison(*key, None, None, base_ns, head_ns, head_ns / base_ns)
     count = min(len(base.runs), len(head.runs))
@@ -137,7 +186,7 @@ def _incomparable(base: _Side | None, head: _Side | None) -> str | None:
         for m in side.measurements:
             if m.outcome is not Outcome.PASSED:
                 return f"{name}: {m.outcome.value}: {m.reason or 'no reason stored'}"
-            if not m.median_ns or m.timing is None:
+            if (not m.median_ns and m.paced is None) or m.timing is None:
                 return f"{name}: not timed: {m.untimed or 'no time stored'}"
     return next(_differences(base, head), None)
 

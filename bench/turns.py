@@ -38,7 +38,8 @@ def contenders(measured: Iterable[Measurement]) -> list[list[Measurement]]:
     """Of each case with more than one, those whose time is near the least; the measurements as they were given."""
     cases: dict[tuple[str, str], list[Measurement]] = {}
     for m in measured:
-        if m.timing is not None and m.outcome is Outcome.PASSED and m.timing.stopped != STOPPED_BY_ROUNDS:
+        known = m.outcome is Outcome.PASSED and m.timing is not None and m.median_ns and m.paced is None
+        if known and m.timing is not None and m.timing.stopped != STOPPED_BY_ROUNDS:
             cases.setdefault((m.operator, m.case_id), []).append(m)
     found = []
     for group in cases.values():

@@ -98,5 +98,7 @@ def describe(measurement: Measurement) -> str:
     """`passed, 1.23 ms` or the outcome with its reason."""
     if measurement.median_ns is not None:
         return f"{measurement.outcome.value}, {units.format_time(measurement.median_ns)}"
+    if measurement.paced is not None and measurement.reason is None:
+        return f"{measurement.outcome.value}, {measurement.paced}"
     reason = measurement.reason or (f"not timed: {measurement.untimed}" if measurement.untimed else None)
     return measurement.outcome.value + (f": {reason}" if reason else "")

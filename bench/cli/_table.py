@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     from attnlab.bench.registry import Registry
     from attnlab.bench.store.jsonl import StoredRun
 
+SERVING = (
+    "ttft_ns", "ttft_p95_ns", "itl_ns", "offered_per_s", "answered_per_s", "goodput_per_s", "output_tok_per_s",
+    "failed_requests",
+)  # fmt: skip
 COLUMNS = ("speedup", "tflop_per_s", "gb_per_s", "share_of_ceiling", "peak_memory_bytes", "error_of_budget")
+FAILED = "failed_requests"
 BUSY, NO_INTERVAL = "!", "?"  # beside a time
 SAID = 200  # characters of what a process printed
 PIPE_WIDTH = 140  # where there is no terminal to ask
@@ -32,7 +37,7 @@ PIPE_WIDTH = 140  # where there is no terminal to ask
 def show(stored: StoredRun, registry: Registry) -> None:
     """Print the run; a speed stands beside `passed` only."""
     console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
-    metrics = [metric for metric in known_metrics(registry) if metric.name in COLUMNS]
+    known = known_metrics(registry)
     rows = rows_of(stored.run, stored.measurements)
     rows.sort(
         key=lambda row: (
@@ -47,8 +52,11 @@ def show(stored: StoredRun, registry: Registry) -> None:
     ):
         in_case = list(group)
         right = [row for row in in_case if row.passed]
+        paced = any(row.measurement.paced is not None for row in right)
+        metrics = [metric for metric in known if metric.name in (SERVING if paced else COLUMNS)]
+        metrics += [metric for metric in known if metric.name == FAILED and not paced and any(map(metric.value, right))]
         console.print(_case_table(f"{operator}  {case}", right, metrics), markup=False, highlight=False)
-        for line in (*_marks(in_case), *_fastest(case, in_case, metrics)):
+        for line in (*_marks(in_case), *_fastest(case, in_case, known)):
             console.print(line, markup=False, highlight=False)
         for line in _others(in_case):
             console.print(line, markup=False, highlight=False)
@@ -63,11 +71,14 @@ def _place(stored: StoredRun, row: Row) -> int:
 def _case_table(title: str, rows: list[Row], metrics: list[Metric]) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     table.add_column("implementation", no_wrap=True)
-    table.add_column("latency (95 % interval; samples)", justify="right", no_wrap=True)
+    timed = not any(row.measurement.paced is not None for row in rows)
+    if timed:
+        table.add_column("latency (95 % interval; samples)", justify="right", no_wrap=True)
     for metric in metrics:
         table.add_column(metric.label, justify="right")
     for row in rows:
-        table.add_row(row.measurement.implementation, _latency(row.measurement), *(m.text(row) for m in metrics))
+        latency = (_latency(row.measurement),) if timed else ()
+        table.add_row(row.measurement.implementation, *latency, *(m.text(row) for m in metrics))
     return table
 
 
@@ -105,6 +116,8 @@ def _others(rows: list[Row]) -> Iterator[str]:
             faults.append(f"! {m.implementation}: {m.outcome.value}: {m.reason}")
             if m.printed:
                 faults.append(f"    its process printed: {one_line(m.printed, SAID)}")
+        elif m.paced is not None:
+            reasons.setdefault(m.paced, []).append(m.implementation)
         elif m.untimed:
             reasons.setdefault(f"right, not timed: {m.untimed}", []).append(m.implementation)
     yield from faults

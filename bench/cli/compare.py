@@ -71,12 +71,14 @@ def _lines(found: list[Comparison]) -> list[str]:
 
     rows = [("verdict", "benchmark", "head / base", "interval", "base → head", "known by")]
     for c in sorted(found, key=lambda c: ORDER.index(c.verdict.value if c.verdict else None)):
-        times = f"{units.format_time(c.base_ns)} → {units.format_time(c.head_ns)}"
+        sides = (c.base_ns, c.head_ns) if c.figure is None else (c.base_value, c.head_value)
+        times = " → ".join(units.format_value(value, c.unit) for value in sides)
+        what = "" if c.figure is None else f": {c.figure}"
         interval = units.format_interval(c.low, c.high, "ratio")
         rows.append(
             (
                 c.verdict.value if c.verdict else "no verdict",
-                f"{c.implementation} {c.case_id} ({c.operator})",
+                f"{c.implementation} {c.case_id} ({c.operator}){what}",
                 units.format_ratio(c.ratio),
                 interval,
                 times if c.ratio else units.MISSING,
@@ -89,6 +91,8 @@ def _lines(found: list[Comparison]) -> list[str]:
             "\nNo verdict: these runs did not take turns. What the machine did meanwhile is in their ratio, and no "
             "number of runs takes it out. Measure both together with `attnlab gate`."
         )
+    if any(c.figure is not None for c in found):
+        lines.append("\nA case that is paced by its arrivals has no latency: what it measures is compared instead.")
     if any(c.basis is Basis.INTERLEAVED for c in found):
         lines.append("\nPairs of processes took turns: drift of the machine cancels out.")
     return lines

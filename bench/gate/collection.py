@@ -69,7 +69,8 @@ class Gathered:
             return m and replace(m, launches=tuple(self.launches))  # what was timed before it failed is kept
         taken = replace(m.timing, samples=len(self.samples), stopped=f"after {len(self.launches)} live pairs")
         known = replace(m, launches=tuple(self.launches), flags=tuple(self.worded.values()), timing=taken)
-        return replace(known, median_ns=self.median_ns, ci_low_ns=None, ci_high_ns=None)
+        median_ns = None if m.paced else self.median_ns
+        return replace(known, median_ns=median_ns, ci_low_ns=None, ci_high_ns=None)
 
     def remarks(self, arm: str) -> list[str]:
         """What was flagged, with the number of processes where it was not all of them."""
@@ -101,6 +102,7 @@ class Collected:
     method: Method | None = None
     standing: Standing = Standing.COMPARED
     reason: str | None = None
+    paced: str | None = None
     lost: list[LostProcess] = field(default_factory=list)
 
     def wanted(self) -> Wanted:
@@ -123,9 +125,16 @@ class Collected:
             self.standing, self.reason = Standing.REDEFINED, looser
             return {}
         self.method = taken.method
+        self._report_no_length(taken)
         for name, values in self._valued(taken).items():
             self.values.setdefault(name, []).append(values)
         return {name: own[-1].ratio for name, own in self.values.items() if own[-1].ratio is not None}
+
+    def _report_no_length(self, taken: Taken) -> None:
+        """The length of calls that are paced by their arrivals is no latency, and never decides."""
+        self.paced = taken.base.paced
+        if self.paced is not None and self.targets[LATENCY].gated:
+            self.targets = {**self.targets, LATENCY: replace(self.targets[LATENCY], gated=False)}
 
     def _valued(self, taken: Taken) -> dict[str, Values]:
         """Each quantity that either side has."""
@@ -205,13 +214,13 @@ class Collected:
             case_id=self.offer.case_id,
             standing=standing,
             target=self.targets[LATENCY].share,
-            reason=None if compared else reason,
+            reason=self.paced if compared else reason,
             unseen=told.unseen if told else False,
             verdict=told.verdict if told else Verdict.INCOMPARABLE if standing is Standing.INCOMPARABLE else None,
             first=as_ratio(told.first) if told else None,
             confirmation=as_ratio(told.confirmation) if told and told.confirmation else None,
-            base_ns=self.base.median_ns,
-            head_ns=self.head.median_ns,
+            base_ns=None if self.paced else self.base.median_ns,
+            head_ns=None if self.paced else self.head.median_ns,
             clock=self.method.clock if self.method else None,
             cache=self.method.cache if self.method else None,
             base_configuration=self.base.measurement.configuration if self.base.measurement else None,

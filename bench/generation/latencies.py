@@ -69,6 +69,18 @@ def _rate(requests: Sequence[RequestLog], count: float) -> float | None:
     return units.per_second(count, span) if span else None
 
 
+def offered_rate(requests: Sequence[RequestLog]) -> float | None:
+    """Requests per second that come, from the first arrival to the last; None where all come at once."""
+    arrivals = sorted(r.arrival_ns for r in requests)
+    span = arrivals[-1] - arrivals[0] if arrivals else 0.0
+    return units.per_second(len(arrivals) - 1, span) if span > 0 else None
+
+
+def answered_rate(requests: Sequence[RequestLog]) -> float | None:
+    """Requests per second that are answered to their end, from the first arrival to the last token."""
+    return _rate(requests, sum(r.answered for r in requests))
+
+
 @dataclass(frozen=True)
 class Objectives:
     """What a request must keep to count: time to first token, and time per output token after it."""

@@ -93,6 +93,8 @@ def point_or_miss(run: RunRecord, m: Measurement) -> Point | Miss:
     """The time of a right result, or why there is none."""
     if m.outcome is not Outcome.PASSED:
         return Miss(run, f"{m.outcome.value}: {m.reason}" if m.reason else m.outcome.value)
+    if m.paced is not None:
+        return Miss(run, f"not timed: {m.paced}")
     if m.median_ns is None or not m.median_ns > 0 or m.timing is None:
         return Miss(run, f"not timed: {m.untimed}" if m.untimed else "not timed")
     return Point(run, m, m.timing, m.median_ns)

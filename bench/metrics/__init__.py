@@ -140,7 +140,7 @@ def rows_of(run: RunRecord, measurements: Sequence[Measurement]) -> list[Row]:
 
     The measurements of a case are shown by one clock, the best that all of them have samples of.
     """
-    kept = under_common_clocks(latest(measurements))
+    kept = [without_pace(m) for m in under_common_clocks(latest(measurements))]
     found = {m.key: m for m in kept}
     baselines = {
         (bench.operator, case_id): bench.baseline
@@ -150,6 +150,13 @@ def rows_of(run: RunRecord, measurements: Sequence[Measurement]) -> list[Row]:
     }
     rows = [Row(run, m, found.get((m.operator, baselines.get((m.operator, m.case_id), ""), m.case_id))) for m in kept]
     return [with_remarks(row) for row in rows]
+
+
+def without_pace(m: Measurement) -> Measurement:
+    """The measurement, without a latency where the length of its calls is none, as in runs of earlier versions."""
+    if m.paced is None or m.outcome is not Outcome.PASSED:
+        return m
+    return replace(m, median_ns=None, ci_low_ns=None, ci_high_ns=None, untimed=m.untimed or m.paced)
 
 
 def with_remarks(row: Row) -> Row:

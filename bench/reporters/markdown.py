@@ -114,12 +114,21 @@ def _results(section: Section) -> Iterator[str]:
 def _cell(result: Result | None, best: bool) -> str:
     if result is None:
         return ABSENT
+    if result.passed and result.row.measurement.paced is not None:
+        return _served(result)
     if not result.timed:
         return f"**{text(result.outcome_text)}**" if result.wrong else text(result.outcome_text)
     speedup = result.number("speedup")
     shown = units.format_time(result.median_ns)
     shown = f"**{shown}**" if best else shown
     return shown if speedup is None else f"{shown} ({units.format_ratio(speedup)})"
+
+
+def _served(result: Result) -> str:
+    """Of a case that is paced by its arrivals, whose calls have no latency."""
+    rates = [units.format_number(result.number(name)) for name in ("answered_per_s", "offered_per_s", "goodput_per_s")]
+    first, gap = (units.format_time(result.number(name)) for name in ("ttft_ns", "itl_ns"))
+    return f"TTFT {first}, ITL {gap}; {rates[0]} of {rates[1]} requests/s, {rates[2]} of them good"
 
 
 def _growths(growths: Sequence[GrowthRow], axis: str) -> Iterator[str]:

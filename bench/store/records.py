@@ -24,6 +24,7 @@ from attnlab.bench.environment import Code, Environment
 from attnlab.bench.roofline import Ceilings
 
 SCHEMA_VERSION = 4
+TOGETHER = "together"  # of the axis `arrivals`: all requests are there when a call begins
 DEFINITIONS_VERSION = 2  # 2: the clocks of a GPU leave out what a span adds to its calls; hot is hot
 
 __all__ = [
@@ -193,11 +194,11 @@ class Measurement:
     """All that is known of one implementation on one case in one run.
 
     operations (FLOP) and bytes_moved are the contract's for one call, bytes_written those of its outputs. median_ns
-    and its 95 % interval are of the main clock, within one process: never compare revisions by them. flags are
-    warnings in plain words. printed: what its process printed while it was at it, the beginning and the end, of
-    printed_bytes in all. files: what the files hold that the case names, as hashes by axis. turns: what it did in
-    fresh processes, beside others of its case; no time that is shown is of these. phases_ns: elapsed time by phase
-    (inputs, set-up, check, timing, check timed, memory), of which timing holds warm-up and sampling.
+    and its 95 % interval are of the main clock, within one process: never compare revisions by them; None where calls
+    are `paced`. flags are warnings in plain words. printed: what its process printed while it was at it, the beginning
+    and the end, of printed_bytes in all. files: what the files hold that the case names, as hashes by axis. turns: what
+    it did in fresh processes, beside others of its case; no time that is shown is of these. phases_ns: elapsed time by
+    phase (inputs, set-up, check, timing, check timed, memory), of which timing holds warm-up and sampling.
     """
 
     operator: str
@@ -231,6 +232,14 @@ class Measurement:
     @property
     def key(self) -> tuple[str, str, str]:
         return self.operator, self.implementation, self.case_id
+
+    @property
+    def paced(self) -> str | None:
+        """Why the time of its calls is no latency: they last as long as requests take to come; None where it is one."""
+        arrivals = self.case.get("arrivals", TOGETHER)
+        if arrivals == TOGETHER:
+            return None
+        return f"paced by its arrivals ({arrivals}), so that a call's length is no latency: TTFT, ITL and goodput are"
 
     def values(self, quantity: str, clock: str | None = None) -> list[float]:
         """All values of a quantity (of one clock, where given); [] where it was not measured."""

@@ -25,7 +25,7 @@ class PytestBenchmark:
     name: str = "pytest_benchmark"
 
     def files(self, report: GateReport, samples: Mapping[str, Samples]) -> dict[str, str]:
-        rows = [row for row in report.rows if row.key in samples]
+        rows = [row for row in report.rows if row.key in samples and (row.base_ns or row.head_ns)]
         return {
             f"pytest-benchmark-{arm}.json": json.dumps(
                 _document(report, record, [(row, getattr(samples[row.key], arm)) for row in rows]), indent=1

@@ -35,11 +35,15 @@ def median(sample: Sample) -> float | None:
 
 
 def mean(sample: Sample) -> float | None:
+    if sample.measurement.paced is not None:
+        return None
     found = [value for values in bursts_of(sample) for value in values]
     return statistics.fmean(found) if found else None
 
 
 def p95(sample: Sample) -> float | None:
+    if sample.measurement.paced is not None:
+        return None
     return percentile((value for values in bursts_of(sample) for value in values), 0.95)
 
 

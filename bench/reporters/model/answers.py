@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from attnlab.bench.errors import AttnlabError
 from attnlab.bench.generation.decoding import Decoding
 from attnlab.bench.generation.events import RequestLog, calls_of, requests_of
 from attnlab.bench.generation.latencies import icl_ns, itl_ns, span_ns, ttft_ns
@@ -66,6 +68,11 @@ class Answer:
         """How many times smaller the figure is than another result's, in rounds that took turns."""
         return ratio(other.rounds(figure), self.rounds(figure))
 
+    @property
+    def paced(self) -> bool:
+        """Whether a call lasts as long as its requests take to come."""
+        return self.result.row.measurement.paced is not None
+
     def gaps_by_place(self, stretch: int) -> list[tuple[float, float]]:
         """(place in the answer, median gap there in ns), by stretches of so many tokens."""
         by_place: dict[int, list[float]] = {}
@@ -99,10 +106,15 @@ class Answer:
 
 
 def answers(results: Sequence[Result]) -> list[Answer]:
-    """The timed results with their cases."""
+    """The results whose calls were timed, with their cases; without those whose trace or model is no more there."""
+    found = []
+    for result in results:
+        if result.timed or (result.passed and calls_of(result.row.measurement)):
+            with suppress(AttnlabError):
+                found.append(Answer(result, _case_of(result)))
+    return found
+
+
+def _case_of(result: Result) -> GenerateCase:
     known = GenerateCase.axes()
-    return [
-        Answer(result, GenerateCase.build({k: v for k, v in result.row.measurement.case.items() if k in known}))
-        for result in results
-        if result.timed
-    ]
+    return GenerateCase.build({k: v for k, v in result.row.measurement.case.items() if k in known})

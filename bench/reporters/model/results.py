@@ -52,6 +52,8 @@ class Result:
     def outcome_text(self) -> str:
         """`passed`, `passed, not timed`, `wrong values`, …"""
         text = self.outcome.value.replace("_", " ")
+        if self.passed and self.row.measurement.paced is not None:
+            return f"{text}, paced by arrivals"
         return f"{text}, not timed" if self.passed and not self.timed else text
 
     @property

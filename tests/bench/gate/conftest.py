@@ -75,6 +75,7 @@ class Kernel:
     error: float | None = None  # share of its budget
     bytes_moved: int | None = None
     log: Callable[[], CallLog] | None = None  # of each call of a generation
+    axes: dict[str, str] = field(default_factory=dict)  # of its case, beside the usual ones
     notes: tuple[str, ...] = ()
     plans: Callable[[Plan | None], tuple[Method, ...]] | None = None
     after_burst: Callable[[], None] = lambda: None
@@ -201,7 +202,7 @@ class FakeArm:
         return Measurement(
             operator="toy",
             implementation=self._offer.implementation,
-            case={"n": 8, "dtype": "float32", "ttft_ms": 100, "tpot_ms": 20},
+            case={"n": 8, "dtype": "float32", "ttft_ms": 100, "tpot_ms": 20} | self._kernel.axes,
             case_id="N8",
             outcome=outcome,
             reason=self._kernel.reason,

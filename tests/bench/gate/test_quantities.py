@@ -211,3 +211,20 @@ def test_each_quantity_says_what_it_is() -> None:
         assert "#" not in name
         assert quantity.timer or quantity.floor > 0, "what may be zero needs something added"
         assert words.units.format_value(1.0, quantity.unit)
+
+
+def test_the_length_of_calls_that_arrivals_pace_is_not_gated(gated: Make) -> None:
+    """Head's calls take twice as long, as a trace would make them; its first token comes as soon."""
+    arms = [
+        ArmScript({"quick": Kernel(ns, log=generation(), axes={"arrivals": "rate:2"})}) for ns in (2e8, 4e8)
+    ]  # fmt: skip
+    report = gated(*arms, looks=(12,)).run()
+    (row,) = report.rows
+    assert (row.verdict, row.base_ns, row.head_ns) == (None, None, None)
+    assert "paced by its arrivals (rate:2)" in (row.reason or "")
+    named = {q.quantity: q.verdict for q in row.quantities}
+    assert {"ttft", "itl", "output_rate", "goodput"} <= named.keys()
+    assert not {"latency_mean", "latency_p95"} & named.keys()
+    assert named["ttft"] is not None
+    assert report.exit_code == 0
+    assert "paced by its arrivals" in words.explanation(row)

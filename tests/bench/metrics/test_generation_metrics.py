@@ -49,6 +49,8 @@ def row(passes: tuple[Pass, ...] = PASSES, outcome: Outcome = Outcome.PASSED) ->
         ("output_tok_per_s", 6 / 0.310),
         ("prefill_tok_per_s", 500.0),
         ("failed_requests", 0.0),
+        ("offered_per_s", 1 / 0.1),
+        ("answered_per_s", 2 / 0.310),
         ("goodput_per_s", 1 / 0.310),
         ("acceptance_rate", 1 / 4),
         ("acceptance_length", (1 + 2 + 2) / 4),

@@ -79,7 +79,7 @@ def _compared(found: Sequence[Answer], base: str | None) -> Iterator[Sentence]:
         plain = next((a for a in members if a.implementation == base), None)
         if plain is None or not others:
             continue
-        best = min(others, key=lambda a: a.result.number("latency_ns") or 0.0)
+        best = min(others, key=_to_wait)
         yield sentence(
             "On ", name(case_id), ", ", name(best.implementation), " has its first token after ",
             f"{units.format_time(best.result.number('ttft_ns'))} and one every "
@@ -88,6 +88,12 @@ def _compared(found: Sequence[Answer], base: str | None) -> Iterator[Sentence]:
             f"{_ratio(best.over(plain, first_token_ns))} and {_ratio(best.over(plain, gap_ns))} as fast as ",
             name(plain.implementation), ".",
         )  # fmt: skip
+
+
+def _to_wait(answer: Answer) -> float:
+    """A call's length, or, where that is the arrivals', the time to first token."""
+    known = (answer.result.number(name) for name in ("latency_ns", "ttft_ns"))
+    return next((value for value in known if value is not None), float("inf"))
 
 
 ANSWERING = ("TTFT", "ITL", "ITL p99", "ICL", "largest stall", "tok/s", "decode of bandwidth")
@@ -126,7 +132,8 @@ def _answering(found: Sequence[Answer], base: str | None) -> Iterator[Table]:
 def _against(answer: Answer, plain: Answer) -> tuple[str, ...]:
     if answer is plain:
         return (units.MISSING,) * 3
-    return tuple(_ratio(answer.over(plain, figure)) for figure in (first_token_ns, gap_ns, whole_ns))
+    first, gap, whole = (_ratio(answer.over(plain, figure)) for figure in (first_token_ns, gap_ns, whole_ns))
+    return first, gap, units.MISSING if answer.paced else whole
 
 
 def _first_token(found: Sequence[Answer]) -> Iterator[Table]:
@@ -221,7 +228,10 @@ def _serving(found: Sequence[Answer]) -> Iterator[Table]:
             units.format_number(a.result.number("output_tok_per_s")), units.format_time(a.result.number("ttft_ns")),
             units.format_time(a.result.number("tpot_ns")), units.format_time(a.result.number("itl_p99_ns")),
             units.format_time(a.result.number("icl_max_ns")),
+            units.format_number(a.result.number("offered_per_s")),
+            units.format_number(a.result.number("answered_per_s")),
             units.format_number(a.result.number("goodput_per_s")),
+            units.format_number(a.result.number("failed_requests")),
             units.format_number(median(m.values("preemptions"))),
             units.format_number(median(m.values("reused_tokens"))),
         ))  # fmt: skip
@@ -231,7 +241,7 @@ def _serving(found: Sequence[Answer]) -> Iterator[Table]:
             "Medians. Goodput counts requests that keep the objectives of their case: "
             f"{_objectives(_served(found))}.",
             ("result", "requests", "batching, arrivals", "tok/s", "TTFT", "TPOT", "ITL p99", "largest stall",
-             "goodput, req/s", "preempted", "tokens reused"),
+             "offered, req/s", "answered, req/s", "goodput, req/s", "failed", "preempted", "tokens reused"),
             tuple(rows),
         )  # fmt: skip
 
@@ -252,7 +262,7 @@ def _batched(found: Sequence[Answer]) -> Iterator[Sentence]:
                 f"{units.format_time(a.result.number('ttft_ns'))}, static batching "
                 f"{units.format_number(static.result.number('output_tok_per_s'))} and "
                 f"{units.format_time(static.result.number('ttft_ns'))}: {_ratio(a.over(static, first_token_ns))} "
-                f"as fast to the first token, {_ratio(a.over(static, whole_ns))} to the last.",
+                f"as fast to the first token{'' if a.paced else f', {_ratio(a.over(static, whole_ns))} to the last'}.",
             )  # fmt: skip
 
 

@@ -1,0 +1,25 @@
+"""Metric `offered_per_s`: requests a second that come."""
+
+from __future__ import annotations
+
+from attnlab.bench.generation import latencies, measured
+from attnlab.bench.metrics import Metric, of_measurement
+from attnlab.bench.registry import registry
+from attnlab.bench.store.records import Measurement
+
+
+def of(measurement: Measurement) -> float | None:
+    return measured.median(measured.of_calls(measurement, latencies.offered_rate))
+
+
+METRIC = Metric(
+    name="offered_per_s",
+    label="offered",
+    unit="req/s",
+    direction="neither",
+    summary="Requests a second that come, of a case whose requests do not all come at once.",
+    formula="(requests − 1) / (last arrival − first arrival), median over calls",
+    compute=of_measurement(of),
+    rank=16,
+)
+registry.metrics.add(METRIC.name, METRIC, __name__)
