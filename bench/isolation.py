@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from attnlab.bench.cgroup import own_group
 from attnlab.bench.clocks import now
+from attnlab.bench.descendants import end_marked, new_mark
 from attnlab.bench.harness import OUT_OF_MEMORY_SIGNS
 from attnlab.bench.judged import Seen
 from attnlab.bench.printed import Output, Printed
@@ -227,6 +228,7 @@ class Process:
         self._pending = b""
         self._kills_before = own_group().kernel_kills()
         self._output = Output()
+        self._mark = new_mark()
         self._answers, far_end = os.pipe()
         path = json.dumps(None if executable else [entry or os.getcwd() for entry in sys.path])
         self._process = subprocess.Popen(
@@ -237,7 +239,7 @@ class Process:
             pass_fds=(far_end,),
             start_new_session=True,
             cwd=folder,
-            env={**worker_environment(device), **(variables or {})},
+            env={**worker_environment(device), **(variables or {}), **self._mark},
         )
         os.close(far_end)
         self._output.hand_over()
@@ -338,6 +340,7 @@ class Process:
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        end_marked(self._mark)
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):
             self._process.stdin.close()

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Protocol
 
+from attnlab.bench.descendants import end_marked, new_mark
 from attnlab.bench.errors import PluginError
 from attnlab.bench.printed import Output
 from attnlab.bench.text import one_line, reason_of
@@ -74,6 +75,7 @@ def try_out(plugins: Sequence[str]) -> str | None:
         stderr=subprocess.STDOUT,
         pass_fds=(far_end,),
         start_new_session=True,
+        env={**os.environ, **(mark := new_mark())},
     )
     os.close(far_end)
     output.hand_over()
@@ -81,6 +83,7 @@ def try_out(plugins: Sequence[str]) -> str | None:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    end_marked(mark)
     os.set_blocking(told, False)  # a process that it started in another session may hold the pipe open
     with os.fdopen(told, "rb", buffering=0) as answers:
         answer = answers.read(TOLD_BYTES)

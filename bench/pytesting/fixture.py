@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
+from types import GeneratorType
 from typing import TYPE_CHECKING, Any, Self
 
 import pytest
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from attnlab.bench.timing import Effort
 
 RUNS = pytest.StashKey[dict[tuple[str, bool], "RunRecord"]]()
+LAZY = (GeneratorType, map, filter, zip)  # nothing is computed until they are iterated
 CALLABLE = "callable"  # stands where suites have an operator's name
 
 
@@ -55,17 +58,9 @@ class AttnlabBench:
         if untimed is not None:
             note(self._item, UNTIMED, untimed)
             if self._benchmark is None:
-                return function(*arguments, **keywords)
+                return _done(function(*arguments, **keywords))
             return self._benchmark.pedantic(function, arguments, keywords)
-        result = function(*arguments, **keywords)
-        if inspect.isawaitable(result) or inspect.isgenerator(result) or inspect.isasyncgen(result):
-            if inspect.iscoroutine(result) or inspect.isgenerator(result):
-                result.close()
-            pytest.fail(
-                f"attnlab_bench got a function that returns a {type(result).__name__}, whose work is done where it is "
-                "awaited or iterated; pass one that does so, such as lambda: asyncio.run(f()) or lambda: list(f())",
-                pytrace=False,
-            )
+        result = _done(function(*arguments, **keywords))
         with failing():
             self._row = self._measured(lambda: function(*arguments, **keywords), (arguments, keywords, result))
         if self._row.measurement.timing is None:  # faster than light
@@ -114,6 +109,20 @@ class AttnlabBench:
         for flag in row.measurement.flags:
             note(self._item, FLAG, flag)
         return row
+
+
+def _done(result: Any) -> Any:
+    """What a call returned; the test fails where that stands for work that is yet to be done."""
+    is_future = isinstance(result, Future) and not result.done()
+    if is_future or inspect.isawaitable(result) or inspect.isasyncgen(result) or isinstance(result, LAZY):
+        if inspect.iscoroutine(result) or inspect.isgenerator(result):
+            result.close()
+        pytest.fail(
+            f"attnlab_bench got a function that returns a {type(result).__name__}, whose work is done where it is "
+            "awaited or iterated; pass one that does so, such as lambda: asyncio.run(f()) or lambda: list(f())",
+            pytrace=False,
+        )
+    return result
 
 
 @contextmanager

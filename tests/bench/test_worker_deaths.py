@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from attnlab.bench import isolation
@@ -202,3 +203,13 @@ def test_files_of_the_current_folder_shadow_nothing_in_a_worker(
     (tmp_path / "json.py").write_text("raise SystemExit('a file of the user was imported')")
     monkeypatch.chdir(tmp_path)
     assert dying("os._exit(5)").reason == "the process ended with exit code 5 in phase 'check'"
+
+
+@pytest.mark.parametrize("fork", ["os.fork()", "os.fork() or os.setsid() or os.fork()"])
+def test_what_a_process_started_ends_with_it(dying, tmp_path: Path, fork: str) -> None:
+    """A child, and one of a session of its own whose parent is gone."""
+    number = tmp_path / "child"
+    leave = f"({fork}) or (open({str(number)!r}, 'w').write(str(os.getpid())), time.sleep(600), os._exit(0))"
+    dying(f"{leave}\nwhile not os.path.exists({str(number)!r}) or not open({str(number)!r}).read(): pass\nos._exit(3)")
+    child = int(number.read_text())
+    assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE

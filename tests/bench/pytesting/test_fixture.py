@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import functools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 
 from attnlab.bench import clocks
+from attnlab.bench.pytesting import fixture
 from attnlab.bench.roofline import Ceilings, Published
 
 TIMES_NS = (1000.0, 1200.0, 800.0)
@@ -200,3 +203,38 @@ def test_work_that_is_put_off_is_not_timed(user: User, function: str, kind: str)
     result = user.run(f"{function}\ndef test_it(attnlab_bench):\n    attnlab_bench(f)\n")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines([f"*a function that returns a {kind}, whose work is done where it is awaited*"])
+
+
+async def _coroutine() -> int:
+    return 1
+
+
+async def _asynchronous_generator():
+    yield 1
+
+
+class _Callable:
+    async def __call__(self) -> int:
+        return 1
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        _coroutine,
+        functools.partial(_coroutine),
+        _Callable(),
+        _asynchronous_generator,
+        lambda: (n for n in [1]),
+        lambda: map(abs, [1]),
+        concurrent.futures.Future,
+    ],
+)
+def test_what_stands_for_work_to_be_done_is_no_result(call) -> None:
+    with pytest.raises(pytest.fail.Exception, match="whose work is done where it is awaited or iterated"):
+        fixture._done(call())
+
+
+@pytest.mark.parametrize("result", [None, 1, [1], iter([1]), {1: 2}])
+def test_what_is_done_is_a_result(result) -> None:
+    assert fixture._done(result) is result
