@@ -25,28 +25,33 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c in "\n\t" else " " for c in spelled)
 
 
-def shortened(text: str, limit: int) -> str:
-    """At most `limit` characters: where there are more, the beginning and the end, and how many lay between."""
+def shortened(text: str, limit: int, clean: Callable[[str], str] = str) -> str:
+    """At most `limit` characters, cleaned: of more the beginning and the end, and how many lay between."""
+    if len(text) <= 4 * limit:
+        text = clean(text)
+        first = last = text
+    else:
+        first, last = clean(text[: 2 * limit]), clean(text[-2 * limit :])
     if len(text) <= limit:
         return text
     room = max(0, limit - len(CUT) - len(str(len(text))))
-    end = int(END_SHARE * room)
-    return f"{text[: room - end]}{CUT.format(len(text) - room)}{text[len(text) - end :]}"
+    end = min(int(END_SHARE * room), len(last))
+    return f"{first[: room - end]}{CUT.format(len(text) - room)}{last[len(last) - end :]}"
 
 
 def one_line(text: str, limit: int = LONGEST_REASON) -> str:
     """On one line, printable, at most `limit` characters."""
-    return shortened(" ".join(printable(shortened(text, 4 * limit)).split()), limit)
+    return shortened(text, limit, lambda part: " ".join(printable(part).split()))
 
 
 def block(text: str, limit: int = LONGEST_BLOCK) -> str:
     """On its own lines, printable, at most `limit` characters."""
-    return shortened(printable(shortened(text, 2 * limit)), limit)
+    return shortened(text, limit, printable)
 
 
 def reason_of(error: BaseException) -> str:
     """`ValueError: what it says` on one line, whatever a foreign exception does when it is asked."""
-    return one_line(f"{_name_of(type(error))}: {message_of(error)}")
+    return one_line(f"{_name_of(type(error))}: {_asked(lambda: str(error))}")
 
 
 def message_of(error: BaseException, limit: int = LONGEST_MESSAGE) -> str:

@@ -71,6 +71,8 @@ def test_a_long_exception_is_short_in_line_and_traceback() -> None:
     error = raised(RuntimeError("y" * 10_000_000 + "\nlast"))
     assert len(reason_of(error)) <= LONGEST_REASON
     assert reason_of(error).endswith("y last")
+    assert reason_of(error).count("left out") == 1
+    assert " 9999" in reason_of(error), "of all, not of what was cut before"
     assert len(traceback_of(error)) <= LONGEST_BLOCK
     assert "test_text.py" in traceback_of(error)
 
