@@ -2,8 +2,9 @@
 
     python -m tests.bench.models.grid [--families gemma2,gemma3_text]
 
-prints the largest difference of logits for each family, source and dtype. Weights are random, of toy models. A folder
-is what transformers' own `save_pretrained` writes; a GGUF file is written as llama.cpp's converter does.
+prints the largest difference of logits for each family, kind of file and dtype of its weights. Weights are random, of
+toy models; both compute in float32. A folder is what transformers' own `save_pretrained` writes; a GGUF file is written
+as llama.cpp's converter does.
 """
 
 from __future__ import annotations
@@ -34,16 +35,16 @@ from tests.bench.models.gguf_files import write_model
 
 LAYERS, TOKENS, WINDOW = 4, 40, 7
 IDS = torch.randint(0, 512, (2, TOKENS), generator=torch.Generator().manual_seed(2))
-BASE = dataclasses.replace(PUBLISHED["toy"], layers=LAYERS, norm_eps=1e-6)
+BASE = dataclasses.replace(PUBLISHED["toy"], layers=LAYERS, norm_eps=1e-6, hidden_size=72)
 
 HEADS = {"MHA": 4, "GQA": 2, "MQA": 1}
 ALTERNATING, BY_THREE = (True, False) * 2, (True, True, False, True)
 YARN = YarnScaling(4.0, original_length=16, attention_factor=yarn_attention(4.0))
 COMMON: tuple[dict[str, Any], ...] = (
-    {"head_dim": 16, "tied_embeddings": True},
+    {"head_dim": 18, "tied_embeddings": True},
     {"head_dim": 24, "tied_embeddings": False},
     {"head_dim": 24, "tied_embeddings": True, "rope_scaling": LinearScaling(4.0)},
-    {"head_dim": 16, "tied_embeddings": False, "rope_scaling": Llama3Scaling(8.0, 1.0, 4.0, 64)},
+    {"head_dim": 18, "tied_embeddings": False, "rope_scaling": Llama3Scaling(8.0, 1.0, 4.0, 64)},
     {"head_dim": 24, "tied_embeddings": False, "rope_scaling": YARN},
 )
 """With a head size that is the hidden size over the heads, and another; a tied head, and one of its own; scaling."""
@@ -100,22 +101,11 @@ def in_transformers(weights: ModelWeights) -> Any:
     import transformers
 
     config = transformers.AutoConfig.for_model(**config_json(weights.config))
-    model = transformers.AutoModelForCausalLM.from_config(config, dtype=weights.dtype, attn_implementation="eager")
+    model = transformers.AutoModelForCausalLM.from_config(config, dtype=weights.dtype)
     left = model.load_state_dict(state_dict(weights), strict=False)
     assert not left.unexpected_keys
     assert set(left.missing_keys) <= {"lm_head.weight"}
     return model.eval()
-
-
-def from_folder(model: Any, folder: Path, dtype: torch.dtype) -> ModelWeights:
-    """What we read of the folder that transformers writes."""
-    model.save_pretrained(folder)
-    return load_model(str(folder), dtype)
-
-
-def from_gguf(weights: ModelWeights, path: Path, dtype: torch.dtype) -> ModelWeights:
-    """What we read of a GGUF file."""
-    return load_model(str(write_model(path, weights)), dtype)
 
 
 def in_gguf(config: ModelConfig) -> bool:
@@ -133,21 +123,30 @@ def difference(read: ModelWeights, logits: Tensor) -> float:
 
 @torch.no_grad()
 def differences(config: ModelConfig, dtype: torch.dtype, folder: Path) -> dict[str, float]:
-    """The largest difference of logits by source; of a model in `dtype`, computed in it by transformers."""
+    """The largest difference of logits by kind of file; its weights are of `dtype`, and both compute in float32."""
     weights = random_weights(config, dtype, "cpu", seed=3)
-    model = in_transformers(weights)
-    logits = model(IDS).logits.float()
-    found = {"folder": difference(from_folder(model, folder / "model", dtype), logits)}
-    if in_gguf(config):
-        found["GGUF"] = difference(from_gguf(weights, folder / "model.gguf", dtype), logits)
+    in_transformers(weights).save_pretrained(folder / "model")
+    logits = reread(folder / "model")(IDS).logits
+    found = {"folder": difference(load_model(str(folder / "model")), logits)}
+    if in_gguf(config) and dtype == torch.float32:
+        found["GGUF"] = difference(load_model(str(write_model(folder / "model.gguf", weights))), logits)
     return found
+
+
+def reread(folder: Path) -> Any:
+    """The model in a folder as transformers reads it, in float32."""
+    import transformers
+
+    return transformers.AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, attn_implementation="eager"
+    ).eval()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--families", default=",".join(OWN))
     warnings.simplefilter("error", ModelWarning)
-    print("| family | configurations | source | dtype | largest difference of logits |\n|---|---|---|---|---|")
+    print("| family | configurations | file | its dtype | largest difference of logits |\n|---|---|---|---|---|")
     for family in parser.parse_args().families.split(","):
         for dtype in (torch.float32, torch.bfloat16):
             found: dict[str, list[float]] = defaultdict(list)
