@@ -27,7 +27,7 @@ def terms_of(case: GenerateCase, arrivals_s: Sequence[Sequence[float]]) -> Terms
     guesses = case.decoding.guesses
     beams = (case.decoding.number or 0) + 1 if case.decoding.method == BEAM else 0
     lengths = [case.total + guesses + 1] * (max(case.batch, beams) + 1)  # one more, whose prompt is read beside
-    cached = cache_bytes(case.config, case.placing, case.format, case.torch_dtype, lengths)
+    cached = cache_bytes(case.config, case.placing, case.format, case.torch_dtype, lengths, lengths)  # all see
     return Terms(
         requests=case.requests,
         prompt_tokens=case.prompt_len,

@@ -1,0 +1,125 @@
+"""Broken decoders of Qwen3 and the Gemmas: what only such models have is left out, or is another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from attnlab.bench.models.weights import ModelWeights
+from attnlab.bench.ops.generate import GenerateCase, GenerateInputs
+from attnlab.impls._lm.serving import Server
+
+from .collection import Collection
+from .generating import Decodes
+
+FAMILY_DEFECTS = Collection("families")
+
+
+def having(*features: str) -> Callable[[Any], bool]:
+    """Cases whose model has them all."""
+    return lambda case: all(getattr(case.config, feature) for feature in features)
+
+
+class OtherModel(Decodes):
+    """Decodes another model than it was given."""
+
+    changes: ClassVar[dict[str, Any]] = {}
+
+    def prepare(self, case: GenerateCase, inputs: GenerateInputs) -> Server:
+        return super().prepare(case, replace(inputs, weights=self.other(inputs.weights)))
+
+    def other(self, weights: ModelWeights) -> ModelWeights:
+        return replace(weights, config=replace(weights.config, **self.changes))
+
+
+@FAMILY_DEFECTS.broken(having("score_softcap"))
+class ScoresNotCapped(OtherModel):
+    changes: ClassVar = {"score_softcap": None}
+
+
+@FAMILY_DEFECTS.broken(having("score_softcap"))
+class ScoresCappedTwiceAsWide(OtherModel):
+    def other(self, weights: ModelWeights) -> ModelWeights:
+        cap = weights.config.score_softcap
+        assert cap is not None
+        return replace(weights, config=replace(weights.config, score_softcap=2 * cap))
+
+
+@FAMILY_DEFECTS.broken(having("query_scalar"))
+class ScoresOverTheRootOfTheHeadSize(OtherModel):
+    changes: ClassVar = {"query_scalar": None}
+
+
+@FAMILY_DEFECTS.broken(having("windowed"))
+class WindowsSwapped(OtherModel):
+    def other(self, weights: ModelWeights) -> ModelWeights:
+        swapped = tuple(not windowed for windowed in weights.config.windowed)
+        return replace(weights, config=replace(weights.config, windowed=swapped))
+
+
+@FAMILY_DEFECTS.broken(having("windowed"))
+class WindowsInAllLayers(OtherModel):
+    changes: ClassVar = {"windowed": ()}
+
+
+@FAMILY_DEFECTS.broken(having("windowed"))
+class NoWindows(OtherModel):
+    changes: ClassVar = {"windowed": (), "sliding_window": None}
+
+
+@FAMILY_DEFECTS.broken(having("windowed"))
+class WindowOneTooWide(OtherModel):
+    def other(self, weights: ModelWeights) -> ModelWeights:
+        window = weights.config.sliding_window
+        assert window is not None
+        return replace(weights, config=replace(weights.config, sliding_window=window + 1))
+
+
+@FAMILY_DEFECTS.broken(having("local_rope_theta"))
+class OneBaseOfRope(OtherModel):
+    changes: ClassVar = {"local_rope_theta": None}
+
+
+@FAMILY_DEFECTS.broken(having("scaled_embedding"))
+class EmbeddingNotScaled(OtherModel):
+    changes: ClassVar = {"scaled_embedding": False}
+
+
+@FAMILY_DEFECTS.broken(lambda case: case.config.activation == "gelu_tanh")
+class SiluForGelu(OtherModel):
+    changes: ClassVar = {"activation": "silu"}
+
+
+class NormLeftOut(OtherModel):
+    """In every layer."""
+
+    roles: ClassVar[tuple[str, ...]] = ()
+
+    def other(self, weights: ModelWeights) -> ModelWeights:
+        less: dict[str, Any] = dict.fromkeys(self.roles)
+        return replace(weights, layers=tuple(replace(layer, **less) for layer in weights.layers))
+
+
+@FAMILY_DEFECTS.broken(having("qk_norm"))
+class HeadsNotNormed(NormLeftOut):
+    roles: ClassVar = ("query_norm", "key_norm")
+
+
+@FAMILY_DEFECTS.broken(having("branch_norms"))
+class AttentionBranchNotNormed(NormLeftOut):
+    roles: ClassVar = ("attention_branch_norm",)
+
+
+@FAMILY_DEFECTS.broken(having("branch_norms"))
+class MlpBranchNotNormed(NormLeftOut):
+    roles: ClassVar = ("mlp_branch_norm",)
+
+
+@FAMILY_DEFECTS.broken(having("scaled_embedding"))
+class NormsWithoutTheirOne(OtherModel):
+    """The weights of norms as a file of Gemma has them."""
+
+    def other(self, weights: ModelWeights) -> ModelWeights:
+        layers = tuple(replace(layer, attention_norm=layer.attention_norm - 1) for layer in weights.layers)
+        return replace(weights, layers=layers)
