@@ -84,7 +84,7 @@ def config_of(file: GgufFile, name: str) -> ModelConfig:
     head_dim = fields.number("attention.key_length", int, head_dim)
     config = ModelConfig(
         name=name,
-        vocab_size=shapes.get("token_embd.weight", (0,))[0] or fields.number("vocab_size", int),
+        vocab_size=fields.vocabulary(shapes.get("token_embd.weight", (0,))[0]),
         hidden_size=hidden,
         intermediate_size=fields.number("feed_forward_length", int),
         layers=layers,
@@ -180,6 +180,15 @@ class Fields:
             got = f"{value.count} values, one a layer" if isinstance(value, StoredArray) else repr(value)
             raise ModelError(f"{self.file.path}: got {got} for {self.architecture}.{key}, expected one {kind.__name__}")
         return value
+
+    def vocabulary(self, rows: int) -> int:
+        """Rows of the embedding, which a field may not contradict."""
+        size = self.number("vocab_size", int, rows or None)
+        if rows and size != rows:
+            raise ModelError(
+                f"{self.file.path}: got {self.architecture}.vocab_size {size}, expected {rows}, the embedding's rows"
+            )
+        return size
 
     def cap(self, key: str, default: float | None) -> float | None:
         """A soft cap; None where the family has none, or none by default and the field is left out or 0."""

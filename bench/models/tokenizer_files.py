@@ -15,7 +15,7 @@ from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence, Split
 
 from attnlab.bench.errors import ModelError
 from attnlab.bench.models import gguf_model, sentence_piece_files
-from attnlab.bench.models.assembly import tell_unknown
+from attnlab.bench.models.assembly import GGUF_NAMES, tell_unknown
 from attnlab.bench.models.chat import ChatTemplate
 from attnlab.bench.models.folder_config import CONFIG_FILE, Fields, end_ids, optional_json, read_json
 from attnlab.bench.models.gguf_file import GgufFile
@@ -54,6 +54,9 @@ def gguf_tokenizer(path: Path) -> Tokenizer:
         str(path), [key for key in file.header.fields if key.startswith("tokenizer.") and not KNOWN.fullmatch(key)]
     )
     tokens = file.array("tokenizer.ggml.tokens")
+    rows = file.shapes().get(GGUF_NAMES.outer["embedding"], (len(tokens),))[0]
+    if len(tokens) > rows:
+        raise ModelError(f"{path}: got {len(tokens)} tokens for {rows} rows of the embedding; expected no more tokens")
     bos_id, eos_ids = gguf_model.optional_id(file, "tokenizer.ggml.bos_token_id"), gguf_model.end_ids(file)
     ids = {"bos_token": bos_id, "eos_token": eos_ids[0] if eos_ids else None}
     names = {key: tokens[index] for key, index in ids.items() if index is not None and index < len(tokens)}

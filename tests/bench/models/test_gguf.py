@@ -21,6 +21,7 @@ from attnlab.bench.models.gguf_file import GgufFile, StoredTensor, read_header
 from attnlab.bench.models.load import model_config
 from attnlab.bench.models.random_weights import random_weights
 from attnlab.bench.models.reference import reference_logits
+from attnlab.bench.models.tokenizer import load_tokenizer
 from attnlab.bench.models.weights import ModelWeights
 from tests.bench.models.gguf_files import FIELDS, TOY, stored, write
 
@@ -120,6 +121,7 @@ def test_fingerprints_tell_files_apart(tensors: dict[str, Tensor], tmp_path: Pat
         ({"rope.freq_base": float("nan")}, "got rope_theta nan"),
         ({"expert_count": 8}, "got llama.expert_count 8, which is not computed here"),
         ({"rope.dimension_count": 8}, "got 8 rotated channels of 16"),
+        ({"vocab_size": 500}, "got llama.vocab_size 500, expected 512, the embedding's rows"),
         ({"block_count": "two"}, "got 'two' for llama.block_count, expected one int"),
         ({"embedding_length": 128, "attention.key_length": 16}, r"token_embd.weight has shape \[512, 64\]"),
         ({"block_count": 3}, r"lacks the tensor blk.2.attn_norm.weight and 8 more, of 29 expected"),
@@ -301,3 +303,16 @@ def test_what_is_said_of_a_damaged_name_is_one_short_line() -> None:
         read_header(header_of(tensors=1) + named(name, struct.pack("<I", 9)), "here")
     assert len(str(raised.value)) <= 1000
     assert str(raised.value).isprintable()
+
+
+def test_more_tokens_than_rows_are_refused(tmp_path: Path) -> None:
+    writer = gguf.GGUFWriter(tmp_path / "m.gguf", "llama")
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list(["<a>", "b"])
+    writer.add_tensor("token_embd.weight", np.ones((1, 64), dtype=np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    with pytest.raises(ModelError, match="got 2 tokens for 1 rows of the embedding; expected no more tokens"):
+        load_tokenizer(str(tmp_path / "m.gguf"))
