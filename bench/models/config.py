@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 ACTIVATIONS = ("silu", "gelu_tanh")
 DTYPE_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 
+LARGEST_HEAD = 2**16
+"""Channels: what is worked out for each pair of them must not take for ever where a damaged file says more."""
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -70,6 +73,8 @@ class ModelConfig:
                      "context_length"):  # fmt: skip
             if getattr(self, name) < 1:
                 raise ModelError(f"{self._place}: got {name} {getattr(self, name)}, expected 1 or more")
+        if self.head_dim > LARGEST_HEAD:
+            raise ModelError(f"{self._place}: got head_dim {self.head_dim}, expected at most {LARGEST_HEAD}")
         if self.q_heads % self.kv_heads or self.head_dim % 2:
             raise ModelError(
                 f"{self._place}: got {self.q_heads} query heads over {self.kv_heads} key-value heads of size "

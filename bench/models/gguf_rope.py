@@ -66,7 +66,7 @@ class GgufRope:
         rule, amplitude = self._rule(), self._number("rope.scaling.attn_factor", 1.0)
         divided = self._architecture == DIVIDED and FREQUENCIES in self._file.shapes()
         if isinstance(rule, YarnScaling) and not divided:
-            rule.divisors(self._theta, self._head_dim)  # raises where the ramp does not rise
+            rule.ramp(self._theta, self._head_dim)
             return rule
         if not divided and amplitude == 1:
             return rule

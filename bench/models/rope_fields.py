@@ -84,7 +84,7 @@ class RopeFields:
         try:
             rule = make()
             if isinstance(rule, YarnScaling):
-                rule.divisors(self.theta, self.head_dim)  # whether its ramp rises
+                rule.ramp(self.theta, self.head_dim)
             return rule
         except ModelError:
             raise

@@ -129,12 +129,12 @@ class YarnScaling(RopeScaling):
         return self.attention_factor
 
     def divisors(self, theta: float, head_dim: int) -> list[float]:
-        first, last = self._ramp(theta, head_dim)
+        first, last = self.ramp(theta, head_dim)
         slowed = (min(max((pair - first) / (last - first), 0.0), 1.0) for pair in range(head_dim // 2))
         return [1 / (share / self.factor + (1 - share)) for share in slowed]
 
-    def _ramp(self, theta: float, head_dim: int) -> tuple[float, float]:
-        """Where it begins and ends, counted in pairs."""
+    def ramp(self, theta: float, head_dim: int) -> tuple[float, float]:
+        """Where the ramp begins and ends, counted in pairs; raises UsageError where it does not rise."""
         if theta <= 1:
             raise UsageError(f"got rope_theta {theta:g} with YaRN, expected above 1")
         first, last = (

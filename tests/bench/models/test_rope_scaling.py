@@ -167,6 +167,16 @@ def test_what_is_no_rule_is_refused(rope: dict[str, Any], message: str, tmp_path
         config_of(tmp_path, "toy")
 
 
+@pytest.mark.parametrize(
+    "rope", [YARN, {"rope_type": "dynamic", "factor": 2.0}, {"rope_type": "linear", "factor": 2.0}]
+)
+def test_a_head_of_a_damaged_file_takes_no_time(rope: dict[str, Any], tmp_path: Path) -> None:
+    fields = fields_of("llama", {"rope_parameters": rope, "head_dim": 2**40})
+    (tmp_path / "config.json").write_text(json.dumps(fields))
+    with pytest.raises(ModelError, match="got head_dim 1099511627776, expected at most 65536"):
+        config_of(tmp_path, "toy")
+
+
 def test_two_lengths_of_the_first_training_are_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(fields_of("llama", {"rope_parameters": YARN, ORIGINAL: 32})))
     with pytest.raises(ModelError, match=f"got {ORIGINAL} 16 among the rotary parameters and 32 beside them"):
