@@ -1,41 +1,31 @@
-"""What the decoding kernels share on the device: the place of a token in a cache, and codes turned into numbers.
+"""What the kernels over a cache share on the device: the place of a token, and tiles of queries, keys and values.
 
-A tile of tokens is in parts, as in `attention_tiles`: of a head size of 80 the columns are 64 and 16. Codes of four
-bits come in two parts of half the width: of each 32 channels the low bits of a byte hold the first 16, its high bits
-the rest.
+A tile is in parts, side by side, as in `attention_tiles`: here each plane of units (see `decode_planes`) is a part, and
+where the units of a row are no power of two they come in two blocks, 32 and 16 of 48 say, whose planes follow each
+other. `part_channels` says which channels a part's columns stand for.
+
+FORM says how keys or values are stored: (kind of code, what has a scale, planes of a unit, blocks of units, dtype of the
+numbers).
 """
 
 import triton
 import triton.language as tl
 
-from attnlab.kernels.triton.attention_tiles import INTERPRETED, narrow
-
-SAME = tl.constexpr("same")
-INT8 = tl.constexpr("int8")
-FP8 = tl.constexpr("fp8")  # e4m3 that the device converts by itself
-FP8_BITS = tl.constexpr("fp8_bits")  # e4m3 as bytes, for devices before sm_89
-INT4 = tl.constexpr("int4")
+from attnlab.kernels.triton.attention_tiles import dot, narrow
+from attnlab.kernels.triton.decode_planes import INT4, numbers, scaled
 
 
 @triton.jit
-def token_places(
-    table: tl.tensor, table_stride: tl.tensor, sequence: tl.tensor, first: tl.tensor, length: tl.tensor,
-    PAGE: tl.constexpr, PAGED: tl.constexpr, WRAPS: tl.constexpr, BLOCK: tl.constexpr,
-) -> tl.tuple:  # fmt: skip
-    """(page, place) of BLOCK tokens from `first`, a multiple of BLOCK; page is one number where they share it.
+def row_offsets(strides: tl.tuple, page: tl.tensor, row: tl.tensor, head: tl.tensor) -> tl.tensor:
+    """Elements from the start of a plane [pages, rows, heads, width] to the rows; strides of its first three axes.
 
-    The block table is read once for each page of the tile, or once a token where pages are smaller than the tile.
+    In 64 bits, for planes may pass 2^31 elements.
     """
-    tokens = first + tl.arange(0, BLOCK)
-    row = table + tl.cast(sequence, tl.int64) * table_stride
-    if PAGED and PAGE >= BLOCK:
-        return tl.cast(tl.load(row + first // PAGE), tl.int64), first % PAGE + tl.arange(0, BLOCK)
-    elif PAGED:
-        return tl.cast(tl.load(row + tokens // PAGE, mask=tokens < length, other=0), tl.int64), tokens % PAGE
-    elif WRAPS:
-        return tl.cast(sequence, tl.int64), tokens % PAGE
-    else:
-        return tl.cast(sequence, tl.int64), tokens
+    return (
+        tl.cast(page, tl.int64) * strides[0]
+        + tl.cast(row, tl.int64) * strides[1]
+        + tl.cast(head, tl.int64) * strides[2]
+    )
 
 
 @triton.jit
@@ -54,80 +44,222 @@ def token_place(
 
 
 @triton.jit
-def row_offsets(strides: tl.tuple, page: tl.tensor, row: tl.tensor, head: tl.tensor) -> tl.tensor:
-    """Elements from the start of a plane [pages, rows, heads, width] to the rows; strides of its first three axes.
+def order(BLOCK: tl.constexpr, FORM: tl.constexpr) -> tl.tensor:
+    """Which token of a tile each of its rows holds.
 
-    In 64 bits, for planes may pass 2^31 elements.
+    Of a product's columns each of four warps has every fourth eight. With four-bit keys their tokens follow each other,
+    so that a warp needs the scales of one group of tokens.
     """
-    return (
-        tl.cast(page, tl.int64) * strides[0]
-        + tl.cast(row, tl.int64) * strides[1]
-        + tl.cast(head, tl.int64) * strides[2]
-    )
-
-
-@triton.jit
-def channels(START: tl.constexpr, BLOCK: tl.constexpr, PACKED: tl.constexpr) -> tl.tensor:
-    """Channels that a part's columns stand for: START on, or those whose four bits lie at START of each 32."""
-    columns = tl.arange(0, BLOCK)
-    if PACKED:
-        return columns // 16 * 32 + columns % 16 + START
+    row = tl.arange(0, BLOCK)
+    if FORM[0] == INT4:
+        return BLOCK // 4 * (row // 8 % 4) + 8 * (row // 32) + row % 8
     else:
-        return START + columns
+        return row
 
 
 @triton.jit
-def load_numbers(
-    codes: tl.tensor, offsets: tl.tensor, mask: tl.tensor, WIDTH: tl.constexpr, BLOCKS: tl.constexpr,
-    KIND: tl.constexpr, DTYPE: tl.constexpr,
+def pages_of(
+    table: tl.tensor, tile: tl.tensor, sequence: tl.tensor, length: tl.tensor,
+    PLACE: tl.constexpr, FORM: tl.constexpr, BLOCK: tl.constexpr,
 ) -> tl.tuple:  # fmt: skip
-    """Codes of the tokens at `offsets` [N] as numbers of DTYPE, in parts [N, BLOCK]; four bits less 8."""
-    if KIND == INT4:
-        raw = _load(codes, offsets, mask, 0, BLOCKS[0], WIDTH // 2)
-        return _signed(raw & 15, DTYPE), _signed(raw >> 4, DTYPE)
-    elif len(BLOCKS) == 1:
-        return (_number(_load(codes, offsets, mask, 0, BLOCKS[0], WIDTH), KIND, DTYPE),)
+    """(pages of a tile's tokens, of its groups of 32): one number where they share it, else one for each.
+
+    table: a sequence's row of the block table. Past its last token it is the last one's.
+    """
+    if PLACE[1]:
+        last = tl.maximum(length - 1, 0)
+        start = tile * BLOCK
+        if PLACE[3]:
+            page = tl.cast(tl.load(table + tl.minimum(start, last) // PLACE[0], mask=length > 0, other=0), tl.int64)
+            return page, page
+        else:
+            token = tl.minimum(start + order(BLOCK, FORM), last)
+            each = tl.cast(tl.load(table + token // PLACE[0], mask=(token >= 0) & (length > 0), other=0), tl.int64)
+            if FORM[0] == INT4:
+                token = tl.minimum(start + 32 * tl.arange(0, BLOCK // 32), last)
+                groups = tl.load(table + token // PLACE[0], mask=(token >= 0) & (length > 0), other=0)
+                return each, tl.cast(groups, tl.int64)
+            else:
+                return each, each
     else:
-        left = _number(_load(codes, offsets, mask, 0, BLOCKS[0], WIDTH), KIND, DTYPE)
-        return left, _number(_load(codes, offsets, mask, BLOCKS[0], BLOCKS[1], WIDTH), KIND, DTYPE)
+        page = tl.cast(sequence, tl.int64)
+        return page, page
 
 
 @triton.jit
-def _load(
-    codes: tl.tensor, offsets: tl.tensor, mask: tl.tensor, START: tl.constexpr, BLOCK: tl.constexpr, WIDTH: tl.constexpr
+def tile_rows(
+    strides: tl.tuple, first: tl.tuple, places: tl.tuple, head: tl.tensor, rows: tl.tensor, PLACE: tl.constexpr
+) -> tl.tuple:
+    """(elements to a tile, elements from there to each of its rows): what of the way is the same for all is one number.
+
+    first: page and place of the tile's first token; places: those of each row's token, read where they do not lie together.
+    """
+    if PLACE[3]:
+        # The second does not change from tile to tile; in 32 bits, where those are enough, it takes half the registers.
+        if PLACE[4]:
+            rows = tl.cast(rows, tl.int64)
+        return row_offsets(strides, first[0], first[1], head), rows * strides[1]
+    else:
+        return tl.cast(head, tl.int64) * strides[2], places[0] * strides[0] + tl.cast(places[1], tl.int64) * strides[1]
+
+
+@triton.jit
+def part_channels(PART: tl.constexpr, FORM: tl.constexpr) -> tl.tensor:
+    """Channels that the columns of a part stand for."""
+    KIND: tl.constexpr = FORM[0]
+    PLANES: tl.constexpr = FORM[2]
+    BLOCKS: tl.constexpr = FORM[3]
+    PLANE: tl.constexpr = PART % PLANES
+    AT: tl.constexpr = PART // PLANES
+    unit = tl.arange(0, BLOCKS[AT])
+    if AT == 1:
+        unit += BLOCKS[0]
+    if KIND != INT4:
+        return unit * PLANES + PLANE
+    elif PLANES == 2:  # bytes: of each 32 channels the low bits hold the first 16
+        return unit // 16 * 32 + unit % 16 + 16 * PLANE
+    else:
+        return unit // 8 * 32 + unit % 8 * 2 + 16 * (PLANE % 2) + PLANE // 2
+
+
+@triton.jit
+def zero_parts(ROWS: tl.constexpr, FORM: tl.constexpr) -> tl.tuple:
+    """A tile of zeros in float32."""
+    PLANES: tl.constexpr = FORM[2]
+    BLOCKS: tl.constexpr = FORM[3]
+    parts = ()
+    for PART in tl.static_range(len(BLOCKS) * PLANES):
+        parts = parts + (tl.full([ROWS, BLOCKS[PART // PLANES]], 0, tl.float32),)
+    return parts
+
+
+@triton.jit
+def scale_parts(tile: tl.tuple, factor: tl.tensor) -> tl.tuple:
+    """tile times a factor for each row [ROWS]."""
+    parts = ()
+    for PART in tl.static_range(len(tile)):
+        parts = parts + (tile[PART] * factor[:, None],)
+    return parts
+
+
+@triton.jit
+def score_parts(queries: tl.tuple, keys: tl.tuple) -> tl.tensor:
+    """Queries times keys [M, N] in float32."""
+    scores = dot(queries[0], tl.trans(keys[0]))
+    for PART in tl.static_range(1, len(keys)):
+        scores = dot(queries[PART], tl.trans(keys[PART]), scores)
+    return scores
+
+
+@triton.jit
+def add_values(acc: tl.tuple, weights: tl.tensor, values: tl.tuple) -> tl.tuple:
+    """acc plus weights [M, N], rounded to the dtype of the values, times values."""
+    weights = narrow(weights, values[0].dtype)
+    parts = ()
+    for PART in tl.static_range(len(values)):
+        parts = parts + (dot(weights, values[PART], acc[PART]),)
+    return parts
+
+
+@triton.jit
+def group_scales(
+    scale: tl.tensor, minimum: tl.tensor, rows: tl.tensor, there: tl.tensor, codes: tl.tuple,
+    HEAD_DIM: tl.constexpr, FORM: tl.constexpr, BLOCK_N: tl.constexpr, MASKED: tl.constexpr,
+) -> tl.tuple:  # fmt: skip
+    """Four-bit keys from their codes: each channel of 32 tokens has a scale and a minimum, at `rows` [BLOCK_N / 32]."""
+    DTYPE: tl.constexpr = FORM[4]
+    parts = ()
+    for PART in tl.static_range(len(codes)):
+        channel = part_channels(PART, FORM)
+        known = (channel < HEAD_DIM)[None, :]
+        if MASKED:
+            known &= there[:, None]
+        offsets = rows[:, None] + channel[None, :]
+        factor = _over_groups(_load_scales(scale + offsets, known, HEAD_DIM, FORM, MASKED), BLOCK_N)
+        least = _over_groups(_load_scales(minimum + offsets, known, HEAD_DIM, FORM, MASKED), BLOCK_N)
+        parts = parts + (scaled(codes[PART], factor, least, DTYPE),)
+    return parts
+
+
+@triton.jit
+def token_scales(
+    scale: tl.tensor, minimum: tl.tensor, rows: tl.tensor, held: tl.tensor, codes: tl.tuple,
+    HEAD_DIM: tl.constexpr, FORM: tl.constexpr, MASKED: tl.constexpr,
+) -> tl.tuple:  # fmt: skip
+    """Four-bit values from their codes: 32 channels of a token have a scale and a minimum, at `rows` [N] on."""
+    PLANES: tl.constexpr = FORM[2]
+    BLOCKS: tl.constexpr = FORM[3]
+    DTYPE: tl.constexpr = FORM[4]
+    EACH: tl.constexpr = 32 // PLANES
+    parts = ()
+    for AT in tl.static_range(len(BLOCKS)):
+        group = AT * BLOCKS[0] // EACH + tl.arange(0, BLOCKS[AT] // EACH)
+        known = (group < HEAD_DIM // 32)[None, :]
+        if MASKED:
+            known &= held[:, None]
+        offsets = rows[:, None] + group[None, :]
+        factor = _over_columns(_load_scales(scale + offsets, known, HEAD_DIM, FORM, MASKED), EACH)
+        least = _over_columns(_load_scales(minimum + offsets, known, HEAD_DIM, FORM, MASKED), EACH)
+        for PLANE in tl.static_range(PLANES):
+            parts = parts + (scaled(codes[AT * PLANES + PLANE], factor, least, DTYPE),)
+    return parts
+
+
+@triton.jit
+def _load_scales(
+    pointers: tl.tensor, known: tl.tensor, HEAD_DIM: tl.constexpr, FORM: tl.constexpr, MASKED: tl.constexpr
 ) -> tl.tensor:
-    columns = START + tl.arange(0, BLOCK)[None, :]
-    pointers = codes + offsets[:, None] + columns
-    if START + BLOCK > WIDTH:
-        return tl.load(pointers, mask=mask[:, None] & (columns < WIDTH), other=0.0)
+    PLANES: tl.constexpr = FORM[2]
+    BLOCKS: tl.constexpr = FORM[3]
+    WIDTH: tl.constexpr = BLOCKS[0] if len(BLOCKS) == 1 else BLOCKS[0] + BLOCKS[1]
+    if MASKED or WIDTH * PLANES > HEAD_DIM:
+        return tl.load(pointers, mask=known, other=0.0)
     else:
-        return tl.load(pointers, mask=mask[:, None], other=0.0)
+        return tl.load(pointers)
 
 
 @triton.jit
-def _number(raw: tl.tensor, KIND: tl.constexpr, DTYPE: tl.constexpr) -> tl.tensor:
-    if KIND == FP8_BITS:  # as float16, whose exponent has one bit more and another bias
-        bits = ((raw.to(tl.uint16) & 0x80) << 8) | ((raw.to(tl.uint16) & 0x7F) << 7)
-        return (bits.to(tl.float16, bitcast=True) * 256.0).to(DTYPE)
-    else:
-        return _convert(raw, DTYPE)
+def _over_groups(scales: tl.tensor, BLOCK_N: tl.constexpr) -> tl.tensor:
+    """[BLOCK_N / 32, C] -> [BLOCK_N, C]: those of each row's token, in the order that `order` gives rows."""
+    GROUPS: tl.constexpr = BLOCK_N // 32
+    COLUMNS: tl.constexpr = scales.shape[1]
+    spread = tl.broadcast_to(scales[None, :, None, None, :], [GROUPS, GROUPS, 4 // GROUPS, 8, COLUMNS])
+    return tl.reshape(spread, [BLOCK_N, COLUMNS])
 
 
 @triton.jit
-def _signed(nibble: tl.tensor, DTYPE: tl.constexpr) -> tl.tensor:
-    return _convert(nibble.to(tl.int8) - 8, DTYPE)
+def _over_columns(scales: tl.tensor, EACH: tl.constexpr) -> tl.tensor:
+    """[N, G] -> [N, G · EACH]."""
+    ROWS: tl.constexpr = scales.shape[0]
+    GROUPS: tl.constexpr = scales.shape[1]
+    return tl.reshape(tl.broadcast_to(scales[:, :, None], [ROWS, GROUPS, EACH]), [ROWS, GROUPS * EACH])
 
 
 @triton.jit
-def _convert(codes: tl.tensor, DTYPE: tl.constexpr) -> tl.tensor:
-    """Codes as numbers of DTYPE, which holds each of them exactly; the interpreter has no such way to bfloat16."""
-    if INTERPRETED and tl.bfloat16 == DTYPE:
-        return narrow(codes.to(tl.float32), DTYPE)
-    else:
-        return codes.to(DTYPE)
+def load_parts(
+    units: tl.tensor, rows: tl.tensor, held: tl.tensor,
+    HEAD_DIM: tl.constexpr, FORM: tl.constexpr, MASKED: tl.constexpr,
+) -> tl.tuple:  # fmt: skip
+    """Rows of units at `rows` [N] as parts [N, BLOCK] of numbers: codes, where they have a scale.
 
-
-@triton.jit
-def each_of_group(groups: tl.tensor, TOKENS: tl.constexpr, GROUPS: tl.constexpr) -> tl.tensor:
-    """[N, GROUPS] -> [N, GROUPS · 16]: a number for each of the 16 columns that a part has of 32 channels."""
-    return tl.reshape(tl.broadcast_to(groups[:, :, None], [TOKENS, GROUPS, 16]), [TOKENS, GROUPS * 16])
+    Rows that are not `held` and columns past the row are zeros, the former only where MASKED.
+    """
+    KIND: tl.constexpr = FORM[0]
+    PLANES: tl.constexpr = FORM[2]
+    BLOCKS: tl.constexpr = FORM[3]
+    DTYPE: tl.constexpr = FORM[4]
+    UNITS: tl.constexpr = HEAD_DIM // PLANES
+    parts = ()
+    for AT in tl.static_range(len(BLOCKS)):
+        column = AT * BLOCKS[0] + tl.arange(0, BLOCKS[AT])[None, :]
+        pointers = units + (rows[:, None] + column)
+        if MASKED and AT * BLOCKS[0] + BLOCKS[AT] > UNITS:
+            raw = tl.load(pointers, mask=held[:, None] & (column < UNITS), other=0.0)
+        elif MASKED:
+            raw = tl.load(pointers, mask=held[:, None], other=0.0)
+        elif AT * BLOCKS[0] + BLOCKS[AT] > UNITS:
+            raw = tl.load(pointers, mask=column < UNITS, other=0.0)
+        else:
+            raw = tl.load(pointers)
+        parts = parts + numbers(raw, KIND, PLANES, DTYPE)
+    return parts

@@ -1,0 +1,117 @@
+"""How decoding is shared out on the device: each sequence is cut into units of bounded work, whose parts are added up.
+
+Lengths are read on the device alone: their sum says how long a unit may be, so that a long sequence beside short ones
+has many units, and their prefix sum which sequence a program's unit is of. Units that share a sequence leave their part
+and its log-sum-exp, and the one that comes last, by a counter, adds the parts up.
+"""
+
+import triton
+import triton.language as tl
+
+from attnlab.kernels.triton.attention_tiles import narrow
+
+SEQUENCES = tl.constexpr(128)  # looked at together
+
+
+@triton.jit
+def tiles_of(
+    length: tl.tensor, q_len: tl.tensor, query: tl.tensor, window: tl.tensor,
+    WINDOWED: tl.constexpr, BLOCK_N: tl.constexpr,
+) -> tl.tuple:  # fmt: skip
+    """(first, number) of the tiles that queries from `query` on may see; one at least, so that each has a unit."""
+    first = length * 0
+    if WINDOWED:
+        first = tl.maximum(length - q_len + query - window + 1, 0) // BLOCK_N
+    return first, tl.maximum(tl.cdiv(length, BLOCK_N) - first, 1)
+
+
+@triton.jit
+def _tiles(
+    lengths: tl.tensor, start: tl.tensor, sequences: tl.tensor, q_len: tl.tensor, query: tl.tensor, window: tl.tensor,
+    WINDOWED: tl.constexpr, BLOCK_N: tl.constexpr,
+) -> tl.tensor:  # fmt: skip
+    """Tiles of each of the sequences from `start` on, 0 past the last."""
+    sequence = start + tl.arange(0, SEQUENCES)
+    length = tl.load(lengths + sequence, mask=sequence < sequences, other=0)
+    _, count = tiles_of(length, q_len, query, window, WINDOWED, BLOCK_N)
+    return tl.where(sequence < sequences, count, 0)
+
+
+@triton.jit
+def part_of(
+    unit: tl.tensor, target: tl.tensor, lengths: tl.tensor, sequences: tl.tensor, q_len: tl.tensor, query: tl.tensor,
+    window: tl.tensor, WINDOWED: tl.constexpr, BLOCK_N: tl.constexpr,
+) -> tl.tuple:  # fmt: skip
+    """(sequence, its first unit, its units) of a unit; a sequence past the last for a unit without work.
+
+    No unit has more tiles than all have by `target`, rounded up, so that there are less than target + sequences.
+    """
+    tiles = tl.cast(0, tl.int64)
+    for start in tl.range(0, sequences, SEQUENCES, num_stages=1):
+        counts = _tiles(lengths, start, sequences, q_len, query, window, WINDOWED, BLOCK_N)
+        tiles += tl.sum(counts.to(tl.int64), 0)
+    most = tl.cdiv(tiles, target).to(tl.int32)
+    sequence = tl.cast(0, tl.int32)
+    first = tl.cast(0, tl.int32)
+    number = tl.cast(0, tl.int32)
+    reached = tl.cast(0, tl.int32)
+    for start in tl.range(0, sequences, SEQUENCES, num_stages=1):
+        units = tl.cdiv(_tiles(lengths, start, sequences, q_len, query, window, WINDOWED, BLOCK_N), most)
+        ends = reached + tl.cumsum(units, 0)
+        behind = (ends <= unit) & (units > 0)
+        sequence += tl.sum(behind.to(tl.int32), 0)
+        first += tl.sum(tl.where(behind, units, 0), 0)
+        number += tl.sum(tl.where((ends > unit) & (ends - units <= unit), units, 0), 0)
+        reached += tl.sum(units, 0)
+    return sequence, first, number
+
+
+@triton.jit
+def is_last(counter: tl.tensor, expected: tl.tensor) -> tl.tensor:
+    """Whether all others that share a sequence have left their parts; the one that hears so sets the counter back."""
+    tl.debug_barrier()  # what all threads stored comes before the counter
+    last = tl.atomic_add(counter, 1, sem="acq_rel", scope="gpu") == expected - 1
+    if last:
+        tl.store(counter, 0)
+    return last
+
+
+@triton.jit
+def add_up(
+    partial: tl.tensor, lse: tl.tensor, part_stride: tl.tensor, lse_stride: tl.tensor, first: tl.tensor,
+    count: tl.tensor, out: tl.tensor, out_rows: tl.tensor, row: tl.tensor, real: tl.tensor,
+    HEAD_DIM: tl.constexpr, WIDTH: tl.constexpr, AT_ONCE: tl.constexpr,
+) -> None:  # fmt: skip
+    """Each unit's part weighed by its share of the softmax; a row without a key in any part is zeros.
+
+    partial [unit, row, D] and lse [unit, row], in base 2, of `count` units from `first` on. row: [R], real: which of
+    them are stored, at `out_rows`.
+    """
+    column = tl.arange(0, WIDTH)
+    ROWS: tl.constexpr = row.shape[0]
+    peak = tl.full([ROWS], float("-inf"), tl.float32)
+    for start in tl.range(0, count, AT_ONCE):
+        at = start + tl.arange(0, AT_ONCE)
+        unit = first + at
+        mask = (at < count)[:, None] & real[None, :]
+        sums = tl.load(lse + unit[:, None] * lse_stride + row[None, :], mask=mask, other=float("-inf"),
+                       cache_modifier=".cg")  # fmt: skip
+        peak = tl.maximum(peak, tl.max(sums, 0))
+    anchor = tl.where(peak == float("-inf"), 0.0, peak)
+    total = tl.full([ROWS], 0, tl.float32)
+    acc = tl.full([ROWS, WIDTH], 0, tl.float32)
+    for start in tl.range(0, count, AT_ONCE):
+        at = start + tl.arange(0, AT_ONCE)
+        unit = first + at
+        mask = (at < count)[:, None] & real[None, :]
+        sums = tl.load(lse + unit[:, None] * lse_stride + row[None, :], mask=mask, other=float("-inf"),
+                       cache_modifier=".cg")  # fmt: skip
+        shares = tl.exp2(sums - anchor[None, :])
+        places = (unit[:, None] * part_stride + row[None, :] * HEAD_DIM)[:, :, None] + column[None, None, :]
+        parts = tl.load(partial + places, mask=mask[:, :, None] & (column < HEAD_DIM)[None, None, :], other=0.0,
+                        cache_modifier=".cg")  # fmt: skip
+        total += tl.sum(shares, 0)
+        acc += tl.sum(parts * shares[:, :, None], 0)
+    result = acc / tl.where(total == 0, 1.0, total)[:, None]
+    pointers = out + out_rows[:, None] + column[None, :]
+    tl.store(pointers, narrow(result, out.dtype.element_ty), mask=real[:, None] & (column < HEAD_DIM)[None, :])
