@@ -26,11 +26,16 @@ class Triton:
         return _triton.too_slow(7 * 2 * tiles * TILE_S)
 
     def prepare(self, case: DecodeCase, inputs: DecodeInputs) -> dict[str, Any]:
+        from attnlab.kernels.triton.decode_cuts import cut_call
+
         _triton.require_device(inputs.q)
         key_codec, value_codec = _cache.CODECS[case.cache]
-        arguments = {
-            "key_codec": key_codec, "value_codec": value_codec, "page_tokens": inputs.cache.page_tokens,
-            "wraps": case.placing.wraps, "longest": case.longest, "scale": inputs.scale, "window": case.mask.window,
+        shared: dict[str, Any] = {"key_codec": key_codec, "longest": case.longest, "window": case.mask.window}
+        # Parts of a sequence meet in a workspace of the case's own, so that a call is one launch.
+        workspace = cut_call(inputs.q, case.kv_heads, **shared).workspace(inputs.q)
+        arguments = shared | {
+            "value_codec": value_codec, "page_tokens": inputs.cache.page_tokens, "wraps": case.placing.wraps,
+            "scale": inputs.scale, "workspace": workspace,
         }  # fmt: skip
         if inputs.q.is_cuda:
             self.run(inputs, arguments)  # compiles
@@ -48,7 +53,7 @@ class Triton:
         return _triton.untimed(device_kind)
 
     def configuration(self, case: DecodeCase) -> str | None:
-        from attnlab.kernels.triton.decode_attention import configuration
+        from attnlab.kernels.triton.decode_cuts import configuration
 
         rows = case.q_len * case.q_heads // case.kv_heads
         tiling = configuration(case.head_dim, case.torch_dtype, _cache.CODECS[case.cache][0], rows)

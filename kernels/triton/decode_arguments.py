@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attnlab.kernels.triton.attention_arguments import DTYPES, LARGEST_HEAD_DIM, architecture, blocks, expect
+from attnlab.kernels.triton.attention_arguments import DTYPES, LARGEST_HEAD_DIM, architecture, blocks, expect, padded
 from attnlab.kernels.triton.attention_tiles import INTERPRETED
 from attnlab.kernels.triton.cache_arguments import CODECS, check_counts, check_side, check_table
 from attnlab.kernels.triton.decode_planes import FP8_BITS
@@ -48,8 +48,11 @@ def side(planes: Mapping[str, Tensor], name: str, q: Tensor, none: Tensor) -> Si
     units = q.shape[-1] // number_planes
     scale, minimum = planes.get("scale", none), planes.get("minimum", none)
     scales = SCALES.get(codec.scales, codec.scales)
-    form = kind, scales, number_planes, blocks(units), str(dtype).removeprefix("torch.")
-    return Side((data, scale, minimum), (data.stride()[:3], scale.stride()[:3] if scale.dim() == 4 else (0, 0, 0)), form)
+    columns = (padded(units),) if number_planes > 1 else blocks(units)  # 16 of them are too few for four warps
+    form = kind, scales, number_planes, columns, str(dtype).removeprefix("torch.")
+    return Side(
+        (data, scale, minimum), (data.stride()[:3], scale.stride()[:3] if scale.dim() == 4 else (0, 0, 0)), form
+    )
 
 
 def _in_units(data: Tensor) -> bool:

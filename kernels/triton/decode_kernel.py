@@ -41,10 +41,8 @@ def decode_kernel(
 ) -> None:  # fmt: skip
     """One unit of one key-value head and BLOCK_M of its rows; `units` is a bound of those, `target` what they aim at.
 
-    keys, values: planes data, scale and minimum; their strides: those of data, then of scale. KEYS and VALUES: kind,
-    what has a scale, planes of a unit, blocks of units, dtype of the numbers. PLACE: tokens of a page, whether there is
-    a table, whether places wrap, whether the tokens of a tile lie together. ROWS: least power of two that holds the
-    rows of a program.
+    keys, values: planes data, scale and minimum; their strides: those of data, then of scale. KEYS, VALUES and PLACE:
+    see `decode_tiles`. ROWS: least power of two that holds the rows of a program. INNER: tiles in flight.
     """
     m_tiles = tl.cdiv(q_len * group, BLOCK_M)
     m_tile = tl.program_id(0) % m_tiles
@@ -166,9 +164,7 @@ def _add_tile(
     first, places = (pages[0], _place(start, PLACE)), (pages[0], _place(tokens, PLACE))
 
     origin, offsets = tile_rows(key_strides[0], first, places, head, rows, PLACE)
-    parts = load_parts(
-        keys[0] + origin, offsets, held, HEAD_DIM, KEYS, MASKED
-    )
+    parts = load_parts(keys[0] + origin, offsets, held, HEAD_DIM, KEYS, MASKED)
     if KEYS[0] == INT4:
         parts = _scaled_keys(
             keys, parts, key_strides[1], pages[1], head, start, length, KEYS, PLACE, HEAD_DIM, BLOCK_N, MASKED
@@ -193,9 +189,7 @@ def _add_tile(
         total = total * fade[:, None] + tl.sum(weights, 1)[:, None]
 
     origin, offsets = tile_rows(value_strides[0], first, places, head, rows, PLACE)
-    parts = load_parts(
-        values[0] + origin, offsets, held, HEAD_DIM, VALUES, MASKED
-    )
+    parts = load_parts(values[0] + origin, offsets, held, HEAD_DIM, VALUES, MASKED)
     if VALUES[1] != "nothing" and VALUES[1] != "tensor":
         origin, offsets = tile_rows(value_strides[1], first, places, head, rows, PLACE)
         if VALUES[0] == INT4:
@@ -258,7 +252,7 @@ def _load_queries(
     largest = tl.full([rows.shape[0]], 0, tl.float32)
     PARTS: tl.constexpr = len(KEYS[3]) * KEYS[2]
     DTYPE: tl.constexpr = KEYS[4]
-    raw = ()
+    raw = ()  # type: tl.tuple
     for PART in tl.static_range(PARTS):
         channel = part_channels(PART, KEYS)
         known = channel < HEAD_DIM
@@ -267,7 +261,7 @@ def _load_queries(
         if KEYS[1] == "channel":
             part *= tl.load(k_scale + head * HEAD_DIM + channel, mask=known, other=0.0)[None, :]
         largest = tl.maximum(largest, tl.max(tl.abs(part), 1))
-        raw = raw + (part,)
+        raw += (part,)
     log2 = tl.full([rows.shape[0]], 0, tl.float32) + scale_log2
     sign = 1.0
     if KEYS[1] == "tensor":
@@ -278,9 +272,9 @@ def _load_queries(
     if KEYS[0] != SAME:
         exponent = _exponent(largest)
         log2 *= _power_of_two(exponent)
-    parts = ()
+    parts = ()  # type: tl.tuple
     for PART in tl.static_range(PARTS):
-        parts = parts + (narrow(raw[PART] * (sign * _power_of_two(-exponent))[:, None], DTYPE),)
+        parts += (narrow(raw[PART] * (sign * _power_of_two(-exponent))[:, None], DTYPE),)
     return parts, tl.where(log2 == 0, TINY, log2)
 
 
@@ -304,4 +298,6 @@ def _store(
     for PART in tl.static_range(len(parts)):
         channel = part_channels(PART, VALUES)
         pointers = out + rows[:, None] + channel[None, :]
-        tl.store(pointers, narrow(parts[PART], out.dtype.element_ty), mask=real[:, None] & (channel < HEAD_DIM)[None, :])
+        tl.store(
+            pointers, narrow(parts[PART], out.dtype.element_ty), mask=real[:, None] & (channel < HEAD_DIM)[None, :]
+        )

@@ -81,7 +81,7 @@ def numbers(units: tl.tensor, KIND: tl.constexpr, PLANES: tl.constexpr, DTYPE: t
 @triton.jit
 def scaled(codes: tl.tensor, scale: tl.tensor, minimum: tl.tensor, DTYPE: tl.constexpr) -> tl.tensor:
     """codes · scale + minimum, of float16 scales, rounded once to DTYPE; two at a time where that is float16."""
-    if DTYPE != tl.float16:
+    if tl.float16 != DTYPE:
         return narrow(codes.to(tl.float32) * scale.to(tl.float32) + minimum.to(tl.float32), DTYPE)
     elif INTERPRETED:
         return (codes.to(tl.float64) * scale.to(tl.float64) + minimum.to(tl.float64)).to(tl.float16)

@@ -4,8 +4,9 @@ A tile is in parts, side by side, as in `attention_tiles`: here each plane of un
 where the units of a row are no power of two they come in two blocks, 32 and 16 of 48 say, whose planes follow each
 other. `part_channels` says which channels a part's columns stand for.
 
-FORM says how keys or values are stored: (kind of code, what has a scale, planes of a unit, blocks of units, dtype of the
-numbers).
+FORM says how keys or values are stored: (kind of code, what has a scale, planes of a unit, blocks of units, dtype of
+the numbers). PLACE says where tokens are: (tokens of a page, whether there is a block table, whether places wrap,
+whether the tokens of a tile lie one after another, whether offsets within a tile need 64 bits).
 """
 
 import triton
@@ -92,7 +93,7 @@ def tile_rows(
 ) -> tl.tuple:
     """(elements to a tile, elements from there to each of its rows): what of the way is the same for all is one number.
 
-    first: page and place of the tile's first token; places: those of each row's token, read where they do not lie together.
+    first: page and place of the tile's first token; places: those of each row's token, used where these lie apart.
     """
     if PLACE[3]:
         # The second does not change from tile to tile; in 32 bits, where those are enough, it takes half the registers.
@@ -127,18 +128,18 @@ def zero_parts(ROWS: tl.constexpr, FORM: tl.constexpr) -> tl.tuple:
     """A tile of zeros in float32."""
     PLANES: tl.constexpr = FORM[2]
     BLOCKS: tl.constexpr = FORM[3]
-    parts = ()
+    parts = ()  # type: tl.tuple
     for PART in tl.static_range(len(BLOCKS) * PLANES):
-        parts = parts + (tl.full([ROWS, BLOCKS[PART // PLANES]], 0, tl.float32),)
+        parts += (tl.full([ROWS, BLOCKS[PART // PLANES]], 0, tl.float32),)
     return parts
 
 
 @triton.jit
 def scale_parts(tile: tl.tuple, factor: tl.tensor) -> tl.tuple:
     """tile times a factor for each row [ROWS]."""
-    parts = ()
+    parts = ()  # type: tl.tuple
     for PART in tl.static_range(len(tile)):
-        parts = parts + (tile[PART] * factor[:, None],)
+        parts += (tile[PART] * factor[:, None],)
     return parts
 
 
@@ -155,9 +156,9 @@ def score_parts(queries: tl.tuple, keys: tl.tuple) -> tl.tensor:
 def add_values(acc: tl.tuple, weights: tl.tensor, values: tl.tuple) -> tl.tuple:
     """acc plus weights [M, N], rounded to the dtype of the values, times values."""
     weights = narrow(weights, values[0].dtype)
-    parts = ()
+    parts = ()  # type: tl.tuple
     for PART in tl.static_range(len(values)):
-        parts = parts + (dot(weights, values[PART], acc[PART]),)
+        parts += (dot(weights, values[PART], acc[PART]),)
     return parts
 
 
@@ -168,7 +169,7 @@ def group_scales(
 ) -> tl.tuple:  # fmt: skip
     """Four-bit keys from their codes: each channel of 32 tokens has a scale and a minimum, at `rows` [BLOCK_N / 32]."""
     DTYPE: tl.constexpr = FORM[4]
-    parts = ()
+    parts = ()  # type: tl.tuple
     for PART in tl.static_range(len(codes)):
         channel = part_channels(PART, FORM)
         known = (channel < HEAD_DIM)[None, :]
@@ -177,7 +178,7 @@ def group_scales(
         offsets = rows[:, None] + channel[None, :]
         factor = _over_groups(_load_scales(scale + offsets, known, HEAD_DIM, FORM, MASKED), BLOCK_N)
         least = _over_groups(_load_scales(minimum + offsets, known, HEAD_DIM, FORM, MASKED), BLOCK_N)
-        parts = parts + (scaled(codes[PART], factor, least, DTYPE),)
+        parts += (scaled(codes[PART], factor, least, DTYPE),)
     return parts
 
 
@@ -191,7 +192,7 @@ def token_scales(
     BLOCKS: tl.constexpr = FORM[3]
     DTYPE: tl.constexpr = FORM[4]
     EACH: tl.constexpr = 32 // PLANES
-    parts = ()
+    parts = ()  # type: tl.tuple
     for AT in tl.static_range(len(BLOCKS)):
         group = AT * BLOCKS[0] // EACH + tl.arange(0, BLOCKS[AT] // EACH)
         known = (group < HEAD_DIM // 32)[None, :]
@@ -201,7 +202,7 @@ def token_scales(
         factor = _over_columns(_load_scales(scale + offsets, known, HEAD_DIM, FORM, MASKED), EACH)
         least = _over_columns(_load_scales(minimum + offsets, known, HEAD_DIM, FORM, MASKED), EACH)
         for PLANE in tl.static_range(PLANES):
-            parts = parts + (scaled(codes[AT * PLANES + PLANE], factor, least, DTYPE),)
+            parts += (scaled(codes[AT * PLANES + PLANE], factor, least, DTYPE),)
     return parts
 
 
@@ -249,7 +250,7 @@ def load_parts(
     BLOCKS: tl.constexpr = FORM[3]
     DTYPE: tl.constexpr = FORM[4]
     UNITS: tl.constexpr = HEAD_DIM // PLANES
-    parts = ()
+    parts = ()  # type: tl.tuple
     for AT in tl.static_range(len(BLOCKS)):
         column = AT * BLOCKS[0] + tl.arange(0, BLOCKS[AT])[None, :]
         pointers = units + (rows[:, None] + column)
@@ -261,5 +262,5 @@ def load_parts(
             raw = tl.load(pointers, mask=column < UNITS, other=0.0)
         else:
             raw = tl.load(pointers)
-        parts = parts + numbers(raw, KIND, PLANES, DTYPE)
+        parts += numbers(raw, KIND, PLANES, DTYPE)
     return parts

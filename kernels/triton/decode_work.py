@@ -10,7 +10,7 @@ import triton.language as tl
 
 from attnlab.kernels.triton.attention_tiles import narrow
 
-SEQUENCES = tl.constexpr(128)  # looked at together
+SEQUENCES = tl.constexpr(64)  # looked at together
 
 
 @triton.jit

@@ -1,0 +1,149 @@
+"""How a call of decoding is cut, on the host: its tiles, its splits by what a device holds at once, and their room."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import triton
+from torch import Tensor
+
+from attnlab.kernels.triton.attention_arguments import expect, padded
+
+LARGEST_TILE_M = 64  # query rows of a program
+LARGEST_SPLITS = 128
+GOOD_ENOUGH = 0.95  # times the tiles that a program waits for: fewer splits are then better
+PROCESSORS = 132  # of a device that is not there: an H100's or H200's
+
+
+@dataclass(frozen=True)
+class DecodeTiling:
+    """How the kernel cuts its work and how it is compiled."""
+
+    block_n: int  # tokens of a tile
+    num_warps: int
+    num_stages: int  # tiles in flight
+    resident: int = 2  # programs that a processor of sm_90 holds at once
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        return {"BLOCK_N": self.block_n, "INNER": self.num_stages, "num_warps": self.num_warps}
+
+
+def configuration(head_dim: int, dtype: torch.dtype, key_codec: str, rows: int) -> DecodeTiling:
+    """The shipped tiling for a head size, dtype, codec of keys and number of query rows.
+
+    Chosen by what the compiler makes of it, for loads in flight and few instructions; none was timed.
+    """
+    if dtype == torch.float32:
+        return DecodeTiling(32, num_warps=4, num_stages=2)
+    if key_codec == "same":
+        if head_dim <= 64:
+            return DecodeTiling(64, num_warps=4, num_stages=4)
+        if head_dim <= 128:
+            return DecodeTiling(64, num_warps=4, num_stages=3)
+        return DecodeTiling(32, num_warps=8 if rows > 16 else 4, num_stages=3, resident=1 if rows > 16 else 2)
+    columns = padded(head_dim // (4 if key_codec == "int4_channel" else 2))  # of a plane
+    if columns == 16 and rows <= 16:
+        # Too few to share out among warps.
+        return DecodeTiling(32, num_warps=1, num_stages=4, resident=8)
+    if head_dim > 128:
+        narrow = rows > 16 or key_codec == "int4_channel" or head_dim != 256
+        return DecodeTiling(32 if narrow else 64, num_warps=8, num_stages=3, resident=1)
+    # Where a number takes one byte, twice the tokens are as many bytes; with more rows, or columns masked, they spill.
+    if rows <= 16 and (head_dim == 128 or (head_dim == 64 and key_codec != "int4_channel")):
+        return DecodeTiling(128, num_warps=4, num_stages=3)
+    wide = key_codec != "int4_channel" and head_dim % 32 == 0
+    return DecodeTiling(64 if wide else 32, num_warps=4, num_stages=3)
+
+
+def split_count(programs: int, tiles: int, resident: int) -> int:
+    """Into how many parts to split sequences of one length, so that programs · splits fill a device.
+
+    tiles: of a sequence. resident: programs that the device holds at once. One where there are programs enough; else
+    the least number whose tiles, one after another in as many waves as it takes, come near the fewest.
+    """
+    if programs >= 0.8 * resident:
+        return 1
+    waits = [
+        -(-programs * splits // resident) * -(-tiles // splits)
+        for splits in range(1, min(tiles, resident, LARGEST_SPLITS) + 1)
+    ]
+    return next(number for number, wait in enumerate(waits, 1) if GOOD_ENOUGH * wait <= min(waits))
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where units that share a sequence leave their parts; for launches of one shape, one after another.
+
+    partial: float32 [Hkv · tiles of rows, units, rows, D]; lse: the same without D. counters: int32
+    [Hkv · tiles of rows, B], zeros, and zeros again after each launch, so that a graph may replay it.
+    """
+
+    partial: Tensor
+    lse: Tensor
+    counters: Tensor
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How one call is cut.
+
+    Sequences of one length have `splits` units each, for each key-value head and each tile of rows. Of others the
+    device makes units no longer than those would be on the average, which are `units` at most.
+    """
+
+    tiling: DecodeTiling
+    block_m: int
+    rows: int  # of a program, as a power of two
+    lanes: int  # key-value heads times tiles of rows
+    batch: int
+    splits: int
+
+    @property
+    def target(self) -> int:
+        return self.batch * self.splits
+
+    @property
+    def units(self) -> int:
+        return self.target + self.batch - 1
+
+    def workspace(self, q: Tensor) -> Workspace:
+        """For queries [B, Hq, Sq, D] of this shape, on their device."""
+        parts, part, counters = self._shapes(q)
+        return Workspace(
+            torch.empty(parts, dtype=torch.float32, device=q.device),
+            torch.empty(part, dtype=torch.float32, device=q.device),
+            torch.zeros(counters, dtype=torch.int32, device=q.device),
+        )
+
+    def check(self, given: Workspace, q: Tensor) -> None:
+        """ValueError unless a workspace is of this cut."""
+        planes = given.partial, given.lse, given.counters
+        got = [list(plane.shape) for plane in planes]
+        expect(got == [list(shape) for shape in self._shapes(q)] and all(p.device == q.device for p in planes),
+               f"a workspace of {got} on {given.partial.device}", f"{[list(s) for s in self._shapes(q)]} on {q.device}",
+               "allocate it for these arguments: cut_call(…).workspace(q)")  # fmt: skip
+
+    def _shapes(self, q: Tensor) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+        part = self.lanes, self.units, self.rows
+        return (*part, q.shape[-1]), part, (self.lanes, self.batch)
+
+
+def cut_call(
+    q: Tensor, kv_heads: int, *, key_codec: str, longest: int, window: int | None = None, splits: int | None = None,
+    tiling: DecodeTiling | None = None,
+) -> Cut:  # fmt: skip
+    """How `decode_attention` cuts a call with these arguments; splits and tiling are chosen where left out."""
+    batch, q_heads, q_len, head_dim = q.shape
+    rows = q_len * (q_heads // kv_heads)
+    tiling = tiling or configuration(head_dim, q.dtype, key_codec, rows)
+    block_m = min(LARGEST_TILE_M if head_dim <= 128 else 32, max(16, triton.next_power_of_2(rows)))
+    lanes = kv_heads * triton.cdiv(rows, block_m)
+    seen = longest if window is None else min(longest, window + q_len - 1 + tiling.block_n)
+    tiles = max(1, triton.cdiv(seen, tiling.block_n))
+    splits = splits or split_count(batch * lanes, tiles, _processors(q) * tiling.resident)
+    return Cut(tiling, block_m, min(block_m, triton.next_power_of_2(rows)), lanes, batch, splits)
+
+
+def _processors(q: Tensor) -> int:
+    return torch.cuda.get_device_properties(q.device).multi_processor_count if q.is_cuda else PROCESSORS
