@@ -55,7 +55,7 @@ def keep_refused(
         names = [spec.name for spec in specs]
         kept |= {f"{OUTPUTS}/{name}": out for name, out in zip(names, outputs, strict=True)}
         kept |= {f"{EXPECTED}/{n}": out for n, out in enumerate(expectation.expected)}
-        wrong = first_wrong(expectation, outputs, names)
+        wrong = first_wrong(expectation, outputs, names, [spec.name for spec in specs if spec.optional])
     made = replace(
         failure, outcome=refusal[0], reason=refusal[1], inputs=question.name, draw=question.draw,
         content=question.content, before=question.before, wrong=wrong,

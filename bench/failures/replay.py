@@ -22,7 +22,7 @@ from attnlab.bench.judging.court import AnyOperator, Court
 from attnlab.bench.judging.handing import HereJudge, question
 from attnlab.bench.judging.plain import Outputs, take
 from attnlab.bench.judging.refusals import Rejected
-from attnlab.bench.judging.verdicts import Question, Verdict, owed
+from attnlab.bench.judging.verdicts import TIMED, Question, Verdict, owed
 from attnlab.bench.registry import Implementation
 from attnlab.bench.store.records import Outcome
 
@@ -61,7 +61,8 @@ class ExplainingJudge(HereJudge):
         names = [spec.name for spec in specs]
         if verdict.outcome not in (Outcome.WRONG_SHAPE, Outcome.WRONG_DTYPE):
             outputs = refused_outputs(self._court, specs, verdict, data)
-            self._replayed.wrong = first_wrong(expectation, outputs, names)
+            optional = [spec.name for spec in specs if spec.optional]
+            self._replayed.wrong = first_wrong(expectation, outputs, names, optional)
         raise Rejected(*verdict.refusal)
 
 
@@ -115,10 +116,14 @@ def replay(
         if draw == NORMAL_DRAW:
             write(operator, case, inputs, content)
             _put(inputs, kept, folder)
+        others = (inputs,) if draw == NORMAL_DRAW else operator.other_calls(of, inputs)  # as a run does
+        calls = []
         with poisoned_memory(inputs, enabled=not implementation.compiled):
-            outputs = tuple(map(take, checker.results(inputs, implementation.run(inputs, state), specs)))
-        replayed.same = _same(outputs, kept, specs)
-        judge.judge(question(name, draw, content, [outputs], before=failure.before), [outputs])
+            for one in (inputs, *(others if name != TIMED else ())):
+                calls.append(tuple(map(take, checker.results(one, implementation.run(one, state), specs))))
+        again = [_same(outputs, kept, specs) for outputs in calls]
+        replayed.same = None if None in again else any(again)
+        judge.judge(question(name, draw, content, calls, before=failure.before), calls)
 
     return _told(replayed, made)
 

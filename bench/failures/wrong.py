@@ -35,13 +35,18 @@ class Wrong:
         return f"{self.output}[{', '.join(map(str, (*self.index, self.first)))}]"
 
 
-def first_wrong(expectation: Any, outputs: Sequence[Tensor], names: Sequence[str]) -> Wrong | None:
+def first_wrong(
+    expectation: Any, outputs: Sequence[Tensor], names: Sequence[str], optional: Sequence[str] = ()
+) -> Wrong | None:
     """By the expectation's own word, `wrong(outputs)`, where it has one; else where it differs from `expected`.
 
-    None where no single element is wrong: a distribution is judged as a whole.
+    optional: outputs that may be kept back, as NaN throughout. None where no single element is wrong: a distribution is
+    judged as a whole.
     """
     for name, out in zip(names, outputs, strict=True):
-        if out.is_floating_point() and not bool(torch.isfinite(out).all()):
+        if not out.is_floating_point() or (name in optional and bool(out.isnan().all())):
+            continue
+        if out.element_size() > 1 and not bool(torch.isfinite(out).all()):
             return row_of(name, out, None, ~torch.isfinite(out))
     own = getattr(expectation, "wrong", None)
     if callable(own):

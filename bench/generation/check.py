@@ -85,7 +85,9 @@ class Answers:
         return replace(self, prompts=self.prompts[there]).figures(tokens[there], logs if known else None)
 
     def wrong(self, outputs: Sequence[Tensor]) -> Wrong | None:
-        """The first greedy token that falls short of the reference's by more than the noise; None of other methods."""
+        """The first greedy token that falls short of the reference's by more than the noise, else the first
+        log-probability that is further off than it may be; None where neither is: what is drawn is judged as a whole.
+        """
         tokens = outputs[0].cpu()
         off = (tokens < 0) | (tokens >= self.case.config.vocab_size)
         best = tokens.clone()
@@ -93,16 +95,27 @@ class Answers:
         errors[errors.isnan()] = 0.0
         allowed = 2 * MARGIN * self.noise
         if not bool(off.any()):
-            if not self.case.decoding.greedy:
-                return None
-            for n in judged(len(tokens)):
+            for n in judged(len(tokens)) if self.case.decoding.greedy else ():
                 logits = self._logits(self.prompts[n], tokens[n])
                 best[n], errors[n] = logits.argmax(-1), regret(logits, tokens[n])
-            off = errors > allowed if bool((errors > allowed).any()) else errors > 0
+            off = errors > allowed
         what = "token ids; the error in logits short of the reference's best"
+        if bool(off.any()):
+            return replace(row_of("tokens", tokens, best, off, errors=errors, allowed=allowed), what=what)
+        return self._wrong_logs(tokens, outputs[1].cpu()) if len(outputs) > 1 else None
+
+    def _wrong_logs(self, tokens: Tensor, logs: Tensor) -> Wrong | None:
+        if bool(logs.isnan().any()):
+            return None
+        want = logs.double().clone()
+        for n in judged(len(tokens)):
+            want[n] = logs_of(self._logits(self.prompts[n], tokens[n]), tokens[n])
+        errors = (logs.double() - want).abs()
+        off = errors > self.logs_largest
         if not bool(off.any()):
             return None
-        return replace(row_of("tokens", tokens, best, off, errors=errors, allowed=allowed), what=what)
+        found = row_of("logs", logs, want, off, errors=errors, allowed=self.logs_largest)
+        return replace(found, what="log-probabilities of its tokens, in nats")
 
     def figures(self, tokens: Tensor, logs: Tensor | None = None) -> list[Figures]:
         """Of the answers [r, N] to the first r prompts; the ids of all are looked at, and some of many are read.
