@@ -13,6 +13,7 @@ from torch import Tensor
 from attnlab.bench import independence
 from attnlab.bench.contract import Figures
 from attnlab.bench.error_budget import Probe
+from attnlab.bench.failures.wrong import Wrong, row_of
 
 C = TypeVar("C")
 I = TypeVar("I")  # noqa: E741
@@ -79,6 +80,9 @@ class Distribution(Generic[C, I]):
         return Drawn(**parts)
 
 
+FORBIDDEN = "a token that the distribution forbids"
+
+
 @dataclass(frozen=True)
 class Drawn:
     """The expectation of one set of inputs under a distribution.
@@ -119,7 +123,7 @@ class Drawn:
         place = torch.where(real, tokens, 0)
         logs = self.log_sure.gather(-1, place)
         sure = real & (logs > -math.inf)
-        forbidden = float((~sure & ~(real & self.unsure.gather(-1, place))).sum())
+        forbidden = float(self._forbidden(tokens).sum())
         twin = (self.twins >= 0) & sure & sure.gather(0, self.twins.clamp_min(0))
         apart = float((twin & (place != place.gather(0, self.twins.clamp_min(0)))).sum())
         may_be_apart = NO_DRAW + TWINS_APART * float(twin.sum())
@@ -136,6 +140,18 @@ class Drawn:
             Figures(AGREEMENT, *(2 * (self._agreement(place, sure) / SURPRISE, 1.0))),
             Figures(TWINS, apart, may_be_apart, apart, may_be_apart),
         ]
+
+    def wrong(self, outputs: Sequence[Tensor]) -> Wrong | None:
+        """The first token that may not be drawn; None where draws are wrong on the whole alone."""
+        (tokens,) = outputs
+        off = self._forbidden(tokens)
+        return replace(row_of("tokens", tokens, None, off), what=FORBIDDEN) if bool(off.any()) else None
+
+    def _forbidden(self, tokens: Tensor) -> Tensor:
+        real = (tokens >= 0) & (tokens < self.log_sure.shape[-1])
+        place = torch.where(real, tokens, 0)
+        may_be = (self.log_sure.gather(-1, place) > -math.inf) | self.unsure.gather(-1, place)
+        return ~(real & may_be)
 
     def accepts(self, tokens: Tensor) -> bool:
         return all(figure.within for figure in self.judge((tokens,)))

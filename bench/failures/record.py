@@ -121,9 +121,10 @@ def read_tensors(folder: Path, failure: Failure) -> dict[str, Tensor]:
     try:
         with np.load(path, allow_pickle=False) as stored:
             for name, form in failure.tensors.items():
-                dtype = getattr(torch, form.dtype, None)
-                if not isinstance(dtype, torch.dtype):
+                known: Any = getattr(torch, form.dtype, None)
+                if not isinstance(known, torch.dtype):
                     raise ValueError(f"{name} has dtype {form.dtype!r}, which torch does not know")
+                dtype: torch.dtype = known
                 data = stored[name]
                 if data.dtype != np.uint8 or data.nbytes != math.prod(form.shape) * dtype.itemsize:
                     raise ValueError(

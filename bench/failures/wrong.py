@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -56,7 +56,7 @@ def first_wrong(
         if isinstance(want, Tensor) and want.shape == out.shape:
             off = out.cpu().double() != want.cpu().double()
             if bool(off.any()):
-                return row_of(name, out, want, off)
+                return replace(row_of(name, out, want, off), what="the first difference")
     return None
 
 

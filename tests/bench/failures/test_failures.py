@@ -156,8 +156,6 @@ def test_the_first_token_off_the_references_is_named() -> None:
     assert first_wrong(expectation, (tokens,), ("tokens",)) is None
     right = logs_of(answer_logits(inputs.weights, inputs.prompts[0], tokens[0], torch.float32), tokens[0])
     logs = right[None] + torch.tensor([[0.0, 0.0, 0.5]])
-        None
-    ] + torch.tensor([[0.0, 0.0, 0.5]])
     told = replace(expectation, logs_rms=1e-3, logs_largest=1e-2)
     found = first_wrong(told, (tokens, logs.float()), ("tokens", "logs"), ("logs",))
     assert found is not None
