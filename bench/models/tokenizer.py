@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
@@ -33,8 +33,9 @@ class Tokenizer:
         return {token.content: i for i, token in self.backend.get_added_tokens_decoder().items() if token.special}
 
     @cached_property
-    def _pieces(self) -> Sequence[str | None]:
-        return [self.backend.id_to_token(index) for index in range(self.vocab_size)]
+    def _pieces(self) -> Mapping[int, str]:
+        """By id; those of the vocabulary's padding are left out, of which a damaged file may say there are millions."""
+        return {index: piece for piece, index in self.backend.get_vocab(with_added_tokens=True).items()}
 
     def encode(self, text: str, plain: bool = False) -> list[int]:
         """Token ids of `text`, none of them added; empty for an empty text.
@@ -67,7 +68,7 @@ class Tokenizer:
 
     def token_bytes(self, index: int) -> bytes:
         """The bytes that a token stands for; none for an id of the vocabulary's padding."""
-        piece = self._pieces[self.checked(index)]
+        piece = self._pieces.get(self.checked(index))
         if piece is None:
             return b""
         if piece in self.special:
@@ -76,7 +77,7 @@ class Tokenizer:
 
     def falls_back(self, index: int) -> bool:
         """Whether a token is a single byte of a character that no piece has."""
-        piece = self._pieces[self.checked(index)]
+        piece = self._pieces.get(self.checked(index))
         return piece is not None and not self.spelling.byte_level and self.spelling.byte_of(piece) is not None
 
     @cached_property

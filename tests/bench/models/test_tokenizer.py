@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import re
@@ -172,6 +173,11 @@ def test_a_conversation_reads_as_in_transformers(goes_on: bool, smollm2: Tokeniz
     expected = peer.apply_chat_template(messages, tokenize=False, add_generation_prompt=goes_on)
     assert smollm2.chat.render(MESSAGES, add_generation_prompt=goes_on) == expected
     assert expected.count("<|im_start|>") == 4 + goes_on
+
+
+def test_padding_that_a_damaged_file_claims_takes_no_memory(trained: Tokenizer) -> None:
+    stream = dataclasses.replace(trained, vocab_size=2**40).decode_stream()
+    assert [stream.push(index) for index in (2**40 - 1, *trained.encode("x"))] == ["", "x"]
 
 
 def test_lone_surrogates_and_nothing_are_encoded(trained: Tokenizer) -> None:
