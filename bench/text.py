@@ -77,7 +77,7 @@ _name_of = vars(type)["__name__"].__get__  # past what a metaclass says
 def cleaned(data: Any) -> Any:
     """JSON values whose texts, keys included, are printable and of bounded length."""
     if isinstance(data, str):
-        return shortened(printable(data), LONGEST_STORED)
+        return shortened(data, LONGEST_STORED, printable)
     if isinstance(data, list):
         return data if all(type(item) is float for item in data) else [cleaned(item) for item in data]
     if isinstance(data, dict):

@@ -9,12 +9,14 @@ from attnlab.bench import units
 from attnlab.bench.beyond import DOUBTED
 from attnlab.bench.fingerprint import comparable
 from attnlab.bench.history.points import Point
+from attnlab.bench.text import one_line
 
 NOTHING = "nothing recorded changed"
 ABSENT = "none"
 FINGERPRINT = "the implementation's fingerprint"
 LOAD_MARGIN = 1.0  # one more busy process
 CEILING_MARGIN = 1.1  # measured ceilings of one machine differ by a few per cent
+SHOWN = 300  # characters of a value
 DIGITS = 12  # of a revision
 
 
@@ -75,7 +77,7 @@ def _facts_apart(before: Sequence[Point], after: Sequence[Point]) -> Iterator[Di
             continue  # of two versions, which are other numbers for the same code
         if old != new:
             same = all(f.get(what, ABSENT) == old for f in left) and all(f.get(what, ABSENT) == new for f in right)
-            yield Difference(what, old, new, same)
+            yield Difference(one_line(what, SHOWN), one_line(old, SHOWN), one_line(new, SHOWN), same)
 
 
 def _facts(point: Point) -> Iterator[tuple[str, str]]:

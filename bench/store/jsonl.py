@@ -21,6 +21,7 @@ from attnlab.bench.text import cleaned, one_line
 
 RUN_FILE = "run.json"
 MEASUREMENTS_FILE = "measurements.jsonl"
+MOST_OF_ANY = 10**30  # operations, bytes: more is no work of this world, and no float
 SAME_NAME_TRIES = 1000  # runs of one suite that start in the same second
 
 
@@ -149,7 +150,7 @@ def read_run(folder: Path) -> StoredRun:
         later = _later_schema(data)
         if later is not None:
             raise StoreError(f"{path} {later}; update attnlab, or read it with the version that wrote it")
-        run = decode(RunRecord, data)
+        run = _sound_run(decode(RunRecord, data))
     except (FileNotFoundError, NotADirectoryError):
         raise StoreError(
             f"{folder} holds no run: {RUN_FILE} is missing; give a folder that `attnlab run` wrote"
@@ -221,12 +222,29 @@ def _read_lines(path: Path) -> tuple[tuple[Measurement, ...], tuple[Damage, ...]
 
 
 def _sound(measurement: Measurement) -> Measurement:
-    """The measurement in words that can be shown; raises ValueError where its time is none."""
+    """The measurement in words that can be shown; raises ValueError where a figure is none."""
     for name in ("median_ns", "ci_low_ns", "ci_high_ns"):
         value = getattr(measurement, name)
         if value is not None and not 0 < value < math.inf:
             raise ValueError(f"got {name} {value!r}, expected nanoseconds above zero")
+    for name in ("operations", "bytes_moved", "bytes_written"):
+        amount = getattr(measurement, name)
+        if amount is not None and not 0 <= amount < MOST_OF_ANY:
+            raise ValueError(f"got {name} {one_line(repr(amount), 40)}, expected an amount of 0 or more")
     return bounded(measurement)
+
+
+def _sound_run(run: RunRecord) -> RunRecord:
+    """The record of a run; raises ValueError where its device could do nothing."""
+    c = run.ceilings
+    rates = {"bandwidth": c.bandwidth, "read bandwidth": c.read_bandwidth, "cache bandwidth": c.cache_bandwidth}
+    if c.published is not None:
+        rates |= {"published bandwidth": c.published.bandwidth}
+        rates |= {f"published rate of {dtype}": rate for dtype, rate in c.published.rates.items()}
+    for name, rate in (rates | {f"rate of {dtype}": rate for dtype, rate in c.rates.items()}).items():
+        if rate is not None and not math.isnan(rate) and not 0 < rate < math.inf:  # NaN: not measured
+            raise ValueError(f"got {name} {rate!r}, expected a rate above zero")
+    return run
 
 
 def _later_schema(data: Any) -> str | None:

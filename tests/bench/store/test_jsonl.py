@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from attnlab.bench.roofline import Ceilings
 from attnlab.bench.store import jsonl
 from attnlab.bench.store.jsonl import RunWriter, check_writable, latest, read_run, read_runs
 from attnlab.bench.store.records import BenchRecord, Measurement, Outcome, RunRecord
+from attnlab.bench.text import LONGEST_BLOCK, LONGEST_REASON
+
+FIXTURE = Path(__file__).parent / "fixtures" / "schema-4"
 
 ENVIRONMENT = Environment(
     device=Device("cpu", "processor"), processor="processor", cores=2, affinity=(0, 1), threads=2,
@@ -224,3 +228,46 @@ def test_a_folder_without_runs_is_told(tmp_path: Path) -> None:
         read_runs(tmp_path / "nowhere")
     with pytest.raises(StoreError, match="holds no run"):
         read_runs(tmp_path)
+
+
+@pytest.mark.parametrize(("name", "amount"), [("operations", -5), ("bytes_moved", -1), ("bytes_written", 10**300)])
+def test_an_amount_that_is_none_is_damage(tmp_path: Path, name: str, amount: int) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(FIXTURE, folder)
+    path = folder / "measurements.jsonl"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([json.dumps(json.loads(lines[0]) | {name: amount}), *lines[1:]]))
+    stored = read_run(folder)
+    assert len(stored.measurements) == len(lines) - 1
+    assert f"got {name} " in stored.damages[0].reason
+
+
+@pytest.mark.parametrize("ceilings", [{"bandwidth": 0.0}, {"rates": {"float32": -1.0}}, {"cache_bandwidth": 0}])
+def test_a_device_that_can_do_nothing_is_damage(tmp_path: Path, ceilings: dict[str, object]) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(FIXTURE, folder)
+    data = json.loads((folder / "run.json").read_text())
+    data["ceilings"] |= ceilings
+    (folder / "run.json").write_text(json.dumps(data))
+    with pytest.raises(StoreError, match=r"is damaged: got .*, expected a rate above zero"):
+        read_run(folder)
+
+
+def test_what_a_stored_run_says_is_short_and_printable(tmp_path: Path) -> None:
+    """A reason of 1 MB, halves of surrogates, and what a terminal would obey."""
+    folder = tmp_path / "run"
+    shutil.copytree(FIXTURE, folder)
+    path = folder / "measurements.jsonl"
+    lines = path.read_text().splitlines()
+    said = {
+        "reason": "caf\udce9 " + "r" * 1_000_000,
+        "detail": "\x1b[2J" + "d" * 10_000_000,
+        "flags": ["\u202ef"] * 1000,
+    }
+    path.write_text("\n".join([json.dumps(json.loads(lines[0]) | said), *lines[1:]]))
+    (m, *_) = read_run(folder).measurements
+    assert len(m.reason or "") <= LONGEST_REASON
+    assert (m.reason or "").startswith("caf\\udce9 rr")
+    assert len(m.detail or "") <= LONGEST_BLOCK
+    assert len(m.flags) <= 20
+    assert all(text.replace("\n", "").isprintable() for text in (m.reason, m.detail, *m.flags) if text)
