@@ -190,6 +190,11 @@ class Check(Protocol[C_contra, I_contra]):
 
     def expect(self, case: C_contra, inputs: I_contra) -> Expectation: ...
 
+    @property
+    def roundings(self) -> Mapping[str, Check[C_contra, I_contra]]:
+        """What an implementation may declare to round beyond the contract, each with the check that it is held to."""
+        return {}
+
     def parts(self, expectation: Any) -> dict[str, Any]: ...
 
     def restore(self, case: C_contra, parts: dict[str, Any]) -> Expectation: ...

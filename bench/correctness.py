@@ -82,7 +82,8 @@ class Checker:
 
     def check_timed(self, kept: Kept) -> None:
         """The outputs of a timed call."""
-        asked = question(TIMED, NORMAL_DRAW, kept.content, [kept.outputs], before=kept.before)
+        rounds = self.implementation.rounds
+        asked = question(TIMED, NORMAL_DRAW, kept.content, [kept.outputs], before=kept.before, rounds=rounds)
         self.judge.judge(asked, [kept.outputs])
 
     def _run_and_judge(
@@ -107,7 +108,8 @@ class Checker:
             with self.foreign():
                 calls.append(tuple(map(take, self.results(other, self.implementation.run(other, state), specs))))
             self._judge_unchanged(inputs, before)
-        self.judge.judge(question(name, draw, content, calls, digest_of(inputs)), calls)
+        asked = question(name, draw, content, calls, digest_of(inputs), rounds=self.implementation.rounds)
+        self.judge.judge(asked, calls)
 
     def _judge_unchanged(self, inputs: Any, before: dict[str, Tensor]) -> None:
         self.judge_intact(inputs)

@@ -21,6 +21,7 @@ I = TypeVar("I")  # noqa: E741
 P_VALUE = 1e-9  # below, draws are said not to follow the distribution
 SURPRISE = -math.log(P_VALUE)
 LEAST_EXPECTED = 5.0  # draws of a cell of chi-square; tokens with fewer are pooled
+RARE = 1e-300  # in the place of a probability of 0
 NO_DRAW = 0.5  # less than one
 TWINS_APART = 0.01  # of draws of equal rows by equal numbers, that rounding may make differ
 TILTS = (  # of Chernoff's bound
@@ -30,6 +31,7 @@ TILTS = (  # of Chernoff's bound
 
 
 AGREEMENT = "draws that agree with others, in improbability over what is allowed"
+ALONE = "draws of one token, in improbability over what is allowed"
 TWINS = "draws that differ though row and number are equal"
 
 
@@ -137,6 +139,7 @@ class Drawn:
                 self._surprise(logs, sure) / SURPRISE,
                 1.0,
             ),
+            Figures(ALONE, *(2 * (self._alone(place, sure) / SURPRISE, 1.0))),
             Figures(AGREEMENT, *(2 * (self._agreement(place, sure) / SURPRISE, 1.0))),
             Figures(TWINS, apart, may_be_apart, apart, may_be_apart),
         ]
@@ -155,6 +158,21 @@ class Drawn:
 
     def accepts(self, tokens: Tensor) -> bool:
         return all(figure.within for figure in self.judge((tokens,)))
+
+    def _alone(self, tokens: Tensor, sure: Tensor) -> float:
+        """The same of how often one token was drawn, less what the choice among all tokens makes likely.
+
+        Tokens at an edge of a truncation are drawn some dozens of times, or never where one was cut off that should not
+        be: n KL(count / n, p), which is Chernoff's bound, for the one that is furthest off.
+        """
+        expected = self.log_sure.double().exp()
+        count = torch.zeros_like(expected).scatter_add_(-1, tokens, sure.double())
+        total = sure.sum(-1, keepdim=True).double()
+        share, present = count / total.clamp_min(1.0), expected > 0
+        rest = (1 - expected).clamp_min(RARE)
+        apart = torch.xlogy(share, share / expected.clamp_min(RARE)) + torch.xlogy(1 - share, (1 - share) / rest)
+        furthest = float((total * apart.masked_fill(~present, 0.0)).max())
+        return max(0.0, furthest - math.log(float(present.sum().clamp_min(1))))
 
     def _agreement(self, tokens: Tensor, sure: Tensor) -> float:
         """How improbable it is at most that draws agree so often or so seldom, as a negative logarithm."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -71,6 +71,10 @@ class ErrorBudget(Generic[C, I]):
     terms, whichever is larger; and the largest error, over the same or over its element's own terms,
     for a large element is rounded more. sample(case) says which part is compared,
     select(outputs, sample) takes that part, and oracle and yardstick compute that part alone.
+
+    roundings: checks of code that rounds more than the contract lets it, by the name by which it declares that: oracle
+    and yardstick round the same, so that no budget is wider. slack: how far each element may be off beside, where what
+    is rounded lies so near to a boundary that float32 decides.
     """
 
     sample: Callable[[C], Any]
@@ -80,6 +84,8 @@ class ErrorBudget(Generic[C, I]):
     probes: tuple[Probe[Any, Any], ...]
     dtype: Callable[[C], str]
     names: tuple[str, ...] = ("out",)
+    roundings: Mapping[str, ErrorBudget[C, I]] = field(default_factory=dict)
+    slack: Callable[[C, I, Any], Outputs] | None = None
 
     def expect(self, case: C, inputs: I) -> Budgeted:
         """The oracle's result and the budget for one set of inputs; raises MeasurementError above the cap."""
@@ -88,9 +94,11 @@ class ErrorBudget(Generic[C, I]):
         reached = self.yardstick(case, inputs, sample)
         dtype = self.dtype(case)
         cap = CAP_ROUNDOFFS[dtype] * EPSILON[dtype]
+        slack = self.slack(case, inputs, sample) if self.slack else tuple(torch.zeros(()) for _ in expected)
         scales, allowed = [], []
-        for name, got, want, terms in zip(self.names, reached.outputs, expected, reached.terms, strict=True):
-            scales.append(Scale.of(want, terms))
+        parts = zip(self.names, reached.outputs, expected, reached.terms, slack, strict=True)
+        for name, got, want, terms, off in parts:
+            scales.append(Scale.of(want, terms, off))
             rms, largest = scales[-1].errors(got, want)
             if not rms <= cap:
                 raise MeasurementError(
@@ -107,33 +115,37 @@ class ErrorBudget(Generic[C, I]):
 
     def parts(self, expectation: Budgeted) -> dict[str, Any]:
         parts = {name: getattr(expectation, name) for name in ("expected", "allowed", "probes", "blunt")}
-        return parts | {"scales": [(scale.size, scale.elements) for scale in expectation.scales]}
+        return parts | {"scales": [(scale.size, scale.elements, scale.slack) for scale in expectation.scales]}
 
     def restore(self, case: C, parts: dict[str, Any]) -> Budgeted:
-        scales = tuple(Scale(size, elements) for size, elements in parts["scales"])
+        scales = tuple(Scale(size, elements, slack) for size, elements, slack in parts["scales"])
         known: dict[str, Any] = {**parts, "scales": scales}
         return Budgeted(names=self.names, select=self.select, sample=self.sample(case), **known)
 
 
 @dataclass(frozen=True)
 class Scale:
-    """What the errors of an output are taken over: its size, or an element's own terms if they are larger."""
+    """What the errors of an output are taken over: its size, or an element's own terms if they are larger.
+
+    slack: what each element may be off that is no error.
+    """
 
     size: float
     elements: Tensor
+    slack: Tensor
 
     @classmethod
-    def of(cls, want: Tensor, terms: Tensor) -> Scale:
+    def of(cls, want: Tensor, terms: Tensor, slack: Tensor) -> Scale:
         """A size of 0, of an output that is zeros by definition, counts as 1."""
         size = max(root_mean_square(want), root_mean_square(terms)) or 1.0
-        return cls(size, terms.float().clamp_min(size))
+        return cls(size, terms.float().clamp_min(size), slack.to(want.device))
 
     def errors(self, got: Tensor, want: Tensor) -> tuple[float, float]:
         """Root-mean-square and largest error; NaN in, NaN out."""
-        difference = got.to(torch.float64) - want.to(torch.float64)
+        difference = ((got.to(torch.float64) - want.to(torch.float64)).abs() - self.slack).clamp_min(0.0)
         if not difference.numel():
             return 0.0, 0.0
-        return root_mean_square(difference) / self.size, float((difference.abs() / self.elements).max())
+        return root_mean_square(difference) / self.size, float((difference / self.elements).max())
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from attnlab.bench import roofline, units
 from attnlab.bench.clocks import now
 from attnlab.bench.common_clock import LATENCY
 from attnlab.bench.contract import Attested, Fact
-from attnlab.bench.judging.refusals import NotJudged
+from attnlab.bench.judging.refusals import ROUNDED, NotJudged
 from attnlab.bench.judging.verdicts import Findings, Owed
 from attnlab.bench.roofline import Ceilings
 from attnlab.bench.stats.summary import Summary, summarise
@@ -215,6 +215,8 @@ def _flags(measurement: Measurement, summary: Summary) -> Iterator[str]:
         yield f"sampling ended by its {timing.stopped}, before the interval was as narrow as asked"
     if check is not None and check.withheld:
         yield f"judged without {', '.join(check.withheld)}, which it does not give"
+    if check is not None and check.rounds is not None:
+        yield f"rounds more than the contract lets it, as declared: {ROUNDED.get(check.rounds, check.rounds)}"
     if check is not None and check.blunt:
         yield f"the check of this case cannot tell apart: {', '.join(check.blunt)}"
 

@@ -62,6 +62,8 @@ class Implementation:
     what it takes comes from torch's allocator, which is where peak memory is read. meddles: what its module changed of
     the harness when it was imported, by name; it is measured only where that is nothing. built_from: what it is made of
     that its files do not import by name: implementations (`rope/triton`), modules or packages, files beside its own.
+    rounds: what it rounds beyond what the contract asks for, by a name that the contract's check knows; it is judged by
+    a yardstick that rounds the same, and is marked. static_output: whether calls on all inputs return one buffer.
     """
 
     operator: str
@@ -80,6 +82,8 @@ class Implementation:
     memory_seen: bool = True
     built_from: tuple[str, ...] = ()
     meddles: tuple[str, ...] = ()
+    rounds: str | None = None
+    static_output: bool = False
 
     @property
     def key(self) -> str:
@@ -195,6 +199,8 @@ def implements(
     compiled: bool = False,
     memory_seen: bool = True,
     built_from: tuple[str, ...] = (),
+    rounds: str | None = None,
+    static_output: bool = False,
     into: Registry | None = None,
 ) -> Callable[[T], T]:
     """Register an implementation: a function `run(inputs)`, or a class that has
@@ -208,7 +214,10 @@ def implements(
 
     `compiled` says that it runs through torch.compile; `memory_seen=False` that it takes its memory from elsewhere than
     torch, so that no peak is given; `built_from` what it is made of that its files do not import by name, such as
-    `("rope/triton", "mypackage.tables")`: the fingerprint changes with it. Raises DuplicateName where the operator has
+    `("rope/triton", "mypackage.tables")`: the fingerprint changes with it. `rounds` declares a rounding beyond the
+    contract's that the operator's check knows ("scores": attention whose scores are rounded to the dtype, as
+    transformers' eager attention has it); `static_output=True` that all calls return one buffer, as replays of a CUDA
+    graph do. Both are shown beside its figures. Raises DuplicateName where the operator has
     an implementation of that name already, and PluginError on a class without `run`.
     """
 
@@ -246,6 +255,8 @@ def implements(
                 unverified=unverified,
                 memory_seen=memory_seen,
                 built_from=built_from or tuple(getattr(built, "built_from", ())),
+                rounds=rounds,
+                static_output=static_output,
             )
         )
         return target

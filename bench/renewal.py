@@ -25,7 +25,7 @@ from attnlab.bench.axes import Case
 from attnlab.bench.contents import AnyOperator, Content, Contents, Own, Place, plainly
 from attnlab.bench.contract import TensorSpec
 from attnlab.bench.judging.plain import Outputs, Taken, rebuilt, take
-from attnlab.bench.judging.refusals import Rejected
+from attnlab.bench.judging.refusals import SHARED_OUTPUT, Rejected
 from attnlab.bench.store.records import Outcome
 
 if TYPE_CHECKING:
@@ -177,6 +177,7 @@ class Renewal:
         Which calls are made again is drawn now, after they ended.
         """
         opened, self._open = self._open, []
+        self._refuse_shared_outputs()
         for copy, judged in opened:
             if copy.outputs is None:
                 continue
@@ -188,6 +189,14 @@ class Renewal:
                 self._repeats.append(self._as_returned(copy, earlier))
             elif last or self._is_made_again():
                 self._compare(copy, self._as_returned(copy, earlier))
+
+    def _refuse_shared_outputs(self) -> None:
+        """Raise Rejected where outputs for two sets of inputs lie in one place: the later call wrote to both."""
+        places: dict[int, int] = {}
+        for number, copy in enumerate(self._copies):
+            for place in () if copy.outputs is None else _addresses(copy.outputs):
+                if places.setdefault(place, number) != number:
+                    raise Rejected(Outcome.WRONG_VALUES, SHARED_OUTPUT)
 
     def _earlier(self, copy: Copy) -> tuple[Content, ...]:
         """The content of an earlier call of which an output was the same in some places; () where there is none."""
@@ -262,6 +271,12 @@ class Renewal:
         if any(differences):
             doubt = Kept(kept.content, kept.outputs, kept.before, max(differences))
             self._doubts = sorted([*self._doubts, doubt], key=lambda kept: -kept.difference)[:DOUBTS]
+
+
+def _addresses(outputs: Any) -> list[int]:
+    """Where the memory of tensors begins that a call returned."""
+    parts = outputs if isinstance(outputs, (tuple, list)) else (outputs,)
+    return [x.untyped_storage().data_ptr() for x in parts if type(x) is Tensor and x.numel()]
 
 
 def _refuse_hooks() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -148,7 +149,7 @@ class Hearing:
         self._judge, self.file, self._seed, self._ceilings, self._sets = judge, file, seed, ceilings, sets
         self._contract = contract_of(registry, implementation.operator)
         self._operator, self._poisoned = registry.operators.get(implementation.operator), not implementation.compiled
-        self._shows = shows_calls(self._operator, judge.device)
+        self._shows, self._rounds = shows_calls(self._operator, judge.device), implementation.rounds
         self._findings: dict[str, Findings] = {}
         self._keep = keep
 
@@ -158,7 +159,7 @@ class Hearing:
     def hear(self, value: Any) -> Any:
         """The answer to what a worker asks: None where it may go on, else why not (see `handing.HandedOver`)."""
         case_id = str(value[0]) if isinstance(value, list) and value else ""
-        question = asked_of(value, *self._findings)
+        question = replace(asked_of(value, *self._findings), rounds=self._rounds)
         findings = self._findings[case_id]
         return answer(self._judge, self._contract, case_id, question, self.file, findings, self._keep)
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -29,13 +29,13 @@ from attnlab.bench.contract import (
     tensors,
 )
 from attnlab.bench.judging.plain import Bytes, named, rebuilt, take
-from attnlab.bench.judging.refusals import CHANGING, STALE
+from attnlab.bench.judging.refusals import CHANGING, STALE, rounded_otherwise
 from attnlab.bench.judging.verdicts import SECOND_CALL, TIMED, Question, Verdict
 from attnlab.bench.store.codec import encode
 from attnlab.bench.store.records import Outcome, Series, SetFigures
 
 AnyOperator = Operator[Any, Any]
-Key = tuple[str, str, str, Content]
+Key = tuple[str, str, str, Content, str | None]
 Calls = Sequence[tuple[tuple[Series, ...], float]]
 
 MOST_HELD_BYTES = units.GIB  # of expected outputs; those asked for longest ago are dropped
@@ -72,7 +72,9 @@ class Court:
         refused = _misshapen(operator, case, question, calls)
         if refused is not None:
             return refused
-        expectation, digest = self.expectation(operator, case, question.draw, question.content)
+        if question.rounds is not None and question.rounds not in _roundings(operator):
+            return Verdict(outcome=Outcome.FAILED, reason=_unknown_rounding(operator, question.rounds))
+        expectation, digest = self.expectation(operator, case, question.draw, question.content, question.rounds)
         if None not in (digest, question.inputs) and digest != question.inputs:
             return Verdict(outcome=Outcome.WRONG_VALUES, reason=f"its {question.name} inputs are not as they were made")
         specs = operator.specs(case, question.draw, question.content.seed)
@@ -102,29 +104,37 @@ class Court:
             reason=reason,
             withheld=withheld,
         )
-        if question.name == TIMED and verdict.refusal is not None:
+        if verdict.sets and verdict.refusal is not None:
             return replace(verdict, because=self._because(operator, case, question, calls[0]))
         return verdict
 
-    def _because(self, operator: AnyOperator, case: Case, question: Question, call: Sequence[Bytes]) -> str:
-        """Whether the outputs of a timed call are right for what its inputs held before."""
+    def _because(self, operator: AnyOperator, case: Case, question: Question, call: Sequence[Bytes]) -> str | None:
+        """Whether outputs are right but for a rounding, or those of a timed call for what its inputs held before."""
         outputs = self.rebuilt(operator.specs(case, question.draw, question.content.seed), call)
+        for rounds in (None, *_roundings(operator)) if _roundings(operator) else ():
+            if rounds != question.rounds:
+                other, _ = self.expectation(operator, case, question.draw, question.content, rounds)
+                if all(figure.within for figure in other.judge(outputs)):
+                    return rounded_otherwise(question.rounds, rounds)
+        if question.name != TIMED:
+            return None
         for content in reversed(question.before):
-            earlier, _ = self.expectation(operator, case, question.draw, content)
+            earlier, _ = self.expectation(operator, case, question.draw, content, question.rounds)
             if all(figure.within for figure in earlier.judge(outputs)):
                 return STALE
         return CHANGING
 
     def expectation(
-        self, operator: AnyOperator, case: Case, draw: str, content: Content
+        self, operator: AnyOperator, case: Case, draw: str, content: Content, rounds: str | None = None
     ) -> tuple[Expectation, str | None]:
         """What is expected of those inputs, and the digest of what must not change in them."""
-        key = operator.name, _resolved(case), draw, content
+        key = operator.name, _resolved(case), draw, content, rounds
         if key not in self._held:
             inputs = self.inputs(operator, case, draw, content)
             case = operator.case_of(case, draw, content.seed)
             digest = digest_of(inputs)
-            self._held[key] = operator.check.expect(case, inputs), digest
+            check = operator.check if rounds is None else _roundings(operator)[rounds]
+            self._held[key] = check.expect(case, inputs), digest
             self._make_room()
         self._held.move_to_end(key)
         return self._held[key]
@@ -138,7 +148,7 @@ class Court:
 
     def digest(self, operator: AnyOperator, case: Case, draw: str, content: Content) -> str | None:
         """Of those inputs, see `digest_of`; kept for good, as expectations are not."""
-        key = operator.name, _resolved(case), draw, content
+        key = operator.name, _resolved(case), draw, content, None
         if key not in self._digests:
             self._digests[key] = self.expectation(operator, case, draw, content)[1]
         return self._digests[key]
@@ -155,6 +165,17 @@ class Court:
 
 def _kept_back(out: Tensor) -> bool:
     return out.numel() > 0 and bool(out.isnan().all())
+
+
+def _roundings(operator: AnyOperator) -> Mapping[str, Any]:
+    """None of a plugin's check that knows of none."""
+    known: Mapping[str, Any] = getattr(operator.check, "roundings", {})
+    return known
+
+
+def _unknown_rounding(operator: AnyOperator, rounds: str) -> str:
+    known = ", ".join(_roundings(operator)) or "none"
+    return f"declares rounds={ascii(rounds)[:40]}, but {operator.name} knows {known}"
 
 
 def digest_of(inputs: Any) -> str | None:

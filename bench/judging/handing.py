@@ -40,10 +40,11 @@ def question(
     calls: Sequence[Outputs],
     inputs: str | None = None,
     before: tuple[Content, ...] = (),
+    rounds: str | None = None,
 ) -> Question:
     """The question that goes with the outputs of these calls."""
     forms = tuple(Form(taken.shape, taken.dtype) for taken in calls[0])
-    return Question(name, draw, content, len(calls), forms, inputs, before)
+    return Question(name, draw, content, len(calls), forms, inputs, before, rounds)
 
 
 class HereJudge:

@@ -10,6 +10,25 @@ CHANGING = "inputs are renewed before each timed call: a part was kept from an e
 LATE = "its output changed after it had returned: something went on computing, where no clock sees it"
 
 
+SHARED_OUTPUT = (
+    "the output of a call was overwritten by a call on other inputs: both lie in one buffer; expected an output of its "
+    "own for each set of inputs, made in prepare or in run, or static_output=True declared"
+)
+ROUNDED = {
+    None: "scores kept in float32",
+    "scores": "scores rounded to the dtype before and after scaling, as transformers' eager attention has them",
+    "scaled_scores": "scores rounded to the dtype after scaling",
+}
+
+
+def rounded_otherwise(declared: str | None, found: str | None) -> str:
+    """What is said where outputs are right for another rounding than was declared."""
+    fits = f"the output fits {ROUNDED.get(found, found)}"
+    if found is None:
+        return f"{fits}: leave rounds={declared!r} out"
+    return f"{fits}: keep what the contract asks for, or declare rounds={found!r}, which is shown beside its figures"
+
+
 class Rejected(Exception):
     """An output that the contract does not accept."""
 

@@ -31,7 +31,8 @@ class Question:
     name: of the set of inputs ("drawn", "redrawn", "needles", "timed"). draw, content: how the inputs are made; of
     needles the seed alone counts. calls: how many calls on these inputs gave outputs, which lie one after another.
     forms: of each output of a call. inputs: the digest of what must not change in the inputs after the calls, None
-    where it was not taken. before: contents that the inputs had earlier, as a wrong output may be theirs.
+    where it was not taken. before: contents that the inputs had earlier, as a wrong output may be theirs. rounds: what
+    the implementation declares to round beyond the contract, see `Implementation`.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Question:
     forms: tuple[Form, ...]
     inputs: str | None = None
     before: tuple[Content, ...] = ()
+    rounds: str | None = None
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,7 @@ class Findings:
             coverage=min(verdict.coverage for verdict in judged),
             poisoned=poisoned,
             withheld=tuple(dict.fromkeys(name for verdict in judged for name in verdict.withheld)),
+            rounds=next((question.rounds for question, verdict in self._answered if verdict.sets), None),
         )
 
 

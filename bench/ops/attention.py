@@ -14,6 +14,7 @@ from attnlab.bench.errors import ImpossibleCase
 from attnlab.bench.masks import KINDS, Mask
 from attnlab.bench.ops import attention_data, attention_math
 from attnlab.bench.ops.attending import AttendingCase
+from attnlab.bench.ops.score_rounding import with_roundings
 from attnlab.bench.registry import registry
 
 NEEDLE_DRAWS = 3
@@ -159,13 +160,16 @@ ATTENTION: Operator[AttentionCase, AttentionInputs] = Operator(
     make_inputs=make_inputs,
     operations=operations,
     bytes_moved=bytes_moved,
-    check=ErrorBudget(
-        sample=attention_math.sample_rows,
-        select=attention_math.select_rows,
-        oracle=attention_math.oracle,
-        yardstick=attention_math.yardstick,
-        probes=attention_math.PROBES,
-        dtype=lambda case: case.dtype,
+    check=with_roundings(
+        ErrorBudget(
+            sample=attention_math.sample_rows,
+            select=attention_math.select_rows,
+            oracle=attention_math.oracle,
+            yardstick=attention_math.yardstick,
+            probes=attention_math.PROBES,
+            dtype=lambda case: case.dtype,
+        ),
+        attention_math.slack,
     ),
     length_axis="q_len",
     needle_draws=NEEDLE_DRAWS,

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from attnlab.bench.error_budget import Probe, Reached, heads_permuted, zeros
 from attnlab.bench.masks import permitted_pairs
+from attnlab.bench.ops.score_rounding import NO_ROUNDING, NUDGE, Rounding
 
 if TYPE_CHECKING:
     from attnlab.bench.ops.attention import AttentionCase, AttentionInputs
@@ -44,18 +45,27 @@ def select_rows(outputs: tuple[Tensor, ...], rows: Tensor) -> tuple[Tensor, ...]
     return tuple(out.index_select(2, rows.to(out.device)) for out in outputs)
 
 
-def oracle(case: AttentionCase, inputs: AttentionInputs, rows: Tensor) -> tuple[Tensor, ...]:
+def oracle(
+    case: AttentionCase, inputs: AttentionInputs, rows: Tensor, rounding: Rounding = NO_ROUNDING
+) -> tuple[Tensor, ...]:
     """Attention in float64, [B, Hq, len(rows), Dv]; a row without a permitted key is zeros."""
     v = inputs.v.double()[:, :, None]  # [B, Hkv, 1, Sk, Dv]
-    return (_of_rows([probabilities(inputs, part, v.dtype) @ v for part in row_chunks(inputs, rows)]),)
+    return (_of_rows([probabilities(inputs, part, v.dtype, rounding) @ v for part in row_chunks(inputs, rows)]),)
 
 
-def yardstick(case: AttentionCase, inputs: AttentionInputs, rows: Tensor) -> Reached:
+def slack(case: AttentionCase, inputs: AttentionInputs, rows: Tensor, rounding: Rounding) -> tuple[Tensor, ...]:
+    """How far the output moves where scores that lie near a boundary of their rounding fall to its other side."""
+    (out,) = oracle(case, inputs, rows, rounding)
+    below, above = (oracle(case, inputs, rows, replace(rounding, nudge=nudge))[0] for nudge in (-NUDGE, NUDGE))
+    return ((out - below).abs() + (out - above).abs(),)
+
+
+def yardstick(case: AttentionCase, inputs: AttentionInputs, rows: Tensor, rounding: Rounding = NO_ROUNDING) -> Reached:
     """What careful code gets: scores and sums in float32, probabilities and output rounded to the dtype."""
     dtype, v = case.torch_dtype, inputs.v.float()[:, :, None]
     outs, terms = [], []
     for part in row_chunks(inputs, rows):
-        p = probabilities(inputs, part, v.dtype)
+        p = probabilities(inputs, part, v.dtype, rounding)
         outs.append(p.to(dtype).float() @ v)
         terms.append((p.square() @ v.square()).sqrt())
     return Reached((_of_rows(outs).to(dtype),), (_of_rows(terms),))
@@ -82,18 +92,22 @@ def row_chunks(inputs: AttentionInputs, rows: Tensor) -> tuple[Tensor, ...]:
     return torch.tensor_split(rows.to(inputs.q.device), -(-len(rows) * scores_a_row // CHUNK_SCORES))
 
 
-def probabilities(inputs: AttentionInputs, rows: Tensor, compute: torch.dtype) -> Tensor:
+def probabilities(
+    inputs: AttentionInputs, rows: Tensor, compute: torch.dtype, rounding: Rounding = NO_ROUNDING
+) -> Tensor:
     """Softmax over the permitted keys, [B, Hkv, G, R, Sk] with G query heads a key-value head."""
-    scores, allowed = masked_scores(inputs, rows, compute)
+    scores, allowed = masked_scores(inputs, rows, compute, rounding)
     return scores.softmax(-1).masked_fill(~allowed, 0.0)  # a row of nothing but -inf is NaN by definition: zeros here
 
 
-def masked_scores(inputs: AttentionInputs, rows: Tensor, compute: torch.dtype) -> tuple[Tensor, Tensor]:
+def masked_scores(
+    inputs: AttentionInputs, rows: Tensor, compute: torch.dtype, rounding: Rounding = NO_ROUNDING
+) -> tuple[Tensor, Tensor]:
     """Scaled scores with -inf at forbidden keys, [B, Hkv, G, R, Sk], and the permitted pairs [R, Sk]."""
     q = grouped(inputs.q, inputs.k.shape[1]).index_select(3, rows).to(compute)
     k = inputs.k.to(compute)[:, :, None]  # [B, Hkv, 1, Sk, D]
     allowed = permitted_pairs(inputs.mask, rows, inputs.q.shape[2], inputs.k.shape[2], inputs.packed)
-    return (q @ k.mT * inputs.scale).masked_fill(~allowed, float("-inf")), allowed
+    return rounding.scores(q, k.mT, inputs.scale, inputs.q.dtype).masked_fill(~allowed, float("-inf")), allowed
 
 
 def grouped(x: Tensor, kv_heads: int) -> Tensor:

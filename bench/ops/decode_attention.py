@@ -13,6 +13,7 @@ from attnlab.bench.error_budget import ErrorBudget
 from attnlab.bench.masks import Mask
 from attnlab.bench.ops import decode_math
 from attnlab.bench.ops.caching import NEEDLE_DRAWS, DecodeCase, Tokens, draw_tokens, filled_cache
+from attnlab.bench.ops.score_rounding import with_roundings
 from attnlab.bench.registry import registry
 
 
@@ -88,13 +89,16 @@ DECODE_ATTENTION: Operator[DecodeCase, DecodeInputs] = Operator(
     make_inputs=make_inputs,
     operations=operations,
     bytes_moved=bytes_moved,
-    check=ErrorBudget(
-        sample=decode_math.sample_sequences,
-        select=decode_math.select_sequences,
-        oracle=decode_math.oracle,
-        yardstick=decode_math.yardstick,
-        probes=decode_math.PROBES,
-        dtype=lambda case: case.dtype,
+    check=with_roundings(
+        ErrorBudget(
+            sample=decode_math.sample_sequences,
+            select=decode_math.select_sequences,
+            oracle=decode_math.oracle,
+            yardstick=decode_math.yardstick,
+            probes=decode_math.PROBES,
+            dtype=lambda case: case.dtype,
+        ),
+        decode_math.slack,
     ),
     length_axis="context",
     needle_draws=NEEDLE_DRAWS,

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from attnlab.bench.error_budget import Probe, Reached, heads_permuted, root_mean_square, zeros
+from attnlab.bench.ops.score_rounding import NO_ROUNDING, NUDGE, Rounding
 
 if TYPE_CHECKING:
     from attnlab.bench.ops.caching import DecodeCase, Tokens
@@ -40,21 +41,34 @@ def select_sequences(outputs: tuple[Tensor, ...], sequences: Tensor) -> tuple[Te
     return tuple(out.index_select(0, sequences.to(out.device)) for out in outputs)
 
 
-def oracle(case: DecodeCase, inputs: DecodeInputs, sequences: Tensor) -> tuple[Tensor, ...]:
-    """Attention in float64 over the keys and values that the cache holds, decoded."""
-    outs = [
-        attend(case, inputs.q[n].double(), k.double(), v.double()) for n, k, v in each_sequence(case, inputs, sequences)
-    ]
+def oracle(
+    case: DecodeCase, inputs: DecodeInputs, sequences: Tensor, rounding: Rounding = NO_ROUNDING
+) -> tuple[Tensor, ...]:
+    """Attention in float64 over the keys and values that the cache holds, decoded.
+
+    Where scores are rounded, keys are too, to the dtype in which they are multiplied.
+    """
+    outs = []
+    for n, k, v in each_sequence(case, inputs, sequences):
+        k = k if rounding == NO_ROUNDING else k.to(case.torch_dtype)
+        outs.append(attend(case, inputs.q[n].double(), k.double(), v.double(), rounding))
     return (torch.stack(outs),)
 
 
-def yardstick(case: DecodeCase, inputs: DecodeInputs, sequences: Tensor) -> Reached:
+def slack(case: DecodeCase, inputs: DecodeInputs, sequences: Tensor, rounding: Rounding) -> tuple[Tensor, ...]:
+    """How far the output moves where scores that lie near a boundary of their rounding fall to its other side."""
+    (out,) = oracle(case, inputs, sequences, rounding)
+    below, above = (oracle(case, inputs, sequences, replace(rounding, nudge=nudge))[0] for nudge in (-NUDGE, NUDGE))
+    return ((out - below).abs() + (out - above).abs(),)
+
+
+def yardstick(case: DecodeCase, inputs: DecodeInputs, sequences: Tensor, rounding: Rounding = NO_ROUNDING) -> Reached:
     """What careful code gets: decoded keys and values and the probabilities rounded to the dtype, sums in float32."""
     dtype = case.torch_dtype
     outs, terms = [], []
     for n, k, v in each_sequence(case, inputs, sequences):
         k, v = k.to(dtype).float(), v.to(dtype).float()
-        p = probabilities(case, inputs.q[n].float(), k)
+        p = probabilities(case, inputs.q[n].float(), k, rounding)
         outs.append(as_heads(p.to(dtype).float() @ v[:, None]).to(dtype))
         terms.append(as_heads((p.square() @ v.square()[:, None]).sqrt()))
     return Reached((torch.stack(outs),), (torch.stack(terms),))
@@ -67,17 +81,18 @@ def each_sequence(case: DecodeCase, inputs: DecodeInputs, sequences: Tensor) -> 
         yield n, k[0], v[0]
 
 
-def attend(case: DecodeCase, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+def attend(case: DecodeCase, q: Tensor, k: Tensor, v: Tensor, rounding: Rounding = NO_ROUNDING) -> Tensor:
     """One sequence: q [Hq, Sq, D], k and v [Hkv, S, D] -> [Hq, Sq, D]."""
-    return as_heads(probabilities(case, q, k) @ v[:, None])
+    return as_heads(probabilities(case, q, k, rounding) @ v[:, None])
 
 
-def probabilities(case: DecodeCase, q: Tensor, k: Tensor) -> Tensor:
+def probabilities(case: DecodeCase, q: Tensor, k: Tensor, rounding: Rounding = NO_ROUNDING) -> Tensor:
     """Softmax over the permitted keys, [Hkv, G, Sq, S]; a query that sees none has zeros."""
     length = k.shape[1]
     rows = torch.arange(case.q_len, device=q.device)
     allowed = case.mask.permitted(rows, case.q_len, length)
-    scores: Tensor = q.unflatten(0, (case.kv_heads, case.q_heads // case.kv_heads)) @ k[:, None].mT * case.scale
+    grouped = q.unflatten(0, (case.kv_heads, case.q_heads // case.kv_heads))
+    scores = rounding.scores(grouped, k[:, None].mT, case.scale, case.torch_dtype)
     return scores.masked_fill(~allowed, float("-inf")).softmax(-1).masked_fill(~allowed, 0.0)
 
 

@@ -153,6 +153,7 @@ SAMPLING: Operator[SamplingCase, SamplingInputs] = Operator(
     check=Distribution(law=law_of, probes=sampling_probes.PROBES),
     length_axis="vocab",
     needle_draws=sampling_data.NEEDLE_KINDS,
+    needle_cases=sampling_data.needle_cases,
     mixed=mixed,
 )
 registry.operators.add(SAMPLING.name, SAMPLING, __name__)

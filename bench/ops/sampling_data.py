@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,9 +21,11 @@ PEAKED_NOISE = 0.3
 TIED_STEP = 0.5
 ONE_HOT_LEAD = 50.0
 MASKED_SHARE = 0.9  # as a grammar masks
-NEEDLE_KINDS = 3  # a spike, a plateau, and rows that are alike, by seed
+NEEDLE_KINDS = 4  # a spike, a plateau, rows that are alike, and many draws, by seed
 ALIKE_NOISE = 0.25  # of the logits of rows that are alike
-ALIKE = 2
+ALIKE, MANY = 2, 3
+MANY_DRAWS = 12_000  # in all, from which a parameter that is a little off shows
+MANY_ROWS, FEW_ENOUGH, MANY_TOKENS = 4, 128, 1024  # where a case has fewer: rows at most, tokens at least and at most
 FEW_TOKENS = 4
 WITH_ENDS = 8  # draws, from which the ends of what is uniform are among them
 LARGEST_UNIFORM = 1 - 2.0**-24
@@ -34,9 +37,18 @@ def logits(case: SamplingCase, draw: str, seed: int, generator: torch.Generator)
     """float32 [B, V] on the CPU."""
     if draw == NEEDLE_DRAW:
         kind = seed % NEEDLE_KINDS
-        return (_spike(case), _plateau(case, generator), _alike(case, generator))[kind]
+        return (_spike(case), _plateau(case, generator), _alike(case, generator), _peaked(case, generator))[kind]
     made: Tensor = globals()[f"_{case.inputs}"](case, generator)
     return made
+
+
+def needle_cases(case: SamplingCase, seed: int) -> tuple[SamplingCase, ...]:
+    """The case itself; of many draws one with the same parameters that has them, over a small vocabulary."""
+    if seed % NEEDLE_KINDS != MANY or case.params.greedy or case.batch * case.draws >= MANY_DRAWS:
+        return (case,)
+    rows = min(case.batch, MANY_ROWS)
+    tokens = min(MANY_TOKENS, max(FEW_ENOUGH, 2 * (case.top_k or 0)), case.vocab)
+    return (replace(case, batch=rows, vocab=tokens, draws=-(-MANY_DRAWS // rows), inputs="peaked"),)
 
 
 def tokens_seen(case: SamplingCase, draw: str, logits: Tensor, seed: int, generator: torch.Generator) -> Tensor:

@@ -11,12 +11,12 @@ from torch import Tensor
 
 from attnlab.bench.distribution import Law
 from attnlab.bench.error_budget import Outputs, Probe, zeros
+from attnlab.bench.ops.sampling_data import MANY_DRAWS
 from attnlab.bench.ops.sampling_math import draw, truncated_probabilities
 
 if TYPE_CHECKING:
     from attnlab.bench.ops.sampling import SamplingCase, SamplingInputs
 
-MANY = 10_000  # draws in all, from which a parameter that is a little off can be told
 EQUAL = ("flat", "one_hot")  # any temperature gives the same, and no token is above another or only one
 
 
@@ -108,7 +108,7 @@ def _ranks(case: SamplingCase, step: int) -> bool:
 
 def _enough(case: SamplingCase) -> bool:
     """Whether a parameter that is a little off shows: see docs/sampling.md."""
-    return _chooses(case) and case.batch * case.draws >= MANY and case.inputs not in EQUAL
+    return _chooses(case) and case.batch * case.draws >= MANY_DRAWS and case.inputs not in EQUAL
 
 
 def _chooses(case: SamplingCase) -> bool:

@@ -4,7 +4,7 @@ History of SCHEMA_VERSION, newest first:
 4  what was added so that others can audit a run; each is None or empty in files of version 3: of a burst the state of
    the `host`, of a timing its `effective` samples, its `plan` and the null spans that its clocks subtracted, of a
    measurement its `turns`, what its process `printed` and what the `files` hold that its case names, of a check what
-   was `withheld`, of a run the `code` of plugins
+   was `withheld` and what the implementation `rounds`, of a run the `code` of plugins
 3  a bench of a run may have `rounds`, bursts taken in turn: 0 in files of version 2; a burst may hold the log of a
    generation, see `generation/events.py`
 2  a burst may have a `state`, what the GPU said of itself after it; a run has `cache`, the state of a GPU's L2
@@ -160,6 +160,7 @@ class CheckRecord:
     coverage: float
     poisoned: bool
     withheld: tuple[str, ...] = ()
+    rounds: str | None = None
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import torch
 from attnlab.bench import SamplingCase
 from attnlab.bench.distribution import Drawn, Law
 from attnlab.bench.ops.sampling import SAMPLING
+from attnlab.bench.store.records import Outcome
 
 from .checking import check, implementation_of, tally
 from .sampling import HONEST, SAMPLING_DEFECTS, Sampler
@@ -49,10 +50,15 @@ def test_every_defect_has_a_case_that_shows_it() -> None:
     assert [defect.name for defect in SAMPLING_DEFECTS if not any(defect.applies(case) for case in cases)] == []
 
 
-def test_one_draw_tells_little_and_the_check_says_so() -> None:
-    checked = check(SAMPLING, SamplingCase(vocab=100), implementation_of("sampling", Sampler))
-    assert "always the largest" in checked.record.blunt
-    assert not {"zeros", "shifted by one token"} & set(checked.record.blunt)
+@pytest.mark.parametrize("defect", ["AlwaysLargest", "TenPercentHotter", "TenPercentColder", "OneTooMany", "OneTooFew"])
+def test_a_case_of_one_draw_is_checked_on_many_too(defect: str) -> None:
+    case = SamplingCase(vocab=128_000, top_k=50)
+    assert check(SAMPLING, case, implementation_of("sampling", Sampler)).reason is None
+    (broken,) = (one for one in SAMPLING_DEFECTS if one.name == defect)
+    checked = check(SAMPLING, case, broken.implementation)
+    assert checked.outcome is Outcome.WRONG_VALUES
+    assert checked.record is not None
+    assert not checked.record.blunt
 
 
 def test_few_draws_are_judged_by_their_likelihood() -> None:
