@@ -185,15 +185,11 @@ class Check(Protocol[C_contra, I_contra]):
     """How outputs are judged; owned by the contract and never loosened by the environment.
 
     `parts` and `restore` take an expectation apart into tensors and plain values, and put it together
-    again, so that the workers of a run compute each once.
+    again, so that the workers of a run compute each once. One that has `roundings`, a mapping of names to other checks,
+    holds an implementation to the one that it declares to round by.
     """
 
     def expect(self, case: C_contra, inputs: I_contra) -> Expectation: ...
-
-    @property
-    def roundings(self) -> Mapping[str, Check[C_contra, I_contra]]:
-        """What an implementation may declare to round beyond the contract, each with the check that it is held to."""
-        return {}
 
     def parts(self, expectation: Any) -> dict[str, Any]: ...
 

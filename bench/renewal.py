@@ -13,7 +13,7 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -119,6 +119,7 @@ class Renewal:
         self._judges_unforeseen = not self._in_order and operator.operations(case) <= UNFORESEEN_OPERATIONS
         self._places_of: dict[torch.Size, tuple[Tensor, ...]] = {}
         self._returned: dict[tuple[int, bytes], Content] = {}
+        self._looked_at: dict[int, list[tuple[int, bytes]]] = {}
         self._shared: list[tuple[int, Content]] = []
         for copy in self._copies:
             copy.renewal = self
@@ -177,7 +178,7 @@ class Renewal:
         Which calls are made again is drawn now, after they ended.
         """
         opened, self._open = self._open, []
-        self._refuse_shared_outputs()
+        self._refuse_shared_outputs([copy for copy, _ in opened])
         for copy, judged in opened:
             if copy.outputs is None:
                 continue
@@ -190,18 +191,28 @@ class Renewal:
             elif last or self._is_made_again():
                 self._compare(copy, self._as_returned(copy, earlier))
 
-    def _refuse_shared_outputs(self) -> None:
-        """Raise Rejected where outputs for two sets of inputs lie in one place: the later call wrote to both."""
-        places: dict[int, int] = {}
-        for number, copy in enumerate(self._copies):
+    def _refuse_shared_outputs(self, opened: Sequence[Copy]) -> None:
+        """Raise Rejected where outputs for two sets of inputs lie in one place, and the later call wrote to both.
+
+        One that was looked at before and is as it was then was not written to: it may be kept, which is told elsewhere.
+        """
+        places: dict[int, Copy] = {}
+        for copy in self._copies if len(self._copies) > 1 else ():
             for place in () if copy.outputs is None else _addresses(copy.outputs):
-                if places.setdefault(place, number) != number:
+                other = places.setdefault(place, copy)
+                if other is not copy and not any(self._is_as_it_was(one) for one in (copy, other) if one not in opened):
                     raise Rejected(Outcome.WRONG_VALUES, SHARED_OUTPUT)
+
+    def _is_as_it_was(self, copy: Copy) -> bool:
+        return self._samples(copy) == self._looked_at.get(id(copy))
+
+    def _samples(self, copy: Copy) -> list[tuple[int, bytes]]:
+        outputs = self._results(copy.inputs, copy.outputs)
+        return [(n, self._sample(out)) for n, out in enumerate(outputs) if out.numel()]  # nothing is always alike
 
     def _earlier(self, copy: Copy) -> tuple[Content, ...]:
         """The content of an earlier call of which an output was the same in some places; () where there is none."""
-        outputs = self._results(copy.inputs, copy.outputs)
-        samples = [(n, self._sample(out)) for n, out in enumerate(outputs) if out.numel()]  # nothing is always alike
+        samples = self._looked_at[id(copy)] = self._samples(copy)
         contents = dict.fromkeys(self._returned.setdefault(sample, copy.content) for sample in samples)
         return tuple(content for content in contents if content != copy.content)
 

@@ -21,7 +21,7 @@ import torch
 from scipy import stats
 
 from attnlab.bench.axes import DTYPES
-from attnlab.bench.errors import ImpossibleCase
+from attnlab.bench.errors import ImpossibleCase, MeasurementError
 from attnlab.bench.judging.court import Court
 from attnlab.bench.registry import discover
 from attnlab.bench.store.records import Outcome
@@ -132,7 +132,11 @@ def try_one(name: str, drawn: Drawn, rng: random.Random) -> None:
     drawn.cases += 1
     for target in drawn.targets:
         drawn.checks += 1
-        found = check(contract, case, implementation_of(name, target), seed, court)
+        try:
+            found = check(contract, case, implementation_of(name, target), seed, court)
+        except MeasurementError as error:
+            drawn.alarms.append(f"{name} on {case.id} by seed {seed}: {error}")
+            return
         if found.outcome is not Outcome.PASSED:
             drawn.alarms.append(f"{name}/{target.__name__} on {case.id} by seed {seed}: {found.reason}")
 

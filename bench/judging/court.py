@@ -168,7 +168,7 @@ def _kept_back(out: Tensor) -> bool:
 
 
 def _roundings(operator: AnyOperator) -> Mapping[str, Any]:
-    """None of a plugin's check that knows of none."""
+    """What may be declared to be rounded, each with the check that it is held to; most contracts know of none."""
     known: Mapping[str, Any] = getattr(operator.check, "roundings", {})
     return known
 

@@ -108,10 +108,10 @@ def format_error(case: DecodeCase, inputs: DecodeInputs, tokens: Tokens) -> floa
     """
     sequences = sample_sequences(case)
     (stored,) = oracle(case, inputs, sequences)
-    originals = [
-        attend(case, inputs.q[n].double(), *(x[n, :, : case.lengths[n]].double() for x in (tokens.k, tokens.v)))
-        for n in sequences.tolist()
-    ]
+    originals = []
+    for n in sequences.tolist():
+        k, v = (x[n, :, : case.lengths[n]].double() for x in (tokens.k, tokens.v))
+        originals.append(attend(case, inputs.q[n].double(), k, v))
     original = torch.stack(originals)
     return root_mean_square(stored - original) / root_mean_square(original)
 

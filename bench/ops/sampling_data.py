@@ -25,7 +25,7 @@ NEEDLE_KINDS = 4  # a spike, a plateau, rows that are alike, and many draws, by 
 ALIKE_NOISE = 0.25  # of the logits of rows that are alike
 ALIKE, MANY = 2, 3
 MANY_DRAWS = 12_000  # in all, from which a parameter that is a little off shows
-MANY_ROWS, FEW_ENOUGH, MANY_TOKENS = 4, 128, 1024  # where a case has fewer: rows at most, tokens at least and at most
+MANY_ROWS, MANY_TOKENS = 4, 128  # at most, where a case has fewer draws
 FEW_TOKENS = 4
 WITH_ENDS = 8  # draws, from which the ends of what is uniform are among them
 LARGEST_UNIFORM = 1 - 2.0**-24
@@ -47,8 +47,9 @@ def needle_cases(case: SamplingCase, seed: int) -> tuple[SamplingCase, ...]:
     if seed % NEEDLE_KINDS != MANY or case.params.greedy or case.batch * case.draws >= MANY_DRAWS:
         return (case,)
     rows = min(case.batch, MANY_ROWS)
-    tokens = min(MANY_TOKENS, max(FEW_ENOUGH, 2 * (case.top_k or 0)), case.vocab)
-    return (replace(case, batch=rows, vocab=tokens, draws=-(-MANY_DRAWS // rows), inputs="peaked"),)
+    return (
+        replace(case, batch=rows, vocab=min(case.vocab, MANY_TOKENS), draws=-(-MANY_DRAWS // rows), inputs="peaked"),
+    )
 
 
 def tokens_seen(case: SamplingCase, draw: str, logits: Tensor, seed: int, generator: torch.Generator) -> Tensor:

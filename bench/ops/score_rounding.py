@@ -51,11 +51,13 @@ ROUNDINGS: Mapping[str, Rounding] = {
 
 def with_roundings(check: ErrorBudget[Any, Any], slack: Callable[..., Any]) -> ErrorBudget[Any, Any]:
     """The check, with one more for each rounding, by an oracle, a yardstick and a slack that take a `rounding`."""
+    oracle: Callable[..., Any] = check.oracle
+    yardstick: Callable[..., Any] = check.yardstick
     made = {
         name: replace(
             check,
-            oracle=partial(check.oracle, rounding=rounding),
-            yardstick=partial(check.yardstick, rounding=rounding),
+            oracle=partial(oracle, rounding=rounding),
+            yardstick=partial(yardstick, rounding=rounding),
             slack=partial(slack, rounding=rounding),
         )
         for name, rounding in ROUNDINGS.items()
