@@ -264,9 +264,10 @@ def _with_needles(case: DecodeCase, made: Tokens, seed: int, generator: torch.Ge
     batch, heads = torch.arange(case.batch)[:, None, None], torch.arange(case.query_heads)[:, None]
     turn = (batch + heads + torch.arange(case.q_len) + seed).to(made.q.device)
     rows = needles.Rows(first, last, torch.tensor(True, device=made.q.device), turn)
+    low_score = needles.LOW_SCORE[case.dtype] if case.cache == "same" else needles.LOW_SCORE_OF_CODES
     q, k = needles.hide(
         made.q, made.k, rows, scale=case.scale, score=needles.SHARP_SCORE, soft_score=math.log(case.longest + 1) + 1,
-        low_score=needles.LOW_SCORE[case.dtype], generator=generator,
+        low_score=low_score, generator=generator,
     )  # fmt: skip
     return Tokens(q, k, made.v)
 

@@ -12,6 +12,8 @@ SHARP_SCORE = 100.0  # leaves nothing of the other keys, and its exponential is 
 LOW_SCORE = {"float32": 40.0, "float16": 110.0, "bfloat16": 110.0}
 """Below 0, so that nothing is left beside a score of 0; and beyond float32's exponents, where the dtype is
 coarse enough for the rounding of such scores not to show."""
+LOW_SCORE_OF_CODES = 16.0
+"""Of keys that are stored as codes: read back they are not numbers of the dtype, and careful code rounds them to it."""
 COMMON_CHANNEL_FROM = 8  # head size from which one channel may be the same in all keys
 TURNS = 5
 
