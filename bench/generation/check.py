@@ -20,8 +20,10 @@ from torch import Tensor
 from attnlab.bench.contract import Figures
 from attnlab.bench.failures.wrong import Wrong, row_of
 from attnlab.bench.generation.decoding import BEAM, Decoding
-from attnlab.bench.generation.exams import PAGE_TOKENS
+from attnlab.bench.generation.drawn import Noise, blunt_probes, figures, sample_of
+from attnlab.bench.generation.exams import PAGE_TOKENS, is_many
 from attnlab.bench.generation.faults import Encoded, Fault, faults
+from attnlab.bench.generation.laws import Laws
 from attnlab.bench.generation.logs import NO_TOKEN
 from attnlab.bench.generation.stored import SAME, rounding
 from attnlab.bench.models.reference import Reading, Rounding, as_it_is, reference_greedy, reference_logits
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
 CANDIDATES = 50  # tokens a place whose logits are compared for the noise: those that could be chosen at all
 MARGIN = 2.0  # another order of sums may be as far off again as the pass that the noise was read from
+ROWS_AT_ONCE = 16  # of many answers, whose distributions are held together
+MANY_CALLS = 2
 LOGS_FLOOR = {"float32": 1e-4, "float16": 2e-3, "bfloat16": 1.5e-2}  # nats, root mean square
 LARGEST_OVER_RMS = 4.0  # of some tens of errors
 NOISE_FLOOR = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1}  # logits; a yardstick may be lucky once
@@ -187,6 +191,58 @@ class Answers:
 NO_ROOM = 0.5  # for what may not be at all
 
 
+UNKNOWN = Noise(math.nan, math.nan, math.nan, math.nan, math.nan)
+
+
+@dataclass(frozen=True)
+class ManyAnswers(Answers):
+    """What is expected of many sampled answers, from calls that differ in their seed; see `drawn`."""
+
+    law: Noise = UNKNOWN
+
+    def judge(self, outputs: Sequence[Tensor]) -> list[Figures]:
+        return self.judge_calls([outputs])
+
+    def judge_calls(self, calls: Sequence[Sequence[Tensor]]) -> list[Figures]:
+        tokens = torch.stack([call[0].cpu() for call in calls])
+        if bool(((tokens < 0) | (tokens >= self.case.config.vocab_size)).any()):
+            return [Figures("ids in range", 1.0, NO_ROOM, 1.0, NO_ROOM)]
+        prompts = self.prompts.repeat(len(calls), 1)
+        flat = tokens.flatten(0, 1)
+        logs: list[Tensor] = []
+
+        def laws(rows: slice) -> Laws:
+            logits = _many_logits(self.weights(), prompts[rows], flat[rows])
+            logs.append(logs_of(logits, flat[rows]))
+            return _laws(self.case, prompts[rows], flat[rows], logits)
+
+        found = figures(sample_of(tokens, laws, self.law, ROWS_AT_ONCE), self.law)
+        told = torch.cat([call[1].cpu() for call in calls]) if all(len(call) > 1 for call in calls) else None
+        if told is None or bool(told.isnan().any()):
+            return found
+        off = told.double() - torch.cat(logs)
+        rms, largest = float(off.square().mean().sqrt()), float(off.abs().max())
+        return [*found, Figures("log-probabilities, in nats", rms, self.logs_rms, largest, self.logs_largest)]
+
+
+def _many_logits(weights: ModelWeights, prompts: Tensor, answers: Tensor, case: GenerateCase | None = None) -> Tensor:
+    """The reference's logits [R, N, V] of answers [R, N] to prompts [R, P], on the CPU; rounded as a case has them."""
+    text = torch.cat([prompts, answers], 1)[:, :-1].to(weights.embedding.device)
+    if case is None:
+        return reference_logits(weights, text, last=answers.shape[1]).cpu()
+    rounded, reading = rounding(case.weights), stored(case)
+    return reference_logits(weights, text, case.torch_dtype, answers.shape[1], rounded, reading).cpu()
+
+
+def _laws(case: GenerateCase, prompts: Tensor, answers: Tensor, logits: Tensor) -> Laws:
+    """Of every place of some answers, [R · N, V]."""
+    params = case.decoding.params
+    seen = None
+    if params.penalises:
+        seen = torch.cat([seen_so_far(p, a) for p, a in zip(prompts, answers, strict=True)])
+    return Laws.of(logits.flatten(0, 1), params, seen)
+
+
 @dataclass(frozen=True)
 class Read:
     """One answer [N] to a prompt [P] as the reference read it, logits [N, V], and the number of its request."""
@@ -229,14 +285,17 @@ class Sharpness:
 class ExactTokens:
     """The check of `generate`. weights(case, device): the model that the inputs hold.
 
-    measured: the sharpness of cases, by id, which takes seconds and is measured once in a process.
+    measured, many: the sharpness of cases, by id, which takes seconds and is measured once in a process.
     """
 
     weights: Weights
     measured: dict[str, Sharpness] = field(default_factory=dict)
+    many: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def expect(self, case: GenerateCase, inputs: GenerateInputs) -> Answers:
         device = inputs.weights.embedding.device
+        if inputs.asks and is_many(case, inputs.seed):
+            return self._many(case, inputs)
         key = f"{case.id}, {inputs.asks}"
         prompts = inputs.prompts if inputs.asks else inputs.prompts[:1]
         continuation = prompts[:, :0].cpu()
@@ -249,15 +308,28 @@ class ExactTokens:
             self.measured[key] = _examined(made, inputs.weights) if inputs.asks else _sharpness(made, inputs.weights)
         return replace(made, **vars(self.measured[key]))
 
+    def _many(self, case: GenerateCase, inputs: GenerateInputs) -> ManyAnswers:
+        device, prompts = inputs.weights.embedding.device, inputs.prompts.cpu()
+        blank = prompts[:1, :0]
+        made = ManyAnswers(case, lambda: self.weights(case, device), prompts, blank, math.nan, math.nan)
+        key = f"{replace(case, batch=1).id}, many"
+        if key not in self.many:
+            self.many[key] = _many_sharpness(made, inputs.weights)
+        return replace(made, **self.many[key])
+
     def parts(self, expectation: Answers) -> dict[str, Any]:
         kept = {f.name: getattr(expectation, f.name) for f in fields(expectation) if f.name not in ("case", "weights")}
-        return kept | {"device": str(expectation.weights().embedding.device)}
+        return kept | {
+            "device": str(expectation.weights().embedding.device),
+            "many": isinstance(expectation, ManyAnswers),
+        }
 
     def restore(self, case: GenerateCase, parts: dict[str, Any]) -> Answers:
         device = torch.device(parts["device"])
-        known = {name: part for name, part in parts.items() if name != "device"}
+        known = {name: part for name, part in parts.items() if name not in ("device", "many")}
         known |= {name: known[name].cpu() for name in ("prompts", "continuation")}
-        return Answers(case=case, weights=lambda: self.weights(case, device), **known)
+        kind = ManyAnswers if parts["many"] else Answers
+        return kind(case=case, weights=lambda: self.weights(case, device), **known)
 
 
 def answer_logits(
@@ -375,6 +447,37 @@ def _budget_of_logs(made: Answers, weights: ModelWeights) -> tuple[float, float]
     judged_places = len(judged(case.requests)) * case.new_tokens
     rms = max(float(off.square().mean().sqrt()), floor) * (1 + 1 / math.sqrt(min(judged_places, after.numel())))
     return MARGIN * rms, MARGIN * max(float(off.abs().max()), LARGEST_OVER_RMS * rms)
+
+
+def _many_sharpness(made: ManyAnswers, weights: ModelWeights) -> dict[str, Any]:
+    """The fields of `ManyAnswers` that are measured: on random texts, as long as the answers.
+
+    Draws at a place depend on its distribution alone, so that samplers can be tried on any text.
+    """
+    case = made.case
+    generator = torch.Generator().manual_seed(0)
+    size = (len(made.prompts), case.new_tokens)
+    texts = torch.randint(0, case.config.vocab_size, size, generator=generator)
+    texts[0] = reference_greedy(weights, made.prompts[:1], case.new_tokens).cpu()
+    noise, _ = _noise(case, weights, made.prompts, texts[:1])
+    few = replace(made, continuation=texts[:MOST_JUDGED])
+    rms, largest = _budget_of_logs(few, weights)
+    laws = _laws(case, made.prompts, texts, _many_logits(weights, made.prompts, texts))
+    typical = rms / MARGIN
+    rounded = _laws(case, made.prompts, texts, _many_logits(weights, made.prompts, texts, case))
+    drift = laws.drift(rounded)
+    law = Noise(
+        typical,
+        2 * MARGIN * noise,
+        laws.borderline(2 * typical),
+        float(drift.mean().abs()),
+        float(drift.square().mean().sqrt()),
+    )
+    probes, blunt = blunt_probes(laws, (MANY_CALLS, *size), law, seed=1)
+    return {
+        "noise": noise, "ties": math.nan, "logs_rms": rms, "logs_largest": largest, "law": law,
+        "probes": tuple(probes), "blunt": tuple(blunt), "blunt_without": tuple(blunt),
+    }  # fmt: skip
 
 
 def _faults_of(case: GenerateCase, rows: int) -> Iterator[Fault]:

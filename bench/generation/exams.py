@@ -36,7 +36,7 @@ SMALL_PARAMETERS = 10_000_000
 def exam_cases(case: GenerateCase, seed: int) -> tuple[GenerateCase, ...]:
     """The case of the needles of a seed: any three seeds in a row have one of each kind."""
     kind = seed % EXAMS
-    if kind == THIRD and is_drawn(case.decoding):
+    if is_many(case, seed):
         return _many_answers(case)
     prompt, new, rows = _short(case) if kind == SHORT else (case.prompt_len, case.new_tokens, min(case.batch, OWN_ROWS))
     if kind == THIRD:
@@ -47,6 +47,11 @@ def exam_cases(case: GenerateCase, seed: int) -> tuple[GenerateCase, ...]:
 def is_drawn(decoding: Decoding) -> bool:
     """Whether tokens are drawn at random."""
     return not decoding.greedy and decoding.method != BEAM
+
+
+def is_many(case: GenerateCase, seed: int) -> bool:
+    """Whether needles of that seed are many sampled answers."""
+    return seed % EXAMS == THIRD and is_drawn(case.decoding)
 
 
 def _short(case: GenerateCase) -> tuple[int, int, int]:

@@ -26,7 +26,7 @@ from attnlab.bench.generation.decoding import Decoding
 from attnlab.bench.generation.events import CallLog, series_of
 from attnlab.bench.generation.evidence import NAME as LOGS
 from attnlab.bench.generation.evidence import Evidence
-from attnlab.bench.generation.exams import EXAMS, exam_cases, is_drawn
+from attnlab.bench.generation.exams import EXAMS, exam_cases, is_many
 from attnlab.bench.generation.latencies import Objectives
 from attnlab.bench.generation.recorder import Recorder
 from attnlab.bench.generation.stored import Q4_1, SAME, WEIGHTS
@@ -45,6 +45,7 @@ from attnlab.bench.units import NS_PER_MS
 
 BATCHINGS = ("static", "continuous")
 MODEL_PATTERN = rf"(?:{'|'.join(PUBLISHED)})(?:{RANDOM_SUFFIX})?|@[A-Za-z0-9_%]+"
+OTHER_SEED = 1_000_003
 SKIPPED = "skipped"  # the built-in draft: the model with some of its layers left out
 
 
@@ -361,8 +362,8 @@ def handed_over(inputs: GenerateInputs, returned: Any) -> Any:
 
 
 def other_calls(case: GenerateCase, inputs: GenerateInputs) -> tuple[GenerateInputs, ...]:
-    """Of sampled answers one more with another seed: chance must differ."""
-    return (replace(inputs, seed=inputs.seed + 1_000),) if is_drawn(case.decoding) else ()
+    """Of many sampled answers one more, with another seed: chance must differ."""
+    return (replace(inputs, seed=inputs.seed + OTHER_SEED),) if is_many(case, inputs.seed) else ()
 
 
 def observed(inputs: GenerateInputs, returned: Generated) -> tuple[Series, ...]:

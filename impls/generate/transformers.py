@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import time
 from collections.abc import Iterator
@@ -113,13 +114,16 @@ def answer(peer: Peer, recorder: Recorder, requests: list[int]) -> Tensor:
     """Answers to a batch of requests, int64 [B, N] on the CPU."""
     device = peer.model.device
     prompts = torch.tensor([list(recorder.prompt(request)) for request in requests], device=device)
-    asked = {} if recorder.evidence is None else {"output_logits": True}
+    settings = peer.settings
+    if recorder.evidence is not None:
+        settings = copy.deepcopy(settings)
+        settings.return_dict_in_generate = settings.output_logits = True
     with Watch(peer, recorder, requests).hooked() as watch:
         whole = peer.model.generate(
-            prompts, attention_mask=torch.ones_like(prompts), generation_config=peer.settings, streamer=watch,
-            return_dict_in_generate=True, **asked,
+            prompts, attention_mask=torch.ones_like(prompts), generation_config=settings, streamer=watch
         )  # fmt: skip
-    out: Tensor = whole.sequences[:, prompts.shape[1] :].cpu()
+    ids = whole if recorder.evidence is None else whole.sequences
+    out: Tensor = ids[:, prompts.shape[1] :].cpu()
     if recorder.evidence is not None:
         for row, request in enumerate(requests):
             recorder.evidence.tell(request, torch.stack([each[row] for each in whole.logits]), out[row].tolist())

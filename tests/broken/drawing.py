@@ -1,0 +1,160 @@
+"""Broken samplers of whole answers: other parameters than asked, and numbers that hang on each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from unittest import mock
+
+import torch
+from torch import Tensor
+
+from attnlab.bench.ops.generate import GenerateCase, Generated, GenerateInputs
+from attnlab.bench.ops.sampling_math import draw, truncated_probabilities
+from attnlab.bench.sampling_params import SamplingParams
+from attnlab.impls._lm.sampler import Sampler
+from attnlab.impls._lm.serving import Ours, Server
+
+from .collection import Collection
+
+DRAWING_DEFECTS = Collection("generate")
+PLACES = ("attnlab.impls._lm.decoding.plain.Sampler", "attnlab.impls._lm.decoding.speculation.Sampler")
+
+
+class Draws(Ours):
+    """Ours, from other parameters."""
+
+    def prepare(self, case: GenerateCase, inputs: GenerateInputs) -> Server:
+        params = self.params(case.decoding.params)
+        return super().prepare(replace(case, decoding=replace(case.decoding, params=params)), inputs)
+
+    def params(self, p: SamplingParams) -> SamplingParams:
+        return p
+
+
+def always(case: GenerateCase) -> bool:
+    return True
+
+
+@DRAWING_DEFECTS.broken(lambda case: case.decoding.params.top_p < 1)
+class TopPIgnored(Draws):
+    def params(self, p: SamplingParams) -> SamplingParams:
+        return replace(p, top_p=1.0)
+
+
+@DRAWING_DEFECTS.broken(always)
+class TenPercentCold(Draws):
+    def params(self, p: SamplingParams) -> SamplingParams:
+        return replace(p, temperature=0.9 * p.temperature)
+
+
+@DRAWING_DEFECTS.broken(always)
+class TwentyPercentHot(Draws):
+    def params(self, p: SamplingParams) -> SamplingParams:
+        return replace(p, temperature=1.2 * p.temperature)
+
+
+@DRAWING_DEFECTS.broken(always)
+class NeverDraws(Draws):
+    def params(self, p: SamplingParams) -> SamplingParams:
+        return replace(p, temperature=0.0, top_k=None, top_p=1.0)
+
+
+@DRAWING_DEFECTS.broken(lambda case: case.decoding.params.top_k is not None)
+class OneMoreInTopK(Draws):
+    def params(self, p: SamplingParams) -> SamplingParams:
+        assert p.top_k is not None
+        return replace(p, top_k=p.top_k + 1)
+
+
+@DRAWING_DEFECTS.broken(lambda case: case.decoding.params.top_k is not None)
+class OneLessInTopK(Draws):
+    def params(self, p: SamplingParams) -> SamplingParams:
+        assert p.top_k is not None
+        return replace(p, top_k=p.top_k - 1)
+
+
+class Numbers(Ours):
+    """Ours, with a sampler that takes other numbers or another way."""
+
+    def run(self, inputs: GenerateInputs, server: Server) -> Generated:
+        with mock.patch(PLACES[0], self.sampler()), mock.patch(PLACES[1], self.sampler()):
+            return super().run(inputs, server)
+
+    def sampler(self) -> type[Sampler]:
+        return Sampler
+
+
+def taking(uniforms: Callable[[Sampler, int, int, int], Tensor]) -> type[Sampler]:
+    class Other(Sampler):
+        def uniforms(self, request: int, count: int, stream: int = 0) -> Tensor:
+            return uniforms(self, request, count, stream)
+
+    return Other
+
+
+@DRAWING_DEFECTS.broken(always)
+class OneNumberForAllPlaces(Numbers):
+    def sampler(self) -> type[Sampler]:
+        return taking(lambda s, request, count, stream: Sampler.uniforms(s, request, 1, stream).repeat(count))
+
+
+@DRAWING_DEFECTS.broken(always)
+class OneNumberForAllRows(Numbers):
+    def sampler(self) -> type[Sampler]:
+        return taking(lambda s, request, count, stream: Sampler.uniforms(s, 0, count, stream))
+
+
+@DRAWING_DEFECTS.broken(always)
+class NumbersOfTheBatchAlone(Numbers):
+    """Every batch has those of the first."""
+
+    def sampler(self) -> type[Sampler]:
+        return taking(lambda s, request, count, stream: Sampler.uniforms(s, request % 32, count, stream))
+
+
+@DRAWING_DEFECTS.broken(always)
+class TheSameInEveryCall(Numbers):
+    def sampler(self) -> type[Sampler]:
+        def uniforms(s: Sampler, request: int, count: int, stream: int) -> Tensor:
+            return Sampler.uniforms(Sampler(s.params, "naive", 0), request, count, stream)
+
+        return taking(uniforms)
+
+
+@DRAWING_DEFECTS.broken(always)
+class EachRowInTheMirrorOfTheOneBefore(Numbers):
+    def sampler(self) -> type[Sampler]:
+        def uniforms(s: Sampler, request: int, count: int, stream: int) -> Tensor:
+            drawn = Sampler.uniforms(s, request // 2, count, stream)
+            return (1 - drawn).clamp_max(1 - 2.0**-24) if request % 2 else drawn
+
+        return taking(uniforms)
+
+
+@DRAWING_DEFECTS.broken(always)
+class OneLuckForAllPlaces(Numbers):
+    """Exponential numbers of each token, as some samplers draw, made once an answer."""
+
+    def sampler(self) -> type[Sampler]:
+        class Other(Sampler):
+            def choose(self, logits: Tensor, uniforms: Tensor, seen: Tensor | None = None) -> Tensor:
+                generator = torch.Generator().manual_seed(self._seed)
+                luck = torch.empty(1024, logits.shape[1]).exponential_(generator=generator)[: len(logits)]
+                return (truncated_probabilities(logits, self.params, seen) / luck).argmax(-1)
+
+        return Other
+
+
+@DRAWING_DEFECTS.broken(lambda case: case.decoding.params.top_p < 1 and case.decoding.params.temperature != 1
+                        and case.dtype == "float32")  # fmt: skip
+class TruncatesBeforeTheTemperature(Numbers):
+    def sampler(self) -> type[Sampler]:
+        class Other(Sampler):
+            def choose(self, logits: Tensor, uniforms: Tensor, seen: Tensor | None = None) -> Tensor:
+                kept = truncated_probabilities(logits, replace(self.params, temperature=1.0)) > 0
+                cut = logits.float().masked_fill(~kept, -torch.inf)
+                p = truncated_probabilities(cut, SamplingParams(temperature=self.params.temperature))
+                return draw(p, uniforms[:, None])[:, 0]
+
+        return Other
