@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 CANDIDATES = 50  # tokens a place whose logits are compared for the noise: those that could be chosen at all
 MARGIN = 2.0  # another order of sums may be as far off again as the pass that the noise was read from
-ROWS_AT_ONCE = 16  # of many answers, whose distributions are held together
 MANY_CALLS = 2
 LOGS_FLOOR = {"float32": 1e-4, "float16": 2e-3, "bfloat16": 1.5e-2}  # nats, root mean square
 LARGEST_OVER_RMS = 4.0  # of some tens of errors
@@ -216,7 +215,7 @@ class ManyAnswers(Answers):
             logs.append(logs_of(logits, flat[rows]))
             return _laws(self.case, prompts[rows], flat[rows], logits)
 
-        found = figures(sample_of(tokens, laws, self.law, ROWS_AT_ONCE), self.law)
+        found = figures(sample_of(tokens, self.case.config.vocab_size, laws, self.law), self.law)
         told = torch.cat([call[1].cpu() for call in calls]) if all(len(call) > 1 for call in calls) else None
         if told is None or bool(told.isnan().any()):
             return found

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from attnlab.bench.sampling_params import SamplingParams
 
 FALSE_ALARMS = 1e-4  # of a check, at most
+MOST_AT_ONCE = 2**22  # probabilities that are held together
 FAMILIES = 4  # of tests, with an equal share each
 ORDERS = ("by_rank", "by_id")
 LEVELS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995)
@@ -60,9 +61,10 @@ class Sample:
     refused: Tensor
 
 
-def sample_of(tokens: Tensor, laws: Callable[[slice], Laws], noise: Noise, rows_at_once: int) -> Sample:
+def sample_of(tokens: Tensor, vocab: int, laws: Callable[[slice], Laws], noise: Noise) -> Sample:
     """laws(rows) gives the distributions of some of the C R rows, [rows · N, V]."""
     calls, rows, new = tokens.shape
+    rows_at_once = max(1, MOST_AT_ONCE // (new * vocab))
     flat = tokens.reshape(calls * rows, new)
     parts, chances, earlier, outside = [], [], [], []
     for start in range(0, len(flat), rows_at_once):
@@ -154,11 +156,11 @@ def _dependence(sample: Sample, noise: Noise) -> Iterator[tuple[float, ...]]:
         for lag in range(1, calls):
             yield _azuma(middles[lag:], middles[:-lag])
     flat = sample.tokens.reshape(calls * rows, new)
-    across = torch.ones(calls * rows, calls * rows, dtype=torch.bool).tril(-1)
-    same_row = torch.eye(rows, dtype=torch.bool).repeat(calls, calls) & across
-    for pairs in (across, same_row):
-        yield _repeated(flat.T, sample.chances.transpose(0, 1), pairs, noise)
-    yield _repeated(flat, sample.earlier, torch.ones(new, new, dtype=torch.bool).tril(-1), noise)
+    chances = sample.chances.transpose(0, 1)  # [N, C R, C R]
+    yield _repeated(flat.T, chances, noise)
+    of_a_row = chances.view(new, calls, rows, calls, rows).diagonal(dim1=2, dim2=4)  # [N, C, C, R]
+    yield _repeated(sample.tokens.permute(2, 1, 0).flatten(0, 1), of_a_row.permute(0, 3, 1, 2).flatten(0, 1), noise)
+    yield _repeated(flat, sample.earlier, noise)
 
 
 def _azuma(later: Tensor, before: Tensor) -> tuple[float, float]:
@@ -168,22 +170,16 @@ def _azuma(later: Tensor, before: Tensor) -> tuple[float, float]:
     return (surprise, 0.0) if off > 0 else (0.0, surprise)
 
 
-def _repeated(tokens: Tensor, chances: Tensor, pairs: Tensor, noise: Noise) -> tuple[float, float]:
-    """Surprise that places have the tokens of earlier ones so often: tokens [G, S], chances [G, S, S] of each place.
-
-    pairs: bool [S, S], the earlier ones that each place is held against.
-    """
-    same = tokens[:, :, None] == tokens[:, None, :]
-    counts = same.double() * pairs
-    expected = (chances * pairs).sum(-1)  # [G, S]
-    seen = torch.einsum("gab,cb->gca", same.double(), pairs.double())  # how often the token of a was there before c
-    second = (chances * pairs * seen).sum(-1)
-    variance = float((second - expected.square()).clamp_min(0.0).sum())
-    off = float((counts.sum(-1) - expected).sum())
-    slack = float(expected.sum()) * (noise.typical * noise.typical + noise.beyond) + noise.typical * 3 * math.sqrt(
-        max(variance, 0.0)
-    )
-    return _bernstein(off, slack, variance, float((seen * pairs).max()) if bool(pairs.any()) else 0.0)
+def _repeated(tokens: Tensor, chances: Tensor, noise: Noise) -> tuple[float, float]:
+    """Surprise that places have the tokens of those before them so often: tokens [G, S], chances [G, S, S]."""
+    same = (tokens[:, :, None] == tokens[:, None, :]).double()
+    chances = chances.tril(-1)
+    expected = chances.sum(-1)  # [G, S]
+    before = (same.cumsum(1) - same).tril(-1)  # how often the token of the second was there before the first
+    variance = float(((chances * before).sum(-1) - expected.square()).clamp_min(0.0).sum())
+    off = float(same.tril(-1).sum() - expected.sum())
+    slack = float(expected.sum()) * (noise.typical**2 + noise.beyond) + 3 * noise.typical * math.sqrt(variance)
+    return _bernstein(off, slack, variance, float(before.max()) if before.numel() else 0.0)
 
 
 def wrong_samples(laws: Laws, shape: tuple[int, int, int], generator: torch.Generator) -> Iterator[tuple[str, Tensor]]:
@@ -245,6 +241,6 @@ def blunt_probes(laws: Laws, shape: tuple[int, int, int], noise: Noise, seed: in
 
     for name, tokens in wrong_samples(laws, shape, torch.Generator().manual_seed(seed)):
         tried.append(name)
-        if all(figure.within for figure in figures(sample_of(tokens, of, noise, shape[1]), noise)):
+        if all(figure.within for figure in figures(sample_of(tokens, laws.probabilities.shape[1], of, noise), noise)):
             through.append(name)
     return tried, through

@@ -91,7 +91,8 @@ class Laws:
         scores, _ = self._scores()
         theirs = other.probabilities * (self.probabilities > 0)
         theirs = theirs / theirs.sum(-1, keepdim=True).clamp_min(1e-300)
-        return ((theirs - self.probabilities) * scores).sum(-1)
+        drift: Tensor = ((theirs - self.probabilities) * scores).sum(-1)
+        return drift
 
     def _last(self) -> Tensor:
         """The probability of the least likely token that is kept, [S]."""
@@ -126,7 +127,8 @@ class Places:
     def above(self, order: str, level: float) -> Tensor:
         """How much of each token's stretch lies above a level, as a share of it: of mean 1 − level."""
         end = getattr(self, order) + self.mass
-        return ((end - level) / self.mass.clamp_min(1e-300)).clamp(0.0, 1.0)
+        share: Tensor = ((end - level) / self.mass.clamp_min(1e-300)).clamp(0.0, 1.0)
+        return share
 
     def middles(self, order: str) -> Tensor:
         """The middle of each token's stretch less ½: of mean 0, and within ½ of it."""

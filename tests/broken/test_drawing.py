@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from attnlab.bench.generation.exams import EXAMS, THIRD
+from attnlab.bench.judging.court import Court
 from attnlab.bench.ops.generate import GENERATE, GenerateCase
 from attnlab.bench.store.records import Outcome
 from attnlab.impls._lm.serving import Ours
 
-from .checking import check, implementation_of, tally
+from .checking import CPU, check, implementation_of
 from .drawing import DRAWING_DEFECTS
 
 ID = "toy-random-B2-P9-N3-sample.t0.8.k5.p0.97-fp32"
 ROUNDED = "toy-random-P9-N3-sample.t0.8.p0.95-bf16"
 FOUND_IN_ROUNDED = ("TopPIgnored", "TwentyPercentHot", "OneNumberForAllPlaces")
+
+
+MANY, SEED, COURT = replace(GENERATE, needle_draws=1), THIRD - 3 + EXAMS, Court(CPU)  # no other needles
 
 
 class Right(Ours):
@@ -24,8 +31,9 @@ class Right(Ours):
 def test_told_apart(case_id: str) -> None:
     case = GenerateCase.parse(case_id)
     defects = [one for one in DRAWING_DEFECTS if case_id == ID or one.name in FOUND_IN_ROUNDED]
-    assert not tally(GENERATE, case, (), defects).through
-    checked = check(GENERATE, case, implementation_of("generate", Right))
+    found = {one.name: check(MANY, case, one.implementation, SEED, COURT).outcome for one in defects}
+    assert {name for name, outcome in found.items() if outcome is not Outcome.WRONG_VALUES} == set()
+    checked = check(MANY, case, implementation_of("generate", Right), SEED, COURT)
     assert (checked.outcome, checked.reason) == (Outcome.PASSED, None)
     assert checked.record is not None
     assert {"temperature 20 % high", "top-p ignored", "one number for all places"} <= set(checked.record.probes)
