@@ -207,9 +207,13 @@ class Fields:
             return None, ()
         key = f"{self.architecture}.{PATTERN}"
         if isinstance(self.file.header.fields.get(key), StoredArray):
-            windowed = tuple(map(bool, self.file.array(key)))
-            if len(windowed) != layers:
-                raise ModelError(f"{self.file.path}: got {len(windowed)} values for {key}, expected {layers}")
+            said = self.file.array(key)
+            if len(said) != layers or not all(value in (0, 1) for value in said):
+                raise ModelError(
+                    f"{self.file.path}: got {len(said)} values for {key}, expected true or false for each of {layers} "
+                    "layers"
+                )
+            windowed = tuple(map(bool, said))
         else:
             period = self.number(PATTERN, int, period)
             if period < 0 or layers > MOST_LAYERS:

@@ -143,7 +143,7 @@ def reread(folder: Path) -> Any:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--families", default=",".join(OWN))
     warnings.simplefilter("error", ModelWarning)
     print("| family | configurations | file | its dtype | largest difference of logits |\n|---|---|---|---|---|")

@@ -152,8 +152,9 @@ def test_what_a_gguf_file_leaves_out_is_as_in_llama_cpp(tmp_path: Path) -> None:
     read = read_gguf(path, config, weights, "gemma3", **by_period | {"attention.sliding_window_pattern": 2})
     assert read.windowed == (True, False) * 3 + (True,)
     assert read_gguf(path, config, weights, "gemma3", **no_window).sliding_window is None
-    with pytest.raises(ModelError, match=r"got 2 values for gemma3.attention.sliding_window_pattern, expected 7"):
-        read_gguf(path, config, weights, "gemma3", **{"attention.sliding_window_pattern": [True, False]})
+    for wrong in ([True, False], ["yes"] * 7):
+        with pytest.raises(ModelError, match=r"values for gemma3.attention.sliding_window_pattern, expected true or"):
+            read_gguf(path, config, weights, "gemma3", **{"attention.sliding_window_pattern": wrong})
     with pytest.raises(ModelError, match=r"got gemma3.attn_logit_softcapping 50.0, which is not computed here"):
         read_gguf(path, config, weights, "gemma3", attn_logit_softcapping=50.0)
     config = dataclasses.replace(PUBLISHED["toy_gemma2"], layers=46, windowed=(True, False) * 23, head_dim=8)
