@@ -22,6 +22,9 @@ PARAMETERS = {
     "llama32_1b": 1_235_814_400,
     "qwen25_7b": 7_615_616_512,
     "mistral_7b": 7_241_732_096,
+    "qwen3_8b": 8_190_735_360,
+    "gemma2_9b": 9_241_705_984,
+    "gemma3_1b": 999_885_952,
 }
 """As counted from the publishers' own files."""
 
