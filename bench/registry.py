@@ -226,6 +226,11 @@ def implements(
             raise PluginError(
                 f"implementation {ascii(name)[:80]}: got operator {ascii(operator)[:80]}, expected a name"
             )
+        if not (rounds is None or isinstance(rounds, str)) or not isinstance(static_output, bool):
+            raise PluginError(
+                f"implementation {ascii(name)[:80]}: got rounds={ascii(rounds)[:40]}, static_output="
+                f"{ascii(static_output)[:40]}; expected a name or None, and True or False"
+            )
         built: Any = target() if inspect.isclass(target) else target
         if inspect.isclass(target):
             if not callable(getattr(built, "run", None)):

@@ -281,3 +281,15 @@ def test_a_plugin_named_as_a_module_of_python_hides_none(tmp_path: Path) -> None
         registry.remove_implementation("attention", "of_html")
         if hidden is not None:
             sys.modules["html"] = hidden
+
+
+@pytest.mark.parametrize("declared", [{"rounds": 5}, {"static_output": "yes"}])
+def test_what_is_declared_is_of_its_kind(declared: dict[str, Any]) -> None:
+    with pytest.raises(PluginError, match="expected a name or None, and True or False"):
+        implements("attention", name="mine", into=Registry(), **declared)(lambda inputs: inputs.q)
+
+
+def test_what_is_declared_is_kept() -> None:
+    own = Registry()
+    implements("attention", name="mine", rounds="scores", static_output=True, into=own)(lambda inputs: inputs.q)
+    assert (only(own).rounds, only(own).static_output) == ("scores", True)
