@@ -94,7 +94,7 @@ class ErrorBudget(Generic[C, I]):
         reached = self.yardstick(case, inputs, sample)
         dtype = self.dtype(case)
         cap = CAP_ROUNDOFFS[dtype] * EPSILON[dtype]
-        slack = self.slack(case, inputs, sample) if self.slack else tuple(torch.zeros(()) for _ in expected)
+        slack = self.slack(case, inputs, sample) if self.slack else (None,) * len(expected)
         scales, allowed = [], []
         parts = zip(self.names, reached.outputs, expected, reached.terms, slack, strict=True)
         for name, got, want, terms, off in parts:
@@ -135,10 +135,10 @@ class Scale:
     slack: Tensor
 
     @classmethod
-    def of(cls, want: Tensor, terms: Tensor, slack: Tensor) -> Scale:
+    def of(cls, want: Tensor, terms: Tensor, slack: Tensor | None = None) -> Scale:
         """A size of 0, of an output that is zeros by definition, counts as 1."""
         size = max(root_mean_square(want), root_mean_square(terms)) or 1.0
-        return cls(size, terms.float().clamp_min(size), slack.to(want.device))
+        return cls(size, terms.float().clamp_min(size), torch.zeros((), device=want.device) if slack is None else slack)
 
     def errors(self, got: Tensor, want: Tensor) -> tuple[float, float]:
         """Root-mean-square and largest error; NaN in, NaN out."""
