@@ -14,6 +14,8 @@ from attnlab.kernels.triton.attention_tiles import INTERPRETED
 LOG2_E = math.log2(math.e)
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 LARGEST_HEAD_DIM = 256
+BLOCK_REGISTERS = 65_536  # that a block of threads may have
+MOST_REGISTERS = 255  # of a thread
 
 
 @dataclass(frozen=True)
@@ -25,17 +27,22 @@ class Tiling:
     num_warps: int
     num_stages: int  # tiles in flight
     precision: str = "ieee"  # of float32 dots: "ieee" (no tensor cores) or "tf32x3"
+    # All that its warps may have, and not as many as let a second block run beside it, for which the assembler spills.
+    all_registers: bool = False
 
     @property
     def meta(self) -> dict[str, Any]:
         """The kernel's arguments that say so."""
-        return {
+        meta: dict[str, Any] = {
             "BLOCK_M": self.block_m,
             "BLOCK_N": self.block_n,
             "PRECISION": self.precision,
             "num_warps": self.num_warps,
             "num_stages": self.num_stages,
         }
+        if self.all_registers:
+            meta["maxnreg"] = min(MOST_REGISTERS, BLOCK_REGISTERS // (32 * self.num_warps) // 8 * 8)
+        return meta
 
 
 @dataclass(frozen=True)
@@ -61,15 +68,11 @@ class Sizes:
         tiles = rows // block + self.sequences if self.packed else triton.cdiv(rows, block) * self.sequences
         return tiles * heads
 
-    @property
-    def widths(self) -> dict[str, Any]:
-        """The kernel's arguments that give the head sizes."""
-        return {
-            "HEAD_DIM": self.head_dim,
-            "V_HEAD_DIM": self.v_head_dim,
-            "BLOCKS_D": blocks(self.head_dim),
-            "BLOCKS_DV": blocks(self.v_head_dim),
-        }
+    def widths(self, *, whole: bool = False) -> dict[str, Any]:
+        """The kernel's arguments that give the head sizes; whole: tiles of one part each."""
+        sizes = (self.head_dim, self.v_head_dim)
+        parts, v_parts = ((padded(size),) if whole else blocks(size) for size in sizes)
+        return {"HEAD_DIM": sizes[0], "V_HEAD_DIM": sizes[1], "BLOCKS_D": parts, "BLOCKS_DV": v_parts}
 
 
 def architecture() -> int:
@@ -85,9 +88,13 @@ def padded(head_dim: int) -> int:
 
 
 def blocks(head_dim: int) -> tuple[int, ...]:
-    """Columns of a tile's parts: 64 and 16 for a head size of 80; one part where two would hold no less."""
+    """Columns of a tile's parts: 64 and 16 for a head size of 80; one part where two would hold no less.
+
+    One for 130 as well: the pointers and masks of two that do not fit take more registers than there are.
+    """
     half = padded(head_dim) // 2
-    if half < 16 or half + padded(head_dim - half) >= padded(head_dim):
+    both = half + padded(head_dim - half)
+    if half < 16 or both >= padded(head_dim) or (head_dim > 128 and both != head_dim):
         return (padded(head_dim),)
     return half, padded(head_dim - half)
 

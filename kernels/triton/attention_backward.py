@@ -37,7 +37,7 @@ from attnlab.kernels.triton.attention_tiles import (
     zero_rows,
 )
 
-DELTA_ROWS = 64
+DELTA_ELEMENTS = 8192  # of a tile of out
 _LOG2_E = tl.constexpr(LOG2_E)
 
 
@@ -52,9 +52,9 @@ class BackwardTiling:
 def configuration(head_dim: int, v_head_dim: int, dtype: torch.dtype, sm: int) -> BackwardTiling:
     """The shipped tilings for a pair of head sizes on a compute capability (times ten).
 
-    None spills on sm_80, sm_90 or sm_100 in 16 bits with head sizes to 128, but for that of 128 on sm_90: each of its
-    two is 10 % faster on an H100 (4096 tokens, 16 heads, bfloat16, causal) than one that spills nothing or has fewer
-    tiles in flight. The others are chosen for size, not yet by measured speed.
+    What was compiled of it and what spills stands in docs/kernels.md. For a head size of 128 on sm_90, dk and dv spill:
+    they and dq are each 10 % faster on an H100 (4096 tokens, 16 heads, bfloat16, causal) than tiles that spill nothing
+    or fewer tiles in flight. The others are chosen for size, not yet by measured speed.
     """
     widest = max(head_dim, v_head_dim)
     if dtype == torch.float32:
@@ -64,7 +64,8 @@ def configuration(head_dim: int, v_head_dim: int, dtype: torch.dtype, sm: int) -
             dkdv=Tiling(32, 32, 16, 1) if widest <= 128 else Tiling(16, 16, 8, 1), dq=Tiling(16, 16, 8, 1)
         )
     if widest > 128:
-        return BackwardTiling(dkdv=Tiling(32, 32, 8, 1), dq=Tiling(32, 32, 8, 1))
+        tiling = Tiling(32, 32, num_warps=8, num_stages=1, all_registers=True)
+        return BackwardTiling(dkdv=tiling, dq=tiling)
     if not is_exact(head_dim, v_head_dim):
         return BackwardTiling(dkdv=Tiling(32, 32, 8, 2), dq=Tiling(32, 32, 8, 2))
     if widest <= 64:
@@ -112,6 +113,9 @@ def attention_backward(
     if q.numel() == 0 or k.numel() == 0:
         return dq.zero_(), dk.zero_(), dv.zero_()
 
+    # Parts of 128 and 16 are too many registers, and of 128 and 32 where there are two accumulators.
+    widest = max(sizes.head_dim, sizes.v_head_dim)
+    dkdv_widths, dq_widths = sizes.widths(whole=128 < widest < 192), sizes.widths(whole=128 < widest < 160)
     flags = {"CAUSAL": causal, "WINDOWED": window is not None, "PACKED": cu_seqlens is not None}
     inputs = (
         dout, q, k, v, lse, delta, cu_seqlens,
@@ -120,17 +124,18 @@ def attention_backward(
     )  # fmt: skip
     with torch.cuda.device_of(q):
         tiling = tiling or configuration(sizes.head_dim, sizes.v_head_dim, q.dtype, architecture())
-        _delta[(triton.cdiv(sizes.q_len, DELTA_ROWS) * q.shape[0] * sizes.q_heads,)](
+        rows = min(64, DELTA_ELEMENTS // padded(sizes.v_head_dim))
+        _delta[(triton.cdiv(sizes.q_len, rows) * q.shape[0] * sizes.q_heads,)](
             dout, out, delta, dout.stride()[:3], out.stride()[:3], delta.stride(), sizes.q_heads, sizes.q_len,
-            V_HEAD_DIM=sizes.v_head_dim, BLOCKS_DV=(padded(sizes.v_head_dim),), ROWS=DELTA_ROWS,
+            V_HEAD_DIM=sizes.v_head_dim, BLOCKS_DV=(padded(sizes.v_head_dim),), ROWS=rows,
         )  # fmt: skip
         _dkdv[(sizes.programs(sizes.kv_len, sizes.kv_heads, tiling.dkdv.block_n),)](
             *inputs, dk, dv, dk.stride()[:3], dv.stride()[:3], sizes.sequences, sizes.kv_heads,
-            **flags, **sizes.widths, **tiling.dkdv.meta,
+            **flags, **dkdv_widths, **tiling.dkdv.meta,
         )  # fmt: skip
         _dq[(sizes.programs(sizes.q_len, sizes.q_heads, tiling.dq.block_m),)](
             *inputs, dq, dq.stride()[:3], sizes.sequences, sizes.q_heads,
-            **flags, **sizes.widths, **tiling.dq.meta,
+            **flags, **dq_widths, **tiling.dq.meta,
         )  # fmt: skip
     return dq, dk, dv
 

@@ -34,26 +34,32 @@ LN_2 = tl.constexpr(math.log(2))
 def configuration(head_dim: int, v_head_dim: int, dtype: torch.dtype, sm: int) -> Tiling:
     """The shipped tiling for a pair of head sizes on a compute capability (times ten).
 
-    Compiled by Triton 3.7.1 for bfloat16, full and causal, head sizes of 32 to 128, 192 and 256 do not spill on sm_80,
-    sm_90 or sm_100. Some do: 130 to 150 that no tile fits, everywhere (up to 155 instructions); 16 causal (7), 160 (51)
-    and 208 to 240 (8) on sm_80; 208 to 240 (4) and below 16 (2) on sm_100. For a head size of 128 on sm_90 the fastest
-    of nine on an H100 (8192 tokens, 16 heads, bfloat16, full and causal); the others are chosen for size alone.
+    What was compiled of it and what spills stands in docs/kernels.md. For a head size of 128 on sm_90 the fastest of
+    nine on an H100 (8192 tokens, 16 heads, bfloat16, full and causal); the others are chosen for size alone.
     """
     widest = max(head_dim, v_head_dim)
     roomy = 90 <= sm < 120  # 227 KiB of shared memory, and operands read from there and not from registers
     if dtype == torch.float32:
-        return Tiling(64 if widest <= 64 else 32, 32, num_warps=8 if widest <= 128 else 16, num_stages=1)
+        if widest <= 64:
+            return Tiling(64, 32, num_warps=8, num_stages=1)
+        if widest <= 128:
+            return Tiling(32, 16, num_warps=8, num_stages=1, all_registers=True)
+        return Tiling(32, 32, num_warps=16, num_stages=1)
     if not is_exact(head_dim, v_head_dim):
-        return Tiling(64, 32, num_warps=8, num_stages=2) if widest <= 128 else Tiling(32, 32, num_warps=8, num_stages=1)
+        if widest <= 128:
+            return Tiling(64, 32, num_warps=8, num_stages=2, all_registers=True)
+        return Tiling(32, 32, num_warps=8, num_stages=1, all_registers=True)
     if widest <= 64:
-        return Tiling(128, 64, num_warps=4, num_stages=3)
+        return Tiling(128, 64, num_warps=4, num_stages=3, all_registers=sm < 90)
     if widest == 128 and 90 <= sm < 100:
         return Tiling(64, 64, num_warps=4, num_stages=3)
     if widest <= 128:
         return Tiling(128, 64, num_warps=8, num_stages=3)
     if roomy:
         return Tiling(128, 64 if widest <= 192 else 32, num_warps=8, num_stages=2)
-    return Tiling(32, 64, num_warps=8, num_stages=2) if widest <= 192 else Tiling(64, 32, num_warps=8, num_stages=2)
+    if widest <= 192:
+        return Tiling(32, 64 if widest == 192 else 32, num_warps=8, num_stages=2)
+    return Tiling(64, 32, num_warps=8, num_stages=2)
 
 
 def attention_forward(
@@ -95,7 +101,7 @@ def attention_forward(
             scale * LOG2_E, sizes.sequences, sizes.q_heads, sizes.group, sizes.q_len, sizes.kv_len,
             reach(window, sizes.kv_len),
             CAUSAL=causal, WINDOWED=window is not None, PACKED=cu_seqlens is not None,
-            **sizes.widths, **tiling.meta,
+            **sizes.widths(), **tiling.meta,
         )  # fmt: skip
     return out, lse
 

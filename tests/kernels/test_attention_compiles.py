@@ -111,6 +111,25 @@ def assert_fast(report: KernelReport, sm: int, spills: int = 0) -> None:
     assert report.count(TENSOR_CORES[sm]) > 0 or report.count("HMMA") > 0
 
 
+# Each spilled once: sizes that no tile fits, sizes between powers of two, and the smallest.
+ONCE_SPILLED = [
+    (attention_forward, 80, 130, "causal", "bfloat16"),
+    (attention_forward, 90, 136, "causal", "bfloat16"),
+    (attention_forward, 100, 150, "causal", "float16"),
+    (attention_forward, 80, 160, "causal", "bfloat16"),
+    (attention_forward, 80, 208, "causal", "bfloat16"),
+    (attention_forward, 80, 16, "causal", "bfloat16"),
+    (attention_backward, 80, 130, "causal", "bfloat16"),
+    (attention_backward, 90, 160, "causal", "bfloat16"),
+]
+
+
+@pytest.mark.parametrize(("launch", "sm", "head_dim", "mask", "dtype"), ONCE_SPILLED)
+def test_head_sizes_that_spilled_once(launch, sm, head_dim, mask, dtype):
+    for report in compiled(launch, sm, head_dim, head_dim, mask, DTYPES[dtype]).values():
+        assert (report.spills, report.stack_bytes) == (0, 0), report.name
+
+
 @pytest.mark.parametrize(("sm", "head_dim", "launch"), [
     (90, 64, attention_forward), (80, 96, attention_forward), (100, 128, attention_forward),
     (90, 256, attention_forward), (80, 128, attention_backward),

@@ -64,6 +64,8 @@ CASES = [
     packed(20, 140, 7, dtype=F16, head_dim=48, v_head_dim=64, heads=(1, 1), causal=True, window=25, rows_first=True),
     Case(65, 130, BF16, head_dim=256, heads=(1, 1), causal=True),
     Case(70, 100, F16, head_dim=192, v_head_dim=128, heads=(1, 1)),
+    Case(33, 40, F16, head_dim=200, heads=(1, 1), causal=True),
+    Case(40, 50, BF16, head_dim=144, v_head_dim=130, heads=(1, 1), causal=True),
 ]
 
 if not INTERPRETED:
