@@ -181,6 +181,7 @@ class _Graph:
         self._ids = torch.zeros(engine.batch, new, dtype=torch.int64, device=engine.device)
         self._memory.set_lengths([engine.capacity] * engine.batch)  # writes where no token of a request ever is
         plan = self._memory.plan(new, [engine.capacity] * engine.batch)
+        self._plan = plan  # parts may work in memory of their own, which must outlive the plans that are kept
         aside = torch.cuda.Stream()
         aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(aside):

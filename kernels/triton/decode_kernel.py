@@ -122,7 +122,9 @@ def _unit(
     inverse = 1 / tl.where(blind, 1.0, total)
     if VALUES[1] == "tensor":
         inverse *= tl.load(values[1])
-    if VALUES[1] == "token":
+    if VALUES[0] == INT4:
+        inverse *= 2  # see `token_scales`
+    elif VALUES[1] == "token":
         inverse *= _power_of_two(tl.maximum(grain - GRAIN, LEAST))
     acc = scale_parts(acc, inverse)
     if parts == 1:
@@ -220,7 +222,7 @@ def _scaled_keys(
     length: tl.tensor, KEYS: tl.constexpr, PLACE: tl.constexpr, HEAD_DIM: tl.constexpr, BLOCK_N: tl.constexpr,
     MASKED: tl.constexpr,
 ) -> tl.tuple:  # fmt: skip
-    """Four-bit keys; their scales lie in rows of a group of 32 tokens each."""
+    """Half of four-bit keys; their scales lie in rows of a group of 32 tokens each."""
     group = tl.arange(0, BLOCK_N // 32)
     token = start + 32 * group
     first, places = (pages, _place(start, PLACE) // 32), (pages, _place(token, PLACE) // 32)
@@ -268,6 +270,8 @@ def _load_queries(
         scale = tl.load(k_scale)
         log2 *= tl.abs(scale)
         sign = tl.where(scale < 0, -1.0, 1.0)
+    if KEYS[0] == INT4:
+        log2 *= 2  # see `group_scales`
     exponent = tl.full([rows.shape[0]], 0, tl.int32)
     if KEYS[0] != SAME:
         exponent = _exponent(largest)

@@ -39,21 +39,23 @@ FP8_ASSEMBLY = tl.constexpr("""{
     cvt.rn.f16x2.e4m3x2 $0, low;
     cvt.rn.f16x2.e4m3x2 $1, high;
 }""")
-# Nibbles in the order of their bits; those of the upper half of a byte come out sixteenfold, and are divided.
+# Half of each nibble, in the order of their bits: 1024 and itself, or 1024 and sixteen times itself, come out first.
 INT4_ASSEMBLY = tl.constexpr("""{
-    .reg .b32 x, magic, sixteenth, offset;
+    .reg .b32 x, magic, low, low_less, high, high_less;
     mov.b32 magic, 0x64006400;
-    mov.b32 sixteenth, 0x2c002c00;
-    mov.b32 offset, 0xd400d400;
+    mov.b32 low, 0x38003800;
+    mov.b32 low_less, 0xe000e000;
+    mov.b32 high, 0x28002800;
+    mov.b32 high_less, 0xd000d000;
     shr.u32 x, $4, 8;
     lop3.b32 $0, $4, 0x000f000f, magic, 0xea;
     lop3.b32 $1, $4, 0x00f000f0, magic, 0xea;
     lop3.b32 $2, x, 0x000f000f, magic, 0xea;
     lop3.b32 $3, x, 0x00f000f0, magic, 0xea;
-    sub.rn.f16x2 $0, $0, magic;
-    fma.rn.f16x2 $1, $1, sixteenth, offset;
-    sub.rn.f16x2 $2, $2, magic;
-    fma.rn.f16x2 $3, $3, sixteenth, offset;
+    fma.rn.f16x2 $0, $0, low, low_less;
+    fma.rn.f16x2 $1, $1, high, high_less;
+    fma.rn.f16x2 $2, $2, low, low_less;
+    fma.rn.f16x2 $3, $3, high, high_less;
 }""")
 
 FMA_ASSEMBLY = tl.constexpr("fma.rn.f16x2 $0, $1, $2, $3;")
@@ -63,13 +65,14 @@ FMA_ASSEMBLY = tl.constexpr("fma.rn.f16x2 $0, $1, $2, $3;")
 def numbers(units: tl.tensor, KIND: tl.constexpr, PLANES: tl.constexpr, DTYPE: tl.constexpr) -> tl.tuple:
     """The planes of a tile of units as numbers of DTYPE, which is float16 where units have 16 bits of codes.
 
-    Four-bit codes are 0 to 15.
+    Four-bit codes are 0 to 15 and come out halved: so does what they stand for, which else may pass float16's largest.
     """
     if KIND == INT4:
         if PLANES == 4:
             return _nibbles(units)
         else:
-            return _convert(units & 15, DTYPE), _convert(units >> 4, DTYPE)
+            low, high = (units & 15).to(tl.float32), (units >> 4).to(tl.float32)
+            return _convert(low * 0.5, DTYPE), _convert(high * 0.5, DTYPE)
     elif PLANES == 1:
         return (_number(units, KIND, DTYPE),)
     elif KIND == INT8:
@@ -80,7 +83,7 @@ def numbers(units: tl.tensor, KIND: tl.constexpr, PLANES: tl.constexpr, DTYPE: t
 
 @triton.jit
 def scaled(codes: tl.tensor, scale: tl.tensor, minimum: tl.tensor, DTYPE: tl.constexpr) -> tl.tensor:
-    """codes · scale + minimum, of float16 scales, rounded once to DTYPE; two at a time where that is float16."""
+    """Half of what four-bit codes stand for, from half of each and of the minimum, rounded once."""
     if tl.float16 != DTYPE:
         return narrow(codes.to(tl.float32) * scale.to(tl.float32) + minimum.to(tl.float32), DTYPE)
     elif INTERPRETED:
@@ -118,16 +121,21 @@ def _nibbles(units: tl.tensor) -> tl.tuple:
     if INTERPRETED:
         bits = units.to(tl.uint16, bitcast=True)
         return (
-            _less((bits & 15) | 0x6400, 1024.0),
-            _less(((bits >> 4) & 15) | 0x6400, 1024.0),
-            _less(((bits >> 8) & 15) | 0x6400, 1024.0),
-            _less((bits >> 12) | 0x6400, 1024.0),
+            _halved(bits & 15),
+            _halved((bits >> 4) & 15),
+            _halved((bits >> 8) & 15),
+            _halved(bits >> 12),
         )
     else:
         return tl.inline_asm_elementwise(
             INT4_ASSEMBLY, "=&r,=&r,=&r,=&r,r", [units],
             dtype=(tl.float16, tl.float16, tl.float16, tl.float16), is_pure=True, pack=2,
         )  # fmt: skip
+
+
+@triton.jit
+def _halved(code: tl.tensor) -> tl.tensor:
+    return (code.to(tl.float32) * 0.5).to(tl.float16)
 
 
 @triton.jit

@@ -167,7 +167,7 @@ def group_scales(
     scale: tl.tensor, minimum: tl.tensor, rows: tl.tensor, there: tl.tensor, codes: tl.tuple,
     HEAD_DIM: tl.constexpr, FORM: tl.constexpr, BLOCK_N: tl.constexpr, MASKED: tl.constexpr,
 ) -> tl.tuple:  # fmt: skip
-    """Four-bit keys from their codes: each channel of 32 tokens has a scale and a minimum, at `rows` [BLOCK_N / 32]."""
+    """Half of four-bit keys: each channel of 32 tokens has a scale and a minimum, at `rows` [BLOCK_N / 32]."""
     DTYPE: tl.constexpr = FORM[4]
     parts = ()  # type: tl.tuple
     for PART in tl.static_range(len(codes)):
@@ -178,7 +178,7 @@ def group_scales(
         offsets = rows[:, None] + channel[None, :]
         factor = _over_groups(_load_scales(scale + offsets, known, HEAD_DIM, FORM, MASKED), BLOCK_N)
         least = _over_groups(_load_scales(minimum + offsets, known, HEAD_DIM, FORM, MASKED), BLOCK_N)
-        parts += (scaled(codes[PART], factor, least, DTYPE),)
+        parts += (scaled(codes[PART], factor, least * 0.5, DTYPE),)
     return parts
 
 
@@ -187,7 +187,7 @@ def token_scales(
     scale: tl.tensor, minimum: tl.tensor, rows: tl.tensor, held: tl.tensor, codes: tl.tuple,
     HEAD_DIM: tl.constexpr, FORM: tl.constexpr, MASKED: tl.constexpr,
 ) -> tl.tuple:  # fmt: skip
-    """Four-bit values from their codes: 32 channels of a token have a scale and a minimum, at `rows` [N] on."""
+    """Half of four-bit values: 32 channels of a token have a scale and a minimum, at `rows` [N] on."""
     PLANES: tl.constexpr = FORM[2]
     BLOCKS: tl.constexpr = FORM[3]
     DTYPE: tl.constexpr = FORM[4]
@@ -202,7 +202,7 @@ def token_scales(
         factor = _over_columns(_load_scales(scale + offsets, known, HEAD_DIM, FORM, MASKED), EACH)
         least = _over_columns(_load_scales(minimum + offsets, known, HEAD_DIM, FORM, MASKED), EACH)
         for PLANE in tl.static_range(PLANES):
-            parts += (scaled(codes[AT * PLANES + PLANE], factor, least, DTYPE),)
+            parts += (scaled(codes[AT * PLANES + PLANE], factor, least * 0.5, DTYPE),)
     return parts
 
 

@@ -94,7 +94,7 @@ def e4m3(codes: np.ndarray) -> torch.Tensor:
 
 def int4(codes: np.ndarray) -> torch.Tensor:
     low, high = low_and_high(codes)
-    return torch.stack([low & 15, low >> 4, high & 15, high >> 4]).half()
+    return torch.stack([low & 15, low >> 4, high & 15, high >> 4]).half() / 2
 
 
 @pytest.mark.parametrize(

@@ -174,7 +174,7 @@ def expected_numbers(units, kind):
         return torch.stack([low.view(torch.int8), high.view(torch.int8)]).half()
     if kind.startswith("fp8"):
         return torch.stack([low, high]).view(torch.float8_e4m3fn).half()
-    return torch.stack([low & 15, low >> 4, high & 15, high >> 4]).half()
+    return torch.stack([low & 15, low >> 4, high & 15, high >> 4]).half() / 2
 
 
 @ON_A_DEVICE
@@ -224,4 +224,22 @@ def test_scales_beyond_float16_keep_their_numbers(format, size, device):
     cache.lengths.copy_(counts)
     q = (torch.randn(1, 4, 1, 64, device=device) * size).bfloat16()
     got, expected = decoded(cache, q, scale=0.1 / size, splits=2).double().cpu(), attended(cache, q, 0.1 / size)
+    assert (got - expected).abs().max() < 0.01 * expected.abs().max()
+
+
+@ON_A_DEVICE
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_four_bit_codes_at_the_ends_of_float16(dtype, device):
+    """From -65504 to 65504 in 15 steps, as float16 holds one, is 32 more than float16 holds."""
+    torch.manual_seed(0)
+    cache = KVCache.allocate(
+        layout_of("contiguous_bhsd"), format_of("int4_g32"), batch=1, kv_heads=1, head_dim=64, dtype=dtype,
+        capacity=100, device=torch.device(device),
+    )  # fmt: skip
+    k, v = (torch.randn(1, 1, 100, 64, device=device) * 1e5 for _ in range(2))
+    counts = torch.tensor([100], dtype=torch.int32, device=device)
+    cache.write(k.clamp(-65504, 65504), v.clamp(-65504, 65504), torch.zeros_like(counts), counts)
+    cache.lengths.copy_(counts)
+    q = torch.randn(1, 4, 1, 64, dtype=dtype, device=device)
+    got, expected = decoded(cache, q, scale=1e-6).double().cpu(), attended(cache, q, 1e-6)
     assert (got - expected).abs().max() < 0.01 * expected.abs().max()
