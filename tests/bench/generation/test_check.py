@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from attnlab.bench.contract import NORMAL_DRAW
+from attnlab.bench.generation import check
 from attnlab.bench.generation.check import Answers, judged
 from attnlab.bench.models.reference import reference_greedy, reference_logits
+from attnlab.bench.models.weights import ModelWeights
 from attnlab.bench.ops.generate import GENERATE, GenerateCase, GenerateInputs
 from attnlab.bench.ops.sampling_math import truncated_probabilities
 
@@ -99,3 +102,20 @@ def test_of_many_requests_some_are_read() -> None:
     assert judged(64)[0] == 0
     assert judged(64)[-1] == 63
     assert len(judged(64)) == len(set(judged(64))) == 16
+
+
+@pytest.mark.parametrize(("place", "counts"), [(1, False), (20, True)])
+def test_rounding_at_the_start_of_a_text_says_nothing_of_its_answers(
+    place: int, counts: bool, monkeypatch: pytest.MonkeyPatch, greedy: tuple[GenerateInputs, Answers, Tensor]
+) -> None:
+    inputs, expected, right = greedy
+
+    def one_place_off(weights: ModelWeights, ids: Tensor, **options: Any) -> Tensor:
+        logits = reference_logits(weights, ids, **options)
+        if options["dtype"] == torch.float32:
+            logits[:, place] = logits[:, place].neg()
+        return logits
+
+    monkeypatch.setattr(check, "reference_logits", one_place_off)
+    rms, _ = check._budget_of_logs(replace(expected, continuation=right[:1]), inputs.weights)
+    assert (rms > 100 * check.LOGS_FLOOR["float32"]) == counts
