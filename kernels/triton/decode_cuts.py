@@ -32,7 +32,11 @@ class DecodeTiling:
 def configuration(head_dim: int, dtype: torch.dtype, key_codec: str, rows: int) -> DecodeTiling:
     """The shipped tiling for a head size, dtype, codec of keys and number of query rows.
 
-    Chosen by what the compiler makes of it, for loads in flight and few instructions; none was timed.
+    Chosen by what the compiler makes of it, for loads in flight and few instructions; none was timed. Every format was
+    compiled in bfloat16 with 4 and 64 rows, in pages or without: on sm_90 for head sizes 64, 96, 128, 192 and 256, where
+    none spills; four of them on sm_80 and sm_100 for 64, 128 and 256, where three do. On sm_80 those are `same` at 64 with
+    4 rows (2 instructions), and fp8, which is converted by plain operations there, at 128 with 64 rows (14); on sm_100
+    int8 at 64 with 64 rows (59).
     """
     if dtype == torch.float32:
         return DecodeTiling(32, num_warps=4, num_stages=2)
@@ -41,7 +45,7 @@ def configuration(head_dim: int, dtype: torch.dtype, key_codec: str, rows: int) 
             return DecodeTiling(64, num_warps=4, num_stages=4)
         if head_dim <= 128:
             return DecodeTiling(64, num_warps=4, num_stages=3)
-        return DecodeTiling(32, num_warps=8 if rows > 16 else 4, num_stages=3, resident=1 if rows > 16 else 2)
+        return DecodeTiling(32, num_warps=4, num_stages=3)
     columns = padded(head_dim // (4 if key_codec == "int4_channel" else 2))  # of a plane
     if columns == 16 and rows <= 16:
         # Too few to share out among warps.
@@ -50,9 +54,11 @@ def configuration(head_dim: int, dtype: torch.dtype, key_codec: str, rows: int) 
         narrow = rows > 16 or key_codec == "int4_channel" or head_dim != 256
         return DecodeTiling(32 if narrow else 64, num_warps=8, num_stages=3, resident=1)
     # Where a number takes one byte, twice the tokens are as many bytes; with more rows, or columns masked, they spill.
-    if rows <= 16 and (head_dim == 128 or (head_dim == 64 and key_codec != "int4_channel")):
+    if rows <= 16 and (head_dim == 128 or (head_dim == 64 and key_codec.startswith("fp8"))):
         return DecodeTiling(128, num_warps=4, num_stages=3)
-    wide = key_codec != "int4_channel" and head_dim % 32 == 0
+    if rows <= 16 and head_dim == 64 and key_codec != "int4_channel":
+        return DecodeTiling(64, num_warps=2, num_stages=4, resident=4)
+    wide = key_codec != "int4_channel" and (head_dim in (64, 128) or (head_dim == 96 and rows <= 16))
     return DecodeTiling(64 if wide else 32, num_warps=4, num_stages=3)
 
 
