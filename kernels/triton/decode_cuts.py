@@ -33,10 +33,10 @@ def configuration(head_dim: int, dtype: torch.dtype, key_codec: str, rows: int) 
     """The shipped tiling for a head size, dtype, codec of keys and number of query rows.
 
     Chosen by what the compiler makes of it, for loads in flight and few instructions; none was timed. Every format was
-    compiled in bfloat16 with 4 and 64 rows, in pages or without: on sm_90 for head sizes 64, 96, 128, 192 and 256, where
-    none spills; four of them on sm_80 and sm_100 for 64, 128 and 256, where three do. On sm_80 those are `same` at 64 with
-    4 rows (2 instructions), and fp8, which is converted by plain operations there, at 128 with 64 rows (14); on sm_100
-    int8 at 64 with 64 rows (59).
+    compiled in bfloat16 with 4 and 64 rows, in pages or without: on sm_90 for head sizes 64, 96, 128, 192 and 256,
+    where none spills; four of them on sm_80 and sm_100 for 64, 128 and 256, where three do. On sm_80 those are `same`
+    at 64 with 4 rows (2 instructions), and fp8, which plain operations convert there, at 128 with 64 rows (14); on
+    sm_100 int8 at 64 with 64 rows (59).
     """
     if dtype == torch.float32:
         return DecodeTiling(32, num_warps=4, num_stages=2)
