@@ -12,6 +12,7 @@ from torch import Tensor
 
 EVEN_PARTS = 4  # runs of a half, a quarter, … of all terms
 SHORTEST_RUNS = 7  # runs of 1, 2, 4, … terms, as parts that take every other term have them
+ODD_STEPS = (3, 5, 7)  # of parts that take every third, fifth or seventh term
 PEAK = {"float32": 4.0, "float16": 48.0, "bfloat16": 400.0}
 """The largest partial sum over the size of the result: so much that parts in float16 show. In float32 honest orders of
 summing differ by as much as is let through, and narrow sums show without."""
@@ -31,10 +32,17 @@ def signs(terms: int, patterns: int, turn: int = 0, *, short: bool = False) -> T
     even = () if short else range(1, EVEN_PARTS + 1)
     runs = [place * 2**power // terms for power in even if 2**power <= terms]
     runs += [place // 2**power for power in range(SHORTEST_RUNS) if 2 ** (power + EVEN_PARTS) < terms]
+    runs += [_steps(place, step) for step in ODD_STEPS if step * 2**EVEN_PARTS < terms]
     if not runs:  # fewer than two terms
         return torch.ones(patterns, terms)
     made = torch.stack([1.0 - 2.0 * (run % 2) for run in runs])
     return made[(torch.arange(patterns) + turn) % len(made)]
+
+
+def _steps(place: Tensor, step: int) -> Tensor:
+    """Of `step` terms in a row the first have one sign, the last the other, and the one between has them by turns."""
+    within, middle = place % step, step // 2
+    return torch.where(within == middle, place // step, (within > middle).long())
 
 
 def ordered_share(terms: int, dtype: str) -> float:

@@ -435,6 +435,21 @@ class EveryFourthInBfloat16(NarrowParts):
     parts, strided = 4, True
 
 
+@LINEAR.broken(long)
+class EveryThirdInBfloat16(NarrowParts):
+    parts, strided = 3, True
+
+
+@LINEAR.broken(long)
+class EverySeventhInBfloat16(NarrowParts):
+    parts, strided = 7, True
+
+
+@LINEAR.broken(lambda case: case.k >= 4000)
+class EveryFifthInFloat16(NarrowParts):
+    parts, narrow, strided = 5, torch.float16, True
+
+
 @LINEAR.broken(lambda case: long(case) and case.dtype != "bfloat16")
 class ThreeFloat16Parts(NarrowParts):
     parts, narrow = 3, torch.float16
