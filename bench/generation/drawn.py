@@ -151,6 +151,10 @@ def _dependence(sample: Sample, noise: Noise) -> Iterator[tuple[float, ...]]:
         middles = (sample.places.middles(order) * kept).view(calls, rows, new)
         for lag in range(1, new):
             yield _azuma(middles[:, :, lag:], middles[:, :, :-lag])
+            yield from _askew(middles[:, :, lag:], middles[:, :, :-lag])
+        for place in range(new):
+            for before in range(place):
+                yield _azuma(middles[:, :, place], middles[:, :, before])
         for lag in range(1, rows):
             yield _azuma(middles[:, lag:], middles[:, :-lag])
         for lag in range(1, calls):
@@ -161,6 +165,15 @@ def _dependence(sample: Sample, noise: Noise) -> Iterator[tuple[float, ...]]:
     of_a_row = chances.view(new, calls, rows, calls, rows).diagonal(dim1=2, dim2=4)  # [N, C, C, R]
     yield _repeated(sample.tokens.permute(2, 1, 0).flatten(0, 1), of_a_row.permute(0, 3, 1, 2).flatten(0, 1), noise)
     yield _repeated(flat, sample.earlier, noise)
+
+
+def _askew(later: Tensor, before: Tensor) -> Iterator[tuple[float, ...]]:
+    """Later places [C, R, n] against earlier ones of the next row or call, as numbers counted from a sum have them."""
+    for dim in range(2):
+        length = later.shape[dim] - 1
+        if length:
+            yield _azuma(later.narrow(dim, 0, length), before.narrow(dim, 1, length))
+            yield _azuma(later.narrow(dim, 1, length), before.narrow(dim, 0, length))
 
 
 def _azuma(later: Tensor, before: Tensor) -> tuple[float, float]:

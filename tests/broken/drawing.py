@@ -100,6 +100,26 @@ class OneNumberForAllPlaces(Numbers):
 
 
 @DRAWING_DEFECTS.broken(always)
+class SecondPlaceAsTheFirst(Numbers):
+    """A count that is raised only after the first step."""
+
+    def sampler(self) -> type[Sampler]:
+        def uniforms(s: Sampler, request: int, count: int, stream: int) -> Tensor:
+            place = torch.arange(count)
+            return Sampler.uniforms(s, request, count, stream)[place - (place == 1).long()]
+
+        return taking(uniforms)
+
+
+@DRAWING_DEFECTS.broken(always)
+class NumbersOfRowPlusPlace(Numbers):
+    """A row has those of the row before, a place later."""
+
+    def sampler(self) -> type[Sampler]:
+        return taking(lambda s, row, count, stream: Sampler.uniforms(s, 0, row + count, stream)[row:])
+
+
+@DRAWING_DEFECTS.broken(always)
 class OneNumberForAllRows(Numbers):
     def sampler(self) -> type[Sampler]:
         return taking(lambda s, request, count, stream: Sampler.uniforms(s, 0, count, stream))
