@@ -24,7 +24,7 @@ EPSILON = {"float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}  # uni
 FLOOR_ROUNDOFFS = {"float32": 128.0, "float16": 1.0, "bfloat16": 1.0}  # float32: orders of sums differ
 CAP_ROUNDOFFS = {"float32": 4096.0, "float16": 8.0, "bfloat16": 8.0}  # beyond: the yardstick itself is broken
 MAX_OVER_RMS = 6.0  # the largest of many rounding errors over their root mean square, for the floor
-LUCK = 4.0  # the floor of n elements is higher by LUCK / √n: a yardstick may round a few of them luckily
+LUCK = 4.0  # the floor is higher by LUCK / √n, n weighty numbers: a yardstick may round a few of them luckily
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class ErrorBudget(Generic[C, I]):
                     f"the yardstick's error on {name} is {rms:.2e} where at most {cap:.2e} was expected of "
                     f"{dtype}: this case cannot be judged"
                 )
-            floor = FLOOR_ROUNDOFFS[dtype] * EPSILON[dtype] * (1 + LUCK / math.sqrt(max(1, want.numel())))
+            floor = FLOOR_ROUNDOFFS[dtype] * EPSILON[dtype] * (1 + LUCK / math.sqrt(weighty_numbers(want)))
             allowed.append((max(MARGIN * rms, floor), max(MARGIN * largest, MAX_OVER_RMS * floor)))
         judged = Budgeted(self.names, self.select, sample, expected, tuple(scales), tuple(allowed))
         applying = [probe for probe in self.probes if probe.applies(case)]
@@ -195,6 +195,17 @@ class Budgeted:
             rms_error, max_error = scale.errors(got, want)
             figures.append(Figures(name, rms_error, rms, max_error, largest))
         return figures
+
+
+def weighty_numbers(x: Tensor) -> float:
+    """How many numbers make up the root mean square: all of a normal draw, few where some are far larger than the rest.
+
+    Three times the square of the sum of squares over the sum of fourth powers: the kurtosis of a normal draw is 3.
+    """
+    most = max(1, x.numel())
+    scaled = x.double() / (float(x.abs().max()) or 1.0) if x.numel() else x
+    fourth = float(scaled.pow(4).sum())
+    return min(most, 3 * float(scaled.square().sum()) ** 2 / fourth) if fourth else most
 
 
 def root_mean_square(x: Tensor) -> float:

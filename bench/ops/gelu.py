@@ -59,8 +59,9 @@ def compute(inputs: GeluInputs, rows: Tensor, dtype: torch.dtype) -> Computed:
         share = (math.sqrt(2 / math.pi) * (x + CUBE * x.pow(3))).tanh()
     else:
         share = (x / math.sqrt(2)).erf()
-    out = 0.5 * x * (1 + share)
-    return Computed((out,), (out.abs(),))
+    half = 0.5 * x
+    out = half * (1 + share)  # far below zero the two terms cancel, and what is left is rounding
+    return Computed((out,), (torch.maximum(out.abs(), half.hypot(half * share)),))
 
 
 def other_form(inputs: GeluInputs) -> GeluInputs:
