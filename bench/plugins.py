@@ -7,6 +7,7 @@ import importlib.metadata
 import importlib.util
 import json
 import os
+import posix
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from types import ModuleType
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from attnlab.bench.descendants import end_marked, new_mark
 from attnlab.bench.errors import PluginError
@@ -55,6 +56,25 @@ def load_plugin(plugin: str, into: Registers) -> None:
     else:
         _search_also(Path.cwd())
         _load(what, plugin, lambda: importlib.import_module(plugin), into)
+
+
+def refuse_exits() -> None:
+    """Make `os._exit` in this process raise SystemExit, lest a plugin ends it in silence later than in its trial.
+
+    In a thread that ends the thread alone. Children that are forked end as they ask to.
+    """
+    if getattr(os._exit, "refuses", False):
+        return
+    end, own = os._exit, os.getpid()
+
+    def refuse(status: int) -> NoReturn:
+        if os.getpid() != own:
+            end(status)
+        raise SystemExit(f"attnlab: a plugin called os._exit({one_line(repr(status), 20)})")
+
+    refuse.refuses = True  # type: ignore[attr-defined]
+    for module in (os, posix):
+        vars(module)["_exit"] = refuse
 
 
 def try_out(plugins: Sequence[str]) -> str | None:

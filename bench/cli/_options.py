@@ -39,13 +39,15 @@ def discovered(plugins: Sequence[str]) -> Registry:
 
     Settings of this process are as they were before.
     """
-    from attnlab.bench.plugins import try_out
+    from attnlab.bench.plugins import refuse_exits, try_out
     from attnlab.bench.registry import discover
     from attnlab.bench.settings import kept_settings
 
     said = try_out(plugins)
     if said is not None:
         tell(f"importing {' and '.join(plugins)} prints: {said}")
+    if plugins:
+        refuse_exits()
     with _silent() if plugins else nullcontext():
         return discover(tuple(plugins), kept_settings)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import math
 import os
+import stat
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -146,7 +148,7 @@ def read_run(folder: Path) -> StoredRun:
     """Read one run; raises StoreError where run.json is missing, damaged or of a later schema."""
     path = folder / RUN_FILE
     try:
-        data = cleaned(json.loads(path.read_text(encoding="utf-8")))
+        data = cleaned(json.loads(_content(path).decode("utf-8")))
         later = _later_schema(data)
         if later is not None:
             raise StoreError(f"{path} {later}; update attnlab, or read it with the version that wrote it")
@@ -161,6 +163,14 @@ def read_run(folder: Path) -> StoredRun:
         raise StoreError(f"{path} is damaged: {one_line(str(error))}; restore it, or run the suite again") from error
     measurements, damages = _read_lines(folder / MEASUREMENTS_FILE)
     return StoredRun(folder, run, measurements, damages)
+
+
+def _content(path: Path) -> bytes:
+    """All of a plain file; raises OSError where it is a pipe or a device, which may have no end."""
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is no plain file")
+        return file.read()
 
 
 def _warn(text: str) -> None:
@@ -201,7 +211,7 @@ def latest(measurements: Sequence[Measurement]) -> list[Measurement]:
 
 def _read_lines(path: Path) -> tuple[tuple[Measurement, ...], tuple[Damage, ...]]:
     try:
-        lines = path.read_bytes().split(b"\n")
+        lines = _content(path).split(b"\n")
     except FileNotFoundError:
         return (), ()
     except OSError as error:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -101,6 +102,39 @@ def test_an_import_that_ends_its_process_is_told(cli, tmp_path: Path, code: str,
     ended = cli("run", "attention", "--plugin", "bad.py")
     assert ended.code == 2
     assert said in ended.err
+
+
+LATER = """
+import os, pathlib
+if pathlib.Path("tried").exists():
+    os._exit(0)
+pathlib.Path("tried").touch()
+"""
+ELSEWHERE = """
+import os
+if not (child := os.fork()):
+    os._exit(3)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+
+import threading
+ender = threading.Thread(target=os._exit, args=(0,))
+if getattr(os._exit, "refuses", False):
+    ender.start(), ender.join()
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "exit_code", "said"),
+    [(LATER, 2, "a plugin called os._exit(0)"), (ELSEWHERE, 0, "")],
+    ids=["after its trial", "in a child of its own and in a thread"],
+)
+def test_no_plugin_ends_attnlab_in_silence(tmp_path: Path, code: str, exit_code: int, said: str) -> None:
+    (tmp_path / "bad.py").write_text(code + MINE)
+    command = [sys.executable, "-m", "attnlab.bench", "list", "--plugin", "bad.py"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert (ended.returncode, said in ended.stderr) == (exit_code, True), ended.stderr
+    assert ("mine" in ended.stdout) == (exit_code == 0)
+    assert "Traceback" not in ended.stderr
 
 
 def test_an_import_that_does_not_end_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -271,3 +272,12 @@ def test_what_a_stored_run_says_is_short_and_printable(tmp_path: Path) -> None:
     assert len(m.detail or "") <= LONGEST_BLOCK
     assert len(m.flags) <= 20
     assert all(text.replace("\n", "").isprintable() for text in (m.reason, m.detail, *m.flags) if text)
+
+
+@pytest.mark.parametrize("name", ["run.json", "measurements.jsonl"])
+def test_a_pipe_or_a_device_is_not_read(folder: Path, name: str) -> None:
+    for make in (os.mkfifo, lambda path: path.symlink_to("/dev/zero")):
+        (folder / name).unlink()
+        make(folder / name)
+        with pytest.raises(StoreError, match=f"{name} cannot be read: it is no plain file"):
+            read_run(folder)
