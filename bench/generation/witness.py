@@ -76,7 +76,7 @@ def _as_known(request: RequestLog, late_ns: float) -> RequestLog:
 
 
 def _same(given: CallLog, kept: CallLog) -> None:
-    """Chunks without a token may be left out or put in; nothing else may."""
+    """Chunks without a token may be left out or put in; nothing else may: not of requests, passes or counts."""
     for number, (one, other) in enumerate(zip(given.requests, kept.requests, strict=True)):
         if one.failure != other.failure:
             raise ValueError(_differs(number, "failure", str(one.failure), str(other.failure)))
@@ -84,6 +84,12 @@ def _same(given: CallLog, kept: CallLog) -> None:
         place, (got, kept_there) = next(((n, pair) for n, pair in enumerate(pairs) if pair[0] != pair[1]), (0, (0, 0)))
         if got != kept_there:
             raise ValueError(_differs(number, f"chunk {place}", _told(got), _told(kept_there)))
+    for what, mine, its in (("passes", given.passes, kept.passes), ("counts", given.counts, kept.counts)):
+        if mine != its:
+            raise ValueError(
+                f"its log is not the one that the recorder of this call kept: it has other {what}; expected "
+                f"recorder.log() as it is, with recorder.ran(pass) and recorder.count(name, value)"
+            )
 
 
 def _told(chunk: Any) -> str:

@@ -170,6 +170,8 @@ LIES: dict[str, tuple[Edit, str]] = {
         "not the one that the recorder of this call kept: failure of request 0 is no room",
     ),
     "passes of no time": (passes(lambda p: replace(p, elapsed_ns=0.0)), "prefill pass of 0.0 ns"),
+    "passes of half the time": (passes(lambda p: replace(p, elapsed_ns=p.elapsed_ns / 2)), "it has other passes"),
+    "a smaller cache": (counted(cache=1.0), "it has other counts"),
     "passes of a minute": (passes(lambda p: replace(p, elapsed_ns=6e10)), "expected them within the call"),
     "ten times the bytes": (passes(lambda p: replace(p, read_bytes=10 * p.read_bytes)), "pass that read"),
     "more accepted than guessed": (
