@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from attnlab.bench.cli import EXIT_FAULTS, EXIT_NOTHING, EXIT_OK, _options
 from attnlab.bench.errors import AttnlabError, StoreError, Unavailable, UsageError
+from attnlab.bench.text import reason_of
 
 if TYPE_CHECKING:
     from attnlab.bench.failures.record import Failure
@@ -160,13 +161,13 @@ def _made(job: _Job, device: str, registry: Registry, options: argparse.Namespac
         return EXIT_NOTHING, "unavailable", None
     except StoreError:
         raise
-    except Exception as error:  # noqa: BLE001 - foreign code; its traceback is what is looked for
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code; its traceback is what is looked for
         traceback.print_exc()
         if options.pdb:
             import pdb
 
             pdb.post_mortem(error.__traceback__)
-        show(f"{job.key}: raised {type(error).__name__}: {error}")
+        show(f"{job.key}: raised {reason_of(error)}")
         return EXIT_FAULTS, "failed", None
     show(*_lines(job, found))
     return (EXIT_OK if found.reason is None else EXIT_FAULTS), found.outcome.value, found

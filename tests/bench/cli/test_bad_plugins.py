@@ -157,3 +157,11 @@ def test_a_folder_is_no_plugin(cli) -> None:
     ended = cli("list", "--plugin", ".")
     assert ended.code == 2
     assert "plugin '.' is a folder; give a path to a .py file, or a module's name" in ended.err
+
+
+def test_a_check_in_one_process_tells_what_exits(cli, tmp_path: Path) -> None:
+    (tmp_path / "bad.py").write_text(MINE.replace("return inputs.q", "raise SystemExit(0)"))
+    sizes = [part for size in ("q_len=8", "q_heads=1", "kv_heads=1", "head_dim=8") for part in ("-a", size)]
+    ended = cli("check", "attention", *sizes, "--plugin", "bad.py", "--impl", "mine", "--device", "cpu")
+    assert ended.code == 1
+    assert "mine Hq1-Sq8-D8-bf16: raised SystemExit: 0" in ended.out
