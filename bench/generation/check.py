@@ -37,7 +37,7 @@ CANDIDATES = 50  # tokens a place whose logits are compared for the noise: those
 MARGIN = 2.0  # another order of sums may be as far off again as the pass that the noise was read from
 MANY_CALLS = 2
 LOGS_FLOOR = {"float32": 1e-4, "float16": 2e-3, "bfloat16": 1.5e-2}  # nats, root mean square
-EARLY = 4  # places at the start of a text that say nothing of the others: rounding moves some by ten times as much
+EARLY = 4  # places at the start of a text, some of which rounding moves by ten times as much as the others
 LARGEST_OVER_RMS = 4.0  # of some tens of errors
 NOISE_FLOOR = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1}  # logits; a yardstick may be lucky once
 MOST_JUDGED = 16  # requests: of more some are read, and the ids of the others only looked at
@@ -443,7 +443,9 @@ def _budget_of_logs(made: Answers, weights: ModelWeights) -> tuple[float, float]
     ).cpu()
     likely = want.argmax(-1)  # as an answer's tokens are; those of the prompt are most unlikely
     off = logs_of(got, likely) - logs_of(want, likely)
-    off = off[:, EARLY if off.shape[1] > 2 * EARLY else 0 :].flatten()
+    if off.shape[1] > 2 * EARLY and float(off.square().mean()) > float(off[:, EARLY:].square().mean()):
+        off = off[:, EARLY:]
+    off = off.flatten()
     floor = LOGS_FLOOR[case.dtype]
     judged_places = len(judged(case.requests)) * case.new_tokens
     rms = max(float(off.square().mean().sqrt()), floor) * (1 + 1 / math.sqrt(min(judged_places, after.numel())))

@@ -132,7 +132,7 @@ def test_the_first_wrong_element_is_named_in_the_whole_output() -> None:
         select=lambda outputs, sample: tuple(out.index_select(0, sample) for out in outputs),
         sample=rows,
         expected=(want,),
-        scales=(Scale(1.0, torch.ones(3, 4)),),
+        scales=(Scale(1.0, torch.ones(3, 4), torch.zeros(())),),
         allowed=((0.1, 0.2),),
     )
     out = torch.ones(10, 4)
@@ -176,6 +176,12 @@ def test_what_is_not_finite_is_wrong_first() -> None:
     found = first_wrong(ATTENTION.check.expect(case, inputs), (out,), ("out",))
     assert found is not None
     assert found.place == "out[0, 1, 3, 2]"
+
+
+@pytest.fixture(autouse=True)
+def interpreter_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`attnlab check` on a CPU runs kernels in Triton's interpreter, in this process; other tests compile them."""
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
 
 
 @pytest.fixture(scope="module")
