@@ -66,7 +66,8 @@ def heads_permuted(case: Any, inputs: Any, sample: Any, expected: Outputs) -> Ou
 
 @dataclass(frozen=True)
 class ErrorBudget(Generic[C, I]):
-    """Allowed is twice the yardstick's error against the float64 oracle (of the largest error 2.25 times), or a small floor.
+    """Allowed is twice the yardstick's error against the float64 oracle, or a small floor if that is larger; of the
+    largest error 2.25 times.
 
     It limits the root-mean-square error, over the root mean square of the oracle's output or of its
     terms, whichever is larger; and the largest error, over the same or over its element's own terms,
