@@ -82,6 +82,14 @@ class Distribution(Generic[C, I]):
         return Drawn(**parts)
 
 
+def _furthest_off(count: Tensor, expected: Tensor, total: Tensor) -> float:
+    """The largest n KL(count / n, p) of tokens that may be drawn, for counts of `total` draws and their shares."""
+    share = count / total.clamp_min(1.0)
+    rest = (1 - expected).clamp_min(RARE)
+    apart = torch.xlogy(share, share / expected.clamp_min(RARE)) + torch.xlogy(1 - share, (1 - share) / rest)
+    return float((total * apart.masked_fill(expected <= 0, 0.0)).max())
+
+
 FORBIDDEN = "a token that the distribution forbids"
 
 
@@ -163,16 +171,18 @@ class Drawn:
         """The same of how often one token was drawn, less what the choice among all tokens makes likely.
 
         Tokens at an edge of a truncation are drawn some dozens of times, or never where one was cut off that should not
-        be: n KL(count / n, p), which is Chernoff's bound, for the one that is furthest off.
+        be: n KL(count / n, p), which is Chernoff's bound, for the one that is furthest off. Tokens of one rank, counted
+        from the most and from the least probable, are taken together over all rows too: p is then their mean.
         """
         expected = self.log_sure.double().exp()
         count = torch.zeros_like(expected).scatter_add_(-1, tokens, sure.double())
-        total = sure.sum(-1, keepdim=True).double()
-        share, present = count / total.clamp_min(1.0), expected > 0
-        rest = (1 - expected).clamp_min(RARE)
-        apart = torch.xlogy(share, share / expected.clamp_min(RARE)) + torch.xlogy(1 - share, (1 - share) / rest)
-        furthest = float((total * apart.masked_fill(~present, 0.0)).max())
-        return max(0.0, furthest - math.log(float(present.sum().clamp_min(1))))
+        total, present = sure.sum(-1, keepdim=True).double(), expected > 0
+        furthest = _furthest_off(count, expected, total)
+        for ranked in (-expected, expected.masked_fill(~present, math.inf)):
+            order = ranked.argsort(dim=-1, stable=True)
+            mean = (total * expected.gather(-1, order)).sum(0) / total.sum().clamp_min(1.0)
+            furthest = max(furthest, _furthest_off(count.gather(-1, order).sum(0), mean, total.sum()))
+        return max(0.0, furthest - math.log(float(present.sum().clamp_min(1)) + 2 * expected.shape[-1]))
 
     def _agreement(self, tokens: Tensor, sure: Tensor) -> float:
         """How improbable it is at most that draws agree so often or so seldom, as a negative logarithm."""

@@ -81,3 +81,11 @@ def test_unsure_tokens_are_let_through_and_count_for_nothing() -> None:
     assert judged.accepts(torch.cat([fair, torch.ones(1, 5000, dtype=torch.int64)], 1))
     assert not judged.accepts(torch.tensor([0, 2]).repeat(1, 1000))
     assert not judged.accepts(torch.cat([fair, torch.tensor([[3]])], 1))
+
+
+def test_the_last_token_of_top_k_is_missed_over_all_rows_together() -> None:
+    """Of each row it would be drawn some ten times: too seldom for one row to show that it never is."""
+    (broken,) = (one for one in SAMPLING_DEFECTS if one.name == "OneTooFew")
+    case = SamplingCase(batch=8, vocab=128, top_k=50)
+    checked = check(SAMPLING, case, broken.implementation)
+    assert checked.outcome is Outcome.WRONG_VALUES
