@@ -22,8 +22,11 @@ from attnlab.impls.attention.gluon import Gluon
 from attnlab.kernels.gluon import attention_forward as host
 from attnlab.kernels.gluon import attention_partitions as partitions
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
-from gluon_shim import Deadlock, Kernel, Race
+HELPERS = str(Path(__file__).parents[1] / "helpers")
+sys.path.insert(0, HELPERS)
+from gluon_shim import Deadlock, Kernel, Race  # noqa: E402
+
+sys.path.remove(HELPERS)  # other tests find plugins of their own by the names of those that lie there
 
 # (queries, keys), head size, (query heads, key heads), batch, causal, window
 CASES = {
