@@ -421,13 +421,18 @@ def _examined(made: Answers, weights: ModelWeights) -> Sharpness:
     rms, largest = _budget_of_logs(made, weights)
     known = replace(made, noise=base.noise, ties=base.ties, logs_rms=rms, logs_largest=largest)
     probes, blunt, blunt_without = list(base.probes), list(base.blunt), list(base.blunt)
-    for fault in _faults_of(made.case, len(made.continuation)):
-        tokens, logs = _with_fault(made, weights, fault)
+    right = made.continuation
+    text = torch.cat([made.prompts[: len(right)], right], 1)[:, :-1].to(weights.embedding.device)
+    want = reference_logits(weights, text, last=right.shape[1]).cpu()
+    for fault in _faults_of(made.case, len(right)):
+        wrong = reference_logits(weights, text, last=right.shape[1], reading=fault).cpu()
+        tokens, logs = _with_fault(right, want, wrong)
         probes.append(fault.name)
-        if all(figure.within for figure in known.figures(tokens, logs)):
-            blunt.append(fault.name)
-        if all(figure.within for figure in known.figures(tokens)):
+        *of_tokens, of_logs = (figure.within for figure in known.figures(tokens, logs))
+        if all(of_tokens):
             blunt_without.append(fault.name)
+            if of_logs:
+                blunt.append(fault.name)
     return Sharpness(base.noise, base.ties, tuple(probes), tuple(blunt), tuple(blunt_without), rms, largest)
 
 
@@ -488,17 +493,13 @@ def _faults_of(case: GenerateCase, rows: int) -> Iterator[Fault]:
     return faults(case.prompt_len, case.new_tokens, rows, page) if case.decoding.greedy else iter(())
 
 
-def _with_fault(made: Answers, weights: ModelWeights, fault: Fault) -> tuple[Tensor, Tensor]:
-    """What an engine with the fault would answer, and tell, as far as its texts are those of the right answers.
+def _with_fault(right: Tensor, want: Tensor, wrong: Tensor) -> tuple[Tensor, Tensor]:
+    """What an engine with a fault would answer, and tell, as far as its texts are those of the right answers [r, N].
 
-    From the first other token on a text would be another: there the right tokens stand, with their right
-    log-probabilities, so that nothing of it is found that the engine might not show.
+    want, wrong: the logits [r, N, V] over those texts, without and with the fault. From the first other token on a text
+    would be another: there the right tokens stand, with their right log-probabilities, so that nothing of it is found
+    that the engine might not show.
     """
-    right = made.continuation
-    text = torch.cat([made.prompts[: len(right)], right], 1)[:, :-1].to(weights.embedding.device)
-    wrong, want = (
-        reference_logits(weights, text, last=right.shape[1], reading=reading).cpu() for reading in (fault, None)
-    )
     chosen = wrong.argmax(-1)
     same = (chosen == right).long().cumprod(-1).bool()
     reached = torch.nn.functional.pad(same[:, :-1], (1, 0), value=True)  # the first other token is the engine's own
