@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,7 +22,7 @@ from attnlab.bench.contract import Figures
 from attnlab.bench.failures.wrong import Wrong, row_of
 from attnlab.bench.generation.decoding import BEAM, Decoding
 from attnlab.bench.generation.drawn import Noise, blunt_probes, figures, sample_of
-from attnlab.bench.generation.exams import PAGE_TOKENS, is_many
+from attnlab.bench.generation.exams import PAGE_TOKENS, is_many, is_own
 from attnlab.bench.generation.faults import Encoded, Fault, faults
 from attnlab.bench.generation.laws import Laws
 from attnlab.bench.generation.logs import NO_TOKEN
@@ -285,7 +286,7 @@ class Sharpness:
 class ExactTokens:
     """The check of `generate`. weights(case, device): the model that the inputs hold.
 
-    measured, many: the sharpness of cases, by id, which takes seconds and is measured once in a process.
+    measured, many: the sharpness of cases, by what it hangs on, which takes seconds and is measured once in a process.
     """
 
     weights: Weights
@@ -296,7 +297,8 @@ class ExactTokens:
         device = inputs.weights.embedding.device
         if inputs.asks and is_many(case, inputs.seed):
             return self._many(case, inputs)
-        key = f"{case.id}, {inputs.asks}"
+        probed = inputs.asks and not is_own(inputs.seed)
+        key = f"{_reading_of(case)}, {inputs.asks}, {probed}"
         prompts = inputs.prompts if inputs.asks else inputs.prompts[:1]
         continuation = prompts[:, :0].cpu()
         if key not in self.measured or case.decoding.method == BEAM:
@@ -305,7 +307,8 @@ class ExactTokens:
             case, lambda: self.weights(case, device), inputs.prompts.cpu(), continuation, noise=math.nan, ties=math.nan
         )
         if key not in self.measured:
-            self.measured[key] = _examined(made, inputs.weights) if inputs.asks else _sharpness(made, inputs.weights)
+            measure = partial(_examined, probed=probed) if inputs.asks else _sharpness
+            self.measured[key] = measure(made, inputs.weights)
         return replace(made, **vars(self.measured[key]))
 
     def _many(self, case: GenerateCase, inputs: GenerateInputs) -> ManyAnswers:
@@ -415,8 +418,17 @@ def stored(case: GenerateCase) -> Reading | None:
     return None if case.cache == SAME else Encoded(case, case.prompt_len)
 
 
-def _examined(made: Answers, weights: ModelWeights) -> Sharpness:
-    """The sharpness of needles: with the budget of log-probabilities, and with faults of engines among the probes."""
+def _reading_of(case: GenerateCase) -> tuple[object, ...]:
+    """What the sharpness of a case hangs on: greedy answers are the same however they are guessed and batched."""
+    decoding = Decoding.read("greedy") if case.decoding.greedy else case.decoding
+    return (
+        case.model, case.weights, case.dtype, case.cache, case.placing.page_tokens, case.prompts, case.prompt_len,
+        case.new_tokens, case.requests, decoding.write(),
+    )  # fmt: skip
+
+
+def _examined(made: Answers, weights: ModelWeights, *, probed: bool) -> Sharpness:
+    """The sharpness of needles, with the budget of log-probabilities; where `probed`, engines' faults are tried too."""
     base = _sharpness(made, weights)
     rms, largest = _budget_of_logs(made, weights)
     known = replace(made, noise=base.noise, ties=base.ties, logs_rms=rms, logs_largest=largest)
@@ -424,7 +436,7 @@ def _examined(made: Answers, weights: ModelWeights) -> Sharpness:
     right = made.continuation
     text = torch.cat([made.prompts[: len(right)], right], 1)[:, :-1].to(weights.embedding.device)
     want = reference_logits(weights, text, last=right.shape[1]).cpu()
-    for fault in _faults_of(made.case, len(right)):
+    for fault in _faults_of(made.case, len(right)) if probed else ():
         wrong = reference_logits(weights, text, last=right.shape[1], reading=fault).cpu()
         tokens, logs = _with_fault(right, want, wrong)
         probes.append(fault.name)

@@ -49,6 +49,11 @@ def is_drawn(decoding: Decoding) -> bool:
     return not decoding.greedy and decoding.method != BEAM
 
 
+def is_own(seed: int) -> bool:
+    """Whether needles of that seed have prompts as long as the case's own. Faults of engines show on shorter ones."""
+    return seed % EXAMS == OWN
+
+
 def is_many(case: GenerateCase, seed: int) -> bool:
     """Whether needles of that seed are many sampled answers."""
     return seed % EXAMS == THIRD and is_drawn(case.decoding)
