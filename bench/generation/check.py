@@ -226,11 +226,17 @@ class ManyAnswers(Answers):
         return [*found, Figures("log-probabilities, in nats", rms, self.logs_rms, largest, self.logs_largest)]
 
 
-def _many_logits(weights: ModelWeights, prompts: Tensor, answers: Tensor, case: GenerateCase | None = None) -> Tensor:
+def _many_logits(
+    weights: ModelWeights,
+    prompts: Tensor,
+    answers: Tensor,
+    case: GenerateCase | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
     """The reference's logits [R, N, V] of answers [R, N] to prompts [R, P], on the CPU; rounded as a case has them."""
     text = torch.cat([prompts, answers], 1)[:, :-1].to(weights.embedding.device)
     if case is None:
-        return reference_logits(weights, text, last=answers.shape[1]).cpu()
+        return reference_logits(weights, text, dtype=dtype, last=answers.shape[1]).cpu()
     rounded, reading = rounding(case.weights), stored(case)
     return reference_logits(weights, text, case.torch_dtype, answers.shape[1], rounded, reading).cpu()
 
@@ -462,10 +468,15 @@ def _budget_of_logs(made: Answers, weights: ModelWeights) -> tuple[float, float]
     off = logs_of(got, likely) - logs_of(want, likely)
     if off.shape[1] > 2 * EARLY and float(off.square().mean()) > float(off[:, EARLY:].square().mean()):
         off = off[:, EARLY:]
-    off = off.flatten()
-    floor = LOGS_FLOOR[case.dtype]
-    judged_places = len(judged(case.requests)) * case.new_tokens
-    rms = max(float(off.square().mean().sqrt()), floor) * (1 + 1 / math.sqrt(min(judged_places, after.numel())))
+    return _allowed_of_logs(case, off, min(len(judged(case.requests)) * case.new_tokens, after.numel()))
+
+
+def _allowed_of_logs(case: GenerateCase, off: Tensor, places: int) -> tuple[float, float]:
+    """Root mean square and largest error that log-probabilities may have, of what the dtype makes of them.
+
+    places: how few the root mean square may hang on.
+    """
+    rms = max(float(off.square().mean().sqrt()), LOGS_FLOOR[case.dtype]) * (1 + 1 / math.sqrt(places))
     return MARGIN * rms, MARGIN * max(float(off.abs().max()), LARGEST_OVER_RMS * rms)
 
 
@@ -480,12 +491,13 @@ def _many_sharpness(made: ManyAnswers, weights: ModelWeights) -> dict[str, Any]:
     texts = torch.randint(0, case.config.vocab_size, size, generator=generator)
     texts[0] = reference_greedy(weights, made.prompts[:1], case.new_tokens).cpu()
     noise, _ = _noise(case, weights, made.prompts, texts[:1])
-    few = replace(made, continuation=texts[:MOST_JUDGED])
-    rms, largest = _budget_of_logs(few, weights)
-    laws = _laws(case, made.prompts, texts, _many_logits(weights, made.prompts, texts))
+    logits, rounded = (_many_logits(weights, made.prompts, texts, of) for of in (None, case))
+    exact = _many_logits(weights, made.prompts, texts, dtype=torch.float64) if case.dtype == "float32" else logits
+    likely = exact.argmax(-1)
+    rms, largest = _allowed_of_logs(case, logs_of(rounded, likely) - logs_of(exact, likely), likely.numel())
     typical = rms / MARGIN
-    rounded = _laws(case, made.prompts, texts, _many_logits(weights, made.prompts, texts, case))
-    drift = laws.drift(rounded)
+    laws = _laws(case, made.prompts, texts, logits)
+    drift = laws.drift(_laws(case, made.prompts, texts, rounded))
     law = Noise(
         typical,
         2 * MARGIN * noise,
