@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import tomllib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attnlab.bench.errors import ModelError
-from attnlab.bench.models.rope_scaling import Llama3Scaling, RopeScaling
+from attnlab.bench.models.rope_fields import RopeFields
+from attnlab.bench.models.rope_scaling import RopeScaling
 
 if TYPE_CHECKING:
     import torch
@@ -162,211 +166,24 @@ class ModelConfig:
         return self.parameters * DTYPE_BYTES[str(dtype).removeprefix("torch.")]
 
 
-LLAMA_3_2_SCALING = Llama3Scaling(32.0, low_frequency_factor=1.0, high_frequency_factor=4.0, original_length=8192)
+def _published(name: str, fields: Mapping[str, Any]) -> ModelConfig:
+    """The model of one table of `published.toml`."""
+    shape = dict(fields)
+    rope = shape.pop("rope_scaling", {})
+    context, head_dim, theta = (shape[key] for key in ("context_length", "head_dim", "rope_theta"))
+    return ModelConfig(
+        name=name,
+        rope_scaling=RopeFields(f"model {name}", rope, context, head_dim, theta).scaling(),
+        windowed=tuple(itertools.islice(itertools.cycle(shape.pop("windowed", ())), shape["layers"])),
+        eos_ids=tuple(shape.pop("eos_ids", ())),
+        **shape,
+    )
 
 
-def _published() -> Iterator[ModelConfig]:
-    smollm2 = ModelConfig(
-        name="smollm2_135m",
-        vocab_size=49152,
-        hidden_size=576,
-        intermediate_size=1536,
-        layers=30,
-        q_heads=9,
-        kv_heads=3,
-        head_dim=64,
-        rope_theta=100_000.0,
-        norm_eps=1e-5,
-        context_length=8192,
-        tied_embeddings=True,
-        bos_id=1,
-        eos_ids=(2,),
-        source="HuggingFaceTB/SmolLM2-135M-Instruct, config.json",
-    )
-    yield smollm2
-    yield dataclasses.replace(
-        smollm2,
-        name="smollm2_360m",
-        hidden_size=960,
-        intermediate_size=2560,
-        layers=32,
-        q_heads=15,
-        kv_heads=5,
-        source="HuggingFaceTB/SmolLM2-360M-Instruct, config.json",
-    )
-    yield dataclasses.replace(
-        smollm2,
-        name="smollm2_1b7",
-        hidden_size=2048,
-        intermediate_size=8192,
-        layers=24,
-        q_heads=32,
-        kv_heads=32,
-        rope_theta=130_000.0,
-        source="HuggingFaceTB/SmolLM2-1.7B-Instruct, config.json",
-    )
-    llama = ModelConfig(
-        name="llama3_8b",
-        vocab_size=128256,
-        hidden_size=4096,
-        intermediate_size=14336,
-        layers=32,
-        q_heads=32,
-        kv_heads=8,
-        head_dim=128,
-        rope_theta=500_000.0,
-        norm_eps=1e-5,
-        context_length=8192,
-        tied_embeddings=False,
-        bos_id=128000,
-        eos_ids=(128001, 128009),
-        source="meta-llama/Meta-Llama-3-8B-Instruct, config.json and generation_config.json",
-    )
-    yield llama
-    yield dataclasses.replace(
-        llama,
-        name="llama32_1b",
-        hidden_size=2048,
-        intermediate_size=8192,
-        layers=16,
-        head_dim=64,
-        context_length=131072,
-        tied_embeddings=True,
-        rope_scaling=LLAMA_3_2_SCALING,
-        eos_ids=(128001, 128008, 128009),
-        source="meta-llama/Llama-3.2-1B-Instruct, config.json",
-    )
-    yield ModelConfig(
-        name="qwen25_7b",
-        vocab_size=152064,
-        hidden_size=3584,
-        intermediate_size=18944,
-        layers=28,
-        q_heads=28,
-        kv_heads=4,
-        head_dim=128,
-        rope_theta=1_000_000.0,
-        norm_eps=1e-6,
-        context_length=32768,
-        tied_embeddings=False,
-        qkv_bias=True,
-        bos_id=151643,
-        eos_ids=(151645, 151643),
-        source="Qwen/Qwen2.5-7B-Instruct, config.json and generation_config.json",
-    )
-    yield ModelConfig(
-        name="mistral_7b",
-        vocab_size=32000,
-        hidden_size=4096,
-        intermediate_size=14336,
-        layers=32,
-        q_heads=32,
-        kv_heads=8,
-        head_dim=128,
-        rope_theta=10_000.0,
-        norm_eps=1e-5,
-        context_length=32768,
-        tied_embeddings=False,
-        sliding_window=4096,
-        bos_id=1,
-        eos_ids=(2,),
-        source="mistralai/Mistral-7B-v0.1, config.json",
-    )
-    qwen3 = ModelConfig(
-        name="qwen3_8b",
-        vocab_size=151936,
-        hidden_size=4096,
-        intermediate_size=12288,
-        layers=36,
-        q_heads=32,
-        kv_heads=8,
-        head_dim=128,
-        rope_theta=1_000_000.0,
-        norm_eps=1e-6,
-        context_length=40960,
-        tied_embeddings=False,
-        qk_norm=True,
-        bos_id=151643,
-        eos_ids=(151645, 151643),
-        source="Qwen/Qwen3-8B, config.json and generation_config.json",
-    )
-    yield qwen3
-    gemma2 = ModelConfig(
-        name="gemma2_9b",
-        vocab_size=256000,
-        hidden_size=3584,
-        intermediate_size=14336,
-        layers=42,
-        q_heads=16,
-        kv_heads=8,
-        head_dim=256,
-        rope_theta=10_000.0,
-        norm_eps=1e-6,
-        context_length=8192,
-        tied_embeddings=True,
-        sliding_window=4096,
-        windowed=(True, False) * 21,
-        branch_norms=True,
-        activation="gelu_tanh",
-        scaled_embedding=True,
-        score_softcap=50.0,
-        logit_softcap=30.0,
-        bos_id=2,
-        eos_ids=(1, 107),
-        source="google/gemma-2-9b-it, config.json and generation_config.json",
-    )
-    yield gemma2
-    gemma3 = dataclasses.replace(
-        gemma2,
-        name="gemma3_1b",
-        vocab_size=262144,
-        hidden_size=1152,
-        intermediate_size=6912,
-        layers=26,
-        q_heads=4,
-        kv_heads=1,
-        rope_theta=1_000_000.0,
-        context_length=32768,
-        sliding_window=512,
-        windowed=tuple((layer + 1) % 6 != 0 for layer in range(26)),
-        local_rope_theta=10_000.0,
-        qk_norm=True,
-        score_softcap=None,
-        logit_softcap=None,
-        eos_ids=(1, 106),
-        source="google/gemma-3-1b-it, config.json and generation_config.json",
-    )
-    yield gemma3
-    toy = ModelConfig(
-        name="toy",
-        vocab_size=512,
-        hidden_size=64,
-        intermediate_size=128,
-        layers=3,
-        q_heads=4,
-        kv_heads=2,
-        head_dim=16,
-        rope_theta=10_000.0,
-        norm_eps=1e-5,
-        context_length=1024,
-        tied_embeddings=True,
-        bos_id=1,
-        eos_ids=(2,),
-        source="made for tests",
-    )
-    yield toy
-    small = {name: getattr(toy, name) for name in ("vocab_size", "hidden_size", "intermediate_size", "q_heads",
-             "kv_heads", "context_length", "bos_id", "eos_ids", "source")} | {"head_dim": 24}  # fmt: skip
-    yield dataclasses.replace(qwen3, name="toy_qwen3", layers=3, tied_embeddings=True, **small)
-    yield dataclasses.replace(
-        gemma2, name="toy_gemma2", layers=4, sliding_window=7, windowed=(True, False) * 2, query_scalar=40.0,
-        score_softcap=2.0, logit_softcap=6.0, **small,
-    )  # fmt: skip
-    yield dataclasses.replace(
-        gemma3, name="toy_gemma3", layers=4, sliding_window=7, windowed=(True, True, False, True),
-        local_rope_theta=100.0, **small,
-    )  # fmt: skip
-
-
-PUBLISHED: Mapping[str, ModelConfig] = MappingProxyType({config.name: config for config in _published()})
+PUBLISHED: Mapping[str, ModelConfig] = MappingProxyType(
+    {
+        name: _published(name, fields)
+        for name, fields in tomllib.loads(Path(__file__).with_name("published.toml").read_text("utf-8")).items()
+    }
+)
 """By the name that the axis `model` takes. Names are identifiers, because a case's id splits at hyphens."""

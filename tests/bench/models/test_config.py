@@ -12,6 +12,7 @@ import torch
 
 from attnlab.bench.errors import ModelError, UnknownName
 from attnlab.bench.models.config import PUBLISHED
+from attnlab.bench.models.rope_scaling import Llama3Scaling
 from attnlab.bench.models.sources import canonical, is_path
 
 PARAMETERS = {
@@ -43,6 +44,20 @@ def test_the_toy_is_counted_by_hand() -> None:
     assert PUBLISHED["toy"].parameters == 512 * 64 + 64 + 3 * layer
     untied = dataclasses.replace(PUBLISHED["toy"], tied_embeddings=False, qkv_bias=True)
     assert untied.parameters == 2 * 512 * 64 + 64 + 3 * (layer + 128)
+
+
+def test_layers_with_a_window_alternate_as_published() -> None:
+    assert PUBLISHED["gemma2_9b"].windowed == (True, False) * 21
+    whole = [layer for layer in range(26) if PUBLISHED["gemma3_1b"].window_of(layer) is None]
+    assert whole == [5, 11, 17, 23]
+    assert PUBLISHED["mistral_7b"].windowed == ()
+    assert PUBLISHED["mistral_7b"].window_of(31) == 4096
+
+
+def test_rotary_parameters_are_those_published() -> None:
+    assert PUBLISHED["llama32_1b"].rope_of(local=False) == (500_000.0, Llama3Scaling(32.0, 1.0, 4.0, 8192))
+    assert PUBLISHED["gemma3_1b"].rope_of(local=True) == (10_000.0, None)
+    assert {config.name for config in PUBLISHED.values() if config.rope_scaling} == {"llama32_1b"}
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
