@@ -4,8 +4,8 @@
     python scripts/capture_smollm2.py
 
 Run it after an edit of `bench/captured/data/*.txt` or of `FIXTURE_LAYERS`, and copy the rows that it prints
-to `bench/captured/data/README.md`. On one machine it writes the same bytes each time; on another, the last
-bit of a few elements may differ.
+to `bench/captured/data/README.md`. On one machine it writes the same bytes each time; on another, and in the
+committed fixture, the last bit of a few elements may differ.
 """
 
 import numpy as np
@@ -14,11 +14,12 @@ import torch
 from attnlab.bench.captured import packed
 from attnlab.bench.captured.fixture import FIXTURE_LAYERS, FIXTURE_TEXT, FIXTURE_TOKENS, fixture_path
 from attnlab.bench.captured.model import compute
-from attnlab.bench.captured.smollm2 import HEAD_DIM, Checkpoint
+from attnlab.bench.captured.packed import HEAD_DIM
 from attnlab.bench.captured.texts import DATA, TEXTS, ids_path
-from attnlab.bench.models.packaged import find_model
+from attnlab.bench.models.load import load_model
 from attnlab.bench.models.sources import PACKAGED
 from attnlab.bench.models.tokenizer import Tokenizer, load_tokenizer
+from attnlab.bench.models.weights import ModelWeights
 
 
 def write_ids(tokenizer: Tokenizer, text: str) -> None:
@@ -30,8 +31,8 @@ def write_ids(tokenizer: Tokenizer, text: str) -> None:
     print(f"{text}: {len(ids)} tokens")
 
 
-def write_fixture(checkpoint: Checkpoint, layer: int) -> None:
-    q, k, v = (x[:, :FIXTURE_TOKENS] for x in compute(checkpoint, layer, FIXTURE_TEXT, FIXTURE_TOKENS))
+def write_fixture(weights: ModelWeights, layer: int) -> None:
+    q, k, v = (x[:, :FIXTURE_TOKENS] for x in compute(weights, layer, FIXTURE_TEXT, FIXTURE_TOKENS))
     with fixture_path(layer, FIXTURE_TEXT).open("wb") as file:
         packed.write(file, (q, k, v))
     print(describe(layer, q.float(), k.float(), v.float()))
@@ -60,13 +61,11 @@ def outlier_ratios(x: torch.Tensor) -> list[float]:
 
 
 def main() -> None:
-    model = find_model()
-    tokenizer = load_tokenizer(PACKAGED)
+    weights, tokenizer = load_model(PACKAGED), load_tokenizer(PACKAGED)
     for text in TEXTS:
         write_ids(tokenizer, text)
-    checkpoint = Checkpoint(model)
     for layer in FIXTURE_LAYERS:
-        write_fixture(checkpoint, layer)
+        write_fixture(weights, layer)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from attnlab.bench.captured.activations import DEFAULT_LAYER, DEFAULT_TEXT, Activations, attention_activations
 from attnlab.bench.captured.fixture import fixture_tokens
-from attnlab.bench.captured.smollm2 import HEAD_DIM, KV_HEADS, LAYERS, Q_HEADS
+from attnlab.bench.captured.packed import HEAD_DIM, KV_HEADS, LAYERS, Q_HEADS
 from attnlab.bench.captured.texts import TEXTS, longest
 from attnlab.bench.errors import CaptureUnavailable
 

@@ -14,11 +14,11 @@ from attnlab.bench.captured.fixture import (
     read_fixture,
 )
 from attnlab.bench.captured.model import compute
-from attnlab.bench.captured.packed import QKV
-from attnlab.bench.captured.smollm2 import LAYERS, Checkpoint
+from attnlab.bench.captured.packed import LAYERS, QKV
 from attnlab.bench.captured.texts import longest
 from attnlab.bench.errors import CaptureUnavailable, ModelUnavailable, UsageError
-from attnlab.bench.models.packaged import find_model
+from attnlab.bench.models.load import load_model
+from attnlab.bench.models.sources import PACKAGED
 
 DEFAULT_LAYER = 13
 DEFAULT_TEXT = "prose"
@@ -43,7 +43,8 @@ class Activations:
     """One of `TEXTS`."""
     source: Literal["fixture", "model"]
     """The committed fixture, or the model's own computation, now or earlier. They agree but for the last bit
-    of a few elements, where another machine sums in another order."""
+    of a few elements: rotary tables are float32 in the one and float64 in the other, and another machine sums in
+    another order."""
 
 
 def attention_activations(layer: int, text: str, tokens: int) -> Activations:
@@ -76,14 +77,14 @@ def check_arguments(layer: int, text: str, tokens: int) -> None:
 
 def compute_and_keep(layer: int, text: str, tokens: int) -> QKV:
     try:
-        checkpoint = Checkpoint(find_model())
+        weights = load_model(PACKAGED)
     except (ModelUnavailable, ImportError) as error:
         raise CaptureUnavailable(
             f"asked for layer {layer} of {text!r}, {tokens} tokens; the fixture has layers "
             f"{' and '.join(map(str, FIXTURE_LAYERS))} of {FIXTURE_TEXT!r} up to {FIXTURE_TOKENS} tokens, "
             f"the cache has too little in {cache_path(layer, text)}, and the model cannot be run: {error}"
         ) from error
-    qkv = compute(checkpoint, layer, text, tokens)
+    qkv = compute(weights, layer, text, tokens)
     write_cache(layer, text, qkv)
     return qkv
 

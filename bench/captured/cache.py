@@ -11,7 +11,7 @@ from attnlab.bench.captured.texts import token_ids
 from attnlab.bench.errors import CaptureUnavailable
 from attnlab.bench.models.packaged import MODEL_SHA256
 
-FORMAT = 1
+FORMAT = 2
 """Raised whenever the model's computation or the file format changes, so that older files are passed over."""
 
 

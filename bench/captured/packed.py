@@ -14,8 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from attnlab.bench.captured.smollm2 import HEAD_DIM, KV_HEADS, Q_HEADS
 from attnlab.bench.errors import CaptureUnavailable
+from attnlab.bench.models.config import PUBLISHED
+from attnlab.bench.models.sources import PACKAGED
+
+SHAPE = PUBLISHED[PACKAGED]
+LAYERS, Q_HEADS, KV_HEADS, HEAD_DIM = SHAPE.layers, SHAPE.q_heads, SHAPE.kv_heads, SHAPE.head_dim
 
 QKV = tuple[Tensor, Tensor, Tensor]
 """Queries `[9, T, 64]`, keys `[3, T, 64]` and values `[3, T, 64]`."""

@@ -1,19 +1,26 @@
 """Captured activations: the fixture is whole, the model computes the same, and what is missing is said."""
 
+import dataclasses
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from attnlab.bench import captured
-from attnlab.bench.captured import cache, model, packed, smollm2
+from attnlab.bench.captured import cache, model, packed
 from attnlab.bench.captured.fixture import FIXTURE_LAYERS, FIXTURE_TEXT, FIXTURE_TOKENS, fixture_path
 from attnlab.bench.captured.texts import DATA, token_ids
 from attnlab.bench.errors import ModelUnavailable, UsageError
-from attnlab.bench.models import packaged
+from attnlab.bench.models import packaged, reference
+from attnlab.bench.models.load import load_model
+from attnlab.bench.models.random_weights import random_weights
+from attnlab.bench.models.reference import reference_logits
+from attnlab.bench.models.sources import PACKAGED
+from attnlab.bench.models.weights import ModelWeights
 
 KEY_OUTLIERS = {1: (10.1, 7.8, 9.1), 13: (10.1, 9.4, 9.2)}
 """For each key head, the largest channel over the median one, from data/README.md."""
@@ -21,33 +28,8 @@ KEY_OUTLIERS = {1: (10.1, 7.8, 9.1), 13: (10.1, 9.4, 9.2)}
 LOSS_IN_TRANSFORMERS = 3.689982
 """Mean loss in nats of transformers 5.23.0, float32, same model file, on the first 256 tokens of `prose`."""
 
-WIDTH = 48
-"""Of the random model's hidden state; its heads are SmolLM2's."""
-
-
-class RandomCheckpoint(smollm2.Checkpoint):
-    """A model of SmolLM2's form with random weights, for machines without the real ones."""
-
-    def __init__(self) -> None:
-        generator = torch.Generator().manual_seed(0)
-        shapes = {
-            "token_embd": (49152, WIDTH),
-            "attn_norm": (WIDTH,),
-            "attn_q": (captured.Q_HEADS * captured.HEAD_DIM, WIDTH),
-            "attn_k": (captured.KV_HEADS * captured.HEAD_DIM, WIDTH),
-            "attn_v": (captured.KV_HEADS * captured.HEAD_DIM, WIDTH),
-            "attn_output": (WIDTH, captured.Q_HEADS * captured.HEAD_DIM),
-            "ffn_norm": (WIDTH,),
-            "ffn_gate": (96, WIDTH),
-            "ffn_up": (96, WIDTH),
-            "ffn_down": (WIDTH, 96),
-        }
-        self._random: dict[str, Tensor] = {
-            name: torch.randn(shape, generator=generator) / shape[-1] ** 0.5 for name, shape in shapes.items()
-        }
-
-    def tensor(self, name: str) -> Tensor:
-        return self._random[name.removesuffix(".weight").split(".")[-1]]
+NARROW = dataclasses.replace(packed.SHAPE, hidden_size=48, intermediate_size=96, layers=3)
+"""A random model's shape, for machines without the real one; its heads are SmolLM2's."""
 
 
 @pytest.fixture(autouse=True)
@@ -60,9 +42,9 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def checkpoint() -> smollm2.Checkpoint:
+def weights() -> ModelWeights:
     try:
-        return smollm2.Checkpoint(packaged.find_model())
+        return load_model(PACKAGED)
     except ModelUnavailable as error:
         pytest.skip(str(error))
 
@@ -77,14 +59,13 @@ def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def computed(monkeypatch: pytest.MonkeyPatch, cache_folder: Path) -> list[int]:
     """Puts a random model in the real one's place; gives the number of tokens of each computation."""
     lengths: list[int] = []
-    random = RandomCheckpoint()
+    random = random_weights(NARROW, torch.float32, "cpu")
 
-    def compute(checkpoint: smollm2.Checkpoint, layer: int, text: str, tokens: int) -> packed.QKV:
+    def compute(weights: ModelWeights, layer: int, text: str, tokens: int) -> packed.QKV:
         lengths.append(tokens)
         return model.compute(random, layer, text, tokens)
 
-    monkeypatch.setattr("attnlab.bench.captured.activations.find_model", Path)
-    monkeypatch.setattr("attnlab.bench.captured.activations.Checkpoint", lambda path: None)
+    monkeypatch.setattr("attnlab.bench.captured.activations.load_model", lambda name: None)
     monkeypatch.setattr("attnlab.bench.captured.activations.compute", compute)
     return lengths
 
@@ -148,9 +129,9 @@ def test_texts_are_long_and_not_repetitive(text: str) -> None:
     assert len(set(map(tuple, windows.tolist()))) == len(windows), "32 tokens occur twice"
 
 
-def test_the_fixture_is_what_the_model_computes(checkpoint: smollm2.Checkpoint) -> None:
+def test_the_fixture_is_what_the_model_computes(weights: ModelWeights) -> None:
     ids = token_ids(FIXTURE_TEXT)[:FIXTURE_TOKENS]
-    layers = list(smollm2.attention_inputs(checkpoint, ids, max(FIXTURE_LAYERS) + 1))
+    layers = list(model.attention_inputs(weights, ids, max(FIXTURE_LAYERS) + 1))
     for layer in FIXTURE_LAYERS:
         for got, computed in zip(packed.read(fixture_path(layer, FIXTURE_TEXT)), layers[layer], strict=True):
             expected = computed.to(torch.bfloat16)
@@ -158,41 +139,38 @@ def test_the_fixture_is_what_the_model_computes(checkpoint: smollm2.Checkpoint) 
             assert (got != expected).float().mean() < 0.01
 
 
-def test_the_model_predicts_as_well_as_in_transformers(checkpoint: smollm2.Checkpoint) -> None:
+def test_the_model_predicts_as_well_as_in_transformers(weights: ModelWeights) -> None:
     ids = token_ids("prose")[:256]
-    loss = torch.nn.functional.cross_entropy(smollm2.logits(checkpoint, ids)[:-1], ids[1:])
+    loss = torch.nn.functional.cross_entropy(reference_logits(weights, ids[None])[0, :-1], ids[1:])
     assert float(loss) == pytest.approx(LOSS_IN_TRANSFORMERS, abs=1e-4)
 
 
-def test_attention_is_the_causal_one_over_grouped_heads() -> None:
-    generator = torch.Generator().manual_seed(0)
-    q, k, v = (torch.randn(heads, 300, 64, generator=generator) for heads in (9, 3, 3))
-    expected = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
-    assert relative_error(smollm2.causal_attention(q, k, v), expected.transpose(0, 1).flatten(1)) < 1e-6
+def test_chunks_give_what_attention_is_given_in_a_pass_over_the_whole_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = random_weights(NARROW, torch.float32, "cpu", seed=1)
+    ids = token_ids("code")[:600]
+    chunked = list(model.attention_inputs(weights, ids, layers=3))
+    whole: list[packed.QKV] = []
+    right = reference.attention
 
+    def attention(q: Tensor, k: Tensor, v: Tensor, *rest: Any) -> Tensor:
+        whole.append((q[0], k[0], v[0]))
+        return right(q, k, v, *rest)
 
-def test_rope_scores_depend_on_distance_alone() -> None:
-    x, y = torch.randn(2, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    angles = smollm2.rope_angles(100).double()
-    q, k = (smollm2.rotate(row.expand(1, 100, 64), angles)[0] for row in (x, y))
-    assert float(q[90] @ k[70]) == pytest.approx(float(q[30] @ k[10]), rel=1e-4)
-    assert float(q[90] @ k[70]) != pytest.approx(float(q[30] @ k[11]), rel=1e-2)
-
-
-def test_half_split_rows_undoes_the_order_in_gguf() -> None:
-    rows = torch.arange(2 * 64.0)[:, None]
-    stored = rows.view(2, 2, 32, 1).transpose(1, 2).reshape(128, 1)  # as the converter to GGUF writes them
-    assert stored[:4, 0].tolist() == [0, 32, 1, 33]
-    assert torch.equal(smollm2.half_split_rows(stored, heads=2), rows)
+    monkeypatch.setattr(reference, "attention", attention)
+    reference_logits(weights, ids[None], last=1)
+    assert len(chunked) == len(whole) == 3
+    for got, expected in zip(chunked, whole, strict=True):
+        for x, y in zip(got, expected, strict=True):
+            assert relative_error(x, y) < 1e-5
 
 
 def test_activations_do_not_depend_on_later_tokens() -> None:
     ids = token_ids("code")[:600]
     changed = torch.cat([ids[:400], ids[:200]])
-    checkpoint = RandomCheckpoint()
-    *_, whole = smollm2.attention_inputs(checkpoint, ids, layers=3)
-    *_, other = smollm2.attention_inputs(checkpoint, changed, layers=3)
-    *_, part = smollm2.attention_inputs(checkpoint, ids[:512], layers=3)
+    weights = random_weights(NARROW, torch.float32, "cpu")
+    *_, whole = model.attention_inputs(weights, ids, layers=3)
+    *_, other = model.attention_inputs(weights, changed, layers=3)
+    *_, part = model.attention_inputs(weights, ids[:512], layers=3)
     for x, y, z in zip(whole, other, part, strict=True):
         assert torch.equal(x[:, :400], y[:, :400])
         assert not torch.equal(x[:, 400:], y[:, 400:])

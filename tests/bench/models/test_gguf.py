@@ -18,6 +18,7 @@ from torch import Tensor
 from attnlab.bench import load_model
 from attnlab.bench.errors import ModelError, ModelWarning, Unavailable, UnknownName
 from attnlab.bench.models.gguf_file import GgufFile, StoredTensor, read_header
+from attnlab.bench.models.gguf_model import half_split_rows
 from attnlab.bench.models.load import model_config
 from attnlab.bench.models.random_weights import random_weights
 from attnlab.bench.models.reference import reference_logits
@@ -316,3 +317,10 @@ def test_more_tokens_than_rows_are_refused(tmp_path: Path) -> None:
     writer.close()
     with pytest.raises(ModelError, match="got 2 tokens for 1 rows of the embedding; expected no more tokens"):
         load_tokenizer(str(tmp_path / "m.gguf"))
+
+
+def test_half_split_rows_undoes_the_order_in_gguf() -> None:
+    rows = torch.arange(2 * 64.0)[:, None]
+    stored = rows.view(2, 2, 32, 1).transpose(1, 2).reshape(128, 1)  # as the converter to GGUF writes them
+    assert stored[:4, 0].tolist() == [0, 32, 1, 33]
+    assert torch.equal(half_split_rows(stored, heads=2), rows)
