@@ -17,6 +17,7 @@ from attnlab.bench.host import host_state_over
 from attnlab.bench.peaks import measure, sharers
 from attnlab.bench.roofline import PUBLISHED, Ceilings
 from attnlab.bench.store.codec import decode, encode
+from attnlab.bench.store.folders import cache_folder
 from attnlab.bench.telemetry import BUSY_OTHERS, cores_used_by_others
 
 CACHE_VERSION = 3
@@ -142,11 +143,6 @@ def _stored(path: Path) -> Ceilings | None:
         return None
     optional = [rate for rate in (found.read_bandwidth, found.cache_bandwidth) if rate is not None]
     return found if all(rate > 0 for rate in (found.bandwidth, *optional, *found.rates.values())) else None
-
-
-def cache_folder() -> Path:
-    """Where ceilings and captured activations are kept: $XDG_CACHE_HOME/attnlab or ~/.cache/attnlab."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "attnlab")
 
 
 def _threads() -> int:

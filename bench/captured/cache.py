@@ -1,7 +1,6 @@
 """What the model has computed before, in the user's cache folder."""
 
 import hashlib
-import os
 import tempfile
 import warnings
 from pathlib import Path
@@ -10,15 +9,10 @@ from attnlab.bench.captured import packed
 from attnlab.bench.captured.texts import token_ids
 from attnlab.bench.errors import CaptureUnavailable
 from attnlab.bench.models.packaged import MODEL_SHA256
+from attnlab.bench.store.folders import cache_folder
 
 FORMAT = 2
 """Raised whenever the model's computation or the file format changes, so that older files are passed over."""
-
-
-def cache_folder() -> Path:
-    """`$XDG_CACHE_HOME/attnlab`, or `~/.cache/attnlab` where that variable is no absolute path."""
-    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (base if base.is_absolute() else Path.home() / ".cache") / "attnlab"
 
 
 def cache_path(layer: int, text: str) -> Path:

@@ -23,19 +23,12 @@ if TYPE_CHECKING:
     from attnlab.bench.judging.verdicts import Question, Verdict
 
 FAULTS = tuple(o for o in Outcome if o not in (Outcome.PASSED, Outcome.UNAVAILABLE))
-SAME_NAME_TRIES = 1000
 
 
 def folder_of(run: Path, operator: str, implementation: str, case_id: str) -> Path:
     """Where a failure is kept: a name that a file may have, however long the case's id is."""
     digest = hashlib.blake2b(f"{operator}\0{implementation}\0{case_id}".encode(), digest_size=6).hexdigest()
     return run / FAILURES / f"{operator}-{implementation}-{digest}"
-
-
-def _free(folder: Path) -> Path:
-    """It, or with `-2`, `-3` … where it is taken: nothing is overwritten."""
-    names = (folder, *(folder.with_name(f"{folder.name}-{n}") for n in range(2, SAME_NAME_TRIES)))
-    return next(name for name in names if not name.exists())
 
 
 def keep_refused(
@@ -60,7 +53,7 @@ def keep_refused(
         failure, outcome=refusal[0], reason=refusal[1], inputs=question.name, draw=question.draw,
         content=question.content, before=question.before, wrong=wrong,
     )  # fmt: skip
-    record.write(_free(folder_of(run, failure.operator, failure.implementation, failure.case_id)), made, kept)
+    record.write(folder_of(run, failure.operator, failure.implementation, failure.case_id), made, kept)
 
 
 def refused_outputs(
@@ -85,5 +78,5 @@ def keep_failed(run: Path, m: Measurement, device: str, seed: int, plugins: Sequ
             m.operator, m.implementation, m.case_id, device, m.outcome, reason, seed, plugins=tuple(plugins),
             omitted="no output was refused by the judge; the whole check is made again",
         )  # fmt: skip
-        record.write(_free(folder), made, {})
+        record.write(folder, made, {})
     return folder

@@ -14,6 +14,7 @@ from attnlab.bench.contents import Content
 from attnlab.bench.errors import StoreError
 from attnlab.bench.failures.wrong import Wrong
 from attnlab.bench.store.codec import decode, encode
+from attnlab.bench.store.folders import new_folder
 from attnlab.bench.store.records import Outcome
 
 if TYPE_CHECKING:
@@ -71,13 +72,15 @@ class Failure:
 
 
 def write(folder: Path, failure: Failure, tensors: dict[str, Tensor]) -> Failure:
-    """Keep a failure in a folder of its own, which must not be there yet; as it was written. Raises OSError.
+    """Keep a failure in a folder of its own, or with `-2`, `-3` … where that is there; as it was written.
+
+    Raises OSError.
 
     Tensors beyond `MOST_BYTES`, or beyond `MOST_BYTES_OF_ALL` with those beside the folder, are left out, and told.
     """
     import numpy as np
 
-    folder.mkdir(parents=True)
+    folder = new_folder(folder)
     size_bytes = sum(x.numel() * x.element_size() for x in tensors.values())
     before_bytes = sum(path.stat().st_size for path in folder.parent.glob(f"*/{TENSORS_FILE}"))
     for what, wanted, most in (

@@ -17,12 +17,12 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from attnlab.bench.ceilings import cache_folder
 from attnlab.bench.errors import GateClosed, UsageError
 from attnlab.bench.gate.checkouts import Arm
 from attnlab.bench.gate.locks import Requirements, lock_texts, requirements_of
 from attnlab.bench.gate.rerooting import HARNESS
 from attnlab.bench.leavings import own_folder
+from attnlab.bench.store.folders import cache_folder
 
 DONE = "attnlab-environment.json"  # written last: without it an environment is broken, and built again
 UNUSED_DAYS = 30  # after which an environment goes when another is built

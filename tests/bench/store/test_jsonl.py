@@ -13,7 +13,6 @@ import pytest
 from attnlab.bench.environment import Device, Environment
 from attnlab.bench.errors import StoreError
 from attnlab.bench.roofline import Ceilings
-from attnlab.bench.store import jsonl
 from attnlab.bench.store.jsonl import RunWriter, check_writable, latest, read_run, read_runs
 from attnlab.bench.store.records import BenchRecord, Measurement, Outcome, RunRecord
 from attnlab.bench.text import LONGEST_BLOCK, LONGEST_REASON
@@ -76,13 +75,6 @@ def test_a_folder_that_is_there_is_not_touched(tmp_path: Path) -> None:
     (taken / "notes.txt").write_text("mine")
     RunWriter.create(tmp_path, RUN)
     assert [path.name for path in taken.iterdir()] == ["notes.txt"]
-
-
-def test_names_run_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jsonl, "SAME_NAME_TRIES", 2)
-    RunWriter.create(tmp_path, RUN)
-    with pytest.raises(StoreError, match="take another --out"):
-        RunWriter.create(tmp_path, RUN)
 
 
 def test_a_cut_last_line_is_told_and_the_next_starts_on_its_own(folder: Path) -> None:
