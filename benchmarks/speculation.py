@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from attnlab.bench import discover, units
-from attnlab.bench.generation.check import Answers, answer_logits, regret
+from attnlab.bench.generation.answers import Answers, answer_logits, regret
 from attnlab.bench.generation.events import CallLog
 from attnlab.bench.generation.latencies import end_to_end_ns, tpot_ns
 from attnlab.bench.ops.generate import GENERATE, GenerateCase, Generated, GenerateInputs
@@ -222,7 +222,7 @@ def prove(options: Options, prompts: str, dtype: str, methods: dict[str, Served]
         inputs = drawn(case, seed)
         answers = {tuple(served.tokens[seed].tolist()) for served in methods.values()}
         for answer in map(torch.tensor, answers):
-            logits = answer_logits(inputs.weights, inputs.prompts[0], answer, torch.float32)
+            logits = answer_logits(inputs.weights, inputs.prompts[0], answer)
             regrets.append(regret(logits, answer))
     guessed = [served for method, served in methods.items() if method != PLAIN]
     same = sum(torch.equal(a, b) for s in guessed for a, b in zip(s.tokens, methods[PLAIN].tokens, strict=True))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -246,11 +247,15 @@ def blunt_probes(laws: Laws, shape: tuple[int, int, int], noise: Noise, seed: in
     tried, through = [], []
     per_row = shape[2]
 
+    @cache
+    def of_places(first: int, count: int) -> Laws:
+        index = torch.arange(first * per_row, (first + count) * per_row) % len(laws.logits)
+        return Laws(laws.probabilities[index], laws.logits[index], laws.params)
+
     def of(rows: slice) -> Laws:
         """Every call has the same places."""
-        numbers = torch.arange(shape[0] * shape[1])[rows] % shape[1]
-        index = (numbers[:, None] * per_row + torch.arange(per_row)).reshape(-1)
-        return Laws(laws.probabilities[index], laws.logits[index], laws.params)
+        there = range(shape[0] * shape[1])[rows]
+        return of_places(there.start % shape[1], len(there))
 
     for name, tokens in wrong_samples(laws, shape, torch.Generator().manual_seed(seed)):
         tried.append(name)

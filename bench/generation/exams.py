@@ -49,9 +49,9 @@ def is_drawn(decoding: Decoding) -> bool:
     return not decoding.greedy and decoding.method != BEAM
 
 
-def is_own(seed: int) -> bool:
-    """Whether needles of that seed have prompts as long as the case's own. Faults of engines show on shorter ones."""
-    return seed % EXAMS == OWN
+def is_short(seed: int) -> bool:
+    """Whether needles of that seed have the short prompts, on which faults of engines are tried."""
+    return seed % EXAMS == SHORT
 
 
 def is_many(case: GenerateCase, seed: int) -> bool:

@@ -10,10 +10,12 @@ import torch
 from torch import Tensor
 
 from attnlab.bench.caches import KVCache, layout_of
+from attnlab.bench.generation.stored import SAME
 from attnlab.bench.models.reference import soft_capped
 
 if TYPE_CHECKING:
     from attnlab.bench.models.config import ModelConfig
+    from attnlab.bench.models.reference import Reading
     from attnlab.bench.ops.generate import GenerateCase
 
 BLANK = -1  # a place that was never written, or that holds nothing any more: zeros
@@ -63,6 +65,27 @@ class Fault:
         if self.other_row:
             k, v = (torch.cat([x[:, :, :p].roll(1, 0), x[:, :, p:]], 2) for x in (k, v))
         return torch.cat([first, attended(q[:, :, p:], k, v, answer, config)], 2).transpose(1, 2).flatten(2)
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """Several faults in one pass: of a batch, so many rows are read with the first, as many with the next, and so on.
+
+    A `reference.Reading`.
+    """
+
+    faults: tuple[Fault, ...]
+    rows: int
+
+    def positions(self, right: Tensor) -> tuple[Tensor, Tensor]:
+        """Each [F · rows, 1, S], the same for every head."""
+        of_faults = (torch.stack(side) for side in zip(*(f.positions(right) for f in self.faults), strict=True))
+        queries, keys = (one.repeat_interleave(self.rows, 0)[:, None] for one in of_faults)
+        return queries, keys
+
+    def attention(self, q: Tensor, k: Tensor, v: Tensor, config: ModelConfig, window: int | None) -> Tensor:
+        parts = zip(self.faults, *(x.split(self.rows) for x in (q, k, v)), strict=True)
+        return torch.cat([fault.attention(*qkv, config, window) for fault, *qkv in parts])
 
 
 def causal(length: int, window: int | None, device: torch.device | str = "cpu") -> Tensor:
@@ -141,6 +164,11 @@ def _of_answers(prompt: int, length: int, page: int, place: Tensor, seen: Tensor
         wrong = place.clone()
         wrong[:half] = place[half : 2 * half]
         yield Fault("one page for another", prompt, of_answer=Keys(wrong, seen[prompt:]))
+
+
+def encoded(case: GenerateCase) -> Reading | None:
+    """How a text is read whose keys and values are stored as codes; None where they are not."""
+    return None if case.cache == SAME else Encoded(case, case.prompt_len)
 
 
 @dataclass(frozen=True)

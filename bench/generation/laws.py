@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from attnlab.bench.ops.sampling_math import draw, penalised, truncated_probabili
 from attnlab.bench.sampling_params import SamplingParams
 
 CLAMPED_AT = 2.5  # standard deviations of a log-probability
+TINY = 1e-300
 
 
 @dataclass(frozen=True)
@@ -62,41 +64,65 @@ class Laws:
 
     def places(self, tokens: Tensor) -> Places:
         """tokens: int64 [S]."""
-        p = self.probabilities
+        p, of = self.probabilities, self._score
         own = self._of(tokens)
         ids = torch.arange(p.shape[1], device=p.device)
         ties = (p == own).logical_and(ids < tokens[:, None])
-        scores, spread = self._scores()
-        centre = (p * scores).sum(-1)
         return Places(
             by_id=(p * (ids < tokens[:, None])).sum(-1),
             by_rank=(p * ((p > own) | ties)).sum(-1),
             mass=own[:, 0],
-            score=scores.gather(-1, tokens[:, None])[:, 0] - centre,
-            variance=(p * scores.square()).sum(-1) - centre.square(),
-            bound=CLAMPED_AT * spread + centre.abs(),
-            last=self._last(),
+            score=of.clamped(own)[:, 0] - of.centre,
+            variance=of.variance,
+            bound=CLAMPED_AT * of.spread[:, 0] + of.centre.abs(),
+            last=self._last,
         )
 
-    def _scores(self) -> tuple[Tensor, Tensor]:
-        """The clamped score of every token, [S, V], not yet of mean 0, and the spread of log-probabilities, [S]."""
-        p = self.probabilities
-        logs = p.clamp_min(1e-300).log()
-        mean = (p * logs).sum(-1, keepdim=True)
-        spread = (p * (logs - mean).square()).sum(-1, keepdim=True).sqrt()
-        return ((logs - mean) / spread.clamp_min(1e-12)).clamp(-CLAMPED_AT, CLAMPED_AT) * spread, spread[:, 0]
+    @cached_property
+    def _score(self) -> Score:
+        return Score.of(self.probabilities)
 
     def drift(self, other: Laws) -> Tensor:
         """What the score of draws of another law that are kept by this one is off its mean, [S]."""
-        scores, _ = self._scores()
+        scores = self._score.clamped(self.probabilities)
         theirs = other.probabilities * (self.probabilities > 0)
         theirs = theirs / theirs.sum(-1, keepdim=True).clamp_min(1e-300)
         drift: Tensor = ((theirs - self.probabilities) * scores).sum(-1)
         return drift
 
+    @cached_property
     def _last(self) -> Tensor:
         """The probability of the least likely token that is kept, [S]."""
         return self.probabilities.masked_fill(self.probabilities == 0, math.inf).amin(-1)
+
+
+@dataclass(frozen=True)
+class Score:
+    """Of the tokens of each place: how far its log-probability is from the mean one, clamped, not yet of mean 0.
+
+    mean, spread: of log-probabilities, [S, 1]. centre, variance: of scores, [S].
+    """
+
+    mean: Tensor
+    spread: Tensor
+    centre: Tensor
+    variance: Tensor
+
+    @classmethod
+    def of(cls, p: Tensor) -> Score:
+        """p: the probabilities of some places, [S, V]."""
+        logs = p.clamp_min(TINY).log()
+        mean = (p * logs).sum(-1, keepdim=True)
+        spread = (p * (logs - mean).square()).sum(-1, keepdim=True).sqrt()
+        blank = torch.zeros_like(mean[:, 0])
+        scores = cls(mean, spread, blank, blank).clamped(p)
+        centre = (p * scores).sum(-1)
+        return cls(mean, spread, centre, (p * scores.square()).sum(-1) - centre.square())
+
+    def clamped(self, p: Tensor) -> Tensor:
+        """The scores of tokens of probability p [S, ...]."""
+        off = (p.clamp_min(TINY).log() - self.mean) / self.spread.clamp_min(1e-12)
+        return off.clamp(-CLAMPED_AT, CLAMPED_AT) * self.spread
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ class Reading(Protocol):
     """Another way to read a text than the right one, or with other rounding: positions, and attention over keys."""
 
     def positions(self, right: Tensor) -> tuple[Tensor, Tensor]:
-        """Those of queries and of keys, int64 [S]."""
+        """Those of queries and of keys, int64 [S], or what broadcasts to [B, heads, S]."""
         ...
 
     def attention(self, q: Tensor, k: Tensor, v: Tensor, config: ModelConfig, window: int | None) -> Tensor:
@@ -94,6 +94,30 @@ def reference_logits(
         parts = [decode(layer, part, None, rounded, reading)[0] for part in hidden.split(group)]
         hidden = torch.cat(parts) if len(parts) > 1 else parts[0]
     return head_logits(weights, hidden[:, length - last :], dtype, rounded)
+
+
+@torch.no_grad()
+def reference_answers(
+    weights: ModelWeights, prompt: Tensor, answers: Tensor, dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """Logits at each place of several answers `[A, N]` to one prompt `[P]`, which is read once: `[A, N, V]` in `dtype`.
+
+    What the answers begin with comes from the prompt alone; their last tokens are not read. Weights are cast to `dtype`
+    one layer at a time. Rotary frequencies that depend on the length are those of all P + N - 1 tokens.
+    """
+    ids = checked_ids(weights.config, prompt.to(weights.device)[None])
+    after = checked_ids(weights.config, answers.to(weights.device))
+    count, new = after.shape
+    length = ids.shape[1] + new - 1
+    config = weights.config.settled(length, length)
+    hidden, rest = embedded(weights, ids, dtype), embedded(weights, after[:, :-1], dtype)
+    for index, stored in enumerate(weights.layers):
+        layer = Layer(stored.to(weights.device, dtype), config, index)
+        hidden, cache = decode(layer, hidden, None)
+        if new > 1:
+            shared = (x.expand(count, -1, -1, -1) for x in (cache.keys, cache.values))
+            rest, _ = decode(layer, rest, LayerCache(*shared))
+    return head_logits(weights, torch.cat([hidden[:, -1:].expand(count, -1, -1), rest], 1), dtype)
 
 
 @torch.no_grad()

@@ -18,7 +18,7 @@ from attnlab.bench.errors import StoreError
 from attnlab.bench.failures import record
 from attnlab.bench.failures.record import Failure, read, read_tensors
 from attnlab.bench.failures.wrong import Wrong, first_wrong
-from attnlab.bench.generation.check import Answers, answer_logits, logs_of
+from attnlab.bench.generation.answers import Answers, answer_logits, logs_of
 from attnlab.bench.models.reference import reference_greedy
 from attnlab.bench.ops.attention import ATTENTION
 from attnlab.bench.ops.generate import GENERATE, GenerateCase
@@ -154,7 +154,7 @@ def test_the_first_token_off_the_references_is_named() -> None:
         case, lambda: inputs.weights, inputs.prompts, tokens, noise=1e-4, ties=0.0
     )  # fmt: skip
     assert first_wrong(expectation, (tokens,), ("tokens",)) is None
-    right = logs_of(answer_logits(inputs.weights, inputs.prompts[0], tokens[0], torch.float32), tokens[0])
+    right = logs_of(answer_logits(inputs.weights, inputs.prompts[0], tokens[0]), tokens[0])
     logs = right[None] + torch.tensor([[0.0, 0.0, 0.5]])
     told = replace(expectation, logs_rms=1e-3, logs_largest=1e-2)
     found = first_wrong(told, (tokens, logs.float()), ("tokens", "logs"), ("logs",))

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from attnlab.bench.errors import Unavailable
+from attnlab.bench.generation.answers import MARGIN, answer_logits, regret
 from attnlab.bench.generation.arrivals import Arrivals
-from attnlab.bench.generation.check import MARGIN, NOISE_FLOOR, answer_logits, regret
 from attnlab.bench.generation.events import CallLog
 from attnlab.bench.generation.recorder import Recorder
+from attnlab.bench.generation.sharpness import NOISE_FLOOR
 from attnlab.bench.models.weights import ModelWeights
 from attnlab.bench.ops.generate import GenerateCase, GenerateInputs, weights_of
 from attnlab.bench.store.records import Measurement, Outcome
@@ -87,7 +88,7 @@ def assert_same(got: Tensor, want: Tensor, decoding: str) -> None:
         if len(differ):
             place = int(differ[0])
             assert decoding == "greedy", f"another token at {place}"
-            short = float(regret(answer_logits(weights(), prompt, mine, torch.float32), mine)[place])
+            short = float(regret(answer_logits(weights(), prompt, mine), mine)[place])
             assert short <= NOISE, f"another token at {place}, {short} short of the best"
 
 
