@@ -76,13 +76,6 @@ def _tensors_in(path: str, value: Any) -> dict[str, Tensor]:
     return {name: tensor for key, part in parts.items() for name, tensor in _tensors_in(f"{path}.{key}", part).items()}
 
 
-def redraw(inputs: Any, fresh: Any) -> None:
-    """Overwrite the dynamic tensors of `inputs` in place with those of `fresh`."""
-    source = tensors(fresh, "dynamic")
-    for name, tensor in tensors(inputs, "dynamic").items():
-        tensor.copy_(source[name])
-
-
 @dataclass(frozen=True)
 class Mixed:
     """How a tensor may be put together of two draws: each index along `axes` is of one draw or of the other.
@@ -184,16 +177,11 @@ class BluntWithout(Protocol):
 class Check(Protocol[C_contra, I_contra]):
     """How outputs are judged; owned by the contract and never loosened by the environment.
 
-    `parts` and `restore` take an expectation apart into tensors and plain values, and put it together
-    again, so that the workers of a run compute each once. One that has `roundings`, a mapping of names to other checks,
-    holds an implementation to the one that it declares to round by.
+    One that has `roundings`, a mapping of names to other checks, holds an implementation to the one that it declares to
+    round by.
     """
 
     def expect(self, case: C_contra, inputs: I_contra) -> Expectation: ...
-
-    def parts(self, expectation: Any) -> dict[str, Any]: ...
-
-    def restore(self, case: C_contra, parts: dict[str, Any]) -> Expectation: ...
 
 
 @dataclass(frozen=True)

@@ -75,12 +75,6 @@ class Distribution(Generic[C, I]):
         blunt = [p.name for p in applying if judged.accepts(p.outputs(case, inputs, law, (law.tokens,))[0])]
         return replace(judged, probes=tuple(p.name for p in applying), blunt=tuple(blunt))
 
-    def parts(self, expectation: Drawn) -> dict[str, Any]:
-        return {name: getattr(expectation, name) for name in Drawn.__dataclass_fields__}
-
-    def restore(self, case: C, parts: dict[str, Any]) -> Drawn:
-        return Drawn(**parts)
-
 
 def _furthest_off(count: Tensor, expected: Tensor, total: Tensor) -> float:
     """The largest n KL(count / n, p) of tokens that may be drawn, for counts of `total` draws and their shares."""

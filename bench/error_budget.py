@@ -115,15 +115,6 @@ class ErrorBudget(Generic[C, I]):
         blunt = [p.name for p in applying if judged.accepts(p.outputs(case, inputs, sample, expected))]
         return replace(judged, probes=tuple(p.name for p in applying), blunt=tuple(blunt))
 
-    def parts(self, expectation: Budgeted) -> dict[str, Any]:
-        parts = {name: getattr(expectation, name) for name in ("expected", "allowed", "probes", "blunt")}
-        return parts | {"scales": [(scale.size, scale.elements, scale.slack) for scale in expectation.scales]}
-
-    def restore(self, case: C, parts: dict[str, Any]) -> Budgeted:
-        scales = tuple(Scale(size, elements, slack) for size, elements, slack in parts["scales"])
-        known: dict[str, Any] = {**parts, "scales": scales}
-        return Budgeted(names=self.names, select=self.select, sample=self.sample(case), **known)
-
 
 @dataclass(frozen=True)
 class Scale:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -205,12 +205,6 @@ class AppendCheck:
         }
         blunt = tuple(name for name, planes in wrong.items() if all(f.within for f in made.judge(planes)))
         return replace(made, probes=tuple(wrong), blunt=blunt)
-
-    def parts(self, expectation: Stored) -> dict[str, Any]:
-        return {f.name: getattr(expectation, f.name) for f in fields(expectation) if f.name != "case"}
-
-    def restore(self, case: AppendCase, parts: dict[str, Any]) -> Stored:
-        return Stored(case=case, **parts)
 
 
 KV_APPEND: Operator[AppendCase, AppendInputs] = Operator(

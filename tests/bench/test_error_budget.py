@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -142,17 +141,6 @@ def test_probes_that_pass_are_blunt_and_those_that_do_not_apply_are_not_tried() 
 def test_the_check_sees_no_difference_where_the_yardstick_is_too_coarse() -> None:
     tiny = Sum(want=torch.full((64,), 1e-6), terms=torch.full((64,), 1.0))
     assert budget().expect(tiny, None).blunt == ("zeros",)
-
-
-def test_an_expectation_survives_a_file() -> None:
-    check = budget()
-    made = check.expect(Sum(error=0.01), None)
-    buffer = io.BytesIO()
-    torch.save(check.parts(made), buffer)
-    buffer.seek(0)
-    restored = check.restore(Sum(error=0.01), torch.load(buffer, weights_only=True))
-    assert restored.judge((WANT * 1.01,)) == made.judge((WANT * 1.01,))
-    assert (restored.probes, restored.blunt) == (made.probes, made.blunt)
 
 
 def test_of_nothing_nothing_is_wrong() -> None:
