@@ -140,17 +140,6 @@ write(end, b"imported or told")
 SAID = 400  # characters of what an import printed that a message holds
 
 
-def modules_below(package: str) -> list[str]:
-    """Every module below a package, in order of name; its folders need no `__init__.py`."""
-    root = importlib.import_module(package)
-    return sorted(
-        f"{package}.{'.'.join(path.relative_to(folder).with_suffix('').parts)}"
-        for folder in root.__path__
-        for path in Path(folder).rglob("*.py")
-        if path.name != "__init__.py"
-    )
-
-
 def _search_also(folder: Path) -> None:
     """Let modules of a folder be imported, after all others, so that they shadow nothing."""
     if str(folder) not in sys.path:

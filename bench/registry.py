@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import re
 import sys
 import sysconfig
 from collections.abc import Callable, Iterable, Iterator
@@ -12,11 +11,12 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from attnlab.bench.errors import DuplicateName, PluginError, UnknownName
+from attnlab.bench.discovery import Table, import_all
+from attnlab.bench.errors import PluginError, UnknownName
 from attnlab.bench.meddling import Guard
-from attnlab.bench.plugins import load_entry_points, load_plugin, modules_below
+from attnlab.bench.plugins import load_entry_points, load_plugin
 
 if TYPE_CHECKING:
     from attnlab.bench.contract import Operator
@@ -27,9 +27,6 @@ Around = Callable[[], AbstractContextManager[None]]
 
 SUITES = Path(__file__).parent / "suites"
 OURS = "attnlab.impls"
-LONGEST_NAME = 64
-NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_.+-]{{0,{LONGEST_NAME - 1}}}")
-"""What things may be called: it stands in tables, files, options with commas, and a terminal."""
 
 
 @dataclass(frozen=True)
@@ -88,50 +85,6 @@ class Implementation:
     @property
     def key(self) -> str:
         return f"{self.operator}/{self.name}"
-
-
-class Table(Generic[T]):
-    """Names to things, each with the module that registered it."""
-
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
-        self._items: dict[str, tuple[T, str]] = {}
-
-    def add(self, name: str, item: T, module: str) -> None:
-        """Raises PluginError on what is no name, DuplicateName where it is taken."""
-        if not isinstance(name, str) or not NAME.fullmatch(name):
-            raise PluginError(
-                f"{module} registers the {self.kind} {ascii(name)[:80]}; expected a name of letters, digits, _, ., + "
-                f"or - that begins with a letter or digit, {LONGEST_NAME} characters at most"
-            )
-        if name in self._items:
-            raise DuplicateName(self.kind, name, self._items[name][1], module)
-        self._items[name] = (item, module)
-
-    def get(self, name: str) -> T:
-        if name not in self._items:
-            raise UnknownName(self.kind, name, self._items)
-        return self._items[name][0]
-
-    def replace(self, name: str, item: T) -> None:
-        """Another item in the place of the one of that name, of the same module."""
-        self._items[name] = (item, self._items[name][1])
-
-    def module(self, name: str) -> str:
-        """The module that registered it."""
-        return self._items[name][1]
-
-    def discard(self, name: str) -> None:
-        self._items.pop(name, None)
-
-    def names(self) -> list[str]:
-        return list(self._items)
-
-    def __iter__(self) -> Iterator[T]:
-        return iter([item for item, _ in self._items.values()])
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._items
 
 
 class Registry:
@@ -312,8 +265,7 @@ def discover_some(modules: Iterable[str], plugins: tuple[str, ...] = ()) -> Regi
 
 def import_operators() -> None:
     """Our operators, which every process that has to do with cases knows."""
-    for contract in modules_below("attnlab.bench.ops"):
-        importlib.import_module(contract)
+    import_all("attnlab.bench.ops", below=True)
 
 
 def discover(plugins: tuple[str, ...] = (), around: Around = nullcontext) -> Registry:
@@ -324,8 +276,7 @@ def discover(plugins: tuple[str, ...] = (), around: Around = nullcontext) -> Reg
     """
     _register_suites()
     for package in ("attnlab.bench.ops", "attnlab.bench.metrics", OURS):
-        for name in modules_below(package):
-            importlib.import_module(name)
+        import_all(package, below=True)
     with around():
         return _with_others(plugins)
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from attnlab.bench.errors import UnknownName
-from attnlab.bench.plugins import modules_below
+from attnlab.bench.discovery import Folder
 
 if TYPE_CHECKING:
     import torch
@@ -70,7 +68,7 @@ class Codec(Protocol):
 
 @dataclass(frozen=True)
 class Format:
-    """How keys and values are stored; a file under `formats` registers one."""
+    """How keys and values are stored; a file under `formats` has one as `FORMAT`."""
 
     name: str
     summary: str
@@ -107,24 +105,14 @@ def read_tokens(
     return codec.decode(found)
 
 
-_formats: dict[str, Format] = {}
-
-
-def add_format(made: Format) -> None:
-    """Register a format under its name."""
-    _formats[made.name] = made
+FORMATS: Folder[Format] = Folder("cache format", "attnlab.bench.caches.formats", "FORMAT")
 
 
 def known_formats() -> dict[str, Format]:
     """Every format, by name."""
-    for module in modules_below("attnlab.bench.caches.formats"):
-        importlib.import_module(module)
-    return dict(sorted(_formats.items()))
+    return {name: FORMATS.get(name) for name in sorted(FORMATS.names())}
 
 
 def format_of(name: str) -> Format:
     """The format of that name; raises UnknownName."""
-    formats = _formats if name in _formats else known_formats()  # files are looked for where it is new
-    if name not in formats:
-        raise UnknownName("cache format", name, formats)
-    return formats[name]
+    return FORMATS.get(name)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from attnlab.bench.errors import ImpossibleCase, UnknownName
-from attnlab.bench.plugins import modules_below
+from attnlab.bench.discovery import Folder
+from attnlab.bench.errors import ImpossibleCase
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,28 +61,18 @@ class Family:
     numbered: str = ""  # what the number after the colon is; "" where there is none
 
 
-_families: dict[str, Family] = {}
-
-
-def add_layout(family: Family) -> None:
-    """Register a family of layouts under its name."""
-    _families[family.name] = family
+LAYOUTS: Folder[Family] = Folder("layout", "attnlab.bench.caches.layouts", "LAYOUT")
 
 
 def known_layouts() -> dict[str, Family]:
     """Every family, by name."""
-    for module in modules_below("attnlab.bench.caches.layouts"):
-        importlib.import_module(module)
-    return dict(sorted(_families.items()))
+    return {name: LAYOUTS.get(name) for name in sorted(LAYOUTS.names())}
 
 
 def layout_of(text: str) -> Layout:
     """The layout that `paged:16` names; raises ImpossibleCase or UnknownName."""
     name, colon, number = text.partition(":")
-    families = _families if name in _families else known_layouts()  # files are looked for where it is new
-    if name not in families:
-        raise UnknownName("layout", name, families)
-    family = families[name]
+    family = LAYOUTS.get(name)
     if bool(colon) != bool(family.numbered):
         wanted = f"{name}:N, N being the {family.numbered}" if family.numbered else f"{name} alone"
         raise ImpossibleCase(f"got layout {text!r}; expected {wanted}")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import math
-import pkgutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -12,6 +10,7 @@ from typing import Literal
 from attnlab.bench import units
 from attnlab.bench.beyond import DOUBTED, Remark
 from attnlab.bench.common_clock import under_common_clocks
+from attnlab.bench.discovery import import_all
 from attnlab.bench.generation.events import broken_log
 from attnlab.bench.registry import Registry, registry
 from attnlab.bench.roofline import SpeedOfLight, measured_light, published_light
@@ -174,6 +173,5 @@ def with_remarks(row: Row) -> Row:
 
 def known_metrics(source: Registry = registry) -> list[Metric]:
     """All metrics, ours and those of loaded plugins, in the order in which they are shown."""
-    for module in pkgutil.iter_modules(__path__):
-        importlib.import_module(f"{__name__}.{module.name}")
+    import_all(__name__)
     return sorted(source.metrics, key=lambda metric: metric.rank)

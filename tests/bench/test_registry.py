@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from attnlab.bench.errors import DuplicateName, PluginError, UnknownName
-from attnlab.bench.registry import Implementation, Needs, Registry, Table, discover, implements, registry
+from attnlab.bench.registry import Implementation, Needs, Registry, discover, implements, registry
 
 PLUGIN = '''
 from attnlab.bench import implements
@@ -29,43 +29,6 @@ def {name}(inputs):
 def only(made: Registry) -> Implementation:
     (implementation,) = made.all_implementations()
     return implementation
-
-
-def test_a_table_keeps_the_order_and_finds_by_name() -> None:
-    table: Table[int] = Table("number")
-    table.add("two", 2, "here")
-    table.add("one", 1, "there")
-    assert table.names() == ["two", "one"]
-    assert list(table) == [2, 1]
-    assert table.get("one") == 1
-    assert "one" in table
-    assert "three" not in table
-    table.discard("one")
-    table.discard("one")
-    assert table.names() == ["two"]
-
-
-def test_a_name_taken_twice_names_both_modules() -> None:
-    table: Table[int] = Table("number")
-    table.add("one", 1, "package.first")
-    with pytest.raises(DuplicateName) as caught:
-        table.add("one", 11, "package.second")
-    assert str(caught.value) == (
-        "number 'one' is registered twice: by package.first and by package.second; rename one of them"
-    )
-    assert table.get("one") == 1
-
-
-def test_an_unknown_name_suggests_the_nearest_or_lists_all() -> None:
-    table: Table[int] = Table("number")
-    table.add("eleven", 11, "here")
-    table.add("two", 2, "here")
-    with pytest.raises(UnknownName, match=r"^unknown number 'elven'; did you mean 'eleven'\?$"):
-        table.get("elven")
-    with pytest.raises(UnknownName, match=r"^unknown number 'zzz'; known: eleven, two$"):
-        table.get("zzz")
-    with pytest.raises(UnknownName, match=r"^unknown number 'zzz'; known: none$"):
-        Table[int]("number").get("zzz")
 
 
 def test_a_function_is_the_short_form() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from attnlab.bench.caches.coding import DATA, Format, Planes, PlaneSpec, add_format
+from attnlab.bench.caches.coding import DATA, Format, Planes, PlaneSpec
 
 GROUP = 32
 HALF = GROUP // 2
@@ -107,4 +107,4 @@ def unpack(packed: Tensor) -> Tensor:
     return torch.cat([bytes_ & 15, bytes_ >> 4], dim=-2).flatten(-3)
 
 
-add_format(Format("int4_g32", "int4, groups of 32: keys by channel, values by token", Int4Channel(), Int4Token()))
+FORMAT = Format("int4_g32", "int4, groups of 32: keys by channel, values by token", Int4Channel(), Int4Token())

@@ -3,14 +3,12 @@
 Keys of real models have a few channels that are large in every token: a scale of their own keeps the others exact.
 """
 
-from attnlab.bench.caches.coding import Format, add_format
+from attnlab.bench.caches.coding import Format
 from attnlab.bench.caches.scaled import INT8, Scaled
 
-add_format(
-    Format(
-        "int8_channel",
-        "int8, keys with a scale for each channel, values for each token",
-        Scaled(INT8, "head"),
-        Scaled(INT8, "token"),
-    )
+FORMAT = Format(
+    "int8_channel",
+    "int8, keys with a scale for each channel, values for each token",
+    Scaled(INT8, "head"),
+    Scaled(INT8, "token"),
 )

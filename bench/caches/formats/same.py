@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from attnlab.bench.caches.coding import DATA, Format, Planes, PlaneSpec, add_format
+from attnlab.bench.caches.coding import DATA, Format, Planes, PlaneSpec
 
 
 class Same:
@@ -31,4 +31,4 @@ class Same:
         return planes[DATA].float()
 
 
-add_format(Format("same", "the case's own dtype", Same(), Same()))
+FORMAT = Format("same", "the case's own dtype", Same(), Same())

@@ -3,7 +3,7 @@
 Inside a page [S, Hkv, D], the heads of a token together: vLLM's and FlashAttention's order, FlashInfer's `NHD`.
 """
 
-from attnlab.bench.caches.layout import SHD, Family, Layout, add_layout, power_of_two
+from attnlab.bench.caches.layout import SHD, Family, Layout, power_of_two
 
 
 def _make(size: int | None) -> Layout:
@@ -12,4 +12,4 @@ def _make(size: int | None) -> Layout:
     return Layout(name, SHD, power_of_two(size, "page size", name), paged=True)
 
 
-add_layout(Family("paged", "pages of N tokens in a pool, each [N, Hkv, D]", _make, "page size"))
+LAYOUT = Family("paged", "pages of N tokens in a pool, each [N, Hkv, D]", _make, "page size")

@@ -1,6 +1,6 @@
 """A ring of the last N tokens of each sequence, [B, Hkv, N, D]: what a sliding window needs, and no more."""
 
-from attnlab.bench.caches.layout import HSD, Family, Layout, add_layout
+from attnlab.bench.caches.layout import HSD, Family, Layout
 
 
 def _make(size: int | None) -> Layout:
@@ -8,4 +8,4 @@ def _make(size: int | None) -> Layout:
     return Layout(f"ring:{size}", HSD, size, wraps=True)
 
 
-add_layout(Family("ring", "the last N tokens of a sequence, [B, Hkv, N, D]", _make, "number of tokens kept"))
+LAYOUT = Family("ring", "the last N tokens of a sequence, [B, Hkv, N, D]", _make, "number of tokens kept")

@@ -1,0 +1,123 @@
+"""How a thing is added by one file: tables of things by name, and one walk over the folders that they lie in."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from attnlab.bench.errors import DuplicateName, PluginError, UnknownName
+
+T = TypeVar("T")
+
+LONGEST_NAME = 64
+NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_.+-]{{0,{LONGEST_NAME - 1}}}")
+"""What things may be called: it stands in tables, files, options with commas, and a terminal."""
+
+
+def modules_in(package: str, *, below: bool = False) -> list[str]:
+    """The modules in a package's folder by name; `below`: in folders within it too, which need no `__init__.py`.
+
+    Those that begin with an underscore, or lie in a folder that does, hold what the others share, and are left out.
+    """
+    root = importlib.import_module(package)
+    paths = (
+        path.relative_to(folder).with_suffix("").parts
+        for folder in root.__path__
+        for path in Path(folder).glob("**/*.py" if below else "*.py")
+    )
+    return sorted({".".join((package, *parts)) for parts in paths if not any(part.startswith("_") for part in parts)})
+
+
+def import_all(package: str, *, below: bool = False) -> None:
+    """Import the modules in a package's folder, so that they register what they hold."""
+    for name in modules_in(package, below=below):
+        importlib.import_module(name)
+
+
+class Table(Generic[T]):
+    """Names to things, each with the module that registered it."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._items: dict[str, tuple[T, str]] = {}
+
+    def add(self, name: str, item: T, module: str) -> None:
+        """Raises PluginError on what is no name, DuplicateName where it is taken."""
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            raise PluginError(
+                f"{module} registers the {self.kind} {ascii(name)[:80]}; expected a name of letters, digits, _, ., + "
+                f"or - that begins with a letter or digit, {LONGEST_NAME} characters at most"
+            )
+        if name in self._items:
+            raise DuplicateName(self.kind, name, self._items[name][1], module)
+        self._items[name] = (item, module)
+
+    def get(self, name: str) -> T:
+        """Raises UnknownName, which suggests the nearest name or lists them all."""
+        if name not in self:
+            raise UnknownName(self.kind, name, self._items)
+        return self._items[name][0]
+
+    def replace(self, name: str, item: T) -> None:
+        """Another item in the place of the one of that name, of the same module."""
+        self._items[name] = (item, self._items[name][1])
+
+    def module(self, name: str) -> str:
+        """The module that registered it."""
+        return self._items[name][1]
+
+    def discard(self, name: str) -> None:
+        self._items.pop(name, None)
+
+    def names(self) -> list[str]:
+        return list(self._items)
+
+    def __iter__(self) -> Iterator[T]:
+        return iter([item for item, _ in self._items.values()])
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._items
+
+
+class Folder(Table[T]):
+    """A table of what the files in a package's folder hold, in order of the files' names.
+
+    holds: the attribute by which a file gives its thing, named by the thing's own `name`, or a tuple of such things;
+    a file without it is no thing. Where `holds` is None, each file is a thing: its module, by the file's name.
+    Nothing is imported before the table is asked for what it does not have, and then what is new in the folder.
+    """
+
+    def __init__(self, kind: str, package: str, holds: str | None) -> None:
+        super().__init__(kind)
+        self.package, self.holds = package, holds
+        self._known_modules: set[str] = set()
+
+    def names(self) -> list[str]:
+        self._look()
+        return super().names()
+
+    def __iter__(self) -> Iterator[T]:
+        self._look()
+        return super().__iter__()
+
+    def __contains__(self, name: str) -> bool:
+        if name not in self._items:
+            self._look()
+        return name in self._items
+
+    def _look(self) -> None:
+        for module in modules_in(self.package):
+            if module not in self._known_modules:
+                for name, item in self._things(module):
+                    self.add(name, item, module)
+                self._known_modules.add(module)
+
+    def _things(self, name: str) -> list[tuple[str, Any]]:
+        module = importlib.import_module(name)
+        if self.holds is None:
+            return [(name.rpartition(".")[2], module)]
+        held = getattr(module, self.holds, ())
+        return [(item.name, item) for item in (held if isinstance(held, tuple) else (held,))]

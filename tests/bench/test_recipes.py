@@ -1,0 +1,123 @@
+"""The recipes of CONTRIBUTING, carried out: one toy file is put into its kind's folder, and nothing else is edited.
+
+The folder is one more of the package's path, so that the repository stays as it is.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from attnlab.bench.registry import discover, registry
+
+Put = Callable[[str, str], None]
+PREFIX = "toy_"
+
+
+@pytest.fixture
+def put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Put]:
+    """put(path, text) puts a file at a path of the repository, such as `bench/metrics/toy_metric.py`."""
+    before = set(sys.modules)
+
+    def put_file(path: str, text: str) -> None:
+        assert Path(path).name.startswith(PREFIX)
+        file = tmp_path / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(dedent(text))
+        folder = file.parent if path.startswith("bench/") else tmp_path / "impls"
+        package = importlib.import_module(".".join(("attnlab", *folder.relative_to(tmp_path).parts)))
+        monkeypatch.setattr(package, "__path__", [*package.__path__, str(folder)])
+        importlib.invalidate_caches()
+
+    yield put_file
+    for name in set(sys.modules) - before:
+        if name.rpartition(".")[2].startswith(PREFIX):
+            del sys.modules[name]
+
+
+def test_an_operator_and_its_implementation(put: Put) -> None:
+    put(
+        "bench/ops/toy_operator.py",
+        """
+        from dataclasses import replace
+
+        from attnlab.bench.ops.gelu import GELU
+        from attnlab.bench.registry import registry
+
+        registry.operators.add("toy_operator", replace(GELU, name="toy_operator"), __name__)
+        """,
+    )
+    put(
+        "impls/toy_operator/toy_eager.py",
+        '''
+        from attnlab.bench import implements
+
+
+        @implements("toy_operator", name="toy_eager")
+        def toy_eager(inputs):
+            """A toy."""
+            return inputs.x
+        ''',
+    )
+    try:
+        assert discover().operators.get("toy_operator").name == "toy_operator"
+        assert registry.implementations("toy_operator").get("toy_eager").summary == "A toy."
+    finally:
+        registry.operators.discard("toy_operator")
+        registry.remove_implementation("toy_operator", "toy_eager")
+
+
+def test_a_metric(put: Put) -> None:
+    from attnlab.bench.metrics import known_metrics
+
+    put(
+        "bench/metrics/toy_metric.py",
+        """
+        from attnlab.bench.metrics import Metric
+        from attnlab.bench.registry import registry
+
+        METRIC = Metric("toy_metric", "toy", "", "higher", "A toy.", "1", lambda row: 1.0, rank=1)
+        registry.metrics.add(METRIC.name, METRIC, __name__)
+        """,
+    )
+    try:
+        assert "toy_metric" in [metric.name for metric in known_metrics()]
+    finally:
+        registry.metrics.discard("toy_metric")
+
+
+def test_a_layout_and_a_format_of_the_cache(put: Put) -> None:
+    from attnlab.bench.caches import format_of, known_formats, known_layouts, layout_of
+    from attnlab.bench.caches.coding import FORMATS
+    from attnlab.bench.caches.layout import LAYOUTS
+
+    put(
+        "bench/caches/layouts/toy_layout.py",
+        """
+        from attnlab.bench.caches.layout import HSD, Family, Layout
+
+        LAYOUT = Family("toy_layout", "a toy", lambda _: Layout("toy_layout", HSD))
+        """,
+    )
+    put(
+        "bench/caches/formats/toy_format.py",
+        """
+        from attnlab.bench.caches.coding import Format
+        from attnlab.bench.caches.formats.same import Same
+
+        FORMAT = Format("toy_format", "a toy", Same(), Same())
+        """,
+    )
+    try:
+        assert layout_of("toy_layout").name == "toy_layout"
+        assert format_of("toy_format").group == 1
+        assert "toy_layout" in known_layouts()
+        assert "toy_format" in known_formats()
+    finally:
+        LAYOUTS.discard("toy_layout")
+        FORMATS.discard("toy_format")
