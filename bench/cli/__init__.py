@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import importlib.metadata
 import io
 import os
-import pkgutil
 import shlex
 import signal
 import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, NoReturn
+from typing import NoReturn, Protocol
 
+from attnlab.bench.discovery import Folder
 from attnlab.bench.errors import AttnlabError
 from attnlab.bench.text import message_of
 
@@ -29,9 +28,15 @@ SHARED = argparse.ArgumentParser(add_help=False)
 SHARED.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
 
-def command_names() -> list[str]:
-    """The sub-commands: modules of this folder that do not start with an underscore."""
-    return [m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_")]
+class Command(Protocol):
+    """A file of this folder, named as its command is: its docstring begins with the summary, `EPILOG` ends its help."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
+
+    def execute(self, options: argparse.Namespace) -> int: ...
+
+
+COMMANDS: Folder[Command] = Folder("command", __name__, None)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -44,13 +49,13 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name in command_names():
-        module: Any = importlib.import_module(f"{__name__}.{name}")
-        summary = module.__doc__.partition("\n")[0]
-        epilog = getattr(module, "EPILOG", None)
+    for name in COMMANDS.names():
+        command = COMMANDS.get(name)
+        summary = (command.__doc__ or "").partition("\n")[0]
+        epilog = getattr(command, "EPILOG", None)
         sub = commands.add_parser(name, help=summary, description=summary, epilog=epilog, parents=[SHARED])
-        module.add_arguments(sub)
-        sub.set_defaults(execute=module.execute)
+        command.add_arguments(sub)
+        sub.set_defaults(execute=command.execute)
     return parser
 
 

@@ -11,7 +11,7 @@ from attnlab.bench.compare import INTERLEAVED
 from attnlab.bench.environment import PACKAGES
 from attnlab.bench.errors import StoreError
 from attnlab.bench.gate.collection import Collected
-from attnlab.bench.gate.outputs import Samples, outputs
+from attnlab.bench.gate.outputs import OUTPUTS, Samples
 from attnlab.bench.gate.records import GateReport
 from attnlab.bench.roofline import Ceilings
 from attnlab.bench.store.codec import decode, encode
@@ -43,7 +43,7 @@ def write_gate(
     samples = {
         item.offer.key: Samples(tuple(item.base.samples), tuple(item.head.samples)) for item in collected if item.values
     }
-    for output in outputs().values():
+    for output in OUTPUTS:
         for name, text in output.files(report, samples).items():
             (folder / name).write_text(text, encoding="utf-8")
             written.append(folder / name)

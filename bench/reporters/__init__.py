@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from attnlab.bench.errors import UnknownName
+from attnlab.bench.discovery import Folder
 from attnlab.bench.registry import Registry, registry
 from attnlab.bench.reporters.model.report import Report, build_report
 from attnlab.bench.store.jsonl import StoredRun
@@ -26,11 +24,7 @@ class Reporter(Protocol):
     def write(self, report: Report, folder: Path) -> list[Path]: ...
 
 
-def reporters() -> dict[str, Reporter]:
-    """Every format by name: each module of this package that has a REPORTER."""
-    modules = [m for m in pkgutil.iter_modules(__path__) if not m.ispkg]
-    found = [importlib.import_module(f"{__name__}.{module.name}").REPORTER for module in modules]
-    return {reporter.name: reporter for reporter in found}
+REPORTERS: Folder[Reporter] = Folder("format", __name__, "REPORTER")
 
 
 def write_report(
@@ -41,10 +35,7 @@ def write_report(
     Operators and metrics that `source` knows are used: call `discover` first. Raises UnknownName for
     an unknown format, before anything is written, and OSError where the folder cannot be written.
     """
-    known = reporters()
-    for name in formats or ():
-        if name not in known:
-            raise UnknownName("format", name, known)
+    chosen = [REPORTERS.get(name) for name in formats or REPORTERS.names()]
     report = build_report(runs, source)
     folder.mkdir(parents=True, exist_ok=True)
-    return [path for name in formats or known for path in known[name].write(report, folder)]
+    return [path for reporter in chosen for path in reporter.write(report, folder)]

@@ -121,3 +121,120 @@ def test_a_layout_and_a_format_of_the_cache(put: Put) -> None:
     finally:
         LAYOUTS.discard("toy_layout")
         FORMATS.discard("toy_format")
+
+
+def test_a_reporter(put: Put, tmp_path: Path) -> None:
+    from attnlab.bench.reporters import REPORTERS, write_report
+
+    put(
+        "bench/reporters/toy_reporter.py",
+        """
+        class ToyReporter:
+            name, suffix = "toy_reporter", ".toy"
+
+            def write(self, report, folder):
+                path = folder / f"report{self.suffix}"
+                path.write_text("a toy")
+                return [path]
+
+
+        REPORTER = ToyReporter()
+        """,
+    )
+    try:
+        (path,) = write_report([], tmp_path / "report", ["toy_reporter"])
+        assert path.read_text() == "a toy"
+        assert "toy_reporter" in REPORTERS.names()
+    finally:
+        REPORTERS.discard("toy_reporter")
+
+
+def test_a_format_of_the_gates_verdicts(put: Put) -> None:
+    from attnlab.bench.gate.outputs import OUTPUTS
+
+    put(
+        "bench/gate/outputs/toy_output.py",
+        """
+        class ToyOutput:
+            name = "toy_output"
+
+            def files(self, report, samples):
+                return {"gate.toy": "a toy"}
+
+
+        OUTPUT = ToyOutput()
+        """,
+    )
+    try:
+        assert [output.name for output in OUTPUTS][-1] == "toy_output"
+    finally:
+        OUTPUTS.discard("toy_output")
+
+
+def test_a_quantity_that_the_gate_judges(put: Put) -> None:
+    from attnlab.bench.gate import quantities as package
+    from attnlab.bench.gate.thresholds import Thresholds
+
+    put(
+        "bench/gate/quantities/toy_quantity.py",
+        """
+        from attnlab.bench.gate.quantities import Quantity
+
+        QUANTITIES = (Quantity("toy_quantity", "toy", "B", lambda sample: 1.0, 0.5, 1.0),)
+        """,
+    )
+    package.quantities.cache_clear()
+    try:
+        assert "toy_quantity" in Thresholds(0.03).targets_of("a/b[c]")
+    finally:
+        package._TABLE.discard("toy_quantity")
+        package.quantities.cache_clear()
+
+
+def test_a_study(put: Put) -> None:
+    from attnlab.bench.reporters.model.studies import MAKERS, studies
+
+    put(
+        "bench/reporters/model/studies/toy_study.py",
+        """
+        from attnlab.bench.reporters.model.studies import Study
+
+        OPERATOR = "toy_operator"
+
+
+        def make(results):
+            return Study("a toy", (), (), ())
+        """,
+    )
+    try:
+        assert [study.title for study in studies("toy_operator", [])] == ["a toy"]
+    finally:
+        MAKERS.discard("toy_study")
+
+
+def test_a_sub_command(put: Put, capsys: pytest.CaptureFixture[str]) -> None:
+    from attnlab.bench import cli
+
+    put(
+        "bench/cli/toy_command.py",
+        '''
+        """Say that it is a toy."""
+
+
+        def add_arguments(parser):
+            parser.add_argument("--often", type=int, default=1)
+
+
+        def execute(options):
+            print("a toy " * options.often)
+            return 0
+        ''',
+    )
+    try:
+        assert cli.main(["toy_command", "--often", "2"]) == 0
+        assert "a toy a toy" in capsys.readouterr().out
+        with pytest.raises(SystemExit):
+            cli.main(["--help"])
+        assert "Say that it is a toy." in capsys.readouterr().out
+    finally:
+        cli.COMMANDS.discard("toy_command")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from attnlab.bench.discovery import Folder
 from attnlab.bench.gate.records import GateReport
 
 
@@ -28,8 +27,5 @@ class Output(Protocol):
     def files(self, report: GateReport, samples: Mapping[str, Samples]) -> dict[str, str]: ...
 
 
-def outputs() -> dict[str, Output]:
-    """Every format that writes files, by name."""
-    modules = [importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)]
-    found = [module.OUTPUT for module in modules if hasattr(module, "OUTPUT")]
-    return {output.name: output for output in found}
+OUTPUTS: Folder[Output] = Folder("format of verdicts", __name__, "OUTPUT")
+"""Every format that writes files."""

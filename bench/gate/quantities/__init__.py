@@ -5,14 +5,13 @@ A file of this folder lists quantities in its `QUANTITIES`; adding one is an ent
 
 from __future__ import annotations
 
-import importlib
 import math
-import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
+from attnlab.bench.discovery import Folder
 from attnlab.bench.stats.decision import PairRatio
 from attnlab.bench.store.records import CheckRecord, Measurement
 
@@ -80,9 +79,10 @@ class Quantity:
         return PairRatio(log_ratio if self.direction == "lower" else -log_ratio, before)
 
 
+_TABLE: Folder[Quantity] = Folder("quantity", __name__, "QUANTITIES")
+
+
 @cache
 def quantities() -> dict[str, Quantity]:
     """All of them by name, latency first."""
-    modules = [importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)]
-    found: dict[str, Quantity] = {q.name: q for module in modules for q in module.QUANTITIES}
-    return {LATENCY: found.pop(LATENCY), **found}
+    return {LATENCY: _TABLE.get(LATENCY), **{quantity.name: quantity for quantity in _TABLE}}

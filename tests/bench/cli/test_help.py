@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from attnlab.bench.cli import build_parser, command_names
+from attnlab.bench import cli
+from attnlab.bench.cli import build_parser
 
 ROOT = Path(__file__).parents[3]
 MOST_FLAGS = {
@@ -18,7 +19,7 @@ MOST_FLAGS = {
     "run": 14,
 }  # what may be lost is named, one option a kind; a run may take turns, keep failures and try them again, within memory
 HELP_CPU_S = 0.5
-COMMANDS = command_names()
+COMMANDS = cli.COMMANDS.names()
 
 
 def parsers() -> dict[str, argparse.ArgumentParser]:

@@ -16,7 +16,7 @@ import pytest
 from attnlab.bench.compare import compare
 from attnlab.bench.gate.allowances import Allowances
 from attnlab.bench.gate.collection import Collected
-from attnlab.bench.gate.outputs import outputs
+from attnlab.bench.gate.outputs import OUTPUTS
 from attnlab.bench.gate.outputs.github import annotate, summarise, workflow_commands
 from attnlab.bench.gate.outputs.markdown import render as markdown
 from attnlab.bench.gate.outputs.terminal import lines
@@ -96,7 +96,7 @@ def test_the_summary_is_appended_where_the_runner_says(
 
 
 def test_junit_has_a_case_a_verdict(gate: Gate) -> None:
-    text = outputs()["junit"].files(gate[0], {})["junit.xml"]
+    text = OUTPUTS.get("junit").files(gate[0], {})["junit.xml"]
     (suite,) = ET.fromstring(text)
     found = {f"{case.get('classname')} {case.get('name')}": [child.tag for child in case] for case in suite}
     assert (found.pop("toy.slow N8 mean latency"), found.pop("toy.tiled N8 configuration")) == (
@@ -119,7 +119,7 @@ def test_junit_has_a_case_a_verdict(gate: Gate) -> None:
 def test_junit_of_a_strict_gate(gate: Gate) -> None:
     unsure = tuple(replace(r, verdict=Verdict.INCONCLUSIVE) if r.implementation == "same" else r for r in gate[0].rows)
     for strict, wanted in ((True, "failure"), (False, "system-out")):
-        text = outputs()["junit"].files(replace(gate[0], rows=unsure, strict=strict), {})["junit.xml"]
+        text = OUTPUTS.get("junit").files(replace(gate[0], rows=unsure, strict=strict), {})["junit.xml"]
         case = next(c for c in ET.fromstring(text)[0] if c.get("classname") == "toy.same")
         assert case[0].tag == wanted
 
@@ -129,14 +129,14 @@ def test_groups_stand_in_every_output(gate: Gate, capsys: pytest.CaptureFixture[
     report = replace(gate[0], rows=(), groups=(group,))
     assert "toy/many, all cases (geometric mean)" in "\n".join(lines(report))
     assert "toy/many" in markdown(report)
-    assert 'classname="toy/many"' in outputs()["junit"].files(report, {})["junit.xml"]
+    assert 'classname="toy/many"' in OUTPUTS.get("junit").files(report, {})["junit.xml"]
     assert [line for line in workflow_commands(report) if "toy/many" in line]
     assert report.exit_code == 1
 
 
 def test_benchers_metric_format(gate: Gate) -> None:
     """Measures by benchmark, each a value with optional bounds, all numbers."""
-    data = json.loads(outputs()["bencher"].files(gate[0], {})["bencher.json"])
+    data = json.loads(OUTPUTS.get("bencher").files(gate[0], {})["bencher.json"])
     assert set(data) == {"toy/same[N8]", "toy/slow[N8]", "toy/tiled[N8]"}
     for measures in data.values():
         assert {"latency", "ratio-to-base"} <= set(measures)

@@ -14,7 +14,7 @@ import pytest
 from attnlab.bench.errors import UnknownName
 from attnlab.bench.metrics import Metric
 from attnlab.bench.registry import registry
-from attnlab.bench.reporters import markdown, reporters, write_report
+from attnlab.bench.reporters import REPORTERS, markdown, write_report
 from attnlab.bench.reporters.html_page import render
 from attnlab.bench.reporters.model.report import Report, build_report
 from attnlab.bench.store.records import BenchRecord, Outcome
@@ -76,7 +76,7 @@ def results(page: Page) -> list[dict[str, str]]:
 
 
 def test_every_format_is_known() -> None:
-    assert set(reporters()) == {"html", "markdown", "csv", "plots"}
+    assert set(REPORTERS.names()) == {"html", "markdown", "csv", "plots"}
 
 
 def test_the_page_is_well_formed_and_stands_alone(html: str, page: Page) -> None:
@@ -161,7 +161,7 @@ def test_markdown(synthetic: SimpleNamespace, report: Report) -> None:
 
 
 def test_csv(synthetic: SimpleNamespace, report: Report, tmp_path: Path) -> None:
-    (path,) = reporters()["csv"].write(report, tmp_path)
+    (path,) = REPORTERS.get("csv").write(report, tmp_path)
     rows = list(csv.DictReader(path.open(encoding="utf-8")))
     assert len(rows) == 110
     flash = next(r for r in rows if r["implementation"] == "sdpa_flash")
@@ -184,7 +184,7 @@ def test_plot_files_show_no_speed_of_a_wrong_result(synthetic: SimpleNamespace, 
     run = synthetic.stored_run()
     bench = BenchRecord("attention", ("fine", "wrong"), "fine", (case.id,))
     stored = replace(run, run=replace(run.run, benches=(bench,)), measurements=found)
-    paths = {path.name: path for path in reporters()["plots"].write(build_report([stored]), tmp_path)}
+    paths = {path.name: path for path in REPORTERS.get("plots").write(build_report([stored]), tmp_path)}
     stems = ("latency", "speedup", "roofline", "memory", "error")
     assert set(paths) == {f"{stem}.{suffix}" for stem in stems for suffix in ("png", "svg")}
     for stem in stems:

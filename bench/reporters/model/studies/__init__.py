@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
+from attnlab.bench.discovery import Folder
 from attnlab.bench.reporters.model.plots import Plot
 from attnlab.bench.reporters.model.results import Result
 from attnlab.bench.reporters.model.words import Sentence
@@ -32,14 +32,18 @@ class Study:
     plots: tuple[Plot, ...]
 
 
-Make = Callable[[Sequence[Result]], Study | None]
+class Maker(Protocol):
+    """A file of this folder: the operator that it studies, and a study of its results, None where they say nothing."""
+
+    OPERATOR: str
+
+    def make(self, results: Sequence[Result]) -> Study | None: ...
+
+
+MAKERS: Folder[Maker] = Folder("study", __name__, None)
 
 
 def studies(operator: str, results: Sequence[Result]) -> tuple[Study, ...]:
-    """Every study of the operator that finds something; a module here has OPERATOR and `make(results)`."""
-    made = []
-    for found in pkgutil.iter_modules(__path__):
-        module = importlib.import_module(f"{__name__}.{found.name}")
-        if operator == module.OPERATOR and (study := module.make(results)) is not None:
-            made.append(study)
-    return tuple(made)
+    """Every study of the operator that finds something."""
+    made = [maker.make(results) for maker in MAKERS if operator == maker.OPERATOR]
+    return tuple(study for study in made if study is not None)
