@@ -53,7 +53,7 @@ class Table(Generic[T]):
             )
         if name in self._items:
             raise DuplicateName(self.kind, name, self._items[name][1], module)
-        self._items[name] = (item, module)
+        self._items = {**self._items, name: (item, module)}  # another dictionary, so that a change shows
 
     def get(self, name: str) -> T:
         """Raises UnknownName, which suggests the nearest name or lists them all."""
@@ -63,14 +63,14 @@ class Table(Generic[T]):
 
     def replace(self, name: str, item: T) -> None:
         """Another item in the place of the one of that name, of the same module."""
-        self._items[name] = (item, self._items[name][1])
+        self._items = {**self._items, name: (item, self._items[name][1])}
 
     def module(self, name: str) -> str:
         """The module that registered it."""
         return self._items[name][1]
 
     def discard(self, name: str) -> None:
-        self._items.pop(name, None)
+        self._items = {known: entry for known, entry in self._items.items() if known != name}
 
     def names(self) -> list[str]:
         return list(self._items)
@@ -94,6 +94,12 @@ class Folder(Table[T]):
         super().__init__(kind)
         self.package, self.holds = package, holds
         self._known_modules: set[str] = set()
+        self._open = True
+
+    def close(self) -> None:
+        """Take in what there is; what is put into the folder later is left out."""
+        self._look()
+        self._open = False
 
     def names(self) -> list[str]:
         self._look()
@@ -109,7 +115,7 @@ class Folder(Table[T]):
         return name in self._items
 
     def _look(self) -> None:
-        for module in modules_in(self.package):
+        for module in modules_in(self.package) if self._open else ():
             if module not in self._known_modules:
                 for name, item in self._things(module):
                     self.add(name, item, module)

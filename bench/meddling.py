@@ -15,11 +15,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from attnlab.bench.clocks import CLOCKS
+
 HARNESS = "attnlab.bench"
 # What takes part in a measurement is imported before it is remembered, so that nobody is there first.
 TAKING_PART = (
-    "harness", "isolation", "judged", "judging.client", "timing", "worker", "clocks.wall", "clocks.cpu_time",
-    "store.codec",
+    "harness", "isolation", "judged", "judging.client", "timing", "worker", "store.codec",
 )  # fmt: skip
 LIBRARY = ("time", "json", "statistics", "math", "select", "random", "hashlib", "secrets", "numpy", "numpy.fft")
 REPLACED_BY_SOME = ("print", "input", "open", "__import__", "breakpoint")  # by honest tools too; none of them counts
@@ -44,6 +45,7 @@ class Guard:
     def __init__(self) -> None:
         for name in TAKING_PART:
             importlib.import_module(f"{HARNESS}.{name}")
+        CLOCKS.close()
         self._kept = tuple(_everything())
 
     def changed(self) -> tuple[str, ...]:
@@ -67,6 +69,7 @@ def _everything() -> Iterator[_Kept]:
         for value in vars(module).values():
             if isinstance(value, type) and value.__module__ == module.__name__:
                 yield from _attributes(value, f"{module.__name__}.{value.__qualname__}")
+    yield from (_Kept(CLOCKS, f"{HARNESS}.clocks.CLOCKS", name, value, ()) for name, value in vars(CLOCKS).items())
     yield from (kept for kept in _attributes(builtins, "builtins") if kept.name not in REPLACED_BY_SOME)
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from attnlab.bench.clocks import now as now  # bound before any plugin is imported
 from attnlab.bench.clocks.plan import Plan
+from attnlab.bench.discovery import Folder
 from attnlab.bench.errors import ClockUnsupported, MeasurementError, UsageError
 
 if TYPE_CHECKING:
@@ -69,6 +70,33 @@ class Clock(Protocol):
         Raises ClockUnsupported where these calls cannot be timed by this clock.
         """
         ...
+
+
+@dataclass(frozen=True)
+class ClockKind:
+    """A clock's file in one value.
+
+    device: the kind that it times on. rank: the clock of least rank is the main one, and those after it stand beside
+    it. make: `make()` of a CPU, `make(gpu, cache, writing)` of a GPU, as `cuda_clocks` gets them. package: what it
+    needs; where that cannot be imported there is no such clock.
+    """
+
+    name: str
+    device: Literal["cpu", "cuda"]
+    rank: int
+    make: Callable[..., Clock]
+    package: str | None = None
+
+
+CLOCKS: Folder[ClockKind] = Folder("clock", __name__, "CLOCK")
+"""Closed before a plugin is imported: none brings a clock that its own code is timed by."""
+
+
+@runtime_checkable
+class ChoosesCopies(Protocol):
+    """A clock that says how many sets of inputs its calls should rotate through."""
+
+    def copies(self, call: Call, bytes_a_call: int) -> int: ...
 
 
 @runtime_checkable
@@ -133,10 +161,7 @@ def clocks_for(device: torch.device, cache: str = COLD) -> tuple[Clock, ...]:
         from attnlab.bench.gpu.cuda import CudaGpu
 
         return cuda_clocks(CudaGpu(device), cache)
-    from attnlab.bench.clocks.cpu_time import CpuTime
-    from attnlab.bench.clocks.wall import Wall
-
-    return Wall(), CpuTime()
+    return _made("cpu")
 
 
 def host_clocks(device: torch.device) -> tuple[Clock, ...]:
@@ -151,25 +176,24 @@ def host_clocks(device: torch.device) -> tuple[Clock, ...]:
 
 
 def cuda_clocks(gpu: Gpu, cache: str = COLD, writing: bool = False) -> tuple[Clock, ...]:
-    """The clocks of a GPU; that of CUPTI only where its package is installed. `writing`: flush the L2 by writes."""
-    from attnlab.bench.clocks.cuda_events import CudaEvents
-    from attnlab.bench.clocks.cuda_graph import CudaGraph
-    from attnlab.bench.clocks.cupti import Cupti
-
+    """The clocks of a GPU, those that need a package only where it is installed. `writing`: flush the L2 by writes."""
     if cache not in CACHES:
         raise UsageError(f"got cache {cache!r}; expected {' or '.join(CACHES)}")
-    always = CudaGraph(gpu, cache, writing), CudaEvents(gpu, cache, writing)
-    return (*always, Cupti(gpu, cache, writing)) if importlib.util.find_spec("cupti") else always
+    return _made("cuda", gpu, cache, writing)
+
+
+def _made(device: str, *given: object) -> tuple[Clock, ...]:
+    """The clocks of a kind of device whose packages are here, by rank."""
+    here = (k for k in CLOCKS if k.device == device and (k.package is None or importlib.util.find_spec(k.package)))
+    return tuple(kind.make(*given) for kind in sorted(here, key=lambda kind: kind.rank))
 
 
 def copies_wanted(clocks: Sequence[Clock], call: Call, bytes_a_call: int, plan: Plan | None = None) -> int:
     """How many sets of inputs the calls should rotate through for the preferred clock; at least 2."""
-    from attnlab.bench.clocks.cuda_graph import CudaGraph
-
     if plan is not None:
         return plan.copies
     first = clocks[0]
-    return first.copies(call, bytes_a_call) if isinstance(first, CudaGraph) else 2
+    return first.copies(call, bytes_a_call) if isinstance(first, ChoosesCopies) else 2
 
 
 def main_timer(device: torch.device, calls: Sequence[Call], bytes_a_call: int = 0, cache: str = COLD) -> Timer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from attnlab.bench.clocks import Call, Timer, now
+from attnlab.bench.clocks import Call, ClockKind, Timer, now
 from attnlab.bench.clocks.host import HostTimer
 from attnlab.bench.clocks.plan import Plan
 
@@ -16,3 +16,6 @@ class CpuTime:
 
     def start(self, calls: Sequence[Call], bytes_a_call: int, plan: Plan | None = None) -> Timer:
         return HostTimer(self.name, now.process_time_ns, calls)
+
+
+CLOCK = ClockKind(CpuTime.name, "cpu", 20, CpuTime)

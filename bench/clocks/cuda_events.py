@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
-from attnlab.bench.clocks import Call, Timer
+from attnlab.bench.clocks import Call, ClockKind, Timer
 from attnlab.bench.clocks.eager import Rotation, refuse_work_elsewhere
 from attnlab.bench.clocks.plan import Plan
 from attnlab.bench.clocks.spans import Spans, rough_ns
@@ -28,6 +28,9 @@ class CudaEvents:
     def start(self, calls: Sequence[Call], bytes_a_call: int, plan: Plan | None = None) -> Timer:
         refuse_work_elsewhere(self._gpu, calls, rough_ns(self._gpu, calls))
         return _Timer(self.name, self._cache, self._gpu, calls, Spans(self._gpu, self._cache, self._writing))
+
+
+CLOCK = ClockKind(CudaEvents.name, "cuda", 20, CudaEvents)
 
 
 class _Timer:

@@ -7,9 +7,9 @@ import statistics
 from collections.abc import Sequence
 
 from attnlab.bench import units
-from attnlab.bench.clocks import HOT, Call, KeepsOutputs, Timer, renew
+from attnlab.bench.clocks import HOT, Call, ClockKind, KeepsOutputs, Timer, renew
 from attnlab.bench.clocks.eager import Rotation, refuse_work_elsewhere
-from attnlab.bench.clocks.layout import CLOCK, copies_for, lay_out
+from attnlab.bench.clocks.layout import GRAPHS, copies_for, lay_out
 from attnlab.bench.clocks.plan import Plan
 from attnlab.bench.clocks.spans import Piece, Spans, rough_ns
 from attnlab.bench.errors import ClockUnsupported, MeasurementError
@@ -32,7 +32,7 @@ class CudaGraph:
     (6 σ² + 5 n τ²) / n² for n calls, where a span less a known constant has (σ² + n τ²) / n².
     """
 
-    name = CLOCK
+    name = GRAPHS
 
     def __init__(self, gpu: Gpu, cache: str = "cold", writing: bool = False) -> None:
         self._gpu, self._cache, self._writing = gpu, cache, writing
@@ -56,8 +56,11 @@ class CudaGraph:
         return copies_for(self._cache, rough_ns(self._gpu, [call]), bytes_a_call, self._gpu.l2_bytes)
 
 
+CLOCK = ClockKind(CudaGraph.name, "cuda", 10, CudaGraph)
+
+
 class _Timer:
-    clock = CLOCK
+    clock = GRAPHS
 
     def __init__(self, gpu: Gpu, calls: Sequence[Call], plan: Plan, spans: Spans) -> None:
         self.cache, self.calls_a_sample, self.plan = plan.cache, plan.calls_a_graph, plan

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
-from attnlab.bench.clocks import Call, Timer
+from attnlab.bench.clocks import Call, ClockKind, Timer
 from attnlab.bench.clocks.eager import Rotation
 from attnlab.bench.clocks.plan import Plan
 from attnlab.bench.clocks.spans import MAX_SPANS, Spans
@@ -36,6 +36,9 @@ class Cupti:
         except MeasurementError as error:
             raise ClockUnsupported(str(error)) from error
         return timer
+
+
+CLOCK = ClockKind(Cupti.name, "cuda", 30, Cupti, package="cupti")
 
 
 class _Timer:

@@ -7,7 +7,7 @@ import math
 from attnlab.bench import units
 from attnlab.bench.clocks.plan import Plan
 
-CLOCK = "cuda_graph"
+GRAPHS = "cuda_graph"
 GRAPH_NS = 400_000  # of a graph as long, what a span has beyond the calls is under a hundredth
 MAX_CALLS = 256  # in one graph, however short a call is
 OVERFLOW = 2  # bytes that a rotation touches, over the L2's size, for nothing of a call to be left at its next turn
@@ -27,15 +27,15 @@ def lay_out(cache: str, call_ns: float, copies: int, bytes_a_call: int, l2_bytes
     if cache == "hot":
         return _hot(calls, copies, bytes_a_call, l2_bytes)
     if calls == 1:
-        return Plan(CLOCK, cache, copies)
+        return Plan(GRAPHS, cache, copies)
     if copies * bytes_a_call >= OVERFLOW * l2_bytes:
-        return Plan(CLOCK, cache, copies, _whole_rounds(calls, copies), copies)
+        return Plan(GRAPHS, cache, copies, _whole_rounds(calls, copies), copies)
     if copies == 1:
         note = (
             "with a cold L2 one set of inputs allows one call a graph: its time is that of one span less the null span"
         )
-        return Plan(CLOCK, cache, copies, note=note)
-    return Plan(CLOCK, cache, copies, copies, copies, sloped=copies * call_ns < GRAPH_NS)
+        return Plan(GRAPHS, cache, copies, note=note)
+    return Plan(GRAPHS, cache, copies, copies, copies, sloped=copies * call_ns < GRAPH_NS)
 
 
 def copies_for(cache: str, call_ns: float, bytes_a_call: int, l2_bytes: int) -> int:
@@ -50,8 +50,8 @@ def _hot(calls: int, copies: int, bytes_a_call: int, l2_bytes: int) -> Plan:
     too_large = f"its {units.format_bytes(bytes_a_call)} do not fit into the L2 of {units.format_bytes(l2_bytes)}"
     note = f"not hot: {too_large}, so that each call reads from memory" if bytes_a_call > l2_bytes else None
     if calls > 1 and 0 < copies * bytes_a_call <= FITS * l2_bytes:
-        return Plan(CLOCK, "hot", copies, _whole_rounds(calls, copies), copies, note=note)
-    return Plan(CLOCK, "hot", copies, calls, note=note)
+        return Plan(GRAPHS, "hot", copies, _whole_rounds(calls, copies), copies, note=note)
+    return Plan(GRAPHS, "hot", copies, calls, note=note)
 
 
 def _whole_rounds(calls: int, copies: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from attnlab.bench.clocks import Call, Timer, now
+from attnlab.bench.clocks import Call, ClockKind, Timer, now
 from attnlab.bench.clocks.host import HostTimer, State
 from attnlab.bench.clocks.plan import Plan
 
@@ -19,3 +19,6 @@ class Wall:
 
     def start(self, calls: Sequence[Call], bytes_a_call: int, plan: Plan | None = None) -> Timer:
         return HostTimer(self.name, now.perf_counter_ns, calls, self._state)
+
+
+CLOCK = ClockKind(Wall.name, "cpu", 10, Wall)

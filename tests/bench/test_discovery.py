@@ -114,3 +114,13 @@ def test_two_files_cannot_have_one_name_and_a_name_is_none_of_a_sentence(toys: P
     del sys.modules[f"{TOYS}.a"]
     with pytest.raises(PluginError, match="expected a name of letters"):
         Folder[object]("toy", TOYS, "TOY").names()
+
+
+def test_a_closed_folder_takes_nothing_more(toys: Path) -> None:
+    (toys / "ball.py").write_text(TOY.format(name="round"))
+    table: Folder[object] = Folder("toy", TOYS, "TOY")
+    table.close()
+    (toys / "dice.py").write_text(TOY.format(name="cube"))
+    importlib.invalidate_caches()
+    assert table.names() == ["round"]
+    assert "cube" not in table

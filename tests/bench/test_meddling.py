@@ -42,6 +42,9 @@ CHANGES = {
     "now.perf_counter_ns = lambda: 1": ("attnlab.bench.clocks.now.perf_counter_ns",),
     "timing.take_burst.__defaults__ = (1,)": ("attnlab.bench.timing.take_burst",),
     "timing.Effort = dict": ("attnlab.bench.timing.Effort",),
+    "from attnlab.bench.clocks import CLOCKS; CLOCKS.replace('wall', CLOCKS.get('cpu_time'))": (
+        "attnlab.bench.clocks.CLOCKS._items",
+    ),
     "statistics.median = min": ("statistics.median",),
     "json.dumps = repr": ("json.dumps",),
     "import random; random.SystemRandom.random = lambda self: 1.0": ("random.SystemRandom.random",),

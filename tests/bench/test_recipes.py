@@ -10,10 +10,15 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
+from types import ModuleType
 
 import pytest
+import torch
 
+from attnlab.bench import clocks
+from attnlab.bench.discovery import Folder
 from attnlab.bench.registry import discover, registry
+from attnlab.bench.timing import Effort, time_calls
 
 Put = Callable[[str, str], None]
 PREFIX = "toy_"
@@ -238,3 +243,31 @@ def test_a_sub_command(put: Put, capsys: pytest.CaptureFixture[str]) -> None:
         assert "Say that it is a toy." in capsys.readouterr().out
     finally:
         cli.COMMANDS.discard("toy_command")
+
+
+@pytest.mark.parametrize(("device", "arguments"), [("cpu", ""), ("cuda", "gpu, cache, writing")])
+def test_a_clock(device: str, arguments: str, put: Put, fake_gpu: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is preferred to all others where its rank is the least. The table is as it is in a process that begins."""
+    monkeypatch.setattr(clocks, "CLOCKS", Folder("clock", clocks.__name__, "CLOCK"))
+    put(
+        f"bench/clocks/toy_{device}_clock.py",
+        f"""
+        from attnlab.bench.clocks import ClockKind, now
+        from attnlab.bench.clocks.host import HostTimer
+
+
+        class ToyClock:
+            name = "toy_clock"
+
+            def start(self, calls, bytes_a_call, plan=None):
+                return HostTimer(self.name, now.perf_counter_ns, calls)
+
+
+        CLOCK = ClockKind("toy_clock", "{device}", 0, lambda {arguments}: ToyClock())
+        """,
+    )
+    cpu = torch.device("cpu")
+    found = clocks.clocks_for(cpu) if device == "cpu" else clocks.cuda_clocks(fake_gpu.FakeGpu())
+    assert [clock.name for clock in found][:2] == ["toy_clock", "wall" if device == "cpu" else "cuda_graph"]
+    assert clocks.copies_wanted(found, lambda: None, 0) == 2
+    assert time_calls([lambda: None], found[:1], Effort(0.01, 0.01, 0.5)).record.clock == "toy_clock"
