@@ -6,33 +6,21 @@ import functools
 from collections.abc import Iterator
 
 from attnlab.bench.ceilings import Again, measured_beside
-from attnlab.bench.doctor import gate, graphics, machine, timers
+from attnlab.bench.discovery import Folder
+from attnlab.bench.doctor import gate
 from attnlab.bench.doctor.finding import Finding, Patient, Probe
 from attnlab.bench.environment import Environment
 
 __all__ = ["PROBES", "Finding", "Patient", "Probe", "examine", "measured_now", "patient_here"]
 
-PROBES: tuple[Probe, ...] = (
-    machine.others_now,
-    timers.resolution,
-    timers.empty_call,
-    timers.known_call,
-    timers.steadiness,
-    graphics.gpu_findings,
-    machine.load,
-    machine.threads,
-    machine.frequency,
-    gate.least_slowdown,
-    machine.compiler,
-    machine.ceilings,
-)  # in the order of the report; who else is working is looked at before the doctor itself is
+PROBES: Folder[Probe] = Folder("probe", __name__, "PROBES")
 
 
 def examine(patient: Patient) -> Iterator[Finding]:
     """Look at the machine now; takes some ten seconds, on a GPU half a minute, most of them for live pairs."""
     yield Finding("device", patient.environment.device.name)
-    for probe in PROBES:
-        yield from probe(patient)
+    for probe in sorted(PROBES, key=lambda probe: probe.rank):
+        yield from probe.look(patient)
 
 
 def patient_here(environment: Environment, ceilings: Again) -> Patient:

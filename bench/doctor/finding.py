@@ -53,4 +53,13 @@ class Patient:
     kept: Ceilings | None = None
 
 
-Probe = Callable[[Patient], Iterator[Finding]]
+@dataclass(frozen=True)
+class Probe:
+    """One thing to look at, named by its function. Findings are told by rising `rank`."""
+
+    rank: int
+    look: Callable[[Patient], Iterator[Finding]]
+
+    @property
+    def name(self) -> str:
+        return self.look.__name__

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from attnlab.bench import units
 from attnlab.bench.doctor import product
-from attnlab.bench.doctor.finding import Finding, Patient
+from attnlab.bench.doctor.finding import Finding, Patient, Probe
 from attnlab.bench.stats.paired import log_ratio
 from attnlab.bench.stats.power import least_detectable, replay
 from attnlab.bench.stats.verdict import TARGET, Rule
@@ -108,3 +108,6 @@ class _Product:
     def __exit__(self, *error: object) -> None:
         self._process.kill()
         self._process.communicate()
+
+
+PROBES = (Probe(90, least_slowdown),)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from attnlab.bench import units
 from attnlab.bench.clocks import start_all
 from attnlab.bench.clocks.cuda_events import CudaEvents
-from attnlab.bench.doctor.finding import Finding, Patient
+from attnlab.bench.doctor.finding import Finding, Patient, Probe
 from attnlab.bench.gpu import Gpu
 from attnlab.bench.store.records import DeviceState
 from attnlab.bench.telemetry import state_notes
@@ -97,3 +97,6 @@ def _others(gpu: Gpu) -> Finding:
     ids = ", ".join(map(str, others))
     remedy = f"they share its time and memory: wait for their end, or end them (process {ids})" if others else None
     return Finding("other processes on the GPU", str(len(others)), remedy)
+
+
+PROBES = (Probe(50, gpu_findings),)

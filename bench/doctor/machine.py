@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 
 from attnlab.bench import availability, units
-from attnlab.bench.doctor.finding import Finding, Patient
+from attnlab.bench.doctor.finding import Finding, Patient, Probe
 
 LOOK_S = 0.3
 BUSY = 0.25  # of the cores' time, taken by others
@@ -108,3 +108,13 @@ def _rate(name: str, now: float | None, kept: float | None, unit: str) -> Findin
 
 def _day(unix_s: float) -> str:
     return f"{datetime.fromtimestamp(unix_s, UTC):%Y-%m-%d}"
+
+
+PROBES = (
+    Probe(0, others_now),  # before the doctor itself is at work
+    Probe(60, load),
+    Probe(70, threads),
+    Probe(80, frequency),
+    Probe(100, compiler),
+    Probe(110, ceilings),
+)

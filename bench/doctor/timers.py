@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from attnlab.bench import units
 from attnlab.bench.clocks import start_all
-from attnlab.bench.doctor.finding import Finding, Patient
+from attnlab.bench.doctor.finding import Finding, Patient, Probe
 from attnlab.bench.gpu import Gpu
 
 COARSE_NS = 1_000
@@ -100,3 +100,11 @@ def steadiness(patient: Patient) -> Iterator[Finding]:
         if spread > SPREAD_WORTH_A_WORD
         else None,
     )
+
+
+PROBES = (
+    Probe(10, resolution),
+    Probe(20, empty_call),
+    Probe(30, known_call),
+    Probe(40, steadiness),
+)

@@ -157,11 +157,12 @@ class _Arm:
 
     def on_kernels(self) -> None:
         """Time by kernel (on a CPU by operation) of one call, in nanoseconds."""
-        from attnlab.bench.profilers.torch_profile import kernel_times
+        from attnlab.bench.profilers import PROFILERS, USUAL
 
+        profiler = PROFILERS.get(USUAL)
         self._shift()
         with self._setup.apart.foreign():
-            times = kernel_times(self._opened.copies[0], self._setup.device)
+            times = profiler.kernel_times(self._opened.copies[0], self._setup.device)
         send(self._answers, "kernels", times)
 
     def _shift(self) -> bool:

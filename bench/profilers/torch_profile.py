@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from attnlab.bench.profilers import Profiler
+
 CALLS = 5
 
 
@@ -31,3 +33,6 @@ def kernel_times(call: Callable[[], object], device: torch.device) -> dict[str, 
         if micros > 0:
             times[event.key] = times.get(event.key, 0.0) + micros * 1e3 / CALLS
     return times
+
+
+PROFILER = Profiler("torch_profile", "torch's own profiler: kernels on a GPU, operations on a CPU", kernel_times)

@@ -153,10 +153,15 @@ def test_a_missing_compiler_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_probe_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One more is one more line in PROBES."""
-    monkeypatch.setattr(doctor, "PROBES", (lambda patient: iter([doctor.Finding("gate", patient.ceilings.device)]),))
+    """By rank; the first looks at who else is working, before the doctor itself is."""
+    assert min(doctor.PROBES, key=lambda probe: probe.rank).name == "others_now"
+    later, first = (
+        doctor.Probe(rank, lambda patient, name=name: iter([doctor.Finding(name, patient.ceilings.device)]))  # type: ignore[misc]
+        for rank, name in ((2, "gate"), (1, "load"))
+    )
+    monkeypatch.setattr(doctor, "PROBES", (later, first))
     assert [(f.name, f.value) for f in doctor.examine(Host().patient())] == [
-        ("device", "processor"), ("gate", "processor"),
+        ("device", "processor"), ("load", "processor"), ("gate", "processor"),
     ]  # fmt: skip
 
 

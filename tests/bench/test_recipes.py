@@ -6,6 +6,7 @@ The folder is one more of the package's path, so that the repository stays as it
 from __future__ import annotations
 
 import importlib
+import itertools
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +18,9 @@ import torch
 
 from attnlab.bench import clocks
 from attnlab.bench.discovery import Folder
+from attnlab.bench.environment import Device, Environment
 from attnlab.bench.registry import discover, registry
+from attnlab.bench.roofline import Ceilings
 from attnlab.bench.timing import Effort, time_calls
 
 Put = Callable[[str, str], None]
@@ -52,7 +55,7 @@ def test_an_operator_and_its_implementation(put: Put) -> None:
         from dataclasses import replace
 
         from attnlab.bench.ops.gelu import GELU
-        from attnlab.bench.registry import registry
+from attnlab.bench.registry import registry
 
         registry.operators.add("toy_operator", replace(GELU, name="toy_operator"), __name__)
         """,
@@ -84,7 +87,7 @@ def test_a_metric(put: Put) -> None:
         "bench/metrics/toy_metric.py",
         """
         from attnlab.bench.metrics import Metric
-        from attnlab.bench.registry import registry
+from attnlab.bench.registry import registry
 
         METRIC = Metric("toy_metric", "toy", "", "higher", "A toy.", "1", lambda row: 1.0, rank=1)
         registry.metrics.add(METRIC.name, METRIC, __name__)
@@ -271,3 +274,49 @@ def test_a_clock(device: str, arguments: str, put: Put, fake_gpu: ModuleType, mo
     assert [clock.name for clock in found][:2] == ["toy_clock", "wall" if device == "cpu" else "cuda_graph"]
     assert clocks.copies_wanted(found, lambda: None, 0) == 2
     assert time_calls([lambda: None], found[:1], Effort(0.01, 0.01, 0.5)).record.clock == "toy_clock"
+
+
+def test_a_profiler(put: Put) -> None:
+    from attnlab.bench.profilers import PROFILERS, USUAL
+
+    put(
+        "bench/profilers/toy_profiler.py",
+        """
+        from attnlab.bench.profilers import Profiler
+
+        PROFILER = Profiler("toy_profiler", "a toy", lambda call, device: {"toy": 1.0})
+        """,
+    )
+    try:
+        assert PROFILERS.names() == [USUAL, "toy_profiler"]
+        assert PROFILERS.get("toy_profiler").kernel_times(lambda: None, torch.device("cpu")) == {"toy": 1.0}
+    finally:
+        PROFILERS.discard("toy_profiler")
+
+
+def test_a_probe_of_the_doctor(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the least rank of all it is asked first."""
+    from attnlab.bench import doctor
+
+    monkeypatch.setattr(doctor, "PROBES", Folder("probe", doctor.__name__, "PROBES"))
+    put(
+        "bench/doctor/toy_probe.py",
+        """
+        from attnlab.bench.doctor.finding import Finding, Probe
+
+
+        def toy_probe(patient):
+            yield Finding("toy", f"on {patient.environment.device.name}")
+
+
+        PROBES = (Probe(-1, toy_probe),)
+        """,
+    )
+    here = Environment.__new__(Environment)
+    object.__setattr__(here, "device", Device("cpu", "processor"))
+    ceilings = Ceilings("processor", 1, None, {}, None, 0.0)
+    findings = doctor.examine(doctor.Patient(here, ceilings, (), lambda: None))
+    assert [(found.name, found.value) for found in itertools.islice(findings, 2)] == [
+        ("device", "processor"),
+        ("toy", "on processor"),
+    ]
