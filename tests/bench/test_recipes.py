@@ -55,7 +55,7 @@ def test_an_operator_and_its_implementation(put: Put) -> None:
         from dataclasses import replace
 
         from attnlab.bench.ops.gelu import GELU
-from attnlab.bench.registry import registry
+        from attnlab.bench.registry import registry
 
         registry.operators.add("toy_operator", replace(GELU, name="toy_operator"), __name__)
         """,
@@ -87,7 +87,7 @@ def test_a_metric(put: Put) -> None:
         "bench/metrics/toy_metric.py",
         """
         from attnlab.bench.metrics import Metric
-from attnlab.bench.registry import registry
+        from attnlab.bench.registry import registry
 
         METRIC = Metric("toy_metric", "toy", "", "higher", "A toy.", "1", lambda row: 1.0, rank=1)
         registry.metrics.add(METRIC.name, METRIC, __name__)
