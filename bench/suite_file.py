@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from attnlab.bench.clocks import CACHES, COLD
 from attnlab.bench.errors import ImpossibleCase, SuiteError, UnknownName, UsageError
 from attnlab.bench.registry import Registry
 from attnlab.bench.suite import Bench, Suite, with_axes
+from attnlab.bench.toml_file import TomlFile, is_number, is_whole, read_toml
 
 TOP_KEYS = ("description", "effort", "cache", "bench")
 BENCH_KEYS = ("operator", "implementations", "baseline", "axes", "cases", "rounds")
@@ -32,18 +32,12 @@ def load_suite(
     Raises SuiteError with file and line, and UnknownName or ImpossibleCase where an override is at
     fault. A bench of which no case is possible with the overrides is left out, and `notes` says so.
     """
-    text = _read(path)
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        line = re.search(r"line (\d+)", str(error))
-        place = line.group(1) if line else len(text.splitlines())
-        raise SuiteError(f"{path}:{place}: not TOML: {error}") from error
+    text, data = read_toml(path, "give the path of a suite", SuiteError)
     file = _SuiteFile(path, text)
-    file.no_other_keys(data, TOP_KEYS, "a suite", None)
-    tables = file.expect(data, "bench", list, "one or more [[bench]] tables", None)
+    file.no_other_keys(data, TOP_KEYS, "a suite")
+    tables = file.expect(data, "bench", list, "one or more [[bench]] tables")
     if not tables or not all(isinstance(table, dict) for table in tables):
-        raise SuiteError(f"{file.at('bench')}: expected one [[bench]] table or more, each with its operator")
+        raise file.wrong("bench", "expected one [[bench]] table or more, each with its operator")
     named = [table["operator"] for table in tables if isinstance(table.get("operator"), str)]
     strange = dict.fromkeys(name for name in named if name not in registry.operators)
     benches = [
@@ -55,10 +49,10 @@ def load_suite(
     return Suite(
         name=path.stem,
         benches=tuple(changed),
-        description=file.expect(data, "description", str, "a text", None) or "",
-        effort=file.effort(file.expect(data, "effort", dict, "a table", None) or {}),
+        description=file.expect(data, "description", str, "a text") or "",
+        effort=file.effort(file.expect(data, "effort", dict, "a table") or {}),
         notes=tuple(notes),
-        cache=file.cache(file.expect(data, "cache", str, '"cold" or "hot"', None)),
+        cache=file.cache(file.expect(data, "cache", str, '"cold" or "hot"')),
         unknown_operators=tuple(strange),
     )
 
@@ -98,34 +92,24 @@ def _overridden(
     return kept, notes
 
 
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise SuiteError(f"{path}:1: not TOML: it is no UTF-8 text ({error.reason} at byte {error.start})") from error
-    except OSError as error:
-        raise SuiteError(f"{path}: cannot be read: {error.strerror}; give the path of a suite") from error
-
-
 @dataclass(frozen=True)
-class _SuiteFile:
-    path: Path
-    text: str
+class _SuiteFile(TomlFile):
+    tables = "bench"
+    error = SuiteError
 
     def bench(self, table: Mapping[str, Any], number: int, registry: Registry, lenient: bool) -> Bench:
         """The bench of the file's table of that number, counted from 0."""
         self.no_other_keys(table, BENCH_KEYS, "a bench", number)
         name = self.expect(table, "operator", str, "an operator's name", number)
         if name is None:
-            raise SuiteError(f'{self.at("bench", number)}: a [[bench]] lacks its operator = "attention"')
+            raise self.wrong("bench", 'a [[bench]] lacks its operator = "attention"', number)
         listed = self.names(table, "implementations", number)
         baseline = self.expect(table, "baseline", str, "an implementation's name", number)
         axes = self.expect(table, "axes", dict, "a table of axes", number) or {}
         ids = self.names(table, "cases", number) or []
         rounds = self.expect(table, "rounds", int, "a whole number of rounds", number) or 0
         if not 0 <= rounds <= MOST_ROUNDS:
-            place = self.at("rounds", number)
-            raise SuiteError(f"{place}: got rounds = {rounds}; expected 1 to {MOST_ROUNDS}, or no rounds at all")
+            raise self.unexpected("rounds", rounds, f"1 to {MOST_ROUNDS}, or no rounds at all", number)
         try:
             case_type = registry.operators.get(name).case_type
             known = registry.implementations(name)
@@ -134,8 +118,8 @@ class _SuiteFile:
         except UnknownName as error:
             raise SuiteError(f"{self.at_word(error.name, number)}: {error}") from error
         if baseline and listed is not None and baseline not in listed:
-            place = self.at("baseline", number)
-            raise SuiteError(f"{place}: baseline {baseline!r} is not among the implementations; add it to them")
+            message = f"baseline {baseline!r} is not among the implementations; add it to them"
+            raise self.wrong("baseline", message, number)
         cases = [self._case(case_type, text, number) for text in ids]
         if axes or not cases:
             cases += self._sweep(case_type, axes, number)
@@ -151,67 +135,31 @@ class _SuiteFile:
         try:
             return sweep(case_type, axes)
         except UnknownName as error:
-            raise SuiteError(f"{self.at(error.name, number)}: {error}") from error
+            raise self.wrong(error.name, str(error), number) from error
         except ImpossibleCase as error:
             named = re.match(r"axis (\w+): ", str(error))
-            place = self.at(named.group(1) if named else "axes", number)
-            raise SuiteError(f"{place}: {error}") from error
+            raise self.wrong(named.group(1) if named else "axes", str(error), number) from error
 
     def effort(self, table: Mapping[str, Any]) -> dict[str, float]:
         from attnlab.bench.timing import Effort
 
-        self.no_other_keys(table, tuple(f.name for f in fields(Effort)), "effort", None)
+        self.no_other_keys(table, tuple(f.name for f in fields(Effort)), "effort")
         for key, value in table.items():
-            number = isinstance(value, (int, float)) and not isinstance(value, bool)
             if key == "turns":
-                if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MOST_ROUNDS:
-                    raise SuiteError(f"{self.at(key)}: got turns = {value!r}; expected 0 to {MOST_ROUNDS} rounds")
-            elif not number or not (0 < value < math.inf):
-                raise SuiteError(f"{self.at(key)}: got {key} = {value!r}; expected a number above zero")
+                if not is_whole(value) or not 0 <= value <= MOST_ROUNDS:
+                    raise self.unexpected(key, value, f"0 to {MOST_ROUNDS} rounds")
+            elif not is_number(value) or not 0 < value < math.inf:
+                raise self.unexpected(key, value, "a number above zero")
         return dict(table)
 
     def cache(self, value: str | None) -> str:
         if value is not None and value not in CACHES:
-            raise SuiteError(f'{self.at("cache")}: got cache = {value!r}; expected "cold" or "hot", of a GPU\'s L2')
+            raise self.unexpected("cache", value, '"cold" or "hot", of a GPU\'s L2')
         return value or COLD
-
-    def no_other_keys(self, table: Mapping[str, Any], keys: tuple[str, ...], what: str, number: int | None) -> None:
-        for key in table:
-            if key not in keys:
-                raise SuiteError(f"{self.at(key, number)}: {UnknownName(f'key of {what}', key, keys)}")
-
-    def expect(self, table: Mapping[str, Any], key: str, kind: type, words: str, number: int | None) -> Any:
-        """The value of a key, of that type; None where the key is absent."""
-        value = table.get(key)
-        if value is not None and not isinstance(value, kind):
-            raise SuiteError(f"{self.at(key, number)}: got {key} = {value!r}; expected {words}")
-        return value
 
     def names(self, table: Mapping[str, Any], key: str, number: int) -> list[str] | None:
         """A list of texts, not empty; None where the key is absent."""
         value = self.expect(table, key, list, "a list of texts", number)
         if value is None or (value and all(isinstance(item, str) for item in value)):
             return value
-        raise SuiteError(
-            f"{self.at(key, number)}: got {key} = {value!r}; expected one text or more, or no {key} at all"
-        )
-
-    def at(self, key: str, number: int | None = None) -> str:
-        """`file:line` of a key: in the bench of that number, else where it first stands."""
-        pattern = rf"\s*\[*\s*(?:[\w.]+\.)?[\"']?{re.escape(key)}[\"']?\s*[\].=]"
-        return self._place(lambda line: re.match(pattern, line) is not None, number)
-
-    def at_word(self, word: str, number: int | None) -> str:
-        """`file:line` where a word stands, as a key or as a value."""
-        pattern = rf"(?<![\w-]){re.escape(word)}(?![\w-])"
-        return self._place(lambda line: re.search(pattern, line.partition("#")[0]) is not None, number)
-
-    def _place(self, fits: Callable[[str], bool], number: int | None) -> str:
-        lines = self.text.splitlines()
-        starts = [n for n, line in enumerate(lines) if re.match(r"\s*\[\[\s*bench\s*\]\]", line)]
-        first, end = 0, len(lines)
-        if number is not None and number < len(starts):
-            first = starts[number]
-            end = starts[number + 1] if number + 1 < len(starts) else end
-        found = next((n for n in range(first, end) if fits(lines[n])), first)
-        return f"{self.path}:{found + 1}"
+        raise self.unexpected(key, value, f"one text or more, or no {key} at all", number)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import fnmatch
 import math
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from attnlab.bench.errors import UnknownName, UsageError
+from attnlab.bench.errors import UnknownName
 from attnlab.bench.gate.allowances import Allowances, key_fits
 from attnlab.bench.gate.quantities import LATENCY, quantities
 from attnlab.bench.stats.sequential import LOOKS, Looks, looks_up_to
 from attnlab.bench.stats.verdict import ALPHA, TARGET, UNSEEN, Rule
+from attnlab.bench.toml_file import TomlFile, is_number, is_whole, read_toml
 
 TOP_KEYS = ("target", "alpha", "pairs", "unseen", "most_pairs", "allow_removed", "allow_new_baseline", "threshold")
 TABLE_KEYS = ("match", "quantity", "target", "report_only")
@@ -111,116 +111,91 @@ def load_thresholds(path: Path | None, allowing: bool = True) -> Thresholds:
     """
     if path is None:
         return Thresholds()
-    try:
-        text = path.read_text(encoding="utf-8")
-        data = tomllib.loads(text)
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}; give a TOML file of thresholds") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: not TOML: {error}") from error
+    text, data = read_toml(path, "give a TOML file of thresholds")
     return _File(path, text, allowing).read(data)
 
 
 @dataclass(frozen=True)
-class _File:
-    path: Path
-    text: str
+class _File(TomlFile):
+    tables = "threshold"
     allowing: bool
 
     def read(self, data: Mapping[str, Any]) -> Thresholds:
-        self._only(data, TOP_KEYS)
+        self.no_other_keys(data, TOP_KEYS, "thresholds")
         tables = data.get("threshold", [])
         if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-            raise UsageError(f"{self._at('threshold')}: expected [[threshold]] tables, each with match and target")
+            raise self.wrong("threshold", "expected [[threshold]] tables, each with match and target")
         alpha = self._share(data, "alpha", ALPHA)
         return Thresholds(
             self._share(data, "target", TARGET),
             Rule(self._looks(data), alpha, self._unseen(data), self._most_pairs(data)),
-            tuple(self._threshold(table) for table in tables),
+            tuple(self._threshold(table, number) for number, table in enumerate(tables)),
             Allowances(self._patterns(data, "allow_removed"), self._patterns(data, "allow_new_baseline")),
         )
 
     def _patterns(self, data: Mapping[str, Any], key: str) -> tuple[str, ...]:
         given = data.get(key, [])
         if not isinstance(given, list) or not all(isinstance(item, str) and item for item in given):
-            raise UsageError(f'{self._at(key)}: got {key} = {given!r}; expected patterns such as ["attention/naive*"]')
+            raise self.unexpected(key, given, 'patterns such as ["attention/naive*"]')
         unnamed = next((item for item in given if not re.search(r"\w", item)), None)
         if unnamed is not None and self.allowing:
-            raise UsageError(
-                f"{self._at(key)}: {key} has {unnamed!r}, which names nothing and would let all through; expected "
-                'patterns such as "attention/naive*"'
+            raise self.wrong(
+                key,
+                f"{key} has {unnamed!r}, which names nothing and would let all through; expected patterns such as "
+                '"attention/naive*"',
             )
         return tuple(given)
 
-    def _threshold(self, table: Mapping[str, Any]) -> Threshold:
-        self._only(table, TABLE_KEYS)
+    def _threshold(self, table: Mapping[str, Any], number: int) -> Threshold:
+        self.no_other_keys(table, TABLE_KEYS, "thresholds", number)
         quantity = table.get("quantity", LATENCY)
         if not isinstance(quantity, str) or not fnmatch.filter(quantities(), quantity):
-            raise UsageError(f"{self._at('quantity')}: {UnknownName('quantity', str(quantity), quantities())}")
+            raise self.wrong("quantity", str(UnknownName("quantity", str(quantity), quantities())), number)
         match = table.get("match", "*" if "quantity" in table else None)
         if not isinstance(match, str) or not match:
-            raise UsageError(
-                f'{self._at("match")}: got match = {match!r}; expected a pattern such as "attention/naive*"'
-            )
-        return Threshold(match, self._target(table, match, named="quantity" in table), quantity)
+            raise self.unexpected("match", match, 'a pattern such as "attention/naive*"', number)
+        return Threshold(match, self._target(table, match, number), quantity)
 
-    def _target(self, table: Mapping[str, Any], match: str, named: bool) -> float | None:
+    def _target(self, table: Mapping[str, Any], match: str, number: int) -> float | None:
         reported = table.get("report_only", False)
         if not isinstance(reported, bool):
-            raise UsageError(f"{self._at('report_only')}: got report_only = {reported!r}; expected true or false")
+            raise self.unexpected("report_only", reported, "true or false", number)
         if reported and table.get("target", NO_TARGET) != NO_TARGET:
-            raise UsageError(
-                f"{self._at('report_only')}: got both report_only = true and a target; expected one of them"
-            )
+            raise self.wrong("report_only", "got both report_only = true and a target; expected one of them", number)
         if reported or table.get("target") == NO_TARGET:
             return None
         if "target" not in table:
-            raise UsageError(f"{self._at(match)}: the threshold for {match!r} lacks its target, such as target = 0.05")
-        return self._share(table, "target", TARGET, LARGEST_TARGET if named else 1.0)
+            message = f"the threshold for {match!r} lacks its target, such as target = 0.05"
+            raise self.wrong("match" if "match" in table else "quantity", message, number)
+        return self._share(table, "target", TARGET, LARGEST_TARGET if "quantity" in table else 1.0, number)
 
-    def _share(self, table: Mapping[str, Any], key: str, default: float, below: float = 1.0) -> float:
+    def _share(
+        self, table: Mapping[str, Any], key: str, default: float, below: float = 1.0, number: int | None = None
+    ) -> float:
         value = table.get(key, default)
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not number or not (0 < value < below and math.isfinite(value)):
-            raise UsageError(
-                f"{self._at(key)}: got {key} = {value!r}; expected a share above 0 and below {below:g}, "
-                "such as 0.03 for 3 %"
-            )
+        if not is_number(value) or not 0 < value < below:
+            raise self.unexpected(key, value, f"a share above 0 and below {below:g}, such as 0.03 for 3 %", number)
         return float(value)
 
     def _looks(self, data: Mapping[str, Any]) -> Looks:
         pairs = data.get("pairs", LOOKS[-1])
-        least = LEAST_PAIRS
-        if not isinstance(pairs, int) or isinstance(pairs, bool) or not least <= pairs <= 1000:
-            raise UsageError(
-                f"{self._at('pairs')}: got pairs = {pairs!r}; expected a whole number from {least} to 1000: "
-                f"an exact test of fewer than {least} pairs cannot tell anything"
+        if not is_whole(pairs) or not LEAST_PAIRS <= pairs <= 1000:
+            raise self.unexpected(
+                "pairs",
+                pairs,
+                f"a whole number from {LEAST_PAIRS} to 1000: an exact test of fewer than {LEAST_PAIRS} pairs cannot "
+                "tell anything",
             )
         return looks_up_to(pairs)
 
     def _unseen(self, data: Mapping[str, Any]) -> float:
         value = data.get("unseen", UNSEEN)
-        if not isinstance(value, (int, float)) or isinstance(value, bool) or not 1 <= value < math.inf:
-            raise UsageError(
-                f"{self._at('unseen')}: got unseen = {value!r}; expected a number of targets from 1, such as 2.0"
-            )
+        if not is_number(value) or not 1 <= value < math.inf:
+            raise self.unexpected("unseen", value, "a number of targets from 1, such as 2.0")
         return float(value)
 
     def _most_pairs(self, data: Mapping[str, Any]) -> int | None:
         most, planned = data.get("most_pairs"), self._looks(data).last
-        if most is not None and (not isinstance(most, int) or isinstance(most, bool) or not planned <= most <= 10_000):
-            raise UsageError(
-                f"{self._at('most_pairs')}: got most_pairs = {most!r}; expected a whole number from the planned "
-                f"{planned} pairs to 10000"
-            )
+        if most is not None and (not is_whole(most) or not planned <= most <= 10_000):
+            raise self.unexpected("most_pairs", most, f"a whole number from the planned {planned} pairs to 10000")
         return most
-
-    def _only(self, table: Mapping[str, Any], keys: tuple[str, ...]) -> None:
-        for key in table:
-            if key not in keys:
-                raise UsageError(f"{self._at(key)}: {UnknownName('key of thresholds', key, keys)}")
-
-    def _at(self, word: str) -> str:
-        lines = self.text.splitlines()
-        found = next((n for n, line in enumerate(lines, 1) if re.search(rf"(?<!\w){re.escape(word)}(?!\w)", line)), 1)
-        return f"{self.path}:{found}"

@@ -41,6 +41,7 @@ CHANGES = {
     "unknown state of the cache": ("[effort]", 'cache = "warm"\n[effort]', 3, 'got cache = \'warm\'; expected "cold" or "hot"'),
     "cache that is no text": ("[effort]", "cache = true\n[effort]", 3, 'got cache = True; expected "cold" or "hot"'),
     "unknown bench key": ("baseline =", "basline =", 9, "unknown key of a bench 'basline'; did you mean 'baseline'?"),
+    "rounds that are no number": ('baseline =', 'rounds = true\nbaseline =', 9, "got rounds = True; expected a whole number of rounds"),
     "unknown operator": ('"attention"\nimpl', '"atention"\nimpl', 7, "unknown operator 'atention'; did you mean 'attention'?"),
     "operator that is no text": ('"attention"\nimpl', "5\nimpl", 7, "got operator = 5; expected an operator's name"),
     "no operator": ('operator = "attention"\nimpl', "impl", 6, "a [[bench]] lacks its operator"),

@@ -71,12 +71,26 @@ def test_no_file_is_the_defaults() -> None:
         ('[[threshold]]\nmatch = "a*"', "gate.toml:2: the threshold for 'a\\*' lacks its target"),
         ('[[threshold]]\nmatch = "a*"\ntarget = -1', "got target = -1"),
         ('[[threshold]]\nmatch = "a*"\ntarget = 0.1\nalpha = 1', "gate.toml:4: unknown key of thresholds 'alpha'"),
-        ("target = ", "not TOML"),
+        (
+            '[[threshold]]\nmatch = "a*"\ntarget = 0.1\n[[threshold]]\nmatch = "b*"\ntarget = 7',
+            "gate.toml:6: got target = 7",
+        ),
+        ('target = 0.03\n[[threshold]]\nquantity = "set"\ntarget = 0.1', "gate.toml:3: unknown quantity 'set'"),
+        ("target = ", "gate.toml:1: not TOML"),
     ],
 )
 def test_what_is_wrong_in_a_file(text: str, said: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=said):
         load_thresholds(written(tmp_path, text))
+
+
+def test_a_file_that_is_no_text_is_told_and_a_mark_of_utf_8_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "gate.toml"
+    path.write_bytes(b"\xef\xbb\xbftarget = 0.04")
+    assert load_thresholds(path).target == 0.04
+    path.write_bytes(b"target = 0.04 # \xff")
+    with pytest.raises(UsageError, match=r"gate\.toml:1: not TOML: it is no UTF-8 text"):
+        load_thresholds(path)
 
 
 def test_no_such_file(tmp_path: Path) -> None:
