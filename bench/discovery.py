@@ -6,6 +6,7 @@ import importlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 from attnlab.bench.errors import DuplicateName, PluginError, UnknownName
@@ -35,6 +36,12 @@ def import_all(package: str, *, below: bool = False) -> None:
     """Import the modules in a package's folder, so that they register what they hold."""
     for name in modules_in(package, below=below):
         importlib.import_module(name)
+
+
+def import_named(package: str, name: str) -> ModuleType | None:
+    """Import the module of that name in a package's folder; None where there is none."""
+    module = next((module for module in modules_in(package) if module.rpartition(".")[2] == name), None)
+    return None if module is None else importlib.import_module(module)
 
 
 class Table(Generic[T]):

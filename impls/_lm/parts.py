@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
 
+from attnlab.bench.discovery import import_named
 from attnlab.bench.errors import Unavailable
 from attnlab.bench.registry import OURS, Implementation, registry
 
@@ -75,15 +75,10 @@ OPERATORS = {
 def find(part: str, name: str) -> Implementation:
     """The implementation of a part; ours are imported when asked for. Raises UnknownName."""
     operator = OPERATORS[part]
-    contract = f"attnlab.bench.ops.{operator}"
     if operator not in registry.operators:
-        importlib.import_module(contract)
+        import_named("attnlab.bench.ops", operator)
     if name not in registry.implementations(operator):
-        try:
-            importlib.import_module(f"{OURS}.{operator}.{name}")
-        except ModuleNotFoundError as error:
-            if not (error.name or "").startswith(OURS):
-                raise
+        import_named(f"{OURS}.{operator}", name)
     return registry.implementations(operator).get(name)
 
 

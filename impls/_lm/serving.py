@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from attnlab.bench.discovery import import_named
 from attnlab.bench.generation.decoding import PLAIN
 from attnlab.bench.generation.recorder import Recorder
 from attnlab.bench.generation.stored import SAME
@@ -54,7 +54,7 @@ class Ours:
     def _desk(self, case: GenerateCase, inputs: GenerateInputs, decoder: Decoder | None = None) -> Desk:
         spare = case.decoding.guesses + 1  # of a last pass whose guesses go beyond the end
         name = "plain" if case.decoding.method in PLAIN else case.decoding.method
-        module = importlib.import_module(f"attnlab.impls._lm.decoding.{name}")
+        module: Any = import_named("attnlab.impls._lm.decoding", name)
         sequences = module.sequences(case) if hasattr(module, "sequences") else case.batch
         engine = Engine(
             inputs.weights, self.parts, case.placing, case.format, sequences, case.total + spare, self.graphs, decoder

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from attnlab.bench.discovery import Folder, Table, modules_in
+from attnlab.bench.discovery import Folder, Table, import_named, modules_in
 from attnlab.bench.errors import DuplicateName, PluginError, UnknownName
 
 TOYS = "toys_of_discovery"
@@ -72,6 +72,14 @@ def test_modules_are_walked_in_order_without_what_they_share(toys: Path) -> None
     assert modules_in(TOYS) == [f"{TOYS}.a", f"{TOYS}.b"]
     assert modules_in(TOYS, below=True) == [f"{TOYS}.a", f"{TOYS}.b", f"{TOYS}.below.c"]
     assert not any(f"{TOYS}.{name}" in sys.modules for name in ("a", "b")), "a walk imports none of them"
+
+
+def test_one_module_is_imported_by_its_name(toys: Path) -> None:
+    for file in ("ball.py", "dice.py"):
+        (toys / file).touch()
+    assert import_named(TOYS, "ball") is sys.modules[f"{TOYS}.ball"]
+    assert f"{TOYS}.dice" not in sys.modules
+    assert import_named(TOYS, "doll") is None
 
 
 def test_a_file_that_is_put_into_a_folder_is_in_its_table(toys: Path) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import itertools
+import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,15 +17,28 @@ from types import ModuleType
 import pytest
 import torch
 
-from attnlab.bench import clocks
+from attnlab.bench import cli, clocks
 from attnlab.bench.discovery import Folder
 from attnlab.bench.environment import Device, Environment
-from attnlab.bench.registry import discover, registry
+from attnlab.bench.ops.gelu import GELU
+from attnlab.bench.registry import discover_one, registry
 from attnlab.bench.roofline import Ceilings
 from attnlab.bench.timing import Effort, time_calls
 
 Put = Callable[[str, str], None]
+CliList = Callable[[], dict[str, str]]
 PREFIX = "toy_"
+
+
+@pytest.fixture
+def cli_list(capsys: pytest.CaptureFixture[str]) -> CliList:
+    """What `attnlab list` says of each thing by name."""
+
+    def listed() -> dict[str, str]:
+        assert cli.main(["list", "--json"]) == 0
+        return {entry["name"]: entry["summary"] for entry in json.loads(capsys.readouterr().out)}
+
+    return listed
 
 
 @pytest.fixture
@@ -48,7 +62,7 @@ def put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Put]:
             del sys.modules[name]
 
 
-def test_an_operator_and_its_implementation(put: Put) -> None:
+def test_an_operator_and_its_implementation(put: Put, cli_list: CliList) -> None:
     put(
         "bench/ops/toy_operator.py",
         """
@@ -73,14 +87,38 @@ def test_an_operator_and_its_implementation(put: Put) -> None:
         ''',
     )
     try:
-        assert discover().operators.get("toy_operator").name == "toy_operator"
-        assert registry.implementations("toy_operator").get("toy_eager").summary == "A toy."
+        found = cli_list()
+        assert found["toy_operator"] == GELU.summary
+        assert found["toy_operator/toy_eager"] == "A toy."
     finally:
         registry.operators.discard("toy_operator")
         registry.remove_implementation("toy_operator", "toy_eager")
 
 
-def test_a_metric(put: Put) -> None:
+def test_an_implementation_of_an_operator_that_is_there(put: Put, cli_list: CliList) -> None:
+    """A worker finds it by its module, without importing the others."""
+    put(
+        "impls/gelu/toy_gelu.py",
+        '''
+        from attnlab.bench import implements
+
+
+        @implements("gelu", name="toy_gelu")
+        class ToyGelu:
+            """A toy."""
+
+            def run(self, inputs, state):
+                return inputs.x
+        ''',
+    )
+    try:
+        assert discover_one("gelu", "toy_gelu", "attnlab.impls.gelu.toy_gelu").summary == "A toy."
+        assert cli_list()["gelu/toy_gelu"] == "A toy."
+    finally:
+        registry.remove_implementation("gelu", "toy_gelu")
+
+
+def test_a_metric(put: Put, cli_list: CliList) -> None:
     from attnlab.bench.metrics import known_metrics
 
     put(
@@ -89,12 +127,13 @@ def test_a_metric(put: Put) -> None:
         from attnlab.bench.metrics import Metric
         from attnlab.bench.registry import registry
 
-        METRIC = Metric("toy_metric", "toy", "", "higher", "A toy.", "1", lambda row: 1.0, rank=1)
+        METRIC = Metric("toy_metric", "toy", "", "higher", "A toy.", "1", lambda row: 1.0, rank=-1)
         registry.metrics.add(METRIC.name, METRIC, __name__)
         """,
     )
     try:
-        assert "toy_metric" in [metric.name for metric in known_metrics()]
+        assert known_metrics()[0].name == "toy_metric"
+        assert cli_list()["toy_metric"] == "A toy."
     finally:
         registry.metrics.discard("toy_metric")
 
@@ -221,8 +260,6 @@ def test_a_study(put: Put) -> None:
 
 
 def test_a_sub_command(put: Put, capsys: pytest.CaptureFixture[str]) -> None:
-    from attnlab.bench import cli
-
     put(
         "bench/cli/toy_command.py",
         '''
