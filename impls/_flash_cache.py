@@ -10,12 +10,13 @@ from torch import Tensor
 from attnlab.bench.ops.caching import DecodeCase
 from attnlab.bench.ops.decode_attention import DecodeInputs
 from attnlab.impls import _cache
+from attnlab.impls._dtypes import unserved
 
 
 def limits(case: DecodeCase) -> str | None:
     """What no release serves: float32, heads wider than 256, codes with scales, a ring."""
-    if case.dtype == "float32":
-        return "float32 is not served: float16 and bfloat16 only"
+    if (reason := unserved(case.dtype)) is not None:
+        return reason
     if case.head_dim > 256 or case.head_dim % 8:
         return f"head size {case.head_dim} is not served: multiples of 8 up to 256"
     if case.placing.wraps:

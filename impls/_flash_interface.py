@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from attnlab.bench.ops.attention import AttentionCase, AttentionInputs
+from attnlab.impls._dtypes import unserved
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,8 @@ def _output(result: Any) -> Tensor:
 def limits(case: AttentionCase, multiple: int = 1, own_value_size: bool = False) -> str | None:
     """What no release serves: float32, heads wider than 256 or no multiple of `multiple`, and, where the
     release does not say otherwise, a head size of its own for values."""
-    if case.dtype == "float32":
-        return "float32 is not served: float16 and bfloat16 only"
+    if (reason := unserved(case.dtype)) is not None:
+        return reason
     for name, size in (("head size", case.head_dim), ("value head size", case.v_head_dim)):
         if size > 256:
             return f"{name} {size} is not served: 256 at most"

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
-from attnlab.bench.axes import Case
 from attnlab.bench.captured.fixture import fixture_path
 from attnlab.bench.errors import ImpossibleCase
 from attnlab.bench.masks import Mask
 from attnlab.bench.ops.attention_data import capture_of
+from attnlab.bench.ops.typed import TypedCase
 
 
-class AttendingCase(Case):
+class AttendingCase(TypedCase):
     """A case with the axes q_heads, kv_heads, head_dim, dtype and mask, of sequences of queries and keys."""
 
     q_heads: int
     kv_heads: int
     head_dim: int
-    dtype: str
     mask: Mask
     inputs: str
 
@@ -42,10 +39,6 @@ class AttendingCase(Case):
                 f"got q_heads={self.q_heads} and kv_heads={self.kv_heads}; expected query heads divisible by "
                 f"key-value heads, for each key-value head serves an equal group"
             )
-
-    @property
-    def torch_dtype(self) -> torch.dtype:
-        return getattr(torch, self.dtype)  # type: ignore[no-any-return]
 
     @property
     def scale(self) -> float:

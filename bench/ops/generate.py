@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attnlab.bench.axes import Case, axis, dtype_axis, like, size
+from attnlab.bench.axes import axis, dtype_axis, like, size
 from attnlab.bench.caches import Format, Layout, format_of, layout_of
 from attnlab.bench.caches.cache import check_fit
 from attnlab.bench.clocks import now
@@ -39,6 +39,7 @@ from attnlab.bench.models.sources import PACKAGED, RANDOM_SUFFIX, canonical, is_
 from attnlab.bench.models.tokenizer import Tokenizer, load_tokenizer
 from attnlab.bench.models.weights import ModelWeights
 from attnlab.bench.ops.caching import format_axis, layout_axis
+from attnlab.bench.ops.typed import TypedCase
 from attnlab.bench.registry import registry
 from attnlab.bench.store.records import Series
 from attnlab.bench.units import NS_PER_MS
@@ -80,7 +81,7 @@ def _count(value: Any) -> int:
 
 
 @dataclass(frozen=True)
-class GenerateCase(Case):
+class GenerateCase(TypedCase):
     """One model, set of prompts, way of decoding and of keeping the cache, and how requests come."""
 
     kind = "generate"
@@ -220,10 +221,6 @@ class GenerateCase(Case):
     @property
     def format(self) -> Format:
         return format_of(self.cache)
-
-    @property
-    def torch_dtype(self) -> torch.dtype:
-        return getattr(torch, self.dtype)  # type: ignore[no-any-return]
 
     @property
     def objectives(self) -> Objectives:

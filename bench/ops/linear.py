@@ -17,7 +17,6 @@ from attnlab.bench.ops.rowwise import (
     LAST_COLUMN_DROPPED,
     ROWS_SHIFTED,
     Computed,
-    TypedCase,
     budget,
     changed,
     draw,
@@ -26,6 +25,7 @@ from attnlab.bench.ops.rowwise import (
     source_axis,
     weight_generator,
 )  # fmt: skip
+from attnlab.bench.ops.typed import TypedCase
 from attnlab.bench.registry import registry
 
 FULL_CHECK_OPERATIONS = 2_000_000_000  # beyond, rows and columns are sampled

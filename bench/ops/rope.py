@@ -14,7 +14,8 @@ from attnlab.bench.error_budget import Outputs, Probe
 from attnlab.bench.errors import ImpossibleCase
 from attnlab.bench.ops import rope_math
 from attnlab.bench.ops.rope_math import STYLES, rope_tables
-from attnlab.bench.ops.rowwise import Computed, TypedCase, budget, changed, choice, draw, sample_rows
+from attnlab.bench.ops.rowwise import Computed, budget, changed, choice, draw, sample_rows
+from attnlab.bench.ops.typed import TypedCase
 from attnlab.bench.registry import registry
 
 __all__ = ["ROPE", "RopeCase", "RopeInputs", "rope_tables"]

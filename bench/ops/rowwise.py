@@ -9,13 +9,14 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from attnlab.bench.axes import Case, axis, dtype_axis, size
+from attnlab.bench.axes import axis, dtype_axis, size
 from attnlab.bench.contract import NEEDLE_DRAW, TensorSpec
 from attnlab.bench.error_budget import EPSILON, FLOOR_ROUNDOFFS, ErrorBudget, Outputs, Probe, Reached, zeros
 from attnlab.bench.errors import ImpossibleCase
 from attnlab.bench.ops.attention_data import OUTLIER_CHANNELS, OUTLIER_FACTOR
+from attnlab.bench.ops.typed import TypedCase
 
-C = TypeVar("C", bound="TypedCase")
+C = TypeVar("C", bound=TypedCase)
 I = TypeVar("I")  # noqa: E741
 
 FULL_CHECK_NUMBERS = 1 << 24  # of an output: beyond, rows are sampled
@@ -39,20 +40,6 @@ def choice(*names: str, help: str, default: str) -> Any:
 def source_axis() -> Any:
     """Where numbers come from: `outliers` makes a few columns twenty times as large, as real models have them."""
     return choice("normal", "outliers", help="source of data", default="normal")
-
-
-class TypedCase(Case):
-    """A case with a dtype."""
-
-    dtype: str
-
-    @property
-    def torch_dtype(self) -> torch.dtype:
-        return getattr(torch, self.dtype)  # type: ignore[no-any-return]
-
-    @property
-    def element_bytes(self) -> int:
-        return self.torch_dtype.itemsize
 
 
 class RowCase(TypedCase):

@@ -9,12 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attnlab.bench.axes import Case, axis, dtype_axis, size
+from attnlab.bench.axes import axis, dtype_axis, size
 from attnlab.bench.contract import Mixed, Operator, TensorSpec, columns, constant, dynamic
 from attnlab.bench.distribution import Distribution
 from attnlab.bench.errors import ImpossibleCase
 from attnlab.bench.ops import sampling_data, sampling_probes
 from attnlab.bench.ops.sampling_edges import law_of
+from attnlab.bench.ops.typed import TypedCase
 from attnlab.bench.registry import registry
 from attnlab.bench.sampling_params import NUMBER, SamplingParams, read_number, write_number
 
@@ -49,7 +50,7 @@ def _read_source(value: Any) -> str:
 
 
 @dataclass(frozen=True)
-class SamplingCase(Case):
+class SamplingCase(TypedCase):
     """One shape, dtype, set of parameters and source of logits."""
 
     kind = "sampling"
@@ -82,11 +83,6 @@ class SamplingCase(Case):
     @property
     def params(self) -> SamplingParams:
         return SamplingParams(self.temperature, self.top_k, self.top_p, self.min_p, self.repetition_penalty)
-
-    @property
-    def torch_dtype(self) -> torch.dtype:
-        found: torch.dtype = getattr(torch, self.dtype)
-        return found
 
 
 @dataclass(frozen=True)

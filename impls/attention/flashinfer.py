@@ -11,6 +11,7 @@ from attnlab.bench import implements
 from attnlab.bench.ops.attention import AttentionCase, AttentionInputs
 from attnlab.bench.registry import Needs
 from attnlab.impls import _flashinfer
+from attnlab.impls._dtypes import unserved
 
 HEAD_SIZES = ((64, 64), (128, 128), (192, 128), (256, 256))  # of queries and keys, and of values
 
@@ -29,8 +30,8 @@ class FlashInfer:
     """
 
     def supports(self, case: AttentionCase) -> str | None:
-        if case.dtype == "float32":
-            return "float32 is not served: float16 and bfloat16 only"
+        if (reason := unserved(case.dtype)) is not None:
+            return reason
         if (case.head_dim, case.v_head_dim) not in HEAD_SIZES:
             odd = "" if case.v_head_dim == case.head_dim else f" (values {case.v_head_dim})"
             return f"head size {case.head_dim}{odd} is not served: 64, 128, 192 (values 128) and 256 only"

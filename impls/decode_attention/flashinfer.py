@@ -13,6 +13,7 @@ from attnlab.bench.ops.caching import DecodeCase
 from attnlab.bench.ops.decode_attention import DecodeInputs
 from attnlab.bench.registry import Needs
 from attnlab.impls import _cache, _flashinfer
+from attnlab.impls._dtypes import unserved
 
 HEAD_SIZES = (64, 128, 256)
 ORDERS = {"shd": "NHD", "hsd": "HND"}
@@ -29,8 +30,8 @@ class FlashInfer:
     """FlashInfer's paged kernels, on one or more new tokens, planned as set-up from table and lengths; no codes."""
 
     def supports(self, case: DecodeCase) -> str | None:
-        if case.dtype == "float32":
-            return "float32 is not served: float16 and bfloat16 only"
+        if (reason := unserved(case.dtype)) is not None:
+            return reason
         if case.head_dim not in HEAD_SIZES:
             return f"head size {case.head_dim} is not served: {', '.join(map(str, HEAD_SIZES))} only"
         if not case.placing.paged:
