@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -48,12 +48,6 @@ class Doubled:
 class ToyCheck:
     def expect(self, case: ToyCase, inputs: ToyInputs) -> Doubled:
         return Doubled((inputs.x * 2,))
-
-    def parts(self, expectation: Any) -> dict[str, Any]:
-        return {"expected": expectation.expected[0]}
-
-    def restore(self, case: ToyCase, parts: dict[str, Any]) -> Doubled:
-        return Doubled((parts["expected"],))
 
 
 def make_inputs(case: ToyCase, draw: str, seed: int, device: torch.device) -> ToyInputs:
