@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, TypeVar
 
-from attnlab.bench.errors import DuplicateName, PluginError, UnknownName
+from attnlab.bench.errors import DuplicateName, DuplicateRank, PluginError, UnknownName
 
 T = TypeVar("T")
 
 LONGEST_NAME = 64
+UNRANKED = 1000  # the rank of things that ask for no place of their own: any number of them may have it
 NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_.+-]{{0,{LONGEST_NAME - 1}}}")
 """What things may be called: it stands in tables, files, options with commas, and a terminal."""
 
@@ -45,14 +46,18 @@ def import_named(package: str, name: str) -> ModuleType | None:
 
 
 class Table(Generic[T]):
-    """Names to things, each with the module that registered it."""
+    """Names to things, each with the module that registered it.
 
-    def __init__(self, kind: str) -> None:
+    rank_of: the rank by which things are ordered, which no two may share but where it is None or UNRANKED.
+    """
+
+    def __init__(self, kind: str, rank_of: Callable[[T], object] | None = None) -> None:
         self.kind = kind
+        self._rank_of = rank_of or (lambda item: None)
         self._items: dict[str, tuple[T, str]] = {}
 
     def add(self, name: str, item: T, module: str) -> None:
-        """Raises PluginError on what is no name, DuplicateName where it is taken."""
+        """Raises PluginError on what is no name, DuplicateName where it is taken, DuplicateRank where its rank is."""
         if not isinstance(name, str) or not NAME.fullmatch(name):
             raise PluginError(
                 f"{module} registers the {self.kind} {ascii(name)[:80]}; expected a name of letters, digits, _, ., + "
@@ -60,6 +65,10 @@ class Table(Generic[T]):
             )
         if name in self._items:
             raise DuplicateName(self.kind, name, self._items[name][1], module)
+        rank = self._rank_of(item)
+        for known, (other, _) in self._items.items():
+            if rank not in (None, UNRANKED) and rank == self._rank_of(other):
+                raise DuplicateRank(self.kind, name, rank, known, module)
         self._items = {**self._items, name: (item, module)}  # another dictionary, so that a change shows
 
     def get(self, name: str) -> T:
@@ -97,8 +106,10 @@ class Folder(Table[T]):
     Nothing is imported before the table is asked for what it does not have, and then what is new in the folder.
     """
 
-    def __init__(self, kind: str, package: str, holds: str | None) -> None:
-        super().__init__(kind)
+    def __init__(
+        self, kind: str, package: str, holds: str | None, rank_of: Callable[[T], object] | None = None
+    ) -> None:
+        super().__init__(kind, rank_of)
         self.package, self.holds = package, holds
         self._known_modules: set[str] = set()
         self._open = True

@@ -7,7 +7,8 @@ AttnlabError                    one line that says what was got, what was expect
 │   │   └── SamplingError       sampling parameters out of range, or logits that give no distribution
 │   ├── SuiteError              a suite file that cannot be read or has unknown keys
 │   ├── PluginError             a plugin that does not import or registers nothing
-│   │   └── DuplicateName       one name registered twice
+│   │   ├── DuplicateName       one name registered twice
+│   │   └── DuplicateRank       two things of one kind that ask for one rank
 │   ├── CacheError              tokens, pages or tables that do not fit a key-value cache
 │   ├── TraceError              a trace of arrivals that cannot be read, or does not rise
 │   ├── ModelError              a model's file that cannot be read, or is of a form that is not known
@@ -71,6 +72,16 @@ class DuplicateName(PluginError):
 
     def __init__(self, kind: str, name: str, first: str, second: str) -> None:
         super().__init__(f"{kind} {name!r} is registered twice: by {first} and by {second}; rename one of them")
+
+
+class DuplicateRank(PluginError):
+    """Two things of one kind that ask for one rank, so that their order would be left to chance."""
+
+    def __init__(self, kind: str, name: str, rank: object, holder: str, module: str) -> None:
+        super().__init__(
+            f"{module} registers the {kind} {name!r} with rank {ascii(rank)[:40]}, which is that of {holder!r}; "
+            "expected a rank that no other has: give it another"
+        )
 
 
 class CacheError(UsageError):

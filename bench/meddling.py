@@ -75,7 +75,8 @@ def _everything() -> Iterator[_Kept]:
         for value in vars(module).values():
             if isinstance(value, type) and value.__module__ == module.__name__:
                 yield from _attributes(value, f"{module.__name__}.{value.__qualname__}")
-    yield from (_Kept(CLOCKS, f"{HARNESS}.clocks.CLOCKS", name, value, ()) for name, value in vars(CLOCKS).items())
+    for name, value in vars(CLOCKS).items():
+        yield _Kept(CLOCKS, f"{HARNESS}.clocks.CLOCKS", name, value, _made_of(value))
     yield from (kept for kept in _attributes(builtins, "builtins") if kept.name not in REPLACED_BY_SOME)
 
 

@@ -92,7 +92,7 @@ class Registry:
 
     def __init__(self) -> None:
         self.operators: Table[Operator[Any, Any]] = Table("operator")
-        self.metrics: Table[Metric] = Table("metric")
+        self.metrics: Table[Metric] = Table("metric", lambda metric: getattr(metric, "rank", None))
         self.suites: Table[Path] = Table("suite")
         self._implementations: dict[str, Table[Implementation]] = {}
 

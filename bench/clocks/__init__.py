@@ -77,8 +77,8 @@ class ClockKind:
     """A clock's file in one value.
 
     device: the kind that it times on. rank: the clock of least rank is the main one, and those after it stand beside
-    it. make: `make()` of a CPU, `make(gpu, cache, writing)` of a GPU, as `cuda_clocks` gets them. package: what it
-    needs; where that cannot be imported there is no such clock.
+    it; no two of a device share one. make: `make()` of a CPU, `make(gpu, cache, writing)` of a GPU, as `cuda_clocks`
+    gets them. package: what it needs; where that cannot be imported there is no such clock.
     """
 
     name: str
@@ -88,7 +88,7 @@ class ClockKind:
     package: str | None = None
 
 
-CLOCKS: Folder[ClockKind] = Folder("clock", __name__, "CLOCK")
+CLOCKS: Folder[ClockKind] = Folder("clock", __name__, "CLOCK", lambda clock: (clock.device, clock.rank))
 """Closed before a plugin is imported: none brings a clock that its own code is timed by."""
 
 

@@ -13,7 +13,7 @@ from attnlab.bench.environment import Environment
 
 __all__ = ["PROBES", "Finding", "Patient", "Probe", "examine", "measured_now", "patient_here"]
 
-PROBES: Folder[Probe] = Folder("probe", __name__, "PROBES")
+PROBES: Folder[Probe] = Folder("probe", __name__, "PROBES", lambda probe: probe.rank)
 
 
 def examine(patient: Patient) -> Iterator[Finding]:

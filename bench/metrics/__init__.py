@@ -10,7 +10,7 @@ from typing import Literal
 from attnlab.bench import units
 from attnlab.bench.beyond import DOUBTED, Remark
 from attnlab.bench.common_clock import under_common_clocks
-from attnlab.bench.discovery import import_all
+from attnlab.bench.discovery import UNRANKED, import_all
 from attnlab.bench.generation.events import broken_log
 from attnlab.bench.registry import Registry, registry
 from attnlab.bench.roofline import SpeedOfLight, measured_light, published_light
@@ -67,9 +67,9 @@ class Metric:
 
     unit: `ns`, `B`, `share`, `ratio`, another unit as text, or "" for a word. direction: which way is
     better. `compute` gets a row and returns None where the quantity was not measured. `remark` says what is wrong
-    with a row's value where that is more than there can be. Metrics are shown by rising `rank`. Unless
-    `of_any_outcome`, a result that did not pass has no value, whatever `compute` says: no figure of speed is shown
-    for a wrong result.
+    with a row's value where that is more than there can be. Metrics are shown by rising `rank`, which no two share;
+    those without one come in the order in which they were registered. Unless `of_any_outcome`, a result that did not
+    pass has no value, whatever `compute` says: no figure of speed is shown for a wrong result.
     """
 
     name: str
@@ -79,7 +79,7 @@ class Metric:
     summary: str
     formula: str
     compute: Callable[[Row], Value]
-    rank: int = 1000
+    rank: int = UNRANKED
     of_any_outcome: bool = False
     remark: Callable[[Row], Remark | None] | None = None
 

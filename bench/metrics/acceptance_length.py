@@ -20,6 +20,6 @@ METRIC = Metric(
     summary="Tokens that a pass of the judging model gave, its own one included; passes without guesses count.",
     formula="(accepted + passes) / passes, of one sequence",
     compute=value,
-    rank=22,
+    rank=25,
 )
 registry.metrics.add(METRIC.name, METRIC, __name__)

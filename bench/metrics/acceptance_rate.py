@@ -20,6 +20,6 @@ METRIC = Metric(
     summary="Guessed tokens that the model let through, of those guessed; says nothing of time.",
     formula="accepted / drafted, over all passes",
     compute=of_measurement(of),
-    rank=21,
+    rank=24,
 )
 registry.metrics.add(METRIC.name, METRIC, __name__)

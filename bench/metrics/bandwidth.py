@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from attnlab.bench import units
-from attnlab.bench.metrics import Metric, Row
+from attnlab.bench.metrics import Metric, of_measurement
+from attnlab.bench.metrics._formulas import per_second
 from attnlab.bench.registry import registry
 
-
-def gigabytes_per_second(row: Row) -> float | None:
-    m = row.measurement
-    if not m.bytes_moved or not m.median_ns:
-        return None
-    return units.per_second(m.bytes_moved, m.median_ns) / units.GB
-
+of = per_second(lambda m: m.bytes_moved, units.GB)
 
 METRIC = Metric(
     name="gb_per_s",
@@ -21,7 +16,7 @@ METRIC = Metric(
     direction="higher",
     summary="The least bytes that the case must move, not those moved, over the time; 1 GB is 10⁹ bytes.",
     formula="bytes moved / median",
-    compute=gigabytes_per_second,
+    compute=of_measurement(of),
     rank=30,
 )
 registry.metrics.add(METRIC.name, METRIC, __name__)

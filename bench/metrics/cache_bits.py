@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from attnlab.bench.metrics import Metric, Row
+from attnlab.bench.metrics import Metric, of_measurement
+from attnlab.bench.metrics._formulas import largest, of_series
 from attnlab.bench.registry import registry
 
-
-def stored(row: Row) -> float | None:
-    return max(row.measurement.values("cache_bits"), default=None)
-
+of = of_series("cache_bits", statistic=largest)
 
 METRIC = Metric(
     name="cache_bits",
@@ -17,7 +15,7 @@ METRIC = Metric(
     direction="lower",
     summary="Bits for each cached key or value that the result depends on, with scales, minima and block table.",
     formula="8 · bytes of the cache that must be read / (2 · tokens · key-value heads · head size)",
-    compute=stored,
+    compute=of_measurement(of),
     rank=127,
 )
 registry.metrics.add(METRIC.name, METRIC, __name__)

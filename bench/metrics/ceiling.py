@@ -4,20 +4,14 @@ from __future__ import annotations
 
 from attnlab.bench.beyond import Remark, above_measured
 from attnlab.bench.metrics import Metric, Row
+from attnlab.bench.metrics._formulas import bytes_if_bound, share_of_light
 from attnlab.bench.registry import registry
 
-
-def share_of_measured(row: Row) -> float | None:
-    light = row.measured_light()
-    if light is None or not row.measurement.median_ns:
-        return None
-    return light.time_ns / row.measurement.median_ns
+share = share_of_light(Row.measured_light)
 
 
 def remark(row: Row) -> Remark | None:
-    light = row.measured_light()
-    touched_bytes = row.measurement.bytes_moved if light is not None and light.bound == "memory" else None
-    return above_measured(row.run, share_of_measured(row), "the result", touched_bytes)
+    return above_measured(row.run, share(row), "the result", bytes_if_bound(row, row.measured_light()))
 
 
 METRIC = Metric(
@@ -27,7 +21,7 @@ METRIC = Metric(
     direction="higher",
     summary="The least time of the case at the rates measured on this device, as a share of the time taken.",
     formula="max(operations / measured rate, time to read and to copy its bytes at the measured bandwidths) / median",
-    compute=share_of_measured,
+    compute=share,
     rank=70,
     remark=remark,
 )

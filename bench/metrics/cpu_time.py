@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import statistics
-
-from attnlab.bench.metrics import Metric, Row
+from attnlab.bench.metrics import Metric, of_measurement
+from attnlab.bench.metrics._formulas import of_series
 from attnlab.bench.registry import registry
 
-
-def processor_time(row: Row) -> float | None:
-    values = row.measurement.values("latency", "cpu_time")
-    return statistics.median(values) if values else None
-
+of = of_series("latency", "cpu_time")
 
 METRIC = Metric(
     name="cpu_time_ns",
@@ -20,7 +15,7 @@ METRIC = Metric(
     direction="lower",
     summary="Processor time of one call, summed over its threads: two busy threads count twice.",
     formula="median of the samples of the clock cpu_time",
-    compute=processor_time,
+    compute=of_measurement(of),
     rank=110,
 )
 registry.metrics.add(METRIC.name, METRIC, __name__)

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from attnlab.bench.beyond import Remark, above_published
-from attnlab.bench.generation import measured
-from attnlab.bench.metrics import Metric, Row
-from attnlab.bench.metrics.decode_mbu import PASSES
+from functools import partial
+
+from attnlab.bench.beyond import above_published
+from attnlab.bench.metrics import Metric
+from attnlab.bench.metrics._formulas import DECODING, remark_on_passes, share_of_bandwidth
 from attnlab.bench.registry import registry
+from attnlab.bench.store.records import RunRecord
 
 
-def value(row: Row) -> float | None:
-    rate = measured.median(measured.read_rates(row.measurement, PASSES))
-    published = row.run.ceilings.published
-    return rate / published.bandwidth if rate is not None and published is not None else None
+def bandwidth(run: RunRecord) -> float | None:
+    """Of the device's data sheet, in bytes a second."""
+    return None if run.ceilings.published is None else run.ceilings.published.bandwidth
 
 
-def remark(row: Row) -> Remark | None:
-    touched_bytes = measured.pass_bytes(row.measurement, PASSES)
-    return above_published(row.run, value(row), "decoding", touched_bytes, "warm")
-
+share = share_of_bandwidth(DECODING, bandwidth)
+remark = remark_on_passes(share, DECODING, "decoding", partial(above_published, cache="warm"))
 
 METRIC = Metric(
     name="decode_mbu_published",
@@ -27,7 +26,7 @@ METRIC = Metric(
     direction="higher",
     summary="The same of the bandwidth that the device's data sheet gives.",
     formula="median of (bytes of a pass / its time) / published bandwidth",
-    compute=value,
+    compute=share,
     remark=remark,
     rank=73,
 )

@@ -21,6 +21,6 @@ METRIC = Metric(
     summary="Requests of all timed calls that failed or answered nothing: they are counted, and have no latency.",
     formula="number of requests without an answer",
     compute=of_measurement(of),
-    rank=19,
+    rank=21,
 )
 registry.metrics.add(METRIC.name, METRIC, __name__)

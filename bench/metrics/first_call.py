@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import statistics
-
 from attnlab.bench.metrics import Metric, of_measurement
+from attnlab.bench.metrics._formulas import of_series
 from attnlab.bench.registry import registry
-from attnlab.bench.store.records import Measurement
 
-
-def of(measurement: Measurement) -> float | None:
-    values = measurement.values("first_call")
-    return statistics.median(values) if values else None
-
+of = of_series("first_call")
 
 METRIC = Metric(
     name="first_call_ns",

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from attnlab.bench.metrics import Metric, Row
+from attnlab.bench.metrics import Metric, of_measurement
+from attnlab.bench.metrics._formulas import largest, of_series
 from attnlab.bench.registry import registry
 
-
-def stored(row: Row) -> float | None:
-    return max(row.measurement.values("format_error"), default=None)
-
+of = of_series("format_error", statistic=largest)
 
 METRIC = Metric(
     name="format_error",
@@ -18,7 +16,7 @@ METRIC = Metric(
     summary="The error of attention over the cache as it is stored against the tokens as they were, both in float64: "
     "the format's own, apart from the kernel's.",
     formula="RMS(attention over decoded − attention over original) / RMS(attention over original)",
-    compute=stored,
+    compute=of_measurement(of),
     rank=125,
 )
 registry.metrics.add(METRIC.name, METRIC, __name__)

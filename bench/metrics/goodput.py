@@ -27,6 +27,6 @@ METRIC = Metric(
     summary="Requests a second that keep the case's objectives for TTFT and TPOT.",
     formula="requests that keep both / (last token − first arrival), median over calls",
     compute=of_measurement(of),
-    rank=20,
+    rank=23,
 )
 registry.metrics.add(METRIC.name, METRIC, __name__)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from attnlab.bench.generation import measured
-from attnlab.bench.metrics import Metric, Row
+from attnlab.bench.metrics import Metric, of_measurement
+from attnlab.bench.metrics._formulas import of_samples
 from attnlab.bench.registry import registry
 
-
-def value(row: Row) -> float | None:
-    return measured.median(measured.of_chunks(row.measurement))
-
+of = of_samples(measured.of_chunks)
 
 METRIC = Metric(
     name="icl_ns",
@@ -18,7 +16,7 @@ METRIC = Metric(
     direction="lower",
     summary="Median gap between arrivals, however many tokens come after it: what a reader waits.",
     formula="median of (time of a chunk - time of the chunk before)",
-    compute=value,
+    compute=of_measurement(of),
     rank=15,
 )
 registry.metrics.add(METRIC.name, METRIC, __name__)

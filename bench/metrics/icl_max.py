@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from attnlab.bench.generation import latencies, measured
-from attnlab.bench.metrics import Metric, Row
+from attnlab.bench.generation import latencies
+from attnlab.bench.metrics import Metric, of_measurement
+from attnlab.bench.metrics._formulas import largest, of_calls
 from attnlab.bench.registry import registry
 
-
-def value(row: Row) -> float | None:
-    return max(measured.of_calls(row.measurement, latencies.largest_stall_ns), default=None)
-
+of = of_calls(latencies.largest_stall_ns, largest)
 
 METRIC = Metric(
     name="icl_max_ns",
@@ -18,7 +16,7 @@ METRIC = Metric(
     direction="lower",
     summary="The longest gap between two arrivals of one request, in any call: a stall is not shared among its tokens.",
     formula="largest of (time of a chunk - time of the chunk before)",
-    compute=value,
+    compute=of_measurement(of),
     rank=16,
 )
 registry.metrics.add(METRIC.name, METRIC, __name__)

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from attnlab.bench.generation import measured
 from attnlab.bench.metrics import Metric, of_measurement
+from attnlab.bench.metrics._formulas import of_samples
 from attnlab.bench.registry import registry
-from attnlab.bench.store.records import Measurement
 
-
-def of(measurement: Measurement) -> float | None:
-    return measured.median(measured.of_gaps(measurement))
-
+of = of_samples(measured.of_gaps)
 
 METRIC = Metric(
     name="itl_ns",

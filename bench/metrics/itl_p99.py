@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from attnlab.bench.generation import latencies, measured
-from attnlab.bench.metrics import Metric, Row
+from attnlab.bench.generation import measured
+from attnlab.bench.metrics import Metric, of_measurement
+from attnlab.bench.metrics._formulas import of_samples, percentile
 from attnlab.bench.registry import registry
 
-
-def value(row: Row) -> float | None:
-    return latencies.percentile(measured.of_gaps(row.measurement), 0.99)
-
+of = of_samples(measured.of_gaps, percentile(0.99))
 
 METRIC = Metric(
     name="itl_p99_ns",
@@ -18,7 +16,7 @@ METRIC = Metric(
     direction="lower",
     summary="Gap between tokens that 1 % exceed: stalls; none of fewer than 500 gaps.",
     formula="99th percentile of (gap / tokens of the chunk)",
-    compute=value,
+    compute=of_measurement(of),
     rank=14,
 )
 registry.metrics.add(METRIC.name, METRIC, __name__)

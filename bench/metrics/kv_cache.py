@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from attnlab.bench.metrics import Metric, Row
+from attnlab.bench.metrics import Metric, of_measurement
+from attnlab.bench.metrics._formulas import largest, of_series
 from attnlab.bench.registry import registry
 
-
-def value(row: Row) -> float | None:
-    return max(row.measurement.values("cache"), default=None)
-
+of = of_series("cache", statistic=largest)
 
 METRIC = Metric(
     name="kv_cache_bytes",
@@ -17,7 +15,7 @@ METRIC = Metric(
     direction="lower",
     summary="Bytes of the key-value cache that was set up, of all layers, used or not.",
     formula="bytes of all planes and block tables",
-    compute=value,
+    compute=of_measurement(of),
     rank=91,
 )
 registry.metrics.add(METRIC.name, METRIC, __name__)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from attnlab.bench.generation import latencies, measured
+from attnlab.bench.generation import latencies
 from attnlab.bench.metrics import Metric, of_measurement
+from attnlab.bench.metrics._formulas import of_calls
 from attnlab.bench.registry import registry
-from attnlab.bench.store.records import Measurement
 
-
-def of(measurement: Measurement) -> float | None:
-    return measured.median(measured.of_calls(measurement, latencies.offered_rate))
-
+of = of_calls(latencies.offered_rate)
 
 METRIC = Metric(
     name="offered_per_s",
@@ -20,6 +17,6 @@ METRIC = Metric(
     summary="Requests a second that come, of a case whose requests do not all come at once.",
     formula="(requests − 1) / (last arrival − first arrival), median over calls",
     compute=of_measurement(of),
-    rank=16,
+    rank=17,
 )
 registry.metrics.add(METRIC.name, METRIC, __name__)

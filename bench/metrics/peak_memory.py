@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from attnlab.bench.metrics import Metric, Row
+from attnlab.bench.metrics import Metric, of_measurement
+from attnlab.bench.metrics._formulas import largest, of_series
 from attnlab.bench.registry import registry
 
-
-def high_water_mark(row: Row) -> float | None:
-    return max(row.measurement.values("peak_memory"), default=None)
-
+of = of_series("peak_memory", statistic=largest)
 
 METRIC = Metric(
     name="peak_memory_bytes",
@@ -17,7 +15,7 @@ METRIC = Metric(
     direction="lower",
     summary="Most memory allocated at once during a call, inputs and outputs left out.",
     formula="high-water mark of the allocator in a call − bytes of the outputs",
-    compute=high_water_mark,
+    compute=of_measurement(of),
     rank=90,
 )
 registry.metrics.add(METRIC.name, METRIC, __name__)

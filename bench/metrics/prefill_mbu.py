@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from attnlab.bench.beyond import Remark, above_measured
-from attnlab.bench.generation import measured
-from attnlab.bench.metrics import Metric, Row
+from attnlab.bench.beyond import above_measured
+from attnlab.bench.metrics import Metric
+from attnlab.bench.metrics._formulas import PREFILL, remark_on_passes, share_of_bandwidth
 from attnlab.bench.registry import registry
 
-PASSES = ("prefill",)
-
-
-def value(row: Row) -> float | None:
-    rate = measured.median(measured.read_rates(row.measurement, PASSES))
-    return rate / row.run.ceilings.read_rate if rate is not None else None
-
-
-def remark(row: Row) -> Remark | None:
-    touched_bytes = measured.pass_bytes(row.measurement, PASSES)
-    return above_measured(row.run, value(row), "prefill", touched_bytes)
-
+share = share_of_bandwidth(PREFILL, lambda run: run.ceilings.read_rate)
+remark = remark_on_passes(share, PREFILL, "prefill", above_measured)
 
 METRIC = Metric(
     name="prefill_mbu",
@@ -27,7 +17,7 @@ METRIC = Metric(
     direction="higher",
     summary="The same of prefill passes; low where arithmetic bounds them.",
     formula="median of (bytes of a pass / its time) / measured bandwidth of reading",
-    compute=value,
+    compute=share,
     remark=remark,
     rank=74,
 )

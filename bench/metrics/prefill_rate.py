@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from attnlab.bench.generation import latencies, measured
-from attnlab.bench.metrics import Metric, Row
+from attnlab.bench.generation import latencies
+from attnlab.bench.metrics import Metric, of_measurement
+from attnlab.bench.metrics._formulas import of_requests
 from attnlab.bench.registry import registry
 
-
-def value(row: Row) -> float | None:
-    return measured.median(measured.of_requests(row.measurement, latencies.prefill_rate))
-
+of = of_requests(latencies.prefill_rate)
 
 METRIC = Metric(
     name="prefill_tok_per_s",
@@ -18,7 +16,7 @@ METRIC = Metric(
     direction="higher",
     summary="Prompt tokens over time to first token, queueing included.",
     formula="prompt tokens / TTFT, median over requests",
-    compute=value,
-    rank=19,
+    compute=of_measurement(of),
+    rank=22,
 )
 registry.metrics.add(METRIC.name, METRIC, __name__)

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from attnlab.bench.beyond import Remark, above_published
 from attnlab.bench.metrics import Metric, Row
+from attnlab.bench.metrics._formulas import bytes_if_bound, share_of_light
 from attnlab.bench.registry import registry
 
-
-def share_of_data_sheet(row: Row) -> float | None:
-    light = row.published_light()
-    if light is None or not row.measurement.median_ns:
-        return None
-    return light.time_ns / row.measurement.median_ns
+share = share_of_light(Row.published_light)
 
 
 def remark(row: Row) -> Remark | None:
-    light, timing = row.published_light(), row.measurement.timing
-    touched_bytes = row.measurement.bytes_moved if light is not None and light.bound == "memory" else None
-    cache = "warm" if timing is None else timing.cache
-    return above_published(row.run, share_of_data_sheet(row), "the result", touched_bytes, cache)
+    timing = row.measurement.timing
+    touched_bytes = bytes_if_bound(row, row.published_light())
+    return above_published(row.run, share(row), "the result", touched_bytes, "warm" if timing is None else timing.cache)
 
 
 METRIC = Metric(
@@ -28,7 +23,7 @@ METRIC = Metric(
     direction="higher",
     summary="The same with the data sheet's dense rates, for devices whose data sheet is known.",
     formula="max(operations / published rate, bytes moved / published bandwidth) / median",
-    compute=share_of_data_sheet,
+    compute=share,
     rank=80,
     remark=remark,
 )

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from attnlab.bench import units
-from attnlab.bench.metrics import Metric, Row
+from attnlab.bench.metrics import Metric, of_measurement
+from attnlab.bench.metrics._formulas import per_second
 from attnlab.bench.registry import registry
 
-
-def teraflop_per_second(row: Row) -> float | None:
-    m = row.measurement
-    if not m.operations or not m.median_ns:
-        return None
-    return units.per_second(m.operations, m.median_ns) / units.TERA
-
+of = per_second(lambda m: m.operations, units.TERA)
 
 METRIC = Metric(
     name="tflop_per_s",
@@ -21,7 +16,7 @@ METRIC = Metric(
     direction="higher",
     summary="The operations that the case asks for, none masked, over the time; a multiply-add is two.",
     formula="operations / median",
-    compute=teraflop_per_second,
+    compute=of_measurement(of),
     rank=40,
 )
 registry.metrics.add(METRIC.name, METRIC, __name__)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from attnlab.bench.generation import latencies, measured
-from attnlab.bench.metrics import Metric, Row
+from attnlab.bench.generation import latencies
+from attnlab.bench.metrics import Metric, of_measurement
+from attnlab.bench.metrics._formulas import of_requests
 from attnlab.bench.registry import registry
 
-
-def value(row: Row) -> float | None:
-    return measured.median(measured.of_requests(row.measurement, latencies.tpot_ns))
-
+of = of_requests(latencies.tpot_ns)
 
 METRIC = Metric(
     name="tpot_ns",
@@ -18,7 +16,7 @@ METRIC = Metric(
     direction="lower",
     summary="Median over requests of the mean time of a token after the first chunk.",
     formula="median of ((last − first chunk) / (tokens − those of the first chunk))",
-    compute=value,
-    rank=17,
+    compute=of_measurement(of),
+    rank=19,
 )
 registry.metrics.add(METRIC.name, METRIC, __name__)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from attnlab.bench.generation import latencies, measured
+from attnlab.bench.generation import latencies
 from attnlab.bench.metrics import Metric, of_measurement
+from attnlab.bench.metrics._formulas import of_requests
 from attnlab.bench.registry import registry
-from attnlab.bench.store.records import Measurement
 
-
-def of(measurement: Measurement) -> float | None:
-    return measured.median(measured.of_requests(measurement, latencies.ttft_ns))
-
+of = of_requests(latencies.ttft_ns)
 
 METRIC = Metric(
     name="ttft_ns",

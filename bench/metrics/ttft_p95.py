@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from attnlab.bench.generation import latencies, measured
-from attnlab.bench.metrics import Metric, Row
+from attnlab.bench.generation import latencies
+from attnlab.bench.metrics import Metric, of_measurement
+from attnlab.bench.metrics._formulas import of_requests, percentile
 from attnlab.bench.registry import registry
 
-
-def value(row: Row) -> float | None:
-    return latencies.percentile(measured.of_requests(row.measurement, latencies.ttft_ns), 0.95)
-
+of = of_requests(latencies.ttft_ns, percentile(0.95))
 
 METRIC = Metric(
     name="ttft_p95_ns",
@@ -18,7 +16,7 @@ METRIC = Metric(
     direction="lower",
     summary="Time to first token that 5 % of requests exceed; none of fewer than 100 requests.",
     formula="95th percentile of (first token − arrival)",
-    compute=value,
+    compute=of_measurement(of),
     rank=12,
 )
 registry.metrics.add(METRIC.name, METRIC, __name__)

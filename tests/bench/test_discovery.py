@@ -6,11 +6,14 @@ import importlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from attnlab.bench.discovery import Folder, Table, import_named, modules_in
-from attnlab.bench.errors import DuplicateName, PluginError, UnknownName
+from attnlab.bench.clocks import CLOCKS
+from attnlab.bench.discovery import UNRANKED, Folder, Table, import_named, modules_in
+from attnlab.bench.doctor import PROBES
+from attnlab.bench.errors import DuplicateName, DuplicateRank, PluginError, UnknownName
 
 TOYS = "toys_of_discovery"
 TOY = "from types import SimpleNamespace\nTOY = SimpleNamespace(name={name!r})\n"
@@ -51,6 +54,42 @@ def test_a_name_taken_twice_names_both_modules() -> None:
         "number 'one' is registered twice: by package.first and by package.second; rename one of them"
     )
     assert table.get("one") == 1
+
+
+def test_a_rank_taken_twice_names_who_has_it() -> None:
+    table: Table[int] = Table("number", lambda number: number)
+    table.add("one", 1, "package.first")
+    with pytest.raises(DuplicateRank) as caught:
+        table.add("another", 1, "package.second")
+    assert str(caught.value) == (
+        "package.second registers the number 'another' with rank 1, which is that of 'one'; expected a rank that no "
+        "other has: give it another"
+    )
+    assert table.names() == ["one"]
+    table.add("two", 2, "package.second")
+    table.discard("one")
+    table.add("another", 1, "package.second")
+
+
+def test_two_files_of_one_rank_are_refused(toys: Path) -> None:
+    for name in ("first", "second"):
+        (toys / f"{name}.py").write_text(TOY.format(name=name))
+    with pytest.raises(DuplicateRank, match=f"{TOYS}.second registers the toy 'second' with rank 1, .* of 'first'"):
+        Folder("toy", TOYS, "TOY", lambda toy: 1).names()
+
+
+@pytest.mark.parametrize("folder", [CLOCKS, PROBES], ids=["clocks", "probes"])
+def test_clocks_and_probes_have_a_rank_each(folder: Folder[Any]) -> None:
+    taken = next(iter(folder))
+    with pytest.raises(DuplicateRank):
+        folder.add("another", taken, "here")
+
+
+def test_what_asks_for_no_rank_may_be_many() -> None:
+    table: Table[int | None] = Table("number", lambda number: number)
+    for place, rank in enumerate((UNRANKED, UNRANKED, None, None)):
+        table.add(f"number{place}", rank, "here")
+    assert len(table.names()) == 4
 
 
 def test_an_unknown_name_suggests_the_nearest_or_lists_all() -> None:

@@ -6,18 +6,13 @@ import statistics
 
 from attnlab.bench.gate.quantities import Quantity, Sample
 from attnlab.bench.generation import latencies, measured
-from attnlab.bench.generation.events import RequestLog
 from attnlab.bench.metrics import acceptance_rate, goodput, itl, output_rate, ttft
 from attnlab.bench.units import NS_PER_MS
 
 
 def largest_stall_ns(sample: Sample) -> float | None:
     """The longest gap between arrivals of any request of a call, the mean over calls: a rare stall counts."""
-
-    def largest(call: list[RequestLog]) -> float | None:
-        return max((gap for request in call for gap in latencies.icl_ns(request)), default=None)
-
-    found = measured.of_calls(sample.measurement, largest)
+    found = measured.of_calls(sample.measurement, latencies.largest_stall_ns)
     return statistics.fmean(found) if found else None
 
 

@@ -11,8 +11,11 @@ import pytest
 
 from attnlab.bench import metrics
 from attnlab.bench.contract import Figures
+from attnlab.bench.discovery import UNRANKED
 from attnlab.bench.environment import Device, Environment
+from attnlab.bench.errors import DuplicateRank
 from attnlab.bench.metrics import Metric, Row, known_metrics, rows_of
+from attnlab.bench.registry import Registry, registry
 from attnlab.bench.roofline import Ceilings, Published
 from attnlab.bench.store.records import (
     BenchRecord,
@@ -188,3 +191,21 @@ def test_metrics_need_no_torch() -> None:
     code = "import sys, attnlab.bench.metrics as m; m.known_metrics(); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_metric_with_a_taken_rank_is_refused() -> None:
+    taken = replace(METRICS["ttft_ns"], name="my_ttft_ns")
+    with pytest.raises(DuplicateRank, match="metric 'my_ttft_ns' with rank 11, which is that of 'ttft_ns'; expected"):
+        registry.metrics.add(taken.name, taken, __name__)
+    assert taken.name not in registry.metrics
+
+
+def test_metrics_without_a_rank_come_last_in_the_order_of_their_registering() -> None:
+    own = Registry()
+    for metric in (
+        replace(METRICS["bound"], name="b", rank=UNRANKED),
+        replace(METRICS["bound"], name="a", rank=UNRANKED),
+    ):
+        own.metrics.add(metric.name, metric, __name__)
+    own.metrics.add("bound", METRICS["bound"], __name__)
+    assert [metric.name for metric in known_metrics(own)] == ["bound", "b", "a"]
