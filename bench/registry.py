@@ -143,6 +143,33 @@ def _nothing(*_: Any) -> None:
     return None
 
 
+def _check_declared(operator: Any, name: Any, rounds: Any, static_output: Any) -> None:
+    """Raises PluginError where what a plugin declares is of the wrong kind."""
+    if not isinstance(operator, str):
+        raise PluginError(f"implementation {ascii(name)[:80]}: got operator {ascii(operator)[:80]}, expected a name")
+    if not (rounds is None or isinstance(rounds, str)) or not isinstance(static_output, bool):
+        raise PluginError(
+            f"implementation {ascii(name)[:80]}: got rounds={ascii(rounds)[:40]}, static_output="
+            f"{ascii(static_output)[:40]}; expected a name or None, and True or False"
+        )
+
+
+def _run_of(target: Any, built: Any, operator: str, name: str) -> Callable[[Any, Any], Any]:
+    """The timed call `run(inputs, state)` of a class, made into `built`, or of a function `run(inputs)`.
+
+    Raises PluginError on a class without it.
+    """
+    if not inspect.isclass(target):
+        return partial(_run_function, built)
+    if not callable(getattr(built, "run", None)):
+        raise PluginError(
+            f"implementation {name!r} of {operator} is class {target.__qualname__} without "
+            "run(inputs, state); add it, or decorate a function run(inputs)"
+        )
+    run: Callable[[Any, Any], Any] = built.run
+    return run
+
+
 def implements(
     operator: str,
     *,
@@ -175,26 +202,8 @@ def implements(
     """
 
     def register(target: T) -> T:
-        if not isinstance(operator, str):
-            raise PluginError(
-                f"implementation {ascii(name)[:80]}: got operator {ascii(operator)[:80]}, expected a name"
-            )
-        if not (rounds is None or isinstance(rounds, str)) or not isinstance(static_output, bool):
-            raise PluginError(
-                f"implementation {ascii(name)[:80]}: got rounds={ascii(rounds)[:40]}, static_output="
-                f"{ascii(static_output)[:40]}; expected a name or None, and True or False"
-            )
+        _check_declared(operator, name, rounds, static_output)
         built: Any = target() if inspect.isclass(target) else target
-        if inspect.isclass(target):
-            if not callable(getattr(built, "run", None)):
-                raise PluginError(
-                    f"implementation {name!r} of {operator} is class {target.__qualname__} without "
-                    "run(inputs, state); add it, or decorate a function run(inputs)"
-                )
-            run: Callable[[Any, Any], Any] = built.run
-        else:
-            run = partial(_run_function, built)
-
         module = getattr(target, "__module__", "?")
         (into or registry).add_implementation(
             Implementation(
@@ -206,7 +215,7 @@ def implements(
                 needs=needs,
                 supports=getattr(built, "supports", _nothing),
                 prepare=getattr(built, "prepare", _nothing),
-                run=run,
+                run=_run_of(target, built, operator, name),
                 untimed=getattr(built, "untimed", _nothing),
                 configuration=getattr(built, "configuration", _nothing),
                 compiled=compiled,

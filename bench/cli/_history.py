@@ -5,24 +5,25 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from attnlab.bench import units
+from attnlab.bench import text_table, units
 from attnlab.bench.history import words
 from attnlab.bench.history.differences import Difference, explain
 from attnlab.bench.history.lines import Benchmark, Change, Line
 from attnlab.bench.reporters.model.words import count
 from attnlab.bench.stats.changepoints import LEVEL, MIN_VALUES
 
+if TYPE_CHECKING:
+    from rich.table import Table
+
 PIPE_WIDTH = 180  # where there is no terminal to ask
 
 
 def show(benchmarks: Sequence[Benchmark], untimed: int, paths: Sequence[Path]) -> None:
-    console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
+    console = text_table.console(PIPE_WIDTH)
     for line in _sentences(benchmarks, untimed):
         console.print(line, markup=False, highlight=False, soft_wrap=not sys.stdout.isatty())
     console.print()
@@ -70,7 +71,7 @@ def _breaks(benchmarks: Sequence[Benchmark]) -> Iterator[str]:
 
 
 def _table(benchmarks: Sequence[Benchmark]) -> Table:
-    table = Table(box=None, pad_edge=False)
+    table = text_table.table()
     for column in ("benchmark", "runs", "first", "last", "changes"):
         table.add_column(column, overflow="fold", justify="left" if column in ("benchmark", "changes") else "right")
     for benchmark in benchmarks:

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import itertools
-import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.table import Table
-
-from attnlab.bench import units
+from attnlab.bench import text_table, units
 from attnlab.bench.metrics import Metric, Row, known_metrics, rows_of
 from attnlab.bench.reporters.model.cases import CaseRef
 from attnlab.bench.reporters.model.picks import pick
@@ -20,6 +16,8 @@ from attnlab.bench.text import one_line
 from attnlab.bench.turned import busy
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from attnlab.bench.registry import Registry
     from attnlab.bench.store.jsonl import StoredRun
 
@@ -36,7 +34,7 @@ PIPE_WIDTH = 140  # where there is no terminal to ask
 
 def show(stored: StoredRun, registry: Registry) -> None:
     """Print the run; a speed stands beside `passed` only."""
-    console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
+    console = text_table.console(PIPE_WIDTH)
     known = known_metrics(registry)
     rows = rows_of(stored.run, stored.measurements)
     rows.sort(
@@ -69,7 +67,7 @@ def _place(stored: StoredRun, row: Row) -> int:
 
 
 def _case_table(title: str, rows: list[Row], metrics: list[Metric]) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table = text_table.table(title, "bold")
     table.add_column("implementation", no_wrap=True)
     timed = not any(row.measurement.paced is not None for row in rows)
     if timed:

@@ -66,8 +66,8 @@ def _known_by(c: Comparison) -> str:
 
 def _lines(found: list[Comparison]) -> list[str]:
     from attnlab.bench import units
-    from attnlab.bench.columns import columns
     from attnlab.bench.compare import Basis
+    from attnlab.bench.text_table import columns
 
     rows = [("verdict", "benchmark", "head / base", "interval", "base → head", "known by")]
     for c in sorted(found, key=lambda c: ORDER.index(c.verdict.value if c.verdict else None)):

@@ -25,8 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     from rich.console import Console
-    from rich.table import Table
 
+    from attnlab.bench import text_table
     from attnlab.bench.doctor import examine, measured_now, patient_here
     from attnlab.bench.environment import choose_device, describe_environment
 
@@ -36,7 +36,7 @@ def execute(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps([asdict(finding) for finding in findings]))
         return code
-    table = Table(box=None, pad_edge=False)
+    table = text_table.table()
     for column in ("", "what", "found", "remedy"):
         table.add_column(column, overflow="fold")
     for finding in findings:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
@@ -94,14 +93,14 @@ def _suite(name: str, registry: Registry) -> Entry:
 
 
 def _show(entries: list[Entry], device: str) -> None:
-    from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
+    from attnlab.bench import text_table
+
+    console = text_table.console(PIPE_WIDTH)
     console.print(f"on {device}\n", highlight=False, markup=False)
     for kind, title in TITLES.items():
-        table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+        table = text_table.table(title)
         for column in ("name", "here", "what") if kind == "implementation" else ("name", "what"):
             table.add_column(column, overflow="fold", no_wrap=column == "name")
         for entry in (e for e in entries if e.kind == kind):

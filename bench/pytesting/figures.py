@@ -8,6 +8,7 @@ from typing import Any
 from attnlab.bench import units
 from attnlab.bench.metrics import Row, known_metrics
 from attnlab.bench.store.records import CheckRecord, Measurement
+from attnlab.bench.text_table import columns
 
 HEADINGS = ("inputs", "output", "RMS error", "allowed", "largest error", "allowed")
 
@@ -45,7 +46,7 @@ def failure_text(m: Measurement) -> str:
     """The outcome and its reason in a line, then the errors that were found, then the traceback if one was kept."""
     lines = [f"{m.outcome.value}: {m.reason}" if m.reason else m.outcome.value]
     if m.check is not None and m.check.sets:
-        lines += ["", *_aligned([HEADINGS, *_errors(m.check)])]
+        lines += ["", *columns([HEADINGS, *_errors(m.check)])]
     if m.detail:
         lines += ["", m.detail.rstrip()]
     return "\n".join(lines)
@@ -56,9 +57,3 @@ def _errors(check: CheckRecord) -> Iterator[tuple[str, ...]]:
         for f in found.figures:
             errors = (f.rms_error, f.rms_allowed, f.max_error, f.max_allowed)
             yield (found.inputs, f.output, *map(units.format_error, errors))
-
-
-def _aligned(rows: list[tuple[str, ...]]) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

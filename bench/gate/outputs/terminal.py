@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from attnlab.bench import units
-from attnlab.bench.columns import columns
 from attnlab.bench.gate.outputs import words
 from attnlab.bench.gate.records import GateReport
+from attnlab.bench.text_table import columns
 
 
 def show(report: GateReport) -> None:
