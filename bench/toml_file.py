@@ -19,11 +19,12 @@ def read_toml(path: Path, remedy: str, error: type[UsageError] = UsageError) -> 
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
-        return text, tomllib.loads(text)
     except UnicodeDecodeError as e:
         raise error(f"{path}:1: not TOML: it is no UTF-8 text ({e.reason} at byte {e.start})") from e
     except OSError as e:
         raise error(f"{path}: cannot be read: {e.strerror}; {remedy}") from e
+    try:
+        return text, tomllib.loads(text)
     except tomllib.TOMLDecodeError as e:
         line = re.search(r"line (\d+)", str(e))
         place = line.group(1) if line else len(text.splitlines())
