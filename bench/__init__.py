@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from attnlab.bench.models.load import load_model
     from attnlab.bench.models.rope_scaling import Llama3Scaling
     from attnlab.bench.models.weights import ModelWeights
-    from attnlab.bench.ops.attention import AttentionCase, AttentionInputs
     from attnlab.bench.ops.attention_backward import AttentionBackwardInputs
+    from attnlab.bench.ops.attention_case import AttentionCase, AttentionInputs
     from attnlab.bench.ops.caching import DecodeCase
-    from attnlab.bench.ops.decode_attention import DecodeInputs
+    from attnlab.bench.ops.decode_inputs import DecodeInputs
     from attnlab.bench.ops.embedding import EmbeddingCase, EmbeddingInputs
     from attnlab.bench.ops.gelu import GeluCase, GeluInputs
     from attnlab.bench.ops.kv_append import AppendCase, AppendInputs
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from attnlab.bench.ops.rmsnorm import RmsNormCase, RmsNormInputs
     from attnlab.bench.ops.rope import RopeCase, RopeInputs
     from attnlab.bench.ops.rope_math import rope_tables
-    from attnlab.bench.ops.sampling import SamplingCase, SamplingInputs
+    from attnlab.bench.ops.sampling_case import SamplingCase, SamplingInputs
     from attnlab.bench.ops.swiglu import SwigluCase, SwigluInputs
     from attnlab.bench.sampling_params import SamplingParams
     from attnlab.bench.store.frame import load

@@ -9,8 +9,8 @@ import shutil
 import sysconfig
 from pathlib import Path
 
-from attnlab.bench.environment import Device
 from attnlab.bench.registry import Implementation, Needs
+from attnlab.bench.store.machine import Device
 
 
 def missing(implementation: Implementation, device: Device) -> str | None:

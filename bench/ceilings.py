@@ -12,12 +12,13 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from attnlab.bench.environment import Device, host_id
+from attnlab.bench.environment import host_id
 from attnlab.bench.host import host_state_over
 from attnlab.bench.peaks import measure, sharers
-from attnlab.bench.roofline import PUBLISHED, Ceilings
+from attnlab.bench.roofline import PUBLISHED
 from attnlab.bench.store.codec import decode, encode
 from attnlab.bench.store.folders import cache_folder
+from attnlab.bench.store.machine import Ceilings, Device
 from attnlab.bench.telemetry import BUSY_OTHERS, cores_used_by_others
 
 CACHE_VERSION = 3

@@ -11,7 +11,8 @@ from enum import Enum
 from attnlab.bench.common_clock import LATENCY, method_of
 from attnlab.bench.history.differences import differences
 from attnlab.bench.history.points import Point, point_or_miss
-from attnlab.bench.metrics import Metric, Row, answered_rate, goodput, itl, output_rate, ttft
+from attnlab.bench.metric import Metric, Row
+from attnlab.bench.metrics import answered_rate, goodput, itl, output_rate, ttft
 from attnlab.bench.stats.paired import log_ratio
 from attnlab.bench.stats.sequential import Looks
 from attnlab.bench.stats.verdict import ALPHA, TARGET, Compared, Judged, Rule, Verdict, judge

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, runtime_checkable
+
+from attnlab.bench.store.figures import Figures
 
 if TYPE_CHECKING:
     import torch
@@ -110,35 +111,6 @@ class TensorSpec:
     shape: tuple[int, ...]
     dtype: torch.dtype
     optional: bool = False
-
-
-@dataclass(frozen=True)
-class Figures:
-    """How far one set of outputs is from the oracle, and how far it may be.
-
-    Root-mean-square error and largest error, both over the root mean square of the oracle's
-    output: pure numbers.
-    """
-
-    output: str
-    rms_error: float
-    rms_allowed: float
-    max_error: float
-    max_allowed: float
-
-    @property
-    def within(self) -> bool:
-        """NaN compares false, so that an undefined error is never within."""
-        return self.rms_error <= self.rms_allowed and self.max_error <= self.max_allowed
-
-    @property
-    def share_of_budget(self) -> float:
-        """The larger of the two errors over what it may be; 1 is the limit."""
-        return max(_share(self.rms_error, self.rms_allowed), _share(self.max_error, self.max_allowed))
-
-
-def _share(error: float, allowed: float) -> float:
-    return error / allowed if allowed else math.inf if error else 0.0
 
 
 class Expectation(Protocol):

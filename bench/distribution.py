@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from attnlab.bench import independence
-from attnlab.bench.contract import Figures
 from attnlab.bench.error_budget import Probe
 from attnlab.bench.failures.wrong import Wrong, row_of
+from attnlab.bench.store.figures import Figures
 
 C = TypeVar("C")
 I = TypeVar("I")  # noqa: E741

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from attnlab.bench import ceilings
-from attnlab.bench.environment import Code, describe_code, describe_environment
+from attnlab.bench.environment import describe_code, describe_environment
 from attnlab.bench.errors import UsageError
 from attnlab.bench.fingerprint import content
 from attnlab.bench.registry import OURS, Registry, registry
+from attnlab.bench.store.machine import Code
 from attnlab.bench.store.records import BenchRecord, RunRecord
 from attnlab.bench.suite import Suite, find_suite, operator_suite
 from attnlab.bench.suite_file import load_suite

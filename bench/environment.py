@@ -7,12 +7,12 @@ import os
 import platform
 import re
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from attnlab.bench.cgroup import own_group
 from attnlab.bench.errors import UsageError
+from attnlab.bench.store.machine import Code, Device, Environment
 
 PACKAGES = (
     "attnlab",
@@ -24,55 +24,6 @@ PACKAGES = (
     "xformers",
     "nvidia-cudnn-cu13",
 )
-
-
-@dataclass(frozen=True)
-class Device:
-    """What calls run on. kind is "cpu" or "cuda"; capability is CUDA's, as (major, minor)."""
-
-    kind: str
-    name: str
-    capability: tuple[int, ...] | None = None
-    multiprocessors: int | None = None
-    memory_bytes: int | None = None
-    cache_bytes: int | None = None
-    driver: str | None = None
-
-
-@dataclass(frozen=True)
-class Code:
-    """Where something is written that is not ours.
-
-    name: of the module that was loaded. sha256: sixteen digits, of the file and of what it is made of. repository,
-    revision, dirty: of the git checkout that tracks the file; None where none does.
-    """
-
-    name: str
-    file: str
-    sha256: str | None = None
-    repository: str | None = None
-    revision: str | None = None
-    dirty: bool | None = None
-
-
-@dataclass(frozen=True)
-class Environment:
-    """All that may explain a difference between two runs."""
-
-    device: Device
-    processor: str
-    cores: int
-    affinity: tuple[int, ...]
-    threads: int
-    memory_bytes: int
-    system: str
-    python: str
-    packages: dict[str, str]
-    governor: str | None
-    load_average: float | None
-    variables: dict[str, str]
-    revision: str | None
-    dirty: bool | None
 
 
 def choose_device(wanted: str) -> str:

@@ -10,9 +10,9 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor
 
-from attnlab.bench.contract import Figures
 from attnlab.bench.errors import MeasurementError
 from attnlab.bench.failures.wrong import Wrong, row_of
+from attnlab.bench.store.figures import Figures
 
 C = TypeVar("C")
 I = TypeVar("I")  # noqa: E741

@@ -14,7 +14,8 @@ import torch
 
 from attnlab.bench import memory
 from attnlab.bench.axes import Case
-from attnlab.bench.clocks import Clock, Started, copies_wanted, host_clocks, now, start_all
+from attnlab.bench.clocks import Started, copies_wanted, host_clocks, now, start_all
+from attnlab.bench.clocks.clock import Clock
 from attnlab.bench.clocks.plan import Plan
 from attnlab.bench.contents import Content, new_secret
 from attnlab.bench.contract import NORMAL_DRAW, Operator
@@ -29,8 +30,8 @@ from attnlab.bench.judging.verdicts import owed
 from attnlab.bench.meddling import refusal
 from attnlab.bench.registry import Implementation
 from attnlab.bench.renewal import Copy, Renewal
-from attnlab.bench.roofline import Ceilings
 from attnlab.bench.settings import Apart
+from attnlab.bench.store.machine import Ceilings
 from attnlab.bench.store.records import Burst, Launch, Measurement, Outcome, Series
 from attnlab.bench.text import LONGEST_REASON, message_of, one_line, reason_of, traceback_of
 from attnlab.bench.timing import Effort, Sampling, Timed

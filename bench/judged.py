@@ -14,8 +14,8 @@ from attnlab.bench.common_clock import LATENCY
 from attnlab.bench.contract import Attested, Fact
 from attnlab.bench.judging.refusals import ROUNDED, NotJudged
 from attnlab.bench.judging.verdicts import Findings, Owed
-from attnlab.bench.roofline import Ceilings
 from attnlab.bench.stats.summary import Summary, summarise
+from attnlab.bench.store.machine import Ceilings
 from attnlab.bench.store.records import Burst, Launch, Measurement, Outcome, Series, TimingRecord
 from attnlab.bench.telemetry import burst_notes
 from attnlab.bench.timing import STOPPED_AT_TARGET, STOPPED_BY_ROUNDS, Timed

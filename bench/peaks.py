@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from attnlab.bench import units
-from attnlab.bench.environment import Device, host_id
+from attnlab.bench.environment import host_id
 from attnlab.bench.host import HostReader
-from attnlab.bench.roofline import PUBLISHED, Ceilings, Load
+from attnlab.bench.roofline import PUBLISHED
+from attnlab.bench.store.machine import Ceilings, Device, Load
 from attnlab.bench.store.records import HostState
 from attnlab.bench.telemetry import cores_used_by_others, disturbance
 

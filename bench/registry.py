@@ -20,7 +20,7 @@ from attnlab.bench.plugins import load_entry_points, load_plugin
 
 if TYPE_CHECKING:
     from attnlab.bench.contract import Operator
-    from attnlab.bench.metrics import Metric
+    from attnlab.bench.metric import Metric
 
 T = TypeVar("T")
 Around = Callable[[], AbstractContextManager[None]]

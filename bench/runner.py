@@ -14,7 +14,6 @@ from attnlab.bench import availability, units
 from attnlab.bench.axes import Case
 from attnlab.bench.cgroup import free_memory_bytes
 from attnlab.bench.contents import new_secret
-from attnlab.bench.environment import Environment
 from attnlab.bench.errors import UnknownName, UsageError
 from attnlab.bench.harness import blank_measurement
 from attnlab.bench.isolation import Worker
@@ -25,8 +24,8 @@ from attnlab.bench.leavings import own_folder
 from attnlab.bench.meddling import refusal
 from attnlab.bench.named_files import contents
 from attnlab.bench.registry import Implementation, Registry
-from attnlab.bench.roofline import Ceilings
 from attnlab.bench.store.codec import encode
+from attnlab.bench.store.machine import Ceilings, Environment
 from attnlab.bench.store.records import BenchRecord, Measurement, Outcome
 from attnlab.bench.suite import Suite
 from attnlab.bench.timing import Effort

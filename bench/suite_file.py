@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from attnlab.bench.axes import Case, sweep, unique
-from attnlab.bench.clocks import CACHES, COLD
+from attnlab.bench.clocks.clock import CACHES, COLD
 from attnlab.bench.errors import ImpossibleCase, SuiteError, UnknownName, UsageError
 from attnlab.bench.registry import Registry
 from attnlab.bench.suite import Bench, Suite, with_axes

@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from attnlab.bench import units
-from attnlab.bench.clocks import Clock, Timer, renew, start_all
+from attnlab.bench.clocks import start_all
 from attnlab.bench.clocks.agreement import agreement_notes
+from attnlab.bench.clocks.clock import Clock, Timer, renew
 from attnlab.bench.clocks.now import perf_counter_ns
 from attnlab.bench.clocks.plan import Plan
 from attnlab.bench.host import HostReader

@@ -102,8 +102,8 @@ class _Session:
         from attnlab.bench.harness import Setup
         from attnlab.bench.meddling import Guard
         from attnlab.bench.registry import discover_one, import_operators, registry
-        from attnlab.bench.roofline import Ceilings
         from attnlab.bench.settings import Apart
+        from attnlab.bench.store.machine import Ceilings
         from attnlab.bench.timing import Effort
 
         import_operators()

@@ -29,8 +29,9 @@ from scipy import stats
 from attnlab.bench.axes import DTYPES
 from attnlab.bench.errors import ImpossibleCase
 from attnlab.bench.judging.court import Court
-from attnlab.bench.ops.attention import ATTENTION, AttentionCase
+from attnlab.bench.ops.attention import ATTENTION
 from attnlab.bench.ops.attention_backward import ATTENTION_BACKWARD, AttentionBackwardCase
+from attnlab.bench.ops.attention_case import AttentionCase
 from attnlab.bench.store.records import Outcome
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))

@@ -21,7 +21,8 @@ from dataclasses import dataclass
 import torch
 
 from attnlab.bench import units
-from attnlab.bench.clocks import Call, Timer, cuda_clocks, start_all
+from attnlab.bench.clocks import cuda_clocks, start_all
+from attnlab.bench.clocks.clock import Call, Timer
 from attnlab.bench.clocks.spans import rough_ns
 from attnlab.bench.gpu import Gpu
 from attnlab.bench.gpu.cuda import CudaGpu

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from attnlab.bench.ops.caching import DecodeCase
-from attnlab.bench.ops.decode_attention import DecodeInputs
+from attnlab.bench.ops.decode_inputs import DecodeInputs
 
 CODECS = {
     "same": ("same", "same"),

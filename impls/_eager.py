@@ -7,7 +7,7 @@ from torch import Tensor
 
 from attnlab.bench.axes import Case
 from attnlab.bench.masks import permitted_pairs
-from attnlab.bench.ops.attention import AttentionInputs
+from attnlab.bench.ops.attention_case import AttentionInputs
 from attnlab.impls._heads import as_heads, as_rows
 
 

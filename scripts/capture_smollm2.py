@@ -18,7 +18,8 @@ from attnlab.bench.captured.packed import HEAD_DIM
 from attnlab.bench.captured.texts import DATA, TEXTS, ids_path
 from attnlab.bench.models.load import load_model
 from attnlab.bench.models.sources import PACKAGED
-from attnlab.bench.models.tokenizer import Tokenizer, load_tokenizer
+from attnlab.bench.models.tokenizer import Tokenizer
+from attnlab.bench.models.tokenizer_files import load_tokenizer
 from attnlab.bench.models.weights import ModelWeights
 
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from attnlab.bench.cli._options import tell
-from attnlab.bench.environment import Code, Device, Environment
 from attnlab.bench.errors import StoreError
 from attnlab.bench.fingerprint import comparable, fingerprint
 from attnlab.bench.named_files import contents
 from attnlab.bench.registry import Registry
 from attnlab.bench.store.jsonl import RunWriter, latest, read_run
+from attnlab.bench.store.machine import Code, Device, Environment
 from attnlab.bench.store.records import BenchRecord, Measurement, Outcome, RunRecord
 from attnlab.bench.text import one_line
 

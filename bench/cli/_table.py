@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from attnlab.bench import text_table, units
-from attnlab.bench.metrics import Metric, Row, known_metrics, rows_of
+from attnlab.bench.metric import Metric, Row
+from attnlab.bench.metrics import known_metrics, rows_of
 from attnlab.bench.reporters.model.cases import CaseRef
 from attnlab.bench.reporters.model.picks import pick
 from attnlab.bench.reporters.model.results import result_of

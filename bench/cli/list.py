@@ -13,8 +13,8 @@ from attnlab.bench.errors import AttnlabError
 from attnlab.bench.text import reason_of
 
 if TYPE_CHECKING:
-    from attnlab.bench.environment import Device
     from attnlab.bench.registry import Implementation, Registry
+    from attnlab.bench.store.machine import Device
 
 TITLES = {
     "operator": "operators",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
-from attnlab.bench.clocks import Call, ClockKind, Timer
+from attnlab.bench.clocks.clock import Call, ClockKind, Timer
 from attnlab.bench.clocks.eager import Rotation, refuse_work_elsewhere
 from attnlab.bench.clocks.plan import Plan
 from attnlab.bench.clocks.spans import Spans, rough_ns

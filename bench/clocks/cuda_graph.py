@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Sequence
 
 from attnlab.bench import units
-from attnlab.bench.clocks import HOT, Call, ClockKind, KeepsOutputs, Timer, renew
+from attnlab.bench.clocks.clock import HOT, Call, ClockKind, KeepsOutputs, Timer, renew
 from attnlab.bench.clocks.eager import Rotation, refuse_work_elsewhere
 from attnlab.bench.clocks.layout import GRAPHS, copies_for, lay_out
 from attnlab.bench.clocks.plan import Plan

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
-from attnlab.bench.clocks import Call, ClockKind, Timer
+from attnlab.bench.clocks.clock import Call, ClockKind, Timer
 from attnlab.bench.clocks.eager import Rotation
 from attnlab.bench.clocks.plan import Plan
 from attnlab.bench.clocks.spans import MAX_SPANS, Spans

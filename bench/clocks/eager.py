@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from attnlab.bench import units
-from attnlab.bench.clocks import COLD, Call, KeepsOutputs
-from attnlab.bench.clocks import renew as renew_all
+from attnlab.bench.clocks.clock import COLD, Call, KeepsOutputs
+from attnlab.bench.clocks.clock import renew as renew_all
 from attnlab.bench.clocks.spans import HIDE_NS, Piece
 from attnlab.bench.errors import ClockUnsupported
 from attnlab.bench.gpu import Gpu

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 
-from attnlab.bench.clocks import Call, Renews
+from attnlab.bench.clocks.clock import Call, Renews
 from attnlab.bench.clocks.plan import Plan
 from attnlab.bench.store.records import DeviceState
 

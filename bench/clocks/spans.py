@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from attnlab.bench import units
-from attnlab.bench.clocks import COLD, Call
+from attnlab.bench.clocks.clock import COLD, Call
 from attnlab.bench.gpu import Gpu, Moment
 from attnlab.bench.units import NS_PER_MS
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from attnlab.bench.clocks import Call, ClockKind, Timer, now
+from attnlab.bench.clocks import now
+from attnlab.bench.clocks.clock import Call, ClockKind, Timer
 from attnlab.bench.clocks.host import HostTimer, State
 from attnlab.bench.clocks.plan import Plan
 

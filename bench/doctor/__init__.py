@@ -9,7 +9,7 @@ from attnlab.bench.ceilings import Again, measured_beside
 from attnlab.bench.discovery import Folder
 from attnlab.bench.doctor import gate
 from attnlab.bench.doctor.finding import Finding, Patient, Probe
-from attnlab.bench.environment import Environment
+from attnlab.bench.store.machine import Environment
 
 __all__ = ["PROBES", "Finding", "Patient", "Probe", "examine", "measured_now", "patient_here"]
 

@@ -6,10 +6,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from attnlab.bench.clocks import Clock
-from attnlab.bench.environment import Environment
+from attnlab.bench.clocks.clock import Clock
 from attnlab.bench.gpu import Gpu
-from attnlab.bench.roofline import Ceilings
+from attnlab.bench.store.machine import Ceilings, Environment
 
 
 @dataclass(frozen=True)

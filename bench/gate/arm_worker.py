@@ -72,8 +72,8 @@ class _Arm:
         from attnlab.bench.harness import Setup
         from attnlab.bench.meddling import Guard
         from attnlab.bench.registry import discover, discover_some, import_operators
-        from attnlab.bench.roofline import Ceilings
         from attnlab.bench.settings import Apart
+        from attnlab.bench.store.machine import Ceilings
         from attnlab.bench.suite import make_effort
 
         self._order, self._turned, self._answers = order, turned, answers

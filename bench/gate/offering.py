@@ -12,13 +12,13 @@ from typing import Any
 from attnlab.bench import availability
 from attnlab.bench.axes import Case
 from attnlab.bench.contract import tensors
-from attnlab.bench.environment import Device
 from attnlab.bench.errors import AttnlabError, UsageError
 from attnlab.bench.fingerprint import fingerprint
 from attnlab.bench.gate.messages import Offer, Offers, Settings
 from attnlab.bench.gate.rerooting import Rerooting
 from attnlab.bench.named_files import contents
 from attnlab.bench.registry import Implementation, Registry
+from attnlab.bench.store.machine import Device
 from attnlab.bench.suite import Suite, find_suite
 from attnlab.bench.suite_file import load_suite
 

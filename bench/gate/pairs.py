@@ -24,9 +24,9 @@ from attnlab.bench.judging.court import Calls
 from attnlab.bench.judging.process import Contract
 from attnlab.bench.judging.refusals import NotJudged
 from attnlab.bench.judging.verdicts import Findings
-from attnlab.bench.roofline import Ceilings
 from attnlab.bench.stats.summary import summarise
 from attnlab.bench.store.codec import decode, encode
+from attnlab.bench.store.machine import Ceilings
 from attnlab.bench.store.records import Burst, Measurement, Outcome, Series
 from attnlab.bench.telemetry import burst_notes
 from attnlab.bench.timing import Timed, WarmUp

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from attnlab.bench.environment import Environment
 from attnlab.bench.gate.messages import benchmark_key, comparison_key
 from attnlab.bench.stats.verdict import UNSEEN, Verdict
+from attnlab.bench.store.machine import Environment
 from attnlab.bench.store.records import Outcome
 
 GATE_SCHEMA_VERSION = 2

@@ -14,7 +14,6 @@ from pathlib import Path
 from attnlab.bench import units
 from attnlab.bench.cgroup import free_memory_bytes
 from attnlab.bench.contents import new_secret
-from attnlab.bench.environment import Environment
 from attnlab.bench.errors import SuiteError
 from attnlab.bench.gate.arm_worker import JUDGE_BOOT
 from attnlab.bench.gate.checkouts import Arm
@@ -32,10 +31,10 @@ from attnlab.bench.isolation import WorkerEnded
 from attnlab.bench.judging.client import Judge, search_folders
 from attnlab.bench.judging.process import JudgeOrder
 from attnlab.bench.leavings import own_folder
-from attnlab.bench.roofline import Ceilings
 from attnlab.bench.stats.decision import Decided, Decisions, PairRatio, Subject, decide
 from attnlab.bench.stats.verdict import Verdict
 from attnlab.bench.store.codec import encode
+from attnlab.bench.store.machine import Ceilings, Environment
 
 MEMORY_SHARE = 0.4  # of what is available now, for each of the two processes
 HARNESS_FILE = Path("bench", "gate", "arm_worker.py")

@@ -13,10 +13,10 @@ from attnlab.bench.errors import StoreError
 from attnlab.bench.gate.collection import Collected
 from attnlab.bench.gate.outputs import OUTPUTS, Samples
 from attnlab.bench.gate.records import GateReport
-from attnlab.bench.roofline import Ceilings
 from attnlab.bench.store.codec import decode, encode
 from attnlab.bench.store.folders import new_folder
 from attnlab.bench.store.jsonl import RunWriter
+from attnlab.bench.store.machine import Ceilings
 from attnlab.bench.store.records import BenchRecord, RunRecord
 from attnlab.bench.text import cleaned
 

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from attnlab.bench.contract import Figures
 from attnlab.bench.failures.wrong import Wrong, row_of
 from attnlab.bench.generation.decoding import BEAM, Decoding
 from attnlab.bench.generation.drawn import Noise, figures, sample_of
@@ -27,10 +26,11 @@ from attnlab.bench.generation.logs import NO_TOKEN
 from attnlab.bench.generation.stored import rounding
 from attnlab.bench.models.reference import reference_logits
 from attnlab.bench.ops.sampling_math import truncated_probabilities
+from attnlab.bench.store.figures import Figures
 
 if TYPE_CHECKING:
     from attnlab.bench.models.weights import ModelWeights
-    from attnlab.bench.ops.generate import GenerateCase
+    from attnlab.bench.ops.generate_case import GenerateCase
 
 MARGIN = 2.0  # another order of sums may be as far off again as the pass that the noise was read from
 MOST_JUDGED = 16  # requests: of more some are read, and the ids of the others only looked at

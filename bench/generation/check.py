@@ -17,7 +17,7 @@ from attnlab.bench.models.reference import reference_greedy
 
 if TYPE_CHECKING:
     from attnlab.bench.models.weights import ModelWeights
-    from attnlab.bench.ops.generate import GenerateCase, GenerateInputs
+    from attnlab.bench.ops.generate_case import GenerateCase, GenerateInputs
 
 Weights = Callable[[Any, torch.device], "ModelWeights"]
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
 
     from attnlab.bench.caches import Format, Layout
-    from attnlab.bench.ops.generate import GenerateCase
+    from attnlab.bench.ops.generate_case import GenerateCase
 
 ID_BYTES = 8
 

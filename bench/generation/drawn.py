@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from attnlab.bench.contract import Figures
 from attnlab.bench.generation.laws import Laws, Places
+from attnlab.bench.store.figures import Figures
 
 if TYPE_CHECKING:
     from attnlab.bench.sampling_params import SamplingParams

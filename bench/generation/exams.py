@@ -13,7 +13,7 @@ from attnlab.bench.generation.arrivals import Arrivals
 from attnlab.bench.generation.decoding import BEAM, Decoding
 
 if TYPE_CHECKING:
-    from attnlab.bench.ops.generate import GenerateCase
+    from attnlab.bench.ops.generate_case import GenerateCase
 
 EXAMS = 3
 SHORT, OWN, THIRD = range(EXAMS)

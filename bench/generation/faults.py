@@ -16,7 +16,7 @@ from attnlab.bench.models.reference import soft_capped
 if TYPE_CHECKING:
     from attnlab.bench.models.config import ModelConfig
     from attnlab.bench.models.reference import Reading
-    from attnlab.bench.ops.generate import GenerateCase
+    from attnlab.bench.ops.generate_case import GenerateCase
 
 BLANK = -1  # a place that was never written, or that holds nothing any more: zeros
 Shift = Callable[[Tensor], Tensor]

@@ -28,7 +28,7 @@ from attnlab.bench.models.reference import reference_answers, reference_greedy, 
 
 if TYPE_CHECKING:
     from attnlab.bench.models.weights import ModelWeights
-    from attnlab.bench.ops.generate import GenerateCase
+    from attnlab.bench.ops.generate_case import GenerateCase
 
 CANDIDATES = 50  # tokens a place whose logits are compared for the noise: those that could be chosen at all
 MANY_CALLS = 2

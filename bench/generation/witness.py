@@ -19,7 +19,7 @@ from attnlab.bench.generation.rules import Terms, fault
 from attnlab.bench.store.records import Series
 
 if TYPE_CHECKING:
-    from attnlab.bench.ops.generate import GenerateCase, Generated, GenerateInputs
+    from attnlab.bench.ops.generate_case import GenerateCase, Generated, GenerateInputs
 
 
 def terms_of(case: GenerateCase, arrivals_s: Sequence[Sequence[float]]) -> Terms:

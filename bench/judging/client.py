@@ -24,7 +24,7 @@ from attnlab.bench.text import reason_of
 
 if TYPE_CHECKING:
     from attnlab.bench.registry import Implementation, Registry
-    from attnlab.bench.roofline import Ceilings
+    from attnlab.bench.store.machine import Ceilings
 
 LIMIT_S = 300.0  # for one answer: the oracle of a long case takes many times what its kernels do
 

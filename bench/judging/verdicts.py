@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from attnlab.bench.contents import Content
-from attnlab.bench.contract import NEEDLE_DRAW, NORMAL_DRAW, Figures, Operator
+from attnlab.bench.contract import NEEDLE_DRAW, NORMAL_DRAW, Operator
 from attnlab.bench.judging.refusals import NotJudged
+from attnlab.bench.store.figures import Figures
 from attnlab.bench.store.records import CheckRecord, Outcome, SetFigures
 
 SECOND_CALL = "{} (second call)"

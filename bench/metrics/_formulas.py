@@ -8,7 +8,7 @@ from attnlab.bench import units
 from attnlab.bench.beyond import Remark
 from attnlab.bench.generation import latencies, measured
 from attnlab.bench.generation.events import RequestLog
-from attnlab.bench.metrics import Row
+from attnlab.bench.metric import Row
 from attnlab.bench.roofline import SpeedOfLight
 from attnlab.bench.store.records import Measurement, RunRecord
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attnlab.bench.metrics import Metric, of_measurement
+from attnlab.bench.metric import Metric, of_measurement
 from attnlab.bench.registry import registry
 from attnlab.bench.store.records import Measurement
 

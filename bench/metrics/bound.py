@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attnlab.bench.metrics import Metric, Row
+from attnlab.bench.metric import Metric, Row
 from attnlab.bench.registry import registry
 
 

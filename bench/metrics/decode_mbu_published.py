@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from attnlab.bench.beyond import above_published
-from attnlab.bench.metrics import Metric
+from attnlab.bench.metric import Metric
 from attnlab.bench.metrics._formulas import DECODING, remark_on_passes, share_of_bandwidth
 from attnlab.bench.registry import registry
 from attnlab.bench.store.records import RunRecord

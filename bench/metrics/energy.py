@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from attnlab.bench.generation import measured
-from attnlab.bench.metrics import Metric, Row
+from attnlab.bench.metric import Metric, Row
 from attnlab.bench.registry import registry
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from attnlab.bench.metrics import Metric, Row
+from attnlab.bench.metric import Metric, Row
 from attnlab.bench.registry import registry
 
 

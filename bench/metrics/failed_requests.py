@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from attnlab.bench.generation.events import calls_of
-from attnlab.bench.metrics import Metric, of_measurement
+from attnlab.bench.metric import Metric, of_measurement
 from attnlab.bench.registry import registry
 from attnlab.bench.store.records import Measurement
 

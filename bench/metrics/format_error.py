@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attnlab.bench.metrics import Metric, of_measurement
+from attnlab.bench.metric import Metric, of_measurement
 from attnlab.bench.metrics._formulas import largest, of_series
 from attnlab.bench.registry import registry
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attnlab.bench.generation import latencies, measured
 from attnlab.bench.generation.latencies import Objectives
-from attnlab.bench.metrics import Metric, of_measurement
+from attnlab.bench.metric import Metric, of_measurement
 from attnlab.bench.registry import registry
 from attnlab.bench.store.records import Measurement
 from attnlab.bench.units import NS_PER_MS

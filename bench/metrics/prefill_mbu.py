@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from attnlab.bench.beyond import above_measured
-from attnlab.bench.metrics import Metric
+from attnlab.bench.metric import Metric
 from attnlab.bench.metrics._formulas import PREFILL, remark_on_passes, share_of_bandwidth
 from attnlab.bench.registry import registry
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from attnlab.bench.beyond import Remark, above_published
-from attnlab.bench.metrics import Metric, Row
+from attnlab.bench.metric import Metric, Row
 from attnlab.bench.metrics._formulas import bytes_if_bound, share_of_light
 from attnlab.bench.registry import registry
 

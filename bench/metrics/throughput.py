@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from attnlab.bench import units
-from attnlab.bench.metrics import Metric, of_measurement
+from attnlab.bench.metric import Metric, of_measurement
 from attnlab.bench.metrics._formulas import per_second
 from attnlab.bench.registry import registry
 

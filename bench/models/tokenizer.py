@@ -7,12 +7,10 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.util import find_spec
 from typing import Any
 
-from attnlab.bench.errors import ModelError, ModelUnavailable, Unavailable, UsageError
+from attnlab.bench.errors import ModelError, UsageError
 from attnlab.bench.models.chat import ChatTemplate
-from attnlab.bench.models.sources import resolve
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,21 +182,3 @@ class Spelling:
             return bytes([int(piece[3:5], 16)]) if spelled else None
         except ValueError:
             return None
-
-
-def load_tokenizer(name_or_path: str) -> Tokenizer:
-    """The tokenizer of a model with files: `smollm2_135m`, a .gguf file or a Hugging Face folder.
-
-    Raises ModelUnavailable for a published name without files and where a package is not installed, ModelError
-    for a vocabulary of another kind or a folder without `tokenizer.json` and `tokenizer.model`.
-    """
-    missing = [package for package in ("tokenizers", "gguf") if find_spec(package) is None]
-    if missing:
-        raise Unavailable(f"not installed: {' and '.join(missing)}; mend with: pip install 'attnlab[generate]'")
-    source = resolve(name_or_path)
-    if source.path is None:
-        raise ModelUnavailable(f"{source.name} has random weights and no tokenizer; take random prompts, or a path")
-    from attnlab.bench.models import tokenizer_files
-
-    read = tokenizer_files.gguf_tokenizer if source.kind == "gguf" else tokenizer_files.folder_tokenizer
-    return read(source.path)

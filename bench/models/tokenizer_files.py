@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from tokenizers.decoders import ByteLevel as ByteLevelDecoder
 from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence, Split
 
-from attnlab.bench.errors import ModelError
+from attnlab.bench.errors import ModelError, ModelUnavailable, Unavailable
 from attnlab.bench.models import gguf_model, sentence_piece_files
 from attnlab.bench.models.assembly import GGUF_NAMES, tell_unknown
 from attnlab.bench.models.chat import ChatTemplate
@@ -21,6 +22,7 @@ from attnlab.bench.models.folder_config import CONFIG_FILE, Fields, end_ids, opt
 from attnlab.bench.models.gguf_file import GgufFile
 from attnlab.bench.models.gguf_shards import open_gguf
 from attnlab.bench.models.sentence_pieces import SentencePieceTokenizer
+from attnlab.bench.models.sources import resolve
 from attnlab.bench.models.tokenizer import Tokenizer
 
 CONTROL, USER_DEFINED = 3, 4
@@ -187,3 +189,21 @@ def folder_template(folder: Path, settings: Mapping[str, Any], names: Mapping[st
         named = (entry for entry in text if isinstance(entry, dict))
         text = next((entry.get("template") for entry in named if entry.get("name") == "default"), None)
     return ChatTemplate(text, names) if isinstance(text, str) else None
+
+
+def load_tokenizer(name_or_path: str) -> Tokenizer:
+    """The tokenizer of a model with files: `smollm2_135m`, a .gguf file or a Hugging Face folder.
+
+    Raises ModelUnavailable for a published name without files and where a package is not installed, ModelError
+    for a vocabulary of another kind or a folder without `tokenizer.json` and `tokenizer.model`.
+    """
+    missing = [package for package in ("tokenizers", "gguf") if find_spec(package) is None]
+    if missing:
+        raise Unavailable(f"not installed: {' and '.join(missing)}; mend with: pip install 'attnlab[generate]'")
+    source = resolve(name_or_path)
+    if source.path is None:
+        raise ModelUnavailable(f"{source.name} has random weights and no tokenizer; take random prompts, or a path")
+    from attnlab.bench.models import tokenizer_files
+
+    read = tokenizer_files.gguf_tokenizer if source.kind == "gguf" else tokenizer_files.folder_tokenizer
+    return read(source.path)

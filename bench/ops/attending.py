@@ -7,7 +7,7 @@ from pathlib import Path
 from attnlab.bench.captured.fixture import fixture_path
 from attnlab.bench.errors import ImpossibleCase
 from attnlab.bench.masks import Mask
-from attnlab.bench.ops.attention_data import capture_of
+from attnlab.bench.ops.sources import capture_of
 from attnlab.bench.ops.typed import TypedCase
 
 

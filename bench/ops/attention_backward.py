@@ -11,7 +11,7 @@ from attnlab.bench.contract import NEEDLE_DRAW, Operator, TensorSpec, constant, 
 from attnlab.bench.error_budget import ErrorBudget, Probe, Reached, heads_permuted, zeros
 from attnlab.bench.masks import Mask
 from attnlab.bench.ops import attention, attention_data, attention_math, wide_sums
-from attnlab.bench.ops.attention import AttentionCase, AttentionInputs
+from attnlab.bench.ops.attention_case import AttentionCase, AttentionInputs
 from attnlab.bench.registry import registry
 
 NEEDLE_DRAWS = 2

@@ -4,66 +4,23 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from attnlab.bench import captured
 from attnlab.bench.contract import NEEDLE_DRAW
-from attnlab.bench.errors import ImpossibleCase
 from attnlab.bench.ops import combs, needles, wide_sums
 from attnlab.bench.ops.needles import SHARP_SCORE
+from attnlab.bench.ops.sources import capture_of
 
 if TYPE_CHECKING:
-    from attnlab.bench.ops.attention import AttentionCase
+    from attnlab.bench.ops.attention_case import AttentionCase
 
-SOURCE_PATTERN = rf"normal|outliers|smollm2(?::\d+:(?:{'|'.join(captured.TEXTS)}))?"
 
 OUTLIER_CHANNELS = 4
 OUTLIER_FACTOR = 20.0  # real models have key channels of about this size beside ordinary ones
-
-
-def read_source(value: Any) -> str:
-    """`normal`, `outliers`, `smollm2` or `smollm2:LAYER:TEXT`; the default layer and text are dropped."""
-    text = str(value)
-    if not re.fullmatch(SOURCE_PATTERN, text):
-        raise ImpossibleCase(
-            f"unknown source of inputs {value!r}; expected normal, outliers, smollm2 or smollm2:LAYER:TEXT "
-            f"with a text of {', '.join(captured.TEXTS)}"
-        )
-    default = f"smollm2:{captured.DEFAULT_LAYER}:{captured.DEFAULT_TEXT}"
-    return "smollm2" if text == default else text
-
-
-def capture_of(source: str) -> tuple[int, str]:
-    """Layer and text of a `smollm2…` source."""
-    _, _, rest = source.partition(":")
-    layer, _, text = rest.partition(":")
-    return (int(layer), text) if rest else (captured.DEFAULT_LAYER, captured.DEFAULT_TEXT)
-
-
-def validate_source(case: AttentionCase) -> None:
-    """Raise ImpossibleCase where captured activations do not have the case's shape."""
-    if not case.inputs.startswith("smollm2"):
-        return
-    layer, text = capture_of(case.inputs)
-    got = (case.q_heads, case.kv_heads, case.head_dim, case.v_head_dim)
-    real = (captured.Q_HEADS, captured.KV_HEADS, captured.HEAD_DIM, captured.HEAD_DIM)
-    if got != real:
-        raise ImpossibleCase(
-            f"inputs={case.inputs} got q_heads, kv_heads, head_dim, v_head_dim = {got}; expected {real}, the "
-            f"model's own: set those axes, or take inputs=normal"
-        )
-    if layer >= captured.LAYERS:
-        raise ImpossibleCase(f"got layer {layer}; expected 0 to {captured.LAYERS - 1}")
-    needed = case.batch * case.kv_len
-    if case.kv_len < case.q_len or needed > captured.longest(text):
-        raise ImpossibleCase(
-            f"inputs={case.inputs} got {case.batch} × {case.kv_len} keys for {case.q_len} queries; expected "
-            f"keys for each query and at most {captured.longest(text)} tokens in all, as long as the text is"
-        )
 
 
 def queries_keys_values(

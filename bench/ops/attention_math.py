@@ -13,7 +13,7 @@ from attnlab.bench.masks import permitted_pairs
 from attnlab.bench.ops.score_rounding import NO_ROUNDING, NUDGE, Rounding
 
 if TYPE_CHECKING:
-    from attnlab.bench.ops.attention import AttentionCase, AttentionInputs
+    from attnlab.bench.ops.attention_case import AttentionCase, AttentionInputs
 
 FULL_CHECK_OPERATIONS = 2_000_000_000  # up to here every row is compared: float64 takes a fraction of a second
 CHUNK_SCORES = 1 << 24  # scores in memory at a time

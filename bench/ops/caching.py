@@ -18,9 +18,9 @@ from attnlab.bench.caches.tables import random_table
 from attnlab.bench.contract import NEEDLE_DRAW
 from attnlab.bench.errors import ImpossibleCase
 from attnlab.bench.masks import Mask
-from attnlab.bench.ops import attention_data, combs, needles, wide_sums
+from attnlab.bench.ops import attention_case, attention_data, combs, needles, sources, wide_sums
 from attnlab.bench.ops.attending import AttendingCase
-from attnlab.bench.ops.attention import AttentionCase
+from attnlab.bench.ops.attention_case import AttentionCase
 
 LONGEST_QUERY = 64
 TABLE_SEED = 20_240_229  # of the physical order of pages: the same for all draws of a case
@@ -105,8 +105,8 @@ class DecodeCase(AttendingCase):
         prefix="pre", pattern=r"\d+", read=_read_count, help="leading tokens that all sequences share", default=0
     )
     inputs: str = axis(
-        pattern=attention_data.SOURCE_PATTERN,
-        read=attention_data.read_source,
+        pattern=sources.SOURCE_PATTERN,
+        read=sources.read_source,
         help="normal, outliers, smollm2 or smollm2:LAYER:TEXT",
         default="normal",
     )
@@ -123,7 +123,7 @@ class DecodeCase(AttendingCase):
         self._validate_ring()
         self._validate_prefix()
         if self.inputs.startswith("smollm2"):
-            attention_data.validate_source(self.as_attention())
+            attention_case.validate_source(self.as_attention())
 
     def _validate_ring(self) -> None:
         layout = self.placing

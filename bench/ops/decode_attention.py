@@ -2,37 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
-from torch import Tensor
 
-from attnlab.bench.caches import KVCache
-from attnlab.bench.contract import Fact, Mixed, Operator, TensorSpec, columns, constant, dynamic
+from attnlab.bench.contract import Fact, Mixed, Operator, TensorSpec, columns
 from attnlab.bench.error_budget import ErrorBudget
-from attnlab.bench.masks import Mask
 from attnlab.bench.ops import decode_math
 from attnlab.bench.ops.caching import NEEDLE_DRAWS, DecodeCase, Tokens, draw_tokens, filled_cache
+from attnlab.bench.ops.decode_inputs import DecodeInputs
 from attnlab.bench.ops.score_rounding import with_roundings
 from attnlab.bench.registry import registry
-
-
-@dataclass(frozen=True)
-class DecodeInputs:
-    """Inputs of decode_attention.
-
-    q [B, Hq, Sq, D] in the case's dtype: the last Sq tokens of each sequence. cache: keys and values of all its
-    tokens, the new ones among them; see `attnlab.bench.caches.KVCache`. Query i of a sequence of S tokens stands at
-    position S - Sq + i, and sees no later key; a query at a negative position sees none, and its output is zeros.
-    The output is [B, Hq, Sq, D] in q's dtype. Scores and all sums are in float32 or better, those of parts of the cache
-    included. All tensors are redrawn after `prepare`, but the block table and the
-    lengths come back as they were: a plan may be made from them.
-    """
-
-    q: Tensor = dynamic("queries [B, Hq, Sq, D]")
-    cache: KVCache = dynamic("keys and values in the case's layout and format")
-    mask: Mask = constant("which keys a query may see")
-    scale: float = constant("what scores are multiplied by, 1/√D")
 
 
 def outputs(case: DecodeCase) -> tuple[TensorSpec, ...]:

@@ -18,7 +18,7 @@ from attnlab.bench.ops.score_rounding import NO_ROUNDING, NUDGE, Rounding
 
 if TYPE_CHECKING:
     from attnlab.bench.ops.caching import DecodeCase, Tokens
-    from attnlab.bench.ops.decode_attention import DecodeInputs
+    from attnlab.bench.ops.decode_inputs import DecodeInputs
 
 MOST_LOST = 2.0**-20  # of a row's weight that is left without a token, where that token was all of it
 FULL_CHECK_NUMBERS = 1 << 29  # keys that are compared at most: sequences beyond are sampled

@@ -12,11 +12,12 @@ from torch import Tensor
 from attnlab.bench.caches import Codec, KVCache
 from attnlab.bench.caches.coding import read_tokens
 from attnlab.bench.caches.costs import side_bytes, table_bytes
-from attnlab.bench.contract import NORMAL_DRAW, Figures, Operator, TensorSpec, columns, dynamic, mutable, static
+from attnlab.bench.contract import NORMAL_DRAW, Operator, TensorSpec, columns, dynamic, mutable, static
 from attnlab.bench.error_budget import root_mean_square
 from attnlab.bench.errors import ImpossibleCase
 from attnlab.bench.ops.caching import DecodeCase, Tokens, allocated, draw_tokens, filled_cache
 from attnlab.bench.registry import registry
+from attnlab.bench.store.figures import Figures
 
 SIDES = ("keys", "values")
 WORSE = 1.02  # times the reference's rounding error

@@ -12,9 +12,8 @@ from torch import Tensor
 from attnlab.bench.contract import NEEDLE_DRAW
 
 if TYPE_CHECKING:
-    from attnlab.bench.ops.sampling import SamplingCase
+    from attnlab.bench.ops.sampling_case import SamplingCase
 
-SOURCES = ("normal", "peaked", "flat", "ties", "one_hot", "minus_inf")
 EACH_BY_ITSELF = ("normal", "peaked", "ties")  # those of two draws may stand in one row
 ZIPF = 1.2  # exponent of rank, about that of a language model's next token
 PEAKED_NOISE = 0.3

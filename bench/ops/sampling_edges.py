@@ -13,7 +13,7 @@ from attnlab.bench.ops.sampling_data import LARGEST_UNIFORM
 from attnlab.bench.ops.sampling_math import draw, penalised, truncated_probabilities
 
 if TYPE_CHECKING:
-    from attnlab.bench.ops.sampling import SamplingCase, SamplingInputs
+    from attnlab.bench.ops.sampling_case import SamplingCase, SamplingInputs
 
 ROUNDING = 8 * 2.0**-24  # of a float32 logit that was penalised, scaled and set off against the largest
 MASS_ROUNDING = 2.0**-16  # of a sum of up to 2^18 float32 weights, and of exponentials

@@ -15,7 +15,7 @@ from attnlab.bench.ops.sampling_data import MANY_DRAWS
 from attnlab.bench.ops.sampling_math import draw, truncated_probabilities
 
 if TYPE_CHECKING:
-    from attnlab.bench.ops.sampling import SamplingCase, SamplingInputs
+    from attnlab.bench.ops.sampling_case import SamplingCase, SamplingInputs
 
 EQUAL = ("flat", "one_hot")  # any temperature gives the same, and no token is above another or only one
 

@@ -18,8 +18,8 @@ from attnlab.bench.pytesting.options import command_line
 from attnlab.bench.pytesting.replay import PASSED, REPLAY, Benchmark, hand_over, leave_out, why_untimed
 
 if TYPE_CHECKING:
-    from attnlab.bench.clocks import Clock
-    from attnlab.bench.metrics import Row
+    from attnlab.bench.clocks.clock import Clock
+    from attnlab.bench.metric import Row
     from attnlab.bench.store.records import RunRecord
     from attnlab.bench.timing import Effort
 
@@ -85,7 +85,8 @@ class AttnlabBench:
         import torch
 
         from attnlab.bench.judged import with_times
-        from attnlab.bench.metrics import Row, with_remarks
+        from attnlab.bench.metric import Row
+        from attnlab.bench.metrics import with_remarks
         from attnlab.bench.store.records import Measurement, Outcome
         from attnlab.bench.timing import time_calls
 

@@ -12,7 +12,8 @@ from attnlab.bench import availability
 from attnlab.bench.draft import choose_suite, draft_run
 from attnlab.bench.environment import choose_device, describe_device
 from attnlab.bench.errors import AttnlabError, UsageError
-from attnlab.bench.metrics import Row, with_remarks
+from attnlab.bench.metric import Row
+from attnlab.bench.metrics import with_remarks
 from attnlab.bench.pytesting.options import Options, command_line
 from attnlab.bench.registry import Registry, discover
 from attnlab.bench.runner import Limits, Measure, Runner, Step, plan, steps_of

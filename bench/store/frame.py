@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attnlab.bench.metrics import Metric, Row, known_metrics, rows_of
+from attnlab.bench.metric import Metric, Row
+from attnlab.bench.metrics import known_metrics, rows_of
 from attnlab.bench.store.jsonl import StoredRun, latest, read_runs
 from attnlab.bench.store.records import Measurement, RunRecord
 

@@ -19,9 +19,8 @@ from enum import Enum
 from typing import Any
 
 from attnlab.bench.clocks.plan import Plan
-from attnlab.bench.contract import Figures
-from attnlab.bench.environment import Code, Environment
-from attnlab.bench.roofline import Ceilings
+from attnlab.bench.store.figures import Figures
+from attnlab.bench.store.machine import Ceilings, Code, Environment
 
 SCHEMA_VERSION = 4
 TOGETHER = "together"  # of the axis `arrivals`: all requests are there when a call begins

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from attnlab.bench.errors import Unavailable
 from attnlab.bench.models.config import ModelConfig
-from attnlab.bench.ops.attention import AttentionInputs
-from attnlab.bench.ops.decode_attention import DecodeInputs
+from attnlab.bench.ops.attention_case import AttentionInputs
+from attnlab.bench.ops.decode_inputs import DecodeInputs
 from attnlab.bench.registry import Implementation
 from attnlab.impls import _eager
 from attnlab.impls._lm.parts import Parts, Run

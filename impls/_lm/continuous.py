@@ -15,7 +15,7 @@ from torch import Tensor
 from attnlab.bench.errors import Unavailable
 from attnlab.bench.generation.recorder import Recorder
 from attnlab.bench.models.weights import ModelWeights
-from attnlab.bench.ops.generate import GenerateCase
+from attnlab.bench.ops.generate_case import GenerateCase
 from attnlab.impls._lm.pages import Pages
 from attnlab.impls._lm.parts import Parts, find
 from attnlab.impls._lm.pooled import PooledEngine

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from attnlab.bench.generation.cost import cache_bytes, pass_bytes
 from attnlab.bench.generation.events import Pass
 from attnlab.bench.generation.stored import SAME
-from attnlab.bench.ops.generate import GenerateCase
+from attnlab.bench.ops.generate_case import GenerateCase
 
 
 def limits(

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from attnlab.bench.generation.events import Pass
 from attnlab.bench.models.weights import ModelWeights
-from attnlab.bench.ops.generate import GenerateCase
+from attnlab.bench.ops.generate_case import GenerateCase
 from attnlab.impls._lm.decoder import Attend, Decoder
 from attnlab.impls._lm.engine import Ran, passes_of
 from attnlab.impls._lm.memory import Memory

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from attnlab.bench.generation.recorder import Recorder
 from attnlab.bench.models.weights import ModelWeights
-from attnlab.bench.ops.generate import GenerateCase
+from attnlab.bench.ops.generate_case import GenerateCase
 from attnlab.bench.sampling_params import SamplingParams
 from attnlab.impls._lm.engine import Engine
 from attnlab.impls._lm.parts import Parts

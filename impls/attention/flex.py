@@ -11,7 +11,7 @@ from torch import Tensor
 from attnlab.bench import implements
 from attnlab.bench.axes import Case
 from attnlab.bench.masks import segments_of
-from attnlab.bench.ops.attention import AttentionInputs
+from attnlab.bench.ops.attention_case import AttentionInputs
 from attnlab.bench.registry import Needs
 from attnlab.impls import _compile
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from attnlab.bench import implements
 from attnlab.bench.errors import Unavailable
-from attnlab.bench.ops.attention import AttentionCase, AttentionInputs
+from attnlab.bench.ops.attention_case import AttentionCase, AttentionInputs
 from attnlab.bench.registry import Needs
 
 

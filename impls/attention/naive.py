@@ -6,7 +6,7 @@ from torch import Tensor
 
 from attnlab.bench import implements
 from attnlab.bench.axes import Case
-from attnlab.bench.ops.attention import AttentionInputs
+from attnlab.bench.ops.attention_case import AttentionInputs
 from attnlab.impls import _eager
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from attnlab.bench import Unavailable, implements
-from attnlab.bench.ops.attention import AttentionCase, AttentionInputs
+from attnlab.bench.ops.attention_case import AttentionCase, AttentionInputs
 from attnlab.bench.registry import Needs
 
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from attnlab.bench import implements
-from attnlab.bench.ops.attention import AttentionCase
 from attnlab.bench.ops.attention_backward import AttentionBackwardInputs
+from attnlab.bench.ops.attention_case import AttentionCase
 from attnlab.bench.registry import Needs
 from attnlab.impls import _flash_interface
 

@@ -7,8 +7,8 @@ from typing import Any
 from torch import Tensor
 
 from attnlab.bench import implements
-from attnlab.bench.ops.attention import AttentionCase
 from attnlab.bench.ops.attention_backward import AttentionBackwardInputs
+from attnlab.bench.ops.attention_case import AttentionCase
 from attnlab.bench.registry import Needs
 from attnlab.impls import _triton
 

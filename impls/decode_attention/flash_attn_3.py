@@ -9,7 +9,7 @@ from torch import Tensor
 
 from attnlab.bench import implements
 from attnlab.bench.ops.caching import DecodeCase
-from attnlab.bench.ops.decode_attention import DecodeInputs
+from attnlab.bench.ops.decode_inputs import DecodeInputs
 from attnlab.bench.registry import Needs
 from attnlab.impls import _flash_cache
 

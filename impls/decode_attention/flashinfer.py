@@ -10,7 +10,7 @@ from torch import Tensor
 
 from attnlab.bench import implements
 from attnlab.bench.ops.caching import DecodeCase
-from attnlab.bench.ops.decode_attention import DecodeInputs
+from attnlab.bench.ops.decode_inputs import DecodeInputs
 from attnlab.bench.registry import Needs
 from attnlab.impls import _cache, _flashinfer
 from attnlab.impls._dtypes import unserved

@@ -10,7 +10,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from attnlab.bench import implements
 from attnlab.bench.caches import Side
 from attnlab.bench.ops.caching import DecodeCase
-from attnlab.bench.ops.decode_attention import DecodeInputs
+from attnlab.bench.ops.decode_inputs import DecodeInputs
 from attnlab.impls import _cache
 
 

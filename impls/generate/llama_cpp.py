@@ -15,7 +15,7 @@ from attnlab.bench import implements
 from attnlab.bench.generation.recorder import Recorder
 from attnlab.bench.generation.stored import Q4_1
 from attnlab.bench.models.packaged import find_model
-from attnlab.bench.ops.generate import GenerateCase, Generated, GenerateInputs
+from attnlab.bench.ops.generate_case import GenerateCase, Generated, GenerateInputs
 from attnlab.bench.registry import Needs
 from attnlab.bench.sampling_params import SamplingParams
 from attnlab.impls._lm.peers import cache_size, limits, pass_of

@@ -20,7 +20,7 @@ from attnlab.bench.models.config import ModelConfig
 from attnlab.bench.models.families import kind_of
 from attnlab.bench.models.huggingface import config_json, state_dict
 from attnlab.bench.models.weights import ModelWeights
-from attnlab.bench.ops.generate import GenerateCase, Generated, GenerateInputs
+from attnlab.bench.ops.generate_case import GenerateCase, Generated, GenerateInputs
 from attnlab.bench.registry import Needs
 from attnlab.impls._lm.peers import cache_size, limits, pass_of
 

@@ -17,7 +17,7 @@ from attnlab.bench import implements
 from attnlab.bench.generation.recorder import Recorder
 from attnlab.bench.models.huggingface import save_folder
 from attnlab.bench.models.weights import ModelWeights
-from attnlab.bench.ops.generate import BATCHINGS, GenerateCase, Generated, GenerateInputs
+from attnlab.bench.ops.generate_case import BATCHINGS, GenerateCase, Generated, GenerateInputs
 from attnlab.bench.registry import Needs
 from attnlab.bench.sampling_params import SamplingParams
 from attnlab.impls._lm.peers import limits

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from attnlab.bench import Unavailable, implements
-from attnlab.bench.ops.sampling import SamplingCase, SamplingInputs
+from attnlab.bench.ops.sampling_case import SamplingCase, SamplingInputs
 from attnlab.bench.ops.sampling_math import draw, least_in_nucleus, penalised
 from attnlab.bench.sampling_params import SamplingParams
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from attnlab.bench import implements
-from attnlab.bench.ops.sampling import SamplingCase, SamplingInputs
+from attnlab.bench.ops.sampling_case import SamplingCase, SamplingInputs
 from attnlab.bench.registry import Needs
 from attnlab.bench.sampling_params import SamplingParams
 from attnlab.impls import _compile

@@ -7,7 +7,7 @@ import math
 from torch import Tensor
 
 from attnlab.bench import implements
-from attnlab.bench.ops.sampling import SamplingCase, SamplingInputs
+from attnlab.bench.ops.sampling_case import SamplingCase, SamplingInputs
 from attnlab.bench.registry import Needs
 from attnlab.impls import _triton
 

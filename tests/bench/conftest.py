@@ -31,7 +31,7 @@ def ceilings_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A user's cache with made-up ceilings of this machine, which take a quarter of a minute to measure."""
     from attnlab.bench.ceilings import cache_path, keep
     from attnlab.bench.environment import describe_device
-    from attnlab.bench.roofline import Ceilings
+    from attnlab.bench.store.machine import Ceilings
 
     folder = tmp_path_factory.mktemp("cache")
     device = describe_device("cpu")

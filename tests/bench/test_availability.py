@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from attnlab.bench import Needs, Registry, availability, implements
-from attnlab.bench.environment import Device
 from attnlab.bench.registry import Implementation
+from attnlab.bench.store.machine import Device
 
 CPU = Device("cpu", "processor")
 AMPERE = Device("cuda", "NVIDIA A100-SXM4-80GB", (8, 0))

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from attnlab.bench.beyond import EITHER, IMPOSSIBLE, IN_CACHE, LOW
-from attnlab.bench.environment import Device, Environment
-from attnlab.bench.metrics import Row, known_metrics, rows_of, with_remarks
+from attnlab.bench.metric import Row
+from attnlab.bench.metrics import known_metrics, rows_of, with_remarks
 from attnlab.bench.reporters.model.cases import CaseRef
 from attnlab.bench.reporters.model.results import columns, result_of
-from attnlab.bench.roofline import Ceilings, Load, Published
+from attnlab.bench.store.machine import Ceilings, Device, Environment, Load, Published
 from attnlab.bench.store.records import Burst, Launch, Measurement, Outcome, RunRecord, Series, TimingRecord
 
 METRICS = {metric.name: metric for metric in known_metrics()}

@@ -13,8 +13,7 @@ import torch
 
 from attnlab.bench import ceilings, environment
 from attnlab.bench.ceilings import LASTS_S, better, load_or_measure, measure_again, measured_beside
-from attnlab.bench.environment import Device
-from attnlab.bench.roofline import Ceilings, Load
+from attnlab.bench.store.machine import Ceilings, Device, Load
 
 DEVICE = Device("cpu", "A processor (x86)")
 NOW_S = time.time()

@@ -10,8 +10,8 @@ import pytest
 
 from attnlab.bench import discover
 from attnlab.bench.environment import describe_environment
-from attnlab.bench.roofline import Ceilings
 from attnlab.bench.runner import Limits, Runner, Step
+from attnlab.bench.store.machine import Ceilings
 from attnlab.bench.store.records import Measurement, Outcome
 from attnlab.bench.timing import Effort
 

@@ -13,7 +13,7 @@ from attnlab.bench.metrics import known_metrics, rows_of
 from attnlab.bench.reporters.model.cases import CaseRef
 from attnlab.bench.reporters.model.picks import pick
 from attnlab.bench.reporters.model.results import result_of
-from attnlab.bench.roofline import Ceilings
+from attnlab.bench.store.machine import Ceilings
 from attnlab.bench.store.records import BenchRecord, Burst, Launch, Measurement, Outcome, Series, TimingRecord
 
 GRAPH, EVENTS, CUPTI = "cuda_graph", "cuda_events", "cupti"

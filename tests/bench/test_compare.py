@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 
 from attnlab.bench.compare import INTERLEAVED, Basis, Comparison, compare, recorded_differences
-from attnlab.bench.environment import Device, Environment
-from attnlab.bench.roofline import Ceilings
 from attnlab.bench.stats.verdict import Verdict
 from attnlab.bench.store.jsonl import StoredRun
+from attnlab.bench.store.machine import Ceilings, Device, Environment
 from attnlab.bench.store.records import (
     DEFINITIONS_VERSION,
     Burst,

@@ -20,7 +20,8 @@ from attnlab.bench.judging.plain import take
 from attnlab.bench.judging.refusals import Rejected
 from attnlab.bench.judging.verdicts import owed
 from attnlab.bench.ops import attention_math
-from attnlab.bench.ops.attention import ATTENTION, AttentionCase, AttentionInputs
+from attnlab.bench.ops.attention import ATTENTION
+from attnlab.bench.ops.attention_case import AttentionCase, AttentionInputs
 from attnlab.bench.registry import Implementation, Registry, implements
 from attnlab.bench.renewal import Kept
 from attnlab.bench.store.records import CheckRecord, Outcome

@@ -17,8 +17,7 @@ from attnlab.bench.ceilings import Again
 from attnlab.bench.clocks import cuda_clocks
 from attnlab.bench.clocks.host import HostTimer
 from attnlab.bench.doctor import machine
-from attnlab.bench.environment import Device, Environment
-from attnlab.bench.roofline import Ceilings, Load
+from attnlab.bench.store.machine import Ceilings, Device, Environment, Load
 
 HEALTHY = Environment(
     device=Device("cpu", "processor"), processor="processor", cores=4, affinity=(0, 1, 2, 3), threads=4,

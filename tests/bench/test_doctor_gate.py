@@ -12,7 +12,7 @@ from attnlab.bench.doctor import gate
 from attnlab.bench.doctor.finding import Finding, Patient
 from attnlab.bench.doctor.gate import PAIRS, least_slowdown, live_pairs
 from attnlab.bench.environment import describe_environment
-from attnlab.bench.roofline import Ceilings
+from attnlab.bench.store.machine import Ceilings
 
 WIGGLE = (0.9, -1.1, 0.2, -0.4, 1.3, -0.7, 0.5, -0.2, 0.1, -0.6)
 

@@ -11,6 +11,7 @@ import torch
 
 from attnlab.bench import UsageError, environment
 from attnlab.bench.environment import choose_device, describe_device, describe_environment
+from attnlab.bench.store import machine
 from attnlab.bench.store.codec import decode, encode
 
 
@@ -23,7 +24,7 @@ def test_this_machine_is_described_and_stored() -> None:
     assert set(here.affinity) <= set(range(here.cores))
     assert here.packages["torch"] == torch.__version__
     assert "xformers" not in here.packages, "what is absent is not listed"
-    assert decode(environment.Environment, encode(here)) == here
+    assert decode(machine.Environment, encode(here)) == here
 
 
 def test_variables_that_change_speed_are_stored_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +116,7 @@ def test_a_gpu_is_described() -> None:
 def test_code_of_others_has_the_state_of_its_own_checkout(checkout: Path) -> None:
     head = git(checkout.parent, "rev-parse", "HEAD").strip()
     found = environment.describe_code("mine", str(checkout), "12ab")
-    assert found == environment.Code("mine", str(checkout), "12ab", str(checkout.parent), head, False)
+    assert found == machine.Code("mine", str(checkout), "12ab", str(checkout.parent), head, False)
     checkout.write_text("two")
     assert environment.describe_code("mine", str(checkout), "12ab").dirty
     beside = checkout.with_name("untracked.py")

@@ -23,7 +23,7 @@ from attnlab.bench.harness import Setup, measure, open_case
 from attnlab.bench.judged import judge_speed
 from attnlab.bench.judging import verdicts
 from attnlab.bench.registry import Implementation
-from attnlab.bench.roofline import Ceilings, Published
+from attnlab.bench.store.machine import Ceilings, Published
 from attnlab.bench.store.records import Measurement, Outcome, Series, TimingRecord
 from attnlab.bench.timing import Effort
 

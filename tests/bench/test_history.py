@@ -15,8 +15,8 @@ from attnlab.bench.history.differences import NOTHING, differences, explain
 from attnlab.bench.history.lines import Benchmark, benchmark, tried
 from attnlab.bench.history.points import in_order
 from attnlab.bench.reporters.draw.timeline import write_timelines
-from attnlab.bench.roofline import Load
 from attnlab.bench.store.jsonl import StoredRun
+from attnlab.bench.store.machine import Load
 from attnlab.bench.store.records import DEFINITIONS_VERSION, Outcome
 
 h = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "helpers" / "histories.py")))

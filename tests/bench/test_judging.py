@@ -17,7 +17,7 @@ from attnlab.bench.judging.plain import take
 from attnlab.bench.judging.process import Contract, JudgeOrder
 from attnlab.bench.judging.refusals import NotJudged
 from attnlab.bench.judging.verdicts import Findings, Question, Verdict
-from attnlab.bench.roofline import Ceilings
+from attnlab.bench.store.machine import Ceilings
 from attnlab.bench.store.records import Burst, Figures, Measurement, Outcome, Series, SetFigures, TimingRecord
 
 QUESTION = Question("drawn", "drawn", Content(0, 1), 1, ())

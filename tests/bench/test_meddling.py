@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 import torch
 
-from attnlab.bench import contract, discover, timing
+from attnlab.bench import discover, timing
 from attnlab.bench.clocks.host import HostTimer
 from attnlab.bench.harness import Setup, measure
 from attnlab.bench.meddling import Guard, refusal
-from attnlab.bench.roofline import Ceilings
+from attnlab.bench.store import figures
+from attnlab.bench.store.machine import Ceilings
 from attnlab.bench.store.records import Outcome
 
 PLUGIN = """
@@ -34,9 +35,9 @@ def changing(inputs: ToyInputs):
 
 CHANGES = {
     "time.perf_counter_ns = time.monotonic = lambda: 1": ("time.perf_counter_ns", "time.monotonic"),
-    "contract.Figures.within = property(lambda self: True)": ("attnlab.bench.contract.Figures.within",),
+    "contract.Figures.within = property(lambda self: True)": ("attnlab.bench.store.figures.Figures.within",),
     "contract.Figures.share_of_budget.fget.__code__ = (lambda self: 0.0).__code__": (
-        "attnlab.bench.contract.Figures.share_of_budget",
+        "attnlab.bench.store.figures.Figures.share_of_budget",
     ),
     "host.HostTimer.burst = lambda self, count: [5.0] * count": ("attnlab.bench.clocks.host.HostTimer.burst",),
     "now.perf_counter_ns = lambda: 1": ("attnlab.bench.clocks.now.perf_counter_ns",),
@@ -66,16 +67,16 @@ def kept() -> Any:
 def test_what_a_plugin_changes_is_put_back_and_told(
     change: str, tmp_path: Path, helpers: Path, plugins_forgotten: None, kept: None
 ) -> None:
-    before = (time.perf_counter_ns, contract.Figures.within, HostTimer.burst, statistics.median, builtins.abs)
-    code = HostTimer.burst.__code__, contract.Figures.share_of_budget.fget.__code__, timing.take_burst.__defaults__
+    before = (time.perf_counter_ns, figures.Figures.within, HostTimer.burst, statistics.median, builtins.abs)
+    code = HostTimer.burst.__code__, figures.Figures.share_of_budget.fget.__code__, timing.take_burst.__defaults__
     (tmp_path / "changer.py").write_text(PLUGIN.format(change=change))
     registry = discover((str(helpers / "toy_operator.py"), str(tmp_path / "changer.py")))
     found = registry.implementations("toy")
     assert sorted(found.get("changing").meddles) == sorted(CHANGES[change])
     assert found.get("plus").meddles == (), "an honest plugin beside it"
-    assert before == (time.perf_counter_ns, contract.Figures.within, HostTimer.burst, statistics.median, builtins.abs)
+    assert before == (time.perf_counter_ns, figures.Figures.within, HostTimer.burst, statistics.median, builtins.abs)
     assert code == (
-        HostTimer.burst.__code__, contract.Figures.share_of_budget.fget.__code__, timing.take_burst.__defaults__,
+        HostTimer.burst.__code__, figures.Figures.share_of_budget.fget.__code__, timing.take_burst.__defaults__,
     )  # fmt: skip
 
 
@@ -94,15 +95,15 @@ def test_what_meddles_is_not_measured(helpers: Path, plugins_forgotten: None, fa
     assert (refused.outcome, refused.reason) == (Outcome.FAILED, refusal(("time.time",)))
 
     def late(inputs: Any, state: Any) -> Any:
-        contract.Figures.within = property(lambda self: True)
+        figures.Figures.within = property(lambda self: True)
         return inputs.x * 3
 
     try:
         refused = measure(operator, case, replace(plus, run=late), setup)
     finally:
-        assert guard.restore() == ("attnlab.bench.contract.Figures.within",)
+        assert guard.restore() == ("attnlab.bench.store.figures.Figures.within",)
     assert refused.outcome is Outcome.FAILED
-    assert "changes attnlab.bench.contract.Figures.within" in (refused.reason or "")
+    assert "changes attnlab.bench.store.figures.Figures.within" in (refused.reason or "")
     assert guard.changed() == ()
 
 

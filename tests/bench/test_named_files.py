@@ -11,9 +11,9 @@ import pytest
 from attnlab.bench.cli._resume import _check_files
 from attnlab.bench.errors import StoreError
 from attnlab.bench.named_files import UNREADABLE, content, contents
-from attnlab.bench.ops.attention import AttentionCase
+from attnlab.bench.ops.attention_case import AttentionCase
 from attnlab.bench.ops.caching import DecodeCase
-from attnlab.bench.ops.generate import GenerateCase
+from attnlab.bench.ops.generate_case import GenerateCase
 from attnlab.bench.store.records import Measurement, Outcome
 
 

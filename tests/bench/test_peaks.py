@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from attnlab.bench import clocks, peaks
-from attnlab.bench.environment import Device
+from attnlab.bench.store.machine import Device
 from attnlab.bench.store.records import HostState
 
 DEVICE = Device("cpu", "A processor (x86)")

@@ -12,12 +12,11 @@ import pytest
 from attnlab.bench import ceilings, raising
 from attnlab.bench.cli.run import _raise_ceilings
 from attnlab.bench.draft import draft_run
-from attnlab.bench.environment import Device
 from attnlab.bench.errors import StoreError
 from attnlab.bench.metrics import rows_of
 from attnlab.bench.raising import doubts, raised
-from attnlab.bench.roofline import Ceilings, Load
 from attnlab.bench.store.jsonl import RunWriter, read_run
+from attnlab.bench.store.machine import Ceilings, Device, Load
 from attnlab.bench.store.records import SCHEMA_VERSION, Measurement, Outcome, TimingRecord
 from attnlab.bench.suite import Suite
 

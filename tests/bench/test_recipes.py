@@ -19,10 +19,9 @@ import torch
 
 from attnlab.bench import cli, clocks
 from attnlab.bench.discovery import Folder
-from attnlab.bench.environment import Device, Environment
 from attnlab.bench.ops.gelu import GELU
 from attnlab.bench.registry import discover_one, registry
-from attnlab.bench.roofline import Ceilings
+from attnlab.bench.store.machine import Ceilings, Device, Environment
 from attnlab.bench.timing import Effort, time_calls
 
 Put = Callable[[str, str], None]

@@ -10,14 +10,12 @@ from attnlab.bench.roofline import (
     PUBLISHED,
     SAFETY,
     SAFETY_UNDER_LOAD,
-    Ceilings,
-    Load,
-    Published,
     SpeedOfLight,
     least_ns,
     measured_light,
     published_light,
 )
+from attnlab.bench.store.machine import Ceilings, Load, Published
 
 CEILINGS = Ceilings("A processor", 2, 1e10, {"float32": 1e11}, Published(2e10, {"float32": 4e11}), 12.5)
 BOTH = replace(CEILINGS, read_bandwidth=2e10)

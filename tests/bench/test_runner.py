@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 from attnlab.bench import Needs, Registry, discover, implements, runner
-from attnlab.bench.environment import Device, Environment
-from attnlab.bench.roofline import Ceilings
 from attnlab.bench.runner import Limits, Runner, Step
+from attnlab.bench.store.machine import Ceilings, Device, Environment
 from attnlab.bench.store.records import Measurement, Outcome
 from attnlab.bench.timing import Effort
 from attnlab.bench.worker import WorkerOrder

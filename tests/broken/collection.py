@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from attnlab.bench.ops.attention import AttentionCase, AttentionInputs, cumulative_lengths
+from attnlab.bench.ops.attention import cumulative_lengths
+from attnlab.bench.ops.attention_case import AttentionCase, AttentionInputs
 from attnlab.bench.registry import Implementation, Registry, implements
 from attnlab.bench.store.records import Outcome
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from attnlab.bench.caches import KVCache, Side
 from attnlab.bench.ops.caching import DecodeCase
-from attnlab.bench.ops.decode_attention import DecodeInputs
+from attnlab.bench.ops.decode_inputs import DecodeInputs
 
 from .collection import Collection
 

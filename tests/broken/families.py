@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from attnlab.bench.models.weights import ModelWeights
-from attnlab.bench.ops.generate import GenerateCase, GenerateInputs
+from attnlab.bench.ops.generate_case import GenerateCase, GenerateInputs
 from attnlab.impls._lm.serving import Server
 
 from .collection import Collection

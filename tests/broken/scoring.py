@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from attnlab.bench.ops.attention import AttentionCase, AttentionInputs
+from attnlab.bench.ops.attention_case import AttentionCase, AttentionInputs
 from attnlab.bench.ops.needles import COMMON_CHANNEL_FROM
 
 from .collection import ATTENTION_DEFECTS, always, chooses, longest, pairs

@@ -13,7 +13,7 @@ from attnlab.bench.clocks.wall import Wall
 from attnlab.bench.harness import ONE_BUFFER, Setup, measure
 from attnlab.bench.judging.refusals import SHARED_OUTPUT
 from attnlab.bench.registry import discover
-from attnlab.bench.roofline import Ceilings
+from attnlab.bench.store.machine import Ceilings
 from attnlab.bench.store.records import Measurement, Outcome
 from attnlab.bench.timing import Effort
 

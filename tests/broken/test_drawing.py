@@ -8,7 +8,8 @@ import pytest
 
 from attnlab.bench.generation.exams import EXAMS, THIRD
 from attnlab.bench.judging.court import Court
-from attnlab.bench.ops.generate import GENERATE, GenerateCase
+from attnlab.bench.ops.generate import GENERATE
+from attnlab.bench.ops.generate_case import GenerateCase
 from attnlab.bench.store.records import Outcome
 from attnlab.impls._lm.serving import Ours
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from attnlab.bench.ops.generate import GENERATE, GenerateCase
+from attnlab.bench.ops.generate import GENERATE
+from attnlab.bench.ops.generate_case import GenerateCase
 
 from .checking import tally
 from .families import FAMILY_DEFECTS

@@ -15,7 +15,7 @@ from attnlab.bench.clocks.wall import Wall
 from attnlab.bench.harness import Setup, measure
 from attnlab.bench.judging.refusals import CHANGING, STALE
 from attnlab.bench.registry import discover
-from attnlab.bench.roofline import Ceilings
+from attnlab.bench.store.machine import Ceilings
 from attnlab.bench.store.records import Measurement, Outcome
 from attnlab.bench.timing import Effort
 

@@ -6,10 +6,11 @@ import pytest
 
 from attnlab.bench.clocks.wall import Wall
 from attnlab.bench.harness import Setup, measure
-from attnlab.bench.ops.attention import ATTENTION, AttentionCase
+from attnlab.bench.ops.attention import ATTENTION
 from attnlab.bench.ops.attention_backward import ATTENTION_BACKWARD, AttentionBackwardCase
+from attnlab.bench.ops.attention_case import AttentionCase
 from attnlab.bench.renewal import SHARED
-from attnlab.bench.roofline import Ceilings
+from attnlab.bench.store.machine import Ceilings
 from attnlab.bench.store.records import Outcome
 from attnlab.bench.timing import Effort
 

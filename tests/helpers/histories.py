@@ -9,9 +9,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from attnlab.bench.environment import Device, Environment
-from attnlab.bench.roofline import Ceilings
 from attnlab.bench.store.jsonl import RunWriter, StoredRun, read_runs
+from attnlab.bench.store.machine import Ceilings, Device, Environment
 from attnlab.bench.store.records import BenchRecord, Measurement, Outcome, RunRecord, TimingRecord
 
 CASE = "Sq512-bf16-causal"

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from attnlab.bench import implements, registry
 from attnlab.bench.axes import Case, axis
-from attnlab.bench.contract import Figures, Operator, TensorSpec, dynamic
-from attnlab.bench.metrics import Metric, Row
+from attnlab.bench.contract import Operator, TensorSpec, dynamic
+from attnlab.bench.metric import Metric, Row
+from attnlab.bench.store.figures import Figures
 
 
 @dataclass(frozen=True)

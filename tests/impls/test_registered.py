@@ -7,8 +7,8 @@ import importlib.util
 import pytest
 
 from attnlab.bench import availability
-from attnlab.bench.environment import Device
 from attnlab.bench.registry import discover
+from attnlab.bench.store.machine import Device
 
 ATTENTION = [
     "naive", "tiled", "compiled", "sdpa_math", "sdpa_flash", "sdpa_efficient", "sdpa_cudnn", "flex", "triton",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from attnlab.bench.reporters.model.cases import CaseRef, Family
 from attnlab.bench.reporters.model.plots import Curve, Panel, Plot, Point, Roof
 from attnlab.bench.reporters.model.results import Result
-from attnlab.bench.roofline import Ceilings, rate_of
+from attnlab.bench.store.machine import Ceilings, rate_of
 
 ROWS_A_PANEL = 12  # dots of more cases go to a next panel
 

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from attnlab.bench import units
-from attnlab.bench.environment import Code
 from attnlab.bench.reporters.model.results import Result
 from attnlab.bench.reporters.model.words import from_to
-from attnlab.bench.roofline import Ceilings, rate_of
 from attnlab.bench.store.jsonl import StoredRun
+from attnlab.bench.store.machine import Ceilings, Code, rate_of
 from attnlab.bench.store.records import RunRecord, TimingRecord
 
 INTERVAL = (

@@ -8,7 +8,8 @@ from typing import Any
 
 from attnlab.bench.axes import unique
 from attnlab.bench.contract import Operator
-from attnlab.bench.metrics import Metric, Row, known_metrics, rows_of
+from attnlab.bench.metric import Metric, Row
+from attnlab.bench.metrics import known_metrics, rows_of
 from attnlab.bench.registry import Registry, registry
 from attnlab.bench.reporters.model.cases import CaseRef, Family, families, refer
 from attnlab.bench.reporters.model.findings import Evidence, Finding, findings

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from attnlab.bench import units
 from attnlab.bench.beyond import Remark
-from attnlab.bench.metrics import Metric, Row, Value, remarked
+from attnlab.bench.metric import Metric, Row, Value, remarked
 from attnlab.bench.reporters.model.cases import CaseRef
 from attnlab.bench.store.records import Outcome
 

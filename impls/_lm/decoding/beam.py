@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from attnlab.bench.generation.recorder import Recorder
-from attnlab.bench.ops.generate import GenerateCase
+from attnlab.bench.ops.generate_case import GenerateCase
 from attnlab.impls._lm.setting import Setting
 
 

@@ -21,7 +21,8 @@ from attnlab.bench.failures.wrong import Wrong, first_wrong
 from attnlab.bench.generation.answers import Answers, answer_logits, logs_of
 from attnlab.bench.models.reference import reference_greedy
 from attnlab.bench.ops.attention import ATTENTION
-from attnlab.bench.ops.generate import GENERATE, GenerateCase
+from attnlab.bench.ops.generate import GENERATE
+from attnlab.bench.ops.generate_case import GenerateCase
 from attnlab.bench.store.records import Outcome
 
 CPU = torch.device("cpu")

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from attnlab.bench.clocks.plan import Plan
-from attnlab.bench.environment import Device, Environment
 from attnlab.bench.gate.allowances import Allowances
 from attnlab.bench.gate.checkouts import Arm
 from attnlab.bench.gate.collection import PairsFile
@@ -22,9 +21,9 @@ from attnlab.bench.gate.session import Ask, Session
 from attnlab.bench.gate.thresholds import Thresholds
 from attnlab.bench.generation.events import CallLog, series_of
 from attnlab.bench.isolation import WorkerEnded
-from attnlab.bench.roofline import Ceilings
 from attnlab.bench.stats.sequential import Looks
 from attnlab.bench.stats.verdict import Rule
+from attnlab.bench.store.machine import Ceilings, Device, Environment
 from attnlab.bench.store.records import (
     Burst,
     CheckRecord,

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from attnlab.bench.environment import Device
 from attnlab.bench.gate.offering import find_own_suite, make_offers, present
 from attnlab.bench.gate.rerooting import Rerooting
 from attnlab.bench.registry import SUITES, registry
+from attnlab.bench.store.machine import Device
 
 CPU = Device("cpu", "a processor")
 SUITE = (

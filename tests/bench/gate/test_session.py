@@ -22,9 +22,9 @@ from attnlab.bench.gate.records import Standing
 from attnlab.bench.gate.session import ArmBroken, Known
 from attnlab.bench.gate.storing import write_gate
 from attnlab.bench.isolation import WorkerEnded
-from attnlab.bench.roofline import Published
 from attnlab.bench.stats.verdict import Verdict
 from attnlab.bench.store.jsonl import read_run
+from attnlab.bench.store.machine import Published
 from attnlab.bench.store.records import Outcome
 
 from .conftest import CEILINGS, ArmScript, Gated, Kernel, offer

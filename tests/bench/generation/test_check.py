@@ -13,7 +13,8 @@ from attnlab.bench.generation import sharpness
 from attnlab.bench.generation.answers import Answers, answer_logits, judged
 from attnlab.bench.generation.faults import SideBySide, faults
 from attnlab.bench.models.reference import reference_answers, reference_greedy, reference_logits
-from attnlab.bench.ops.generate import GENERATE, GenerateCase, GenerateInputs
+from attnlab.bench.ops.generate import GENERATE
+from attnlab.bench.ops.generate_case import GenerateCase, GenerateInputs
 from attnlab.bench.ops.sampling_math import truncated_probabilities
 
 CPU = torch.device("cpu")

@@ -9,7 +9,7 @@ import torch
 from attnlab.bench.caches import format_of, layout_of
 from attnlab.bench.generation.cost import attention_operations, bytes_moved, cache_bytes, operations, pass_bytes
 from attnlab.bench.models.config import PUBLISHED
-from attnlab.bench.ops.generate import GenerateCase
+from attnlab.bench.ops.generate_case import GenerateCase
 
 GEMMA = PUBLISHED["toy_gemma2"]  # 4 layers, of which 2 have a window of 7; 4 query heads, 2 of keys and values, of 24
 TOKEN_BYTES = 2 * 2 * 24 * 4  # keys and values of one layer, in float32

@@ -16,9 +16,9 @@ from attnlab.bench.judged import with_times
 from attnlab.bench.metrics import known_metrics, rows_of
 from attnlab.bench.registry import discover
 from attnlab.bench.reporters import write_report
-from attnlab.bench.roofline import Ceilings
 from attnlab.bench.stats.summary import summarise
 from attnlab.bench.store.jsonl import StoredRun
+from attnlab.bench.store.machine import Ceilings
 from attnlab.bench.store.records import BenchRecord, Burst, Launch, Measurement, Outcome, Series, TimingRecord
 from attnlab.bench.timing import Timed
 from attnlab.bench.turns import contenders

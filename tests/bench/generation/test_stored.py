@@ -13,7 +13,7 @@ from attnlab.bench.models.gguf_file import GgufFile
 from attnlab.bench.models.packaged import find_model
 from attnlab.bench.models.random_weights import random_weights
 from attnlab.bench.models.reference import reference_logits, rms_norm
-from attnlab.bench.ops.generate import GenerateCase
+from attnlab.bench.ops.generate_case import GenerateCase
 
 SMOLLM2 = PUBLISHED["smollm2_135m"]
 BLOCK_BYTES = {0: (1, 4), 3: (32, 20), 8: (32, 34)}  # float32, Q4_1, Q8_0: values and bytes

@@ -22,10 +22,12 @@ from attnlab.bench.harness import Setup, measure
 from attnlab.bench.judging.court import Court
 from attnlab.bench.judging.handing import HereJudge
 from attnlab.bench.judging.refusals import Rejected
-from attnlab.bench.metrics import Row, known_metrics
-from attnlab.bench.ops.generate import GENERATE, GenerateCase, Generated, GenerateInputs
+from attnlab.bench.metric import Row
+from attnlab.bench.metrics import known_metrics
+from attnlab.bench.ops.generate import GENERATE
+from attnlab.bench.ops.generate_case import GenerateCase, Generated, GenerateInputs
 from attnlab.bench.registry import Registry, implements
-from attnlab.bench.roofline import Ceilings
+from attnlab.bench.store.machine import Ceilings
 from attnlab.bench.store.records import Measurement, Outcome, Series
 from attnlab.bench.timing import Effort
 from attnlab.impls._lm.serving import Ours

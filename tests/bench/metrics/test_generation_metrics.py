@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from attnlab.bench.generation.events import CallLog, Pass, RequestLog, series_of
-from attnlab.bench.metrics import Row, known_metrics, with_remarks
+from attnlab.bench.metric import Row
+from attnlab.bench.metrics import known_metrics, with_remarks
 from attnlab.bench.store.records import Burst, DeviceState, Launch, Measurement, Outcome, Series
 
 from .test_metrics import run

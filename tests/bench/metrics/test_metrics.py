@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from attnlab.bench import metrics
-from attnlab.bench.contract import Figures
 from attnlab.bench.discovery import UNRANKED
-from attnlab.bench.environment import Device, Environment
 from attnlab.bench.errors import DuplicateRank
-from attnlab.bench.metrics import Metric, Row, known_metrics, rows_of
+from attnlab.bench.metric import Metric, Row
+from attnlab.bench.metrics import known_metrics, rows_of
 from attnlab.bench.registry import Registry, registry
-from attnlab.bench.roofline import Ceilings, Published
+from attnlab.bench.store.figures import Figures
+from attnlab.bench.store.machine import Ceilings, Device, Environment, Published
 from attnlab.bench.store.records import (
     BenchRecord,
     Burst,

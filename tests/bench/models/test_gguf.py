@@ -22,7 +22,7 @@ from attnlab.bench.models.gguf_model import half_split_rows
 from attnlab.bench.models.load import model_config
 from attnlab.bench.models.random_weights import random_weights
 from attnlab.bench.models.reference import reference_logits
-from attnlab.bench.models.tokenizer import load_tokenizer
+from attnlab.bench.models.tokenizer_files import load_tokenizer
 from attnlab.bench.models.weights import ModelWeights
 from tests.bench.models.gguf_files import FIELDS, TOY, stored, write
 

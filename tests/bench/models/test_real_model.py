@@ -16,7 +16,7 @@ from attnlab.bench.models.config import PUBLISHED
 from attnlab.bench.models.huggingface import config_json, state_dict
 from attnlab.bench.models.prompts import prompt_ids
 from attnlab.bench.models.reference import reference_greedy, reference_logits
-from attnlab.bench.models.tokenizer import load_tokenizer
+from attnlab.bench.models.tokenizer_files import load_tokenizer
 from attnlab.bench.models.weights import ModelWeights
 
 transformers = pytest.importorskip("transformers", reason="package transformers is not installed")

@@ -29,7 +29,7 @@ from attnlab.bench.models.rope_scaling import (
     plain_frequencies,
 )
 from attnlab.bench.models.rotary import rotary_tables
-from attnlab.bench.ops.generate import GenerateCase
+from attnlab.bench.ops.generate_case import GenerateCase
 from tests.bench.models.gguf_files import FIELDS, architecture_of, stored, write
 from tests.bench.models.gguf_files import fields_of as fields_of_gguf
 

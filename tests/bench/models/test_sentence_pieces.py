@@ -21,7 +21,8 @@ from attnlab.bench.models.chat import Message
 from attnlab.bench.models.prompts import prompt_ids
 from attnlab.bench.models.sentence_piece_files import of_folder
 from attnlab.bench.models.sentence_pieces import SentencePieceTokenizer
-from attnlab.bench.models.tokenizer import Tokenizer, load_tokenizer
+from attnlab.bench.models.tokenizer import Tokenizer
+from attnlab.bench.models.tokenizer_files import load_tokenizer
 
 sentencepiece = pytest.importorskip("sentencepiece", reason="package sentencepiece is not installed")
 gguf = pytest.importorskip("gguf", reason="package gguf is not installed")

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from attnlab.bench.captured.texts import DATA, token_ids
 from attnlab.bench.errors import ModelError, ModelUnavailable, ModelWarning, Unavailable, UsageError
 from attnlab.bench.models.chat import Message
-from attnlab.bench.models.tokenizer import FIRST_SPACE, SPACES, Spelling, Tokenizer, load_tokenizer
+from attnlab.bench.models.tokenizer import FIRST_SPACE, SPACES, Spelling, Tokenizer
+from attnlab.bench.models.tokenizer_files import load_tokenizer
 
 tokenizers = pytest.importorskip("tokenizers", reason="package tokenizers is not installed")
 

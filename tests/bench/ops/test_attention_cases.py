@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from attnlab.bench.errors import ImpossibleCase, UnknownName
 from attnlab.bench.masks import Mask
-from attnlab.bench.ops.attention import ATTENTION, AttentionCase
+from attnlab.bench.ops.attention import ATTENTION
 from attnlab.bench.ops.attention_backward import ATTENTION_BACKWARD, AttentionBackwardCase
+from attnlab.bench.ops.attention_case import AttentionCase
 from attnlab.bench.registry import registry
 
 DEFAULTS = {

@@ -9,7 +9,8 @@ from torch import Tensor
 from attnlab.bench import captured
 from attnlab.bench.contract import NEEDLE_DRAW, NORMAL_DRAW, tensors
 from attnlab.bench.masks import permitted_pairs
-from attnlab.bench.ops.attention import ATTENTION, AttentionCase, AttentionInputs
+from attnlab.bench.ops.attention import ATTENTION
+from attnlab.bench.ops.attention_case import AttentionCase, AttentionInputs
 
 CPU = torch.device("cpu")
 SHARP = 60.0  # a row whose largest permitted score is above this has a needle in it

@@ -10,7 +10,8 @@ from torch.nn.functional import scaled_dot_product_attention
 from attnlab.bench.contract import NORMAL_DRAW
 from attnlab.bench.masks import permitted_pairs
 from attnlab.bench.ops import attention_math
-from attnlab.bench.ops.attention import ATTENTION, AttentionCase, AttentionInputs
+from attnlab.bench.ops.attention import ATTENTION
+from attnlab.bench.ops.attention_case import AttentionCase, AttentionInputs
 
 CPU = torch.device("cpu")
 IDS = [

@@ -13,7 +13,8 @@ from attnlab.bench.errors import ImpossibleCase, ModelError, TraceError, Unknown
 from attnlab.bench.models.config import PUBLISHED
 from attnlab.bench.models.huggingface import save_folder
 from attnlab.bench.models.random_weights import random_weights
-from attnlab.bench.ops.generate import GENERATE, GenerateCase
+from attnlab.bench.ops.generate import GENERATE
+from attnlab.bench.ops.generate_case import GenerateCase
 
 FROZEN = {
     "summarise-bf16": {},

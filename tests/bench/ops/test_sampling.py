@@ -11,7 +11,7 @@ from attnlab.bench import SamplingCase, SamplingParams
 from attnlab.bench.contract import NEEDLE_DRAW, NORMAL_DRAW, tensors
 from attnlab.bench.errors import ImpossibleCase
 from attnlab.bench.ops.sampling import SAMPLING, make_inputs
-from attnlab.bench.ops.sampling_data import SOURCES
+from attnlab.bench.ops.sampling_case import SOURCES
 
 CPU = torch.device("cpu")
 

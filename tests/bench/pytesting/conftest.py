@@ -19,7 +19,7 @@ from attnlab.bench.harness import Setup as HarnessSetup
 from attnlab.bench.harness import measure
 from attnlab.bench.judged import with_times
 from attnlab.bench.registry import registry
-from attnlab.bench.roofline import Ceilings
+from attnlab.bench.store.machine import Ceilings
 from attnlab.bench.store.records import Measurement, Outcome
 from attnlab.bench.timing import Effort, time_calls
 from attnlab.bench.worker import WorkerOrder

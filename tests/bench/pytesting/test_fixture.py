@@ -13,7 +13,7 @@ import pytest
 
 from attnlab.bench import clocks
 from attnlab.bench.pytesting import fixture
-from attnlab.bench.roofline import Ceilings, Published
+from attnlab.bench.store.machine import Ceilings, Published
 
 TIMES_NS = (1000.0, 1200.0, 800.0)
 

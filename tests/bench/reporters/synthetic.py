@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from attnlab.bench.environment import Device, Environment
-from attnlab.bench.ops.attention import ATTENTION, AttentionCase
-from attnlab.bench.roofline import Ceilings, Published
+from attnlab.bench.ops.attention import ATTENTION
+from attnlab.bench.ops.attention_case import AttentionCase
 from attnlab.bench.store.jsonl import Damage, StoredRun
+from attnlab.bench.store.machine import Ceilings, Device, Environment, Published
 from attnlab.bench.store.records import (
     BenchRecord,
     Burst,

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from attnlab.bench.errors import UnknownName
-from attnlab.bench.metrics import Metric
+from attnlab.bench.metric import Metric
 from attnlab.bench.registry import registry
 from attnlab.bench.reporters import REPORTERS, markdown, write_report
 from attnlab.bench.reporters.html_page import render

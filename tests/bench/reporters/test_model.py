@@ -7,12 +7,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from attnlab.bench.environment import Device
 from attnlab.bench.ops.attention import ATTENTION
 from attnlab.bench.registry import Registry, registry
 from attnlab.bench.reporters.model.cases import CaseRef, describe, families, refer
 from attnlab.bench.reporters.model.report import Report, Section, build_report
 from attnlab.bench.reporters.model.words import plain
+from attnlab.bench.store.machine import Device
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from attnlab.bench.environment import Device, Environment
 from attnlab.bench.errors import StoreError
-from attnlab.bench.roofline import Ceilings
 from attnlab.bench.store.jsonl import RunWriter, check_writable, latest, read_run, read_runs
+from attnlab.bench.store.machine import Ceilings, Device, Environment
 from attnlab.bench.store.records import BenchRecord, Measurement, Outcome, RunRecord
 from attnlab.bench.text import LONGEST_BLOCK, LONGEST_REASON
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from attnlab.bench.models.config import ModelConfig
 from attnlab.bench.models.random_weights import random_weights
 from attnlab.bench.models.weights import ModelWeights
-from attnlab.bench.ops.generate import GenerateCase, Generated, GenerateInputs
+from attnlab.bench.ops.generate_case import GenerateCase, Generated, GenerateInputs
 from attnlab.impls._lm.serving import Desk, Ours, Static
 
 Tiny = Callable[..., ModelWeights]

@@ -18,7 +18,8 @@ from attnlab.bench.generation.events import CallLog
 from attnlab.bench.generation.recorder import Recorder
 from attnlab.bench.generation.sharpness import NOISE_FLOOR
 from attnlab.bench.models.weights import ModelWeights
-from attnlab.bench.ops.generate import GenerateCase, GenerateInputs, weights_of
+from attnlab.bench.ops.generate import weights_of
+from attnlab.bench.ops.generate_case import GenerateCase, GenerateInputs
 from attnlab.bench.store.records import Measurement, Outcome
 from attnlab.impls._lm.continuous import Continuous
 from attnlab.impls._lm.parts import Parts

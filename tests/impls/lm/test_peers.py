@@ -17,7 +17,8 @@ from attnlab.bench.models.config import PUBLISHED
 from attnlab.bench.models.random_weights import random_weights
 from attnlab.bench.models.reference import reference_greedy, reference_logits
 from attnlab.bench.models.rope_scaling import Llama3Scaling
-from attnlab.bench.ops.generate import GENERATE, GenerateCase, Generated, GenerateInputs
+from attnlab.bench.ops.generate import GENERATE
+from attnlab.bench.ops.generate_case import GenerateCase, Generated, GenerateInputs
 from attnlab.bench.registry import discover
 from attnlab.bench.store.records import Outcome
 

@@ -21,7 +21,8 @@ from attnlab.bench.models.rope_scaling import (
     RopeScaling,
     YarnScaling,
 )
-from attnlab.bench.ops.generate import GENERATE, GenerateCase
+from attnlab.bench.ops.generate import GENERATE
+from attnlab.bench.ops.generate_case import GenerateCase
 from attnlab.bench.registry import discover
 
 FACTORS = tuple(1.0 + pair for pair in range(8))

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from attnlab.bench.generation.events import Pass
 from attnlab.bench.models.weights import ModelWeights
-from attnlab.bench.ops.generate import GENERATE, GenerateCase, Generated
+from attnlab.bench.ops.generate import GENERATE
+from attnlab.bench.ops.generate_case import GenerateCase, Generated
 from attnlab.impls._lm.decoding.draft_model import kept_layers
 from attnlab.impls._lm.decoding.prompt_lookup import Index
 from attnlab.impls.generate.naive import Naive
