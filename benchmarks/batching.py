@@ -20,11 +20,11 @@ from typing import Any
 import torch
 
 from attnlab.bench import discover, units
-from attnlab.bench.generation.arrivals import Arrivals
-from attnlab.bench.generation.events import RequestLog
-from attnlab.bench.generation.latencies import goodput, output_rate, percentile, tpot_ns, ttft_ns
-from attnlab.bench.ops.generate_case import GenerateCase
-from attnlab.bench.registry import Implementation
+from attnlab.bench.contract.registry import Implementation
+from attnlab.bench.llm.generation.arrivals import Arrivals
+from attnlab.bench.llm.generation.events import RequestLog
+from attnlab.bench.llm.generation.latencies import goodput, output_rate, percentile, tpot_ns, ttft_ns
+from attnlab.bench.ops.generate.case import GenerateCase
 from attnlab.bench.stats.rounds import Round, ratio
 from attnlab.bench.stats.summary import summarise
 

@@ -9,7 +9,7 @@ alarms with the 95 % Clopper-Pearson bound and the largest share of the budget t
 for each defect the rejected of those tried, by dtype, with the cases on which it got through. On such small
 cases some defects do not stand out of the rounding; the tests use cases on which all of them do.
 
-Where a constant of `bench/error_budget.py` or a needle is to be changed, run this before and after.
+Where a constant of `bench/contract/error_budget.py` or a needle is to be changed, run this before and after.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from typing import Any
 import torch
 from scipy import stats
 
-from attnlab.bench.axes import DTYPES
+from attnlab.bench.contract.axes import DTYPES
 from attnlab.bench.errors import ImpossibleCase
-from attnlab.bench.judging.court import Court
-from attnlab.bench.ops.attention import ATTENTION
+from attnlab.bench.measure.judging.court import Court
+from attnlab.bench.ops.attention.case import AttentionCase
+from attnlab.bench.ops.attention.contract import ATTENTION
 from attnlab.bench.ops.attention_backward import ATTENTION_BACKWARD, AttentionBackwardCase
-from attnlab.bench.ops.attention_case import AttentionCase
 from attnlab.bench.store.records import Outcome
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))

@@ -21,11 +21,11 @@ from dataclasses import dataclass
 import torch
 
 from attnlab.bench import units
-from attnlab.bench.clocks import cuda_clocks, start_all
-from attnlab.bench.clocks.clock import Call, Timer
-from attnlab.bench.clocks.spans import rough_ns
-from attnlab.bench.gpu import Gpu
-from attnlab.bench.gpu.cuda import CudaGpu
+from attnlab.bench.machine.clocks import cuda_clocks, start_all
+from attnlab.bench.machine.clocks.clock import Call, Timer
+from attnlab.bench.machine.clocks.spans import rough_ns
+from attnlab.bench.machine.gpu import Gpu
+from attnlab.bench.machine.gpu.cuda import CudaGpu
 
 LENGTHS_NS = (2_000.0, 5_000.0, 10_000.0, 20_000.0, 36_000.0, 100_000.0, 2_000_000.0)
 READ, WRITTEN, HOT = "cold", "cold, emptied by writes", "hot"

@@ -29,8 +29,7 @@ import numpy as np
 from gate_repository import PLUGIN, SUITE_FILE, make_repository
 from scipy import stats
 
-from attnlab.bench import ceilings, units
-from attnlab.bench.environment import describe_environment
+from attnlab.bench import units
 from attnlab.bench.gate.checkouts import checked_out
 from attnlab.bench.gate.collection import PairsFile
 from attnlab.bench.gate.pairs import Taken
@@ -39,6 +38,8 @@ from attnlab.bench.gate.quantities.calls import bursts_of, of_bursts
 from attnlab.bench.gate.records import GateReport
 from attnlab.bench.gate.session import Ask, Session
 from attnlab.bench.gate.thresholds import Thresholds
+from attnlab.bench.machine import ceilings
+from attnlab.bench.machine.environment import describe_environment
 from attnlab.bench.stats.power import Rate, least_detectable, replay
 from attnlab.bench.stats.scatter import deviation, deviation_interval
 from attnlab.bench.stats.sequential import Looks

@@ -22,11 +22,11 @@ import torch
 from torch import Tensor
 
 from attnlab.bench import Unavailable, discover, units
-from attnlab.bench.availability import missing
-from attnlab.bench.ceilings import load_or_measure
-from attnlab.bench.environment import describe_device
+from attnlab.bench.contract.needs import missing
+from attnlab.bench.contract.registry import Implementation
+from attnlab.bench.machine.ceilings import load_or_measure
+from attnlab.bench.machine.environment import describe_device
 from attnlab.bench.ops.linear import LinearCase, LinearInputs
-from attnlab.bench.registry import Implementation
 
 LAYER = ((960, 576), (576, 576), (3072, 576), (576, 1536))  # N, K
 HEAD = (49152, 576)

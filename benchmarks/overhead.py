@@ -17,8 +17,8 @@ from datetime import datetime
 from pathlib import Path
 
 from attnlab.bench import units
-from attnlab.bench.store.jsonl import StoredRun, latest, read_run
 from attnlab.bench.store.records import Burst, Measurement
+from attnlab.bench.store.run_folder import StoredRun, latest, read_run
 
 WORK = ("checking", "warming", "timing")  # what a suite is run for; the rest is overhead
 NAMES = {"check": "checking", "check timed": "checking", "warm-up": "warming", "set-up": "set-up", "inputs": "inputs"}

@@ -21,12 +21,12 @@ import torch
 from torch import Tensor
 
 from attnlab.bench import discover, units
-from attnlab.bench.generation.answers import Answers, answer_logits, regret
-from attnlab.bench.generation.events import CallLog
-from attnlab.bench.generation.latencies import end_to_end_ns, tpot_ns
-from attnlab.bench.ops.generate import GENERATE
-from attnlab.bench.ops.generate_case import GenerateCase, Generated, GenerateInputs
-from attnlab.bench.registry import Implementation
+from attnlab.bench.contract.registry import Implementation
+from attnlab.bench.llm.generation.events import CallLog
+from attnlab.bench.llm.generation.latencies import end_to_end_ns, tpot_ns
+from attnlab.bench.ops.generate.answers import Answers, answer_logits, regret
+from attnlab.bench.ops.generate.case import GenerateCase, Generated, GenerateInputs
+from attnlab.bench.ops.generate.contract import GENERATE
 from attnlab.bench.stats.paired import log_ratio, signed_rank_interval, walsh_averages
 
 SETS = ("summarise", "translate", "chat", "code")

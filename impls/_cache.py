@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attnlab.bench.ops.caching import DecodeCase
-from attnlab.bench.ops.decode_inputs import DecodeInputs
+from attnlab.bench import DecodeCase, DecodeInputs
 
 CODECS = {
     "same": ("same", "same"),

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from attnlab.bench.errors import Unavailable
+from attnlab.bench import Unavailable
 
 
 def compile_whole(function: Callable[..., Any]) -> Callable[..., Any]:

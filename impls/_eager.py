@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from attnlab.bench.axes import Case
-from attnlab.bench.masks import permitted_pairs
-from attnlab.bench.ops.attention_case import AttentionInputs
+from attnlab.bench import AttentionInputs, Case
+from attnlab.bench.llm import permitted_pairs
 from attnlab.impls._heads import as_heads, as_rows
 
 

@@ -7,8 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from attnlab.bench.ops.caching import DecodeCase
-from attnlab.bench.ops.decode_inputs import DecodeInputs
+from attnlab.bench import DecodeCase, DecodeInputs
 from attnlab.impls import _cache
 from attnlab.impls._dtypes import unserved
 

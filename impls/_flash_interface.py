@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
-from attnlab.bench.ops.attention_case import AttentionCase, AttentionInputs
+from attnlab.bench import AttentionCase, AttentionInputs
 from attnlab.impls._dtypes import unserved
 
 

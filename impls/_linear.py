@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
-from attnlab.bench.errors import Unavailable
-from attnlab.bench.ops.linear import LinearCase, LinearInputs
+from attnlab.bench import LinearCase, LinearInputs, Unavailable
 
 Product = Callable[[Tensor], Tensor]
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from attnlab.bench.ops import rope_math
+from attnlab.bench.llm import rope_math
 
 
 def rmsnorm(x: Tensor, weight: Tensor, eps: float) -> Tensor:

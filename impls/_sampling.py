@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from attnlab.bench.ops.sampling_math import penalised
-from attnlab.bench.sampling_params import SamplingParams
+from attnlab.bench import SamplingParams
+from attnlab.bench.llm import penalised
 
 
 def sample_sorted(logits: Tensor, uniforms: Tensor, params: SamplingParams, seen: Tensor | None) -> Tensor:

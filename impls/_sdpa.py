@@ -12,9 +12,7 @@ from torch import Tensor
 from torch.backends import cuda
 from torch.nn.functional import scaled_dot_product_attention
 
-from attnlab.bench.errors import Unavailable
-from attnlab.bench.masks import Mask
-from attnlab.bench.ops.attention_case import AttentionCase, AttentionInputs
+from attnlab.bench import AttentionCase, AttentionInputs, Mask, Unavailable
 
 SWITCHES: dict[str, tuple[Callable[[], bool], Callable[[bool], None]]] = {
     "math": (cuda.math_sdp_enabled, cuda.enable_math_sdp),

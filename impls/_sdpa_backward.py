@@ -9,9 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attnlab.bench.errors import Unavailable
-from attnlab.bench.ops.attention_backward import AttentionBackwardInputs
-from attnlab.bench.ops.attention_case import AttentionCase
+from attnlab.bench import AttentionBackwardInputs, AttentionCase, Unavailable
 from attnlab.impls import _sdpa
 
 HEAD_MULTIPLE = 8  # of FlashAttention-2's head sizes; SDPA fills others up in front of the operator

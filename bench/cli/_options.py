@@ -13,7 +13,7 @@ from attnlab.bench.errors import UsageError
 from attnlab.bench.text import LONGEST_MESSAGE, one_line
 
 if TYPE_CHECKING:
-    from attnlab.bench.registry import Registry
+    from attnlab.bench.contract.registry import Registry
 
 
 def add_plugin(parser: argparse.ArgumentParser) -> None:
@@ -39,9 +39,9 @@ def discovered(plugins: Sequence[str]) -> Registry:
 
     Settings of this process are as they were before.
     """
-    from attnlab.bench.plugins import refuse_exits, try_out
-    from attnlab.bench.registry import discover
-    from attnlab.bench.settings import kept_settings
+    from attnlab.bench.contract.plugins import refuse_exits, try_out
+    from attnlab.bench.contract.registry import discover
+    from attnlab.bench.measure.settings import kept_settings
 
     said = try_out(plugins)
     if said is not None:

@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from attnlab.bench.cli._options import tell
+from attnlab.bench.contract.named_files import contents
+from attnlab.bench.contract.registry import Registry
 from attnlab.bench.errors import StoreError
-from attnlab.bench.fingerprint import comparable, fingerprint
-from attnlab.bench.named_files import contents
-from attnlab.bench.registry import Registry
-from attnlab.bench.store.jsonl import RunWriter, latest, read_run
+from attnlab.bench.measure.fingerprint import comparable, fingerprint
 from attnlab.bench.store.machine import Code, Device, Environment
 from attnlab.bench.store.records import BenchRecord, Measurement, Outcome, RunRecord
+from attnlab.bench.store.run_folder import RunWriter, latest, read_run
 from attnlab.bench.text import one_line
 
 SHOWN = 200  # characters of the reason that a result had before

@@ -7,20 +7,20 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from attnlab.bench import text_table, units
-from attnlab.bench.metric import Metric, Row
-from attnlab.bench.metrics import known_metrics, rows_of
+from attnlab.bench.analysis.metrics import known_metrics, rows_of
+from attnlab.bench.contract.metric import Metric, Row
+from attnlab.bench.measure.turned import busy
 from attnlab.bench.reporters.model.cases import CaseRef
 from attnlab.bench.reporters.model.picks import pick
 from attnlab.bench.reporters.model.results import result_of
 from attnlab.bench.store.records import Measurement, Outcome
 from attnlab.bench.text import one_line
-from attnlab.bench.turned import busy
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from attnlab.bench.registry import Registry
-    from attnlab.bench.store.jsonl import StoredRun
+    from attnlab.bench.contract.registry import Registry
+    from attnlab.bench.store.run_folder import StoredRun
 
 SERVING = (
     "ttft_ns", "ttft_p95_ns", "itl_ns", "offered_per_s", "answered_per_s", "goodput_per_s", "output_tok_per_s",

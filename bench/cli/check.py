@@ -17,9 +17,9 @@ from attnlab.bench.errors import AttnlabError, StoreError, Unavailable, UsageErr
 from attnlab.bench.text import reason_of
 
 if TYPE_CHECKING:
-    from attnlab.bench.failures.record import Failure
-    from attnlab.bench.failures.replay import Replayed
-    from attnlab.bench.registry import Implementation, Registry
+    from attnlab.bench.contract.registry import Implementation, Registry
+    from attnlab.bench.measure.failures.record import Failure
+    from attnlab.bench.measure.failures.replay import Replayed
 
 EPILOG = (
     "Nothing is isolated or limited in time, so that breakpoint() and `python -m pdb -m attnlab check …` stop in an "
@@ -55,7 +55,7 @@ class _Job:
 
 
 def execute(options: argparse.Namespace) -> int:
-    from attnlab.bench.environment import choose_device
+    from attnlab.bench.machine.environment import choose_device
 
     folder = Path(options.target)
     failures = [] if not folder.is_dir() else list(_failures(folder))
@@ -85,7 +85,7 @@ def execute(options: argparse.Namespace) -> int:
 
 def _failures(folder: Path) -> Iterator[tuple[Path, Failure]]:
     """The failure in a folder, or all of a run's or of its `failures`. Raises StoreError where there is none."""
-    from attnlab.bench.failures.record import FAILURES, RECORD_FILE, read
+    from attnlab.bench.measure.failures.record import FAILURES, RECORD_FILE, read
 
     for places in ([folder], sorted(folder.iterdir()), sorted((folder / FAILURES).glob("*"))):
         found = [place for place in places if (place / RECORD_FILE).is_file()]
@@ -99,8 +99,8 @@ def _failures(folder: Path) -> Iterator[tuple[Path, Failure]]:
 
 
 def _of_operator(options: argparse.Namespace, registry: Registry) -> Iterator[_Job]:
-    from attnlab.bench.runner import plan
-    from attnlab.bench.suite import operator_suite
+    from attnlab.bench.measure.runner import plan
+    from attnlab.bench.measure.suite import operator_suite
 
     suite = operator_suite(options.target, registry, _options.read_axes(options.axis), tuple(options.case))
     (bench,) = plan(suite, registry, _options.read_names(options.impl))
@@ -136,9 +136,9 @@ def _made(job: _Job, device: str, registry: Registry, options: argparse.Namespac
     """The code, what it is called in a word, and what came of it; told as it comes."""
     import torch
 
-    from attnlab.bench import availability
-    from attnlab.bench.environment import describe_device
-    from attnlab.bench.failures.replay import check, replay
+    from attnlab.bench.contract import needs
+    from attnlab.bench.machine.environment import describe_device
+    from attnlab.bench.measure.failures.replay import check, replay
 
     operator = registry.operators.get(job.implementation.operator)
 
@@ -147,7 +147,7 @@ def _made(job: _Job, device: str, registry: Registry, options: argparse.Namespac
             print("\n".join(lines), flush=True)
 
     try:
-        reason = availability.missing(job.implementation, describe_device(device))
+        reason = needs.missing(job.implementation, describe_device(device))
         reason = reason or job.implementation.supports(job.case)
         if reason is not None:
             raise Unavailable(reason)

@@ -12,8 +12,8 @@ from attnlab.bench.cli import EXIT_NOTHING, EXIT_OK, _options
 from attnlab.bench.errors import UsageError
 
 if TYPE_CHECKING:
-    from attnlab.bench.compare import Comparison
-    from attnlab.bench.store.jsonl import StoredRun
+    from attnlab.bench.analysis.compare import Comparison
+    from attnlab.bench.store.run_folder import StoredRun
 
 ORDER = ("slower", "faster", "inconclusive", None, "same", "incomparable")
 
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(options: argparse.Namespace) -> int:
-    from attnlab.bench.compare import compare, recorded_differences
+    from attnlab.bench.analysis.compare import compare, recorded_differences
     from attnlab.bench.stats.verdict import Verdict
     from attnlab.bench.store.codec import encode
 
@@ -47,7 +47,7 @@ def execute(options: argparse.Namespace) -> int:
 
 
 def _read(path: str) -> list[StoredRun]:
-    from attnlab.bench.store.jsonl import read_runs
+    from attnlab.bench.store.run_folder import read_runs
 
     runs = read_runs(path, _options.tell)
     for damage in (damage for run in runs for damage in run.damages):
@@ -66,7 +66,7 @@ def _known_by(c: Comparison) -> str:
 
 def _lines(found: list[Comparison]) -> list[str]:
     from attnlab.bench import units
-    from attnlab.bench.compare import Basis
+    from attnlab.bench.analysis.compare import Basis
     from attnlab.bench.text_table import columns
 
     rows = [("verdict", "benchmark", "head / base", "interval", "base → head", "known by")]

@@ -28,7 +28,7 @@ def execute(options: argparse.Namespace) -> int:
 
     from attnlab.bench import text_table
     from attnlab.bench.doctor import examine, measured_now, patient_here
-    from attnlab.bench.environment import choose_device, describe_environment
+    from attnlab.bench.machine.environment import choose_device, describe_environment
 
     environment = describe_environment(choose_device(options.device))
     findings = list(examine(patient_here(environment, measured_now(environment))))

@@ -12,8 +12,8 @@ from attnlab.bench.cli import _options
 from attnlab.bench.errors import StoreError, UnknownName
 
 if TYPE_CHECKING:
-    from attnlab.bench.history.lines import Benchmark, Key, Tried
-    from attnlab.bench.store.jsonl import StoredRun
+    from attnlab.bench.analysis.history.lines import Benchmark, Key, Tried
+    from attnlab.bench.store.run_folder import StoredRun
 
 RESULTS = "results"
 PLOTS = "reports/history"
@@ -36,9 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(options: argparse.Namespace) -> int:
     import json
 
+    from attnlab.bench.analysis.history.lines import benchmark, tried
+    from attnlab.bench.analysis.history.points import in_order
     from attnlab.bench.cli import _history
-    from attnlab.bench.history.lines import benchmark, tried
-    from attnlab.bench.history.points import in_order
 
     name, folder = _places(options.benchmark, options.results)
     runs = in_order(_read(folder))
@@ -69,7 +69,7 @@ def _holds_runs(folder: Path) -> bool:
 
 
 def _read(folder: Path) -> list[StoredRun]:
-    from attnlab.bench.store.jsonl import read_runs
+    from attnlab.bench.store.run_folder import read_runs
 
     runs: dict[str, StoredRun] = {}
     for run in read_runs(folder, _options.tell):

@@ -13,7 +13,7 @@ from attnlab.bench.errors import AttnlabError
 from attnlab.bench.text import reason_of
 
 if TYPE_CHECKING:
-    from attnlab.bench.registry import Implementation, Registry
+    from attnlab.bench.contract.registry import Implementation, Registry
     from attnlab.bench.store.machine import Device
 
 TITLES = {
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(options: argparse.Namespace) -> int:
-    from attnlab.bench.environment import choose_device, describe_device
+    from attnlab.bench.machine.environment import choose_device, describe_device
 
     device = describe_device(choose_device(options.device))
     entries = list(collect(_options.discovered(options.plugin), device))
@@ -57,13 +57,13 @@ def execute(options: argparse.Namespace) -> int:
 
 def collect(registry: Registry, device: Device) -> Iterator[Entry]:
     """Everything that is registered."""
-    from attnlab.bench import availability
-    from attnlab.bench.suite import suite_names
+    from attnlab.bench.contract import needs
+    from attnlab.bench.measure.suite import suite_names
 
     for operator in registry.operators:
         yield Entry("operator", operator.name, operator.summary)
         for one in sorted(registry.implementations(operator.name), key=lambda i: i.name):
-            reason = availability.missing(one, device)
+            reason = needs.missing(one, device)
             yield Entry("implementation", one.key, one.summary, reason, _note(one, device))
         for name, axis in operator.case_type.axes().items():
             yield Entry("axis", f"{operator.name}.{name}", axis.help)
@@ -83,8 +83,8 @@ def _note(one: Implementation, device: Device) -> str | None:
 
 
 def _suite(name: str, registry: Registry) -> Entry:
-    from attnlab.bench.suite import find_suite
-    from attnlab.bench.suite_file import load_suite
+    from attnlab.bench.measure.suite import find_suite
+    from attnlab.bench.measure.suite_file import load_suite
 
     try:
         return Entry("suite", name, load_suite(find_suite(name, registry), registry).description)

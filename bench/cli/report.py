@@ -12,8 +12,8 @@ from attnlab.bench.cli import _options
 from attnlab.bench.errors import StoreError
 
 if TYPE_CHECKING:
-    from attnlab.bench.registry import Registry
-    from attnlab.bench.store.jsonl import StoredRun
+    from attnlab.bench.contract.registry import Registry
+    from attnlab.bench.store.run_folder import StoredRun
 
 RESULTS = Path("results")
 REPORTS = Path("reports")
@@ -31,7 +31,7 @@ def execute(options: argparse.Namespace) -> int:
     import json
 
     from attnlab.bench.reporters import write_report
-    from attnlab.bench.store.jsonl import read_runs
+    from attnlab.bench.store.run_folder import read_runs
 
     registry = _options.discovered(options.plugin)
     runs = [run for path in options.runs for run in read_runs(path, _options.tell)]

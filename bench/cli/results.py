@@ -19,8 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(options: argparse.Namespace) -> int:
-    from attnlab.bench.store.jsonl import read_runs
-    from attnlab.bench.store.parquet import compact
+    from attnlab.bench.analysis.parquet import compact
+    from attnlab.bench.store.run_folder import read_runs
 
     if importlib.util.find_spec("pyarrow") is None:
         raise UsageError("package pyarrow is not installed; install attnlab with its extra 'parquet'")

@@ -18,9 +18,9 @@ from attnlab.bench.cli import EXIT_FAULTS, EXIT_NOTHING, EXIT_OK, _options
 from attnlab.bench.errors import UsageError
 
 if TYPE_CHECKING:
-    from attnlab.bench.registry import Registry
-    from attnlab.bench.store.jsonl import RunWriter
+    from attnlab.bench.contract.registry import Registry
     from attnlab.bench.store.records import BenchRecord, Measurement, RunRecord
+    from attnlab.bench.store.run_folder import RunWriter
 
 MOST_NAMED = 3  # cases, and reasons, in one line
 EPILOG = (
@@ -76,12 +76,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(options: argparse.Namespace) -> int:
     from attnlab.bench.cli._progress import make_progress
     from attnlab.bench.cli._resume import Remembering, is_tried_again, open_run
-    from attnlab.bench.draft import choose_suite, draft_run
-    from attnlab.bench.environment import choose_device
-    from attnlab.bench.runner import Limits, Runner, plan, steps_of
-    from attnlab.bench.store.jsonl import check_writable
-    from attnlab.bench.suite import make_effort
-    from attnlab.bench.suite_file import MOST_ROUNDS
+    from attnlab.bench.machine.environment import choose_device
+    from attnlab.bench.measure.draft import choose_suite, draft_run
+    from attnlab.bench.measure.runner import Limits, Runner, plan, steps_of
+    from attnlab.bench.measure.suite import make_effort
+    from attnlab.bench.measure.suite_file import MOST_ROUNDS
+    from attnlab.bench.store.run_folder import check_writable
 
     if not 0 < options.time_limit < math.inf:
         raise UsageError(f"got --time-limit {options.time_limit:g}; expected seconds above zero")
@@ -135,7 +135,7 @@ def execute(options: argparse.Namespace) -> int:
 
 def _keep(writer: RunWriter, measured: Measurement, run: RunRecord, plugins: tuple[str, ...]) -> None:
     """Keep a failure, and say how it is made again; that it cannot be kept loses nothing else."""
-    from attnlab.bench.failures.keeping import keep_failed
+    from attnlab.bench.measure.failures.keeping import keep_failed
 
     try:
         folder = keep_failed(writer.folder, measured, run.environment.device.kind, run.seed, plugins)
@@ -150,7 +150,7 @@ def _keep(writer: RunWriter, measured: Measurement, run: RunRecord, plugins: tup
 def read_memory(text: str) -> int:
     """Bytes of `8GiB`, `12000MB` or a plain number; raises UsageError on another spelling, or less than torch needs."""
     from attnlab.bench import units
-    from attnlab.bench.runner import LEAST_MEMORY_BYTES
+    from attnlab.bench.measure.runner import LEAST_MEMORY_BYTES
 
     found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,6})?)\s*([KMGT]?)(i?)B?", text.strip(), re.IGNORECASE | re.ASCII)
     size = float(found[1]) * (1024 if found[3] else 1000) ** " KMGT".index(found[2].upper() or " ") if found else 0.0
@@ -162,9 +162,9 @@ def read_memory(text: str) -> int:
 
 def _raise_ceilings(writer: RunWriter) -> None:
     """Measure the ceilings again where results pass them: nothing is faster than the device allows."""
-    from attnlab.bench.raising import doubts, raised
+    from attnlab.bench.doctor.raising import doubts, raised
     from attnlab.bench.reporters.model.words import count
-    from attnlab.bench.store.jsonl import read_run
+    from attnlab.bench.store.run_folder import read_run
 
     stored = read_run(writer.folder)
     passing = doubts(stored.run, stored.measurements)
@@ -187,8 +187,8 @@ def _conclude(
 ) -> int:
     """Show what the run holds; the exit code."""
     from attnlab.bench.cli._table import show
-    from attnlab.bench.store.jsonl import latest, read_run
     from attnlab.bench.store.records import Outcome
+    from attnlab.bench.store.run_folder import latest, read_run
 
     stored = read_run(writer.folder)
     measured = latest(stored.measurements)

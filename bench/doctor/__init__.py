@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 
-from attnlab.bench.ceilings import Again, measured_beside
-from attnlab.bench.discovery import Folder
+from attnlab.bench.contract.discovery import Folder
 from attnlab.bench.doctor import gate
 from attnlab.bench.doctor.finding import Finding, Patient, Probe
+from attnlab.bench.machine.ceilings import Again, measured_beside
 from attnlab.bench.store.machine import Environment
 
 __all__ = ["PROBES", "Finding", "Patient", "Probe", "examine", "measured_now", "patient_here"]
@@ -27,7 +27,7 @@ def patient_here(environment: Environment, ceilings: Again) -> Patient:
     """This machine, to be examined on the device of the environment."""
     import torch
 
-    from attnlab.bench.clocks import clocks_for, cuda_clocks
+    from attnlab.bench.machine.clocks import clocks_for, cuda_clocks
 
     device = torch.device(environment.device.kind)
     a = torch.randn(512, 512, device=device)
@@ -36,7 +36,7 @@ def patient_here(environment: Environment, ceilings: Again) -> Patient:
         return Patient(
             environment, ceilings.now, clocks_for(device), work, pairs=gate.pairs_on(device.type), kept=ceilings.kept
         )
-    from attnlab.bench.gpu.cuda import CudaGpu
+    from attnlab.bench.machine.gpu.cuda import CudaGpu
 
     gpu = CudaGpu(device)
     pairs = gate.pairs_on(device.type)

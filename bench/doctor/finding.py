@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from attnlab.bench.clocks.clock import Clock
-from attnlab.bench.gpu import Gpu
+from attnlab.bench.machine.clocks.clock import Clock
+from attnlab.bench.machine.gpu import Gpu
 from attnlab.bench.store.machine import Ceilings, Environment
 
 

@@ -6,12 +6,12 @@ import statistics
 from collections.abc import Iterator
 
 from attnlab.bench import units
-from attnlab.bench.clocks import start_all
-from attnlab.bench.clocks.cuda_events import CudaEvents
 from attnlab.bench.doctor.finding import Finding, Patient, Probe
-from attnlab.bench.gpu import Gpu
+from attnlab.bench.machine.clocks import start_all
+from attnlab.bench.machine.clocks.cuda_events import CudaEvents
+from attnlab.bench.machine.gpu import Gpu
+from attnlab.bench.machine.throttling import state_notes
 from attnlab.bench.store.records import DeviceState
-from attnlab.bench.telemetry import state_notes
 
 SIGN_OF_A_FLUSH = 1.05  # a cold read takes longer than a hot one by more than this
 BURSTS, CALLS = 5, 20  # of work, with a look at the GPU's state after each

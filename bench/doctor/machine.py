@@ -8,7 +8,8 @@ from pathlib import Path
 
 import psutil
 
-from attnlab.bench import availability, units
+from attnlab.bench import units
+from attnlab.bench.contract import needs
 from attnlab.bench.doctor.finding import Finding, Patient, Probe
 
 LOOK_S = 0.3
@@ -81,7 +82,7 @@ def frequency(patient: Patient) -> Iterator[Finding]:
 
 def compiler(patient: Patient) -> Iterator[Finding]:
     """Whether torch.compile and Triton find what they need."""
-    reason = availability.compiler_reason()
+    reason = needs.compiler_reason()
     yield Finding("C++ compiler and Python's headers", "found" if reason is None else "missing", reason, advice=True)
 
 

@@ -7,9 +7,9 @@ import statistics
 from collections.abc import Callable, Iterator
 
 from attnlab.bench import units
-from attnlab.bench.clocks import start_all
 from attnlab.bench.doctor.finding import Finding, Patient, Probe
-from attnlab.bench.gpu import Gpu
+from attnlab.bench.machine.clocks import start_all
+from attnlab.bench.machine.gpu import Gpu
 
 COARSE_NS = 1_000
 KNOWN_NS = units.NS_PER_MS

@@ -1,6 +1,6 @@
 """The process of one arm: opens one benchmark at a time and gives a burst of samples whenever it is asked.
 
-Requests are JSON lists of a verb and its arguments; see `bench/worker.py` for how they travel.
+Requests are JSON lists of a verb and its arguments; see `bench/measure/worker.py` for how they travel.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from attnlab.bench.ballast import Ballast
-from attnlab.bench.clocks.plan import Plan
 from attnlab.bench.gate.messages import PROTOCOL, ArmOrder, Closed, Method, Opened, outputs_of
+from attnlab.bench.machine.ballast import Ballast
+from attnlab.bench.measure.worker import connect, handing_over, limit_memory, send, telling_why_it_is_broken
 from attnlab.bench.store.codec import decode, encode
+from attnlab.bench.store.plan import Plan
 from attnlab.bench.store.records import Outcome
-from attnlab.bench.worker import connect, handing_over, limit_memory, send, telling_why_it_is_broken
 
 if TYPE_CHECKING:
     from attnlab.bench.gate.rerooting import Rerooting
@@ -30,7 +30,9 @@ TURNING = (
     "turn = runpy.run_path(sys.argv[4])['Rerooting'].of(*json.loads(sys.argv[5])); turn.apply(); "
 )
 BOOT = TURNING + "from attnlab.bench.gate.arm_worker import main; main(int(sys.argv[1]), int(sys.argv[2]), turn)"
-JUDGE_BOOT = TURNING + "from attnlab.bench.judging.process import main; main(int(sys.argv[1]), int(sys.argv[2]))"
+JUDGE_BOOT = (
+    TURNING + "from attnlab.bench.measure.judging.process import main; main(int(sys.argv[1]), int(sys.argv[2]))"
+)
 
 
 def main(answers_descriptor: int, parent: int, turned: Rerooting) -> None:
@@ -67,14 +69,14 @@ class _Arm:
     def __init__(self, order: ArmOrder, turned: Rerooting, requests: IO[str], answers: IO[str]) -> None:
         import torch
 
-        from attnlab.bench.clocks import clocks_for
+        from attnlab.bench.contract.meddling import Guard
+        from attnlab.bench.contract.registry import discover, discover_some, import_operators
         from attnlab.bench.gate.offering import find_own_suite, present
-        from attnlab.bench.harness import Setup
-        from attnlab.bench.meddling import Guard
-        from attnlab.bench.registry import discover, discover_some, import_operators
-        from attnlab.bench.settings import Apart
+        from attnlab.bench.machine.clocks import clocks_for
+        from attnlab.bench.measure.harness import Setup
+        from attnlab.bench.measure.settings import Apart
+        from attnlab.bench.measure.suite import make_effort
         from attnlab.bench.store.machine import Ceilings
-        from attnlab.bench.suite import make_effort
 
         self._order, self._turned, self._answers = order, turned, answers
         import_operators()
@@ -104,8 +106,8 @@ class _Arm:
 
     def on_offers(self, wanted: list[list[str]]) -> None:
         """What this arm has of its suite and, besides, of what is wanted."""
-        from attnlab.bench.environment import describe_device
         from attnlab.bench.gate.offering import make_offers
+        from attnlab.bench.machine.environment import describe_device
 
         device = describe_device(self._order.device)
         offers = make_offers(self._suite, wanted, self._registry, device, self._turned, self._missing)
@@ -114,7 +116,7 @@ class _Arm:
     def on_open(self, operator: str, implementation: str, case_id: str, check: bool, plan: Any) -> None:
         """Set a benchmark up by a plan that was made before, where one is given, and check it where asked."""
         from attnlab.bench.gate.offering import described
-        from attnlab.bench.harness import open_case
+        from attnlab.bench.measure.harness import open_case
 
         self.close()
         contract = self._registry.operators.get(operator)
@@ -146,7 +148,7 @@ class _Arm:
 
     def on_close(self) -> None:
         """Check what the timed calls returned, measure memory, and free the benchmark."""
-        from attnlab.bench.timing import STOPPED_BY_ROUNDS
+        from attnlab.bench.measure.timing import STOPPED_BY_ROUNDS
 
         timed = self._sampling.timed(STOPPED_BY_ROUNDS)
         measurement, beside = self._opened.closed()

@@ -18,7 +18,7 @@ from attnlab.bench.gate.quantities import CONFIGURATION, LATENCY, Quantity, Samp
 from attnlab.bench.gate.quantities.calls import times_ns
 from attnlab.bench.gate.records import GateRow, LostProcess, QuantityRow, Ratio, Standing
 from attnlab.bench.gate.thresholds import Target
-from attnlab.bench.judging.verdicts import TIMED
+from attnlab.bench.measure.judging.verdicts import TIMED
 from attnlab.bench.stats.decision import Decided, PairRatio
 from attnlab.bench.stats.verdict import Judged, Verdict
 from attnlab.bench.store.codec import encode

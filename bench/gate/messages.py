@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from attnlab.bench.clocks.plan import Plan
+from attnlab.bench.store.plan import Plan
 from attnlab.bench.store.records import Measurement, Series, TimingRecord
 
 PROTOCOL = 3

@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from attnlab.bench import availability
-from attnlab.bench.axes import Case
-from attnlab.bench.contract import tensors
+from attnlab.bench.contract import needs
+from attnlab.bench.contract.axes import Case
+from attnlab.bench.contract.named_files import contents
+from attnlab.bench.contract.operator_spec import tensors
+from attnlab.bench.contract.registry import Implementation, Registry
 from attnlab.bench.errors import AttnlabError, UsageError
-from attnlab.bench.fingerprint import fingerprint
 from attnlab.bench.gate.messages import Offer, Offers, Settings
 from attnlab.bench.gate.rerooting import Rerooting
-from attnlab.bench.named_files import contents
-from attnlab.bench.registry import Implementation, Registry
+from attnlab.bench.measure.fingerprint import fingerprint
+from attnlab.bench.measure.suite import Suite, find_suite
+from attnlab.bench.measure.suite_file import load_suite
 from attnlab.bench.store.machine import Device
-from attnlab.bench.suite import Suite, find_suite
-from attnlab.bench.suite_file import load_suite
 
 Wanted = Sequence[Sequence[str]]  # operator, implementation and case id of each
 
@@ -99,7 +99,7 @@ class _Maker:
 
     def __call__(self, operator: str, made: Implementation, case: Case, listed: bool) -> Offer:
         if made.key not in self._known:
-            missing = availability.missing(made, self._device)
+            missing = needs.missing(made, self._device)
             self._known[made.key] = missing, self._relative(made.source), fingerprint(made)
         missing, source, own_hash = self._known[made.key]
         contract: Any = self._registry.operators.get(operator)

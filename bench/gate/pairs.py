@@ -10,26 +10,26 @@ from pathlib import Path
 from typing import Any
 
 from attnlab.bench import units
-from attnlab.bench.clocks.plan import Plan
-from attnlab.bench.contract import Attested
+from attnlab.bench.contract.operator_spec import Attested
 from attnlab.bench.gate import rerooting
 from attnlab.bench.gate.arm_worker import BOOT
 from attnlab.bench.gate.checkouts import Arm
 from attnlab.bench.gate.environments import ArmEnvironment, own_packages
 from attnlab.bench.gate.messages import ArmOrder, Closed, Method, Offer, Offers, Opened, outputs_of
-from attnlab.bench.isolation import START_LIMIT_S, Process, WorkerEnded
-from attnlab.bench.judged import NO_TIMED_OUTPUT, Heard, no_times, settle, testimony, with_times
-from attnlab.bench.judging.client import Judge, answer, asked_of
-from attnlab.bench.judging.court import Calls
-from attnlab.bench.judging.process import Contract
-from attnlab.bench.judging.refusals import NotJudged
-from attnlab.bench.judging.verdicts import Findings
+from attnlab.bench.machine.throttling import burst_notes
+from attnlab.bench.measure.isolation import START_LIMIT_S, Process, WorkerEnded
+from attnlab.bench.measure.judged import NO_TIMED_OUTPUT, Heard, no_times, settle, testimony, with_times
+from attnlab.bench.measure.judging.client import Judge, answer, asked_of
+from attnlab.bench.measure.judging.court import Calls
+from attnlab.bench.measure.judging.process import Contract
+from attnlab.bench.measure.judging.refusals import NotJudged
+from attnlab.bench.measure.judging.verdicts import Findings
+from attnlab.bench.measure.timing import Timed, WarmUp
 from attnlab.bench.stats.summary import summarise
 from attnlab.bench.store.codec import decode, encode
 from attnlab.bench.store.machine import Ceilings
+from attnlab.bench.store.plan import Plan
 from attnlab.bench.store.records import Burst, Measurement, Outcome, Series
-from attnlab.bench.telemetry import burst_notes
-from attnlab.bench.timing import Timed, WarmUp
 
 BURST_NS = 30 * units.NS_PER_MS
 LONGEST_BURST_NS = 300 * units.NS_PER_MS

@@ -10,8 +10,6 @@ from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from attnlab.bench.ceilings import load_or_measure
-from attnlab.bench.environment import choose_device, describe_environment
 from attnlab.bench.errors import GateClosed, UsageError
 from attnlab.bench.gate.achieved import achieved
 from attnlab.bench.gate.checkouts import Arm
@@ -21,6 +19,8 @@ from attnlab.bench.gate.records import GateReport
 from attnlab.bench.gate.session import ArmBroken, Ask, Session
 from attnlab.bench.gate.storing import make_folder, write_gate
 from attnlab.bench.gate.thresholds import Thresholds, load_thresholds
+from attnlab.bench.machine.ceilings import load_or_measure
+from attnlab.bench.machine.environment import choose_device, describe_environment
 
 
 def ask_for(

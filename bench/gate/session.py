@@ -12,8 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from attnlab.bench import units
-from attnlab.bench.cgroup import free_memory_bytes
-from attnlab.bench.contents import new_secret
+from attnlab.bench.contract.contents import new_secret
 from attnlab.bench.errors import SuiteError
 from attnlab.bench.gate.arm_worker import JUDGE_BOOT
 from attnlab.bench.gate.checkouts import Arm
@@ -27,10 +26,11 @@ from attnlab.bench.gate.quantities import LATENCY, quantities
 from attnlab.bench.gate.records import ArmRecord, GateReport, GateRow, GroupRow, KernelMove
 from attnlab.bench.gate.reserve import Reserve
 from attnlab.bench.gate.thresholds import Thresholds
-from attnlab.bench.isolation import WorkerEnded
-from attnlab.bench.judging.client import Judge, search_folders
-from attnlab.bench.judging.process import JudgeOrder
-from attnlab.bench.leavings import own_folder
+from attnlab.bench.machine.cgroup import free_memory_bytes
+from attnlab.bench.measure.isolation import WorkerEnded
+from attnlab.bench.measure.judging.client import Judge, search_folders
+from attnlab.bench.measure.judging.process import JudgeOrder
+from attnlab.bench.measure.temporary_folders import own_folder
 from attnlab.bench.stats.decision import Decided, Decisions, PairRatio, Subject, decide
 from attnlab.bench.stats.verdict import Verdict
 from attnlab.bench.store.codec import encode

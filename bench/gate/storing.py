@@ -7,17 +7,17 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from attnlab.bench.compare import INTERLEAVED
-from attnlab.bench.environment import PACKAGES
+from attnlab.bench.analysis.compare import INTERLEAVED
 from attnlab.bench.errors import StoreError
 from attnlab.bench.gate.collection import Collected
 from attnlab.bench.gate.outputs import OUTPUTS, Samples
 from attnlab.bench.gate.records import GateReport
+from attnlab.bench.machine.environment import PACKAGES
 from attnlab.bench.store.codec import decode, encode
 from attnlab.bench.store.folders import new_folder
-from attnlab.bench.store.jsonl import RunWriter
 from attnlab.bench.store.machine import Ceilings
 from attnlab.bench.store.records import BenchRecord, RunRecord
+from attnlab.bench.store.run_folder import RunWriter
 from attnlab.bench.text import cleaned
 
 GATE_FILE = "gate.json"

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from attnlab.bench.contract import NEEDLE_DRAW, Operator, TensorSpec, constant, dynamic, static
-from attnlab.bench.error_budget import ErrorBudget, Probe, Reached, heads_permuted, zeros
-from attnlab.bench.masks import Mask
-from attnlab.bench.ops import attention, attention_data, attention_math, wide_sums
-from attnlab.bench.ops.attention_case import AttentionCase, AttentionInputs
-from attnlab.bench.registry import registry
+from attnlab.bench.contract.error_budget import ErrorBudget, Probe, Reached, heads_permuted, zeros
+from attnlab.bench.contract.operator_spec import NEEDLE_DRAW, Operator, TensorSpec, constant, dynamic, static
+from attnlab.bench.contract.registry import registry
+from attnlab.bench.llm.masks import Mask
+from attnlab.bench.ops._shared import attention_data, attention_math, wide_sums
+from attnlab.bench.ops.attention import contract as attention
+from attnlab.bench.ops.attention.case import AttentionCase, AttentionInputs
 
 NEEDLE_DRAWS = 2
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from attnlab.bench.axes import dtype_axis, size
-from attnlab.bench.contract import NEEDLE_DRAW, NORMAL_DRAW, Operator, dynamic, static
-from attnlab.bench.ops.rowwise import (
+from attnlab.bench.contract.axes import dtype_axis, size
+from attnlab.bench.contract.operator_spec import NEEDLE_DRAW, NORMAL_DRAW, Operator, dynamic, static
+from attnlab.bench.contract.registry import registry
+from attnlab.bench.ops._shared.rowwise import (
     Computed,
     RowCase,
     changed,
@@ -19,7 +20,6 @@ from attnlab.bench.ops.rowwise import (
     source_axis,
     weight_generator,
 )
-from attnlab.bench.registry import registry
 
 ID_BYTES = 8
 

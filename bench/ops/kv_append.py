@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attnlab.bench.caches import Codec, KVCache
-from attnlab.bench.caches.coding import read_tokens
-from attnlab.bench.caches.costs import side_bytes, table_bytes
-from attnlab.bench.contract import NORMAL_DRAW, Operator, TensorSpec, columns, dynamic, mutable, static
-from attnlab.bench.error_budget import root_mean_square
+from attnlab.bench.contract.error_budget import root_mean_square
+from attnlab.bench.contract.operator_spec import NORMAL_DRAW, Operator, TensorSpec, columns, dynamic, mutable, static
+from attnlab.bench.contract.registry import registry
 from attnlab.bench.errors import ImpossibleCase
-from attnlab.bench.ops.caching import DecodeCase, Tokens, allocated, draw_tokens, filled_cache
-from attnlab.bench.registry import registry
+from attnlab.bench.llm.caches import Codec, KVCache
+from attnlab.bench.llm.caches.coding import read_tokens
+from attnlab.bench.llm.caches.costs import side_bytes, table_bytes
+from attnlab.bench.ops._shared.caching import DecodeCase, Tokens, allocated, draw_tokens, filled_cache
 from attnlab.bench.store.figures import Figures
 
 SIDES = ("keys", "values")

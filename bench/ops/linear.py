@@ -8,12 +8,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attnlab.bench.axes import axis, dtype_axis, size
-from attnlab.bench.contract import NEEDLE_DRAW, NORMAL_DRAW, Operator, TensorSpec, columns, dynamic, static
-from attnlab.bench.error_budget import Outputs
+from attnlab.bench.contract.axes import axis, dtype_axis, size
+from attnlab.bench.contract.error_budget import Outputs
+from attnlab.bench.contract.operator_spec import (
+    NEEDLE_DRAW,
+    NORMAL_DRAW,
+    Operator,
+    TensorSpec,
+    columns,
+    dynamic,
+    static,
+)
+from attnlab.bench.contract.registry import registry
 from attnlab.bench.errors import ImpossibleCase
-from attnlab.bench.ops import wide_sums
-from attnlab.bench.ops.rowwise import (
+from attnlab.bench.ops._shared import wide_sums
+from attnlab.bench.ops._shared.rowwise import (
     LAST_COLUMN_DROPPED,
     ROWS_SHIFTED,
     Computed,
@@ -25,8 +34,7 @@ from attnlab.bench.ops.rowwise import (
     source_axis,
     weight_generator,
 )  # fmt: skip
-from attnlab.bench.ops.typed import TypedCase
-from attnlab.bench.registry import registry
+from attnlab.bench.ops._shared.typed import TypedCase
 
 FULL_CHECK_OPERATIONS = 2_000_000_000  # beyond, rows and columns are sampled
 FEWEST_SAMPLED = 64

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from attnlab.bench.contract import Operator, columns, constant, dynamic, static
-from attnlab.bench.ops import norms
-from attnlab.bench.ops.rowwise import Computed, MatrixCase, changed, one_output, row_budget, weight_generator
-from attnlab.bench.registry import registry
+from attnlab.bench.contract.operator_spec import Operator, columns, constant, dynamic, static
+from attnlab.bench.contract.registry import registry
+from attnlab.bench.ops._shared import norms
+from attnlab.bench.ops._shared.rowwise import Computed, MatrixCase, changed, one_output, row_budget, weight_generator
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attnlab.bench.axes import dtype_axis, like, size
-from attnlab.bench.contract import NEEDLE_DRAW, Operator, TensorSpec, columns, constant, dynamic, static
-from attnlab.bench.error_budget import Outputs, Probe
+from attnlab.bench.contract.axes import dtype_axis, like, size
+from attnlab.bench.contract.error_budget import Outputs, Probe
+from attnlab.bench.contract.operator_spec import NEEDLE_DRAW, Operator, TensorSpec, columns, constant, dynamic, static
+from attnlab.bench.contract.registry import registry
 from attnlab.bench.errors import ImpossibleCase
-from attnlab.bench.ops import rope_math
-from attnlab.bench.ops.rope_math import STYLES, rope_tables
-from attnlab.bench.ops.rowwise import Computed, budget, changed, choice, draw, sample_rows
-from attnlab.bench.ops.typed import TypedCase
-from attnlab.bench.registry import registry
+from attnlab.bench.llm import rope_math
+from attnlab.bench.llm.rope_math import STYLES, rope_tables
+from attnlab.bench.ops._shared.rowwise import Computed, budget, changed, choice, draw, sample_rows
+from attnlab.bench.ops._shared.typed import TypedCase
 
 __all__ = ["ROPE", "RopeCase", "RopeInputs", "rope_tables"]
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from attnlab.bench.axes import size
-from attnlab.bench.contract import NEEDLE_DRAW, Operator, columns, dynamic
-from attnlab.bench.ops.rowwise import Computed, MatrixCase, changed, draw, edges, one_output, row_budget
-from attnlab.bench.registry import registry
+from attnlab.bench.contract.axes import size
+from attnlab.bench.contract.operator_spec import NEEDLE_DRAW, Operator, columns, dynamic
+from attnlab.bench.contract.registry import registry
+from attnlab.bench.ops._shared.rowwise import Computed, MatrixCase, changed, draw, edges, one_output, row_budget
 
 STEEP = 100.0  # e to this is beyond float32
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from attnlab.bench.discovery import Folder
+from attnlab.bench.contract.discovery import Folder
 
 if TYPE_CHECKING:
     import torch

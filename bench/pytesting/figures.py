@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from attnlab.bench import units
-from attnlab.bench.metric import Row
-from attnlab.bench.metrics import known_metrics
+from attnlab.bench.analysis.metrics import known_metrics
+from attnlab.bench.contract.metric import Row
 from attnlab.bench.store.records import CheckRecord, Measurement
 from attnlab.bench.text_table import columns
 

@@ -18,10 +18,10 @@ from attnlab.bench.pytesting.options import command_line
 from attnlab.bench.pytesting.replay import PASSED, REPLAY, Benchmark, hand_over, leave_out, why_untimed
 
 if TYPE_CHECKING:
-    from attnlab.bench.clocks.clock import Clock
-    from attnlab.bench.metric import Row
+    from attnlab.bench.contract.metric import Row
+    from attnlab.bench.machine.clocks.clock import Clock
+    from attnlab.bench.measure.timing import Effort
     from attnlab.bench.store.records import RunRecord
-    from attnlab.bench.timing import Effort
 
 RUNS = pytest.StashKey[dict[tuple[str, bool], "RunRecord"]]()
 LAZY = (GeneratorType, map, filter, zip)  # nothing is computed until they are iterated
@@ -84,11 +84,11 @@ class AttnlabBench:
     def _measured(self, call: Callable[[], Any], touched: object) -> Row:
         import torch
 
-        from attnlab.bench.judged import with_times
-        from attnlab.bench.metric import Row
-        from attnlab.bench.metrics import with_remarks
+        from attnlab.bench.analysis.metrics import with_remarks
+        from attnlab.bench.contract.metric import Row
+        from attnlab.bench.measure.judged import with_times
+        from attnlab.bench.measure.timing import time_calls
         from attnlab.bench.store.records import Measurement, Outcome
-        from attnlab.bench.timing import time_calls
 
         given = marker.Given.of(self._given)
         tensors = list(_tensors(touched))
@@ -168,8 +168,8 @@ class WithoutTimes:
 
 def _run(config: pytest.Config, device: str, with_ceilings: bool) -> RunRecord:
     """What is known of this session and machine, made once; with ceilings only where a share of them is asked for."""
-    from attnlab.bench.draft import draft_run
-    from attnlab.bench.suite import Suite
+    from attnlab.bench.measure.draft import draft_run
+    from attnlab.bench.measure.suite import Suite
 
     runs = config.stash.setdefault(RUNS, {})
     key = device, with_ceilings
@@ -180,7 +180,7 @@ def _run(config: pytest.Config, device: str, with_ceilings: bool) -> RunRecord:
 
 def _chosen_clocks(device: Any, given: marker.Given) -> tuple[Clock, ...]:
     """All of the device, or the one that was named."""
-    from attnlab.bench.clocks import clocks_for
+    from attnlab.bench.machine.clocks import clocks_for
 
     clocks = clocks_for(device, given.cache)
     if given.clock is None:
@@ -192,7 +192,7 @@ def _chosen_clocks(device: Any, given: marker.Given) -> tuple[Clock, ...]:
 
 
 def _effort(given: marker.Given) -> Effort:
-    from attnlab.bench.suite import make_effort
+    from attnlab.bench.measure.suite import make_effort
 
     limits = {"target": given.target, "sampling_limit_s": given.limit_s, "warmup_limit_s": given.limit_s}
     return make_effort({name: value for name, value in limits.items() if value is not None})

@@ -8,19 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from attnlab.bench import availability
-from attnlab.bench.draft import choose_suite, draft_run
-from attnlab.bench.environment import choose_device, describe_device
+from attnlab.bench.analysis.metrics import with_remarks
+from attnlab.bench.contract import needs
+from attnlab.bench.contract.metric import Row
+from attnlab.bench.contract.registry import Registry, discover
 from attnlab.bench.errors import AttnlabError, UsageError
-from attnlab.bench.metric import Row
-from attnlab.bench.metrics import with_remarks
+from attnlab.bench.machine.environment import choose_device, describe_device
+from attnlab.bench.measure.draft import choose_suite, draft_run
+from attnlab.bench.measure.runner import Limits, Measure, Runner, Step, plan, steps_of
+from attnlab.bench.measure.settings import kept_settings
+from attnlab.bench.measure.suite import Suite, make_effort
 from attnlab.bench.pytesting.options import Options, command_line
-from attnlab.bench.registry import Registry, discover
-from attnlab.bench.runner import Limits, Measure, Runner, Step, plan, steps_of
-from attnlab.bench.settings import kept_settings
-from attnlab.bench.store.jsonl import RunWriter, check_writable
 from attnlab.bench.store.records import BenchRecord, RunRecord
-from attnlab.bench.suite import Suite, make_effort
+from attnlab.bench.store.run_folder import RunWriter, check_writable
 from attnlab.bench.text import message_of
 
 
@@ -128,7 +128,7 @@ def _something_available(suite: Suite, benches: tuple[BenchRecord, ...], registr
     reasons: dict[str, None] = {}
     for bench in benches:
         for name in bench.implementations:
-            reason = availability.missing(registry.implementations(bench.operator).get(name), here)
+            reason = needs.missing(registry.implementations(bench.operator).get(name), here)
             if reason is None:
                 return
             reasons[f"{name}: {reason}"] = None

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from attnlab.bench.errors import AttnlabError
+from attnlab.bench.measure.runner import Step
 from attnlab.bench.pytesting.figures import extra_info, failure_text
 from attnlab.bench.pytesting.lab import Lab, PlannedSuite
 from attnlab.bench.pytesting.notes import FLAG, RUN, UNTIMED, note
 from attnlab.bench.pytesting.replay import REPLAY, Benchmark, give_replay, hand_over, leave_out, why_untimed
-from attnlab.bench.runner import Step
 from attnlab.bench.store.records import Measurement, Outcome
 
 Steps = dict[tuple[str, str], Step]

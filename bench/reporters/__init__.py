@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from attnlab.bench.discovery import Folder
-from attnlab.bench.registry import Registry, registry
+from attnlab.bench.contract.discovery import Folder
+from attnlab.bench.contract.registry import Registry, registry
 from attnlab.bench.reporters.model.report import Report, build_report
-from attnlab.bench.store.jsonl import StoredRun
+from attnlab.bench.store.run_folder import StoredRun
 
 
 class Reporter(Protocol):

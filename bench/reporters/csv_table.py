@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from attnlab.bench.analysis.frame import frame
 from attnlab.bench.reporters.model.report import Report
-from attnlab.bench.store.frame import frame
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from attnlab.bench.clocks.plan import Plan
 from attnlab.bench.store.figures import Figures
 from attnlab.bench.store.machine import Ceilings, Code, Environment
+from attnlab.bench.store.plan import Plan
 
 SCHEMA_VERSION = 4
 TOGETHER = "together"  # of the axis `arrivals`: all requests are there when a call begins

@@ -6,11 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from attnlab.bench.errors import Unavailable
-from attnlab.bench.models.config import ModelConfig
-from attnlab.bench.ops.attention_case import AttentionInputs
-from attnlab.bench.ops.decode_inputs import DecodeInputs
-from attnlab.bench.registry import Implementation
+from attnlab.bench import AttentionInputs, DecodeInputs, Implementation, ModelConfig, Unavailable
 from attnlab.impls import _eager
 from attnlab.impls._lm.parts import Parts, Run
 

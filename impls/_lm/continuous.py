@@ -12,10 +12,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from attnlab.bench.errors import Unavailable
-from attnlab.bench.generation.recorder import Recorder
-from attnlab.bench.models.weights import ModelWeights
-from attnlab.bench.ops.generate_case import GenerateCase
+from attnlab.bench import GenerateCase, ModelWeights, Unavailable
+from attnlab.bench.llm import Recorder
 from attnlab.impls._lm.pages import Pages
 from attnlab.impls._lm.parts import Parts, find
 from attnlab.impls._lm.pooled import PooledEngine

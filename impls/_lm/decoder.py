@@ -8,15 +8,22 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attnlab.bench.models.reference import embedding_scale, soft_capped
-from attnlab.bench.models.rotary import rotary_tables
-from attnlab.bench.models.weights import LayerWeights, ModelWeights, rows_of
-from attnlab.bench.ops.embedding import EmbeddingCase, EmbeddingInputs
-from attnlab.bench.ops.gelu import GeluCase, GeluInputs
-from attnlab.bench.ops.linear import LinearCase, LinearInputs
-from attnlab.bench.ops.rmsnorm import RmsNormCase, RmsNormInputs
-from attnlab.bench.ops.rope import RopeCase, RopeInputs
-from attnlab.bench.ops.swiglu import SwigluCase, SwigluInputs
+from attnlab.bench import (
+    EmbeddingCase,
+    EmbeddingInputs,
+    GeluCase,
+    GeluInputs,
+    LinearCase,
+    LinearInputs,
+    ModelWeights,
+    RmsNormCase,
+    RmsNormInputs,
+    RopeCase,
+    RopeInputs,
+    SwigluCase,
+    SwigluInputs,
+)
+from attnlab.bench.llm import LayerWeights, embedding_scale, rotary_tables, rows_of, soft_capped
 from attnlab.impls._lm.parts import Parts, Run, find, ready
 
 Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]

@@ -9,10 +9,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from attnlab.bench.caches import Format, Layout
-from attnlab.bench.generation.cost import cache_bytes, pass_bytes
-from attnlab.bench.generation.events import Pass
-from attnlab.bench.models.weights import ModelWeights
+from attnlab.bench import ModelWeights, cache_bytes, pass_bytes
+from attnlab.bench.llm import Format, Layout, Pass
 from attnlab.impls._lm.decoder import Decoder
 from attnlab.impls._lm.memory import Memory, Plan
 from attnlab.impls._lm.parts import Parts

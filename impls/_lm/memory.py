@@ -10,13 +10,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attnlab.bench.caches import Format, KVCache, Layout
-from attnlab.bench.masks import Mask, mask_of
-from attnlab.bench.models.config import ModelConfig
-from attnlab.bench.ops.attention_case import AttentionCase, AttentionInputs
-from attnlab.bench.ops.caching import DecodeCase
-from attnlab.bench.ops.decode_inputs import DecodeInputs
-from attnlab.bench.ops.kv_append import AppendCase, AppendInputs
+from attnlab.bench import (
+    AppendCase,
+    AppendInputs,
+    AttentionCase,
+    AttentionInputs,
+    DecodeCase,
+    DecodeInputs,
+    KVCache,
+    Mask,
+    ModelConfig,
+)
+from attnlab.bench.llm import Format, Layout, mask_of
 from attnlab.impls._lm.capped import capped
 from attnlab.impls._lm.parts import Parts, Run, find, ready
 

@@ -6,9 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
 
-from attnlab.bench.discovery import import_named
-from attnlab.bench.errors import Unavailable
-from attnlab.bench.registry import OURS, Implementation, registry
+from attnlab.bench import OURS, Implementation, Unavailable, import_named, registry
 
 Run = Callable[[Any], Any]
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from attnlab.bench.generation.cost import cache_bytes, pass_bytes
-from attnlab.bench.generation.events import Pass
-from attnlab.bench.generation.stored import SAME
-from attnlab.bench.ops.generate_case import GenerateCase
+from attnlab.bench import GenerateCase, cache_bytes, pass_bytes
+from attnlab.bench.llm import SAME, Pass
 
 
 def limits(

@@ -9,9 +9,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from attnlab.bench.generation.events import Pass
-from attnlab.bench.models.weights import ModelWeights
-from attnlab.bench.ops.generate_case import GenerateCase
+from attnlab.bench import GenerateCase, ModelWeights
+from attnlab.bench.llm import Pass
 from attnlab.impls._lm.decoder import Attend, Decoder
 from attnlab.impls._lm.engine import Ran, passes_of
 from attnlab.impls._lm.memory import Memory

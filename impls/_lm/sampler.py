@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from attnlab.bench.ops.sampling_case import SamplingCase, SamplingInputs
-from attnlab.bench.sampling_params import SamplingParams
+from attnlab.bench import SamplingCase, SamplingInputs, SamplingParams
 from attnlab.impls._lm.parts import Run, find, ready
 
 

@@ -6,7 +6,7 @@ from bisect import insort
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from attnlab.bench.errors import CacheError
+from attnlab.bench import CacheError
 from attnlab.impls._lm.pages import Pages, prefix_keys
 
 

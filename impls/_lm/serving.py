@@ -9,11 +9,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from attnlab.bench.discovery import import_named
-from attnlab.bench.generation.decoding import PLAIN
-from attnlab.bench.generation.recorder import Recorder
-from attnlab.bench.generation.stored import SAME
-from attnlab.bench.ops.generate_case import SKIPPED, GenerateCase, Generated, GenerateInputs, config_of
+from attnlab.bench import SKIPPED, GenerateCase, Generated, GenerateInputs, config_of, import_named
+from attnlab.bench.llm import PLAIN, SAME, Recorder
 from attnlab.impls._lm.capped import no_cap
 from attnlab.impls._lm.decoder import Decoder
 from attnlab.impls._lm.engine import Engine

@@ -8,10 +8,8 @@ from typing import Protocol
 
 from torch import Tensor
 
-from attnlab.bench.generation.recorder import Recorder
-from attnlab.bench.models.weights import ModelWeights
-from attnlab.bench.ops.generate_case import GenerateCase
-from attnlab.bench.sampling_params import SamplingParams
+from attnlab.bench import GenerateCase, ModelWeights, SamplingParams
+from attnlab.bench.llm import Recorder
 from attnlab.impls._lm.engine import Engine
 from attnlab.impls._lm.parts import Parts
 

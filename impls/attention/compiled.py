@@ -7,10 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from attnlab.bench import implements
-from attnlab.bench.axes import Case
-from attnlab.bench.ops.attention_case import AttentionInputs
-from attnlab.bench.registry import Needs
+from attnlab.bench import AttentionInputs, Case, Needs, implements
 from attnlab.impls import _compile, _eager
 
 

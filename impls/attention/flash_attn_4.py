@@ -6,9 +6,7 @@ import importlib
 
 from torch import Tensor
 
-from attnlab.bench import Unavailable, implements
-from attnlab.bench.ops.attention_case import AttentionCase, AttentionInputs
-from attnlab.bench.registry import Needs
+from attnlab.bench import AttentionCase, AttentionInputs, Needs, Unavailable, implements
 from attnlab.impls import _flash_interface
 from attnlab.impls._flash_interface import Call
 

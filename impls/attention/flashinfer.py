@@ -7,9 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from attnlab.bench import implements
-from attnlab.bench.ops.attention_case import AttentionCase, AttentionInputs
-from attnlab.bench.registry import Needs
+from attnlab.bench import AttentionCase, AttentionInputs, Needs, implements
 from attnlab.impls import _flashinfer
 from attnlab.impls._dtypes import unserved
 

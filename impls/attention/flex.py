@@ -8,11 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from attnlab.bench import implements
-from attnlab.bench.axes import Case
-from attnlab.bench.masks import segments_of
-from attnlab.bench.ops.attention_case import AttentionInputs
-from attnlab.bench.registry import Needs
+from attnlab.bench import AttentionInputs, Case, Needs, implements
+from attnlab.bench.llm import segments_of
 from attnlab.impls import _compile
 
 if TYPE_CHECKING:

@@ -6,10 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from attnlab.bench import implements
-from attnlab.bench.errors import Unavailable
-from attnlab.bench.ops.attention_case import AttentionCase, AttentionInputs
-from attnlab.bench.registry import Needs
+from attnlab.bench import AttentionCase, AttentionInputs, Needs, Unavailable, implements
 
 
 @implements(

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from attnlab.bench import implements
-from attnlab.bench.axes import Case
-from attnlab.bench.ops.attention_case import AttentionInputs
+from attnlab.bench import AttentionInputs, Case, implements
 from attnlab.impls import _eager
 
 

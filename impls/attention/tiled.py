@@ -10,8 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attnlab.bench import implements
-from attnlab.bench.ops.attention_case import AttentionCase, AttentionInputs
+from attnlab.bench import AttentionCase, AttentionInputs, implements
 from attnlab.impls._heads import as_heads, as_rows
 
 BLOCK_Q, BLOCK_K = 256, 512  # rows of a tile; large, because each costs some ten eager calls

@@ -6,9 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from attnlab.bench import implements
-from attnlab.bench.ops.attention_case import AttentionCase, AttentionInputs
-from attnlab.bench.registry import Needs
+from attnlab.bench import AttentionCase, AttentionInputs, Needs, implements
 from attnlab.impls import _triton
 
 TILE_S = 0.04  # the interpreter's time for a tile

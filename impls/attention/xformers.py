@@ -10,9 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attnlab.bench import Unavailable, implements
-from attnlab.bench.ops.attention_case import AttentionCase, AttentionInputs
-from attnlab.bench.registry import Needs
+from attnlab.bench import AttentionCase, AttentionInputs, Needs, Unavailable, implements
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attnlab.bench import implements
-from attnlab.bench.ops.attention_backward import AttentionBackwardInputs
-from attnlab.bench.ops.attention_case import AttentionCase
-from attnlab.bench.registry import Needs
+from attnlab.bench import AttentionBackwardInputs, AttentionCase, Needs, implements
 from attnlab.impls import _flash_interface
 
 HEAD_MULTIPLE = 8  # of head sizes; the package fills others up in front of this function

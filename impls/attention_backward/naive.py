@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from attnlab.bench import implements
-from attnlab.bench.axes import Case
-from attnlab.bench.ops.attention_backward import AttentionBackwardInputs
+from attnlab.bench import AttentionBackwardInputs, Case, implements
 from attnlab.impls import _eager
 from attnlab.impls._heads import as_heads, as_rows
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from attnlab.bench import Unavailable, implements
-from attnlab.bench.ops.attention_backward import AttentionBackwardInputs
-from attnlab.bench.ops.attention_case import AttentionCase
+from attnlab.bench import AttentionBackwardInputs, AttentionCase, Unavailable, implements
 from attnlab.impls import _sdpa_backward
 
 

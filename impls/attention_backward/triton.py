@@ -6,10 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from attnlab.bench import implements
-from attnlab.bench.ops.attention_backward import AttentionBackwardInputs
-from attnlab.bench.ops.attention_case import AttentionCase
-from attnlab.bench.registry import Needs
+from attnlab.bench import AttentionBackwardInputs, AttentionCase, Needs, implements
 from attnlab.impls import _triton
 
 TILE_S = 0.12  # the interpreter's time for a tile, in both kernels together

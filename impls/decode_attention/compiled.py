@@ -7,11 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from attnlab.bench import implements
-from attnlab.bench.caches import KVCache
-from attnlab.bench.ops.caching import DecodeCase
-from attnlab.bench.ops.decode_inputs import DecodeInputs
-from attnlab.bench.registry import Needs
+from attnlab.bench import DecodeCase, DecodeInputs, KVCache, Needs, implements
 from attnlab.impls import _cache, _compile, _eager
 
 

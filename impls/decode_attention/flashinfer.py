@@ -8,10 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attnlab.bench import implements
-from attnlab.bench.ops.caching import DecodeCase
-from attnlab.bench.ops.decode_inputs import DecodeInputs
-from attnlab.bench.registry import Needs
+from attnlab.bench import DecodeCase, DecodeInputs, Needs, implements
 from attnlab.impls import _cache, _flashinfer
 from attnlab.impls._dtypes import unserved
 

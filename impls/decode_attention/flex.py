@@ -13,11 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from attnlab.bench import implements
-from attnlab.bench.caches import KVCache
-from attnlab.bench.ops.caching import DecodeCase
-from attnlab.bench.ops.decode_inputs import DecodeInputs
-from attnlab.bench.registry import Needs
+from attnlab.bench import DecodeCase, DecodeInputs, KVCache, Needs, implements
 from attnlab.impls import _cache, _compile
 
 if TYPE_CHECKING:

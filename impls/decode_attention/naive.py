@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from attnlab.bench import implements
-from attnlab.bench.ops.caching import DecodeCase
-from attnlab.bench.ops.decode_inputs import DecodeInputs
+from attnlab.bench import DecodeCase, DecodeInputs, implements
 from attnlab.impls import _cache, _eager
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from attnlab.bench import implements
-from attnlab.bench.ops.caching import DecodeCase
-from attnlab.bench.ops.decode_inputs import DecodeInputs
+from attnlab.bench import DecodeCase, DecodeInputs, implements
 from attnlab.impls import _cache
 from attnlab.impls._cache import Seen
 

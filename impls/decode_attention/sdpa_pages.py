@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from attnlab.bench import implements
-from attnlab.bench.caches import Side
-from attnlab.bench.ops.caching import DecodeCase
-from attnlab.bench.ops.decode_inputs import DecodeInputs
+from attnlab.bench import DecodeCase, DecodeInputs, implements
+from attnlab.bench.llm import Side
 from attnlab.impls import _cache
 
 

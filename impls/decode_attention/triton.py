@@ -6,10 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from attnlab.bench import implements
-from attnlab.bench.ops.caching import DecodeCase
-from attnlab.bench.ops.decode_inputs import DecodeInputs
-from attnlab.bench.registry import Needs
+from attnlab.bench import DecodeCase, DecodeInputs, Needs, implements
 from attnlab.impls import _cache, _triton
 
 TILE_S = 0.01  # the interpreter's time for a tile of tokens

@@ -6,9 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from attnlab.bench import implements
-from attnlab.bench.ops.embedding import EmbeddingCase, EmbeddingInputs
-from attnlab.bench.registry import Needs
+from attnlab.bench import EmbeddingCase, EmbeddingInputs, Needs, implements
 from attnlab.impls import _compile, _rows
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from attnlab.bench import implements
-from attnlab.bench.ops.embedding import EmbeddingInputs
+from attnlab.bench import EmbeddingInputs, implements
 
 
 @implements("embedding", name="naive")

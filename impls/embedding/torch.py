@@ -5,8 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import embedding
 
-from attnlab.bench import implements
-from attnlab.bench.ops.embedding import EmbeddingInputs
+from attnlab.bench import EmbeddingInputs, implements
 
 
 @implements("embedding", name="torch")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from attnlab.bench import implements
-from attnlab.bench.ops.embedding import EmbeddingCase, EmbeddingInputs
-from attnlab.bench.registry import Needs
+from attnlab.bench import EmbeddingCase, EmbeddingInputs, Needs, implements
 from attnlab.impls import _triton
 
 

@@ -6,9 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from attnlab.bench import implements
-from attnlab.bench.ops.gelu import GeluCase, GeluInputs
-from attnlab.bench.registry import Needs
+from attnlab.bench import GeluCase, GeluInputs, Needs, implements
 from attnlab.impls import _compile, _rows
 
 

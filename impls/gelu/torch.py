@@ -5,8 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import gelu
 
-from attnlab.bench import implements
-from attnlab.bench.ops.gelu import GeluInputs
+from attnlab.bench import GeluInputs, implements
 
 
 @implements("gelu", name="torch")

@@ -11,13 +11,8 @@ from typing import Any
 
 import torch
 
-from attnlab.bench import implements
-from attnlab.bench.generation.recorder import Recorder
-from attnlab.bench.generation.stored import Q4_1
-from attnlab.bench.models.packaged import find_model
-from attnlab.bench.ops.generate_case import GenerateCase, Generated, GenerateInputs
-from attnlab.bench.registry import Needs
-from attnlab.bench.sampling_params import SamplingParams
+from attnlab.bench import GenerateCase, Generated, GenerateInputs, Needs, SamplingParams, implements
+from attnlab.bench.llm import Q4_1, Recorder, find_model
 from attnlab.impls._lm.peers import cache_size, limits, pass_of
 
 CACHE_TYPES = {"float32": 0, "float16": 1, "bfloat16": 30}  # ggml's numbers

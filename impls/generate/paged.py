@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from attnlab.bench import implements
-from attnlab.bench.ops.generate_case import GenerateCase
-from attnlab.bench.registry import Needs
+from attnlab.bench import GenerateCase, Needs, implements
 from attnlab.impls._lm.parts import QUICK_ON_CPU
 from attnlab.impls._lm.serving import Ours
 

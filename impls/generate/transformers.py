@@ -13,15 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attnlab.bench import implements
-from attnlab.bench.generation.decoding import Decoding
-from attnlab.bench.generation.recorder import Recorder
-from attnlab.bench.models.config import ModelConfig
-from attnlab.bench.models.families import kind_of
-from attnlab.bench.models.huggingface import config_json, state_dict
-from attnlab.bench.models.weights import ModelWeights
-from attnlab.bench.ops.generate_case import GenerateCase, Generated, GenerateInputs
-from attnlab.bench.registry import Needs
+from attnlab.bench import GenerateCase, Generated, GenerateInputs, ModelConfig, ModelWeights, Needs, implements
+from attnlab.bench.llm import Decoding, Recorder, config_json, kind_of, state_dict
 from attnlab.impls._lm.peers import cache_size, limits, pass_of
 
 METHODS = ("greedy", "sample", "prompt_lookup")

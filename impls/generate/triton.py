@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from attnlab.bench import implements
-from attnlab.bench.registry import Needs
+from attnlab.bench import Needs, implements
 from attnlab.impls._lm.parts import Parts
 from attnlab.impls._lm.serving import Ours
 

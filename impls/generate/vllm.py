@@ -13,13 +13,17 @@ from typing import Any
 
 import torch
 
-from attnlab.bench import implements
-from attnlab.bench.generation.recorder import Recorder
-from attnlab.bench.models.huggingface import save_folder
-from attnlab.bench.models.weights import ModelWeights
-from attnlab.bench.ops.generate_case import BATCHINGS, GenerateCase, Generated, GenerateInputs
-from attnlab.bench.registry import Needs
-from attnlab.bench.sampling_params import SamplingParams
+from attnlab.bench import (
+    BATCHINGS,
+    GenerateCase,
+    Generated,
+    GenerateInputs,
+    ModelWeights,
+    Needs,
+    SamplingParams,
+    implements,
+)
+from attnlab.bench.llm import Recorder, save_folder
 from attnlab.impls._lm.peers import limits
 
 IN_PROCESS = "VLLM_ENABLE_V1_MULTIPROCESSING"

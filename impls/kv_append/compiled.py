@@ -6,11 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from attnlab.bench import implements
-from attnlab.bench.caches import KVCache
-from attnlab.bench.ops.caching import DecodeCase
-from attnlab.bench.ops.kv_append import AppendInputs
-from attnlab.bench.registry import Needs
+from attnlab.bench import AppendInputs, DecodeCase, KVCache, Needs, implements
 from attnlab.impls import _compile
 
 Write = Callable[[KVCache, Tensor, Tensor, Tensor], None]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from attnlab.bench import implements
-from attnlab.bench.ops.kv_append import AppendInputs
+from attnlab.bench import AppendInputs, implements
 
 
 @implements("kv_append", name="eager")

@@ -5,9 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from attnlab.bench import implements
-from attnlab.bench.ops.caching import DecodeCase
-from attnlab.bench.ops.kv_append import AppendInputs
+from attnlab.bench import AppendInputs, DecodeCase, implements
 from attnlab.impls import _cache
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from attnlab.bench import implements
-from attnlab.bench.ops.caching import DecodeCase
-from attnlab.bench.ops.kv_append import AppendInputs
+from attnlab.bench import AppendInputs, DecodeCase, implements
 from attnlab.impls import _cache
 
 Places = tuple[tuple[slice, slice], ...]  # sequences and positions that one copy fills

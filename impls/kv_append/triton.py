@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from attnlab.bench import implements
-from attnlab.bench.ops.caching import DecodeCase
-from attnlab.bench.ops.kv_append import AppendInputs
-from attnlab.bench.registry import Needs
+from attnlab.bench import AppendInputs, DecodeCase, Needs, implements
 from attnlab.impls import _cache, _triton
 
 PROGRAM_S = 0.005  # the interpreter's time for a program

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from attnlab.bench import implements
-from attnlab.bench.ops.layernorm import LayerNormInputs
+from attnlab.bench import LayerNormInputs, implements
 from attnlab.impls import _rows
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import layer_norm
 
-from attnlab.bench import implements
-from attnlab.bench.ops.layernorm import LayerNormInputs
+from attnlab.bench import LayerNormInputs, implements
 
 
 @implements("layernorm", name="torch")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from attnlab.bench import implements
-from attnlab.bench.ops.layernorm import LayerNormCase, LayerNormInputs
-from attnlab.bench.registry import Needs
+from attnlab.bench import LayerNormCase, LayerNormInputs, Needs, implements
 from attnlab.impls import _triton
 
 

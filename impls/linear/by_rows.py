@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from attnlab.bench import implements
-from attnlab.bench.ops.linear import LinearCase, LinearInputs
-from attnlab.bench.registry import Needs
+from attnlab.bench import LinearCase, LinearInputs, Needs, implements
 from attnlab.impls import _linear
 
 

@@ -7,9 +7,7 @@ from collections.abc import Callable
 from torch import Tensor
 from torch.nn.functional import linear
 
-from attnlab.bench import implements
-from attnlab.bench.ops.linear import LinearCase, LinearInputs
-from attnlab.bench.registry import Needs
+from attnlab.bench import LinearCase, LinearInputs, Needs, implements
 from attnlab.impls import _compile
 from attnlab.impls._sums import ask_for_float32
 

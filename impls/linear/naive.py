@@ -5,8 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import linear
 
-from attnlab.bench import implements
-from attnlab.bench.ops.linear import LinearCase, LinearInputs
+from attnlab.bench import LinearCase, LinearInputs, implements
 from attnlab.impls._sums import ask_for_float32
 
 

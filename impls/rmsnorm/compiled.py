@@ -6,9 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from attnlab.bench import implements
-from attnlab.bench.ops.rmsnorm import RmsNormCase, RmsNormInputs
-from attnlab.bench.registry import Needs
+from attnlab.bench import Needs, RmsNormCase, RmsNormInputs, implements
 from attnlab.impls import _compile, _rows
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from attnlab.bench import implements
-from attnlab.bench.ops.rmsnorm import RmsNormInputs
+from attnlab.bench import RmsNormInputs, implements
 from attnlab.impls import _rows
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import rms_norm
 
-from attnlab.bench import implements
-from attnlab.bench.ops.rmsnorm import RmsNormInputs
+from attnlab.bench import RmsNormInputs, implements
 
 
 @implements("rmsnorm", name="torch")

@@ -6,9 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from attnlab.bench import implements
-from attnlab.bench.ops.rope import RopeCase, RopeInputs
-from attnlab.bench.registry import Needs
+from attnlab.bench import Needs, RopeCase, RopeInputs, implements
 from attnlab.impls import _compile, _rows
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from attnlab.bench import implements
-from attnlab.bench.ops.rope import RopeInputs
+from attnlab.bench import RopeInputs, implements
 from attnlab.impls import _rows
 
 

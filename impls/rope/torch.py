@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from attnlab.bench import implements
-from attnlab.bench.ops import rope_math
-from attnlab.bench.ops.rope import RopeInputs
+from attnlab.bench import RopeInputs, implements
+from attnlab.bench.llm import rope_math
 
 
 @implements("rope", name="torch")

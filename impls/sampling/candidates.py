@@ -7,10 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from attnlab.bench import Unavailable, implements
-from attnlab.bench.ops.sampling_case import SamplingCase, SamplingInputs
-from attnlab.bench.ops.sampling_math import draw, least_in_nucleus, penalised
-from attnlab.bench.sampling_params import SamplingParams
+from attnlab.bench import SamplingCase, SamplingInputs, SamplingParams, Unavailable, implements
+from attnlab.bench.llm import draw, least_in_nucleus, penalised
 
 BLOCK = 64  # logits whose largest is looked at first
 

@@ -6,10 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from attnlab.bench import implements
-from attnlab.bench.ops.sampling_case import SamplingCase, SamplingInputs
-from attnlab.bench.registry import Needs
-from attnlab.bench.sampling_params import SamplingParams
+from attnlab.bench import Needs, SamplingCase, SamplingInputs, SamplingParams, implements
 from attnlab.impls import _compile
 from attnlab.impls._sampling import sample_sorted
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from attnlab.bench import implements
-from attnlab.bench.ops.sampling_case import SamplingInputs
+from attnlab.bench import SamplingInputs, implements
 from attnlab.impls._sampling import sample_sorted
 
 

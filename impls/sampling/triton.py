@@ -6,9 +6,7 @@ import math
 
 from torch import Tensor
 
-from attnlab.bench import implements
-from attnlab.bench.ops.sampling_case import SamplingCase, SamplingInputs
-from attnlab.bench.registry import Needs
+from attnlab.bench import Needs, SamplingCase, SamplingInputs, implements
 from attnlab.impls import _triton
 
 PROGRAM_S = 0.01  # the interpreter's time for a program

@@ -6,9 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from attnlab.bench import implements
-from attnlab.bench.ops.swiglu import SwigluCase, SwigluInputs
-from attnlab.bench.registry import Needs
+from attnlab.bench import Needs, SwigluCase, SwigluInputs, implements
 from attnlab.impls import _compile, _rows
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import silu
 
-from attnlab.bench import implements
-from attnlab.bench.ops.swiglu import SwigluInputs
+from attnlab.bench import SwigluInputs, implements
 
 
 @implements("swiglu", name="torch")

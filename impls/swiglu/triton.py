@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from attnlab.bench import implements
-from attnlab.bench.ops.swiglu import SwigluCase, SwigluInputs
-from attnlab.bench.registry import Needs
+from attnlab.bench import Needs, SwigluCase, SwigluInputs, implements
 from attnlab.impls import _triton
 
 

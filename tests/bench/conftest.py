@@ -29,8 +29,8 @@ def helpers() -> Path:
 @pytest.fixture(scope="session")
 def ceilings_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A user's cache with made-up ceilings of this machine, which take a quarter of a minute to measure."""
-    from attnlab.bench.ceilings import cache_path, keep
-    from attnlab.bench.environment import describe_device
+    from attnlab.bench.machine.ceilings import cache_path, keep
+    from attnlab.bench.machine.environment import describe_device
     from attnlab.bench.store.machine import Ceilings
 
     folder = tmp_path_factory.mktemp("cache")
@@ -72,7 +72,7 @@ def attnlab(user_environment: dict[str, str]) -> Cli:
 def forgetting_plugins() -> Iterator[None]:
     """What is registered, imported or put on the import path inside is gone afterwards."""
     from attnlab.bench import discover
-    from attnlab.bench.registry import Registry, Table
+    from attnlab.bench.contract.registry import Registry, Table
 
     registry: Registry = discover()
     modules, path = dict(sys.modules), list(sys.path)

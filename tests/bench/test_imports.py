@@ -97,7 +97,7 @@ def test_statistics_and_units_are_leaves() -> None:
 
 def test_only_the_command_line_imports_the_command_line() -> None:
     for module in SOURCES:
-        may = module in ("attnlab.bench.pytest_plugin", "attnlab.bench.__main__")
+        may = module in ("attnlab.bench.pytesting.plugin", "attnlab.bench.__main__")
         assert may or module.startswith("attnlab.bench.cli") or not below(imports(module), "attnlab.bench.cli"), module
 
 
@@ -127,9 +127,9 @@ def test_folders_that_would_shadow_a_package_have_no_init() -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["attnlab.bench", "attnlab.bench.cli", "attnlab.bench.units", "attnlab.bench.errors", "attnlab.bench.suite_file",
-     "attnlab.bench.store.records", "attnlab.bench.worker", "attnlab.bench.pytest_plugin",
-     "attnlab.bench.pytesting.fixture"],
+    ["attnlab.bench", "attnlab.bench.cli", "attnlab.bench.units", "attnlab.bench.errors",
+     "attnlab.bench.measure.suite_file", "attnlab.bench.store.records", "attnlab.bench.measure.worker",
+     "attnlab.bench.pytesting.plugin", "attnlab.bench.pytesting.fixture"],
 )  # fmt: skip
 def test_importing_brings_in_no_torch(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"

@@ -83,7 +83,7 @@ def test_the_script_the_pytest_plugin_and_the_licence_are_in_the_wheel(built: Bu
     (info,) = built.site.glob("*.dist-info")
     points = (info / "entry_points.txt").read_text()
     assert "[console_scripts]\nattnlab = attnlab.bench.cli:run_as_script" in points
-    assert "[pytest11]\nattnlab = attnlab.bench.pytest_plugin" in points
+    assert "[pytest11]\nattnlab = attnlab.bench.pytesting.plugin" in points
     assert "Apache-2.0" in (info / "METADATA").read_text()
     assert any(path.name == "LICENSE" for path in info.rglob("*"))
 

@@ -125,7 +125,7 @@ def test_an_operator_that_nobody_registered_has_no_table() -> None:
 def test_one_implementation_is_found_without_importing_the_others(tmp_path: Path) -> None:
     """What a worker does: adapters of others cost it neither time nor trouble."""
     code = (
-        "import sys\nfrom attnlab.bench.registry import discover_one\n"
+        "import sys\nfrom attnlab.bench.contract.registry import discover_one\n"
         "one = discover_one('attention', 'naive', 'attnlab.impls.attention.naive')\n"
         "assert one.key == 'attention/naive'\n"
         "assert 'attnlab.impls.attention.flex' not in sys.modules\n"

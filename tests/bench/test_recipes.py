@@ -17,12 +17,13 @@ from types import ModuleType
 import pytest
 import torch
 
-from attnlab.bench import cli, clocks
-from attnlab.bench.discovery import Folder
+from attnlab.bench import cli
+from attnlab.bench.contract.discovery import Folder
+from attnlab.bench.contract.registry import discover_one, registry
+from attnlab.bench.machine import clocks
+from attnlab.bench.measure.timing import Effort, time_calls
 from attnlab.bench.ops.gelu import GELU
-from attnlab.bench.registry import discover_one, registry
 from attnlab.bench.store.machine import Ceilings, Device, Environment
-from attnlab.bench.timing import Effort, time_calls
 
 Put = Callable[[str, str], None]
 CliList = Callable[[], dict[str, str]]
@@ -42,7 +43,7 @@ def cli_list(capsys: pytest.CaptureFixture[str]) -> CliList:
 
 @pytest.fixture
 def put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Put]:
-    """put(path, text) puts a file at a path of the repository, such as `bench/metrics/toy_metric.py`."""
+    """put(path, text) puts a file at a path of the repository, such as `bench/analysis/metrics/toy_metric.py`."""
     before = set(sys.modules)
 
     def put_file(path: str, text: str) -> None:
@@ -68,7 +69,7 @@ def test_an_operator_and_its_implementation(put: Put, cli_list: CliList) -> None
         from dataclasses import replace
 
         from attnlab.bench.ops.gelu import GELU
-        from attnlab.bench.registry import registry
+        from attnlab.bench.contract.registry import registry
 
         registry.operators.add("toy_operator", replace(GELU, name="toy_operator"), __name__)
         """,
@@ -118,13 +119,13 @@ def test_an_implementation_of_an_operator_that_is_there(put: Put, cli_list: CliL
 
 
 def test_a_metric(put: Put, cli_list: CliList) -> None:
-    from attnlab.bench.metrics import known_metrics
+    from attnlab.bench.analysis.metrics import known_metrics
 
     put(
-        "bench/metrics/toy_metric.py",
+        "bench/analysis/metrics/toy_metric.py",
         """
-        from attnlab.bench.metrics import Metric
-        from attnlab.bench.registry import registry
+        from attnlab.bench.analysis.metrics import Metric
+        from attnlab.bench.contract.registry import registry
 
         METRIC = Metric("toy_metric", "toy", "", "higher", "A toy.", "1", lambda row: 1.0, rank=-1)
         registry.metrics.add(METRIC.name, METRIC, __name__)
@@ -138,23 +139,23 @@ def test_a_metric(put: Put, cli_list: CliList) -> None:
 
 
 def test_a_layout_and_a_format_of_the_cache(put: Put) -> None:
-    from attnlab.bench.caches import format_of, known_formats, known_layouts, layout_of
-    from attnlab.bench.caches.coding import FORMATS
-    from attnlab.bench.caches.layout import LAYOUTS
+    from attnlab.bench.llm.caches import format_of, known_formats, known_layouts, layout_of
+    from attnlab.bench.llm.caches.coding import FORMATS
+    from attnlab.bench.llm.caches.layout import LAYOUTS
 
     put(
-        "bench/caches/layouts/toy_layout.py",
+        "bench/llm/caches/layouts/toy_layout.py",
         """
-        from attnlab.bench.caches.layout import HSD, Family, Layout
+        from attnlab.bench.llm.caches.layout import HSD, Family, Layout
 
         LAYOUT = Family("toy_layout", "a toy", lambda _: Layout("toy_layout", HSD))
         """,
     )
     put(
-        "bench/caches/formats/toy_format.py",
+        "bench/llm/caches/formats/toy_format.py",
         """
-        from attnlab.bench.caches.coding import Format
-        from attnlab.bench.caches.formats.same import Same
+        from attnlab.bench.llm.caches.coding import Format
+        from attnlab.bench.llm.caches.formats.same import Same
 
         FORMAT = Format("toy_format", "a toy", Same(), Same())
         """,
@@ -289,10 +290,10 @@ def test_a_clock(device: str, arguments: str, put: Put, fake_gpu: ModuleType, mo
     """It is preferred to all others where its rank is the least. The table is as it is in a process that begins."""
     monkeypatch.setattr(clocks, "CLOCKS", Folder("clock", clocks.__name__, "CLOCK"))
     put(
-        f"bench/clocks/toy_{device}_clock.py",
+        f"bench/machine/clocks/toy_{device}_clock.py",
         f"""
-        from attnlab.bench.clocks import ClockKind, now
-        from attnlab.bench.clocks.host import HostTimer
+        from attnlab.bench.machine.clocks import ClockKind, now
+        from attnlab.bench.machine.clocks.host import HostTimer
 
 
         class ToyClock:

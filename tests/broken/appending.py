@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attnlab.bench.caches import KVCache, Side
+from attnlab.bench.llm.caches import KVCache, Side
 from attnlab.bench.ops.kv_append import AppendCase, AppendInputs
 
 from .collection import Collection

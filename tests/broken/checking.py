@@ -8,14 +8,14 @@ from typing import Any
 
 import torch
 
-from attnlab.bench.axes import Case
-from attnlab.bench.contract import NORMAL_DRAW
-from attnlab.bench.correctness import Checker
-from attnlab.bench.judging.court import Court
-from attnlab.bench.judging.handing import HereJudge
-from attnlab.bench.judging.refusals import Rejected
-from attnlab.bench.judging.verdicts import owed
-from attnlab.bench.registry import Implementation, Registry, implements
+from attnlab.bench.contract.axes import Case
+from attnlab.bench.contract.operator_spec import NORMAL_DRAW
+from attnlab.bench.contract.registry import Implementation, Registry, implements
+from attnlab.bench.measure.correctness import Checker
+from attnlab.bench.measure.judging.court import Court
+from attnlab.bench.measure.judging.handing import HereJudge
+from attnlab.bench.measure.judging.refusals import Rejected
+from attnlab.bench.measure.judging.verdicts import owed
 from attnlab.bench.store.records import CheckRecord, Outcome
 
 from .collection import Defect

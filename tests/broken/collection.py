@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from attnlab.bench.ops.attention import cumulative_lengths
-from attnlab.bench.ops.attention_case import AttentionCase, AttentionInputs
-from attnlab.bench.registry import Implementation, Registry, implements
+from attnlab.bench.contract.registry import Implementation, Registry, implements
+from attnlab.bench.ops.attention.case import AttentionCase, AttentionInputs
+from attnlab.bench.ops.attention.contract import cumulative_lengths
 from attnlab.bench.store.records import Outcome
 
 from .honest import Attention

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attnlab.bench.ops.attention_case import AttentionInputs
+from attnlab.bench.ops.attention.case import AttentionInputs
 
 from .decoding import Decode
 from .honest import Attention, Online

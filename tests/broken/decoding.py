@@ -7,9 +7,9 @@ import math
 import torch
 from torch import Tensor
 
-from attnlab.bench.caches import KVCache, Side
-from attnlab.bench.ops.caching import DecodeCase
-from attnlab.bench.ops.decode_inputs import DecodeInputs
+from attnlab.bench.llm.caches import KVCache, Side
+from attnlab.bench.ops._shared.caching import DecodeCase
+from attnlab.bench.ops.decode_attention.inputs import DecodeInputs
 
 from .collection import Collection
 

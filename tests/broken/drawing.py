@@ -9,9 +9,9 @@ from unittest import mock
 import torch
 from torch import Tensor
 
-from attnlab.bench.ops.generate_case import GenerateCase, Generated, GenerateInputs
-from attnlab.bench.ops.sampling_math import draw, truncated_probabilities
-from attnlab.bench.sampling_params import SamplingParams
+from attnlab.bench.llm.sampling_math import draw, truncated_probabilities
+from attnlab.bench.llm.sampling_params import SamplingParams
+from attnlab.bench.ops.generate.case import GenerateCase, Generated, GenerateInputs
 from attnlab.impls._lm.sampler import Sampler
 from attnlab.impls._lm.serving import Ours, Server
 

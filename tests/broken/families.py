@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from attnlab.bench.models.weights import ModelWeights
-from attnlab.bench.ops.generate_case import GenerateCase, GenerateInputs
+from attnlab.bench.llm.models.weights import ModelWeights
+from attnlab.bench.ops.generate.case import GenerateCase, GenerateInputs
 from attnlab.impls._lm.serving import Server
 
 from .collection import Collection

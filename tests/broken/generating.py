@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attnlab.bench.masks import Mask
-from attnlab.bench.ops.decode_inputs import DecodeInputs
-from attnlab.bench.ops.generate_case import GenerateCase, GenerateInputs
+from attnlab.bench.llm.masks import Mask
+from attnlab.bench.ops.decode_attention.inputs import DecodeInputs
+from attnlab.bench.ops.generate.case import GenerateCase, GenerateInputs
 from attnlab.impls._lm.continuous import Continuous
 from attnlab.impls._lm.memory import Memory
 from attnlab.impls._lm.serving import Ours, Server, Static

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from attnlab.bench.ops.attention_case import AttentionInputs
+from attnlab.bench.ops.attention.case import AttentionInputs
 
 from .collection import ATTENTION_DEFECTS, chooses, shares_keys
 from .honest import Attention

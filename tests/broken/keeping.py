@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attnlab.bench.contract import tensors
+from attnlab.bench.contract.operator_spec import tensors
 
 ARMED = 24  # more calls than are checked before timing
 Honest = Callable[[Any], Any]

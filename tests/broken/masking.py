@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from attnlab.bench.ops.attention_case import AttentionCase, AttentionInputs
+from attnlab.bench.ops.attention.case import AttentionCase, AttentionInputs
 
 from .collection import ATTENTION_DEFECTS, forbids, pairs
 from .honest import Attention, Unnormalised

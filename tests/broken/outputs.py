@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attnlab.bench.ops.attention_case import AttentionCase, AttentionInputs
+from attnlab.bench.ops.attention.case import AttentionCase, AttentionInputs
 from attnlab.bench.store.records import Outcome
 
 from .collection import ATTENTION_DEFECTS, always, chooses

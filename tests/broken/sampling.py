@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from attnlab.bench import SamplingCase, SamplingInputs
-from attnlab.bench.ops.sampling_math import draw
+from attnlab.bench.llm.sampling_math import draw
 from attnlab.bench.store.records import Outcome
 
 from .collection import Collection

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from attnlab.bench.ops.attention_case import AttentionCase, AttentionInputs
-from attnlab.bench.ops.needles import COMMON_CHANNEL_FROM
+from attnlab.bench.ops._shared.needles import COMMON_CHANNEL_FROM
+from attnlab.bench.ops.attention.case import AttentionCase, AttentionInputs
 
 from .collection import ATTENTION_DEFECTS, always, chooses, longest, pairs
 from .honest import Attention, Online16, Unnormalised

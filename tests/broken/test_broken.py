@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from attnlab.bench.ops.attention import ATTENTION
+from attnlab.bench.ops._shared.caching import DecodeCase
+from attnlab.bench.ops.attention.case import AttentionCase
+from attnlab.bench.ops.attention.contract import ATTENTION
 from attnlab.bench.ops.attention_backward import ATTENTION_BACKWARD, AttentionBackwardCase
-from attnlab.bench.ops.attention_case import AttentionCase
-from attnlab.bench.ops.caching import DecodeCase
-from attnlab.bench.ops.decode_attention import DECODE_ATTENTION
+from attnlab.bench.ops.decode_attention.contract import DECODE_ATTENTION
 from attnlab.bench.ops.kv_append import KV_APPEND, AppendCase
 from attnlab.bench.store.records import Outcome
 

@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from attnlab.bench.clocks.wall import Wall
-from attnlab.bench.harness import ONE_BUFFER, Setup, measure
-from attnlab.bench.judging.refusals import SHARED_OUTPUT
-from attnlab.bench.registry import discover
+from attnlab.bench.contract.registry import discover
+from attnlab.bench.machine.clocks.wall import Wall
+from attnlab.bench.measure.harness import ONE_BUFFER, Setup, measure
+from attnlab.bench.measure.judging.refusals import SHARED_OUTPUT
+from attnlab.bench.measure.timing import Effort
 from attnlab.bench.store.machine import Ceilings
 from attnlab.bench.store.records import Measurement, Outcome
-from attnlab.bench.timing import Effort
 
 from . import declared, parts
 from .checking import CPU, Checked, check, implementation_of

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from attnlab.bench.generation.exams import EXAMS, THIRD
-from attnlab.bench.judging.court import Court
-from attnlab.bench.ops.generate import GENERATE
-from attnlab.bench.ops.generate_case import GenerateCase
+from attnlab.bench.measure.judging.court import Court
+from attnlab.bench.ops.generate.case import GenerateCase
+from attnlab.bench.ops.generate.contract import GENERATE
+from attnlab.bench.ops.generate.exams import EXAMS, THIRD
 from attnlab.bench.store.records import Outcome
 from attnlab.impls._lm.serving import Ours
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from attnlab.bench.ops.generate import GENERATE
-from attnlab.bench.ops.generate_case import GenerateCase
+from attnlab.bench.ops.generate.case import GenerateCase
+from attnlab.bench.ops.generate.contract import GENERATE
 
 from .checking import tally
 from .families import FAMILY_DEFECTS

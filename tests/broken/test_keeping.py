@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from attnlab.bench import renewal
-from attnlab.bench.clocks.wall import Wall
-from attnlab.bench.harness import Setup, measure
-from attnlab.bench.judging.refusals import CHANGING, STALE
-from attnlab.bench.registry import discover
+from attnlab.bench.contract.registry import discover
+from attnlab.bench.machine.clocks.wall import Wall
+from attnlab.bench.measure import renewal
+from attnlab.bench.measure.harness import Setup, measure
+from attnlab.bench.measure.judging.refusals import CHANGING, STALE
+from attnlab.bench.measure.timing import Effort
 from attnlab.bench.store.machine import Ceilings
 from attnlab.bench.store.records import Measurement, Outcome
-from attnlab.bench.timing import Effort
 
 from . import decoding, gradients, honest, keeping, parts, sampling
 from .checking import CPU, implementation_of

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from attnlab.bench.clocks.wall import Wall
-from attnlab.bench.harness import Setup, measure
-from attnlab.bench.ops.attention import ATTENTION
+from attnlab.bench.machine.clocks.wall import Wall
+from attnlab.bench.measure.harness import Setup, measure
+from attnlab.bench.measure.renewal import SHARED
+from attnlab.bench.measure.timing import Effort
+from attnlab.bench.ops.attention.case import AttentionCase
+from attnlab.bench.ops.attention.contract import ATTENTION
 from attnlab.bench.ops.attention_backward import ATTENTION_BACKWARD, AttentionBackwardCase
-from attnlab.bench.ops.attention_case import AttentionCase
-from attnlab.bench.renewal import SHARED
 from attnlab.bench.store.machine import Ceilings
 from attnlab.bench.store.records import Outcome
-from attnlab.bench.timing import Effort
 
 from .attention import ATTENTION_DEFECTS
 from .backward import BACKWARD_DEFECTS

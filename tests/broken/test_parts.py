@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from attnlab.bench.judging.court import Court
-from attnlab.bench.registry import discover
+from attnlab.bench.contract.registry import discover
+from attnlab.bench.measure.judging.court import Court
 from attnlab.bench.store.records import Outcome
 
 from .checking import check, implementation_of, tally

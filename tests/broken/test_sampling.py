@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from attnlab.bench import SamplingCase
-from attnlab.bench.distribution import Drawn, Law
-from attnlab.bench.ops.sampling import SAMPLING
+from attnlab.bench.contract.distribution import Drawn, Law
+from attnlab.bench.ops.sampling.contract import SAMPLING
 from attnlab.bench.store.records import Outcome
 
 from .checking import check, implementation_of, tally

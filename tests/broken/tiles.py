@@ -7,7 +7,7 @@ import math
 from torch import Tensor
 from torch.nn.functional import pad
 
-from attnlab.bench.ops.attention_case import AttentionCase
+from attnlab.bench.ops.attention.case import AttentionCase
 
 from .collection import ATTENTION_DEFECTS, always, pairs
 from .honest import Attention, Online, SplitKeys

@@ -9,12 +9,12 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from attnlab.bench import availability
-from attnlab.bench.axes import Case
-from attnlab.bench.environment import describe_device
-from attnlab.bench.harness import Setup, measure
-from attnlab.bench.judging.court import Court
-from attnlab.bench.registry import discover
+from attnlab.bench.contract import needs
+from attnlab.bench.contract.axes import Case
+from attnlab.bench.contract.registry import discover
+from attnlab.bench.machine.environment import describe_device
+from attnlab.bench.measure.harness import Setup, measure
+from attnlab.bench.measure.judging.court import Court
 from attnlab.bench.store.records import Measurement, Outcome
 
 Conform = Callable[[str, str, Case, str], tuple[Outcome, str | None]]
@@ -34,7 +34,7 @@ def conform(courts: Callable[[str], Court], monkeypatch: pytest.MonkeyPatch) -> 
     def run(operator: str, name: str, case: Case, kind: str) -> tuple[Outcome, str | None]:
         registry = discover()
         implementation = registry.implementations(operator).get(name)
-        reason = availability.missing(implementation, describe_device(kind))
+        reason = needs.missing(implementation, describe_device(kind))
         if reason is not None:
             return Outcome.UNAVAILABLE, reason
         checked = dataclasses.replace(implementation, untimed=lambda device_kind: "checked only")

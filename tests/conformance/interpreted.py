@@ -11,8 +11,8 @@ os.environ["TRITON_INTERPRET"] = "1"  # read where a kernel is defined
 
 import torch
 
-from attnlab.bench.harness import Setup, measure
-from attnlab.bench.registry import discover
+from attnlab.bench.contract.registry import discover
+from attnlab.bench.measure.harness import Setup, measure
 
 
 def main(*names: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from attnlab.bench.registry import discover
+from attnlab.bench.contract.registry import discover
 from attnlab.bench.store.records import Outcome
 
 from . import cases

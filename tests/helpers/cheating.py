@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 from toy_operator import ToyInputs
 
 from attnlab.bench import implements
-from attnlab.bench.clocks.host import HostTimer
+from attnlab.bench.machine.clocks.host import HostTimer
 from attnlab.bench.store import figures
 
 OWN = {

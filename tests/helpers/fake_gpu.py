@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from attnlab.bench.errors import ClockUnsupported
-from attnlab.bench.gpu import Activity, Launched, Trace
+from attnlab.bench.machine.gpu import Activity, Launched, Trace
 from attnlab.bench.store.records import DeviceState
 
 FULL_MHZ = 2000.0

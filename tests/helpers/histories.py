@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from attnlab.bench.store.jsonl import RunWriter, StoredRun, read_runs
 from attnlab.bench.store.machine import Ceilings, Device, Environment
 from attnlab.bench.store.records import BenchRecord, Measurement, Outcome, RunRecord, TimingRecord
+from attnlab.bench.store.run_folder import RunWriter, StoredRun, read_runs
 
 CASE = "Sq512-bf16-causal"
 OLD, NEW = "2.12.0", "2.13.0"  # of torch

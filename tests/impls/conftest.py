@@ -12,8 +12,8 @@ from types import ModuleType
 import pytest
 import torch
 
-from attnlab.bench.harness import Setup, measure
-from attnlab.bench.registry import Needs, discover
+from attnlab.bench.contract.registry import Needs, discover
+from attnlab.bench.measure.harness import Setup, measure
 from attnlab.bench.store.records import Measurement
 
 STAND_INS = Path(__file__).parent / "stand_ins"

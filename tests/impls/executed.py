@@ -15,8 +15,8 @@ os.environ["TRITON_INTERPRET"] = "1"  # read where a kernel is defined
 
 import torch
 
-from attnlab.bench import harness
-from attnlab.bench.registry import discover_one, registry
+from attnlab.bench.contract.registry import discover_one, registry
+from attnlab.bench.measure import harness
 from tests.conformance.cases import OF_OPERATOR
 
 ROOTS = [Path(__file__).resolve().parents[2] / folder for folder in ("impls", "kernels")]

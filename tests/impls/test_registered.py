@@ -6,8 +6,8 @@ import importlib.util
 
 import pytest
 
-from attnlab.bench import availability
-from attnlab.bench.registry import discover
+from attnlab.bench.contract import needs
+from attnlab.bench.contract.registry import discover
 from attnlab.bench.store.machine import Device
 
 ATTENTION = [
@@ -56,12 +56,12 @@ def test_the_summary_is_one_sentence(operator, name):
     "name", [n for n in ATTENTION if n.startswith(("flash", "xformers")) or n in ("sdpa_cudnn", "gluon")]
 )
 def test_without_a_gpu_that_is_the_reason(name):
-    assert availability.missing(found("attention", name), CPU) == "needs an NVIDIA GPU"
+    assert needs.missing(found("attention", name), CPU) == "needs an NVIDIA GPU"
 
 
 @pytest.mark.parametrize(("operator", "name"), NOT_INSTALLED)
 def test_without_its_package_that_is_the_reason(operator, name, nothing_installed):
-    assert availability.missing(found(operator, name), HOPPER) == NOT_INSTALLED[operator, name]
+    assert needs.missing(found(operator, name), HOPPER) == NOT_INSTALLED[operator, name]
 
 
 def test_flash_attn_3_names_both_packages_that_would_do(nothing_installed):
@@ -73,11 +73,11 @@ def test_flash_attn_3_names_both_packages_that_would_do(nothing_installed):
 
 def test_generations_of_gpus():
     flash_attn_3, flash_attn_4, gluon = (found("attention", n) for n in ("flash_attn_3", "flash_attn_4", "gluon"))
-    assert availability.missing(flash_attn_3, AMPERE) == "needs compute capability 9.0 or later; this GPU has 8.0"
-    assert availability.missing(flash_attn_4, AMPERE) == "needs compute capability 9.0 or later; this GPU has 8.0"
-    assert availability.missing(gluon, AMPERE) == "needs compute capability 9.0 or later; this GPU has 8.0"
-    assert "before 10.0" in str(availability.missing(flash_attn_3, BLACKWELL))
-    assert "before 10.0" in str(availability.missing(gluon, BLACKWELL))
+    assert needs.missing(flash_attn_3, AMPERE) == "needs compute capability 9.0 or later; this GPU has 8.0"
+    assert needs.missing(flash_attn_4, AMPERE) == "needs compute capability 9.0 or later; this GPU has 8.0"
+    assert needs.missing(gluon, AMPERE) == "needs compute capability 9.0 or later; this GPU has 8.0"
+    assert "before 10.0" in str(needs.missing(flash_attn_3, BLACKWELL))
+    assert "before 10.0" in str(needs.missing(gluon, BLACKWELL))
 
 
 @pytest.mark.parametrize(("operator", "name"), ALL)

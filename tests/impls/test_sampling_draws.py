@@ -13,8 +13,8 @@ import torch
 from scipy import stats
 
 from attnlab.bench import SamplingInputs, SamplingParams
-from attnlab.bench.ops.sampling_math import truncated_probabilities
-from attnlab.bench.registry import discover
+from attnlab.bench.contract.registry import discover
+from attnlab.bench.llm.sampling_math import truncated_probabilities
 
 DRAWS = 100_000
 VOCAB = 60

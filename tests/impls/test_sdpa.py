@@ -9,8 +9,8 @@ import torch
 from torch.nn.attention.bias import CausalBias
 
 from attnlab.bench import AttentionCase, Unavailable
-from attnlab.bench.contract import NORMAL_DRAW
-from attnlab.bench.ops.attention import make_inputs
+from attnlab.bench.contract.operator_spec import NORMAL_DRAW
+from attnlab.bench.ops.attention.contract import make_inputs
 from attnlab.impls import _sdpa
 
 CPU = torch.device("cpu")

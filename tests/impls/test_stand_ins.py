@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from attnlab.bench.contract import NORMAL_DRAW
-from attnlab.bench.registry import discover
+from attnlab.bench.contract.operator_spec import NORMAL_DRAW
+from attnlab.bench.contract.registry import discover
 from attnlab.bench.store.records import Outcome
 
 ADAPTERS = {  # folder of the stand-in: implementation, module that records calls

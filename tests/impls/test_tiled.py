@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from attnlab.bench import AttentionCase
-from attnlab.bench.contract import NORMAL_DRAW
-from attnlab.bench.ops.attention import make_inputs
+from attnlab.bench.contract.operator_spec import NORMAL_DRAW
+from attnlab.bench.ops.attention.contract import make_inputs
 from attnlab.impls.attention.tiled import BLOCK_K, BLOCK_Q, Tiled
 
 N = 4  # blocks of keys in the cases below

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from attnlab.bench import AttentionCase, Unavailable
-from attnlab.bench.contract import NORMAL_DRAW
-from attnlab.bench.ops.attention import make_inputs
-from attnlab.bench.registry import discover
+from attnlab.bench.contract.operator_spec import NORMAL_DRAW
+from attnlab.bench.contract.registry import discover
+from attnlab.bench.ops.attention.contract import make_inputs
 from attnlab.impls import _triton
 
 BOTH = pytest.mark.parametrize("operator", ["attention", "attention_backward"])

@@ -24,7 +24,7 @@ if not INTERPRETED:
         assert "skipped" not in run.stdout
 
 else:
-    from attnlab.bench.caches import KVCache, format_of, known_formats, layout_of
+    from attnlab.bench.llm.caches import KVCache, format_of, known_formats, layout_of
     from attnlab.impls._cache import CODECS
     from attnlab.kernels.triton.decode_attention import decode_attention
     from attnlab.kernels.triton.kv_append import Place, kv_append

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from attnlab.bench.caches import KVCache, format_of, known_formats, layout_of
+from attnlab.bench.llm.caches import KVCache, format_of, known_formats, layout_of
 from attnlab.bench.profilers.sass import count, loops
 from attnlab.bench.profilers.triton_aot import SHARED_LIMIT_BYTES, KernelReport, target
 from attnlab.impls._cache import CODECS

@@ -12,7 +12,7 @@ import sys
 import pytest
 import torch
 
-from attnlab.bench.caches import KVCache, format_of, known_formats, layout_of
+from attnlab.bench.llm.caches import KVCache, format_of, known_formats, layout_of
 from attnlab.impls._cache import CODECS
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from attnlab.bench.errors import Unavailable
-from attnlab.bench.ops.attention_case import AttentionCase
+from attnlab.bench.ops.attention.case import AttentionCase
 from attnlab.bench.profilers import sass
 from attnlab.bench.profilers.triton_aot import SHARED_LIMIT_BYTES, KernelReport, target
 from attnlab.impls.attention.gluon import Gluon

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from attnlab.bench.discovery import Folder
+from attnlab.bench.contract.discovery import Folder
 from attnlab.bench.gate.records import GateReport
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-from attnlab.bench.discovery import Folder
+from attnlab.bench.contract.discovery import Folder
 from attnlab.bench.stats.decision import PairRatio
 from attnlab.bench.store.records import CheckRecord, Measurement
 

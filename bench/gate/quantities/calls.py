@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 
 from attnlab.bench.gate.quantities import LATENCY, Quantity, Sample
-from attnlab.bench.generation.latencies import percentile
+from attnlab.bench.llm.generation.latencies import percentile
 from attnlab.bench.stats.paired import log_ratio
 from attnlab.bench.store.records import Burst
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import statistics
 
+from attnlab.bench.analysis.metrics import acceptance_rate, goodput, itl, output_rate, ttft
 from attnlab.bench.gate.quantities import Quantity, Sample
-from attnlab.bench.generation import latencies, measured
-from attnlab.bench.metrics import acceptance_rate, goodput, itl, output_rate, ttft
+from attnlab.bench.llm.generation import latencies, measured
 from attnlab.bench.units import NS_PER_MS
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from attnlab.bench.analysis.metrics import first_call, setup_time
 from attnlab.bench.gate.quantities import Quantity, Sample
-from attnlab.bench.memory import VISIBLE_BYTES
-from attnlab.bench.metrics import first_call, setup_time
+from attnlab.bench.machine.peak_memory import VISIBLE_BYTES
 from attnlab.bench.units import MIB, NS_PER_MS
 
 

@@ -13,9 +13,9 @@ from matplotlib.figure import Figure, FigureBase
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from attnlab.bench import units
-from attnlab.bench.history import words
-from attnlab.bench.history.lines import Benchmark, Change, Line
-from attnlab.bench.history.points import Miss, Point, in_time
+from attnlab.bench.analysis.history import words
+from attnlab.bench.analysis.history.lines import Benchmark, Change, Line
+from attnlab.bench.analysis.history.points import Miss, Point, in_time
 from attnlab.bench.reporters.draw.canvas import SIDE_IN, room
 from attnlab.bench.reporters.draw.figures import save, settings
 from attnlab.bench.reporters.draw.look import INK, MUTED, RULE, WRONG, Mark, marks

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from attnlab.bench.errors import AttnlabError
-from attnlab.bench.generation.decoding import Decoding
-from attnlab.bench.generation.events import RequestLog, calls_of, requests_of
-from attnlab.bench.generation.latencies import icl_ns, itl_ns, span_ns, ttft_ns
-from attnlab.bench.generation.measured import median
-from attnlab.bench.ops.generate_case import GenerateCase
+from attnlab.bench.llm.generation.decoding import Decoding
+from attnlab.bench.llm.generation.events import RequestLog, calls_of, requests_of
+from attnlab.bench.llm.generation.latencies import icl_ns, itl_ns, span_ns, ttft_ns
+from attnlab.bench.llm.generation.measured import median
+from attnlab.bench.ops.generate.case import GenerateCase
 from attnlab.bench.reporters.model.results import Result
 from attnlab.bench.stats.rounds import Ratio, Round, ratio
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from attnlab.bench.contract import Operator
+from attnlab.bench.contract.operator_spec import Operator
 from attnlab.bench.errors import UsageError
 from attnlab.bench.reporters.model.words import Piece, count, enumerated, name
 

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from attnlab.bench import units
 from attnlab.bench.reporters.model.results import Result
 from attnlab.bench.reporters.model.words import from_to
-from attnlab.bench.store.jsonl import StoredRun
 from attnlab.bench.store.machine import Ceilings, Code, rate_of
 from attnlab.bench.store.records import RunRecord, TimingRecord
+from attnlab.bench.store.run_folder import StoredRun
 
 INTERVAL = (
     "order-statistic interval of the median at 95 %, within one process, the number of samples adjusted for "

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from attnlab.bench.axes import unique
-from attnlab.bench.contract import Operator
-from attnlab.bench.metric import Metric, Row
-from attnlab.bench.metrics import known_metrics, rows_of
-from attnlab.bench.registry import Registry, registry
+from attnlab.bench.analysis.metrics import known_metrics, rows_of
+from attnlab.bench.contract.axes import unique
+from attnlab.bench.contract.metric import Metric, Row
+from attnlab.bench.contract.operator_spec import Operator
+from attnlab.bench.contract.registry import Registry, registry
 from attnlab.bench.reporters.model.cases import CaseRef, Family, families, refer
 from attnlab.bench.reporters.model.findings import Evidence, Finding, findings
 from attnlab.bench.reporters.model.growths import GrowthRow, growths
@@ -21,7 +21,7 @@ from attnlab.bench.reporters.model.plots import Plot
 from attnlab.bench.reporters.model.provenance import Fact, environment, provenance
 from attnlab.bench.reporters.model.results import Column, Result, columns, result_of
 from attnlab.bench.reporters.model.studies import Study, studies
-from attnlab.bench.store.jsonl import StoredRun
+from attnlab.bench.store.run_folder import StoredRun
 
 
 @dataclass(frozen=True)

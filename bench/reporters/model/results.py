@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from attnlab.bench import units
-from attnlab.bench.beyond import Remark
-from attnlab.bench.metric import Metric, Row, Value, remarked
+from attnlab.bench.contract.beyond import Remark
+from attnlab.bench.contract.metric import Metric, Row, Value, remarked
 from attnlab.bench.reporters.model.cases import CaseRef
 from attnlab.bench.store.records import Outcome
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attnlab.bench.generation.recorder import Recorder
-from attnlab.bench.ops.generate_case import GenerateCase
+from attnlab.bench import GenerateCase
+from attnlab.bench.llm import Recorder
 from attnlab.impls._lm.setting import Setting
 
 

@@ -8,10 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from attnlab.bench.models.weights import ModelWeights
-from attnlab.bench.ops.generate import weights_of
-from attnlab.bench.ops.generate_case import SKIPPED
-from attnlab.bench.ops.sampling_math import draw, truncated_probabilities
+from attnlab.bench import SKIPPED, ModelWeights, weights_of
+from attnlab.bench.llm import draw, truncated_probabilities
 from attnlab.impls._lm.decoding.judging import Guesses
 from attnlab.impls._lm.decoding.speculation import DRAFTS, Speculation, Texts, most_likely
 from attnlab.impls._lm.engine import Engine

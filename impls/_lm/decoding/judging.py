@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attnlab.bench.ops.sampling_math import draw
+from attnlab.bench.llm import draw
 
 
 @dataclass(frozen=True, eq=False)

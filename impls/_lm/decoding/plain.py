@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from attnlab.bench.generation.recorder import Recorder
+from attnlab.bench.llm import Recorder
 from attnlab.impls._lm.sampler import Sampler, padded
 from attnlab.impls._lm.setting import Setting
 

@@ -10,9 +10,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from attnlab.bench.generation.recorder import Recorder
-from attnlab.bench.ops.sampling_math import penalised, truncated_probabilities
-from attnlab.bench.sampling_params import SamplingParams
+from attnlab.bench import SamplingParams
+from attnlab.bench.llm import Recorder, penalised, truncated_probabilities
 from attnlab.impls._lm.decoding.judging import Guesses, Verdict, agreement, rejection
 from attnlab.impls._lm.sampler import Sampler, padded
 from attnlab.impls._lm.setting import Setting

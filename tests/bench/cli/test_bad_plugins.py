@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from attnlab.bench import plugins
+from attnlab.bench.contract import plugins
 from attnlab.bench.errors import PluginError
 
 MINE = """
@@ -33,8 +33,8 @@ SOURCES = {
     "unknown operator": (MINE.replace("attention", "atention"), "implementation 'mine' in bad: unknown operator 'atention'; did you mean 'attention'?"),
     "class without run": (MINE.replace("def mine(inputs):", "class Mine:").replace("    return inputs.q", "    pass"), "class Mine without run(inputs, state); add it"),
     "suite named as ours": ("from attnlab.bench import registry\nregistry.suites.add('quick', 'x.toml', __name__)", "suite 'quick' is registered twice: by attnlab.bench.suites and by bad"),
-    "operator named as ours": ("from attnlab.bench import registry\nregistry.operators.add('attention', None, __name__)", "operator 'attention' is registered twice: by attnlab.bench.ops.attention and by bad"),
-    "metric named as ours": ("from attnlab.bench import registry\nregistry.metrics.add('latency_ns', None, __name__)", "metric 'latency_ns' is registered twice: by attnlab.bench.metrics.latency and by bad"),
+    "operator named as ours": ("from attnlab.bench import registry\nregistry.operators.add('attention', None, __name__)", "operator 'attention' is registered twice: by attnlab.bench.ops.attention.contract and by bad"),
+    "metric named as ours": ("from attnlab.bench import registry\nregistry.metrics.add('latency_ns', None, __name__)", "metric 'latency_ns' is registered twice: by attnlab.bench.analysis.metrics.latency and by bad"),
     "no text": ("\x00", "does not import: "),
 }  # fmt: skip
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from attnlab.bench import Needs, discover, registry
+from attnlab.bench import Needs, discover
+from attnlab.bench.contract import registry
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from attnlab.bench.store.jsonl import read_run
 from attnlab.bench.store.records import Measurement, Outcome
+from attnlab.bench.store.run_folder import read_run
 
 # Modules that a folder of the user's may well hold, and that must shadow nothing.
 HOSTILE = ("json.py", "statistics.py", "torch.py", "triton.py", "numpy.py", "kernels/__init__.py", "attnlab.py")

@@ -16,8 +16,8 @@ import psutil
 import pytest
 
 from attnlab.bench.store.codec import encode
-from attnlab.bench.store.jsonl import read_run
 from attnlab.bench.store.records import Measurement, Outcome
+from attnlab.bench.store.run_folder import read_run
 
 SIZES = (4, 8, 16, 32)  # the plugin waits at the third for its gate
 PATIENCE_S = 120.0

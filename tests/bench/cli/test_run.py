@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from attnlab.bench.store.jsonl import StoredRun, read_run
 from attnlab.bench.store.records import Outcome
+from attnlab.bench.store.run_folder import StoredRun, read_run
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ def test_a_bench_left_out_is_told(cli, tmp_path: Path) -> None:
 
 
 def test_an_interrupted_run_says_how_to_go_on(cli, helpers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from attnlab.bench.runner import Runner
+    from attnlab.bench.measure.runner import Runner
 
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt

@@ -12,18 +12,19 @@ from typing import Any
 
 import pytest
 
-from attnlab.bench.clocks.plan import Plan
 from attnlab.bench.gate.allowances import Allowances
 from attnlab.bench.gate.checkouts import Arm
 from attnlab.bench.gate.collection import PairsFile
 from attnlab.bench.gate.messages import Closed, Method, Offer, Offers, Opened, Settings
 from attnlab.bench.gate.session import Ask, Session
 from attnlab.bench.gate.thresholds import Thresholds
-from attnlab.bench.generation.events import CallLog, series_of
-from attnlab.bench.isolation import WorkerEnded
+from attnlab.bench.llm.generation.events import CallLog, series_of
+from attnlab.bench.measure.isolation import WorkerEnded
+from attnlab.bench.measure.timing import WarmUp
 from attnlab.bench.stats.sequential import Looks
 from attnlab.bench.stats.verdict import Rule
 from attnlab.bench.store.machine import Ceilings, Device, Environment
+from attnlab.bench.store.plan import Plan
 from attnlab.bench.store.records import (
     Burst,
     CheckRecord,
@@ -35,7 +36,6 @@ from attnlab.bench.store.records import (
     SetFigures,
     TimingRecord,
 )
-from attnlab.bench.timing import WarmUp
 
 WALL = Method("wall", "warm")
 ENVIRONMENT = Environment(

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from attnlab.bench.contract.registry import SUITES, registry
 from attnlab.bench.gate.offering import find_own_suite, make_offers, present
 from attnlab.bench.gate.rerooting import Rerooting
-from attnlab.bench.registry import SUITES, registry
 from attnlab.bench.store.machine import Device
 
 CPU = Device("cpu", "a processor")
@@ -27,7 +27,7 @@ def turned(tmp_path: Path) -> Rerooting:
 @pytest.fixture
 def toy(helpers: Path, plugins_forgotten: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(helpers))
-    from attnlab.bench.registry import discover
+    from attnlab.bench.contract.registry import discover
 
     discover((str(helpers / "toy_operator.py"),))
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from attnlab.bench.compare import compare
+from attnlab.bench.analysis.compare import compare
 from attnlab.bench.gate.allowances import Allowances
 from attnlab.bench.gate.collection import Collected
 from attnlab.bench.gate.outputs import OUTPUTS
@@ -24,8 +24,8 @@ from attnlab.bench.gate.quantities import quantities
 from attnlab.bench.gate.records import Achieved, GateReport, GroupRow, Ratio
 from attnlab.bench.gate.storing import read_gate, write_gate
 from attnlab.bench.stats.verdict import Verdict
-from attnlab.bench.store.jsonl import read_run
 from attnlab.bench.store.records import Outcome
+from attnlab.bench.store.run_folder import read_run
 from attnlab.bench.text import printable
 
 from .conftest import CEILINGS, ArmScript, Gated, Kernel, offer

@@ -14,7 +14,7 @@ from attnlab.bench.gate.outputs.terminal import lines
 from attnlab.bench.gate.quantities import LATENCY, quantities
 from attnlab.bench.gate.records import GateReport, QuantityRow, Standing
 from attnlab.bench.gate.thresholds import Target, Threshold, Thresholds
-from attnlab.bench.generation.events import CallLog, Pass, RequestLog
+from attnlab.bench.llm.generation.events import CallLog, Pass, RequestLog
 from attnlab.bench.stats.verdict import Verdict
 
 from .conftest import ArmScript, Gated, Kernel

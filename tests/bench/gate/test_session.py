@@ -11,9 +11,7 @@ from typing import Any
 
 import pytest
 
-from attnlab.bench.clocks.cuda_graph import CudaGraph
-from attnlab.bench.clocks.plan import Plan
-from attnlab.bench.compare import Basis, compare
+from attnlab.bench.analysis.compare import Basis, compare
 from attnlab.bench.errors import SuiteError
 from attnlab.bench.gate.allowances import Allowances
 from attnlab.bench.gate.messages import Method, Offers, Settings
@@ -21,11 +19,13 @@ from attnlab.bench.gate.pairs import BURSTS
 from attnlab.bench.gate.records import Standing
 from attnlab.bench.gate.session import ArmBroken, Known
 from attnlab.bench.gate.storing import write_gate
-from attnlab.bench.isolation import WorkerEnded
+from attnlab.bench.machine.clocks.cuda_graph import CudaGraph
+from attnlab.bench.measure.isolation import WorkerEnded
 from attnlab.bench.stats.verdict import Verdict
-from attnlab.bench.store.jsonl import read_run
 from attnlab.bench.store.machine import Published
+from attnlab.bench.store.plan import Plan
 from attnlab.bench.store.records import Outcome
+from attnlab.bench.store.run_folder import read_run
 
 from .conftest import CEILINGS, ArmScript, Gated, Kernel, offer
 

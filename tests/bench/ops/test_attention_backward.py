@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from attnlab.bench.contract import NEEDLE_DRAW, NORMAL_DRAW
-from attnlab.bench.masks import permitted_pairs
-from attnlab.bench.ops import attention_backward, attention_math
+from attnlab.bench.contract.operator_spec import NEEDLE_DRAW, NORMAL_DRAW
+from attnlab.bench.llm.masks import permitted_pairs
+from attnlab.bench.ops import attention_backward
+from attnlab.bench.ops._shared import attention_math
 from attnlab.bench.ops.attention_backward import (
     ATTENTION_BACKWARD,
     AttentionBackwardCase,

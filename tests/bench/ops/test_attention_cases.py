@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from attnlab.bench.contract.registry import registry
 from attnlab.bench.errors import ImpossibleCase, UnknownName
-from attnlab.bench.masks import Mask
-from attnlab.bench.ops.attention import ATTENTION
+from attnlab.bench.llm.masks import Mask
+from attnlab.bench.ops.attention.case import AttentionCase
+from attnlab.bench.ops.attention.contract import ATTENTION
 from attnlab.bench.ops.attention_backward import ATTENTION_BACKWARD, AttentionBackwardCase
-from attnlab.bench.ops.attention_case import AttentionCase
-from attnlab.bench.registry import registry
 
 DEFAULTS = {
     "batch": 1,

@@ -9,10 +9,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attnlab.bench.masks import Mask, permitted_pairs
-from attnlab.bench.ops.attention import ATTENTION, cumulative_lengths
+from attnlab.bench.llm.masks import Mask, permitted_pairs
+from attnlab.bench.ops.attention.case import AttentionCase
+from attnlab.bench.ops.attention.contract import ATTENTION, cumulative_lengths
 from attnlab.bench.ops.attention_backward import ATTENTION_BACKWARD, AttentionBackwardCase
-from attnlab.bench.ops.attention_case import AttentionCase
 
 FORWARD = [
     # B 2, 4 query heads over 2: 2·3·5 = 30 pairs, each 2·(8+8) FLOP; (4·6·8 + 2·10·16 + 4·6·8) elements of 4 B

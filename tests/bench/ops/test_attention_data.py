@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from attnlab.bench import captured
-from attnlab.bench.contract import NEEDLE_DRAW, NORMAL_DRAW, tensors
-from attnlab.bench.masks import permitted_pairs
-from attnlab.bench.ops.attention import ATTENTION
-from attnlab.bench.ops.attention_case import AttentionCase, AttentionInputs
+from attnlab.bench.contract.operator_spec import NEEDLE_DRAW, NORMAL_DRAW, tensors
+from attnlab.bench.llm import captured
+from attnlab.bench.llm.masks import permitted_pairs
+from attnlab.bench.ops.attention.case import AttentionCase, AttentionInputs
+from attnlab.bench.ops.attention.contract import ATTENTION
 
 CPU = torch.device("cpu")
 SHARP = 60.0  # a row whose largest permitted score is above this has a needle in it

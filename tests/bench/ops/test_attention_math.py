@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from attnlab.bench.contract import NORMAL_DRAW
-from attnlab.bench.masks import permitted_pairs
-from attnlab.bench.ops import attention_math
-from attnlab.bench.ops.attention import ATTENTION
-from attnlab.bench.ops.attention_case import AttentionCase, AttentionInputs
+from attnlab.bench.contract.operator_spec import NORMAL_DRAW
+from attnlab.bench.llm.masks import permitted_pairs
+from attnlab.bench.ops._shared import attention_math
+from attnlab.bench.ops.attention.case import AttentionCase, AttentionInputs
+from attnlab.bench.ops.attention.contract import ATTENTION
 
 CPU = torch.device("cpu")
 IDS = [

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from attnlab.bench.contract import NEEDLE_DRAW
-from attnlab.bench.ops import decode_math, needles, wide_sums
-from attnlab.bench.ops.caching import NEEDLE_DRAWS, DecodeCase
-from attnlab.bench.ops.decode_attention import DECODE_ATTENTION
+from attnlab.bench.contract.operator_spec import NEEDLE_DRAW
+from attnlab.bench.ops._shared import needles, wide_sums
+from attnlab.bench.ops._shared.caching import NEEDLE_DRAWS, DecodeCase
+from attnlab.bench.ops.decode_attention import reference as decode_math
+from attnlab.bench.ops.decode_attention.contract import DECODE_ATTENTION
 
 CPU = torch.device("cpu")
 COMB = needles.TURNS + 1  # the seed whose needles are a comb

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from attnlab.bench import DecodeCase
-from attnlab.bench.contract import tensors
+from attnlab.bench.contract.operator_spec import tensors
 from attnlab.bench.errors import ImpossibleCase, UnknownName
-from attnlab.bench.ops.decode_attention import DECODE_ATTENTION, make_inputs
+from attnlab.bench.ops.decode_attention.contract import DECODE_ATTENTION, make_inputs
 from attnlab.bench.ops.kv_append import KV_APPEND, AppendCase
 
 CPU = torch.device("cpu")

@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 import torch
 
-from attnlab.bench.axes import Case
-from attnlab.bench.contract import Operator, tensors
+from attnlab.bench.contract.axes import Case
+from attnlab.bench.contract.operator_spec import Operator, tensors
 from attnlab.bench.errors import ImpossibleCase
+from attnlab.bench.ops._shared.rowwise import edges, sample_rows
 from attnlab.bench.ops.embedding import EMBEDDING, EmbeddingCase
 from attnlab.bench.ops.gelu import GELU, GeluCase
 from attnlab.bench.ops.layernorm import LAYERNORM, LayerNormCase
 from attnlab.bench.ops.linear import LINEAR, LinearCase, sample
 from attnlab.bench.ops.rmsnorm import RMSNORM, RmsNormCase
 from attnlab.bench.ops.rope import ROPE, RopeCase
-from attnlab.bench.ops.rowwise import edges, sample_rows
 from attnlab.bench.ops.swiglu import SWIGLU, SwigluCase
 
 CPU = torch.device("cpu")

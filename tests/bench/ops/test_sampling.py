@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from attnlab.bench import SamplingCase, SamplingParams
-from attnlab.bench.contract import NEEDLE_DRAW, NORMAL_DRAW, tensors
+from attnlab.bench.contract.operator_spec import NEEDLE_DRAW, NORMAL_DRAW, tensors
 from attnlab.bench.errors import ImpossibleCase
-from attnlab.bench.ops.sampling import SAMPLING, make_inputs
-from attnlab.bench.ops.sampling_case import SOURCES
+from attnlab.bench.ops.sampling.case import SOURCES
+from attnlab.bench.ops.sampling.contract import SAMPLING, make_inputs
 
 CPU = torch.device("cpu")
 

@@ -14,15 +14,15 @@ import pytest
 import torch
 import torch._dynamo  # inner sessions forget what they imported, and this cannot be imported twice
 
-from attnlab.bench import runner
-from attnlab.bench.harness import Setup as HarnessSetup
-from attnlab.bench.harness import measure
-from attnlab.bench.judged import with_times
-from attnlab.bench.registry import registry
+from attnlab.bench.contract.registry import registry
+from attnlab.bench.measure import runner
+from attnlab.bench.measure.harness import Setup as HarnessSetup
+from attnlab.bench.measure.harness import measure
+from attnlab.bench.measure.judged import with_times
+from attnlab.bench.measure.timing import Effort, time_calls
+from attnlab.bench.measure.worker import WorkerOrder
 from attnlab.bench.store.machine import Ceilings
 from attnlab.bench.store.records import Measurement, Outcome
-from attnlab.bench.timing import Effort, time_calls
-from attnlab.bench.worker import WorkerOrder
 
 SAMPLES_NS = {"plus": (1000.0, 1100.0, 900.0, 1003.0), "times": (2000.0, 2100.0)}
 OTHERS_NS = (5000.0,)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from attnlab.bench import clocks
+from attnlab.bench.machine import clocks
 from attnlab.bench.pytesting import fixture
 from attnlab.bench.store.machine import Ceilings, Published
 
@@ -171,7 +171,7 @@ def test_a_rate_that_cannot_be_fails_the_test(user: User, monkeypatch: pytest.Mo
     user.clock.cache = "cold"
     sheet = Published(1.0, {"float32": 1.0})
     monkeypatch.setattr(
-        "attnlab.bench.ceilings.load_or_measure",
+        "attnlab.bench.machine.ceilings.load_or_measure",
         lambda device: Ceilings(device.name, 1, 1.0, {"float32": 1.0}, sheet, 0.0),
     )
     source = "@pytest.mark.attnlab(bytes=8, dtype='float32')\ndef test_it(attnlab_bench):\n    attnlab_bench(int)\n"

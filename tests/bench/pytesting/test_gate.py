@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from attnlab.bench.environment import describe_environment
 from attnlab.bench.errors import GateClosed
 from attnlab.bench.gate.records import ArmRecord, GateReport, GateRow, GroupRow, Ratio, Standing
+from attnlab.bench.machine.environment import describe_environment
 from attnlab.bench.pytesting import gate as gate_tests
 from attnlab.bench.stats.verdict import Verdict
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from attnlab.bench.store.jsonl import read_runs
 from attnlab.bench.store.records import Outcome
+from attnlab.bench.store.run_folder import read_runs
 
 IMPLEMENTATIONS = ("elsewhere", "interpreted", "plus", "raises", "times", "wrong")
 

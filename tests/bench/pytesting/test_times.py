@@ -10,7 +10,7 @@ import pytest
 from attnlab.bench import units
 from attnlab.bench.errors import MeasurementError
 from attnlab.bench.pytesting.replay import Replay
-from attnlab.bench.store.jsonl import read_runs
+from attnlab.bench.store.run_folder import read_runs
 
 PAIR = ("-k", "N4 and (plus or times)")
 

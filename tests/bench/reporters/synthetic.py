@@ -8,9 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from attnlab.bench.ops.attention import ATTENTION
-from attnlab.bench.ops.attention_case import AttentionCase
-from attnlab.bench.store.jsonl import Damage, StoredRun
+from attnlab.bench.ops.attention.case import AttentionCase
+from attnlab.bench.ops.attention.contract import ATTENTION
 from attnlab.bench.store.machine import Ceilings, Device, Environment, Published
 from attnlab.bench.store.records import (
     BenchRecord,
@@ -26,6 +25,7 @@ from attnlab.bench.store.records import (
     TimingRecord,
     Turn,
 )
+from attnlab.bench.store.run_folder import Damage, StoredRun
 
 LEAK_NS = 7_654_321.0  # the time that wrong results carry in the file: must appear nowhere
 LENGTHS = (128, 512, 1024, 2048)

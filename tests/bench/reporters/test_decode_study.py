@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from attnlab.bench.ops.caching import DecodeCase
-from attnlab.bench.ops.decode_attention import DECODE_ATTENTION
-from attnlab.bench.registry import discover
+from attnlab.bench.contract.registry import discover
+from attnlab.bench.ops._shared.caching import DecodeCase
+from attnlab.bench.ops.decode_attention.contract import DECODE_ATTENTION
 from attnlab.bench.reporters import markdown
 from attnlab.bench.reporters.html_page import render
 from attnlab.bench.reporters.model.report import Report, build_report

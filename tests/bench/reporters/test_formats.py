@@ -11,9 +11,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from attnlab.bench.contract.metric import Metric
+from attnlab.bench.contract.registry import registry
 from attnlab.bench.errors import UnknownName
-from attnlab.bench.metric import Metric
-from attnlab.bench.registry import registry
 from attnlab.bench.reporters import REPORTERS, markdown, write_report
 from attnlab.bench.reporters.html_page import render
 from attnlab.bench.reporters.model.report import Report, build_report

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from attnlab.bench.generation.events import CallLog, Pass, RequestLog, series_of
-from attnlab.bench.ops.generate import GENERATE
-from attnlab.bench.ops.generate_case import GenerateCase
-from attnlab.bench.registry import discover
+from attnlab.bench.contract.registry import discover
+from attnlab.bench.llm.generation.events import CallLog, Pass, RequestLog, series_of
+from attnlab.bench.ops.generate.case import GenerateCase
+from attnlab.bench.ops.generate.contract import GENERATE
 from attnlab.bench.reporters import markdown
 from attnlab.bench.reporters.html_page import render
 from attnlab.bench.reporters.model.report import Report, build_report

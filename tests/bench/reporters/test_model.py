@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from attnlab.bench.ops.attention import ATTENTION
-from attnlab.bench.registry import Registry, registry
+from attnlab.bench.contract.registry import Registry, registry
+from attnlab.bench.ops.attention.contract import ATTENTION
 from attnlab.bench.reporters.model.cases import CaseRef, describe, families, refer
 from attnlab.bench.reporters.model.report import Report, Section, build_report
 from attnlab.bench.reporters.model.words import plain

@@ -12,7 +12,6 @@ import pytest
 
 from attnlab.bench.store import records
 from attnlab.bench.store.codec import encode
-from attnlab.bench.store.jsonl import read_run
 from attnlab.bench.store.records import (
     Burst,
     DeviceState,
@@ -24,6 +23,7 @@ from attnlab.bench.store.records import (
     Series,
     TimingRecord,
 )
+from attnlab.bench.store.run_folder import read_run
 
 FIXTURES = Path(__file__).parent / "fixtures"
 VERSIONS = range(1, records.SCHEMA_VERSION + 1)

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from attnlab.bench.models.config import ModelConfig
-from attnlab.bench.models.random_weights import random_weights
-from attnlab.bench.models.weights import ModelWeights
-from attnlab.bench.ops.generate_case import GenerateCase, Generated, GenerateInputs
+from attnlab.bench.llm.models.config import ModelConfig
+from attnlab.bench.llm.models.random_weights import random_weights
+from attnlab.bench.llm.models.weights import ModelWeights
+from attnlab.bench.ops.generate.case import GenerateCase, Generated, GenerateInputs
 from attnlab.impls._lm.serving import Desk, Ours, Static
 
 Tiny = Callable[..., ModelWeights]

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from attnlab.bench.caches import format_of, layout_of
-from attnlab.bench.models.reference import reference_logits
-from attnlab.bench.models.weights import ModelWeights
-from attnlab.bench.ops.generate import GENERATE
-from attnlab.bench.ops.generate_case import GenerateCase, Generated
+from attnlab.bench.llm.caches import format_of, layout_of
+from attnlab.bench.llm.models.reference import reference_logits
+from attnlab.bench.llm.models.weights import ModelWeights
+from attnlab.bench.ops.generate.case import GenerateCase, Generated
+from attnlab.bench.ops.generate.contract import GENERATE
 from attnlab.impls._lm.decoding.beam import placed
 from attnlab.impls._lm.memory import Memory
 from attnlab.impls._lm.parts import Parts

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 
 from attnlab.bench.errors import Unavailable
-from attnlab.bench.generation.answers import MARGIN, answer_logits, regret
-from attnlab.bench.generation.arrivals import Arrivals
-from attnlab.bench.generation.events import CallLog
-from attnlab.bench.generation.recorder import Recorder
-from attnlab.bench.generation.sharpness import NOISE_FLOOR
-from attnlab.bench.models.weights import ModelWeights
-from attnlab.bench.ops.generate import weights_of
-from attnlab.bench.ops.generate_case import GenerateCase, GenerateInputs
+from attnlab.bench.llm.generation.arrivals import Arrivals
+from attnlab.bench.llm.generation.events import CallLog
+from attnlab.bench.llm.generation.recorder import Recorder
+from attnlab.bench.llm.models.weights import ModelWeights
+from attnlab.bench.ops.generate.answers import MARGIN, answer_logits, regret
+from attnlab.bench.ops.generate.case import GenerateCase, GenerateInputs
+from attnlab.bench.ops.generate.contract import weights_of
+from attnlab.bench.ops.generate.sharpness import NOISE_FLOOR
 from attnlab.bench.store.records import Measurement, Outcome
 from attnlab.impls._lm.continuous import Continuous
 from attnlab.impls._lm.parts import Parts

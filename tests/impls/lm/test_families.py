@@ -7,12 +7,12 @@ import dataclasses
 import pytest
 import torch
 
-from attnlab.bench.caches import format_of, layout_of
 from attnlab.bench.errors import Unavailable
-from attnlab.bench.models.config import PUBLISHED, ModelConfig
-from attnlab.bench.models.random_weights import random_weights
-from attnlab.bench.models.reference import reference_logits
-from attnlab.bench.ops.generate_case import GenerateCase, GenerateInputs
+from attnlab.bench.llm.caches import format_of, layout_of
+from attnlab.bench.llm.models.config import PUBLISHED, ModelConfig
+from attnlab.bench.llm.models.random_weights import random_weights
+from attnlab.bench.llm.models.reference import reference_logits
+from attnlab.bench.ops.generate.case import GenerateCase, GenerateInputs
 from attnlab.impls._lm.engine import Engine
 from attnlab.impls._lm.parts import QUICK_ON_CPU, Parts
 from attnlab.impls._lm.serving import Ours

@@ -9,11 +9,11 @@ import torch
 from scipy.stats import chisquare
 from torch import Tensor
 
-from attnlab.bench.generation.recorder import Recorder
-from attnlab.bench.models.reference import reference_logits
-from attnlab.bench.models.weights import ModelWeights
-from attnlab.bench.ops.sampling_math import draw, truncated_probabilities
-from attnlab.bench.sampling_params import SamplingParams
+from attnlab.bench.llm.generation.recorder import Recorder
+from attnlab.bench.llm.models.reference import reference_logits
+from attnlab.bench.llm.models.weights import ModelWeights
+from attnlab.bench.llm.sampling_math import draw, truncated_probabilities
+from attnlab.bench.llm.sampling_params import SamplingParams
 from attnlab.impls._lm.decoding.judging import Guesses, Verdict, agreement, rejection
 from attnlab.impls._lm.decoding.speculation import Speculation
 from attnlab.impls._lm.serving import Desk

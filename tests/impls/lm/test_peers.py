@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 import torch
 
-from attnlab.bench.contract import NORMAL_DRAW
-from attnlab.bench.generation.cost import cache_bytes, pass_bytes
-from attnlab.bench.models.config import PUBLISHED
-from attnlab.bench.models.random_weights import random_weights
-from attnlab.bench.models.reference import reference_greedy, reference_logits
-from attnlab.bench.models.rope_scaling import Llama3Scaling
-from attnlab.bench.ops.generate import GENERATE
-from attnlab.bench.ops.generate_case import GenerateCase, Generated, GenerateInputs
-from attnlab.bench.registry import discover
+from attnlab.bench.contract.operator_spec import NORMAL_DRAW
+from attnlab.bench.contract.registry import discover
+from attnlab.bench.llm.models.config import PUBLISHED
+from attnlab.bench.llm.models.random_weights import random_weights
+from attnlab.bench.llm.models.reference import reference_greedy, reference_logits
+from attnlab.bench.llm.models.rope_scaling import Llama3Scaling
+from attnlab.bench.ops.generate.case import GenerateCase, Generated, GenerateInputs
+from attnlab.bench.ops.generate.contract import GENERATE
+from attnlab.bench.ops.generate.cost import cache_bytes, pass_bytes
 from attnlab.bench.store.records import Outcome
 
 CPU = torch.device("cpu")

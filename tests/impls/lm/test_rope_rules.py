@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from attnlab.bench.contract import NORMAL_DRAW
-from attnlab.bench.models.config import PUBLISHED
-from attnlab.bench.models.huggingface import save_folder
-from attnlab.bench.models.random_weights import random_weights
-from attnlab.bench.models.reference import reference_greedy
-from attnlab.bench.models.rope_scaling import (
+from attnlab.bench.contract.operator_spec import NORMAL_DRAW
+from attnlab.bench.contract.registry import discover
+from attnlab.bench.llm.models.config import PUBLISHED
+from attnlab.bench.llm.models.huggingface import save_folder
+from attnlab.bench.llm.models.random_weights import random_weights
+from attnlab.bench.llm.models.reference import reference_greedy
+from attnlab.bench.llm.models.rope_scaling import (
     DynamicScaling,
     FactorScaling,
     LinearScaling,
@@ -21,9 +22,8 @@ from attnlab.bench.models.rope_scaling import (
     RopeScaling,
     YarnScaling,
 )
-from attnlab.bench.ops.generate import GENERATE
-from attnlab.bench.ops.generate_case import GenerateCase
-from attnlab.bench.registry import discover
+from attnlab.bench.ops.generate.case import GenerateCase
+from attnlab.bench.ops.generate.contract import GENERATE
 
 FACTORS = tuple(1.0 + pair for pair in range(8))
 RULES: dict[str, RopeScaling] = {

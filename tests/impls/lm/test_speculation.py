@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from attnlab.bench.generation.events import Pass
-from attnlab.bench.models.weights import ModelWeights
-from attnlab.bench.ops.generate import GENERATE
-from attnlab.bench.ops.generate_case import GenerateCase, Generated
+from attnlab.bench.llm.generation.events import Pass
+from attnlab.bench.llm.models.weights import ModelWeights
+from attnlab.bench.ops.generate.case import GenerateCase, Generated
+from attnlab.bench.ops.generate.contract import GENERATE
 from attnlab.impls._lm.decoding.draft_model import kept_layers
 from attnlab.impls._lm.decoding.prompt_lookup import Index
 from attnlab.impls.generate.naive import Naive

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from attnlab.bench.discovery import Folder
+from attnlab.bench.contract.discovery import Folder
 from attnlab.bench.reporters.model.plots import Plot
 from attnlab.bench.reporters.model.results import Result
 from attnlab.bench.reporters.model.words import Sentence

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from attnlab.bench import units
-from attnlab.bench.caches import format_of, layout_of
-from attnlab.bench.caches.cache import check_fit
-from attnlab.bench.caches.capacity import Memory, Occupancy, Traffic, simulate
 from attnlab.bench.errors import AttnlabError
-from attnlab.bench.ops.caching import DecodeCase
+from attnlab.bench.llm.caches import format_of, layout_of
+from attnlab.bench.llm.caches.cache import check_fit
+from attnlab.bench.llm.caches.capacity import Memory, Occupancy, Traffic, simulate
+from attnlab.bench.ops._shared.caching import DecodeCase
 from attnlab.bench.reporters.model.plots import Curve, Panel, Plot, Point
 from attnlab.bench.reporters.model.results import Result
 from attnlab.bench.reporters.model.studies import Study, Table

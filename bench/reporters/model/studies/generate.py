@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from attnlab.bench import units
-from attnlab.bench.axes import DTYPES
-from attnlab.bench.generation.events import PASSES
-from attnlab.bench.generation.measured import median
+from attnlab.bench.contract.axes import DTYPES
+from attnlab.bench.llm.generation.events import PASSES
+from attnlab.bench.llm.generation.measured import median
 from attnlab.bench.reporters.model.answers import Answer, answers, first_token_ns, gap_ns, whole_ns
 from attnlab.bench.reporters.model.plots import Curve, Panel, Plot, Point
 from attnlab.bench.reporters.model.results import Result

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-from attnlab.bench.models.load import load_model
-from attnlab.bench.models.reference import reference_logits
+from attnlab.bench.llm.models.load import load_model
+from attnlab.bench.llm.models.reference import reference_logits
 
 __version__ = "0.33.0"
 made: list[LLM] = []

@@ -1,0 +1,61 @@
+"""What a history says, as sentences: sizes, events in the order of time, changes that many benchmarks share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from attnlab.bench import units
+from attnlab.bench.analysis.history.differences import Difference, explain
+from attnlab.bench.analysis.history.lines import Benchmark, Break, Change
+from attnlab.bench.analysis.history.points import Point, started
+
+Event = Change | Break
+
+
+@dataclass(frozen=True)
+class Shared:
+    """Changes of several benchmarks between the same two runs, with the same explanation."""
+
+    before: Point
+    after: Point
+    differences: tuple[Difference, ...]
+    members: tuple[tuple[Benchmark, Change], ...]
+
+
+def size(ratio: float) -> str:
+    """`1.052` -> `5.20 % more time`, `0.9` -> `10.0 % less time`."""
+    if ratio == 1:
+        return "no other time"
+    return f"{units.format_share(abs(ratio - 1))} {'more' if ratio > 1 else 'less'} time"
+
+
+def events(benchmark: Benchmark) -> list[Event]:
+    """Changes and breaks of all lines, oldest first."""
+    changes = [change for line in benchmark.lines for change in line.changes]
+    return sorted([*changes, *benchmark.breaks], key=lambda event: started(event.after.run))
+
+
+def told(event: Event) -> str:
+    """An event and what it comes with: `5.20 % more time: package torch 2.12.0 → 2.13.0`."""
+    what = size(event.ratio) if isinstance(event, Change) else "not to be compared, a line of its own from here"
+    return f"{what}: {explain(event.differences)}"
+
+
+def shared_changes(benchmarks: Sequence[Benchmark]) -> list[Shared]:
+    """All changes, oldest first, those of the same runs and explanation together; largest first within."""
+    groups: dict[tuple[str, str, tuple[Difference, ...]], list[tuple[Benchmark, Change]]] = {}
+    for benchmark in benchmarks:
+        for change in (change for line in benchmark.lines for change in line.changes):
+            key = (change.before.run.run_id, change.after.run.run_id, change.differences)
+            groups.setdefault(key, []).append((benchmark, change))
+    found = [
+        Shared(
+            members[0][1].before,
+            members[0][1].after,
+            members[0][1].differences,
+            tuple(sorted(members, key=lambda member: -member[1].ratio)),
+        )
+        for members in groups.values()
+    ]
+    return sorted(found, key=lambda shared: started(shared.after.run))

@@ -1,9 +1,0 @@
-"""All tokens of a sequence one after another, head by head: [B, Hkv, S, D], what SDPA reads."""
-
-from attnlab.bench.caches.layout import HSD, Family, Layout
-
-LAYOUT = Family(
-    "contiguous_bhsd",
-    "one block a sequence, [B, Hkv, S, D]",
-    lambda _: Layout("contiguous_bhsd", HSD),
-)

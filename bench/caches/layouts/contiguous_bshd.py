@@ -1,9 +1,0 @@
-"""All tokens of a sequence one after another, the heads of a token together: [B, S, Hkv, D], as they are computed."""
-
-from attnlab.bench.caches.layout import SHD, Family, Layout
-
-LAYOUT = Family(
-    "contiguous_bshd",
-    "one block a sequence, [B, S, Hkv, D]",
-    lambda _: Layout("contiguous_bshd", SHD),
-)

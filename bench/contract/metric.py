@@ -1,0 +1,133 @@
+"""What a metric is: a number or a word worked out from one stored measurement."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from attnlab.bench import units
+from attnlab.bench.contract.beyond import Remark
+from attnlab.bench.contract.discovery import UNRANKED
+from attnlab.bench.contract.roofline import measured_light, published_light
+from attnlab.bench.store.records import Measurement, Outcome, RunRecord
+from attnlab.bench.text import one_line, reason_of
+
+if TYPE_CHECKING:
+    from attnlab.bench.contract.roofline import SpeedOfLight
+
+Value = float | str | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a metric is worked out from: a measurement, its run, and its baseline in that run."""
+
+    run: RunRecord
+    measurement: Measurement
+    baseline: Measurement | None = None
+
+    @property
+    def passed(self) -> bool:
+        return self.measurement.outcome is Outcome.PASSED
+
+    @property
+    def timed(self) -> bool:
+        """Whether there is a time that may be shown: of a right result only."""
+        return self.passed and self.measurement.median_ns is not None
+
+    def measured_light(self) -> SpeedOfLight | None:
+        """The least time of this case at the rates measured on the device."""
+        operations, bytes_moved, dtype = self._costs()
+        written = self.measurement.bytes_written
+        return None if dtype is None else measured_light(self.run.ceilings, operations, bytes_moved, dtype, written)
+
+    def published_light(self) -> SpeedOfLight | None:
+        """The least time of this case at the rates that the device's data sheet gives."""
+        operations, bytes_moved, dtype = self._costs()
+        return None if dtype is None else published_light(self.run.ceilings, operations, bytes_moved, dtype)
+
+    def _costs(self) -> tuple[int, int, str | None]:
+        m = self.measurement
+        if not m.operations and not m.bytes_moved:
+            return 0, 0, None
+        return m.operations or 0, m.bytes_moved or 0, m.case.get("dtype")
+
+
+@dataclass(frozen=True)
+class _Fault:
+    error: Exception
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A derived quantity, shown as a column of every table.
+
+    unit: `ns`, `B`, `share`, `ratio`, another unit as text, or "" for a word. direction: which way is
+    better. `compute` gets a row and returns None where the quantity was not measured. `remark` says what is wrong
+    with a row's value where that is more than there can be. Metrics are shown by rising `rank`, which no two share;
+    those without one come in the order in which they were registered. Unless `of_any_outcome`, a result that did not
+    pass has no value, whatever `compute` says: no figure of speed is shown for a wrong result.
+    """
+
+    name: str
+    label: str
+    unit: str
+    direction: Literal["higher", "lower", "neither"]
+    summary: str
+    formula: str
+    compute: Callable[[Row], Value]
+    rank: int = UNRANKED
+    of_any_outcome: bool = False
+    remark: Callable[[Row], Remark | None] | None = None
+
+    def value(self, row: Row) -> Value:
+        """The row's value; None where it was not measured, is undefined, may not be shown, or the metric fails."""
+        found = self._answer(row)
+        return None if isinstance(found, _Fault) else found
+
+    def remark_on(self, row: Row) -> Remark | None:
+        """What is wrong with the row's value; None where nothing is, or where none is shown."""
+        if self.remark is None or self.value(row) is None:
+            return None
+        try:
+            return self.remark(row)
+        except Exception:  # noqa: BLE001 - foreign code; `fault_on` tells it
+            return None
+
+    def fault_on(self, row: Row) -> str | None:
+        """That the metric fails on the row, and how; the row's other figures are shown without it."""
+        try:
+            found = self._answer(row)
+            if self.remark is not None and not isinstance(found, _Fault) and found is not None:
+                self.remark(row)
+        except Exception as error:  # noqa: BLE001 - foreign code
+            found = _Fault(error)
+        return f"metric {self.name!r} fails ({reason_of(found.error)})" if isinstance(found, _Fault) else None
+
+    def _answer(self, row: Row) -> Value | _Fault:
+        """A plugin's metric is foreign code, and what it gives may be of any class."""
+        if not (row.passed or self.of_any_outcome):
+            return None
+        try:
+            found = self.compute(row)
+            if found is None or isinstance(found, str):
+                return found and one_line(found)
+            return float(found) if math.isfinite(found) else None
+        except Exception as error:  # noqa: BLE001 - foreign code
+            return _Fault(error)
+
+    def text(self, row: Row) -> str:
+        """The row's value with its unit, and what is wrong with it."""
+        return remarked(units.format_value(self.value(row), self.unit), self.remark_on(row))
+
+
+def remarked(text: str, remark: Remark | None) -> str:
+    """`142 % (in a cache)`."""
+    return text if remark is None else f"{text} ({remark.short})"
+
+
+def of_measurement(compute: Callable[[Measurement], Value]) -> Callable[[Row], Value]:
+    """The `compute` of a metric that needs nothing but the measurement, which others work out from it as well."""
+    return lambda row: compute(row.measurement)

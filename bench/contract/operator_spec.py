@@ -1,0 +1,280 @@
+"""What an operator promises: its axes, inputs, oracle, costs, tolerance and the ways it can fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, runtime_checkable
+
+from attnlab.bench.store.figures import Figures
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from attnlab.bench.contract.axes import Case
+    from attnlab.bench.store.records import Series
+
+C = TypeVar("C", bound="Case")
+I = TypeVar("I")  # noqa: E741
+C_contra = TypeVar("C_contra", bound="Case", contravariant=True)
+I_contra = TypeVar("I_contra", contravariant=True)
+
+NORMAL_DRAW = "drawn"
+NEEDLE_DRAW = "needles"
+
+
+def static(description: str, **options: Any) -> Any:
+    """A field of inputs that stays from call to call in real use (weights, tables): may be packed beforehand."""
+    return field(metadata={"role": "static", "description": description}, **options)
+
+
+def dynamic(description: str, **options: Any) -> Any:
+    """A field of inputs that is new in each call in real use: it is renewed in place after `prepare` and before each
+    timed call, so that nothing may be computed from it ahead or kept from one call to the next."""
+    return field(metadata={"role": "dynamic", "description": description}, **options)
+
+
+def mutable(description: str, **options: Any) -> Any:
+    """A static field that the operator may write to (a cache it appends to)."""
+    return field(metadata={"role": "mutable", "description": description}, **options)
+
+
+def constant(description: str, **options: Any) -> Any:
+    """A field of inputs that follows from the case alone (a mask, a scale): known before the call."""
+    return field(metadata={"role": "constant", "description": description}, **options)
+
+
+def guard(**options: Any) -> Any:
+    """A field that stands about inputs and is none of them: memory that nothing may write to."""
+    return field(metadata={"role": "guard"}, **options)
+
+
+def tensors(inputs: Any, *roles: str) -> dict[str, Tensor]:
+    """The tensors in the fields of `inputs` that have one of the roles (all roles if none given).
+
+    Those of a nested dataclass or dict are named by their path, `cache.keys.planes.data`, and have the field's role;
+    guards are left out.
+    """
+    found: dict[str, Tensor] = {}
+    for f in fields(inputs):
+        if not roles or f.metadata.get("role") in roles:
+            found |= _tensors_in(f.name, getattr(inputs, f.name))
+    return found
+
+
+def _tensors_in(path: str, value: Any) -> dict[str, Tensor]:
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        return {path: value}
+    if is_dataclass(value) and not isinstance(value, type):
+        parts = {f.name: getattr(value, f.name) for f in fields(value) if f.metadata.get("role") != "guard"}
+    elif isinstance(value, dict):
+        parts = value
+    else:
+        return {}
+    return {name: tensor for key, part in parts.items() for name, tensor in _tensors_in(f"{path}.{key}", part).items()}
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """How a tensor may be put together of two draws: each index along `axes` is of one draw or of the other.
+
+    each: how many neighbours along the last of the axes stay together. Tensors of one case that are as long along
+    their axes are put together alike, so that what belongs together stays so: codes and their scales, channels of
+    queries and keys.
+    """
+
+    axes: tuple[int, ...]
+    each: int = 1
+
+
+def columns(inputs: Any, *names: str) -> dict[str, Mixed]:
+    """Tensors of these names by their columns: along the last axis with more than one index."""
+    found = {}
+    for name, tensor in tensors(inputs).items():
+        axes = [axis for axis, length in enumerate(tensor.shape) if length > 1]
+        if name in names and axes:
+            found[name] = Mixed((axes[-1],))
+    return found
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """Name, shape and dtype of one output.
+
+    optional: an implementation may keep it to itself, which is NaN throughout; the check then goes without.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    optional: bool = False
+
+
+class Expectation(Protocol):
+    """What is expected of one set of inputs; holds the oracle's result and the budget.
+
+    probes: the wrong results that were tried; blunt: those of them that would have been accepted.
+    """
+
+    @property
+    def probes(self) -> tuple[str, ...]: ...
+
+    @property
+    def blunt(self) -> tuple[str, ...]: ...
+
+    @property
+    def expected(self) -> tuple[Tensor, ...]: ...
+
+    def judge(self, outputs: Sequence[Tensor]) -> list[Figures]: ...
+
+
+@runtime_checkable
+class Pooled(Protocol):
+    """An expectation whose calls are judged as one: they are of inputs that differ in what is drawn at random."""
+
+    def judge_calls(self, calls: Sequence[Sequence[Tensor]]) -> list[Figures]: ...
+
+
+@runtime_checkable
+class BluntWithout(Protocol):
+    """An expectation that tells fewer faults apart where optional outputs are kept back."""
+
+    @property
+    def blunt_without(self) -> tuple[str, ...]: ...
+
+
+class Check(Protocol[C_contra, I_contra]):
+    """How outputs are judged; owned by the contract and never loosened by the environment.
+
+    One that has `roundings`, a mapping of names to other checks, holds an implementation to the one that it declares to
+    round by.
+    """
+
+    def expect(self, case: C_contra, inputs: I_contra) -> Expectation: ...
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A figure of a case that no implementation changes: what a format loses, how many bits it takes."""
+
+    quantity: str
+    unit: str
+    direction: Literal["higher", "lower"]
+    value: float
+
+
+@dataclass(frozen=True)
+class Span:
+    """One call by the harness's own clock: when it began, how long it took, and the least that the clock can tell."""
+
+    begun_ns: int
+    elapsed_ns: float
+    resolution_ns: float
+
+
+@dataclass(frozen=True)
+class Attested:
+    """What is to be said of what timed calls said of themselves: why it is refused, None where it is not, and notes."""
+
+    refusal: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+def _no_facts(case: Any, seed: int, device: torch.device) -> tuple[Fact, ...]:
+    return ()
+
+
+def _returned(inputs: Any, returned: Any) -> Any:
+    return returned
+
+
+def _intact(inputs: Any) -> str | None:
+    return None
+
+
+def _of_itself(case: Any, seed: int) -> tuple[Any, ...]:
+    return (case,)
+
+
+def _no_evidence(case: Any) -> tuple[TensorSpec, ...]:
+    return ()
+
+
+def _the_same_again(case: Any, inputs: Any) -> tuple[Any, ...]:
+    return (inputs,)
+
+
+def _never_mixed(case: Any, inputs: Any) -> Mapping[str, Mixed]:
+    return {}
+
+
+@dataclass(frozen=True)
+class Operator(Generic[C, I]):
+    """The contract of one operator.
+
+    make_inputs(case, draw, seed, device): seeded inputs; `draw` is "drawn" for data of the case's
+    source and "needles" for inputs on which a wrong edge dominates a row.
+    operations(case): unmasked multiply-adds, each counted as two operations (FLOP).
+    bytes_moved(case): distinct bytes that the result depends on, read once, and the output written once.
+    length_axis: the axis along which growth of time and memory is fitted.
+    needle_draws: how many sets of needle inputs it takes for each row to meet each kind of needle.
+    checked_draws: how many sets of data are checked before anything is timed, 1 where a call takes seconds.
+    needle_cases(case, seed): the case that needles of this seed are of, where it is not the case itself: shorter
+    prompts, more rows. Of several, with the same inputs and outputs, an implementation meets the first that it serves.
+    evidence(case): outputs that are handed over beside the others for needles alone; timed calls never make them.
+    other_calls(case, inputs): what needles are followed by, in calls that are judged with the one on them.
+    facts(case, seed, device): figures of the case itself, stored beside those of its implementations.
+    results(inputs, returned): what is judged, of what `run` returned: a mutated input where that is the result.
+    intact(inputs): what was written to that is no output, None where nothing was; asked after each checked call.
+    mixed(case, inputs): which tensors may be put together of two draws, by path, so that inputs are new in each timed
+    call at the cost of a copy; what is not named is of one draw. None named: each call has a draw of its own, which is
+    right for every operator, and slow. Never name what hangs on another tensor: ids that must differ, an output beside
+    its inputs. A mutable tensor that is named is renewed too.
+    redrawn(case, inputs, seed): inputs of another draw, as `make_inputs` gives them, that may share what is static with
+    `inputs`; None where `make_inputs` is cheap enough.
+    observe(inputs, returned): what a timed call says of itself, kept beside its latency; None where calls say nothing.
+    Calls that are observed take milliseconds or more and end on the host: they are timed one by one by its clock.
+    attest(case, inputs, returned, span): what a call returned, as far as the process that made it can hold what it says
+    of itself against what the harness knows, with notes; raises ValueError with the reason where it is refused.
+    refute(case, seeds, calls, slack_ns): the same from raw data, by those who do not trust that process: seeds of the
+    sets of inputs, of each call the series that `observe` gave and its time in ns, and what the clock cannot tell.
+    """
+
+    name: str
+    summary: str
+    case_type: type[C]
+    inputs_type: type[I]
+    outputs: Callable[[C], tuple[TensorSpec, ...]]
+    make_inputs: Callable[[C, str, int, torch.device], I]
+    operations: Callable[[C], int]
+    bytes_moved: Callable[[C], int]
+    check: Check[C, I]
+    length_axis: str | None = None
+    needle_draws: int = 1
+    checked_draws: int = 2
+    needle_cases: Callable[[C, int], tuple[C, ...]] = _of_itself
+    evidence: Callable[[C], tuple[TensorSpec, ...]] = _no_evidence
+    other_calls: Callable[[C, I], tuple[I, ...]] = _the_same_again
+    facts: Callable[[C, int, torch.device], tuple[Fact, ...]] = _no_facts
+    results: Callable[[I, Any], Any] = _returned
+    intact: Callable[[I], str | None] = _intact
+    mixed: Callable[[C, I], Mapping[str, Mixed]] = _never_mixed
+    redrawn: Callable[[C, I, int], I] | None = None
+    observe: Callable[[I, Any], tuple[Series, ...]] | None = None
+    attest: Callable[[C, I, Any, Span], tuple[Any, tuple[str, ...]]] | None = None
+    refute: Callable[[C, Sequence[int], Sequence[tuple[tuple[Series, ...], float]], float], Attested] | None = None
+
+    def case_of(self, case: C, draw: str, seed: int) -> C:
+        """The case that inputs of a draw are of."""
+        return self.needle_cases(case, seed)[0] if draw == NEEDLE_DRAW else case
+
+    def handed_over(self, of: C, draw: str) -> tuple[TensorSpec, ...]:
+        """Every output that is handed over of a call on inputs of a draw; `of`: the case that they are of."""
+        return (*self.outputs(of), *self.evidence(of)) if draw == NEEDLE_DRAW else self.outputs(of)
+
+    def specs(self, case: C, draw: str, seed: int) -> tuple[TensorSpec, ...]:
+        """`handed_over` of what `case_of` gives."""
+        return self.handed_over(self.case_of(case, draw, seed), draw)

@@ -1,0 +1,308 @@
+"""The one registry: operators, implementations, metrics and reporters by name, and where they come from."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+import sysconfig
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from attnlab.bench.contract.discovery import Table, import_all
+from attnlab.bench.contract.meddling import Guard
+from attnlab.bench.contract.plugins import load_entry_points, load_plugin
+from attnlab.bench.errors import PluginError, UnknownName
+
+if TYPE_CHECKING:
+    from attnlab.bench.contract.metric import Metric
+    from attnlab.bench.contract.operator_spec import Operator
+
+T = TypeVar("T")
+Around = Callable[[], AbstractContextManager[None]]
+
+SUITES = Path(__file__).parents[1] / "suites"
+OURS = "attnlab.impls"
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What an implementation needs of the machine; checked before anything of it runs.
+
+    device: "cpu", "cuda" or None for either. capability: the least CUDA compute capability, and
+    `capability_below` the first that is no longer served. packages: importable names.
+    compiler: a C++ compiler and Python's headers.
+    """
+
+    device: str | None = None
+    capability: tuple[int, int] | None = None
+    capability_below: tuple[int, int] | None = None
+    packages: tuple[str, ...] = ()
+    compiler: bool = False
+
+
+ANYWHERE = Needs()
+
+
+@dataclass(frozen=True)
+class Implementation:
+    """One way to compute an operator.
+
+    supports(case) -> None or the reason why not; prepare(case, inputs) -> state, timed as set-up;
+    run(inputs, state) -> the outputs, timed. `untimed(device_kind)` gives the reason why a time
+    would mean nothing here (an interpreter), `configuration(case)` what was chosen (tile sizes), and
+    `unverified` names the release that an adapter was written from while it has never been run. memory_seen: whether
+    what it takes comes from torch's allocator, which is where peak memory is read. meddles: what its module changed of
+    the harness when it was imported, by name; it is measured only where that is nothing. built_from: what it is made of
+    that its files do not import by name: implementations (`rope/triton`), modules or packages, files beside its own.
+    rounds: what it rounds beyond what the contract asks for, by a name that the contract's check knows; it is judged by
+    a yardstick that rounds the same, and is marked. static_output: whether calls on all inputs return one buffer.
+    """
+
+    operator: str
+    name: str
+    summary: str
+    module: str
+    source: str
+    needs: Needs
+    supports: Callable[[Any], str | None]
+    prepare: Callable[[Any, Any], Any]
+    run: Callable[[Any, Any], Any]
+    untimed: Callable[[str], str | None]
+    configuration: Callable[[Any], str | None]
+    compiled: bool = False
+    unverified: str | None = None
+    memory_seen: bool = True
+    built_from: tuple[str, ...] = ()
+    meddles: tuple[str, ...] = ()
+    rounds: str | None = None
+    static_output: bool = False
+
+    @property
+    def key(self) -> str:
+        return f"{self.operator}/{self.name}"
+
+
+class Registry:
+    """All that was registered in this process."""
+
+    def __init__(self) -> None:
+        self.operators: Table[Operator[Any, Any]] = Table("operator")
+        self.metrics: Table[Metric] = Table("metric", lambda metric: getattr(metric, "rank", None))
+        self.suites: Table[Path] = Table("suite")
+        self._implementations: dict[str, Table[Implementation]] = {}
+
+    def implementations(self, operator: str) -> Table[Implementation]:
+        """The implementations of an operator; raises UnknownName where there is no such operator."""
+        self.operators.get(operator)
+        return self._implementations.setdefault(operator, Table(f"implementation of {operator}"))
+
+    def all_implementations(self) -> list[Implementation]:
+        """Those of every operator, of unknown ones too."""
+        return [made for table in self._implementations.values() for made in table]
+
+    def count(self) -> int:
+        """How many things are registered in all."""
+        tables = (self.operators, self.metrics, self.suites)
+        return sum(len(table.names()) for table in tables) + len(self.all_implementations())
+
+    def add_implementation(self, made: Implementation) -> None:
+        table = self._implementations.setdefault(made.operator, Table(f"implementation of {made.operator}"))
+        table.add(made.name, made, made.module)
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """What the code inside changes of the harness is put back, and held against what it registers."""
+        known = {made.key for made in self.all_implementations()}
+        guard = Guard()
+        try:
+            yield
+        finally:
+            names = guard.restore()
+            for made in self.all_implementations() if names else ():
+                if made.key not in known:
+                    self._implementations[made.operator].replace(made.name, replace(made, meddles=names))
+
+    def remove_implementation(self, operator: str, name: str) -> None:
+        """For tests and notebooks that register the same name again."""
+        self._implementations.get(operator, Table[Implementation]("")).discard(name)
+
+
+registry = Registry()
+
+
+def _run_function(function: Callable[[Any], Any], inputs: Any, state: Any) -> Any:
+    return function(inputs)
+
+
+def _nothing(*_: Any) -> None:
+    return None
+
+
+def _check_declared(operator: Any, name: Any, rounds: Any, static_output: Any) -> None:
+    """Raises PluginError where what a plugin declares is of the wrong kind."""
+    if not isinstance(operator, str):
+        raise PluginError(f"implementation {ascii(name)[:80]}: got operator {ascii(operator)[:80]}, expected a name")
+    if not (rounds is None or isinstance(rounds, str)) or not isinstance(static_output, bool):
+        raise PluginError(
+            f"implementation {ascii(name)[:80]}: got rounds={ascii(rounds)[:40]}, static_output="
+            f"{ascii(static_output)[:40]}; expected a name or None, and True or False"
+        )
+
+
+def _run_of(target: Any, built: Any, operator: str, name: str) -> Callable[[Any, Any], Any]:
+    """The timed call `run(inputs, state)` of a class, made into `built`, or of a function `run(inputs)`.
+
+    Raises PluginError on a class without it.
+    """
+    if not inspect.isclass(target):
+        return partial(_run_function, built)
+    if not callable(getattr(built, "run", None)):
+        raise PluginError(
+            f"implementation {name!r} of {operator} is class {target.__qualname__} without "
+            "run(inputs, state); add it, or decorate a function run(inputs)"
+        )
+    run: Callable[[Any, Any], Any] = built.run
+    return run
+
+
+def implements(
+    operator: str,
+    *,
+    name: str,
+    needs: Needs = ANYWHERE,
+    unverified: str | None = None,
+    compiled: bool = False,
+    memory_seen: bool = True,
+    built_from: tuple[str, ...] = (),
+    rounds: str | None = None,
+    static_output: bool = False,
+    into: Registry | None = None,
+) -> Callable[[T], T]:
+    """Register an implementation: a function `run(inputs)`, or a class that has
+
+    run(inputs, state)       the timed call; returns the output tensor, or a tuple of them
+    prepare(case, inputs)    optional: set-up, timed apart; its result is `state`
+    supports(case)           optional: None, or the reason why this case cannot be served
+    untimed(device_kind)     optional: the reason why a time would mean nothing on "cpu" or "cuda"
+    configuration(case)      optional: a short text of what was chosen, such as tile sizes
+    built_from               optional: as the argument, which goes before it
+
+    `compiled` says that it runs through torch.compile; `memory_seen=False` that it takes its memory from elsewhere than
+    torch, so that no peak is given; `built_from` what it is made of that its files do not import by name, such as
+    `("rope/triton", "mypackage.tables")`: the fingerprint changes with it. `rounds` declares a rounding beyond the
+    contract's that the operator's check knows ("scores": attention whose scores are rounded to the dtype, as
+    transformers' eager attention has it); `static_output=True` that all calls return one buffer, as replays of a CUDA
+    graph do. Both are shown beside its figures. Raises DuplicateName where the operator has
+    an implementation of that name already, and PluginError on a class without `run`.
+    """
+
+    def register(target: T) -> T:
+        _check_declared(operator, name, rounds, static_output)
+        built: Any = target() if inspect.isclass(target) else target
+        module = getattr(target, "__module__", "?")
+        (into or registry).add_implementation(
+            Implementation(
+                operator=operator,
+                name=name,
+                summary=(inspect.getdoc(target) or "").partition("\n")[0],
+                module=module,
+                source=_source_file(target, module, sys._getframe(1).f_code.co_filename),
+                needs=needs,
+                supports=getattr(built, "supports", _nothing),
+                prepare=getattr(built, "prepare", _nothing),
+                run=_run_of(target, built, operator, name),
+                untimed=getattr(built, "untimed", _nothing),
+                configuration=getattr(built, "configuration", _nothing),
+                compiled=compiled,
+                unverified=unverified,
+                memory_seen=memory_seen,
+                built_from=built_from or tuple(getattr(built, "built_from", ())),
+                rounds=rounds,
+                static_output=static_output,
+            )
+        )
+        return target
+
+    return register
+
+
+def _source_file(target: Any, module: str, registering: str) -> str:
+    """The file that `target` is written in, behind its decorators; that which registers it where a library wrote it.
+
+    Either way it is the file of whoever offers it: `torch.no_grad` around a function does not make it torch's.
+    """
+    written = None
+    with suppress(TypeError, ValueError):
+        written = inspect.getsourcefile(inspect.unwrap(target))
+    own = (file for file in (written, registering) if file and Path(file).is_file() and not _of_a_library(Path(file)))
+    return next(own, written or module)
+
+
+def _of_a_library(file: Path) -> bool:
+    installed = {"site-packages", "dist-packages"} & set(file.parts)
+    return bool(installed) or Path(sysconfig.get_path("stdlib")) in file.parents
+
+
+def discover_one(operator: str, name: str, module: str, plugins: tuple[str, ...] = ()) -> Implementation:
+    """One implementation, importing nothing but operators and its own module where that is ours.
+
+    Importing all adapters costs a worker seconds, and each is one more that could disturb it.
+    """
+    if module.startswith(f"{OURS}."):
+        import_operators()
+        with registry.watched():
+            importlib.import_module(module)
+        if operator in registry.operators and name in registry.implementations(operator):
+            return registry.implementations(operator).get(name)
+    return discover(plugins).implementations(operator).get(name)
+
+
+def discover_some(modules: Iterable[str], plugins: tuple[str, ...] = ()) -> Registry:
+    """As `discover`, but of our own implementations only those in these modules: the others cost seconds."""
+    _register_suites()
+    ours = [name for name in dict.fromkeys(modules) if name.startswith(f"{OURS}.")]
+    import_operators()
+    for name in ours:
+        importlib.import_module(name)
+    return _with_others(plugins)
+
+
+def import_operators() -> None:
+    """Our operators, which every process that has to do with cases knows."""
+    import_all("attnlab.bench.ops", below=True)
+
+
+def discover(plugins: tuple[str, ...] = (), around: Around = nullcontext) -> Registry:
+    """Import our operators, metrics and implementations, those of installed entry points, and `plugins`.
+
+    A plugin is a module's name or a path to a Python file. Importing twice registers nothing twice. Others' modules are
+    imported inside `around`. Raises PluginError, or DuplicateName where a plugin takes a name that is taken.
+    """
+    _register_suites()
+    for package in ("attnlab.bench.ops", "attnlab.bench.analysis.metrics", OURS):
+        import_all(package, below=True)
+    with around():
+        return _with_others(plugins)
+
+
+def _register_suites() -> None:
+    for path in sorted(SUITES.glob("*.toml")):
+        if path.stem not in registry.suites:
+            registry.suites.add(path.stem, path, "attnlab.bench.suites")
+
+
+def _with_others(plugins: tuple[str, ...]) -> Registry:
+    """The registry with what installed packages and plugins bring."""
+    load_entry_points(registry)
+    for plugin in plugins:
+        load_plugin(plugin, registry)
+    for made in registry.all_implementations():
+        if made.operator not in registry.operators:
+            unknown = UnknownName("operator", made.operator, registry.operators.names())
+            raise PluginError(f"implementation {made.name!r} in {made.module}: {unknown}")
+    return registry

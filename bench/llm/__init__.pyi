@@ -1,0 +1,71 @@
+"""What engines and kernels' adapters import beside `attnlab.bench`: models, caches, masks, sampling."""
+
+from . import rope_math as rope_math
+from .caches.cache import KVCache as KVCache
+from .caches.cache import Side as Side
+from .caches.coding import Format as Format
+from .caches.layout import Layout as Layout
+from .generation.decoding import PLAIN as PLAIN
+from .generation.decoding import Decoding as Decoding
+from .generation.logs import Pass as Pass
+from .generation.recorder import Recorder as Recorder
+from .generation.stored import Q4_1 as Q4_1
+from .generation.stored import SAME as SAME
+from .masks import Mask as Mask
+from .masks import mask_of as mask_of
+from .masks import permitted_pairs as permitted_pairs
+from .masks import segments_of as segments_of
+from .models.config import ModelConfig as ModelConfig
+from .models.families import kind_of as kind_of
+from .models.huggingface import config_json as config_json
+from .models.huggingface import save_folder as save_folder
+from .models.huggingface import state_dict as state_dict
+from .models.packaged import find_model as find_model
+from .models.reference import embedding_scale as embedding_scale
+from .models.reference import soft_capped as soft_capped
+from .models.rotary import rotary_tables as rotary_tables
+from .models.weights import LayerWeights as LayerWeights
+from .models.weights import ModelWeights as ModelWeights
+from .models.weights import rows_of as rows_of
+from .rope_math import rope_tables as rope_tables
+from .sampling_math import draw as draw
+from .sampling_math import least_in_nucleus as least_in_nucleus
+from .sampling_math import penalised as penalised
+from .sampling_math import truncated_probabilities as truncated_probabilities
+from .sampling_params import SamplingParams as SamplingParams
+
+__all__ = [
+    "PLAIN",
+    "Q4_1",
+    "SAME",
+    "Decoding",
+    "Format",
+    "KVCache",
+    "LayerWeights",
+    "Layout",
+    "Mask",
+    "ModelConfig",
+    "ModelWeights",
+    "Pass",
+    "Recorder",
+    "SamplingParams",
+    "Side",
+    "config_json",
+    "draw",
+    "embedding_scale",
+    "find_model",
+    "kind_of",
+    "least_in_nucleus",
+    "mask_of",
+    "penalised",
+    "permitted_pairs",
+    "rope_math",
+    "rope_tables",
+    "rotary_tables",
+    "rows_of",
+    "save_folder",
+    "segments_of",
+    "soft_capped",
+    "state_dict",
+    "truncated_probabilities",
+]

@@ -1,0 +1,160 @@
+"""The raw log of a generation as series of a burst, and read back: when each request had how many tokens."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+from attnlab.bench.llm.generation.logs import FAILED, NO_TOKEN, PASSES, CallLog, Pass, RequestLog
+from attnlab.bench.llm.generation.rules import fault
+from attnlab.bench.store.records import Burst, Measurement, Series
+
+__all__ = [
+    "FAILED",
+    "NO_TOKEN",
+    "PASSES",
+    "UNITS",
+    "CallLog",
+    "Pass",
+    "RequestLog",
+    "broken_log",
+    "calls_of",
+    "log_in",
+    "requests_of",
+    "series_of",
+]
+
+CLOCK = "wall"
+_LOG = ("event_request", "event_time", "event_tokens")
+_OF_ALL = ("request_arrival", "request_prompt")
+_OF_SOME = ("request_tokenise", "request_first_sample", "request_failed", "request_numbers_only")
+
+UNITS = {"cache": "B"}
+WANTED = ("reused_tokens",)
+"""Counts of which more is better."""
+
+
+def series_of(log: CallLog) -> tuple[Series, ...]:
+    """The log as series that a burst holds: the events of all requests, then the passes, then the counts."""
+    made = [*_request_series(log.requests), *_pass_series(log.passes)]
+    for name, value in log.counts.items():
+        direction = "higher" if name in WANTED else "lower"
+        made.append(Series(str(name), UNITS.get(name, "1"), None, direction, (float(value),)))
+    return tuple(made)
+
+
+def _request_series(requests: Sequence[RequestLog]) -> Iterator[Series]:
+    events = [
+        (float(n), float(t), float(k))
+        for n, r in enumerate(requests)
+        for t, k in zip(r.times_ns, r.tokens, strict=True)
+    ]
+    for name, unit, column in zip(_LOG, ("1", "ns", "1"), range(3), strict=True):
+        yield Series(name, unit, CLOCK, "lower", tuple(event[column] for event in events))
+    yield Series("request_arrival", "ns", CLOCK, "lower", tuple(float(r.arrival_ns) for r in requests))
+    yield Series("request_prompt", "1", CLOCK, "lower", tuple(float(r.prompt_tokens) for r in requests))
+    of_some = {
+        "request_tokenise": [r.tokenise_ns for r in requests],
+        "request_first_sample": [r.first_sample_ns for r in requests],
+    }
+    for name, values in of_some.items():
+        known = [float(value) for value in values if value is not None]
+        if len(known) == len(requests):
+            yield Series(name, "ns", CLOCK, "lower", tuple(known))
+    marks = {
+        "request_failed": [r.failure is not None for r in requests],
+        "request_numbers_only": [r.numbers_only for r in requests],
+    }
+    for name, marked in marks.items():
+        if any(marked):
+            yield Series(name, "1", None, "lower", tuple(map(float, marked)))
+
+
+def _pass_series(passes: Sequence[Pass]) -> Iterator[Series]:
+    for kind in PASSES:
+        mine = [p for p in passes if p.kind == kind]
+        if mine:
+            yield Series(f"{kind}_pass", "ns", CLOCK, "lower", tuple(float(p.elapsed_ns) for p in mine))
+            yield Series(f"{kind}_bytes", "B", None, "lower", tuple(float(p.read_bytes) for p in mine))
+            yield Series(f"{kind}_rows", "1", None, "lower", tuple(float(p.rows) for p in mine))
+    judged = [p for p in passes if p.drafted]
+    if judged:
+        yield Series("drafted", "1", None, "lower", tuple(float(n) for p in judged for n in p.drafted))
+        yield Series("accepted", "1", None, "higher", tuple(float(n) for p in judged for n in p.accepted))
+
+
+def log_in(series: Sequence[Series]) -> CallLog | None:
+    """The log that series hold, as `series_of` wrote it; None where there is none.
+
+    Passes come kind by kind, and all guesses with the first of them, since a store does not keep which were of which.
+    Raises ValueError where series do not fit each other.
+    """
+    found = {one.quantity: one.values for one in series}
+    if not all(name in found for name in (*_LOG, *_OF_ALL)):
+        return None
+    passes = list(_passes_in(found))
+    known = {name for kind in PASSES for name in (f"{kind}_pass", f"{kind}_bytes", f"{kind}_rows")}
+    known |= {*_LOG, *_OF_ALL, *_OF_SOME, "drafted", "accepted"}
+    others = [one for one in series if one.clock is None and one.quantity not in known and len(one.values) == 1]
+    return CallLog(tuple(_requests_in(found)), tuple(passes), {one.quantity: one.values[0] for one in others})
+
+
+def calls_of(measurement: Measurement) -> list[list[RequestLog]]:
+    """The requests of every call that was timed, in order; [] where no log was kept."""
+    bursts = [burst for launch in measurement.launches for burst in launch.bursts]
+    return [requests for burst in bursts if (requests := requests_of(burst))]
+
+
+def requests_of(burst: Burst) -> list[RequestLog]:
+    """The requests of the call that a burst is of; [] where no log was kept, or one that cannot be."""
+    try:
+        log = log_in(burst.series)
+    except ValueError:
+        return []
+    return [] if log is None or fault(log) else list(log.requests)
+
+
+def broken_log(measurement: Measurement) -> str | None:
+    """Why a stored log cannot be; None where all can. Runs of earlier versions were not held against the rules."""
+    for burst in (burst for launch in measurement.launches for burst in launch.bursts):
+        try:
+            log = log_in(burst.series)
+        except ValueError as error:
+            return str(error)
+        if log is not None and (why := fault(log)):
+            return why
+    return None
+
+
+def _requests_in(found: Mapping[str, tuple[float, ...]]) -> Iterator[RequestLog]:
+    arrivals, prompts = found["request_arrival"], found["request_prompt"]
+    times: list[list[float]] = [[] for _ in arrivals]
+    tokens: list[list[int]] = [[] for _ in arrivals]
+    for request, time_ns, count in zip(*(found[name] for name in _LOG), strict=True):
+        if request not in range(len(arrivals)):
+            raise ValueError(f"it has an event of request {request:g} where there are {len(arrivals)}")
+        times[int(request)].append(time_ns)
+        tokens[int(request)].append(_whole(count))
+    some = [found.get(name, (None,) * len(arrivals)) for name in _OF_SOME]
+    for n, (arrival, prompt, tokenise, sample, failed, only) in enumerate(zip(arrivals, prompts, *some, strict=True)):
+        yield RequestLog(
+            arrival, _whole(prompt), tuple(times[n]), tuple(tokens[n]), tokenise, sample,
+            failure=FAILED if failed else None, numbers_only=bool(only),
+        )  # fmt: skip
+
+
+def _passes_in(found: Mapping[str, tuple[float, ...]]) -> Iterator[Pass]:
+    guesses = [tuple(map(_whole, found.get(name, ()))) for name in ("drafted", "accepted")]
+    for kind in PASSES:
+        columns = [found.get(f"{kind}_{name}", ()) for name in ("pass", "bytes", "rows")]
+        for elapsed_ns, read_bytes, rows in zip(*columns, strict=True):
+            yield Pass(kind, elapsed_ns, read_bytes, _whole(rows), *guesses)
+            guesses = [(), ()]
+    if any(guesses):
+        raise ValueError("it has guesses, and no pass that judged them")
+
+
+def _whole(value: float) -> int:
+    if not math.isfinite(value) or int(value) != value:
+        raise ValueError(f"it has {value:g} where a whole number is expected")
+    return int(value)

@@ -1,0 +1,182 @@
+"""The weights of a decoder as tensors, and what each must look like."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from attnlab.bench.errors import UsageError
+from attnlab.bench.llm.models.config import ModelConfig
+
+
+@dataclass(frozen=True, eq=False)
+class LayerWeights:
+    """Weights of one layer, each projection `[out, in]`; H hidden, I intermediate, D head size.
+
+    The rows of `query` and `key`, and of their biases, are in half-split rotary order: row i of a head turns
+    with row i + D/2. A norm's weight is what the normed row is multiplied by, in Gemma the file's plus one.
+    """
+
+    attention_norm: Tensor  # [H]
+    query: Tensor  # [Hq * D, H]
+    key: Tensor  # [Hkv * D, H]
+    value: Tensor  # [Hkv * D, H]
+    output: Tensor  # [H, Hq * D]
+    mlp_norm: Tensor  # [H]
+    gate: Tensor  # [I, H]
+    up: Tensor  # [I, H]
+    down: Tensor  # [H, I]
+    query_bias: Tensor | None = None  # [Hq * D]
+    key_bias: Tensor | None = None  # [Hkv * D]
+    value_bias: Tensor | None = None  # [Hkv * D]
+    query_norm: Tensor | None = None  # [D], of each head
+    key_norm: Tensor | None = None  # [D], of each head
+    attention_branch_norm: Tensor | None = None  # [H], of what attention gives
+    mlp_branch_norm: Tensor | None = None  # [H], of what the MLP gives
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        return tuple(x for f in dataclasses.fields(self) if (x := getattr(self, f.name)) is not None)
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> LayerWeights:
+        values: dict[str, Any] = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        mapped: dict[str, Any] = {name: None if x is None else function(x) for name, x in values.items()}
+        return LayerWeights(**mapped)
+
+    def to(self, device: torch.device | str, dtype: torch.dtype) -> LayerWeights:
+        return self.map(lambda x: x.to(device, dtype))
+
+    def joined(self) -> LayerWeights:
+        """The same, with query, key and value, and gate and up, in one memory each: see `rows_of`."""
+        if follow(self.query, self.key, self.value) and follow(self.gate, self.up):
+            return self
+        attention = dict(zip(("query", "key", "value"), join(self.query, self.key, self.value), strict=True))
+        mlp = dict(zip(("gate", "up"), join(self.gate, self.up), strict=True))
+        return dataclasses.replace(self, **attention, **mlp)
+
+
+@dataclass(frozen=True, eq=False)
+class ModelWeights:
+    """A whole model on one device, in one dtype; never written to."""
+
+    config: ModelConfig
+    embedding: Tensor  # [V, H]
+    layers: tuple[LayerWeights, ...]
+    output_norm: Tensor  # [H]
+    head: Tensor  # [V, H], the embedding itself where the model ties them
+    origin: str
+    """File and hash, or seed, for provenance."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.embedding.dtype
+
+    @property
+    def device(self) -> torch.device:
+        return self.embedding.device
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all weights, a tied head counted once."""
+        own = [self.embedding, self.output_norm, *(x for layer in self.layers for x in layer.tensors())]
+        return sum(x.nbytes for x in own) + (0 if self.head is self.embedding else self.head.nbytes)
+
+    @property
+    def fingerprint(self) -> str:
+        """One line that tells these weights from others, such as `toy, random, seed 0, float32`."""
+        return f"{self.config.name}, {self.origin}, {str(self.dtype).removeprefix('torch.')}"
+
+    def to(self, device: torch.device | str, dtype: torch.dtype) -> ModelWeights:
+        """The same weights elsewhere; tensors that are there already are shared."""
+        embedding = self.embedding.to(device, dtype)
+        return dataclasses.replace(
+            self,
+            embedding=embedding,
+            layers=tuple(layer.to(device, dtype) for layer in self.layers),
+            output_norm=self.output_norm.to(device, dtype),
+            head=embedding if self.head is self.embedding else self.head.to(device, dtype),
+        )
+
+    def joined(self) -> ModelWeights:
+        """The same, with projections of one input side by side in memory, so that one product can do them all."""
+        return dataclasses.replace(self, layers=tuple(layer.joined() for layer in self.layers))
+
+    def settled(self, shortest: int, longest: int) -> ModelWeights:
+        """The same tensors for passes over `shortest` to `longest` tokens, see `ModelConfig.settled`."""
+        config = self.config.settled(shortest, longest)
+        return self if config is self.config else dataclasses.replace(self, config=config)
+
+    def skipping(self, layers_kept: Sequence[int]) -> ModelWeights:
+        """A model of some of the layers only, in the order given, that shares this one's tensors.
+
+        What it predicts is much like the whole model's, so that it drafts for it.
+        """
+        kept = tuple(layers_kept)
+        if not kept or any(not 0 <= index < len(self.layers) for index in kept):
+            raise UsageError(f"got layers {list(kept)} to keep, expected some of 0 to {len(self.layers) - 1}")
+        return dataclasses.replace(
+            self,
+            config=self.config.skipping(kept),
+            layers=tuple(self.layers[index] for index in kept),
+            origin=f"{self.origin}, layers {','.join(map(str, kept))} of {len(self.layers)}",
+        )
+
+
+def join(*matrices: Tensor) -> tuple[Tensor, ...]:
+    """Copies of matrices [n, H] that follow each other in one memory."""
+    parts: tuple[Tensor, ...] = torch.cat(matrices).split([len(matrix) for matrix in matrices])
+    return parts
+
+
+def rows_of(*matrices: Tensor) -> Tensor:
+    """One matrix of the rows of several [n, H], without a copy where they follow each other in one memory."""
+    if not follow(*matrices):
+        return torch.cat(matrices)
+    width = matrices[0].shape[1]
+    return matrices[0].as_strided((sum(len(matrix) for matrix in matrices), width), (width, 1))
+
+
+def follow(*matrices: Tensor) -> bool:
+    """Whether matrices follow each other in one memory."""
+    first, offset = matrices[0], matrices[0].storage_offset()
+    for matrix in matrices:
+        whole = matrix.untyped_storage().data_ptr() == first.untyped_storage().data_ptr() and matrix.is_contiguous()
+        if not whole or matrix.storage_offset() != offset:
+            return False
+        offset += matrix.numel()
+    return True
+
+
+def model_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Shape of each tensor outside the layers, by its field in `ModelWeights`; no head where it is tied."""
+    table = (config.vocab_size, config.hidden_size)
+    shapes: dict[str, tuple[int, ...]] = {"embedding": table, "output_norm": (config.hidden_size,)}
+    return shapes if config.tied_embeddings else shapes | {"head": table}
+
+
+def layer_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Shape of each tensor of a layer, by its field in `LayerWeights`; biases and further norms where it has them."""
+    hidden, intermediate = config.hidden_size, config.intermediate_size
+    q_size, kv_size = config.q_heads * config.head_dim, config.kv_heads * config.head_dim
+    shapes: dict[str, tuple[int, ...]] = {
+        "attention_norm": (hidden,),
+        "query": (q_size, hidden),
+        "key": (kv_size, hidden),
+        "value": (kv_size, hidden),
+        "output": (hidden, q_size),
+        "mlp_norm": (hidden,),
+        "gate": (intermediate, hidden),
+        "up": (intermediate, hidden),
+        "down": (hidden, intermediate),
+    }
+    if config.qkv_bias:
+        shapes |= {"query_bias": (q_size,), "key_bias": (kv_size,), "value_bias": (kv_size,)}
+    if config.qk_norm:
+        shapes |= {"query_norm": (config.head_dim,), "key_norm": (config.head_dim,)}
+    if config.branch_norms:
+        shapes |= {"attention_branch_norm": (hidden,), "mlp_branch_norm": (hidden,)}
+    return shapes

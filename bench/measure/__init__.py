@@ -1,0 +1,1 @@
+"""One measurement, from the case to the record: check, time, isolate, run."""
