@@ -46,6 +46,7 @@ from .llm.caches.cache import KVCache as KVCache
 from .llm.masks import Mask as Mask
 from .llm.models.config import ModelConfig as ModelConfig
 from .llm.models.load import load_model as load_model
+from .llm.models.load import load_tokenizer as load_tokenizer
 from .llm.models.rope_scaling import Llama3Scaling as Llama3Scaling
 from .llm.models.weights import ModelWeights as ModelWeights
 from .llm.rope_math import rope_tables as rope_tables
@@ -179,6 +180,7 @@ __all__ = [
     "like",
     "load",
     "load_model",
+    "load_tokenizer",
     "mutable",
     "of_measurement",
     "pass_bytes",

@@ -13,6 +13,7 @@ import importlib.util
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from types import ModuleType
 from typing import Any
 
@@ -66,7 +67,7 @@ MOVED = {
     "memory": ("machine.peak_memory",),
     "metrics": ("analysis.metrics", "contract.metric"),
     "models": ("llm.models",),
-    "models.tokenizer": ("llm.models.tokenizer", "llm.models.tokenizer_files"),
+    "models.tokenizer": ("llm.models.tokenizer", "llm.models.load"),
     "named_files": ("contract.named_files",),
     "ops.attending": ("ops._shared.attending",),
     "ops.attention_data": ("ops._shared.attention_data", "ops._shared.sources", "ops.attention.case"),
@@ -129,10 +130,10 @@ def content_of(*modules: str) -> Callable[[str], Any]:
 
     def attribute(name: str) -> Any:
         for module in modules if not name.startswith("__") else ():
-            held = importlib.import_module(module)
-            if hasattr(held, name):
+            held = getattr(importlib.import_module(module), name, None)
+            if held is not None and not isinstance(held, ModuleType):
                 warnings.warn(f"{name} is imported from {module} now", DeprecationWarning, stacklevel=2)
-                return getattr(held, name)
+                return held
         raise AttributeError(f"no {name!r} in {', '.join(modules)}")
 
     return attribute
@@ -170,7 +171,9 @@ class _OldNames(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 def _stands(old: str) -> bool:
     """Whether the old name leads to modules that are there."""
     found = now_of(old)
-    return bool(found) and all(importlib.util.find_spec(f"{HERE}.{now}") is not None for now in found)
+    with suppress(ModuleNotFoundError):  # of a folder that is none
+        return bool(found) and all(importlib.util.find_spec(f"{HERE}.{now}") is not None for now in found)
+    return False
 
 
 def install() -> None:

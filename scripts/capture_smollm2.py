@@ -16,10 +16,9 @@ from attnlab.bench.llm.captured.fixture import FIXTURE_LAYERS, FIXTURE_TEXT, FIX
 from attnlab.bench.llm.captured.model import compute
 from attnlab.bench.llm.captured.packed import HEAD_DIM
 from attnlab.bench.llm.captured.texts import DATA, TEXTS, ids_path
-from attnlab.bench.llm.models.load import load_model
+from attnlab.bench.llm.models.load import load_model, load_tokenizer
 from attnlab.bench.llm.models.sources import PACKAGED
 from attnlab.bench.llm.models.tokenizer import Tokenizer
-from attnlab.bench.llm.models.tokenizer_files import load_tokenizer
 from attnlab.bench.llm.models.weights import ModelWeights
 
 

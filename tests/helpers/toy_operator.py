@@ -10,12 +10,18 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from attnlab.bench import implements
-from attnlab.bench.contract import registry
-from attnlab.bench.contract.axes import Case, axis
-from attnlab.bench.contract.metric import Metric, Row
-from attnlab.bench.contract.operator_spec import Operator, TensorSpec, dynamic
-from attnlab.bench.store.figures import Figures
+from attnlab.bench import (
+    Case,
+    Figures,
+    Metric,
+    Operator,
+    Row,
+    TensorSpec,
+    axis,
+    dynamic,
+    implements,
+    registry,
+)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from tokenizers.decoders import ByteLevel as ByteLevelDecoder
 from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence, Split
 
-from attnlab.bench.errors import ModelError, ModelUnavailable, Unavailable
+from attnlab.bench.errors import ModelError
 from attnlab.bench.llm.models import gguf_model, sentence_piece_files
 from attnlab.bench.llm.models.assembly import GGUF_NAMES, tell_unknown
 from attnlab.bench.llm.models.chat import ChatTemplate
@@ -22,7 +21,6 @@ from attnlab.bench.llm.models.folder_config import CONFIG_FILE, Fields, end_ids,
 from attnlab.bench.llm.models.gguf_file import GgufFile
 from attnlab.bench.llm.models.gguf_shards import open_gguf
 from attnlab.bench.llm.models.sentence_pieces import SentencePieceTokenizer
-from attnlab.bench.llm.models.sources import resolve
 from attnlab.bench.llm.models.tokenizer import Tokenizer
 
 CONTROL, USER_DEFINED = 3, 4
@@ -189,21 +187,3 @@ def folder_template(folder: Path, settings: Mapping[str, Any], names: Mapping[st
         named = (entry for entry in text if isinstance(entry, dict))
         text = next((entry.get("template") for entry in named if entry.get("name") == "default"), None)
     return ChatTemplate(text, names) if isinstance(text, str) else None
-
-
-def load_tokenizer(name_or_path: str) -> Tokenizer:
-    """The tokenizer of a model with files: `smollm2_135m`, a .gguf file or a Hugging Face folder.
-
-    Raises ModelUnavailable for a published name without files and where a package is not installed, ModelError
-    for a vocabulary of another kind or a folder without `tokenizer.json` and `tokenizer.model`.
-    """
-    missing = [package for package in ("tokenizers", "gguf") if find_spec(package) is None]
-    if missing:
-        raise Unavailable(f"not installed: {' and '.join(missing)}; mend with: pip install 'attnlab[generate]'")
-    source = resolve(name_or_path)
-    if source.path is None:
-        raise ModelUnavailable(f"{source.name} has random weights and no tokenizer; take random prompts, or a path")
-    from attnlab.bench.llm.models import tokenizer_files
-
-    read = tokenizer_files.gguf_tokenizer if source.kind == "gguf" else tokenizer_files.folder_tokenizer
-    return read(source.path)

@@ -14,11 +14,10 @@ from attnlab.bench.contract.operator_spec import NEEDLE_DRAW, Operator, TensorSp
 from attnlab.bench.contract.registry import registry
 from attnlab.bench.llm.generation.events import series_of
 from attnlab.bench.llm.generation.evidence import NAME as LOGS
-from attnlab.bench.llm.models.load import load_model
+from attnlab.bench.llm.models.load import load_model, load_tokenizer
 from attnlab.bench.llm.models.prompts import RANDOM, prompt_ids
 from attnlab.bench.llm.models.sources import PACKAGED, is_path
 from attnlab.bench.llm.models.tokenizer import Tokenizer
-from attnlab.bench.llm.models.tokenizer_files import load_tokenizer
 from attnlab.bench.llm.models.weights import ModelWeights
 from attnlab.bench.ops.generate.case import GenerateCase, Generated, GenerateInputs
 from attnlab.bench.ops.generate.check import ExactTokens

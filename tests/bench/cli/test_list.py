@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from attnlab.bench import Needs, discover
-from attnlab.bench.contract import registry
+from attnlab.bench import Needs, discover, registry
 
 
 @pytest.fixture

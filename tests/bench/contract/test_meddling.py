@@ -25,7 +25,9 @@ PLUGIN = """
 import builtins, json, statistics, time
 import torch
 from toy_operator import ToyInputs
-from attnlab.bench import contract, implements, timing
+from attnlab.bench import implements
+from attnlab.bench.measure import timing
+from attnlab.bench.store import figures
 from attnlab.bench.machine.clocks import host, now
 {change}
 
@@ -36,8 +38,8 @@ def changing(inputs: ToyInputs):
 
 CHANGES = {
     "time.perf_counter_ns = time.monotonic = lambda: 1": ("time.perf_counter_ns", "time.monotonic"),
-    "contract.Figures.within = property(lambda self: True)": ("attnlab.bench.store.figures.Figures.within",),
-    "contract.Figures.share_of_budget.fget.__code__ = (lambda self: 0.0).__code__": (
+    "figures.Figures.within = property(lambda self: True)": ("attnlab.bench.store.figures.Figures.within",),
+    "figures.Figures.share_of_budget.fget.__code__ = (lambda self: 0.0).__code__": (
         "attnlab.bench.store.figures.Figures.share_of_budget",
     ),
     "host.HostTimer.burst = lambda self, count: [5.0] * count": ("attnlab.bench.machine.clocks.host.HostTimer.burst",),

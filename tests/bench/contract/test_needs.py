@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from attnlab.bench import Needs, Registry, implements
-from attnlab.bench.contract import needs
+from attnlab.bench.contract.needs import compiler_reason, missing
 from attnlab.bench.contract.registry import Implementation
 from attnlab.bench.store.machine import Device
 
@@ -45,13 +45,13 @@ REASONS = [
 
 @pytest.mark.parametrize(("needs", "device", "reason"), REASONS)
 def test_the_first_need_that_is_not_met(needs: Needs, device: Device, reason: str | None) -> None:
-    assert needs.missing(needing(needs), device) == reason
+    assert missing(needing(needs), device) == reason
 
 
 def test_a_package_is_not_imported_to_know_that_it_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "costly_package.py").write_text("raise SystemExit('imported')")
     monkeypatch.syspath_prepend(tmp_path)
-    assert needs.missing(needing(Needs(packages=("costly_package",))), CPU) is None
+    assert missing(needing(Needs(packages=("costly_package",))), CPU) is None
 
 
 @pytest.fixture
@@ -66,15 +66,15 @@ def found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 def test_with_a_compiler_and_headers_all_is_well(found: Path) -> None:
-    assert needs.compiler_reason() is None
-    assert needs.missing(needing(Needs(compiler=True)), CPU) is None
+    assert compiler_reason() is None
+    assert missing(needing(Needs(compiler=True)), CPU) is None
 
 
 def test_without_a_compiler(found: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None)
     reason = "needs a C++ compiler; g++ was not found (Debian: apt-get install g++)"
-    assert needs.missing(needing(Needs(compiler=True)), CPU) == reason
-    assert needs.missing(needing(Needs()), CPU) is None
+    assert missing(needing(Needs(compiler=True)), CPU) == reason
+    assert missing(needing(Needs()), CPU) is None
 
 
 @pytest.mark.parametrize(
@@ -86,11 +86,11 @@ def test_the_compiler_is_the_one_that_torch_would_take(
     looked_for: list[str] = []
     monkeypatch.setattr(shutil, "which", looked_for.append)
     monkeypatch.setenv("CXX", variable)
-    assert f"{asked} was not found" in (needs.compiler_reason() or "")
+    assert f"{asked} was not found" in (compiler_reason() or "")
     assert looked_for == [asked]
 
 
 def test_without_headers(found: Path) -> None:
     (found / "Python.h").unlink()
-    reason = needs.compiler_reason()
+    reason = compiler_reason()
     assert reason == f"needs Python's headers; {found}/Python.h was not found (Debian: apt-get install python3-dev)"

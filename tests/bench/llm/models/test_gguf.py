@@ -19,10 +19,9 @@ from attnlab.bench import load_model
 from attnlab.bench.errors import ModelError, ModelWarning, Unavailable, UnknownName
 from attnlab.bench.llm.models.gguf_file import GgufFile, StoredTensor, read_header
 from attnlab.bench.llm.models.gguf_model import half_split_rows
-from attnlab.bench.llm.models.load import model_config
+from attnlab.bench.llm.models.load import load_tokenizer, model_config
 from attnlab.bench.llm.models.random_weights import random_weights
 from attnlab.bench.llm.models.reference import reference_logits
-from attnlab.bench.llm.models.tokenizer_files import load_tokenizer
 from attnlab.bench.llm.models.weights import ModelWeights
 from tests.bench.llm.models.gguf_files import FIELDS, TOY, stored, write
 
@@ -282,7 +281,7 @@ def test_a_file_that_is_not_there_and_a_missing_package_are_told(
     write(tmp_path / "model.gguf", tensors)
     with pytest.raises(UnknownName, match=r"did you mean '.*/model.gguf'"):
         load_model(str(tmp_path / "modle.gguf"))
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("attnlab.bench.llm.models.load.find_spec", lambda name: None)
     with pytest.raises(Unavailable, match=r"not installed: gguf; mend with: pip install 'attnlab\[generate\]'"):
         load_model(str(tmp_path / "model.gguf"))
 

@@ -306,7 +306,7 @@ def test_a_folder_without_what_it_needs_is_named(folder: Path, monkeypatch: pyte
     (folder / ONE_FILE).unlink()
     with pytest.raises(ModelError, match=f"has neither {ONE_FILE} nor {INDEX_FILE}"):
         load_model(str(folder))
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("attnlab.bench.llm.models.load.find_spec", lambda name: None)
     with pytest.raises(Unavailable, match="not installed: safetensors"):
         load_model(str(folder))
 

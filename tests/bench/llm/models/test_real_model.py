@@ -14,9 +14,9 @@ from attnlab.bench import load_model
 from attnlab.bench.errors import Unavailable
 from attnlab.bench.llm.models.config import PUBLISHED
 from attnlab.bench.llm.models.huggingface import config_json, state_dict
+from attnlab.bench.llm.models.load import load_tokenizer
 from attnlab.bench.llm.models.prompts import prompt_ids
 from attnlab.bench.llm.models.reference import reference_greedy, reference_logits
-from attnlab.bench.llm.models.tokenizer_files import load_tokenizer
 from attnlab.bench.llm.models.weights import ModelWeights
 
 transformers = pytest.importorskip("transformers", reason="package transformers is not installed")

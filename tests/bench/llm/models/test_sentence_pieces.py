@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 
 from attnlab.bench.errors import ModelError, ModelWarning, Unavailable, UsageError
 from attnlab.bench.llm.models.chat import Message
+from attnlab.bench.llm.models.load import load_tokenizer
 from attnlab.bench.llm.models.prompts import prompt_ids
 from attnlab.bench.llm.models.sentence_piece_files import of_folder
 from attnlab.bench.llm.models.sentence_pieces import SentencePieceTokenizer
 from attnlab.bench.llm.models.tokenizer import Tokenizer
-from attnlab.bench.llm.models.tokenizer_files import load_tokenizer
 
 sentencepiece = pytest.importorskip("sentencepiece", reason="package sentencepiece is not installed")
 gguf = pytest.importorskip("gguf", reason="package gguf is not installed")

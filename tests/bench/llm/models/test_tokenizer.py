@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from attnlab.bench.errors import ModelError, ModelUnavailable, ModelWarning, Unavailable, UsageError
 from attnlab.bench.llm.captured.texts import DATA, token_ids
 from attnlab.bench.llm.models.chat import Message
+from attnlab.bench.llm.models.load import load_tokenizer
 from attnlab.bench.llm.models.tokenizer import FIRST_SPACE, SPACES, Spelling, Tokenizer
-from attnlab.bench.llm.models.tokenizer_files import load_tokenizer
 
 tokenizers = pytest.importorskip("tokenizers", reason="package tokenizers is not installed")
 
@@ -300,7 +300,7 @@ def test_models_without_files_have_no_tokenizer() -> None:
 
 
 def test_a_missing_package_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("attnlab.bench.llm.models.tokenizer.find_spec", lambda name: None)
+    monkeypatch.setattr("attnlab.bench.llm.models.load.find_spec", lambda name: None)
     with pytest.raises(Unavailable, match="not installed: tokenizers"):
         load_tokenizer("smollm2_135m")
 
