@@ -14,6 +14,7 @@ from pathlib import Path
 from attnlab.bench import units
 from attnlab.bench.doctor import product
 from attnlab.bench.doctor.finding import Finding, Patient, Probe
+from attnlab.bench.measure.interleaving import interleave
 from attnlab.bench.stats.paired import log_ratio
 from attnlab.bench.stats.power import least_detectable, replay
 from attnlab.bench.stats.verdict import TARGET, Rule
@@ -70,10 +71,8 @@ def live_pairs(kind: str, count: int) -> list[float]:
 
 def _ratio(pair: Sequence[_Product], number: int) -> float:
     times: tuple[list[float], list[float]] = ([], [])
-    for turn in range(BURSTS):
-        first = (turn + number) % 2
-        for which in (first, 1 - first):
-            times[which].append(pair[which].burst())
+    for _, which in interleave((0, 1), BURSTS, number):
+        times[which].append(pair[which].burst())
     return log_ratio(*times)
 
 

@@ -17,6 +17,7 @@ from attnlab.bench.gate.checkouts import Arm
 from attnlab.bench.gate.environments import ArmEnvironment, own_packages
 from attnlab.bench.gate.messages import ArmOrder, Closed, Method, Offer, Offers, Opened, outputs_of
 from attnlab.bench.machine.throttling import burst_notes
+from attnlab.bench.measure.interleaving import interleave
 from attnlab.bench.measure.isolation import START_LIMIT_S, Process, WorkerEnded
 from attnlab.bench.measure.judged import NO_TIMED_OUTPUT, Heard, no_times, settle, testimony, with_times
 from attnlab.bench.measure.judging.client import Judge, answer, asked_of
@@ -362,11 +363,9 @@ class LivePair:
             with _naming(number), both[1 - number].paused():
                 warm.append(process.warm(method))
         count = calls_a_burst(max(one.call_ns for one in warm))
-        for turn in range(BURSTS):
-            first = (turn + self._number) % 2  # each arm follows itself as often as the other
-            for number in (first, 1 - first):
-                with _naming(number), both[1 - number].paused():
-                    so_far.bursts[number].append(both[number].burst(count))
+        for _, number in interleave((0, 1), BURSTS, self._number):  # each arm follows itself as often as the other
+            with _naming(number), both[1 - number].paused():
+                so_far.bursts[number].append(both[number].burst(count))
         for number, process in enumerate(both):
             with _naming(number), both[1 - number].paused():
                 closed = process.close_case()

@@ -20,6 +20,7 @@ from attnlab.bench.contract.registry import Implementation, Registry
 from attnlab.bench.errors import UnknownName, UsageError
 from attnlab.bench.machine.cgroup import free_memory_bytes
 from attnlab.bench.measure.harness import blank_measurement
+from attnlab.bench.measure.interleaving import interleave
 from attnlab.bench.measure.isolation import Worker
 from attnlab.bench.measure.judging.client import Hearing, Judge, search_folders
 from attnlab.bench.measure.judging.process import JudgeOrder
@@ -28,7 +29,7 @@ from attnlab.bench.measure.suite import Suite
 from attnlab.bench.measure.temporary_folders import own_folder
 from attnlab.bench.measure.timing import Effort
 from attnlab.bench.measure.turned import far_off
-from attnlab.bench.measure.turns import Round, contenders, lacking, to_and_fro, with_turn
+from attnlab.bench.measure.turns import Round, contenders, lacking, with_turn
 from attnlab.bench.measure.worker import WorkerOrder
 from attnlab.bench.store.codec import encode
 from attnlab.bench.store.machine import Ceilings, Environment
@@ -243,7 +244,7 @@ class Runner:
                 ready.append((step, found))
             else:
                 yield step, measured
-        for number, (step, found) in to_and_fro(ready, steps[0].rounds):
+        for number, (step, found) in interleave(ready, steps[0].rounds):
             progress.phase(step, f"round {number + 1} of {step.rounds}")
             measured = found.worker.burst(step.case.id, found.blank)
             if measured.outcome is not Outcome.PASSED:

@@ -6,11 +6,11 @@ heap lie elsewhere. So which of two is faster is decided by rounds, each of them
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from attnlab.bench.measure.common_clock import common_method, under_common_clocks
+from attnlab.bench.measure.interleaving import interleave
 from attnlab.bench.measure.isolation import Worker
 from attnlab.bench.measure.stopping import STOPPED_BY_ROUNDS
 from attnlab.bench.measure.turned import busy
@@ -22,16 +22,6 @@ BURSTS = 4  # of each in a round; even, so that each goes first as often as last
 WRONG = (Outcome.WRONG_SHAPE, Outcome.WRONG_DTYPE, Outcome.WRONG_VALUES)
 
 Key = tuple[str, str, str]
-T = TypeVar("T")
-
-
-def to_and_fro(members: Sequence[T], rounds: int) -> Iterator[tuple[int, T]]:
-    """Rounds from 0 and their members, whose order is turned about each time, so that none always follows the same.
-
-    Who is taken out of `members` meanwhile has no turn from the next round on.
-    """
-    for number in range(rounds):
-        yield from ((number, member) for member in list(members)[:: -1 if number % 2 else 1])
 
 
 def contenders(measured: Iterable[Measurement]) -> list[list[Measurement]]:
@@ -94,13 +84,12 @@ class Round:
         found: dict[Key, Measurement] = {}
         ready: list[tuple[Measurement, Worker]] = []
         self.tell(case[0])
-        # whoever goes first in one round goes last in the next
-        for m in case[:: -1 if self.number % 2 else 1]:
+        for _, m in interleave(case, rounds=1, start=self.number):  # who goes first in one round is last in the next
             worker = workers[m.operator, m.implementation]
             found[m.key] = worker.open(m.case_id, _blank(m))
             if found[m.key].outcome is Outcome.PASSED:
                 ready.append((m, worker))
-        for _, (m, worker) in to_and_fro(ready, BURSTS):
+        for _, (m, worker) in interleave(ready, BURSTS):
             found[m.key] = worker.burst(m.case_id, _blank(m))
             if found[m.key].outcome is not Outcome.PASSED:
                 ready.remove((m, worker))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,6 +51,26 @@ def test_without_pairs_there_is_nothing_to_say() -> None:
     environment = describe_environment("cpu")
     patient = Patient(environment, Ceilings("here", 1, 1e10, {}, None, 0.0), (Wall(),), lambda: None)
     assert list(least_slowdown(patient)) == []
+
+
+class Scripted:
+    """Stands in for a process; it notes its turns."""
+
+    def __init__(self, name: str, order: list[str]) -> None:
+        self.name, self.order = name, order
+
+    def burst(self) -> float:
+        self.order.append(self.name)
+        return 2.0 if self.name == "b" else 1.0
+
+
+@pytest.mark.parametrize(("number", "order"), [(0, "abbaab"), (1, "baabba"), (2, "abbaab")])
+def test_a_pair_takes_turns_to_and_fro(number: int, order: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "BURSTS", 3)
+    turns: list[str] = []
+    pair: Any = [Scripted(name, turns) for name in "ab"]
+    assert gate._ratio(pair, number) == pytest.approx(math.log(2))
+    assert "".join(turns) == order
 
 
 def test_a_live_pair_of_real_processes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import itertools
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,14 @@ def test_who_waits_stands_still(gated: Make) -> None:
     assert bursts
     assert all(bursts)
     assert not any(arm.stands_still for arm in gate.started)
+
+
+def test_arms_take_turns_to_and_fro_and_pairs_begin_with_either(gated: Make) -> None:
+    order: list[str] = []
+    base, head = (one(after_burst=partial(order.append, name)) for name in "bh")
+    gated(base, head, looks=(3,)).run()
+    pairs = ["".join(order[start : start + 2 * BURSTS]) for start in range(0, len(order), 2 * BURSTS)]
+    assert pairs[:3] == ["hbbh" * (BURSTS // 2), "bhhb" * (BURSTS // 2), "hbbh" * (BURSTS // 2)]
 
 
 def test_every_pair_is_on_disk_at_once(gated: Make) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from attnlab.bench.measure import turned
 from attnlab.bench.measure.runner import Limits, Runner, plan, steps_of
 from attnlab.bench.measure.stopping import Effort
 from attnlab.bench.measure.suite import Bench, Suite
-from attnlab.bench.measure.turns import contenders, lacking, to_and_fro, with_turn
+from attnlab.bench.measure.turns import Round, contenders, lacking, with_turn
 from attnlab.bench.store.records import Burst, HostState, Launch, Measurement, Outcome, Series, TimingRecord, Turn
 
 from .test_runner import CEILINGS, Stage
@@ -91,14 +92,42 @@ def test_a_process_that_was_not_as_others_are_is_told(ns: float, words: str | No
     assert bool(notes) is (words is not None)
 
 
-def test_the_order_is_turned_about_and_who_is_out_stays_out() -> None:
-    members = ["a", "b", "c"]
-    order = []
-    for number, member in to_and_fro(members, 3):
-        order.append(f"{number}{member}")
-        if (number, member) == (1, "c"):
-            members.remove("b")
-    assert order == ["0a", "0b", "0c", "1c", "1b", "1a", "2a", "2c"]
+class Scripted:
+    """Stands in for workers; it notes who is asked for what."""
+
+    def __init__(self, said: list[str]) -> None:
+        self._said = said
+
+    def start(self) -> None: ...
+
+    def wait(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def open(self, case_id: str, blank: Measurement) -> Measurement:
+        self._said.append(f"open {blank.implementation}")
+        return replace(blank, outcome=Outcome.PASSED)
+
+    def burst(self, case_id: str, blank: Measurement) -> Measurement:
+        self._said.append(blank.implementation)
+        return replace(blank, outcome=Outcome.PASSED)
+
+    finish = burst
+
+
+@pytest.mark.parametrize(
+    ("number", "order"),
+    [
+        (1, "open b, open a, b, a, a, b, b, a, a, b, b, a"),
+        (2, "open a, open b, a, b, b, a, a, b, b, a, a, b"),
+    ],
+)
+def test_a_round_begins_with_either(number: int, order: str) -> None:
+    """Who is opened first goes first, is last after all bursts, and is finished first."""
+    said: list[str] = []
+    hand: Any = Scripted(said)
+    Round(number, lambda m: hand).taken([[measured("a", 1e6), measured("b", 1e6)]])
+    assert ", ".join(said) == order
 
 
 def test_real_processes_are_fresh_each_round(
