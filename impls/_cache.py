@@ -38,7 +38,7 @@ def forbidden_places(case: DecodeCase, inputs: DecodeInputs) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Seen:
+class VisibleKeys:
     """How much of each block is read; which of it a query may see [B, 1, Sq, S], None where all of it; and rows
     [B, 1, Sq, 1] that see nothing, None where all see something."""
 
@@ -54,12 +54,12 @@ def one_block(case: DecodeCase) -> str | None:
     return stored_as_is(case)
 
 
-def seen_places(case: DecodeCase, inputs: DecodeInputs) -> Seen:
+def visible_keys(case: DecodeCase, inputs: DecodeInputs) -> VisibleKeys:
     """What of a layout without pages a case's queries see."""
     length = inputs.cache.page_tokens if case.placing.wraps else case.longest
     forbidden = forbidden_places(case, inputs)[..., :length]
     blind = forbidden.all(-1, keepdim=True)
-    return Seen(length, ~forbidden if bool(forbidden.any()) else None, blind if bool(blind.any()) else None)
+    return VisibleKeys(length, ~forbidden if bool(forbidden.any()) else None, blind if bool(blind.any()) else None)
 
 
 def block(inputs: DecodeInputs, length: int) -> tuple[Tensor, Tensor]:

@@ -22,12 +22,12 @@ def compile_whole(function: Callable[..., Any]) -> Callable[..., Any]:
 @contextlib.contextmanager
 def refusals() -> Iterator[None]:
     """Turn what the compiler raises for what it does not serve, or has no kernel for that fits, into Unavailable."""
-    from torch._dynamo.exc import BackendCompilerFailed
+    from torch._dynamo.exc import BackendCompilerFailed  # as above
 
     try:
         yield
     except BackendCompilerFailed as error:
-        said = re.search("(?:NotImplementedError|NoValidChoicesError): (.+)", str(error))
-        if said is None:
+        reason = re.search("(?:NotImplementedError|NoValidChoicesError): (.+)", str(error))
+        if reason is None:
             raise
-        raise Unavailable(f"torch.compile: {said.group(1)}") from error
+        raise Unavailable(f"torch.compile: {reason.group(1)}") from error

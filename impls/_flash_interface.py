@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from attnlab.bench import AttentionCase, AttentionInputs
-from attnlab.impls._dtypes import unserved
+from attnlab.impls._dtypes import dtype_limits
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,10 @@ def call_for(module: ModuleType, case: AttentionCase, inputs: AttentionInputs, n
     """
     window = (no_limit, no_limit) if case.mask.window is None else (case.mask.window - 1, 0)
     keywords: dict[str, Any] = {
-        "softmax_scale": inputs.scale, "causal": case.mask.is_causal, "window_size": window
-    }  # fmt: skip
+        "softmax_scale": inputs.scale,
+        "causal": case.mask.is_causal,
+        "window_size": window,
+    }
     if not case.packed:
         return Call(module.flash_attn_func, keywords, packed=False)
     keywords |= {"cu_seqlens_q": inputs.packed, "cu_seqlens_k": inputs.packed}
@@ -59,7 +61,7 @@ def _output(result: Any) -> Tensor:
 def limits(case: AttentionCase, multiple: int = 1, own_value_size: bool = False) -> str | None:
     """What no release serves: float32, heads wider than 256 or no multiple of `multiple`, and, where the
     release does not say otherwise, a head size of its own for values."""
-    if (reason := unserved(case.dtype)) is not None:
+    if (reason := dtype_limits(case.dtype)) is not None:
         return reason
     for name, size in (("head size", case.head_dim), ("value head size", case.v_head_dim)):
         if size > 256:

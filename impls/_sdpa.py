@@ -57,11 +57,11 @@ class Part:
     causal: bool
 
 
-def parts(case: AttentionCase, inputs: AttentionInputs, lower_right: bool) -> tuple[Part, ...]:
+def parts_of(case: AttentionCase, inputs: AttentionInputs, lower_right: bool) -> tuple[Part, ...]:
     """The calls that a case takes: one, or one for each packed sequence; rows without a key are in none."""
     from torch.nn.attention.bias import causal_lower_right  # brings the compiler along, which takes seconds
 
-    made, start = [], 0
+    calls, start = [], 0
     for q_len, kv_len in case.sequences if case.packed else [(case.q_len, case.kv_len)]:
         seeing = case.mask.rows_with_keys(q_len, kv_len)
         rows, keys = slice(start + q_len - seeing, start + q_len), slice(start, start + kv_len)
@@ -71,9 +71,9 @@ def parts(case: AttentionCase, inputs: AttentionInputs, lower_right: bool) -> tu
             bias = causal_lower_right(seeing, kv_len)
         elif case.mask.is_causal and not (causal and seeing == kv_len):
             bias = _additive(case.mask, seeing, kv_len, inputs.q)
-        made.append(Part(rows, keys, bias, causal and bias is None))
+        calls.append(Part(rows, keys, bias, causal and bias is None))
         start += q_len
-    return tuple(made)
+    return tuple(calls)
 
 
 def _additive(mask: Mask, q_len: int, kv_len: int, like: Tensor) -> Tensor:
@@ -83,7 +83,7 @@ def _additive(mask: Mask, q_len: int, kv_len: int, like: Tensor) -> Tensor:
     return bias.masked_fill_(~permitted, float("-inf"))
 
 
-def attend(backend: str, qkv: Sequence[Triple], made: Sequence[Part], scale: float) -> list[Tensor]:
+def attend(backend: str, qkv: Sequence[Triple], parts: Sequence[Part], scale: float) -> list[Tensor]:
     """The output of every part, [B, Hq, rows, Dv]."""
     with only(backend):
         return [
@@ -94,7 +94,7 @@ def attend(backend: str, qkv: Sequence[Triple], made: Sequence[Part], scale: flo
                 scale=scale,
                 enable_gqa=q.shape[1] != k.shape[1],
             )
-            for (q, k, v), part in zip(qkv, made, strict=True)
+            for (q, k, v), part in zip(qkv, parts, strict=True)
         ]
 
 
@@ -106,19 +106,19 @@ def join(outs: Sequence[Tensor], blind: int) -> Tensor:
     return outs[0] if len(outs) == 1 else torch.cat(list(outs), dim=2)
 
 
-def cut(inputs: AttentionInputs, made: Sequence[Part]) -> list[Triple]:
+def cut(inputs: AttentionInputs, parts: Sequence[Part]) -> list[Triple]:
     """Views of q, k and v, one triple for each part."""
-    return [(inputs.q[:, :, p.rows], inputs.k[:, :, p.keys], inputs.v[:, :, p.keys]) for p in made]
+    return [(inputs.q[:, :, p.rows], inputs.k[:, :, p.keys], inputs.v[:, :, p.keys]) for p in parts]
 
 
-def complaints(backend: str, qkv: Sequence[Triple], made: Sequence[Part]) -> str:
+def complaints(backend: str, qkv: Sequence[Triple], parts: Sequence[Part]) -> str:
     """What torch's own check of a backend says of the first part that it does not serve; empty where it says nothing.
 
     On CUDA torch 2.11 refuses with "Invalid backend" and no word of why; its check has the words.
     """
     with warnings.catch_warnings(record=True) as caught, only(backend):
         warnings.simplefilter("always")
-        for (q, k, v), part in zip(qkv, made, strict=True):
+        for (q, k, v), part in zip(qkv, parts, strict=True):
             mask = part.bias if type(part.bias) is Tensor else None  # torch serves its own causal biases without one
             asked = cuda.SDPAParams(q, k, v, mask, 0.0, part.causal, q.shape[1] != k.shape[1])
             if not CHECKS[backend](asked, debug=True):
@@ -127,7 +127,7 @@ def complaints(backend: str, qkv: Sequence[Triple], made: Sequence[Part]) -> str
 
 
 @contextlib.contextmanager
-def refusals(backend: str, qkv: Sequence[Triple] = (), made: Sequence[Part] = ()) -> Iterator[None]:
+def refusals(backend: str, qkv: Sequence[Triple] = (), parts: Sequence[Part] = ()) -> Iterator[None]:
     """Turn SDPA's refusal of these parts into Unavailable, with the reason that torch warns of or gives when asked."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -138,7 +138,7 @@ def refusals(backend: str, qkv: Sequence[Triple] = (), made: Sequence[Part] = ()
                 raise
             reason = _reason(HEADINGS.get(backend, backend), [str(w.message) for w in caught])
             if not reason and backend in CHECKS:
-                reason = complaints(backend, qkv, made)
+                reason = complaints(backend, qkv, parts)
             raise Unavailable(f"torch: {reason or ' '.join(str(error).split())}") from None
 
 
@@ -166,10 +166,10 @@ class Forward:
 
     def prepare(self, case: AttentionCase, inputs: AttentionInputs) -> tuple[Part, ...]:
         on_gpu = inputs.q.is_cuda
-        made = parts(case, inputs, lower_right=on_gpu and self.backend in ("flash", "efficient"))
-        with refusals(self.backend, cut(inputs, made), made):
-            self.run(inputs, made)
-        return made
+        parts = parts_of(case, inputs, lower_right=on_gpu and self.backend in ("flash", "efficient"))
+        with refusals(self.backend, cut(inputs, parts), parts):
+            self.run(inputs, parts)
+        return parts
 
-    def run(self, inputs: AttentionInputs, made: tuple[Part, ...]) -> Tensor:
-        return join(attend(self.backend, cut(inputs, made), made, inputs.scale), made[0].rows.start)
+    def run(self, inputs: AttentionInputs, parts: tuple[Part, ...]) -> Tensor:
+        return join(attend(self.backend, cut(inputs, parts), parts, inputs.scale), parts[0].rows.start)

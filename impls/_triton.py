@@ -1,4 +1,7 @@
-"""What the implementations on our Triton kernels share: their arguments, limits, and Triton's interpreter."""
+"""What the implementations on our Triton kernels share: their arguments, limits, and Triton's interpreter.
+
+They import the kernels inside functions: Triton may not be installed, and takes long to import.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ PROGRAM_S = 0.003  # the interpreter's time for a program that reads some rows a
 TILE = 64  # the interpreter's time is stated for tiles of 64 × 64
 
 
-def interpreted() -> bool:
+def is_interpreted() -> bool:
     """Whether kernels are run by Triton's interpreter; it reads the variable where a kernel is defined."""
     return os.environ.get("TRITON_INTERPRET") == "1"
 
@@ -33,7 +36,7 @@ def limits(case: AttentionCase, tile_s: float) -> str | None:
 
 def too_slow(needed_s: float) -> str | None:
     """Why a check that takes so long in the interpreter is not begun; None outside of it."""
-    if not interpreted() or needed_s <= INTERPRETER_LIMIT_S:
+    if not is_interpreted() or needed_s <= INTERPRETER_LIMIT_S:
         return None
     return (
         f"too large for Triton's interpreter, whose check is given {INTERPRETER_LIMIT_S:.0f} s: "
@@ -48,7 +51,7 @@ def too_many_programs(programs: int) -> str | None:
 
 def require_device(tensor: Tensor) -> None:
     """Raise Unavailable for a tensor on the CPU without the interpreter."""
-    if not tensor.is_cuda and not interpreted():
+    if not tensor.is_cuda and not is_interpreted():
         raise Unavailable(
             "needs an NVIDIA GPU, or TRITON_INTERPRET=1 in the environment to run in Triton's interpreter"
         )

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from attnlab.bench import AttentionCase, AttentionInputs, Needs, implements
 from attnlab.impls import _flashinfer
-from attnlab.impls._dtypes import unserved
+from attnlab.impls._dtypes import dtype_limits
 
 HEAD_SIZES = ((64, 64), (128, 128), (192, 128), (256, 256))  # of queries and keys, and of values
 
@@ -28,7 +28,7 @@ class FlashInfer:
     """
 
     def supports(self, case: AttentionCase) -> str | None:
-        if (reason := unserved(case.dtype)) is not None:
+        if (reason := dtype_limits(case.dtype)) is not None:
             return reason
         if (case.head_dim, case.v_head_dim) not in HEAD_SIZES:
             odd = "" if case.v_head_dim == case.head_dim else f" (values {case.v_head_dim})"

@@ -58,7 +58,7 @@ class Flex:
 
 def _mask_mod(inputs: AttentionInputs) -> MaskMod | None:
     """The contract's mask as a function of indices; None where every query sees every key."""
-    from torch.nn.attention.flex_attention import and_masks
+    from torch.nn.attention.flex_attention import and_masks  # imported here as above
 
     mods: list[MaskMod] = []
     shift, window = inputs.k.shape[2] - inputs.q.shape[2], inputs.mask.window

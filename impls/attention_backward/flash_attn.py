@@ -67,6 +67,6 @@ class FlashAttn:
             return x[0].transpose(0, 1) if packed else x.transpose(1, 2)  # [T, H, D] or [B, S, H, D]
 
         dq, dk, dv = (torch.empty_like(x) for x in (inputs.q, inputs.k, inputs.v))
-        known = (rows(x) for x in (inputs.dout, inputs.q, inputs.k, inputs.v, inputs.out))
-        call.function(*known, lse, *(rows(x) for x in (dq, dk, dv)), **call.keywords)
+        forward = (rows(x) for x in (inputs.dout, inputs.q, inputs.k, inputs.v, inputs.out))
+        call.function(*forward, lse, *(rows(x) for x in (dq, dk, dv)), **call.keywords)
         return dq, dk, dv

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from attnlab.bench import AttentionBackwardInputs, AttentionCase, Unavailable, implements
-from attnlab.impls import _sdpa_backward
+from attnlab.impls.attention_backward import _sdpa
 
 
 @implements("attention_backward", name="sdpa_flash")
-class SdpaFlash(_sdpa_backward.Flash):
+class SdpaFlash(_sdpa.Flash):
     """SDPA's flash backward: FlashAttention-2 on CUDA; on the CPU torch's own, which serves float32 only."""
 
-    def prepare(self, case: AttentionCase, inputs: AttentionBackwardInputs) -> tuple[_sdpa_backward.Kernel, ...]:
+    def prepare(self, case: AttentionCase, inputs: AttentionBackwardInputs) -> tuple[_sdpa.Kernel, ...]:
         if not inputs.q.is_cuda and case.dtype != "float32":
             raise Unavailable(
                 f"{case.dtype} is not served: on the CPU torch adds gradients up in {case.dtype} over "

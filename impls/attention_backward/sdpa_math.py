@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from attnlab.bench import implements
-from attnlab.impls import _sdpa_backward
+from attnlab.impls.attention_backward import _sdpa
 
 
 @implements("attention_backward", name="sdpa_math")
-class SdpaMath(_sdpa_backward.Autograd):
+class SdpaMath(_sdpa.Autograd):
     """Autograd through SDPA's unfused formula, with the forward whose score matrix it needs; both are timed."""
 
     backend = "math"

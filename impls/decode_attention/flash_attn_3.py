@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from attnlab.bench import DecodeCase, DecodeInputs, Needs, implements
-from attnlab.impls import _flash_cache
+from attnlab.impls.decode_attention import _flash_cache
 
 
 @implements(

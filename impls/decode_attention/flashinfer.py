@@ -10,7 +10,7 @@ from torch import Tensor
 
 from attnlab.bench import DecodeCase, DecodeInputs, Needs, implements
 from attnlab.impls import _cache, _flashinfer
-from attnlab.impls._dtypes import unserved
+from attnlab.impls._dtypes import dtype_limits
 
 HEAD_SIZES = (64, 128, 256)
 ORDERS = {"shd": "NHD", "hsd": "HND"}
@@ -27,7 +27,7 @@ class FlashInfer:
     """FlashInfer's paged kernels, on one or more new tokens, planned as set-up from table and lengths; no codes."""
 
     def supports(self, case: DecodeCase) -> str | None:
-        if (reason := unserved(case.dtype)) is not None:
+        if (reason := dtype_limits(case.dtype)) is not None:
             return reason
         if case.head_dim not in HEAD_SIZES:
             return f"head size {case.head_dim} is not served: {', '.join(map(str, HEAD_SIZES))} only"

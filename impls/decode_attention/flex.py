@@ -45,6 +45,7 @@ class Flex:
         return _cache.stored_as_is(case)
 
     def prepare(self, case: DecodeCase, inputs: DecodeInputs) -> State:
+        # imported here, since it brings the compiler along, which takes seconds
         from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
         positions = _positions(inputs.cache)
@@ -79,10 +80,10 @@ def _positions(cache: KVCache) -> Tensor:
     """The position of the token at each place, for each sequence: [B, places]; -1 where none of its own is."""
     lengths = cache.lengths.long()
     places = cache.page_tokens * (cache.keys.planes["data"].shape[0] if cache.layout.paged else 1)
-    found = torch.full((cache.batch, places), -1, device=lengths.device)
+    positions = torch.full((cache.batch, places), -1, device=lengths.device)
     for sequence, length in enumerate(lengths.tolist()):
         first = max(0, length - cache.layout.kept(length))
         tokens = torch.arange(first, length, device=lengths.device)
         page, place = cache.locate(tokens[None], torch.tensor([sequence], device=lengths.device))
-        found[sequence, (page[0] * cache.page_tokens if cache.layout.paged else 0) + place[0]] = tokens
-    return found
+        positions[sequence, (page[0] * cache.page_tokens if cache.layout.paged else 0) + place[0]] = tokens
+    return positions

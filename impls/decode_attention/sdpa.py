@@ -7,7 +7,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from attnlab.bench import DecodeCase, DecodeInputs, implements
 from attnlab.impls import _cache
-from attnlab.impls._cache import Seen
+from attnlab.impls._cache import VisibleKeys
 
 
 @implements("decode_attention", name="sdpa")
@@ -17,12 +17,12 @@ class Sdpa:
     def supports(self, case: DecodeCase) -> str | None:
         return _cache.one_block(case)
 
-    def prepare(self, case: DecodeCase, inputs: DecodeInputs) -> Seen:
-        return _cache.seen_places(case, inputs)
+    def prepare(self, case: DecodeCase, inputs: DecodeInputs) -> VisibleKeys:
+        return _cache.visible_keys(case, inputs)
 
-    def run(self, inputs: DecodeInputs, seen: Seen) -> Tensor:
-        k, v = _cache.block(inputs, seen.length)
+    def run(self, inputs: DecodeInputs, visible: VisibleKeys) -> Tensor:
+        k, v = _cache.block(inputs, visible.length)
         out = scaled_dot_product_attention(
-            inputs.q, k, v, attn_mask=seen.permitted, scale=inputs.scale, enable_gqa=inputs.q.shape[1] != k.shape[1]
+            inputs.q, k, v, attn_mask=visible.permitted, scale=inputs.scale, enable_gqa=inputs.q.shape[1] != k.shape[1]
         )
-        return out if seen.blind is None else out.masked_fill(seen.blind, 0.0)
+        return out if visible.blind is None else out.masked_fill(visible.blind, 0.0)

@@ -43,13 +43,13 @@ class SdpaPages:
         return State(pages, case.longest, ~forbidden, blind if bool(blind.any()) else None)
 
     def run(self, inputs: DecodeInputs, state: State) -> Tensor:
-        k, v = (_gathered(side, state) for side in (inputs.cache.keys, inputs.cache.values))
+        k, v = (_gather(side, state) for side in (inputs.cache.keys, inputs.cache.values))
         out = scaled_dot_product_attention(
             inputs.q, k, v, attn_mask=state.permitted, scale=inputs.scale, enable_gqa=inputs.q.shape[1] != k.shape[1]
         )
         return out if state.blind is None else out.masked_fill(state.blind, 0.0)
 
 
-def _gathered(side: Side, state: State) -> Tensor:
+def _gather(side: Side, state: State) -> Tensor:
     """A view of a copy, [B, Hkv, S, D]."""
     return side.planes["data"][state.pages].flatten(1, 2)[:, : state.length].transpose(1, 2)

@@ -7,7 +7,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from attnlab.bench import DecodeCase, DecodeInputs, implements
 from attnlab.impls import _cache
-from attnlab.impls._cache import Seen
+from attnlab.impls._cache import VisibleKeys
 from attnlab.impls._heads import as_heads, as_rows
 
 
@@ -18,15 +18,15 @@ class SdpaRows:
     def supports(self, case: DecodeCase) -> str | None:
         return _cache.one_block(case)
 
-    def prepare(self, case: DecodeCase, inputs: DecodeInputs) -> Seen:
-        seen = _cache.seen_places(case, inputs)
+    def prepare(self, case: DecodeCase, inputs: DecodeInputs) -> VisibleKeys:
+        visible = _cache.visible_keys(case, inputs)
         group = case.q_heads // case.kv_heads
-        permitted = None if seen.permitted is None else seen.permitted.repeat(1, 1, group, 1)  # [B, 1, G·Sq, S]
-        return Seen(seen.length, permitted, seen.blind)
+        permitted = None if visible.permitted is None else visible.permitted.repeat(1, 1, group, 1)  # [B, 1, G·Sq, S]
+        return VisibleKeys(visible.length, permitted, visible.blind)
 
-    def run(self, inputs: DecodeInputs, seen: Seen) -> Tensor:
-        k, v = _cache.block(inputs, seen.length)
+    def run(self, inputs: DecodeInputs, visible: VisibleKeys) -> Tensor:
+        k, v = _cache.block(inputs, visible.length)
         rows = as_rows(inputs.q, k.shape[1])
-        out = scaled_dot_product_attention(rows, k, v, attn_mask=seen.permitted, scale=inputs.scale)
+        out = scaled_dot_product_attention(rows, k, v, attn_mask=visible.permitted, scale=inputs.scale)
         heads = as_heads(out, inputs.q.shape[1], inputs.q.shape[2])
-        return heads if seen.blind is None else heads.masked_fill(seen.blind, 0.0)
+        return heads if visible.blind is None else heads.masked_fill(visible.blind, 0.0)

@@ -31,9 +31,12 @@ class Triton:
         # Parts of a sequence meet in a workspace of the case's own, so that a call is one launch.
         workspace = cut_call(inputs.q, case.kv_heads, **shared).workspace(inputs.q)
         arguments = shared | {
-            "value_codec": value_codec, "page_tokens": inputs.cache.page_tokens, "wraps": case.placing.wraps,
-            "scale": inputs.scale, "workspace": workspace,
-        }  # fmt: skip
+            "value_codec": value_codec,
+            "page_tokens": inputs.cache.page_tokens,
+            "wraps": case.placing.wraps,
+            "scale": inputs.scale,
+            "workspace": workspace,
+        }
         if inputs.q.is_cuda:
             self.run(inputs, arguments)  # compiles
         return arguments

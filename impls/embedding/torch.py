@@ -9,6 +9,6 @@ from attnlab.bench import EmbeddingInputs, implements
 
 
 @implements("embedding", name="torch")
-def fused(inputs: EmbeddingInputs) -> Tensor:
+def by_torch(inputs: EmbeddingInputs) -> Tensor:
     """torch.nn.functional.embedding: copies whole rows."""
     return embedding(inputs.ids, inputs.table)

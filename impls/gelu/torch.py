@@ -9,6 +9,6 @@ from attnlab.bench import GeluInputs, implements
 
 
 @implements("gelu", name="torch")
-def fused(inputs: GeluInputs) -> Tensor:
+def by_torch(inputs: GeluInputs) -> Tensor:
     """torch.nn.functional.gelu: one kernel on every device."""
     return gelu(inputs.x, approximate=inputs.approximate)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from attnlab.bench import LinearCase, LinearInputs, Needs, implements
-from attnlab.impls import _linear
+from attnlab.impls.linear import _cpu_products
 
 
 @implements("linear", name="by_rows", needs=Needs(device="cpu"))
@@ -13,12 +13,12 @@ class ByRows:
     """Our kernel in C for few rows, as in decoding, oneDNN on packed weights for more, as in a prompt."""
 
     def __init__(self) -> None:
-        self._packed = _linear.PackedWeights()
+        self._packed = _cpu_products.PackedWeights()
 
-    def prepare(self, case: LinearCase, inputs: LinearInputs) -> _linear.Product:
-        return _linear.native(case, inputs) if _is_few(case) else self._packed.product(case, inputs)
+    def prepare(self, case: LinearCase, inputs: LinearInputs) -> _cpu_products.Product:
+        return _cpu_products.native(case, inputs) if _is_few(case) else self._packed.product(case, inputs)
 
-    def run(self, inputs: LinearInputs, product: _linear.Product) -> Tensor:
+    def run(self, inputs: LinearInputs, product: _cpu_products.Product) -> Tensor:
         return product(inputs.x)
 
     def configuration(self, case: LinearCase) -> str:
@@ -26,4 +26,4 @@ class ByRows:
 
 
 def _is_few(case: LinearCase) -> bool:
-    return case.m <= _linear.NATIVE_ROWS[case.dtype]
+    return case.m <= _cpu_products.NATIVE_ROWS[case.dtype]

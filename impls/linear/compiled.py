@@ -9,7 +9,7 @@ from torch.nn.functional import linear
 
 from attnlab.bench import LinearCase, LinearInputs, Needs, implements
 from attnlab.impls import _compile
-from attnlab.impls._sums import ask_for_float32
+from attnlab.impls.linear._sums import ask_for_float32
 
 FEW_ROWS = 2  # up to which a generated loop over the weight is faster than a library's product
 

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from attnlab.bench import LinearCase, LinearInputs, implements
-from attnlab.impls._sums import ask_for_float32
+from attnlab.impls.linear._sums import ask_for_float32
 
 
 @implements("linear", name="naive")

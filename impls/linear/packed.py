@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from attnlab.bench import LinearCase, LinearInputs, Needs, implements
-from attnlab.impls import _linear
+from attnlab.impls.linear import _cpu_products
 
 
 @implements("linear", name="packed", needs=Needs(device="cpu"))
@@ -13,10 +13,10 @@ class Packed:
     """oneDNN, as torch.compile uses it: the weight is copied once into the order that its kernels read."""
 
     def __init__(self) -> None:
-        self._packed = _linear.PackedWeights()
+        self._packed = _cpu_products.PackedWeights()
 
-    def prepare(self, case: LinearCase, inputs: LinearInputs) -> _linear.Product:
+    def prepare(self, case: LinearCase, inputs: LinearInputs) -> _cpu_products.Product:
         return self._packed.product(case, inputs)
 
-    def run(self, inputs: LinearInputs, product: _linear.Product) -> Tensor:
+    def run(self, inputs: LinearInputs, product: _cpu_products.Product) -> Tensor:
         return product(inputs.x)

@@ -9,6 +9,6 @@ from attnlab.bench import RmsNormInputs, implements
 
 
 @implements("rmsnorm", name="torch")
-def fused(inputs: RmsNormInputs) -> Tensor:
+def by_torch(inputs: RmsNormInputs) -> Tensor:
     """torch.nn.functional.rms_norm: one kernel on a GPU."""
     return rms_norm(inputs.x, inputs.weight.shape, inputs.weight, inputs.eps)

@@ -10,13 +10,13 @@ from attnlab.bench.llm import rope_math
 
 
 @implements("rope", name="torch")
-def fused(inputs: RopeInputs) -> tuple[Tensor, Tensor]:
+def by_torch(inputs: RopeInputs) -> tuple[Tensor, Tensor]:
     """Products written to their halves of the output, and added to in place; in float32, rounded once."""
     cos, sin = (table[inputs.positions][:, :, None] for table in (inputs.cos, inputs.sin))  # [B, S, 1, D/2]
-    return _told(inputs.q, cos, sin, inputs.style), _told(inputs.k, cos, sin, inputs.style)
+    return _turn(inputs.q, cos, sin, inputs.style), _turn(inputs.k, cos, sin, inputs.style)
 
 
-def _told(x: Tensor, cos: Tensor, sin: Tensor, style: str) -> Tensor:
+def _turn(x: Tensor, cos: Tensor, sin: Tensor, style: str) -> Tensor:
     """x [B, S, H, D] -> the same, dense."""
     if style == "sinusoidal":
         return rope_math.encode(x.float(), cos, sin, style).to(x.dtype)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from attnlab.bench import Needs, SamplingCase, SamplingInputs, SamplingParams, implements
 from attnlab.impls import _compile
-from attnlab.impls._sampling import sample_sorted
+from attnlab.impls.sampling._sorted import sample_sorted
 
 Sample = Callable[[Tensor, Tensor, SamplingParams, Tensor | None], Tensor]
 

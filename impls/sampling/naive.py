@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from attnlab.bench import SamplingInputs, implements
-from attnlab.impls._sampling import sample_sorted
+from attnlab.impls.sampling._sorted import sample_sorted
 
 
 @implements("sampling", name="naive")

@@ -7,7 +7,7 @@ import torch
 
 from attnlab.bench.errors import Unavailable
 from attnlab.bench.ops.linear import LinearCase, LinearInputs
-from attnlab.impls._linear import PackedWeights, Product
+from attnlab.impls.linear._cpu_products import PackedWeights, Product
 
 
 def product(packed: PackedWeights, weight: torch.Tensor, rows: int) -> Product:

@@ -22,7 +22,7 @@ def settings():
 
 def parts(case_id, lower_right=False):
     case = AttentionCase.parse(case_id)
-    return _sdpa.parts(case, make_inputs(case, NORMAL_DRAW, 0, CPU), lower_right)
+    return _sdpa.parts_of(case, make_inputs(case, NORMAL_DRAW, 0, CPU), lower_right)
 
 
 def test_one_backend_alone_and_settings_kept():
@@ -74,8 +74,8 @@ def test_a_refusal_without_a_word_is_explained_by_torchs_own_check(monkeypatch):
     monkeypatch.setitem(_sdpa.CHECKS, "flash", check)
     case = AttentionCase.parse("Hq4-Hkv2-packed5+9+1-bf16-window.7")
     inputs = make_inputs(case, NORMAL_DRAW, 0, CPU)
-    made = _sdpa.parts(case, inputs, lower_right=True)
-    with pytest.raises(Unavailable) as caught, _sdpa.refusals("flash", _sdpa.cut(inputs, made), made):
+    parts = _sdpa.parts_of(case, inputs, lower_right=True)
+    with pytest.raises(Unavailable) as caught, _sdpa.refusals("flash", _sdpa.cut(inputs, parts), parts):
         raise RuntimeError("Invalid backend")
     assert str(caught.value) == "torch: Expected query to be half."
     pinned = [False, True, False, False]

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
 from attnlab.bench import LinearCase, LinearInputs, Unavailable
+from attnlab.kernels.cpu.linear_rows import NoCompiler, linear_rows
 
 Product = Callable[[Tensor], Tensor]
 
@@ -20,8 +21,6 @@ instructions for bfloat16 win."""
 
 def native(case: LinearCase, inputs: LinearInputs) -> Product:
     """x [M, K] -> [M, N] by our kernel in C; raises Unavailable where it cannot be compiled."""
-    from attnlab.kernels.cpu.linear_rows import NoCompiler, linear_rows
-
     try:
         kernel = linear_rows(case.m, case.torch_dtype)
     except NoCompiler as error:

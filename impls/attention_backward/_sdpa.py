@@ -33,18 +33,20 @@ class Flash:
             raise Unavailable(
                 f"head size {case.head_dim} is not served by the kernel: multiples of {HEAD_MULTIPLE} only"
             )
-        parts = _sdpa.parts(case, inputs, lower_right=on_gpu)
-        cut = _sdpa.cut(inputs, parts)
-        with _sdpa.refusals("flash", cut, parts):
-            _sdpa.attend("flash", cut, parts, inputs.scale)
-        extras = [_extras(*qkv, part, inputs.scale) if on_gpu else () for qkv, part in zip(cut, parts, strict=True)]
-        made = tuple(Kernel(part, extra) for part, extra in zip(parts, extras, strict=True))
-        self.run(inputs, made)
-        return made
+        parts = _sdpa.parts_of(case, inputs, lower_right=on_gpu)
+        qkv = _sdpa.cut(inputs, parts)
+        with _sdpa.refusals("flash", qkv, parts):
+            _sdpa.attend("flash", qkv, parts, inputs.scale)
+        extras = [
+            _extras(*triple, part, inputs.scale) if on_gpu else () for triple, part in zip(qkv, parts, strict=True)
+        ]
+        kernels = tuple(Kernel(part, extra) for part, extra in zip(parts, extras, strict=True))
+        self.run(inputs, kernels)
+        return kernels
 
     def run(self, inputs: AttentionBackwardInputs, kernels: tuple[Kernel, ...]) -> Three:
         grads = [_gradients(inputs, kernel) for kernel in kernels]
-        return _joined(grads, [kernel.part for kernel in kernels])
+        return _join(grads, [kernel.part for kernel in kernels])
 
 
 def _causal(part: _sdpa.Part) -> bool:
@@ -63,14 +65,16 @@ def _gradients(inputs: AttentionBackwardInputs, kernel: Kernel) -> Three:
     part = kernel.part
     dout, q, out = (x[:, :, part.rows] for x in (inputs.dout, inputs.q, inputs.out))
     k, v = inputs.k[:, :, part.keys], inputs.v[:, :, part.keys]
-    known = (dout, q, k, v, out, inputs.lse[:, :, part.rows])
+    forward = (dout, q, k, v, out, inputs.lse[:, :, part.rows])
     if inputs.q.is_cuda:
-        made = torch.ops.aten._scaled_dot_product_flash_attention_backward(*known, *kernel.extras, scale=inputs.scale)
-    else:
-        made = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
-            *known, 0.0, part.causal, attn_mask=part.bias, scale=inputs.scale
+        grads = torch.ops.aten._scaled_dot_product_flash_attention_backward(
+            *forward, *kernel.extras, scale=inputs.scale
         )
-    dq, dk, dv = made
+    else:
+        grads = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
+            *forward, 0.0, part.causal, attn_mask=part.bias, scale=inputs.scale
+        )
+    dq, dk, dv = grads
     return dq, dk, dv
 
 
@@ -80,7 +84,7 @@ class Autograd:
     backend: str
 
     def prepare(self, case: AttentionCase, inputs: AttentionBackwardInputs) -> tuple[_sdpa.Part, ...]:
-        parts = _sdpa.parts(case, inputs, lower_right=False)
+        parts = _sdpa.parts_of(case, inputs, lower_right=False)
         with _sdpa.refusals(self.backend, _sdpa.cut(inputs, parts), parts):
             self.run(inputs, parts)
         return parts
@@ -91,13 +95,13 @@ class Autograd:
             outs = _sdpa.attend(self.backend, leaves, parts, inputs.scale)
         douts = [inputs.dout[:, :, part.rows] for part in parts]
         grads = torch.autograd.grad(outs, [leaf for triple in leaves for leaf in triple], douts)
-        return _joined(list(zip(grads[0::3], grads[1::3], grads[2::3], strict=True)), parts)
+        return _join(list(zip(grads[0::3], grads[1::3], grads[2::3], strict=True)), parts)
 
     def configuration(self, case: AttentionCase) -> str:
         return "with its forward"
 
 
-def _joined(grads: Sequence[Three], parts: Sequence[_sdpa.Part]) -> Three:
+def _join(grads: Sequence[Three], parts: Sequence[_sdpa.Part]) -> Three:
     dq, dk, dv = zip(*grads, strict=True)
     return _sdpa.join(dq, parts[0].rows.start), _sdpa.join(dk, 0), _sdpa.join(dv, 0)
 

@@ -9,12 +9,12 @@ from torch import Tensor
 
 from attnlab.bench import DecodeCase, DecodeInputs
 from attnlab.impls import _cache
-from attnlab.impls._dtypes import unserved
+from attnlab.impls._dtypes import dtype_limits
 
 
 def limits(case: DecodeCase) -> str | None:
     """What no release serves: float32, heads wider than 256, codes with scales, a ring."""
-    if (reason := unserved(case.dtype)) is not None:
+    if (reason := dtype_limits(case.dtype)) is not None:
         return reason
     if case.head_dim > 256 or case.head_dim % 8:
         return f"head size {case.head_dim} is not served: multiples of 8 up to 256"
@@ -34,5 +34,5 @@ def run(function: Callable[..., Any], inputs: DecodeInputs, keywords: dict[str, 
 def keywords(inputs: DecodeInputs, table_name: str) -> dict[str, Any]:
     """The mask, the scale and, for a paged cache, the block table under the release's name for it."""
     window = (-1, -1) if inputs.mask.window is None else (inputs.mask.window - 1, 0)
-    made: dict[str, Any] = {"softmax_scale": inputs.scale, "causal": True, "window_size": window}
-    return made if inputs.cache.table is None else made | {table_name: inputs.cache.table}
+    arguments: dict[str, Any] = {"softmax_scale": inputs.scale, "causal": True, "window_size": window}
+    return arguments if inputs.cache.table is None else arguments | {table_name: inputs.cache.table}
