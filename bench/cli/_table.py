@@ -125,7 +125,7 @@ def _others(rows: list[Row]) -> Iterator[str]:
 
 def _latency(m: Measurement) -> str:
     """The time with its interval and the effective number of samples; marked where it is not to be trusted."""
-    if m.median_ns is None or m.outcome is not Outcome.PASSED:
+    if m.median_ns is None:
         return units.MISSING
     spread = _spread(m)
     interval = NO_INTERVAL if spread is None else f"± {units.format_share(spread)}"

@@ -34,8 +34,8 @@ class Row:
 
     @property
     def timed(self) -> bool:
-        """Whether there is a time that may be shown: of a right result only."""
-        return self.passed and self.measurement.median_ns is not None
+        """Whether there is a time; a result that did not pass has none."""
+        return self.measurement.median_ns is not None
 
     def measured_light(self) -> SpeedOfLight | None:
         """The least time of this case at the rates measured on the device."""

@@ -196,8 +196,7 @@ class Collected:
         known = arm.stored()
         if not lost or (known is not None and len(lost) < TRIES):
             return known
-        failed = replace(known or _blank(self.offer), outcome=lost[-1].outcome, reason=lost[-1].reason)
-        return replace(failed, detail=lost[-1].detail, median_ns=None)
+        return (known or _blank(self.offer)).fail(lost[-1].reason, lost[-1].detail, lost[-1].outcome)
 
     def row(self, decided: Mapping[str, Decided]) -> GateRow:
         """The row of this benchmark, by verdicts of its quantities; measured too little where it was never decided."""

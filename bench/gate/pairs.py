@@ -159,12 +159,12 @@ class ArmProcess:
         closed = decode(Closed, self._ask("closed", ["close"]))
         measurement, facts = self._believed(closed.measurement), tuple[Series, ...]()
         if measurement.outcome is Outcome.PASSED and not self._findings.timed:
-            measurement = replace(measurement, outcome=Outcome.FAILED, reason=NO_TIMED_OUTPUT)
+            measurement = measurement.fail(NO_TIMED_OUTPUT)
         if measurement.outcome is Outcome.PASSED:
             try:
                 found = self._judge.facts(self._contract, self._offer.case_id, self._order.seed)
             except NotJudged as error:
-                measurement = replace(measurement, outcome=Outcome.FAILED, reason=str(error), detail=error.detail)
+                measurement = measurement.fail(str(error), error.detail)
             else:
                 facts = tuple(Series(fact.quantity, fact.unit, None, fact.direction, (fact.value,)) for fact in found)
         measurement, notes = self._testified(measurement, closed)
@@ -179,9 +179,9 @@ class ArmProcess:
         try:
             said = testimony(self._testify, closed.timing, self._bursts)
         except NotJudged as error:
-            return replace(measurement, outcome=Outcome.FAILED, reason=str(error), detail=error.detail), ()
+            return measurement.fail(str(error), error.detail), ()
         if said.refusal is not None:
-            return replace(measurement, outcome=Outcome.FAILED, reason=said.refusal), ()
+            return measurement.fail(said.refusal), ()
         return measurement, said.notes
 
     def _testify(self, copies: int, calls: Calls) -> Attested:
@@ -218,7 +218,7 @@ class ArmProcess:
         try:
             owed = self._judge.owed(self._contract, self._order.seed) if self._check else ()
         except NotJudged as error:
-            return replace(blank, outcome=Outcome.FAILED, reason=str(error), detail=error.detail)
+            return blank.fail(str(error), error.detail)
         heard = Heard(self._findings, owed, not self._offer.compiled)
         return settle(claim, blank, heard, decode(Ceilings, self._order.ceilings), final=False)
 
@@ -385,7 +385,7 @@ class LivePair:
             return closed.measurement
         why = no_times(closed.timing, bursts, None)
         if why is not None:
-            return replace(closed.measurement, outcome=Outcome.FAILED, reason=why)
+            return closed.measurement.fail(why)
         samples = [value for burst in bursts for value in burst.series[0].values]
         notes = (*opened.notes, *closed.notes, *burst_notes(bursts))
         timed = Timed(tuple(bursts), closed.timing, summarise(samples), tuple(dict.fromkeys(notes)))

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from attnlab.bench.stats.summary import summarise
-from attnlab.bench.store.records import Measurement, Outcome, TimingRecord
+from attnlab.bench.store.records import Measurement, TimingRecord
 
 LATENCY = "latency"
 GRAPHS = "cuda_graph"
@@ -44,8 +44,7 @@ def under_common_clocks(measurements: Sequence[Measurement]) -> list[Measurement
 
 
 def _calls(measurement: Measurement) -> int | None:
-    timed = measurement.outcome is Outcome.PASSED and measurement.timing is not None and measurement.median_ns
-    return measurement.timing.calls_a_sample if timed and measurement.timing else None
+    return measurement.timing.calls_a_sample if measurement.timing and measurement.median_ns else None
 
 
 def _marked(measurement: Measurement, calls: set[int | None]) -> Measurement:
@@ -63,7 +62,7 @@ def common_method(measurements: Iterable[Measurement]) -> Method | None:
 
     The clocks preferred by more of them come first, each measurement's own main clock before those beside it.
     """
-    timed = [m for m in measurements if m.outcome is Outcome.PASSED and m.timing is not None and m.median_ns]
+    timed = [m for m in measurements if m.timing is not None and m.median_ns]
     offered = [_methods(m) for m in timed]
     shared = [method for method in (offered[0] if offered else ()) if all(method in each for each in offered)]
     return min(shared, key=lambda method: sum(each.index(method) for each in offered), default=None)
@@ -90,7 +89,7 @@ def _under(measurement: Measurement, method: Method | None) -> Measurement:
         return measurement
     clock = method.clock
     samples = [value for value in measurement.values(LATENCY, clock) if math.isfinite(value)]
-    if measurement.outcome is not Outcome.PASSED or not samples:
+    if not samples:
         return measurement
     summary = summarise(samples)
     flag = f"shown by clock {clock}, which all implementations of this case have; its own clock is {timing.clock}"

@@ -137,7 +137,7 @@ def _failure(blank: Measurement, error: Exception) -> Measurement:
     )
     outcome = Outcome.OUT_OF_MEMORY if exhausted else Outcome.FAILED
     detail = None if isinstance(error, AttnlabError) else traceback_of(error)
-    return replace(blank, outcome=outcome, reason=text, detail=detail)
+    return blank.fail(text, detail, outcome)
 
 
 def _text(answer: object, method: str) -> str | None:
@@ -256,16 +256,13 @@ class OpenCase:
             work()
             return
         except Unavailable as error:
-            found = replace(self._blank(), reason=message_of(error, LONGEST_REASON))
+            found = self.measurement.fail(message_of(error, LONGEST_REASON), outcome=Outcome.UNAVAILABLE)
         except Rejected as error:
-            found = replace(self._blank(), outcome=error.outcome, reason=str(error))
+            found = self.measurement.fail(str(error), outcome=error.outcome)
         except Exception as error:  # noqa: BLE001 - the isolation boundary: foreign code, traceback kept
-            found = _failure(self._blank(), error)
+            found = _failure(self.measurement, error)
         flags = tuple(self._settings_changed())
         self.measurement, self.copies = replace(found, phases_ns=dict(self.phases), flags=flags), []
-
-    def _blank(self) -> Measurement:
-        return replace(self.measurement, outcome=Outcome.UNAVAILABLE)
 
     def _make_ready(self, check: bool) -> None:
         if self.implementation.meddles:

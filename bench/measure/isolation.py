@@ -137,7 +137,7 @@ class Worker:
     ) -> Measurement:
         if case_id not in self._open:
             reason = "its process ended while another case was measured in turn with it"
-            return replace(blank, outcome=Outcome.FAILED, reason=reason)
+            return blank.fail(reason)
         return self._ask(verb, case_id, blank, on_phase)
 
     def _ask(self, verb: str, case_id: str, blank: Measurement, on_phase: Callable[[str], None]) -> Measurement:
@@ -155,7 +155,7 @@ class Worker:
             measured = _with_printed(measured, process.printed)
         except WorkerEnded as end:
             self.close()
-            return replace(blank, outcome=end.outcome, reason=str(end), detail=end.detail)
+            return blank.fail(str(end), end.detail, end.outcome)
         if measured.outcome in (Outcome.FAILED, Outcome.OUT_OF_MEMORY):
             self.close()  # a failed call may leave a broken CUDA context or heap behind
         return measured

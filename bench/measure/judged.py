@@ -91,16 +91,16 @@ def settle(
     )
     if findings.not_judged is not None:
         error = findings.not_judged
-        return replace(told, outcome=Outcome.FAILED, reason=str(error), detail=error.detail)
+        return told.fail(str(error), error.detail)
     if findings.refusal is not None:
         outcome, reason = findings.refusal
-        return replace(told, outcome=outcome, reason=reason, detail=None)
+        return told.fail(reason, outcome=outcome)
     if claim.outcome is not Outcome.PASSED:
         return told
     missing = findings.missing(heard.owed)
     if missing:
         reason = f"its process gave no outputs to be judged on {', '.join(dict.fromkeys(missing))} inputs"
-        return replace(told, outcome=Outcome.FAILED, reason=reason)
+        return told.fail(reason)
     if claim.untimed is not None or not final:
         return told
     return _timed(claim, told, heard, ceilings, facts)
@@ -117,20 +117,20 @@ def _timed(
     if why is None and not heard.findings.timed:
         why = NO_TIMED_OUTPUT
     if why is not None or record is None:
-        return replace(told, outcome=Outcome.FAILED, reason=why)
+        return told.fail(why)
     try:
         said = testimony(heard.testify, record, taken)
     except NotJudged as error:
-        return replace(told, outcome=Outcome.FAILED, reason=str(error), detail=error.detail)
+        return told.fail(str(error), error.detail)
     if said.refusal is not None:
-        return replace(told, outcome=Outcome.FAILED, reason=said.refusal)
+        return told.fail(said.refusal)
     summary = summarise(samples_of(record, taken))
     notes = tuple(dict.fromkeys((*claim.flags, *said.notes, *burst_notes(taken))))
     record = replace(record, samples=summary.samples, effective=summary.effective)
     try:
         known = [Series(fact.quantity, fact.unit, None, fact.direction, (fact.value,)) for fact in facts()]
     except NotJudged as error:
-        return replace(told, outcome=Outcome.FAILED, reason=str(error), detail=error.detail)
+        return told.fail(str(error), error.detail)
     beside = [series for burst in bursts if burst not in taken for series in burst.series]
     done = with_times(told, Timed(tuple(taken), record, summary, notes), ceilings, (*beside, *known))
     if heard.process is None:
@@ -248,13 +248,5 @@ def judge_speed(measurement: Measurement, ceilings: Ceilings) -> Measurement:
 
 def _impossible(measurement: Measurement, light: str) -> Measurement:
     assert measurement.median_ns is not None
-    return replace(
-        measurement,
-        outcome=Outcome.FAILED,
-        reason=f"faster than light: took {units.format_time(measurement.median_ns)} where {light}",
-        median_ns=None,
-        ci_low_ns=None,
-        ci_high_ns=None,
-        timing=None,
-        launches=(),
-    )
+    took = units.format_time(measurement.median_ns)
+    return replace(measurement.fail(f"faster than light: took {took} where {light}"), launches=())

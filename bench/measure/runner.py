@@ -316,7 +316,7 @@ class Runner:
         if reason is not None:
             return replace(blank, reason=reason)
         if implementation.meddles:
-            return replace(blank, outcome=Outcome.FAILED, reason=refusal(implementation.meddles))
+            return blank.fail(refusal(implementation.meddles))
         return _Hands(self._worker(implementation, pool), blank)
 
     def _worker(self, implementation: Implementation, pool: _Pool) -> Worker:

@@ -28,8 +28,7 @@ def contenders(measured: Iterable[Measurement]) -> list[list[Measurement]]:
     """Of each case with more than one, those whose time is near the least; the measurements as they were given."""
     cases: dict[tuple[str, str], list[Measurement]] = {}
     for m in measured:
-        known = m.outcome is Outcome.PASSED and m.timing is not None and m.median_ns and m.paced is None
-        if known and m.timing is not None and m.timing.stopped != STOPPED_BY_ROUNDS:
+        if m.timing is not None and m.median_ns and m.paced is None and m.timing.stopped != STOPPED_BY_ROUNDS:
             cases.setdefault((m.operator, m.case_id), []).append(m)
     found = []
     for group in cases.values():
@@ -100,10 +99,8 @@ class Round:
 
 def _blank(m: Measurement) -> Measurement:
     """What is known beforehand."""
-    return replace(
-        m, outcome=Outcome.UNAVAILABLE, check=None, timing=None, launches=(), turns=(), flags=(), phases_ns={},
-        median_ns=None, ci_low_ns=None, ci_high_ns=None, configuration=None,
-    )  # fmt: skip
+    blank = m.fail(m.reason, m.detail, Outcome.UNAVAILABLE)
+    return replace(blank, check=None, configuration=None, launches=(), turns=(), flags=(), phases_ns={})
 
 
 def with_turn(m: Measurement, number: int, found: Measurement) -> Measurement:
@@ -113,8 +110,5 @@ def with_turn(m: Measurement, number: int, found: Measurement) -> Measurement:
     why = found.reason or found.untimed or found.outcome.value
     reason = f"in round {number} of its turns in fresh processes: {why}"
     if found.outcome in WRONG:
-        return replace(
-            m, outcome=found.outcome, reason=reason, check=found.check or m.check, timing=None, launches=(), turns=(),
-            median_ns=None, ci_low_ns=None, ci_high_ns=None,
-        )  # fmt: skip
+        return replace(m.fail(reason, m.detail, found.outcome), check=found.check or m.check, launches=(), turns=())
     return replace(m, flags=(*m.flags, f"a turn is missing ({reason})"))

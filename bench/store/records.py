@@ -14,7 +14,7 @@ History of SCHEMA_VERSION, newest first:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
@@ -189,6 +189,10 @@ class TimingRecord:
     nulls_ns: dict[str, float] = field(default_factory=dict)
 
 
+SPEED = ("timing", "median_ns", "ci_low_ns", "ci_high_ns")
+"""Fields of a measurement that only a result that passed has: a wrong result has no speed."""
+
+
 @dataclass(frozen=True)
 class Measurement:
     """All that is known of one implementation on one case in one run.
@@ -199,6 +203,9 @@ class Measurement:
     and the end, of printed_bytes in all. files: what the files hold that the case names, as hashes by axis. turns: what
     it did in fresh processes, beside others of its case; no time that is shown is of these. phases_ns: elapsed time by
     phase (inputs, set-up, check, timing, check timed, memory), of which timing holds warm-up and sampling.
+
+    Raises ValueError where a result that did not pass has a time or a figure of speed (any of `SPEED`). Raw samples may
+    stay: what was timed before a result turned out wrong.
     """
 
     operator: str
@@ -229,9 +236,19 @@ class Measurement:
     schema_version: int = SCHEMA_VERSION
     definitions_version: int = DEFINITIONS_VERSION
 
+    def __post_init__(self) -> None:
+        held = [name for name in SPEED if getattr(self, name) is not None]
+        if held and self.outcome is not Outcome.PASSED:
+            raise ValueError(f"got {', '.join(held)} of a result that is {self.outcome.value}, expected none")
+
     @property
     def key(self) -> tuple[str, str, str]:
         return self.operator, self.implementation, self.case_id
+
+    def fail(self, reason: str | None, detail: str | None = None, outcome: Outcome = Outcome.FAILED) -> Measurement:
+        """The same with an outcome other than passed, its reason, and no figure of speed."""
+        told = replace(self, timing=None, median_ns=None, ci_low_ns=None, ci_high_ns=None)
+        return replace(told, outcome=outcome, reason=reason, detail=detail)
 
     @property
     def paced(self) -> str | None:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from attnlab.bench.contract.metric import Metric, Row
 from attnlab.bench.contract.registry import registry
-from attnlab.bench.store.records import Measurement, Outcome, TimingRecord
+from attnlab.bench.store.records import Measurement, TimingRecord
 
 
 def over_baseline(row: Row) -> float | None:
     """None unless the baseline passed on the same case in the same run, timed by the same method."""
     own, base = row.measurement, row.baseline
-    if base is None or base.outcome is not Outcome.PASSED or _method(own) != _method(base):
-        return None
-    if not own.median_ns or not base.median_ns:
+    if base is None or not own.median_ns or not base.median_ns or _method(own) != _method(base):
         return None
     return base.median_ns / own.median_ns
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,11 @@ def other_environment(**changes: Any) -> Change:
     return lambda run: replace(run, run=replace(run.run, environment=replace(run.run.environment, **changes)))
 
 
+def wrong(reason: str) -> Change:
+    failing = methodcaller("fail", reason, outcome=Outcome.WRONG_VALUES)
+    return lambda run: replace(run, measurements=tuple(map(failing, run.measurements)))
+
+
 def other_measurement(**changes: Any) -> Change:
     return lambda run: replace(run, measurements=tuple(replace(m, **changes) for m in run.measurements))
 
@@ -142,7 +148,7 @@ def other_measurement(**changes: Any) -> Change:
         ),
         (other_measurement(timing=replace(TIMING, clock="cpu_time")), "different clocks: wall and cpu_time"),
         (other_measurement(timing=replace(TIMING, cache="cold")), "different cache states: warm and cold"),
-        (other_measurement(outcome=Outcome.WRONG_VALUES, reason="too far off"), "head: wrong_values: too far off"),
+        (wrong("too far off"), "head: wrong_values: too far off"),
         (other_measurement(median_ns=None, timing=None, untimed="an interpreter"), "head: not timed: an interpreter"),
     ],
 )

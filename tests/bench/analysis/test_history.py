@@ -182,7 +182,7 @@ def test_two_machines_by_turns_are_two_lines_and_one_break() -> None:
 
 
 def test_runs_without_a_time_are_told_and_are_no_points() -> None:
-    wrong = h.measured(1e3, outcome=Outcome.WRONG_VALUES, reason="out is off")
+    wrong = h.measured(1e3).fail("out is off", outcome=Outcome.WRONG_VALUES)
     runs = [h.stored(0, [h.measured(1e6)]), h.stored(1, [wrong]), h.stored(2, [h.measured(None)])]
     found = only(runs)
     assert [point.median_ns for point in found.points] == [1e6]
@@ -232,7 +232,7 @@ def test_sizes_in_words(ratio: float, text: str) -> None:
 
 def test_a_plot_shows_names_changes_and_explanations(tmp_path: Path) -> None:
     runs = h.upgraded()
-    runs[3] = replace(runs[3], measurements=(h.measured(1.0, outcome=Outcome.FAILED, reason="it $fell$ over"),))
+    runs[3] = replace(runs[3], measurements=(h.measured(1.0).fail("it $fell$ over"),))
     paths = write_timelines([only(runs)], tmp_path / "plot")
     assert [path.name for path in paths] == ["plot.png", "plot.svg"]
     drawn = paths[1].read_text()

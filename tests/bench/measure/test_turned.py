@@ -40,7 +40,7 @@ def test_those_near_the_fastest_of_each_case_take_part() -> None:
     found = contenders([
         measured("a", 1e6), measured("b", 1.2e6), measured("c", 1.3e6), measured("d", 1e6, "N9"),
         measured("e", 2e6, "N9"),
-        replace(measured("wrong", 1e6), outcome=Outcome.WRONG_VALUES),
+        measured("wrong", 1e6).fail("zeros", outcome=Outcome.WRONG_VALUES),
     ])  # fmt: skip
     assert [[m.implementation for m in case] for case in found] == [["a", "b"]], "d has nothing near it"
 
@@ -62,14 +62,14 @@ def test_what_has_all_its_turns_takes_none_again() -> None:
 
 def test_a_result_that_is_wrong_in_a_fresh_process_is_wrong() -> None:
     """What skips its work where it thinks itself unchecked gets no time."""
-    wrong = replace(measured("a", 1e6), outcome=Outcome.WRONG_VALUES, reason="zeros")
+    wrong = measured("a", 1e6).fail("zeros", outcome=Outcome.WRONG_VALUES)
     found = with_turn(measured("a", 1e6), 3, wrong)
     assert (found.outcome, found.median_ns, found.timing, found.launches) == (Outcome.WRONG_VALUES, None, None, ())
     assert found.reason == "in round 3 of its turns in fresh processes: zeros"
 
 
 def test_a_process_that_is_lost_costs_its_turn() -> None:
-    lost = replace(measured("a", 1e6), outcome=Outcome.FAILED, reason="the process was killed", launches=())
+    lost = replace(measured("a", 1e6).fail("the process was killed"), launches=())
     found = with_turn(measured("a", 1e6), 3, lost)
     assert (found.outcome, found.median_ns, found.turns) == (Outcome.PASSED, 1e6, ())
     assert found.flags == ("a turn is missing (in round 3 of its turns in fresh processes: the process was killed)",)

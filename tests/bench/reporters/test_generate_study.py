@@ -137,7 +137,7 @@ def test_page_and_markdown_have_it(report: Report) -> None:
 
 
 def test_no_study_of_what_was_not_timed() -> None:
-    wrong = replace(measurement("mine", PLAIN, 100, 20, 0), outcome=Outcome.WRONG_VALUES)
+    wrong = measurement("mine", PLAIN, 100, 20, 0).fail("other tokens", outcome=Outcome.WRONG_VALUES)
     bench = BenchRecord("generate", ("mine",), None, (PLAIN,))
     made: Any = synthetic.stored_run(benches=(bench,))
     (section,) = build_report([replace(made, measurements=(wrong,), damages=())]).sections

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -126,3 +126,26 @@ def test_values_are_of_one_quantity_and_clock_over_all_launches() -> None:
     assert m.values("latency", "wall") == [1.0, 2.0, 3.0, 4.0]
     assert m.values("latency", "cpu_time") == [9.0] * 3
     assert m.values("peak_memory") == [100.0] * 3
+
+
+TIMING = TimingRecord("wall", "warm", 2, 1, 1.0, True, 3, "target")
+TIMED = Measurement("toy", "plus", {}, "N4", Outcome.PASSED, None, None, None, TIMING, median_ns=2.0, ci_low_ns=1.0)
+
+
+@pytest.mark.parametrize("speed", [{"timing": TIMING}, {"median_ns": 2.0}, {"ci_low_ns": 1.0}, {"ci_high_ns": 3.0}])
+@pytest.mark.parametrize("outcome", [outcome for outcome in Outcome if outcome is not Outcome.PASSED])
+def test_no_record_has_a_speed_and_did_not_pass(outcome: Outcome, speed: dict[str, Any]) -> None:
+    words = f"got {next(iter(speed))} of a result that is {outcome.value}, expected none"
+    with pytest.raises(ValueError, match=words):
+        Measurement("toy", "plus", {}, "N4", outcome, **speed)
+    with pytest.raises(ValueError, match=words):
+        replace(Measurement("toy", "plus", {}, "N4", Outcome.PASSED, **speed), outcome=outcome)
+
+
+def test_what_fails_after_it_was_timed_keeps_its_samples_and_no_speed() -> None:
+    launches = (Launch(1, (Burst(0.0, (Series("latency", "ns", "wall", "lower", (2.0,)),)),)),)
+    failed = replace(TIMED, launches=launches).fail("zeros", "a trace", Outcome.WRONG_VALUES)
+    assert (failed.outcome, failed.reason, failed.detail) == (Outcome.WRONG_VALUES, "zeros", "a trace")
+    assert (failed.timing, failed.median_ns, failed.ci_low_ns, failed.ci_high_ns) == (None,) * 4
+    assert failed.launches == launches
+    assert TIMED.fail("gone").outcome is Outcome.FAILED

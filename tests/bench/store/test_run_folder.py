@@ -234,6 +234,18 @@ def test_an_amount_that_is_none_is_damage(tmp_path: Path, name: str, amount: int
     assert f"got {name} " in stored.damages[0].reason
 
 
+def test_a_lost_result_that_was_stored_with_its_time_is_read_without(folder: Path) -> None:
+    """As gates of earlier versions stored how it had been timed."""
+    passed, failed = map(json.loads, lines(folder))
+    timing = {"clock": "wall", "cache": "warm", "copies": 2, "warmup_calls": 1, "warmup_ns": 1.0}
+    timing |= {"warmup_stable": True, "samples": 3, "stopped": "after 3 live pairs"}
+    old = [passed, failed | {"timing": timing, "median_ns": 2.0, "ci_low_ns": 1.0}]
+    (folder / "measurements.jsonl").write_text("\n".join(map(json.dumps, old)))
+    stored = read_run(folder)
+    assert stored.damages == ()
+    assert stored.measurements == (FIRST, SECOND)
+
+
 @pytest.mark.parametrize("ceilings", [{"bandwidth": 0.0}, {"rates": {"float32": -1.0}}, {"cache_bandwidth": 0}])
 def test_a_device_that_can_do_nothing_is_damage(tmp_path: Path, ceilings: dict[str, object]) -> None:
     folder = tmp_path / "run"

@@ -114,7 +114,7 @@ def test_every_metric_is_tested_and_described() -> None:
 
 @pytest.mark.parametrize("outcome", [o for o in Outcome if o is not Outcome.PASSED])
 def test_a_result_that_did_not_pass_has_no_speed(outcome: Outcome) -> None:
-    row = Row(run(), measured(outcome=outcome), measured("base", 6e6))
+    row = Row(run(), measured().fail("a fault", outcome=outcome), measured("base", 6e6))
     known = {name for name, metric in METRICS.items() if metric.value(row) is not None}
     assert known == {"intensity_flop_per_byte", "bound", "error_of_budget"}
 
@@ -128,7 +128,7 @@ def test_no_speedup_over_another_method_or_a_wrong_baseline() -> None:
     base = measured("base", 6e6)
     other_clock = replace(base, timing=replace(WALL, clock="cuda_events"))
     cold = replace(base, timing=replace(WALL, cache="cold"))
-    wrong = replace(base, outcome=Outcome.WRONG_VALUES)
+    wrong = base.fail("zeros", outcome=Outcome.WRONG_VALUES)
     for baseline in (None, other_clock, cold, wrong):
         assert METRICS["speedup"].value(Row(run(), measured(), baseline)) is None
 
