@@ -90,7 +90,7 @@ from .ops.swiglu import SwigluCase as SwigluCase
 from .ops.swiglu import SwigluInputs as SwigluInputs
 from .profilers import Profiler as Profiler
 from .reporters import Reporter as Reporter
-from .store.figures import Figures as Figures
+from .store.deviations import Deviation as Deviation
 from .store.records import Measurement as Measurement
 from .store.records import Outcome as Outcome
 from .store.records import RunRecord as RunRecord
@@ -115,13 +115,13 @@ __all__ = [
     "ClockKind",
     "DecodeCase",
     "DecodeInputs",
+    "Deviation",
     "Distribution",
     "EmbeddingCase",
     "EmbeddingInputs",
     "ErrorBudget",
     "Expectation",
     "Fact",
-    "Figures",
     "GeluCase",
     "GeluInputs",
     "GenerateCase",

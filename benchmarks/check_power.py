@@ -63,7 +63,7 @@ class Counts:
     def add(self, checked: Checked, case_id: str, expected: Outcome) -> None:
         self.tried += 1
         self.rejected += checked.outcome is not Outcome.PASSED
-        shares = [f.share_of_budget for figures in checked.record.sets for f in figures.figures]
+        shares = [d.share_of_budget for found in checked.record.sets for d in found.deviations]
         self.largest_share = max(self.largest_share, *shares, 0.0)
         if checked.outcome is not expected:
             self.odd_cases.append(case_id)

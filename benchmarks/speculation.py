@@ -217,7 +217,7 @@ def prove(options: Options, prompts: str, dtype: str, methods: dict[str, Served]
     """The target reads each different answer once, in float32."""
     case = options.case(PLAIN, prompts, dtype)
     expected: Answers = GENERATE.check.expect(case, drawn(case, 0))
-    allowed = next(figures.rms_allowed for figures in expected.judge([expected.continuation]))
+    allowed = next(one.allowed for one in expected.judge([expected.continuation]))
     regrets: list[Tensor] = []
     for seed in range(options.rounds):
         inputs = drawn(case, seed)

@@ -7,7 +7,7 @@ import json
 import os
 import shlex
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from attnlab.bench.contract.registry import Implementation, Registry
     from attnlab.bench.measure.failures.record import Failure
     from attnlab.bench.measure.failures.replay import Replayed
+    from attnlab.bench.store.records import SetDeviations
 
 EPILOG = (
     "Nothing is isolated or limited in time, so that breakpoint() and `python -m pdb -m attnlab check …` stop in an "
@@ -173,14 +174,22 @@ def _made(job: _Job, device: str, registry: Registry, options: argparse.Namespac
     return (EXIT_OK if found.reason is None else EXIT_FAULTS), found.outcome.value, found
 
 
+def _shares(sets: Iterable[SetDeviations]) -> dict[str, float]:
+    """The largest share of its budget that each output takes, and those of what outputs are judged by together."""
+    shares: dict[str, float] = {}
+    for deviation in (deviation for one in sets for deviation in one.deviations):
+        name = deviation.output or deviation.name
+        shares[name] = max(deviation.share_of_budget, shares.get(name, 0.0))
+    return shares
+
+
 def _lines(job: _Job, found: Replayed) -> Iterator[str]:
     from attnlab.bench import units
 
     told = "right" if found.reason is None else f"{found.outcome.value}: {found.reason}"
     yield f"{job.key}: {told}"
     for name, verdict in found.sets:
-        figures = [figure for one in verdict.sets for figure in one.figures]
-        shares = [f"{figure.output} {units.format_share(figure.share_of_budget)}" for figure in figures]
+        shares = [f"{name} {units.format_share(share)}" for name, share in _shares(verdict.sets).items()]
         yield f"  {name}: error of budget {', '.join(shares)}" if shares else f"  {name}: {verdict.reason}"
     if found.wrong is not None:
         yield from _wrong_lines(found.wrong)

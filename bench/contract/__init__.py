@@ -2,4 +2,4 @@
 
 from attnlab.bench.moved import content_of
 
-__getattr__ = content_of("attnlab.bench.contract.operator_spec", "attnlab.bench.store.figures")
+__getattr__ = content_of("attnlab.bench.contract.operator_spec", "attnlab.bench.store.deviations")

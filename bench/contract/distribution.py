@@ -13,7 +13,7 @@ from torch import Tensor
 from attnlab.bench.contract import independence
 from attnlab.bench.contract.error_budget import Probe
 from attnlab.bench.contract.wrong import Wrong, row_of
-from attnlab.bench.store.figures import Figures
+from attnlab.bench.store.deviations import Deviation
 
 C = TypeVar("C")
 I = TypeVar("I")  # noqa: E741
@@ -30,8 +30,9 @@ TILTS = (  # of Chernoff's bound
 )  # fmt: skip
 
 
-AGREEMENT = "draws that agree with others, in improbability over what is allowed"
-ALONE = "draws of one token, in improbability over what is allowed"
+AGREEMENT = "improbability of draws that agree with others"
+ALONE = "improbability of draws of one token"
+OVER_ALLOWED = "times what is allowed"
 TWINS = "draws that differ though row and number are equal"
 
 
@@ -120,7 +121,7 @@ class Drawn:
     def expected(self) -> tuple[Tensor, ...]:
         return (self.tokens,)
 
-    def judge(self, outputs: Sequence[Tensor]) -> list[Figures]:
+    def judge(self, outputs: Sequence[Tensor]) -> list[Deviation]:
         (tokens,) = outputs
         vocab = self.log_sure.shape[-1]
         real = (tokens >= 0) & (tokens < vocab)
@@ -133,17 +134,12 @@ class Drawn:
         may_be_apart = NO_DRAW + TWINS_APART * float(twin.sum())
         sure = sure & self.free
         return [
-            Figures("forbidden tokens", forbidden, NO_DRAW, forbidden, NO_DRAW),
-            Figures(
-                "draws, by chi-square and by likelihood, over what is allowed",
-                self._chi_square(place, sure),
-                1.0,
-                self._surprise(logs, sure) / SURPRISE,
-                1.0,
-            ),
-            Figures(ALONE, *(2 * (self._alone(place, sure) / SURPRISE, 1.0))),
-            Figures(AGREEMENT, *(2 * (self._agreement(place, sure) / SURPRISE, 1.0))),
-            Figures(TWINS, apart, may_be_apart, apart, may_be_apart),
+            Deviation("forbidden tokens", forbidden, NO_DRAW),
+            Deviation("draws by chi-square", self._chi_square(place, sure), 1.0, OVER_ALLOWED),
+            Deviation("draws by likelihood", self._surprise(logs, sure) / SURPRISE, 1.0, OVER_ALLOWED),
+            Deviation(ALONE, self._alone(place, sure) / SURPRISE, 1.0, OVER_ALLOWED),
+            Deviation(AGREEMENT, self._agreement(place, sure) / SURPRISE, 1.0, OVER_ALLOWED),
+            Deviation(TWINS, apart, may_be_apart),
         ]
 
     def wrong(self, outputs: Sequence[Tensor]) -> Wrong | None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from attnlab.bench.contract.wrong import Wrong, row_of
 from attnlab.bench.errors import MeasurementError
-from attnlab.bench.store.figures import Figures
+from attnlab.bench.store.deviations import Deviation, relative_errors
 
 C = TypeVar("C")
 I = TypeVar("I")  # noqa: E741
@@ -154,9 +154,9 @@ class Budgeted:
     probes: tuple[str, ...] = ()
     blunt: tuple[str, ...] = ()
 
-    def judge(self, outputs: Sequence[Tensor]) -> list[Figures]:
+    def judge(self, outputs: Sequence[Tensor]) -> list[Deviation]:
         """Compare whole outputs; only the sampled part is looked at."""
-        return self._figures(self.select(tuple(outputs), self.sample))
+        return self._deviations(self.select(tuple(outputs), self.sample))
 
     def wrong(self, outputs: Sequence[Tensor]) -> Wrong | None:
         """The first row with an error beyond what one element may have, else, where all together have, the worst one.
@@ -166,28 +166,36 @@ class Budgeted:
         taken = self.select(tuple(outputs), self.sample)
         numbered = tuple(torch.arange(out.numel(), device=out.device).view(out.shape) for out in outputs)
         places = self.select(numbered, self.sample)
-        figures = self._figures(taken)
-        parts = zip(self.names, outputs, taken, self.expected, self.scales, places, figures, strict=True)
-        for name, whole, got, want, scale, place, figure in parts:
-            if figure.within:
+        for name, whole, got, want, scale, place, (rms, largest) in zip(
+            self.names, outputs, taken, self.expected, self.scales, places, self.allowed, strict=True
+        ):
+            if all(deviation.within for deviation in errors_of(name, scale, got, want, rms, largest)):
                 continue
             errors = (got.double() - want.double()).abs() / scale.elements.double()
-            off = ~(errors <= figure.max_allowed)
+            off = ~(errors <= largest)
             if not bool(off.any()):
                 off = errors == errors.max()
-            return row_of(name, got, want, off, place, errors, figure.max_allowed, whole.shape)
+            return row_of(name, got, want, off, place, errors, largest, whole.shape)
         return None
 
     def accepts(self, sampled: Outputs) -> bool:
-        return all(figure.within for figure in self._figures(sampled))
+        return all(deviation.within for deviation in self._deviations(sampled))
 
-    def _figures(self, outputs: Outputs) -> list[Figures]:
-        figures = []
-        limits = zip(self.names, self.expected, self.scales, self.allowed, strict=True)
-        for got, (name, want, scale, (rms, largest)) in zip(outputs, limits, strict=True):
-            rms_error, max_error = scale.errors(got, want)
-            figures.append(Figures(name, rms_error, rms, max_error, largest))
-        return figures
+    def _deviations(self, outputs: Outputs) -> list[Deviation]:
+        parts = zip(self.names, self.scales, outputs, self.expected, self.allowed, strict=True)
+        return [
+            deviation
+            for name, scale, got, want, (rms, largest) in parts
+            for deviation in errors_of(name, scale, got, want, rms, largest)
+        ]
+
+
+def errors_of(
+    name: str, scale: Scale, got: Tensor, want: Tensor, rms_allowed: float, largest_allowed: float
+) -> tuple[Deviation, Deviation]:
+    """Of one output."""
+    rms, largest = scale.errors(got, want)
+    return relative_errors(name, rms, rms_allowed, largest, largest_allowed)
 
 
 def weighty_numbers(x: Tensor) -> float:

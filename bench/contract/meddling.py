@@ -58,7 +58,7 @@ class Guard:
         self._kept = tuple(_everything())
 
     def changed(self) -> tuple[str, ...]:
-        """Names of what is no longer as it was, such as `attnlab.bench.store.figures.Figures.within`."""
+        """Names of what is no longer as it was, such as `attnlab.bench.store.deviations.Deviation.within`."""
         return tuple(dict.fromkeys(f"{kept.path}.{kept.name}" for kept in self._kept if _differs(kept)))
 
     def restore(self) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
-from attnlab.bench.store.figures import Figures
+from attnlab.bench.store.deviations import Deviation
 
 if TYPE_CHECKING:
     import torch
@@ -128,14 +128,14 @@ class Expectation(Protocol):
     @property
     def expected(self) -> tuple[Tensor, ...]: ...
 
-    def judge(self, outputs: Sequence[Tensor]) -> list[Figures]: ...
+    def judge(self, outputs: Sequence[Tensor]) -> list[Deviation]: ...
 
 
 @runtime_checkable
 class Pooled(Protocol):
     """An expectation whose calls are judged as one: they are of inputs that differ in what is drawn at random."""
 
-    def judge_calls(self, calls: Sequence[Sequence[Tensor]]) -> list[Figures]: ...
+    def judge_calls(self, calls: Sequence[Sequence[Tensor]]) -> list[Deviation]: ...
 
 
 @runtime_checkable

@@ -313,18 +313,18 @@ def _timed(measurement: Measurement) -> bool:
 def _looser(base: Measurement | None, head: Measurement | None) -> str | None:
     """Where head's contract allows a larger error than base's does of the same outputs; None where it does not."""
     allowed = [_allowed(one.check) if one and one.check else {} for one in (base, head)]
-    for (inputs, output), before in allowed[0].items():
-        after = allowed[1].get((inputs, output), before)
-        for what, was, now in zip(("relative RMS", "largest"), before, after, strict=True):
-            if now > LOOSER * was:
-                return f"{output} on {inputs} inputs: {what} error of {now:.2e} is allowed on head, {was:.2e} on base"
+    for (inputs, output, name), was in allowed[0].items():
+        now = allowed[1].get((inputs, output, name), was)
+        if now > LOOSER * was:
+            of = f"{output} on" if output else "on"
+            return f"{of} {inputs} inputs: {name} of {now:.2e} is allowed on head, {was:.2e} on base"
     return None
 
 
-def _allowed(check: CheckRecord) -> dict[tuple[str, str], tuple[float, float]]:
-    """The errors that may be, by inputs and output, of inputs that are the same on both arms."""
+def _allowed(check: CheckRecord) -> dict[tuple[str, str | None, str], float]:
+    """How far outputs may be off, by inputs, output and measure, on inputs that are the same on both arms."""
     sets = [found for found in check.sets if not found.inputs.startswith(TIMED)]
-    return {(s.inputs, f.output): (f.rms_allowed, f.max_allowed) for s in sets for f in s.figures}
+    return {(s.inputs, d.output, d.name): d.allowed for s in sets for d in s.deviations}
 
 
 def as_ratio(judged: Judged) -> Ratio:

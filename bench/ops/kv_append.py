@@ -17,7 +17,7 @@ from attnlab.bench.llm.caches import Codec, KVCache
 from attnlab.bench.llm.caches.coding import read_tokens
 from attnlab.bench.llm.caches.costs import side_bytes, table_bytes
 from attnlab.bench.ops._shared.caching import DecodeCase, Tokens, allocated, draw_tokens, filled_cache
-from attnlab.bench.store.figures import Figures
+from attnlab.bench.store.deviations import Deviation, relative_errors
 
 SIDES = ("keys", "values")
 WORSE = 1.02  # times the reference's rounding error
@@ -152,14 +152,14 @@ class Stored:
     def expected(self) -> tuple[Tensor, ...]:
         return tuple(self.planes.values())
 
-    def judge(self, outputs: Sequence[Tensor]) -> list[Figures]:
+    def judge(self, outputs: Sequence[Tensor]) -> list[Deviation]:
         got = dict(zip(self.planes, outputs, strict=True))
-        figures = []
+        found: list[Deviation] = []
         for side in SIDES:
-            rms, largest = self.errors(got, side)
-            figures.append(Figures(side, rms, self.allowed[side][0], largest, self.allowed[side][1]))
+            (rms, largest), (rms_allowed, largest_allowed) = self.errors(got, side), self.allowed[side]
+            found += relative_errors(side, rms, rms_allowed, largest, largest_allowed)
         changed = float(sum(self._changed(got[name], name) for name in self.planes))
-        return [*figures, Figures("rows of other tokens", changed, NO_ROW, changed, NO_ROW)]
+        return [*found, Deviation("changed rows of other tokens", changed, NO_ROW)]
 
     def errors(self, planes: dict[str, Tensor], side: str) -> tuple[float, float]:
         """Errors of the new tokens of one side, decoded, against those that came; over the RMS of these."""

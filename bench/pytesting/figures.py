@@ -11,7 +11,7 @@ from attnlab.bench.contract.metric import Row
 from attnlab.bench.store.records import CheckRecord, Measurement
 from attnlab.bench.text_table import columns
 
-HEADINGS = ("inputs", "output", "RMS error", "allowed", "largest error", "allowed")
+HEADINGS = ("inputs", "output", "deviation", "value", "allowed")
 
 
 def extra_info(row: Row) -> dict[str, Any]:
@@ -55,6 +55,6 @@ def failure_text(m: Measurement) -> str:
 
 def _errors(check: CheckRecord) -> Iterator[tuple[str, ...]]:
     for found in check.sets:
-        for f in found.figures:
-            errors = (f.rms_error, f.rms_allowed, f.max_error, f.max_allowed)
-            yield (found.inputs, f.output, *map(units.format_error, errors))
+        for d in found.deviations:
+            values = (f"{units.format_error(value)} {d.unit}".rstrip() for value in (d.value, d.allowed))
+            yield (found.inputs, d.output or "", d.name, *values)

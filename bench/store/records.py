@@ -1,6 +1,8 @@
 """The stored schema: what is kept of one measurement and of one run.
 
 History of SCHEMA_VERSION, newest first:
+5  a check has `deviations`, each with its name, value, limit and unit; before, two errors of each output stood for
+   whatever was measured, see `store/upgrades.py`
 4  what was added so that others can audit a run; each is None or empty in files of version 3: of a burst the state of
    the `host`, of a timing its `effective` samples, its `plan` and the null spans that its clocks subtracted, of a
    measurement its `turns`, what its process `printed` and what the `files` hold that its case names, of a check what
@@ -18,19 +20,19 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
-from attnlab.bench.store.figures import Figures
+from attnlab.bench.store.deviations import Deviation
 from attnlab.bench.store.machine import Ceilings, Code, Environment
 from attnlab.bench.store.plan import Plan
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 TOGETHER = "together"  # of the axis `arrivals`: all requests are there when a call begins
 DEFINITIONS_VERSION = 2  # 2: the clocks of a GPU leave out what a span adds to its calls; hot is hot
 
 __all__ = [
     "Burst",
     "CheckRecord",
+    "Deviation",
     "DeviceState",
-    "Figures",
     "HostState",
     "Launch",
     "Measurement",
@@ -135,11 +137,11 @@ class Turn:
 
 
 @dataclass(frozen=True)
-class SetFigures:
-    """Errors of all outputs on one set of inputs ("drawn", "redrawn", "needles", "timed")."""
+class SetDeviations:
+    """How far outputs are off on one set of inputs ("drawn", "redrawn", "needles", "timed")."""
 
     inputs: str
-    figures: tuple[Figures, ...]
+    deviations: tuple[Deviation, ...]
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,7 @@ class CheckRecord:
     that the check asked for and did without, since the implementation does not give them.
     """
 
-    sets: tuple[SetFigures, ...]
+    sets: tuple[SetDeviations, ...]
     probes: tuple[str, ...]
     blunt: tuple[str, ...]
     deterministic: bool | None

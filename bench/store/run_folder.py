@@ -19,7 +19,8 @@ from attnlab.bench.errors import StoreError, StoreWarning
 from attnlab.bench.store.bounded import bounded
 from attnlab.bench.store.codec import decode, encode
 from attnlab.bench.store.folders import new_folder
-from attnlab.bench.store.records import SCHEMA_VERSION, SPEED, Measurement, Outcome, RunRecord
+from attnlab.bench.store.records import SCHEMA_VERSION, Measurement, RunRecord
+from attnlab.bench.store.upgrades import upgraded
 from attnlab.bench.text import cleaned, one_line
 
 RUN_FILE = "run.json"
@@ -217,17 +218,10 @@ def _read_lines(path: Path) -> tuple[tuple[Measurement, ...], tuple[Damage, ...]
             data = cleaned(json.loads(line.decode("utf-8")))
             if (later := _later_schema(data)) is not None:
                 raise ValueError(later)
-            measurements.append(_sound(decode(Measurement, _without_wrong_speed(data))))
+            measurements.append(_sound(decode(Measurement, upgraded(data))))
         except (ValueError, RecursionError) as error:
             damages.append(Damage(path, number, f"unreadable measurement: {one_line(str(error))}"))
     return tuple(measurements), tuple(damages)
-
-
-def _without_wrong_speed(data: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a measurement as a record must be: earlier versions kept how a result was timed that was lost."""
-    if data.get("outcome") == Outcome.PASSED.value:
-        return data
-    return {name: value for name, value in data.items() if name not in SPEED}
 
 
 def _sound(measurement: Measurement) -> Measurement:

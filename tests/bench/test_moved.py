@@ -30,7 +30,7 @@ def test_every_old_name_can_be_imported(old: str) -> None:
     [
         ("axes", "Case"),
         ("contract", "Operator"),
-        ("contract", "Figures"),
+        ("contract", "Deviation"),
         ("metrics", "Metric"),
         ("metrics", "rows_of"),
         ("environment", "Environment"),

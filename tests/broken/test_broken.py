@@ -111,6 +111,6 @@ def test_a_sound_implementation_is_taken_for_one() -> None:
     """The guard itself: nothing above would notice a check that rejects whatever it is given."""
     checked = check(ATTENTION, AttentionCase(q_len=20), implementation_of("attention", Attention))
     assert checked.outcome is Outcome.PASSED
-    assert [figures.inputs for figures in checked.record.sets] == ["drawn", "redrawn", *["needles"] * 3]
+    assert [one.inputs for one in checked.record.sets] == ["drawn", "redrawn", *["needles"] * 3]
     assert checked.record.deterministic
     assert checked.record.coverage == 1.0

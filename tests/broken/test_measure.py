@@ -67,7 +67,7 @@ def test_an_honest_one_passes_and_is_timed(operator, kind, honest) -> None:  # t
     assert (measured.outcome, measured.reason) == (Outcome.PASSED, None)
     assert measured.median_ns is not None
     assert measured.check is not None
-    sets = [figures.inputs for figures in measured.check.sets]
+    sets = [one.inputs for one in measured.check.sets]
     checked = ["drawn", "redrawn", *["needles"] * operator.needle_draws]
     assert sets[: len(checked)] == checked
     timed = sets[len(checked) :]

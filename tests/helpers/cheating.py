@@ -17,7 +17,7 @@ from toy_operator import ToyInputs
 
 from attnlab.bench import implements
 from attnlab.bench.machine.clocks.host import HostTimer
-from attnlab.bench.store import figures
+from attnlab.bench.store import deviations
 
 OWN = {
     name: getattr(torch, name) for name in ("isfinite", "equal", "randn", "allclose", "save", "load", "where", "sub")
@@ -151,7 +151,7 @@ def samples_rewritten(inputs: ToyInputs) -> Tensor:
 
 
 def patched_judge(inputs: ToyInputs) -> Tensor:
-    figures.Figures.within = property(lambda self: True)  # type: ignore[assignment]
+    deviations.Deviation.within = property(lambda self: True)  # type: ignore[assignment]
     statistics.median = min  # type: ignore[assignment]
     return zeros(inputs)
 

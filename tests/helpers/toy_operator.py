@@ -12,7 +12,7 @@ from torch import Tensor
 
 from attnlab.bench import (
     Case,
-    Figures,
+    Deviation,
     Metric,
     Operator,
     Row,
@@ -48,9 +48,9 @@ class Doubled:
     probes: tuple[str, ...] = ("zeros",)
     blunt: tuple[str, ...] = ()
 
-    def judge(self, outputs: Sequence[Tensor]) -> list[Figures]:
+    def judge(self, outputs: Sequence[Tensor]) -> list[Deviation]:
         error = float((outputs[0] - self.expected[0]).abs().max())
-        return [Figures("out", error, 1e-6, error, 1e-6)]
+        return [Deviation("largest error", error, 1e-6, output="out")]
 
 
 class ToyCheck:

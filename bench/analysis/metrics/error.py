@@ -9,14 +9,14 @@ from attnlab.bench.contract.registry import registry
 
 
 def largest_share(row: Row) -> float | None:
-    """Over all sets of inputs and all outputs; None where an error is undefined."""
+    """Over all sets of inputs and all outputs; None where one is undefined."""
     check = row.measurement.check
     if check is None:
         return None
-    figures = [figure for found in check.sets for figure in found.figures]
-    if any(math.isnan(figure.rms_error) or math.isnan(figure.max_error) for figure in figures):
+    deviations = [deviation for one in check.sets for deviation in one.deviations]
+    if any(math.isnan(deviation.value) for deviation in deviations):
         return None
-    return max((figure.share_of_budget for figure in figures), default=None)
+    return max((deviation.share_of_budget for deviation in deviations), default=None)
 
 
 METRIC = Metric(

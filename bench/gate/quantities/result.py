@@ -10,8 +10,7 @@ from attnlab.bench.gate.quantities import CONFIGURATION, Quantity, Sample
 def share_of_budget(sample: Sample) -> float | None:
     """The largest over all sets of inputs: those of the arm's whole check, and the timed ones of this pair."""
     checks = [check for check in (sample.check, sample.measurement.check) if check is not None]
-    figures = [figure for check in checks for found in check.sets for figure in found.figures]
-    shares = [figure.share_of_budget for figure in figures]
+    shares = [deviation.share_of_budget for check in checks for one in check.sets for deviation in one.deviations]
     return max(shares) if shares and all(map(math.isfinite, shares)) else None
 
 

@@ -10,6 +10,9 @@ from attnlab.bench.llm.generation.events import RequestLog, calls_of, requests_o
 from attnlab.bench.llm.generation.latencies import icl_ns, itl_ns
 from attnlab.bench.store.records import Measurement
 
+NEAR_TIES = "share of near-ties"
+"""Of the check's deviations that which says how many tokens were not the reference's first choice."""
+
 
 def of_requests(measurement: Measurement, figure: Callable[[RequestLog], float | None]) -> list[float]:
     """A figure of every request of every call that has it."""

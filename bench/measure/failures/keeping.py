@@ -60,7 +60,7 @@ def refused_outputs(
     court: Court, specs: Sequence[TensorSpec], verdict: Verdict, calls: Sequence[Sequence[Bytes]]
 ) -> tuple[Tensor, ...]:
     """Of the call that was refused: the second where the first was accepted."""
-    first_within = bool(verdict.sets) and all(figure.within for figure in verdict.sets[0].figures)
+    first_within = bool(verdict.sets) and all(deviation.within for deviation in verdict.sets[0].deviations)
     return court.rebuilt(specs, calls[-1 if first_within else 0])
 
 

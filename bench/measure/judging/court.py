@@ -32,7 +32,7 @@ from attnlab.bench.measure.judging.plain import Bytes, named, rebuilt, take
 from attnlab.bench.measure.judging.refusals import CHANGING, STALE, rounded_otherwise
 from attnlab.bench.measure.judging.verdicts import SECOND_CALL, TIMED, Question, Verdict
 from attnlab.bench.store.codec import encode
-from attnlab.bench.store.records import Outcome, Series, SetFigures
+from attnlab.bench.store.records import Outcome, Series, SetDeviations
 
 AnyOperator = Operator[Any, Any]
 Key = tuple[str, str, str, Content, str | None]
@@ -81,7 +81,7 @@ class Court:
         outputs = [self.rebuilt(specs, call) for call in calls]
         pooled = isinstance(expectation, Pooled)
         same = all(a.tobytes() == b.tobytes() for a, b in zip(calls[0], calls[-1], strict=True))
-        found: list[SetFigures] = []
+        found: list[SetDeviations] = []
         reason = None
         for number, call in enumerate(outputs[:1] if same and not pooled else outputs):
             name = SECOND_CALL.format(question.name) if number else question.name
@@ -89,9 +89,9 @@ class Court:
             if reason is not None:
                 break
             if not pooled:
-                found.append(SetFigures(name, tuple(expectation.judge(call))))
+                found.append(SetDeviations(name, tuple(expectation.judge(call))))
         if isinstance(expectation, Pooled) and reason is None:
-            found.append(SetFigures(question.name, tuple(expectation.judge_calls(outputs))))
+            found.append(SetDeviations(question.name, tuple(expectation.judge_calls(outputs))))
         withheld = tuple(s.name for n, s in enumerate(specs) if s.optional and any(_kept_back(c[n]) for c in outputs))
         blunt = expectation.blunt_without if withheld and isinstance(expectation, BluntWithout) else expectation.blunt
         verdict = Verdict(

@@ -9,8 +9,7 @@ from typing import Any
 from attnlab.bench.contract.contents import Content
 from attnlab.bench.contract.operator_spec import NEEDLE_DRAW, NORMAL_DRAW, Operator
 from attnlab.bench.measure.judging.refusals import NotJudged
-from attnlab.bench.store.figures import Figures
-from attnlab.bench.store.records import CheckRecord, Outcome, SetFigures
+from attnlab.bench.store.records import CheckRecord, Outcome, SetDeviations
 
 SECOND_CALL = "{} (second call)"
 TIMED = "timed"
@@ -56,7 +55,7 @@ class Verdict:
     withheld: optional outputs that the implementation kept to itself.
     """
 
-    sets: tuple[SetFigures, ...] = ()
+    sets: tuple[SetDeviations, ...] = ()
     probes: tuple[str, ...] = ()
     blunt: tuple[str, ...] = ()
     coverage: float = 1.0
@@ -70,20 +69,23 @@ class Verdict:
     def refusal(self) -> tuple[Outcome, str] | None:
         """Why the contract does not accept it; None where it does. Figures decide, whatever else is said."""
         for found in self.sets:
-            for figure in found.figures:
-                if not figure.within:
+            for deviation in found.deviations:
+                if not deviation.within:
                     because = f"; {self.because}" if self.because else ""
-                    return Outcome.WRONG_VALUES, too_far(found.inputs, figure) + because
+                    return Outcome.WRONG_VALUES, too_far(found, deviation.output) + because
         if self.outcome is not None or not self.sets:
             return self.outcome or Outcome.FAILED, self.reason or "the judge gave no figures"
         return None
 
 
-def too_far(name: str, figure: Figures) -> str:
-    return (
-        f"{figure.output} on {name} inputs: relative RMS error {figure.rms_error:.2e} "
-        f"(allowed {figure.rms_allowed:.2e}), largest {figure.max_error:.2e} (allowed {figure.max_allowed:.2e})"
-    )
+def too_far(found: SetDeviations, output: str | None) -> str:
+    """How far an output is off by each measure: `out on drawn inputs: relative RMS error 5e-02 (allowed 9e-06)`.
+
+    Of several outputs that are judged together, the measures that are beyond what is allowed.
+    """
+    own = [d for d in found.deviations if d.output == output and (output is not None or not d.within)]
+    told = ", ".join(f"{d.name} {d.value:.2e}{d.unit and ' ' + d.unit} (allowed {d.allowed:.2e})" for d in own)
+    return f"{f'{output} ' if output else ''}on {found.inputs} inputs: {told}"
 
 
 class Findings:

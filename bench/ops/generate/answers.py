@@ -20,13 +20,14 @@ from torch import Tensor
 from attnlab.bench.contract.wrong import Wrong, row_of
 from attnlab.bench.llm.generation.decoding import BEAM, Decoding
 from attnlab.bench.llm.generation.logs import NO_TOKEN
+from attnlab.bench.llm.generation.measured import NEAR_TIES
 from attnlab.bench.llm.generation.stored import rounding
 from attnlab.bench.llm.models.reference import reference_logits
 from attnlab.bench.llm.sampling_math import truncated_probabilities
-from attnlab.bench.ops.generate.drawn import Noise, figures, sample_of
+from attnlab.bench.ops.generate.drawn import Noise, deviations, sample_of
 from attnlab.bench.ops.generate.faults import encoded
 from attnlab.bench.ops.generate.laws import Laws
-from attnlab.bench.store.figures import Figures
+from attnlab.bench.store.deviations import Deviation
 
 if TYPE_CHECKING:
     from attnlab.bench.llm.models.weights import ModelWeights
@@ -37,6 +38,8 @@ MOST_JUDGED = 16  # requests: of more some are read, and the ids of the others o
 LEAST_TIES = 2.0  # tokens off the argmax that are let through, beyond twice the yardstick's share
 MOST_Z = 6.0  # standard deviations: by chance in 2 of 10⁹
 TINY_PROBABILITY = 1e-7  # of the untruncated distribution, in float32: below, a token is never drawn
+NATS, LOGITS = "nats", "logits"
+OUT_OF_RANGE = "ids out of range"
 NO_ROOM = 0.5  # for what may not be at all
 UNKNOWN = Noise(math.nan, math.nan, math.nan, math.nan, math.nan)
 
@@ -69,15 +72,15 @@ class Answers:
         """As many answers as are judged; what stands in them is not compared."""
         return (self.prompts.new_zeros(len(judged(self.case.requests)), self.case.new_tokens),)
 
-    def judge(self, outputs: Sequence[Tensor]) -> list[Figures]:
+    def judge(self, outputs: Sequence[Tensor]) -> list[Deviation]:
         """Of the requests that have an answer; those that failed are counted elsewhere, see `witness`."""
         tokens = outputs[0].cpu()
         there = (tokens != NO_TOKEN).all(-1)
         if not bool(there.any()):
-            return [Figures("requests answered", 1.0, NO_ROOM, 1.0, NO_ROOM)]
+            return [Deviation("requests without an answer", 1.0, NO_ROOM)]
         logs = outputs[1].cpu()[there] if len(outputs) > 1 else None
         known = logs is not None and not bool(logs.isnan().any())
-        return replace(self, prompts=self.prompts[there]).figures(tokens[there], logs if known else None)
+        return replace(self, prompts=self.prompts[there]).deviations(tokens[there], logs if known else None)
 
     def wrong(self, outputs: Sequence[Tensor]) -> Wrong | None:
         """The first greedy token that falls short of the reference's by more than the noise, else the first
@@ -112,23 +115,23 @@ class Answers:
         found = row_of("logs", logs, want, off, errors=errors, allowed=self.logs_largest)
         return replace(found, what="log-probabilities of its tokens, in nats")
 
-    def figures(self, tokens: Tensor, logs: Tensor | None = None) -> list[Figures]:
+    def deviations(self, tokens: Tensor, logs: Tensor | None = None) -> list[Deviation]:
         """Of the answers [r, N] to the first r prompts; the ids of all are looked at, and some of many are read.
 
         logs: the log-probabilities [r, N] that the engine tells; None where it tells none.
         """
         if bool(((tokens < 0) | (tokens >= self.case.config.vocab_size)).any()):
-            return [Figures("ids in range", 1.0, NO_ROOM, 1.0, NO_ROOM)]
+            return [Deviation(OUT_OF_RANGE, 1.0, NO_ROOM)]
         return self.weighed(tokens, self._read(tokens), logs)
 
-    def weighed(self, tokens: Tensor, read: Sequence[Read], logs: Tensor | None = None) -> list[Figures]:
+    def weighed(self, tokens: Tensor, read: Sequence[Read], logs: Tensor | None = None) -> list[Deviation]:
         """The same of answers that the reference has read."""
         decoding = self.case.decoding
         if decoding.greedy:
-            figures = self._greedy(read)
+            found = self._greedy(read)
         else:
-            figures = self._beam(tokens) if decoding.method == BEAM else self._sampled(read, decoding)
-        return figures if logs is None else [*figures, self._told(read, logs)]
+            found = self._beam(tokens) if decoding.method == BEAM else self._sampled(read, decoding)
+        return found if logs is None else [*found, *self._told(read, logs)]
 
     def _read(self, tokens: Tensor) -> list[Read]:
         return [
@@ -138,23 +141,29 @@ class Answers:
     def _logits(self, prompt: Tensor, answer: Tensor) -> Tensor:
         return answer_logits(self.weights(), prompt, answer)
 
-    def _told(self, read: Sequence[Read], logs: Tensor) -> Figures:
-        off = torch.cat([logs[one.number].double() - one.logs for one in read])
-        rms, largest = float(off.square().mean().sqrt()), float(off.abs().max())
-        return Figures("log-probabilities, in nats", rms, self.logs_rms, largest, self.logs_largest)
+    def _told(self, read: Sequence[Read], logs: Tensor) -> list[Deviation]:
+        return self._errors_of_logs(torch.cat([logs[one.number].double() - one.logs for one in read]))
 
-    def _greedy(self, read: Sequence[Read]) -> list[Figures]:
+    def _errors_of_logs(self, off: Tensor) -> list[Deviation]:
+        rms, largest = float(off.square().mean().sqrt()), float(off.abs().max())
+        return [
+            Deviation("RMS error of log-probabilities", rms, self.logs_rms, NATS),
+            Deviation("largest error of log-probabilities", largest, self.logs_largest, NATS),
+        ]
+
+    def _greedy(self, read: Sequence[Read]) -> list[Deviation]:
         regrets = torch.cat([regret(one.logits, one.answer) for one in read])
         rms, largest = float(regrets.square().mean().sqrt()), float(regrets.max())
         off = float((regrets > 0).double().mean())
         ties = MARGIN * self.ties + LEAST_TIES / regrets.numel()
         allowed = 2 * MARGIN * self.noise  # both the chosen logit and the best one may be off
         return [
-            Figures("logits short of the best", rms, allowed, largest, allowed),
-            Figures("share of near-ties", off, ties, off, ties),
+            Deviation("RMS of what logits fall short", rms, allowed, LOGITS),
+            Deviation("most that a logit falls short", largest, allowed, LOGITS),
+            Deviation(NEAR_TIES, off, ties),
         ]
 
-    def _sampled(self, texts: Sequence[Read], decoding: Decoding) -> list[Figures]:
+    def _sampled(self, texts: Sequence[Read], decoding: Decoding) -> list[Deviation]:
         surprise, variance, impossible, read = 0.0, 0.0, 0, 0
         for one in texts:
             answer, read = one.answer, read + len(one.answer)
@@ -169,11 +178,11 @@ class Answers:
         share = impossible / read
         edge = MARGIN * self.ties + LEAST_TIES / read  # rounding moves tokens over the edge of truncation
         return [
-            Figures("log-likelihood, standard deviations", z, MOST_Z, z, MOST_Z),
-            Figures("share beyond the truncation", share, edge, share, edge),
+            Deviation("log-likelihood", z, MOST_Z, "standard deviations"),
+            Deviation("share beyond the truncation", share, edge),
         ]
 
-    def _beam(self, tokens: Tensor) -> list[Figures]:
+    def _beam(self, tokens: Tensor) -> list[Deviation]:
         """The likelier answer of beams that never drop the greedy one is at least as likely as that."""
         prompt = self.prompts[0]
         scores = [
@@ -182,7 +191,7 @@ class Answers:
         ]  # fmt: skip
         worse = max(0.0, scores[0] - scores[1])
         allowed = 2 * MARGIN * self.noise * math.sqrt(self.case.new_tokens)
-        return [Figures("log-likelihood under greedy's", worse, allowed, worse, allowed)]
+        return [Deviation("log-likelihood under greedy's", worse, allowed, NATS)]
 
 
 @dataclass(frozen=True)
@@ -191,13 +200,13 @@ class ManyAnswers(Answers):
 
     law: Noise = UNKNOWN
 
-    def judge(self, outputs: Sequence[Tensor]) -> list[Figures]:
+    def judge(self, outputs: Sequence[Tensor]) -> list[Deviation]:
         return self.judge_calls([outputs])
 
-    def judge_calls(self, calls: Sequence[Sequence[Tensor]]) -> list[Figures]:
+    def judge_calls(self, calls: Sequence[Sequence[Tensor]]) -> list[Deviation]:
         tokens = torch.stack([call[0].cpu() for call in calls])
         if bool(((tokens < 0) | (tokens >= self.case.config.vocab_size)).any()):
-            return [Figures("ids in range", 1.0, NO_ROOM, 1.0, NO_ROOM)]
+            return [Deviation(OUT_OF_RANGE, 1.0, NO_ROOM)]
         prompts = self.prompts.repeat(len(calls), 1)
         flat = tokens.flatten(0, 1)
         logs: list[Tensor] = []
@@ -207,13 +216,11 @@ class ManyAnswers(Answers):
             logs.append(logs_of(logits, flat[rows]))
             return laws_of(self.case, prompts[rows], flat[rows], logits)
 
-        judged_figures = figures(sample_of(tokens, self.case.config.vocab_size, laws, self.law), self.law)
+        found = deviations(sample_of(tokens, self.case.config.vocab_size, laws, self.law), self.law)
         told = torch.cat([call[1].cpu() for call in calls]) if all(len(call) > 1 for call in calls) else None
         if told is None or bool(told.isnan().any()):
-            return judged_figures
-        off = told.double() - torch.cat(logs)
-        rms, largest = float(off.square().mean().sqrt()), float(off.abs().max())
-        return [*judged_figures, Figures("log-probabilities, in nats", rms, self.logs_rms, largest, self.logs_largest)]
+            return found
+        return [*found, *self._errors_of_logs(told.double() - torch.cat(logs))]
 
 
 @dataclass(frozen=True)

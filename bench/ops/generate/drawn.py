@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from attnlab.bench.ops.generate.laws import Laws, Places
-from attnlab.bench.store.figures import Figures
+from attnlab.bench.store.deviations import Deviation
 
 if TYPE_CHECKING:
     from attnlab.bench.llm.sampling_params import SamplingParams
@@ -80,10 +80,10 @@ def sample_of(tokens: Tensor, vocab: int, laws: Callable[[slice], Laws], noise: 
     return Sample(tokens, Places.joined(parts), torch.cat(chances), torch.cat(earlier), beyond, refused)
 
 
-def figures(sample: Sample, noise: Noise) -> list[Figures]:
+def deviations(sample: Sample, noise: Noise) -> list[Deviation]:
     """Of truncation, distribution and independence."""
     refused = float(sample.refused.sum())
-    found = [Figures("tokens beyond the truncation and the noise", refused, MOST_REFUSED, refused, MOST_REFUSED)]
+    found = [Deviation("tokens beyond the truncation and the noise", refused, MOST_REFUSED)]
     edge = sample.beyond & ~sample.refused
     inside = sample.places.of(~sample.beyond)
     families = (
@@ -96,7 +96,7 @@ def figures(sample: Sample, noise: Noise) -> list[Figures]:
         surprises = [value for test in tests for value in test]
         most = max(surprises, default=0.0)
         allowed = math.log(max(1, len(surprises)) * FAMILIES / FALSE_ALARMS)
-        found.append(Figures(f"{name}, chance in nats", most, allowed, most, allowed))
+        found.append(Deviation(f"chance of {name}", most, allowed, "nats"))
     return found
 
 
@@ -259,6 +259,6 @@ def blunt_probes(laws: Laws, shape: tuple[int, int, int], noise: Noise, seed: in
 
     for name, tokens in wrong_samples(laws, shape, torch.Generator().manual_seed(seed)):
         tried.append(name)
-        if all(figure.within for figure in figures(sample_of(tokens, laws.probabilities.shape[1], of, noise), noise)):
+        if all(one.within for one in deviations(sample_of(tokens, laws.probabilities.shape[1], of, noise), noise)):
             through.append(name)
     return tried, through

@@ -17,7 +17,7 @@ from attnlab.bench.contract.meddling import Guard, refusal
 from attnlab.bench.machine.clocks.host import HostTimer
 from attnlab.bench.measure import timing
 from attnlab.bench.measure.harness import Setup, measure
-from attnlab.bench.store import figures
+from attnlab.bench.store import deviations
 from attnlab.bench.store.machine import Ceilings
 from attnlab.bench.store.records import Outcome
 
@@ -27,7 +27,7 @@ import torch
 from toy_operator import ToyInputs
 from attnlab.bench import implements
 from attnlab.bench.measure import timing
-from attnlab.bench.store import figures
+from attnlab.bench.store import deviations
 from attnlab.bench.machine.clocks import host, now
 {change}
 
@@ -38,9 +38,9 @@ def changing(inputs: ToyInputs):
 
 CHANGES = {
     "time.perf_counter_ns = time.monotonic = lambda: 1": ("time.perf_counter_ns", "time.monotonic"),
-    "figures.Figures.within = property(lambda self: True)": ("attnlab.bench.store.figures.Figures.within",),
-    "figures.Figures.share_of_budget.fget.__code__ = (lambda self: 0.0).__code__": (
-        "attnlab.bench.store.figures.Figures.share_of_budget",
+    "deviations.Deviation.within = property(lambda self: True)": ("attnlab.bench.store.deviations.Deviation.within",),
+    "deviations.Deviation.share_of_budget.fget.__code__ = (lambda self: 0.0).__code__": (
+        "attnlab.bench.store.deviations.Deviation.share_of_budget",
     ),
     "host.HostTimer.burst = lambda self, count: [5.0] * count": ("attnlab.bench.machine.clocks.host.HostTimer.burst",),
     "now.perf_counter_ns = lambda: 1": ("attnlab.bench.machine.clocks.now.perf_counter_ns",),
@@ -70,16 +70,22 @@ def kept() -> Any:
 def test_what_a_plugin_changes_is_put_back_and_told(
     change: str, tmp_path: Path, helpers: Path, plugins_forgotten: None, kept: None
 ) -> None:
-    before = (time.perf_counter_ns, figures.Figures.within, HostTimer.burst, statistics.median, builtins.abs)
-    code = HostTimer.burst.__code__, figures.Figures.share_of_budget.fget.__code__, timing.take_burst.__defaults__
+    before = (time.perf_counter_ns, deviations.Deviation.within, HostTimer.burst, statistics.median, builtins.abs)
+    code = HostTimer.burst.__code__, deviations.Deviation.share_of_budget.fget.__code__, timing.take_burst.__defaults__
     (tmp_path / "changer.py").write_text(PLUGIN.format(change=change))
     registry = discover((str(helpers / "toy_operator.py"), str(tmp_path / "changer.py")))
     found = registry.implementations("toy")
     assert sorted(found.get("changing").meddles) == sorted(CHANGES[change])
     assert found.get("plus").meddles == (), "an honest plugin beside it"
-    assert before == (time.perf_counter_ns, figures.Figures.within, HostTimer.burst, statistics.median, builtins.abs)
+    assert before == (
+        time.perf_counter_ns,
+        deviations.Deviation.within,
+        HostTimer.burst,
+        statistics.median,
+        builtins.abs,
+    )
     assert code == (
-        HostTimer.burst.__code__, figures.Figures.share_of_budget.fget.__code__, timing.take_burst.__defaults__,
+        HostTimer.burst.__code__, deviations.Deviation.share_of_budget.fget.__code__, timing.take_burst.__defaults__,
     )  # fmt: skip
 
 
@@ -98,15 +104,15 @@ def test_what_meddles_is_not_measured(helpers: Path, plugins_forgotten: None, fa
     assert (refused.outcome, refused.reason) == (Outcome.FAILED, refusal(("time.time",)))
 
     def late(inputs: Any, state: Any) -> Any:
-        figures.Figures.within = property(lambda self: True)
+        deviations.Deviation.within = property(lambda self: True)
         return inputs.x * 3
 
     try:
         refused = measure(operator, case, replace(plus, run=late), setup)
     finally:
-        assert guard.restore() == ("attnlab.bench.store.figures.Figures.within",)
+        assert guard.restore() == ("attnlab.bench.store.deviations.Deviation.within",)
     assert refused.outcome is Outcome.FAILED
-    assert "changes attnlab.bench.store.figures.Figures.within" in (refused.reason or "")
+    assert "changes attnlab.bench.store.deviations.Deviation.within" in (refused.reason or "")
     assert guard.changed() == ()
 
 

@@ -28,12 +28,12 @@ from attnlab.bench.store.plan import Plan
 from attnlab.bench.store.records import (
     Burst,
     CheckRecord,
+    Deviation,
     DeviceState,
-    Figures,
     Measurement,
     Outcome,
     Series,
-    SetFigures,
+    SetDeviations,
     TimingRecord,
 )
 
@@ -216,10 +216,10 @@ class FakeArm:
         if self._kernel.error is None:
             return None
         allowed = self._kernel.allowed
-        figures = Figures("out", allowed * self._kernel.error, allowed, 0.0, 1.0)
-        small = Figures("out", 0.5 * allowed * self._kernel.error, allowed, 0.0, 1.0)
-        sets = (SetFigures("redrawn", (figures,)),) if self.checked else ()
-        return CheckRecord((*sets, SetFigures("timed", (small,))), (), (), True, 1.0, True)
+        off = Deviation("relative RMS error", allowed * self._kernel.error, allowed, output="out")
+        small = Deviation("relative RMS error", 0.5 * allowed * self._kernel.error, allowed, output="out")
+        sets = (SetDeviations("redrawn", (off,)),) if self.checked else ()
+        return CheckRecord((*sets, SetDeviations("timed", (small,))), (), (), True, 1.0, True)
 
 
 @dataclass

@@ -61,12 +61,12 @@ def rejection(target: Any, **options: Any) -> Rejected:
 
 def test_a_right_implementation_passes_with_its_figures() -> None:
     record = checked(right)
-    assert [(figures.inputs, len(figures.figures)) for figures in record.sets] == [
-        ("drawn", 1),
-        ("redrawn", 1),
-        *[("needles", 1)] * ATTENTION.needle_draws,
+    assert [(one.inputs, len(one.deviations)) for one in record.sets] == [
+        ("drawn", 2),
+        ("redrawn", 2),
+        *[("needles", 2)] * ATTENTION.needle_draws,
     ]
-    assert all(figure.within for figures in record.sets for figure in figures.figures)
+    assert all(one.within for found in record.sets for one in found.deviations)
     assert record.probes == ("zeros", "one key shifted", "heads permuted")
     assert record.blunt == ()
     assert record.deterministic is True

@@ -18,7 +18,7 @@ from attnlab.bench.measure.judging.process import Contract, JudgeOrder
 from attnlab.bench.measure.judging.refusals import NotJudged
 from attnlab.bench.measure.judging.verdicts import Findings, Question, Verdict
 from attnlab.bench.store.machine import Ceilings
-from attnlab.bench.store.records import Burst, Figures, Measurement, Outcome, Series, SetFigures, TimingRecord
+from attnlab.bench.store.records import Burst, Deviation, Measurement, Outcome, Series, SetDeviations, TimingRecord
 
 QUESTION = Question("drawn", "drawn", Content(0, 1), 1, ())
 CEILINGS = Ceilings("here", 1, 1e12, {}, None, 0.0)
@@ -67,8 +67,8 @@ def test_a_claim_to_have_passed_needs_outputs_that_were_accepted() -> None:
         settle(claim, BLANK, Heard(Findings(), owed, True), CEILINGS).reason or ""
     )
     findings = Findings()
-    wrong = Figures("out", 1.0, 0.1, 1.0, 0.1)
-    findings.add(QUESTION, Verdict((SetFigures("drawn", (wrong,)),)))
+    wrong = Deviation("relative RMS error", 1.0, 0.1, output="out")
+    findings.add(QUESTION, Verdict((SetDeviations("drawn", (wrong,)),)))
     settled = settle(claim, BLANK, Heard(findings, owed, True), CEILINGS)
     assert settled.outcome is Outcome.WRONG_VALUES
     assert settled.median_ns is None

@@ -13,7 +13,7 @@ from attnlab.bench.store.records import Burst, HostState, Launch, Measurement, O
 from attnlab.bench.store.run_folder import StoredRun, read_run
 
 ROOT = Path(__file__).parents[3]
-FIXTURE = Path(__file__).parents[1] / "store" / "fixtures" / "schema-4"
+FIXTURE = Path(__file__).parents[1] / "store" / "fixtures" / "schema-5"
 
 
 def burst(started_s: float, seconds: float) -> Burst:

@@ -10,18 +10,18 @@ from typing import Any
 
 from attnlab.bench.ops.attention.case import AttentionCase
 from attnlab.bench.ops.attention.contract import ATTENTION
+from attnlab.bench.store.deviations import relative_errors
 from attnlab.bench.store.machine import Ceilings, Device, Environment, Published
 from attnlab.bench.store.records import (
     BenchRecord,
     Burst,
     CheckRecord,
-    Figures,
     Launch,
     Measurement,
     Outcome,
     RunRecord,
     Series,
-    SetFigures,
+    SetDeviations,
     TimingRecord,
     Turn,
 )
@@ -59,8 +59,8 @@ def cases() -> list[AttentionCase]:
 
 
 def check(share: float, deterministic: bool = True) -> CheckRecord:
-    figures = Figures("out", share * 3e-3, 3e-3, share * 0.8 * 2e-2, 2e-2)
-    return CheckRecord((SetFigures("drawn", (figures,)),), ("zeros", "shifted"), (), deterministic, 1.0, True)
+    off = relative_errors("out", share * 3e-3, 3e-3, share * 0.8 * 2e-2, 2e-2)
+    return CheckRecord((SetDeviations("drawn", off),), ("zeros", "shifted"), (), deterministic, 1.0, True)
 
 
 def measurement(name: str, case: AttentionCase, outcome: Outcome, **rest: Any) -> Measurement:

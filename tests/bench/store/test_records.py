@@ -12,6 +12,7 @@ import pytest
 
 from attnlab.bench.store import records
 from attnlab.bench.store.codec import encode
+from attnlab.bench.store.deviations import Deviation, relative_errors
 from attnlab.bench.store.records import (
     Burst,
     DeviceState,
@@ -24,6 +25,7 @@ from attnlab.bench.store.records import (
     TimingRecord,
 )
 from attnlab.bench.store.run_folder import read_run
+from attnlab.bench.store.upgrades import upgraded
 
 FIXTURES = Path(__file__).parent / "fixtures"
 VERSIONS = range(1, records.SCHEMA_VERSION + 1)
@@ -61,7 +63,7 @@ def test_the_first_schema_says_what_it_said() -> None:
     assert len(naive.values("latency")) == 2 * naive.timing.samples, "cpu_time beside it"
     assert naive.values("no such quantity") == []
     assert naive.check is not None
-    assert naive.check.sets[0].figures[0].within
+    assert naive.check.sets[0].deviations[0].within
     assert "ValueError: a fault" in (by_name["raising"].detail or "")
 
 
@@ -78,12 +80,56 @@ def test_the_third_schema_says_what_was_measured_in_turn() -> None:
     assert [bench.rounds for bench in (*second.run.benches, *third.run.benches)] == [0, 4]
 
 
+def test_the_fifth_schema_says_what_was_measured_of_an_output() -> None:
+    fourth, fifth = (read_run(FIXTURES / f"schema-{version}").measurements for version in (4, 5))
+    assert [m.check for m in fourth] == [m.check for m in fifth]
+    assert fourth[0].check is not None
+    rms, largest = fourth[0].check.sets[0].deviations
+    assert (rms.name, rms.output, largest.name) == ("relative RMS error", "out", "largest relative error")
+    assert rms.value == pytest.approx(0.0022938, rel=1e-4)
+    assert largest.allowed == pytest.approx(0.024473, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("figure", "deviations"),
+    [
+        (("out", 1.0, 2.0, 3.0, 4.0), relative_errors("out", 1.0, 2.0, 3.0, 4.0)),
+        (("share of near-ties", 0.1, 0.2, 0.1, 0.2), (Deviation("share of near-ties", 0.1, 0.2),)),
+        (
+            ("log-probabilities, in nats", 0.1, 0.2, 0.3, 0.4),
+            (
+                Deviation("RMS error of log-probabilities", 0.1, 0.2, "nats"),
+                Deviation("largest error of log-probabilities", 0.3, 0.4, "nats"),
+            ),
+        ),
+    ],
+)
+def test_errors_that_stood_for_something_else_get_its_name(
+    figure: tuple[str, float, float, float, float], deviations: tuple[Deviation, ...]
+) -> None:
+    names = ("output", "rms_error", "rms_allowed", "max_error", "max_allowed")
+    sets = [{"inputs": "drawn", "figures": [dict(zip(names, figure, strict=True))]}]
+    made = upgraded({"schema_version": 4, "check": {"sets": sets, "coverage": 1.0}})
+    assert made["check"] == {
+        "sets": [{"inputs": "drawn", "deviations": [encode(deviation) for deviation in deviations]}],
+        "coverage": 1.0,
+    }
+    assert upgraded(made) == made, "once is enough"
+
+
+@pytest.mark.parametrize(
+    "check", [None, 3, {}, {"sets": 3}, {"sets": [3]}, {"sets": [{"inputs": "x", "figures": [{}]}]}]
+)
+def test_what_is_damaged_is_left_for_the_decoder(check: object) -> None:
+    assert upgraded({"schema_version": 4, "check": check})["check"] == check
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_what_is_read_again_is_the_same(version: int) -> None:
     """Writing an old record anew loses nothing of it."""
     folder = FIXTURES / f"schema-{version}"
     stored = read_run(folder)
-    old = [json.loads(line) for line in (folder / "measurements.jsonl").read_text().splitlines()]
+    old = [upgraded(json.loads(line)) for line in (folder / "measurements.jsonl").read_text().splitlines()]
     again = [encode(m) for m in stored.measurements]
     assert [over(new, line) for new, line in zip(again, old, strict=True)] == again
 

@@ -16,7 +16,7 @@ from attnlab.bench.store.records import BenchRecord, Measurement, Outcome, RunRe
 from attnlab.bench.store.run_folder import RunWriter, check_writable, latest, read_run, read_runs
 from attnlab.bench.text import LONGEST_BLOCK, LONGEST_REASON
 
-FIXTURE = Path(__file__).parent / "fixtures" / "schema-4"
+FIXTURE = Path(__file__).parent / "fixtures" / "schema-5"
 
 ENVIRONMENT = Environment(
     device=Device("cpu", "processor"), processor="processor", cores=2, affinity=(0, 1), threads=2,
@@ -239,11 +239,20 @@ def test_a_lost_result_that_was_stored_with_its_time_is_read_without(folder: Pat
     passed, failed = map(json.loads, lines(folder))
     timing = {"clock": "wall", "cache": "warm", "copies": 2, "warmup_calls": 1, "warmup_ns": 1.0}
     timing |= {"warmup_stable": True, "samples": 3, "stopped": "after 3 live pairs"}
-    old = [passed, failed | {"timing": timing, "median_ns": 2.0, "ci_low_ns": 1.0}]
+    old = [passed, failed | {"timing": timing, "median_ns": 2.0, "ci_low_ns": 1.0, "schema_version": 4}]
     (folder / "measurements.jsonl").write_text("\n".join(map(json.dumps, old)))
     stored = read_run(folder)
     assert stored.damages == ()
-    assert stored.measurements == (FIRST, SECOND)
+    assert stored.measurements == (FIRST, replace(SECOND, schema_version=4))
+
+
+def test_a_lost_result_with_a_time_is_damage(folder: Path) -> None:
+    """Nothing of today writes it."""
+    passed, failed = map(json.loads, lines(folder))
+    (folder / "measurements.jsonl").write_text("\n".join(map(json.dumps, [passed, failed | {"median_ns": 2.0}])))
+    stored = read_run(folder)
+    assert stored.measurements == (FIRST,)
+    assert "median_ns" in stored.damages[0].reason
 
 
 @pytest.mark.parametrize("ceilings", [{"bandwidth": 0.0}, {"rates": {"float32": -1.0}}, {"cache_bandwidth": 0}])

@@ -115,7 +115,7 @@ def test_the_contract_accepts_the_answer() -> None:
     made = Naive()
     found = made.run(inputs, made.prepare(case, inputs))
     expected = GENERATE.check.expect(case, inputs)
-    assert all(figures.within for figures in expected.judge([found.tokens]))
+    assert all(one.within for one in expected.judge([found.tokens]))
     assert not expected.blunt
     assert [request.tokens for request in found.log.requests] == [(10,)]
     assert [(p.kind, p.rows) for p in found.log.passes] == [("prefill", 20), *[("decode", 4)] * 9]

@@ -96,11 +96,11 @@ def test_the_contract_accepts_the_answers(decoding: str) -> None:
     found = made.run(inputs, made.prepare(case, inputs))
     assert judged(found.log.passes)[0] > 0
     expected = GENERATE.check.expect(case, inputs)
-    assert all(figures.within for figures in expected.judge([found.tokens]))
+    assert all(one.within for one in expected.judge([found.tokens]))
     if case.decoding.greedy:
         assert not expected.blunt
         found.tokens[0, 11] = (found.tokens[0, 11] + 1) % 512
-        assert not all(figures.within for figures in expected.judge([found.tokens]))
+        assert not all(one.within for one in expected.judge([found.tokens]))
 
 
 def test_a_draft_that_is_the_model_itself_is_always_right(answer: Answer) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from attnlab.bench import units
 from attnlab.bench.contract.axes import DTYPES
 from attnlab.bench.llm.generation.events import PASSES
-from attnlab.bench.llm.generation.measured import median
+from attnlab.bench.llm.generation.measured import NEAR_TIES, median
 from attnlab.bench.reporters.model.answers import Answer, answers, first_token_ns, gap_ns, whole_ns
 from attnlab.bench.reporters.model.plots import Curve, Panel, Plot, Point
 from attnlab.bench.reporters.model.results import Result
@@ -196,8 +196,8 @@ class _Guessed:
     def _near_ties(self) -> str:
         """The largest share of tokens that were not the reference's first choice, within the noise."""
         check = self.answer.result.row.measurement.check
-        figures = [f for s in check.sets for f in s.figures if f.output == "share of near-ties"] if check else []
-        return units.format_share(max((f.rms_error for f in figures), default=None))
+        ties = [d.value for s in check.sets for d in s.deviations if d.name == NEAR_TIES] if check else []
+        return units.format_share(max(ties, default=None))
 
 
 def _guessing(guessed: Sequence[_Guessed]) -> Iterator[Table]:

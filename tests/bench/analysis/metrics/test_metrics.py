@@ -15,7 +15,7 @@ from attnlab.bench.contract.discovery import UNRANKED
 from attnlab.bench.contract.metric import Metric, Row
 from attnlab.bench.contract.registry import Registry, registry
 from attnlab.bench.errors import DuplicateRank
-from attnlab.bench.store.figures import Figures
+from attnlab.bench.store.deviations import Deviation, relative_errors
 from attnlab.bench.store.machine import Ceilings, Device, Environment, Published
 from attnlab.bench.store.records import (
     BenchRecord,
@@ -26,7 +26,7 @@ from attnlab.bench.store.records import (
     Outcome,
     RunRecord,
     Series,
-    SetFigures,
+    SetDeviations,
     TimingRecord,
 )
 
@@ -57,14 +57,14 @@ def measured(name: str = "fast", median_ns: float | None = 2e6, **rest: object) 
         Series("latency", "ns", "wall", "lower", (2e6, 2e6, 2e6)),
         Series("latency", "ns", "cpu_time", "lower", (3e6, 4e6, 5e6)),
     )
-    figures = (Figures("out", 0.001, 0.004, 0.03, 0.04), Figures("other", 0.001, 0.01, 0.0, 0.04))
+    off = (*relative_errors("out", 0.001, 0.004, 0.03, 0.04), *relative_errors("other", 0.001, 0.01, 0.0, 0.04))
     found = Measurement(
         operator="op",
         implementation=name,
         case={"dtype": "float32"},
         case_id="c",
         outcome=Outcome.PASSED,
-        check=CheckRecord((SetFigures("drawn", figures),), (), (), True, 1.0, True),
+        check=CheckRecord((SetDeviations("drawn", off),), (), (), True, 1.0, True),
         timing=WALL,
         operations=100_000_000,
         bytes_moved=4_000_000,
@@ -141,8 +141,8 @@ def test_no_ceiling_of_an_unknown_dtype_and_no_published_one_of_an_unknown_devic
 
 
 def test_an_undefined_error_has_no_share() -> None:
-    undefined = Figures("out", 0.0, 0.01, float("nan"), 0.04)
-    check = CheckRecord((SetFigures("drawn", (undefined,)),), (), (), True, 1.0, True)
+    undefined = Deviation("largest relative error", float("nan"), 0.04, output="out")
+    check = CheckRecord((SetDeviations("drawn", (undefined,)),), (), (), True, 1.0, True)
     assert METRICS["error_of_budget"].value(Row(run(), measured(check=check))) is None
 
 

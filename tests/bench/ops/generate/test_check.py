@@ -63,7 +63,7 @@ def test_answers_of_other_requests_and_ids_that_do_not_exist(greedy: tuple[Gener
     for id in (-2, 512):
         wrong = right.clone()
         wrong[0, 0] = id
-        assert [f.output for f in expected.judge([wrong]) if not f.within] == ["ids in range"]
+        assert [one.name for one in expected.judge([wrong]) if not one.within] == ["ids out of range"]
 
 
 def test_a_near_tie_passes_within_the_noise_and_not_beyond(greedy: tuple[GenerateInputs, Answers, Tensor]) -> None:
