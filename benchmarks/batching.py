@@ -155,9 +155,11 @@ def main() -> None:
     both = arms({**axes, "prompts": prompts, "ttft_ms": ttft_ms, "tpot_ms": tpot_ms})
 
     same = take_turns(both, given.rate, range(1, given.rounds + 1))
-    print(f"{given.rate:g} requests a second, {given.rounds} rounds of {given.requests}, batches of {given.batch}, "
-          f"{given.prompt_len} + {given.new_tokens} tokens, {given.dtype}, {torch.get_num_threads()} threads; "
-          f"{100 * same:.0f} % of the texts are the same token by token\n")  # fmt: skip
+    print(
+        f"{given.rate:g} requests a second, {given.rounds} rounds of {given.requests}, batches of {given.batch}, "
+        f"{given.prompt_len} + {given.new_tokens} tokens, {given.dtype}, {torch.get_num_threads()} threads; "
+        f"{100 * same:.0f} % of the texts are the same token by token\n"
+    )
     print("\n".join(comparison(both)))
     print("\n| requests/s | batching | tokens/s | goodput, requests/s | TTFT | TPOT |\n|---|---|---|---|---|---|")
     rows = {given.rate: swept(both, given.rate)}

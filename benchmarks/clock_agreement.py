@@ -78,9 +78,16 @@ def readings(gpu: Gpu, make: Make, rounds: int, samples: int = SAMPLES) -> Itera
         nulls = {(*key, timer.clock): timer.null_ns for key, of_way in timers.items() for timer in of_way}
         for (way, copies, clock), medians in taken.items():
             yield Reading(
-                length_ns, bytes_a_call, way, copies, clock, statistics.median(medians), min(medians), max(medians),
+                length_ns,
+                bytes_a_call,
+                way,
+                copies,
+                clock,
+                statistics.median(medians),
+                min(medians),
+                max(medians),
                 nulls[way, copies, clock],
-            )  # fmt: skip
+            )
         for note in dict.fromkeys(n for of_way in timers.values() for timer in of_way for n in timer.notes()):
             print(f"{units.format_time(length_ns)}: {note}", file=sys.stderr)
 

@@ -61,19 +61,27 @@ def caches(rng: random.Random) -> Axes:
 
 def logits(rng: random.Random) -> Axes:
     return {
-        "batch": rng.choice((1, 2, 3, 8, 40)), "vocab": rng.choice((5, 60, 300, 2000)),
-        "draws": rng.choice((1, 2, 5, 50, 500)), "temperature": rng.choice((0.0, 0.6, 1.0, 1.5)),
-        "top_k": rng.choice((None, None, 1, 7, 50)), "top_p": rng.choice((1.0, 1.0, 0.9, 0.5)),
-        "min_p": rng.choice((0.0, 0.0, 0.05)), "repetition_penalty": rng.choice((1.0, 1.0, 1.3)),
+        "batch": rng.choice((1, 2, 3, 8, 40)),
+        "vocab": rng.choice((5, 60, 300, 2000)),
+        "draws": rng.choice((1, 2, 5, 50, 500)),
+        "temperature": rng.choice((0.0, 0.6, 1.0, 1.5)),
+        "top_k": rng.choice((None, None, 1, 7, 50)),
+        "top_p": rng.choice((1.0, 1.0, 0.9, 0.5)),
+        "min_p": rng.choice((0.0, 0.0, 0.05)),
+        "repetition_penalty": rng.choice((1.0, 1.0, 1.3)),
         "dtype": rng.choice(list(DTYPES)),
         "inputs": rng.choice(("normal", "peaked", "flat", "ties", "one_hot", "minus_inf")),
-    }  # fmt: skip
+    }
 
 
 def matrices(rng: random.Random) -> Axes:
     width = rng.choice((1, 2, 17, 64, 100, 577, 1025, 4099))
-    return {"rows": rng.choice((1, 3, 20)), "width": width, "dtype": rng.choice(list(DTYPES)),
-            "inputs": rng.choice(("normal", "outliers"))}  # fmt: skip
+    return {
+        "rows": rng.choice((1, 3, 20)),
+        "width": width,
+        "dtype": rng.choice(list(DTYPES)),
+        "inputs": rng.choice(("normal", "outliers")),
+    }
 
 
 def tables(rng: random.Random) -> Axes:
@@ -81,16 +89,24 @@ def tables(rng: random.Random) -> Axes:
 
 
 def products(rng: random.Random) -> Axes:
-    return {"m": rng.choice((1, 2, 7, 40)), "n": rng.choice((1, 9, 33, 64)), "dtype": rng.choice(list(DTYPES)),
-            "k": rng.choice((1, 2, 3, 16, 33, 100, 577, 1000, 4096)), "bias": rng.choice((True, False)),
-            "inputs": rng.choice(("normal", "outliers"))}  # fmt: skip
+    return {
+        "m": rng.choice((1, 2, 7, 40)),
+        "n": rng.choice((1, 9, 33, 64)),
+        "dtype": rng.choice(list(DTYPES)),
+        "k": rng.choice((1, 2, 3, 16, 33, 100, 577, 1000, 4096)),
+        "bias": rng.choice((True, False)),
+        "inputs": rng.choice(("normal", "outliers")),
+    }
 
 
 def positions(rng: random.Random) -> Axes:
     return heads(rng) | {
-        "batch": rng.choice((1, 2)), "q_len": rng.choice((1, 5, 17)), "positions": rng.choice((9, 40, 900)),
-        "head_dim": rng.choice((2, 8, 64, 80)), "style": rng.choice(("half", "interleaved", "sinusoidal")),
-    }  # fmt: skip
+        "batch": rng.choice((1, 2)),
+        "q_len": rng.choice((1, 5, 17)),
+        "positions": rng.choice((9, 40, 900)),
+        "head_dim": rng.choice((2, 8, 64, 80)),
+        "style": rng.choice(("half", "interleaved", "sinusoidal")),
+    }
 
 
 @dataclass

@@ -161,9 +161,16 @@ def rows(recorded: Mapping[str, Sequence[Mapping[str, Any]]], plan: Plan) -> lis
 def table(found: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     """Headings and cells."""
     headings = [
-        "benchmarks", "comparisons", "slowdown of one", "found (95 % interval)", "false alarms", "exit 4 without any",
-        "found after", "gate's time", "live pairs",
-    ]  # fmt: skip
+        "benchmarks",
+        "comparisons",
+        "slowdown of one",
+        "found (95 % interval)",
+        "false alarms",
+        "exit 4 without any",
+        "found after",
+        "gate's time",
+        "live pairs",
+    ]
     return headings, [
         [
             str(row.size),

@@ -198,8 +198,11 @@ def _analysed(folder: Path) -> list[str]:
     ]
     if gates:
         seconds = [gate["seconds"] for gate in gates]
-        lines += ["", f"A decision over the three kernels took {min(seconds):.0f} to {max(seconds):.0f} s, "
-                  f"{statistics.median(seconds):.0f} s in the median, in {len(gates)} gates end to end."]  # fmt: skip
+        lines += [
+            "",
+            f"A decision over the three kernels took {min(seconds):.0f} to {max(seconds):.0f} s, "
+            f"{statistics.median(seconds):.0f} s in the median, in {len(gates)} gates end to end.",
+        ]
     return lines
 
 
@@ -242,8 +245,9 @@ def _detection(ratios: dict[str, list[float]]) -> list[str]:
             centred = {k: list(np.asarray(x) - statistics.median(x)) for k, x in ratios.items()}
             found = replay(centred, Rule(), DETECTIONS, seed=1, slowdown={key: slowdown})
             shares = [found.verdicts[key][v] / DETECTIONS for v in Verdict if v is not Verdict.INCOMPARABLE]
-            rows.append([f"`{key}`", units.format_share(slowdown), *map(units.format_share, shares),
-                         f"{found.mean_pairs:.1f}"])  # fmt: skip
+            rows.append(
+                [f"`{key}`", units.format_share(slowdown), *map(units.format_share, shares), f"{found.mean_pairs:.1f}"]
+            )
     names = [v.value for v in Verdict if v is not Verdict.INCOMPARABLE]
     return _table(["kernel", "slowdown", *names, "pairs, confirmation included"], rows)
 

@@ -69,10 +69,16 @@ class Options:
 
     def case(self, method: str, prompts: str, dtype: str) -> GenerateCase:
         drafted = {"draft": self.draft} if method.startswith("draft_model") else {}
-        return GenerateCase.build({
-            "prompts": prompts, "prompt_len": self.prompt_len, "new_tokens": self.new_tokens, "decoding": method,
-            "dtype": dtype, **drafted,
-        })  # fmt: skip
+        return GenerateCase.build(
+            {
+                "prompts": prompts,
+                "prompt_len": self.prompt_len,
+                "new_tokens": self.new_tokens,
+                "decoding": method,
+                "dtype": dtype,
+                **drafted,
+            }
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,7 +236,7 @@ def prove(options: Options, prompts: str, dtype: str, methods: dict[str, Served]
     every = torch.cat(regrets)
     return Proof(
         options.rounds * len(guessed), same, every.numel(), int((every > 0).sum()), float(every.max()), allowed
-    )  # fmt: skip
+    )
 
 
 def print_proof(proofs: dict[str, Proof]) -> None:

@@ -102,10 +102,17 @@ def _shown(c: Comparison, base: _Side | None, head: _Side | None) -> Iterator[Co
         values = [_median_of(side, metric) for side in (base, head)]
         if values[0] and values[1] is not None:
             yield replace(
-                c, figure=metric.label, unit=metric.unit, base_value=values[0], head_value=values[1],
-                ratio=values[1] / values[0], base_ns=None, head_ns=None,
-                base_spread=_spread_of(base, metric), head_spread=_spread_of(head, metric),
-            )  # fmt: skip
+                c,
+                figure=metric.label,
+                unit=metric.unit,
+                base_value=values[0],
+                head_value=values[1],
+                ratio=values[1] / values[0],
+                base_ns=None,
+                head_ns=None,
+                base_spread=_spread_of(base, metric),
+                head_spread=_spread_of(head, metric),
+            )
 
 
 def _paced(side: _Side) -> bool:

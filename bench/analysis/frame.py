@@ -15,10 +15,29 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FIXED = (
-    "run_id", "started", "suite", "operator", "implementation", "case_id", "outcome", "reason",
-    "median_ns", "ci_low_ns", "ci_high_ns", "clock", "cache", "samples", "deterministic", "untimed",
-    "configuration", "device", "flags", "fingerprint", "files", "code",
-)  # fmt: skip
+    "run_id",
+    "started",
+    "suite",
+    "operator",
+    "implementation",
+    "case_id",
+    "outcome",
+    "reason",
+    "median_ns",
+    "ci_low_ns",
+    "ci_high_ns",
+    "clock",
+    "cache",
+    "samples",
+    "deterministic",
+    "untimed",
+    "configuration",
+    "device",
+    "flags",
+    "fingerprint",
+    "files",
+    "code",
+)
 TIMES = ("median_ns", "ci_low_ns", "ci_high_ns")
 
 

@@ -23,9 +23,15 @@ if TYPE_CHECKING:
     from attnlab.bench.store.run_folder import StoredRun
 
 SERVING = (
-    "ttft_ns", "ttft_p95_ns", "itl_ns", "offered_per_s", "answered_per_s", "goodput_per_s", "output_tok_per_s",
+    "ttft_ns",
+    "ttft_p95_ns",
+    "itl_ns",
+    "offered_per_s",
+    "answered_per_s",
+    "goodput_per_s",
+    "output_tok_per_s",
     "failed_requests",
-)  # fmt: skip
+)
 COLUMNS = ("speedup", "tflop_per_s", "gb_per_s", "share_of_ceiling", "peak_memory_bytes", "error_of_budget")
 FAILED = "failed_requests"
 BUSY, NO_INTERVAL = "!", "?"  # beside a time

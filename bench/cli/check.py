@@ -225,5 +225,8 @@ def _as_json(job: _Job, found: Found) -> dict[str, Any]:
     if replayed is None:
         return made | {"outcome": outcome, "reason": None, "wrong": None}
     return made | {
-        "outcome": outcome, "reason": replayed.reason, "wrong": encode(replayed.wrong), "same": replayed.same
-    }  # fmt: skip
+        "outcome": outcome,
+        "reason": replayed.reason,
+        "wrong": encode(replayed.wrong),
+        "same": replayed.same,
+    }

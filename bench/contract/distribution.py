@@ -25,9 +25,27 @@ RARE = 1e-300  # in the place of a probability of 0
 NO_DRAW = 0.5  # less than one
 TWINS_APART = 0.01  # of draws of equal rows by equal numbers, that rounding may make differ
 TILTS = (  # of Chernoff's bound
-    -1.0, -0.9, -0.75, -0.5, -0.25, -0.1, -0.05, -0.02, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0,
-    32.0, 64.0,
-)  # fmt: skip
+    -1.0,
+    -0.9,
+    -0.75,
+    -0.5,
+    -0.25,
+    -0.1,
+    -0.05,
+    -0.02,
+    0.02,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.0,
+    4.0,
+    8.0,
+    16.0,
+    32.0,
+    64.0,
+)
 
 
 AGREEMENT = "improbability of draws that agree with others"

@@ -61,9 +61,15 @@ def first_wrong(
 
 
 def row_of(
-    name: str, got: Tensor, want: Tensor | None, off: Tensor, places: Tensor | None = None,
-    errors: Tensor | None = None, allowed: float | None = None, shape: Sequence[int] | None = None,
-) -> Wrong:  # fmt: skip
+    name: str,
+    got: Tensor,
+    want: Tensor | None,
+    off: Tensor,
+    places: Tensor | None = None,
+    errors: Tensor | None = None,
+    allowed: float | None = None,
+    shape: Sequence[int] | None = None,
+) -> Wrong:
     """The row with the first element that is off; all of one shape.
 
     places: the flat index in the whole output, of `shape`, that each element has, where they are a part of it.

@@ -33,7 +33,7 @@ from attnlab.bench.ops._shared.rowwise import (
     in_float32,
     source_axis,
     weight_generator,
-)  # fmt: skip
+)
 from attnlab.bench.ops._shared.typed import TypedCase
 
 FULL_CHECK_OPERATIONS = 2_000_000_000  # beyond, rows and columns are sampled
@@ -59,9 +59,12 @@ class LinearCase(TypedCase):
     k: int = size("K", help="columns of x and of the weight", default=4096)
     dtype: str = dtype_axis()
     bias: bool = axis(
-        pattern="bias", read=_read_bias, write=lambda there: "bias" if there else "none",
-        help="bias or none", default=False,
-    )  # fmt: skip
+        pattern="bias",
+        read=_read_bias,
+        write=lambda there: "bias" if there else "none",
+        help="bias or none",
+        default=False,
+    )
     inputs: str = source_axis()
 
     @property

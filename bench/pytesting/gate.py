@@ -82,8 +82,9 @@ class GateItem(pytest.Item):
 class SuiteGate:
     """The gate of one suite against BASE; runs once, for the benchmarks whose tests were selected."""
 
-    def __init__(self, planned: PlannedSuite, repo: Path, base: str, thresholds: Thresholds, options: Options,
-                 command: str) -> None:  # fmt: skip
+    def __init__(
+        self, planned: PlannedSuite, repo: Path, base: str, thresholds: Thresholds, options: Options, command: str
+    ) -> None:
         self.planned, self._repo, self._base = planned, repo, base
         self._thresholds, self._options, self._command = thresholds, options, command
         self._found: tuple[GateReport, Path] | None = None

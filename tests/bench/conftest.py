@@ -77,8 +77,11 @@ def forgetting_plugins() -> Iterator[None]:
     registry: Registry = discover()
     modules, path = dict(sys.modules), list(sys.path)
     tables: list[Table] = [  # type: ignore[type-arg]
-        registry.operators, registry.metrics, registry.suites, *registry._implementations.values()
-    ]  # fmt: skip
+        registry.operators,
+        registry.metrics,
+        registry.suites,
+        *registry._implementations.values(),
+    ]
     kept = [dict(table._items) for table in tables]
     operators = set(registry._implementations)
     try:

@@ -127,10 +127,18 @@ def test_folders_that_would_shadow_a_package_have_no_init() -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["attnlab.bench", "attnlab.bench.cli", "attnlab.bench.units", "attnlab.bench.errors",
-     "attnlab.bench.measure.suite_file", "attnlab.bench.store.records", "attnlab.bench.measure.worker",
-     "attnlab.bench.pytesting.plugin", "attnlab.bench.pytesting.fixture"],
-)  # fmt: skip
+    [
+        "attnlab.bench",
+        "attnlab.bench.cli",
+        "attnlab.bench.units",
+        "attnlab.bench.errors",
+        "attnlab.bench.measure.suite_file",
+        "attnlab.bench.store.records",
+        "attnlab.bench.measure.worker",
+        "attnlab.bench.pytesting.plugin",
+        "attnlab.bench.pytesting.fixture",
+    ],
+)
 def test_importing_brings_in_no_torch(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

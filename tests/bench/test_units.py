@@ -77,10 +77,19 @@ def test_shares_ratios_and_errors() -> None:
 
 @pytest.mark.parametrize(
     ("value", "unit", "text"),
-    [(1234.0, "ns", "1.23 µs"), (2048, "B", "2.00 KiB"), (0.5, "share", "50.0 %"), (2.0, "ratio", "2.00×"),
-     (12.3456, "GB/s", "12.3 GB/s"), (7.0, "", "7.00"), (None, "GB/s", "–"), (NAN, "ns", "–"),
-     ("compute", "", "compute"), ("", "", "–")],
-)  # fmt: skip
+    [
+        (1234.0, "ns", "1.23 µs"),
+        (2048, "B", "2.00 KiB"),
+        (0.5, "share", "50.0 %"),
+        (2.0, "ratio", "2.00×"),
+        (12.3456, "GB/s", "12.3 GB/s"),
+        (7.0, "", "7.00"),
+        (None, "GB/s", "–"),
+        (NAN, "ns", "–"),
+        ("compute", "", "compute"),
+        ("", "", "–"),
+    ],
+)
 def test_a_value_in_a_stored_unit(value: float | str | None, unit: str, text: str) -> None:
     assert units.format_value(value, unit) == text
 

@@ -17,10 +17,17 @@ from .scoring import is_float32, is_scaled, ten_bits
 
 broken = BACKWARD_DEFECTS.broken
 WRONG_PAIRS = (
-    masking.OneKeyAhead, masking.OneKeyBehind, masking.TopLeft, masking.MaskIgnored, masking.UpperTriangle,
-    masking.WindowTooWide, masking.WindowTooNarrow, masking.WindowIgnored, masking.PackLeaks,
+    masking.OneKeyAhead,
+    masking.OneKeyBehind,
+    masking.TopLeft,
+    masking.MaskIgnored,
+    masking.UpperTriangle,
+    masking.WindowTooWide,
+    masking.WindowTooNarrow,
+    masking.WindowIgnored,
+    masking.PackLeaks,
     masking.PackLeaksOneToken,
-)  # fmt: skip
+)
 for wrong in WRONG_PAIRS:
     BACKWARD_DEFECTS.broken_pairs(type(wrong.__name__, (wrong, Gradients), {"__doc__": wrong.__doc__}))
 

@@ -50,8 +50,7 @@ LONG_IDS = (
     "Hq1-Sq512-Sk4097-D32-bf16-causal",
 )
 ATTENTION_IDS = [*in_every_dtype(SHAPES), CAPTURED, *LONG_IDS]
-BACKWARD_IDS = [*in_every_dtype((*SHAPES, "Hq2-Hkv1-Sq80-Sk1025-D32-causal")), CAPTURED,
-                "Hq2-Hkv1-Sq600-Sk40-D16-bf16"]  # fmt: skip
+BACKWARD_IDS = [*in_every_dtype((*SHAPES, "Hq2-Hkv1-Sq80-Sk1025-D32-causal")), CAPTURED, "Hq2-Hkv1-Sq600-Sk40-D16-bf16"]
 
 DECODE_IDS = (
     "B3-Hq4-Hkv2-C1+70+200-D64-fp32",

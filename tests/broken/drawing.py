@@ -166,8 +166,9 @@ class OneLuckForAllPlaces(Numbers):
         return Other
 
 
-@DRAWING_DEFECTS.broken(lambda case: case.decoding.params.top_p < 1 and case.decoding.params.temperature != 1
-                        and case.dtype == "float32")  # fmt: skip
+@DRAWING_DEFECTS.broken(
+    lambda case: case.decoding.params.top_p < 1 and case.decoding.params.temperature != 1 and case.dtype == "float32"
+)
 class TruncatesBeforeTheTemperature(Numbers):
     def sampler(self) -> type[Sampler]:
         class Other(Sampler):

@@ -206,6 +206,15 @@ class SplitKeys(Unnormalised):
 
 
 HONEST = (
-    Attention, Unnormalised, BaseTwo, ScaledQueries, RoundedSum, Backwards, FullProbabilities, Online,
-    Online16, Online128Reversed, SplitKeys,
-)  # fmt: skip
+    Attention,
+    Unnormalised,
+    BaseTwo,
+    ScaledQueries,
+    RoundedSum,
+    Backwards,
+    FullProbabilities,
+    Online,
+    Online16,
+    Online128Reversed,
+    SplitKeys,
+)

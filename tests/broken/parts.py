@@ -506,9 +506,14 @@ def _ten_bits(x: Tensor) -> Tensor:
 
 
 HONEST: dict[str, tuple[type, ...]] = {
-    "rmsnorm": (RmsNorm, RoundedBeforeWeight), "layernorm": (LayerNorm,), "swiglu": (Swiglu,), "gelu": (Gelu,),
-    "embedding": (Embedding,), "rope": (Rope,), "linear": (Linear, OneAfterAnother, CutOff),
-}  # fmt: skip
+    "rmsnorm": (RmsNorm, RoundedBeforeWeight),
+    "layernorm": (LayerNorm,),
+    "swiglu": (Swiglu,),
+    "gelu": (Gelu,),
+    "embedding": (Embedding,),
+    "rope": (Rope,),
+    "linear": (Linear, OneAfterAnother, CutOff),
+}
 DEFECTS = {one.operator: one for one in (RMSNORM, LAYERNORM, SWIGLU, GELU, EMBEDDING, ROPE, LINEAR)}
 IDS: dict[str, tuple[str, ...]] = {
     "rmsnorm": ("M1-N80-fp32", "M7-N577-bf16", "M20-N100-fp16-outliers", "M3-N4099-bf16"),
@@ -516,8 +521,18 @@ IDS: dict[str, tuple[str, ...]] = {
     "swiglu": ("M1-N80-fp32", "M7-N577-bf16", "M20-N100-fp16-outliers"),
     "gelu": ("M1-N80-fp32", "M7-N577-bf16-tanh", "M20-N100-fp16-outliers", "M3-N99-fp32-tanh"),
     "embedding": ("M1-N80-V300-fp32", "M7-N577-V2-bf16", "M20-N100-V1000-fp16-outliers"),
-    "rope": ("Hq1-Sq1-D8-P50-fp32", "B3-Hq4-Hkv2-Sq5-D80-P100-bf16", "B2-Hq3-Hkv1-Sq17-D64-P40-fp16-interleaved",
-             "B2-Hq2-Sq3-D16-P9-fp32-sinusoidal"),
-    "linear": ("N33-K577-fp32-bias", "M7-N65-K1000-bf16", "M3-N33-K100-fp16-bias-outliers", "M70-N9-K700-fp32",
-               "N64-bf16", "M2-N40-K9000-fp16"),
-}  # fmt: skip
+    "rope": (
+        "Hq1-Sq1-D8-P50-fp32",
+        "B3-Hq4-Hkv2-Sq5-D80-P100-bf16",
+        "B2-Hq3-Hkv1-Sq17-D64-P40-fp16-interleaved",
+        "B2-Hq2-Sq3-D16-P9-fp32-sinusoidal",
+    ),
+    "linear": (
+        "N33-K577-fp32-bias",
+        "M7-N65-K1000-bf16",
+        "M3-N33-K100-fp16-bias-outliers",
+        "M70-N9-K700-fp32",
+        "N64-bf16",
+        "M2-N40-K9000-fp16",
+    ),
+}

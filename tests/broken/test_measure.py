@@ -32,10 +32,20 @@ def named(defects: Collection, *names: str) -> list[Defect]:
 
 
 FORWARD = named(
-    ATTENTION_DEFECTS, "Zeros", "OneKeyAhead", "ScaleTwoPercentUp", "HeadsModulo", "OneRowUnwritten", "OtherDtype",
-    "HeadsAfterRows", "ComputedInPrepare", "PreviousResult", "CachedByShape", "QueriesScaledInPlace",
+    ATTENTION_DEFECTS,
+    "Zeros",
+    "OneKeyAhead",
+    "ScaleTwoPercentUp",
+    "HeadsModulo",
+    "OneRowUnwritten",
+    "OtherDtype",
+    "HeadsAfterRows",
+    "ComputedInPrepare",
+    "PreviousResult",
+    "CachedByShape",
+    "QueriesScaledInPlace",
     "RightEveryOtherCall",
-)  # fmt: skip
+)
 BACKWARD = named(BACKWARD_DEFECTS, "DeltaOmitted", "LastOfGroup", "OneKeyAhead", "ComputedInPrepare")
 
 

@@ -219,23 +219,40 @@ class Kernel:
 
     def _language(self) -> dict[str, Any]:
         gl = types.SimpleNamespace(
-            static_range=range, int64=torch.int64, float32=torch.float32,
-            cdiv=lambda a, b: -(-a // b), minimum=_pairwise(min, torch.minimum), maximum=_pairwise(max, torch.maximum),
-            cast=lambda x, dtype: x, convert_layout=lambda x, layout: x, exp2=torch.exp2, log2=torch.log2,
-            where=torch.where, max=torch.amax, sum=torch.sum,
+            static_range=range,
+            int64=torch.int64,
+            float32=torch.float32,
+            cdiv=lambda a, b: -(-a // b),
+            minimum=_pairwise(min, torch.minimum),
+            maximum=_pairwise(max, torch.maximum),
+            cast=lambda x, dtype: x,
+            convert_layout=lambda x, layout: x,
+            exp2=torch.exp2,
+            log2=torch.log2,
+            where=torch.where,
+            max=torch.amax,
+            sum=torch.sum,
             zeros=lambda shape, dtype, layout: torch.zeros(shape, dtype=dtype),
             full=lambda shape, value, dtype, layout: torch.full(shape, value, dtype=dtype),
-            arange=lambda begin, end, layout: torch.arange(begin, end), store=_store,
-            SliceLayout=_nothing, NVMMADistributedLayout=_nothing, DotOperandLayout=_nothing,
-            allocate_shared_memory=self.allocate, warp_specialize=self.specialize,
-        )  # fmt: skip
+            arange=lambda begin, end, layout: torch.arange(begin, end),
+            store=_store,
+            SliceLayout=_nothing,
+            NVMMADistributedLayout=_nothing,
+            DotOperandLayout=_nothing,
+            allocate_shared_memory=self.allocate,
+            warp_specialize=self.specialize,
+        )
         mbarrier = types.SimpleNamespace(
             MBarrierLayout=_nothing, init=self.init, expect=self.expect, arrive=self.arrive, wait=self.wait
         )
         return {
-            "gl": gl, "mbarrier": mbarrier, "tma": types.SimpleNamespace(async_copy_global_to_shared=self.copy),
-            "fence_async_shared": _nothing, "warpgroup_mma": self.multiply, "warpgroup_mma_wait": self.wait_products,
-        }  # fmt: skip
+            "gl": gl,
+            "mbarrier": mbarrier,
+            "tma": types.SimpleNamespace(async_copy_global_to_shared=self.copy),
+            "fence_async_shared": _nothing,
+            "warpgroup_mma": self.multiply,
+            "warpgroup_mma_wait": self.wait_products,
+        }
 
     def allocate(self, dtype: torch.dtype, shape: list[int], layout: Any) -> Array:
         if dtype == torch.int64:

@@ -254,9 +254,13 @@ class KVCache:
 
         recent = None if self.recent is None else self.recent.clone()
         return replace(
-            self, keys=sides(self.keys), values=sides(self.values), lengths=self.lengths.clone(), recent=recent,
+            self,
+            keys=sides(self.keys),
+            values=sides(self.values),
+            lengths=self.lengths.clone(),
+            recent=recent,
             guards=Guards(),
-        )  # fmt: skip
+        )
 
     def check_guards(self) -> None:
         """Raise GuardViolation where something wrote outside the planes of a guarded cache."""

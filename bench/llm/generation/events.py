@@ -138,9 +138,15 @@ def _requests_in(found: Mapping[str, tuple[float, ...]]) -> Iterator[RequestLog]
     some = [found.get(name, (None,) * len(arrivals)) for name in _OF_SOME]
     for n, (arrival, prompt, tokenise, sample, failed, only) in enumerate(zip(arrivals, prompts, *some, strict=True)):
         yield RequestLog(
-            arrival, _whole(prompt), tuple(times[n]), tuple(tokens[n]), tokenise, sample,
-            failure=FAILED if failed else None, numbers_only=bool(only),
-        )  # fmt: skip
+            arrival,
+            _whole(prompt),
+            tuple(times[n]),
+            tuple(tokens[n]),
+            tokenise,
+            sample,
+            failure=FAILED if failed else None,
+            numbers_only=bool(only),
+        )
 
 
 def _passes_in(found: Mapping[str, tuple[float, ...]]) -> Iterator[Pass]:

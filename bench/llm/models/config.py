@@ -73,8 +73,16 @@ class ModelConfig:
     """Where the numbers come from."""
 
     def __post_init__(self) -> None:
-        for name in ("vocab_size", "hidden_size", "intermediate_size", "layers", "q_heads", "kv_heads", "head_dim",
-                     "context_length"):  # fmt: skip
+        for name in (
+            "vocab_size",
+            "hidden_size",
+            "intermediate_size",
+            "layers",
+            "q_heads",
+            "kv_heads",
+            "head_dim",
+            "context_length",
+        ):
             if getattr(self, name) < 1:
                 raise ModelError(f"{self._place}: got {name} {getattr(self, name)}, expected 1 or more")
         if self.head_dim > LARGEST_HEAD:

@@ -49,20 +49,62 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
 
 Families add theirs."""
 
-COMPUTED = frozenset({
-    "model_type", "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
-    "num_key_value_heads", "head_dim", "rope_theta", "rope_scaling", "rope_parameters", "rms_norm_eps",
-    "max_position_embeddings", "original_max_position_embeddings", "tie_word_embeddings", "sliding_window",
-    "use_sliding_window", "max_window_layers", "layer_types", "bos_token_id", "eos_token_id",
-})  # fmt: skip
-SILENT = frozenset({
-    "architectures", "attention_dropout", "initializer_range", "use_cache", "pad_token_id", "pretraining_tp", "dtype",
-    "torch_dtype",
-    "transformers_version", "_name_or_path", "name_or_path", "_attn_implementation", "_attn_implementation_autoset",
-    "use_mrope", "unk_token_id", "return_dict", "output_attentions", "output_hidden_states", "chunk_size_feed_forward",
-    "id2label", "label2id", "problem_type", "is_llama_config", "rope_interleaved", "transformers.js_config",
-    "cache_implementation", "_sliding_window_pattern",
-})  # fmt: skip
+COMPUTED = frozenset(
+    {
+        "model_type",
+        "vocab_size",
+        "hidden_size",
+        "intermediate_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "num_key_value_heads",
+        "head_dim",
+        "rope_theta",
+        "rope_scaling",
+        "rope_parameters",
+        "rms_norm_eps",
+        "max_position_embeddings",
+        "original_max_position_embeddings",
+        "tie_word_embeddings",
+        "sliding_window",
+        "use_sliding_window",
+        "max_window_layers",
+        "layer_types",
+        "bos_token_id",
+        "eos_token_id",
+    }
+)
+SILENT = frozenset(
+    {
+        "architectures",
+        "attention_dropout",
+        "initializer_range",
+        "use_cache",
+        "pad_token_id",
+        "pretraining_tp",
+        "dtype",
+        "torch_dtype",
+        "transformers_version",
+        "_name_or_path",
+        "name_or_path",
+        "_attn_implementation",
+        "_attn_implementation_autoset",
+        "use_mrope",
+        "unk_token_id",
+        "return_dict",
+        "output_attentions",
+        "output_hidden_states",
+        "chunk_size_feed_forward",
+        "id2label",
+        "label2id",
+        "problem_type",
+        "is_llama_config",
+        "rope_interleaved",
+        "transformers.js_config",
+        "cache_implementation",
+        "_sliding_window_pattern",
+    }
+)
 """Fields that do not change what is computed."""
 
 LAYER_KINDS = ("full_attention", "sliding_attention")

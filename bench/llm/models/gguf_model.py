@@ -240,8 +240,10 @@ class Fields:
         return local
 
     def refuse_what_is_not_computed(self, config: ModelConfig) -> None:
-        for key, meant, whole in (("rope.dimension_count", "rotated channels", "all of a head"),
-                                  ("attention.value_length", "channels of a value", "as many as a key's")):  # fmt: skip
+        for key, meant, whole in (
+            ("rope.dimension_count", "rotated channels", "all of a head"),
+            ("attention.value_length", "channels of a value", "as many as a key's"),
+        ):
             got = self.file.field(f"{self.architecture}.{key}", config.head_dim)
             if got != config.head_dim:
                 raise ModelError(f"{self.file.path}: got {got} {meant} of {config.head_dim}, expected {whole}")

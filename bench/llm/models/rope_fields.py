@@ -33,11 +33,9 @@ TAKEN: dict[str, tuple[str, ...]] = {
     "linear": ("factor",),
     "dynamic": ("factor",),
     "llama3": LLAMA_3_FIELDS,
-    "yarn": (
-        "factor", ORIGINAL, "attention_factor", "beta_fast", "beta_slow", "mscale", "mscale_all_dim", "truncate"
-    ),
+    "yarn": ("factor", ORIGINAL, "attention_factor", "beta_fast", "beta_slow", "mscale", "mscale_all_dim", "truncate"),
     "longrope": ("factor", ORIGINAL, "attention_factor", "short_factor", "long_factor"),
-}  # fmt: skip
+}
 """Fields that each kind takes."""
 
 OTHER_NAMES = {"su": "longrope"}

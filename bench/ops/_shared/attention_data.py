@@ -107,9 +107,15 @@ def _needles(case: AttentionCase, generator: torch.Generator, score: float) -> t
     batch, heads = torch.arange(case.batch)[:, None, None], torch.arange(case.q_heads)[:, None]
     rows = needles.Rows(first, last, last < case.kv_len, batch + heads + from_end)
     q, k = needles.hide(
-        q, k, rows, scale=case.scale, score=score, soft_score=soft_score(case),
-        low_score=needles.LOW_SCORE[case.dtype], generator=generator,
-    )  # fmt: skip
+        q,
+        k,
+        rows,
+        scale=case.scale,
+        score=score,
+        soft_score=soft_score(case),
+        low_score=needles.LOW_SCORE[case.dtype],
+        generator=generator,
+    )
     return q, k, v
 
 

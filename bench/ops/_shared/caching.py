@@ -39,8 +39,10 @@ def _read_context(value: Any) -> int | str:
     spread = re.fullmatch(r"(\d+)\.\.(\d+)", text)
     if spread and int(spread[1]) < int(spread[2]):
         return f"{int(spread[1])}..{int(spread[2])}"
-    raise ImpossibleCase(f"got {value!r}; expected tokens such as 1024, a spread such as 512..4096, or one number for "
-                         f"each sequence such as 5+0+1024")  # fmt: skip
+    raise ImpossibleCase(
+        f"got {value!r}; expected tokens such as 1024, a spread such as 512..4096, or one number for "
+        f"each sequence such as 5+0+1024"
+    )
 
 
 def _read_count(value: Any) -> int:
@@ -190,17 +192,29 @@ class DecodeCase(AttendingCase):
     def cache_bytes(self, ranges: list[tuple[int, int]]) -> int:
         """Bytes of the tokens in `ranges` as this case's layout and format hold them."""
         return bytes_of_tokens(
-            self.placing, self.format, ranges, kv_heads=self.kv_heads, head_dim=self.head_dim, dtype=self.torch_dtype,
+            self.placing,
+            self.format,
+            ranges,
+            kv_heads=self.kv_heads,
+            head_dim=self.head_dim,
+            dtype=self.torch_dtype,
             shared=self.shared_prefix,
-        )  # fmt: skip
+        )
 
     def as_attention(self) -> AttentionCase:
         """Attention over a prompt of the longest context, from whose data the tokens are drawn."""
         length = max(self.longest, 1)
         return AttentionCase(
-            batch=self.batch, q_heads=self.q_heads, kv_heads=self.kv_heads, q_len=length, kv_len=length,
-            head_dim=self.head_dim, dtype=self.dtype, mask=Mask("causal"), inputs=self.inputs,
-        )  # fmt: skip
+            batch=self.batch,
+            q_heads=self.q_heads,
+            kv_heads=self.kv_heads,
+            q_len=length,
+            kv_len=length,
+            head_dim=self.head_dim,
+            dtype=self.dtype,
+            mask=Mask("causal"),
+            inputs=self.inputs,
+        )
 
 
 @dataclass(frozen=True)
@@ -267,9 +281,15 @@ def _with_needles(case: DecodeCase, made: Tokens, seed: int, generator: torch.Ge
     rows = needles.Rows(first, last, torch.tensor(True, device=made.q.device), turn)
     low_score = needles.LOW_SCORE[case.dtype] if case.cache == "same" else needles.LOW_SCORE_OF_CODES
     q, k = needles.hide(
-        made.q, made.k, rows, scale=case.scale, score=needles.SHARP_SCORE, soft_score=math.log(case.longest + 1) + 1,
-        low_score=low_score, generator=generator,
-    )  # fmt: skip
+        made.q,
+        made.k,
+        rows,
+        scale=case.scale,
+        score=needles.SHARP_SCORE,
+        soft_score=math.log(case.longest + 1) + 1,
+        low_score=low_score,
+        generator=generator,
+    )
     return Tokens(q, k, made.v)
 
 
@@ -307,10 +327,20 @@ def allocated(case: DecodeCase, device: torch.device) -> KVCache:
     shared = case.shared_prefix // layout.page_tokens if layout.paged and layout.page_tokens else 0
     table, pool = random_table(pages, shared, TABLE_SEED) if layout.paged else (None, None)
     return KVCache.allocate(
-        layout, case.format, batch=case.batch, kv_heads=case.kv_heads, head_dim=case.head_dim, dtype=case.torch_dtype,
-        capacity=max(case.longest, 1), device=device, table=table, pages=pool, used=pages, shared_pages=shared,
+        layout,
+        case.format,
+        batch=case.batch,
+        kv_heads=case.kv_heads,
+        head_dim=case.head_dim,
+        dtype=case.torch_dtype,
+        capacity=max(case.longest, 1),
+        device=device,
+        table=table,
+        pages=pool,
+        used=pages,
+        shared_pages=shared,
         guarded=True,
-    )  # fmt: skip
+    )
 
 
 def filled_cache(case: DecodeCase, tokens: Tokens, device: torch.device, counts: tuple[int, ...]) -> KVCache:

@@ -30,8 +30,12 @@ def sample_sequences(case: DecodeCase) -> Tensor:
     wanted = max(8, FULL_CHECK_NUMBERS // a_sequence)
     if wanted >= case.batch:
         return torch.arange(case.batch)
-    edges = [0, case.batch - 1, min(range(case.batch), key=case.lengths.__getitem__),
-             max(range(case.batch), key=case.lengths.__getitem__)]  # fmt: skip
+    edges = [
+        0,
+        case.batch - 1,
+        min(range(case.batch), key=case.lengths.__getitem__),
+        max(range(case.batch), key=case.lengths.__getitem__),
+    ]
     others = torch.randperm(case.batch, generator=torch.Generator().manual_seed(case.batch)).tolist()
     return torch.tensor(sorted(list(dict.fromkeys([*edges, *others]))[:wanted]))
 

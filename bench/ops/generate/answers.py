@@ -188,7 +188,7 @@ class Answers:
         scores = [
             float(torch.log_softmax(self._logits(prompt, a).double(), -1).gather(-1, a[:, None].to("cpu")).sum())
             for a in (self.continuation[0], tokens[0])
-        ]  # fmt: skip
+        ]
         worse = max(0.0, scores[0] - scores[1])
         allowed = 2 * MARGIN * self.noise * math.sqrt(self.case.new_tokens)
         return [Deviation("log-likelihood under greedy's", worse, allowed, NATS)]

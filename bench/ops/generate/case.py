@@ -128,19 +128,29 @@ class GenerateCase(TypedCase):
         default=Arrivals.read("together"),
     )
     pages: int = axis(
-        prefix="pool", pattern=r"\d+", read=_count, default=0,
+        prefix="pool",
+        pattern=r"\d+",
+        read=_count,
+        default=0,
         help="pages of a paged cache that all requests share; 0: enough for the batch",
-    )  # fmt: skip
+    )
     draft: str = axis(
-        prefix="by_", pattern=MODEL_PATTERN, read=_read_draft, write=_write_model, default=SKIPPED,
+        prefix="by_",
+        pattern=MODEL_PATTERN,
+        read=_read_draft,
+        write=_write_model,
+        default=SKIPPED,
         help="the model that guesses for draft_model; where left out, the model itself with layers skipped",
-    )  # fmt: skip
+    )
     ttft_ms: int = size("ttft", help="objective of goodput: milliseconds to the first token", default=1000)
     tpot_ms: int = size("tpot", help="objective of goodput: milliseconds for each token after it", default=100)
     weights: str = axis(
-        prefix="w_", pattern="|".join(WEIGHTS), read=_one_of(WEIGHTS), default=SAME,
+        prefix="w_",
+        pattern="|".join(WEIGHTS),
+        read=_one_of(WEIGHTS),
+        default=SAME,
         help="same: in the dtype; q4_1: as the packaged file holds them, activations rounded to 8 bits in products",
-    )  # fmt: skip
+    )
 
     def validate(self) -> None:
         reason = check_fit(self.placing, self.format, self.config.head_dim)

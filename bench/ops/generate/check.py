@@ -68,6 +68,14 @@ def _reading_of(case: GenerateCase) -> tuple[object, ...]:
     """What the sharpness of a case hangs on: greedy answers are the same however they are guessed and batched."""
     decoding = Decoding.read("greedy") if case.decoding.greedy else case.decoding
     return (
-        case.model, case.weights, case.dtype, case.cache, case.placing.page_tokens, case.prompts, case.prompt_len,
-        case.new_tokens, case.requests, decoding.write(),
-    )  # fmt: skip
+        case.model,
+        case.weights,
+        case.dtype,
+        case.cache,
+        case.placing.page_tokens,
+        case.prompts,
+        case.prompt_len,
+        case.new_tokens,
+        case.requests,
+        decoding.write(),
+    )

@@ -81,6 +81,11 @@ def _examined(case: GenerateCase, prompt: int, new: int, rows: int, batch: int) 
     new = max(1, min(new, held // 2))
     prompt = min(prompt, held - new)
     return replace(
-        case, prompts="random", prompt_len=prompt, new_tokens=new, requests=rows, batch=batch,
+        case,
+        prompts="random",
+        prompt_len=prompt,
+        new_tokens=new,
+        requests=rows,
+        batch=batch,
         arrivals=Arrivals.read("together"),
-    )  # fmt: skip
+    )

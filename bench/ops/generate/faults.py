@@ -185,9 +185,15 @@ class Encoded:
         batch, heads, length, size = k.shape
         layout = self.case.placing if self.case.placing.paged else layout_of("contiguous_bhsd")
         cache = KVCache.allocate(
-            layout, self.case.format, batch=batch, kv_heads=heads, head_dim=size, dtype=k.dtype, capacity=length,
+            layout,
+            self.case.format,
+            batch=batch,
+            kv_heads=heads,
+            head_dim=size,
+            dtype=k.dtype,
+            capacity=length,
             device=k.device,
-        )  # fmt: skip
+        )
         first, other = (x[:, :, : self.prompt] for x in (k, v))
         cache.calibrate(first, other, torch.full_like(cache.lengths, min(self.prompt, length)))
         cache.write(k, v, torch.zeros_like(cache.lengths))

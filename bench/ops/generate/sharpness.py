@@ -102,9 +102,15 @@ def sharpness_of_many(answers: ManyAnswers, weights: ModelWeights) -> dict[str, 
     )
     probes, blunt = blunt_probes(laws, (MANY_CALLS, *size), law, seed=1)
     return {
-        "noise": noise, "ties": math.nan, "logs_rms": rms, "logs_largest": largest, "law": law,
-        "probes": tuple(probes), "blunt": tuple(blunt), "blunt_without": tuple(blunt),
-    }  # fmt: skip
+        "noise": noise,
+        "ties": math.nan,
+        "logs_rms": rms,
+        "logs_largest": largest,
+        "law": law,
+        "probes": tuple(probes),
+        "blunt": tuple(blunt),
+        "blunt_without": tuple(blunt),
+    }
 
 
 def _texts(answers: Answers) -> Tensor:

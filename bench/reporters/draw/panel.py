@@ -6,8 +6,12 @@ from attnlab.bench.reporters.draw import dots, lines, roofline, scatter
 from attnlab.bench.reporters.draw.canvas import Canvas, legend_in
 from attnlab.bench.reporters.model.plots import Panel
 
-_DRAW = {"lines": lines.draw_lines, "dots": dots.draw_dots, "roofline": roofline.draw_roofline,
-         "scatter": scatter.draw_scatter}  # fmt: skip
+_DRAW = {
+    "lines": lines.draw_lines,
+    "dots": dots.draw_dots,
+    "roofline": roofline.draw_roofline,
+    "scatter": scatter.draw_scatter,
+}
 
 
 def height_in(panel: Panel) -> float:

@@ -43,8 +43,11 @@ def _draw_roof(ax: Axes, roof: Roof, low: float, high: float, linestyle: str) ->
     text = f"{roof.name}: {rate}, {bandwidth}"
     if roof.copied is not None:
         ax.plot(
-            (low, roof.rate / roof.copied), (low * roof.copied / units.TERA, top),
-            color=MUTED.light, linewidth=1.0, linestyle=":",
-        )  # fmt: skip
+            (low, roof.rate / roof.copied),
+            (low * roof.copied / units.TERA, top),
+            color=MUTED.light,
+            linewidth=1.0,
+            linestyle=":",
+        )
         text += f" read, {units.format_tick(roof.copied / units.GB, 'GB/s')} copied"
     ax.text(high, top * 1.06, text, ha="right", va="bottom", color=MUTED.light, fontsize=8)

@@ -26,10 +26,21 @@ from attnlab.bench.store.records import (
 from attnlab.bench.store.run_folder import StoredRun
 
 HERE = Environment(
-    device=Device("cpu", "a processor"), processor="a processor", cores=2, affinity=(0, 1), threads=2,
-    memory_bytes=1 << 34, system="Linux", python="3.11", packages={"torch": "2.12"}, governor=None,
-    load_average=0.1, variables={}, revision=None, dirty=None,
-)  # fmt: skip
+    device=Device("cpu", "a processor"),
+    processor="a processor",
+    cores=2,
+    affinity=(0, 1),
+    threads=2,
+    memory_bytes=1 << 34,
+    system="Linux",
+    python="3.11",
+    packages={"torch": "2.12"},
+    governor=None,
+    load_average=0.1,
+    variables={},
+    revision=None,
+    dirty=None,
+)
 TIMING = TimingRecord("wall", "warm", 2, 10, 1e6, True, 100, "target")
 
 
@@ -43,9 +54,16 @@ def measurement(ns: float | None, name: str = "mine", launches: Sequence[Launch]
 
 def stored(*measurements: Measurement, environment: Environment = HERE, **extra: Any) -> StoredRun:
     run = RunRecord(
-        run_id="run", suite="toys", started="2026-01-01T00:00:00+00:00", command="attnlab run toys", benches=(),
-        environment=environment, ceilings=Ceilings("a processor", 2, 1e10, {}, None, 0.0), seed=0, extra=extra,
-    )  # fmt: skip
+        run_id="run",
+        suite="toys",
+        started="2026-01-01T00:00:00+00:00",
+        command="attnlab run toys",
+        benches=(),
+        environment=environment,
+        ceilings=Ceilings("a processor", 2, 1e10, {}, None, 0.0),
+        seed=0,
+        extra=extra,
+    )
     return StoredRun(Path("run"), run, measurements)
 
 

@@ -1,7 +1,5 @@
 """What a user gets wrong is one line with a remedy and exit code 2, and nothing is written."""
 
-# ruff: noqa: E501 - a table of what is given and what is answered
-
 from __future__ import annotations
 
 from pathlib import Path
@@ -12,7 +10,10 @@ COMMAND_LINES = {
     "operator with a typing error": ("run atention", "unknown suite or operator 'atention'; did you mean 'attention'?"),
     "suite with a typing error": ("run quik", "did you mean 'quick'?"),
     "nothing alike": ("run zzz", "known: attention, "),
-    "implementation": ("run attention --impl naiv", "unknown implementation of attention 'naiv'; did you mean 'naive'?"),
+    "implementation": (
+        "run attention --impl naiv",
+        "unknown implementation of attention 'naiv'; did you mean 'naive'?",
+    ),
     "one of several implementations": ("run attention --impl naive,tilde", "did you mean 'tiled'?"),
     "axis": ("run attention -a qlen=5", "unknown axis of attention 'qlen'; did you mean 'q_len'?"),
     "axis of a suite": ("run quick -a head_dims=64", "unknown axis of attention 'head_dims'; did you mean 'head_dim'?"),
@@ -20,9 +21,15 @@ COMMAND_LINES = {
     "axis without a name": ("run attention -a =5", "got -a '=5'; expected AXIS=VALUE"),
     "axis with an empty value": ("run attention -a q_len=", "got -a 'q_len='; expected AXIS=VALUE"),
     "axis twice": ("run attention -a q_len=5 -a q_len=6", "axis q_len is given twice; give all of its values at once"),
-    "heads not divisible": ("run attention -a q_heads=9 -a kv_heads=4", "expected query heads divisible by key-value heads"),
+    "heads not divisible": (
+        "run attention -a q_heads=9 -a kv_heads=4",
+        "expected query heads divisible by key-value heads",
+    ),
     "size of zero": ("run attention -a q_len=0", "axis q_len: got '0'; expected a whole number of at least 1"),
-    "negative size": ("run attention -a head_dim=-64", "axis head_dim: got '-64'; expected a whole number of at least 1"),
+    "negative size": (
+        "run attention -a head_dim=-64",
+        "axis head_dim: got '-64'; expected a whole number of at least 1",
+    ),
     "no number": ("run attention -a q_len=long", "axis q_len: got 'long'; expected a whole number"),
     "one value of several": ("run attention -a q_len=64,0", "axis q_len: got '0'; expected a whole number"),
     "value left empty": ("run attention -a q_len=64,", "axis q_len: got ''; expected a whole number"),
@@ -34,8 +41,14 @@ COMMAND_LINES = {
     "case": ("run attention --case Hq8-Q5", "case id 'Hq8-Q5': 'Q5' is no axis of attention; an id reads like"),
     "empty case": ("run attention --case=", "is no axis of attention"),
     "impossible case": ("run attention --case Hq9-Hkv4-bf16", "expected query heads divisible"),
-    "axis of a case twice": ("run attention --case Hq2-Sq16-bf16 -a q_len=8", "--case Hq2-Sq16-bf16 sets q_len, and so does -a; set it in one of them"),
-    "size beyond all memory": ("run attention -a q_len=1000000000000000000000000000000", "axis q_len: got 1e+30; expected at most 1099511627776"),
+    "axis of a case twice": (
+        "run attention --case Hq2-Sq16-bf16 -a q_len=8",
+        "--case Hq2-Sq16-bf16 sets q_len, and so does -a; set it in one of them",
+    ),
+    "size beyond all memory": (
+        "run attention -a q_len=1000000000000000000000000000000",
+        "axis q_len: got 1e+30; expected at most 1099511627776",
+    ),
     "case with a suite": ("run quick --case Hq8-bf16", "--case goes with an operator, and 'quick' is a suite"),
     "device": ("run attention --device tpu", "unknown device 'tpu'; expected auto, cpu or cuda"),
     "time limit": ("run attention --time-limit 0", "got --time-limit 0; expected seconds above zero"),
@@ -48,10 +61,16 @@ COMMAND_LINES = {
     "reported run": ("report nowhere", "nowhere does not exist; expected a run, or a folder of runs"),
     "report of nothing": ("report", "results does not exist; expected a run, or a folder of runs"),
     "compacted run": ("results compact nowhere", "nowhere does not exist; expected a run, or a folder of runs"),
-    "pool too small for one request": ("run generate --case toy-random-R4-B2-P32-N8-fp32-paged.16-continuous-pool2", "got pages=2, too few for one request; expected 3 or more for 40 tokens in paged:16"),
-    "trace of arrivals": ("run generate -a model=toy -a arrivals=trace@none.txt", "none.txt: the trace cannot be read: No such file or directory"),
+    "pool too small for one request": (
+        "run generate --case toy-random-R4-B2-P32-N8-fp32-paged.16-continuous-pool2",
+        "got pages=2, too few for one request; expected 3 or more for 40 tokens in paged:16",
+    ),
+    "trace of arrivals": (
+        "run generate -a model=toy -a arrivals=trace@none.txt",
+        "none.txt: the trace cannot be read: No such file or directory",
+    ),
     "list's device": ("list --device gpu", "unknown device 'gpu'; expected auto, cpu or cuda"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", COMMAND_LINES)

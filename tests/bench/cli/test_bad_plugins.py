@@ -1,7 +1,5 @@
 """A plugin that is wrong is one line that names it, its fault and the remedy."""
 
-# ruff: noqa: E501 - a table of what is given and what is answered
-
 from __future__ import annotations
 
 import json
@@ -24,19 +22,46 @@ def mine(inputs):
 
 SOURCES = {
     "syntax": ("def mine(:", "plugin 'bad.py' does not import: SyntaxError"),
-    "missing package": ("import no_such_package", "does not import: ModuleNotFoundError: No module named 'no_such_package'"),
+    "missing package": (
+        "import no_such_package",
+        "does not import: ModuleNotFoundError: No module named 'no_such_package'",
+    ),
     "fault": ("raise ValueError('two\\nlines')", "does not import: ValueError: two lines; mend it, or leave it out"),
     "exit": ("import sys; sys.exit(0)", "does not import: SystemExit: 0; mend it, or leave it out"),
-    "nothing registered": ("x = 1", "plugin 'bad.py' registers nothing; decorate a function or class with @implements("),
-    "name taken by us": (MINE.replace('"mine"', '"naive"'), "'naive' is registered twice: by attnlab.impls.attention.naive and by bad"),
-    "name twice": (MINE + MINE, "implementation of attention 'mine' is registered twice: by bad and by bad; rename one"),
-    "unknown operator": (MINE.replace("attention", "atention"), "implementation 'mine' in bad: unknown operator 'atention'; did you mean 'attention'?"),
-    "class without run": (MINE.replace("def mine(inputs):", "class Mine:").replace("    return inputs.q", "    pass"), "class Mine without run(inputs, state); add it"),
-    "suite named as ours": ("from attnlab.bench import registry\nregistry.suites.add('quick', 'x.toml', __name__)", "suite 'quick' is registered twice: by attnlab.bench.suites and by bad"),
-    "operator named as ours": ("from attnlab.bench import registry\nregistry.operators.add('attention', None, __name__)", "operator 'attention' is registered twice: by attnlab.bench.ops.attention.contract and by bad"),
-    "metric named as ours": ("from attnlab.bench import registry\nregistry.metrics.add('latency_ns', None, __name__)", "metric 'latency_ns' is registered twice: by attnlab.bench.analysis.metrics.latency and by bad"),
+    "nothing registered": (
+        "x = 1",
+        "plugin 'bad.py' registers nothing; decorate a function or class with @implements(",
+    ),
+    "name taken by us": (
+        MINE.replace('"mine"', '"naive"'),
+        "'naive' is registered twice: by attnlab.impls.attention.naive and by bad",
+    ),
+    "name twice": (
+        MINE + MINE,
+        "implementation of attention 'mine' is registered twice: by bad and by bad; rename one",
+    ),
+    "unknown operator": (
+        MINE.replace("attention", "atention"),
+        "implementation 'mine' in bad: unknown operator 'atention'; did you mean 'attention'?",
+    ),
+    "class without run": (
+        MINE.replace("def mine(inputs):", "class Mine:").replace("    return inputs.q", "    pass"),
+        "class Mine without run(inputs, state); add it",
+    ),
+    "suite named as ours": (
+        "from attnlab.bench import registry\nregistry.suites.add('quick', 'x.toml', __name__)",
+        "suite 'quick' is registered twice: by attnlab.bench.suites and by bad",
+    ),
+    "operator named as ours": (
+        "from attnlab.bench import registry\nregistry.operators.add('attention', None, __name__)",
+        "operator 'attention' is registered twice: by attnlab.bench.ops.attention.contract and by bad",
+    ),
+    "metric named as ours": (
+        "from attnlab.bench import registry\nregistry.metrics.add('latency_ns', None, __name__)",
+        "metric 'latency_ns' is registered twice: by attnlab.bench.analysis.metrics.latency and by bad",
+    ),
     "no text": ("\x00", "does not import: "),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", SOURCES)

@@ -89,9 +89,14 @@ class Project:
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "attnlab.bench", *GATE, *arguments]
         return subprocess.Popen(
-            command, cwd=self.root, env=self.environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            command,
+            cwd=self.root,
+            env=self.environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # which a shell's background job ignores
-        )  # fmt: skip
+        )
 
     def gate(self, *arguments: str) -> tuple[int, str, str]:
         ended = self.cli(*GATE, *arguments)

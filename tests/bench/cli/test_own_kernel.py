@@ -36,9 +36,20 @@ def by_plugin(attnlab, helpers: Path, hostile_folder: Path) -> dict[tuple[str, s
     for name in ("mykernel.py", "my_tiles.py"):
         shutil.copy(helpers / name, kernels)
     ended = attnlab(
-        "run", "attention", "--plugin", "my/mykernel.py", "--impl", "mine,prepared", "--turns", "0", *SMALL,
-        "-a", "mask=full,causal", "--json", cwd=hostile_folder,
-    )  # fmt: skip
+        "run",
+        "attention",
+        "--plugin",
+        "my/mykernel.py",
+        "--impl",
+        "mine,prepared",
+        "--turns",
+        "0",
+        *SMALL,
+        "-a",
+        "mask=full,causal",
+        "--json",
+        cwd=hostile_folder,
+    )
     assert ended.returncode == 1, ended.stderr
     return measured(json.loads(ended.stdout)["run"], hostile_folder)
 

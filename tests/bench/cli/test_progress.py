@@ -38,9 +38,12 @@ def test_a_bar_on_a_terminal() -> None:
     pty = pytest.importorskip("pty")
     parent, terminal = pty.openpty()
     subprocess.run(
-        [sys.executable, "-c", SHOW], stderr=terminal, stdout=subprocess.PIPE, check=True,
+        [sys.executable, "-c", SHOW],
+        stderr=terminal,
+        stdout=subprocess.PIPE,
+        check=True,
         env=os.environ | {"TERM": "xterm", "COLUMNS": "120"},
-    )  # fmt: skip
+    )
     os.close(terminal)
     shown = b""
     try:

@@ -48,8 +48,11 @@ def killed(tmp_path_factory: pytest.TempPathFactory, helpers: Path, user_environ
     with (home / "log").open("w") as log:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "attnlab.bench", *command],
-            cwd=home, env=user_environment | {"GATE": str(home / "gate")}, stdout=log, stderr=log,
-        )  # fmt: skip
+            cwd=home,
+            env=user_environment | {"GATE": str(home / "gate")},
+            stdout=log,
+            stderr=log,
+        )
     lines = lambda: [*home.glob("results/*/measurements.jsonl")]  # noqa: E731
     wait_until(lambda: any(path.read_bytes().count(b"\n") == 2 for path in lines()))
     processes = psutil.Process(process.pid).children(recursive=True)

@@ -105,9 +105,18 @@ def test_a_report_of_a_plugins_operator(toys: Toys, cli, helpers: Path, monkeypa
 
 def test_json_is_the_only_output_and_faults_give_exit_code_1(cli, helpers: Path) -> None:
     ended = cli(
-        "run", "toy", "--plugin", helpers / "misbehaving.py", "--impl", "misbehaving", "--case", "N107",
-        "--case", "N8", "--json",
-    )  # fmt: skip
+        "run",
+        "toy",
+        "--plugin",
+        helpers / "misbehaving.py",
+        "--impl",
+        "misbehaving",
+        "--case",
+        "N107",
+        "--case",
+        "N8",
+        "--json",
+    )
     assert ended.code == 1
     assert ended.err == ""
     told = json.loads(ended.out)
@@ -131,9 +140,18 @@ def test_what_cannot_run_here_is_stored_with_its_reason(cli) -> None:
 
 def test_a_time_limit_ends_a_case(cli, helpers: Path) -> None:
     ended = cli(
-        "run", "toy", "--plugin", helpers / "misbehaving.py", "--impl", "misbehaving", "--case", "N101",
-        "--time-limit", "0.5", "--json",
-    )  # fmt: skip
+        "run",
+        "toy",
+        "--plugin",
+        helpers / "misbehaving.py",
+        "--impl",
+        "misbehaving",
+        "--case",
+        "N101",
+        "--time-limit",
+        "0.5",
+        "--json",
+    )
     assert ended.code == 1
     (m,) = read_run(Path(json.loads(ended.out)["run"])).measurements
     assert m.outcome is Outcome.TIMED_OUT

@@ -33,9 +33,17 @@ def run(cache_bytes: int | None = 32 * MIB, published: Published | None = None, 
 def row(record: RunRecord, median_ns: float, bytes_moved: int, operations: int = 0, cache: str = "warm") -> Row:
     timing = TimingRecord("wall", cache, 2, 10, 1e6, True, 3, "target")
     m = Measurement(
-        "op", "mine", {"dtype": "float32"}, "c", Outcome.PASSED, timing=timing, operations=operations,
-        bytes_moved=bytes_moved, bytes_written=0, median_ns=median_ns,
-    )  # fmt: skip
+        "op",
+        "mine",
+        {"dtype": "float32"},
+        "c",
+        Outcome.PASSED,
+        timing=timing,
+        operations=operations,
+        bytes_moved=bytes_moved,
+        bytes_written=0,
+        median_ns=median_ns,
+    )
     return Row(record, m)
 
 
@@ -64,8 +72,9 @@ def test_no_cache_helps_arithmetic() -> None:
 def test_what_fits_into_a_cache_stayed_there() -> None:
     found = row(run(), 2e4, MIB)
     assert remark(found) == (
-        IN_CACHE, "the result passes the measured bandwidth: the data stayed in a cache (262 % of it)"
-    )  # fmt: skip
+        IN_CACHE,
+        "the result passes the measured bandwidth: the data stayed in a cache (262 % of it)",
+    )
 
 
 def test_what_fits_into_no_cache_shows_a_low_ceiling_and_why() -> None:
@@ -89,9 +98,13 @@ def test_where_the_cache_is_not_known_either_may_be(cache_bytes: int | None, byt
 
 @pytest.mark.parametrize(
     ("share", "cache", "bytes_moved", "short"),
-    [(1.04, "cold", MIB, "clock's error"), (1.5, "cold", MIB, IMPOSSIBLE), (1.5, "hot", MIB, IN_CACHE),
-     (1.5, "hot", 100 * MIB, IMPOSSIBLE)],
-)  # fmt: skip
+    [
+        (1.04, "cold", MIB, "clock's error"),
+        (1.5, "cold", MIB, IMPOSSIBLE),
+        (1.5, "hot", MIB, IN_CACHE),
+        (1.5, "hot", 100 * MIB, IMPOSSIBLE),
+    ],
+)
 def test_a_data_sheet_is_passed_by_what_cannot_be(share: float, cache: str, bytes_moved: int, short: str) -> None:
     sheet = Published(1e11, {"float32": 1e12})
     found = row(run(published=sheet), bytes_moved / 100 / share, bytes_moved, cache=cache)
@@ -130,8 +143,9 @@ def test_what_older_runs_stored_is_said_anew() -> None:
     stored = replace(found.measurement, flags=("kept", old))
     (shown,) = rows_of(found.run, [stored])
     assert shown.measurement.flags == (
-        "kept", "the result passes the measured matrix rate: it was measured low (715 % of it)"
-    )  # fmt: skip
+        "kept",
+        "the result passes the measured matrix rate: it was measured low (715 % of it)",
+    )
     better = replace(found.run, ceilings=replace(found.run.ceilings, rates={"float32": 1e13}))
     (judged,) = rows_of(better, [stored])
     assert judged.measurement.flags == ("kept",), "by a better ceiling there is nothing to say"

@@ -85,8 +85,10 @@ def test_what_a_plugin_changes_is_put_back_and_told(
         builtins.abs,
     )
     assert code == (
-        HostTimer.burst.__code__, deviations.Deviation.share_of_budget.fget.__code__, timing.take_burst.__defaults__,
-    )  # fmt: skip
+        HostTimer.burst.__code__,
+        deviations.Deviation.share_of_budget.fget.__code__,
+        timing.take_burst.__defaults__,
+    )
 
 
 def test_what_meddles_is_not_measured(helpers: Path, plugins_forgotten: None, fake_clock: Any) -> None:

@@ -36,9 +36,23 @@ def by_hand(logits, params, seen=()):
 
 @pytest.mark.parametrize(
     "text",
-    ["t1", "t0.5", "t2:k5", "k1", "p0.5", "p0.01", "t0.7:k10:p0.8", "m0.2", "t1.3:k20:p0.9:m0.1", "r1.5:k8",
-     "r0.7:p0.6", "k30:p0.99", "k40", "k1000:p0.7"],
-)  # fmt: skip
+    [
+        "t1",
+        "t0.5",
+        "t2:k5",
+        "k1",
+        "p0.5",
+        "p0.01",
+        "t0.7:k10:p0.8",
+        "m0.2",
+        "t1.3:k20:p0.9:m0.1",
+        "r1.5:k8",
+        "r0.7:p0.6",
+        "k30:p0.99",
+        "k40",
+        "k1000:p0.7",
+    ],
+)
 @pytest.mark.parametrize("rounded", [False, True])
 def test_against_the_definitions(text, rounded):
     params = SamplingParams.parse(text)
@@ -67,7 +81,7 @@ def test_against_the_definitions(text, rounded):
         ([math.log(4), math.log(3), math.log(2), 0.0], "p0.71", [4 / 9, 3 / 9, 2 / 9, 0]),
         ([math.log(4), math.log(3), math.log(2), 0.0], "k3:p0.7", [4 / 7, 3 / 7, 0, 0]),  # of 9, 0.44 + 0.33
     ],
-)  # fmt: skip
+)
 def test_edges(logits, text, expected):
     found = truncated_probabilities(
         torch.tensor([logits], dtype=torch.float64), SamplingParams.parse(text), torch.tensor([[1]])

@@ -17,16 +17,29 @@ FROZEN = {
     "bf16": {},
     "B4-Hq32-Hkv8-C4096-D128-bf16": {"batch": 4, "q_heads": 32, "kv_heads": 8, "context": 4096, "head_dim": 128},
     "B2-Sq4-C512..4096-fp16-paged.16-int8_token": {
-        "batch": 2, "q_len": 4, "context": "512..4096", "dtype": "float16", "layout": "paged:16", "cache": "int8_token"
+        "batch": 2,
+        "q_len": 4,
+        "context": "512..4096",
+        "dtype": "float16",
+        "layout": "paged:16",
+        "cache": "int8_token",
     },
     "B3-C5+0+77-fp32-window.64-contiguous_bshd": {
-        "batch": 3, "context": "5+0+77", "dtype": "float32", "mask": "window:64", "layout": "contiguous_bshd"
+        "batch": 3,
+        "context": "5+0+77",
+        "dtype": "float32",
+        "mask": "window:64",
+        "layout": "contiguous_bshd",
     },
     "B2-C64-bf16-paged_hsd.32-int4_g32-pre32-outliers": {
-        "batch": 2, "context": 64, "layout": "paged_hsd:32", "cache": "int4_g32", "shared_prefix": 32,
+        "batch": 2,
+        "context": 64,
+        "layout": "paged_hsd:32",
+        "cache": "int4_g32",
+        "shared_prefix": 32,
         "inputs": "outliers",
     },
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("id", "axes"), FROZEN.items())

@@ -32,14 +32,23 @@ FROZEN: list[tuple[type[Case], str, dict[str, object]]] = [
         RopeCase,
         "B2-Hq9-Hkv3-Sq5-D64-P4096-fp32-interleaved",
         {
-            "batch": 2, "q_heads": 9, "kv_heads": 3, "q_len": 5, "head_dim": 64, "positions": 4096, "dtype": "float32",
+            "batch": 2,
+            "q_heads": 9,
+            "kv_heads": 3,
+            "q_len": 5,
+            "head_dim": 64,
+            "positions": 4096,
+            "dtype": "float32",
             "style": "interleaved",
         },
     ),
     (LinearCase, "bf16", {}),
-    (LinearCase, "M256-N960-K576-bf16-bias-outliers",
-     {"m": 256, "n": 960, "k": 576, "bias": True, "inputs": "outliers"}),
-]  # fmt: skip
+    (
+        LinearCase,
+        "M256-N960-K576-bf16-bias-outliers",
+        {"m": 256, "n": 960, "k": 576, "bias": True, "inputs": "outliers"},
+    ),
+]
 
 
 @pytest.mark.parametrize(("kind", "id", "axes"), FROZEN)
@@ -89,9 +98,14 @@ def test_cases_that_cannot_be(kind: type[Case], axes: dict[str, object], said: s
 
 
 PARTS: list[tuple[Operator[Any, Any], str]] = [
-    (RMSNORM, "M8-N33-fp32"), (LAYERNORM, "M8-N33-fp32"), (SWIGLU, "M8-N33-fp32"), (GELU, "M8-N33-fp32"),
-    (EMBEDDING, "M8-N33-V20-fp32"), (ROPE, "B2-Hq4-Hkv2-Sq3-D16-P40-fp32"), (LINEAR, "M3-N33-K70-fp32-bias"),
-]  # fmt: skip
+    (RMSNORM, "M8-N33-fp32"),
+    (LAYERNORM, "M8-N33-fp32"),
+    (SWIGLU, "M8-N33-fp32"),
+    (GELU, "M8-N33-fp32"),
+    (EMBEDDING, "M8-N33-V20-fp32"),
+    (ROPE, "B2-Hq4-Hkv2-Sq3-D16-P40-fp32"),
+    (LINEAR, "M3-N33-K70-fp32-bias"),
+]
 
 
 @pytest.mark.parametrize(("operator", "id"), PARTS)

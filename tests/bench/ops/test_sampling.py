@@ -19,12 +19,15 @@ FROZEN = {
     "fp32": {},
     "B64-V32000-k50-p0.95-bf16": {"batch": 64, "vocab": 32000, "top_k": 50, "top_p": 0.95, "dtype": "bfloat16"},
     "V49152-N8-t0.6-m0.05-fp16-peaked": {
-        "vocab": 49152, "draws": 8, "temperature": 0.6, "min_p": 0.05, "dtype": "float16", "inputs": "peaked"
+        "vocab": 49152,
+        "draws": 8,
+        "temperature": 0.6,
+        "min_p": 0.05,
+        "dtype": "float16",
+        "inputs": "peaked",
     },
-    "t0-r1.1-H512-fp32-minus_inf": {
-        "temperature": 0, "repetition_penalty": 1.1, "history": 512, "inputs": "minus_inf"
-    },
-}  # fmt: skip
+    "t0-r1.1-H512-fp32-minus_inf": {"temperature": 0, "repetition_penalty": 1.1, "history": 512, "inputs": "minus_inf"},
+}
 
 
 @pytest.mark.parametrize(("id", "axes"), FROZEN.items())

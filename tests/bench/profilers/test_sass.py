@@ -30,8 +30,13 @@ def test_instructions_with_their_predicates_and_targets() -> None:
     assert [code[n].opcode for n in (0, 2, 10)] == ["MOV", "HGMMA.64x128x16.F32.BF16", "BRA"]
     assert code[2].operands == "R24, gdesc[UR8], R24, gsb0"
     assert [(code[n].predicate, code[n].target) for n in (3, 4, 5, 7, 8, 10)] == [
-        ("P0", 6), (None, None), ("!P1", None), ("P1", 2), ("!P1", 1), (None, 9)
-    ]  # fmt: skip
+        ("P0", 6),
+        (None, None),
+        ("!P1", None),
+        ("P1", 2),
+        ("!P1", 1),
+        (None, 9),
+    ]
     assert (count(code, "MUFU"), count(code, "MUFU.EX2"), count(code, "MUF")) == (2, 1, 0)
 
 

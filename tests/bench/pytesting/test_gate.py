@@ -41,10 +41,20 @@ class Scripted:
             raise self.error
         arm = ArmRecord("main", "abc", False, "base main (abc)")
         report = GateReport(
-            run_id="gate", suite="toys", started="2026-01-01T00:00:00+00:00", command="pytest", seconds=1.0,
-            base=arm, head=replace(arm, label="head worktree (abc)"), environment=describe_environment("cpu"),
-            alpha=0.05, looks=(8,), rows=self.rows, groups=self.groups, interrupted=self.interrupted,
-        )  # fmt: skip
+            run_id="gate",
+            suite="toys",
+            started="2026-01-01T00:00:00+00:00",
+            command="pytest",
+            seconds=1.0,
+            base=arm,
+            head=replace(arm, label="head worktree (abc)"),
+            environment=describe_environment("cpu"),
+            alpha=0.05,
+            looks=(8,),
+            rows=self.rows,
+            groups=self.groups,
+            interrupted=self.interrupted,
+        )
         return report, out / "gate"
 
 

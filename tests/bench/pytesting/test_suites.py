@@ -75,8 +75,16 @@ def test_one_worker_an_implementation_lives_through_its_suite(sessions: Any) -> 
     for name in ("a.toml", "b.toml"):
         sessions.pytester.path.joinpath(name).write_text(text)
     sessions.suite("--attnlab=b.toml", "-k", "plus or times", target="a.toml")
-    one = ["plus starts", "plus measures N4", "times starts", "times measures N4", "plus measures N8",
-           "times measures N8", "plus ends", "times ends"]  # fmt: skip
+    one = [
+        "plus starts",
+        "plus measures N4",
+        "times starts",
+        "times measures N4",
+        "plus measures N8",
+        "times measures N8",
+        "plus ends",
+        "times ends",
+    ]
     assert sessions.workers.said == one * 2
 
 

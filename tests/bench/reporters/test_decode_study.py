@@ -39,11 +39,19 @@ def measurement(case: DecodeCase, cost: tuple[float, float, float, float]) -> Me
     )
     latency = Series("latency", "ns", "wall", "lower", tuple(median * f for f in (0.99, 1.0, 1.01)))
     return Measurement(
-        operator="decode_attention", implementation="mine", case=case.values(), case_id=case.id, outcome=Outcome.PASSED,
-        operations=DECODE_ATTENTION.operations(case), bytes_moved=DECODE_ATTENTION.bytes_moved(case),
-        timing=synthetic.timing(), launches=(Launch(1, (Burst(1.7e9, (latency,)), Burst(1.7e9, facts))),),
-        median_ns=median, ci_low_ns=0.99 * median, ci_high_ns=1.01 * median,
-    )  # fmt: skip
+        operator="decode_attention",
+        implementation="mine",
+        case=case.values(),
+        case_id=case.id,
+        outcome=Outcome.PASSED,
+        operations=DECODE_ATTENTION.operations(case),
+        bytes_moved=DECODE_ATTENTION.bytes_moved(case),
+        timing=synthetic.timing(),
+        launches=(Launch(1, (Burst(1.7e9, (latency,)), Burst(1.7e9, facts))),),
+        median_ns=median,
+        ci_low_ns=0.99 * median,
+        ci_high_ns=1.01 * median,
+    )
 
 
 @pytest.fixture(scope="module")

@@ -53,10 +53,19 @@ def measurement(name: str, text: str, ttft_ms: float, itl_ms: float, shift_s: fl
         bursts.append(Burst(1.7e9 + 60 * number + shift_s, (whole, *series_of(log))))
     median = (ttft_ms + 7 * itl_ms) * MS
     return Measurement(
-        operator="generate", implementation=name, case=case.values(), case_id=case.id, outcome=Outcome.PASSED,
-        operations=GENERATE.operations(case), bytes_moved=GENERATE.bytes_moved(case), timing=synthetic.timing(),
-        launches=(Launch(1, tuple(bursts)),), median_ns=median, ci_low_ns=0.9 * median, ci_high_ns=1.1 * median,
-    )  # fmt: skip
+        operator="generate",
+        implementation=name,
+        case=case.values(),
+        case_id=case.id,
+        outcome=Outcome.PASSED,
+        operations=GENERATE.operations(case),
+        bytes_moved=GENERATE.bytes_moved(case),
+        timing=synthetic.timing(),
+        launches=(Launch(1, tuple(bursts)),),
+        median_ns=median,
+        ci_low_ns=0.9 * median,
+        ci_high_ns=1.1 * median,
+    )
 
 
 @pytest.fixture(scope="module")

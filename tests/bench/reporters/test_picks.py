@@ -82,9 +82,14 @@ def test_one_far_behind_may_have_been_held_up(synthetic: SimpleNamespace) -> Non
     case = synthetic.cases()[0]
     host = HostState(1e8, 1e8, 0, waited_ns=5e7)
     slow = synthetic.timed("slow", case, ns=190e6)
-    busy = replace(slow, turns=(), launches=tuple(
-        replace(launch, bursts=tuple(replace(burst, host=host) for burst in launch.bursts)) for launch in slow.launches
-    ))  # fmt: skip
+    busy = replace(
+        slow,
+        turns=(),
+        launches=tuple(
+            replace(launch, bursts=tuple(replace(burst, host=host) for burst in launch.bursts))
+            for launch in slow.launches
+        ),
+    )
     quick = synthetic.timed("quick", case, ns=1e6)
     assert of(synthetic, [busy, quick]).picks[0].unclear
     assert of(synthetic, [replace(busy, turns=taken([190e6] * 6)), quick]).picks[0].told_apart

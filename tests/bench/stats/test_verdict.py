@@ -115,8 +115,10 @@ def test_too_few_pairs_have_no_interval() -> None:
 def test_comparisons_of_unlike_numbers_of_pairs_are_judged_together() -> None:
     told = judge({"a": compared(0.05), "b": Compared((0.05,) * 6, 1e6), "c": compared(0.0)}, 8, ONE_LOOK)
     assert [(j.verdict, j.pairs) for j in told.values()] == [
-        (Verdict.SLOWER, 8), (Verdict.INCONCLUSIVE, 6), (Verdict.SAME, 8)
-    ]  # fmt: skip
+        (Verdict.SLOWER, 8),
+        (Verdict.INCONCLUSIVE, 6),
+        (Verdict.SAME, 8),
+    ]
 
 
 def test_a_geometric_mean_is_of_each_pair() -> None:

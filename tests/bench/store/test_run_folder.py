@@ -19,15 +19,31 @@ from attnlab.bench.text import LONGEST_BLOCK, LONGEST_REASON
 FIXTURE = Path(__file__).parent / "fixtures" / "schema-5"
 
 ENVIRONMENT = Environment(
-    device=Device("cpu", "processor"), processor="processor", cores=2, affinity=(0, 1), threads=2,
-    memory_bytes=1 << 34, system="Linux", python="3.11", packages={"torch": "2.13"}, governor=None,
-    load_average=0.5, variables={}, revision=None, dirty=None,
-)  # fmt: skip
+    device=Device("cpu", "processor"),
+    processor="processor",
+    cores=2,
+    affinity=(0, 1),
+    threads=2,
+    memory_bytes=1 << 34,
+    system="Linux",
+    python="3.11",
+    packages={"torch": "2.13"},
+    governor=None,
+    load_average=0.5,
+    variables={},
+    revision=None,
+    dirty=None,
+)
 RUN = RunRecord(
-    run_id="20260101-000000-mine", suite="mine", started="2026-01-01T00:00:00+00:00", command="attnlab run mine",
-    benches=(BenchRecord("toy", ("plus",), None, ("N4", "N8")),), environment=ENVIRONMENT,
-    ceilings=Ceilings("processor", 2, 1e10, {"float32": 1e11}, None, 0.0), seed=0,
-)  # fmt: skip
+    run_id="20260101-000000-mine",
+    suite="mine",
+    started="2026-01-01T00:00:00+00:00",
+    command="attnlab run mine",
+    benches=(BenchRecord("toy", ("plus",), None, ("N4", "N8")),),
+    environment=ENVIRONMENT,
+    ceilings=Ceilings("processor", 2, 1e10, {"float32": 1e11}, None, 0.0),
+    seed=0,
+)
 FIRST = Measurement("toy", "plus", {"n": 4}, "N4", Outcome.PASSED, median_ns=1.5)
 SECOND = Measurement("toy", "plus", {"n": 8}, "N8", Outcome.FAILED, reason="a fault, “quoted” and more")
 
@@ -106,15 +122,32 @@ DAMAGED = {
     "without version": b"{}",
     "of version 0": b'{"schema_version": 0}',
     "of no version": b'{"schema_version": true}',
-    "unknown outcome": json.dumps({"schema_version": 1, "operator": "toy", "implementation": "x", "case": {},
-                                   "case_id": "N4", "outcome": "splendid"}).encode(),
-    "text for a number": json.dumps({"schema_version": 1, "operator": "toy", "implementation": "x", "case": {},
-                                     "case_id": "N4", "outcome": "passed", "median_ns": "fast"}).encode(),
+    "unknown outcome": json.dumps(
+        {
+            "schema_version": 1,
+            "operator": "toy",
+            "implementation": "x",
+            "case": {},
+            "case_id": "N4",
+            "outcome": "splendid",
+        }
+    ).encode(),
+    "text for a number": json.dumps(
+        {
+            "schema_version": 1,
+            "operator": "toy",
+            "implementation": "x",
+            "case": {},
+            "case_id": "N4",
+            "outcome": "passed",
+            "median_ns": "fast",
+        }
+    ).encode(),
     "a number of 500 digits": b'{"schema_version": 1, "operator": "toy", "implementation": "x", "case": {}, '
-                              b'"case_id": "N4", "outcome": "passed", "median_ns": ' + b"9" * 500 + b"}",
+    b'"case_id": "N4", "outcome": "passed", "median_ns": ' + b"9" * 500 + b"}",
     "missing keys": b'{"schema_version": 1, "operator": "toy"}',
     "unknown keys": b'{"schema_version": 1, "colour": "blue"}',
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", DAMAGED)

@@ -114,9 +114,16 @@ def _settings(results: Sequence[Result]) -> Iterator[tuple[Setting, list[Entry]]
             continue
         case = DecodeCase.build(_values(result))
         shared = DecodeCase(
-            batch=case.batch, q_heads=case.q_heads, kv_heads=case.kv_heads, q_len=case.q_len, head_dim=case.head_dim,
-            dtype=case.dtype, mask=case.mask, inputs=case.inputs, context=max(case.q_len, 1),
-        )  # fmt: skip
+            batch=case.batch,
+            q_heads=case.q_heads,
+            kv_heads=case.kv_heads,
+            q_len=case.q_len,
+            head_dim=case.head_dim,
+            dtype=case.dtype,
+            mask=case.mask,
+            inputs=case.inputs,
+            context=max(case.q_len, 1),
+        )
         key = shared.id
         grouped.setdefault(key, (Setting(shared), []))[1].append(Entry(result, case))
     for setting, entries in grouped.values():
@@ -167,9 +174,10 @@ class _Compared:
     def at(self, variant: tuple[str, str], context: int, implementation: str | None = None) -> Entry | None:
         """The fastest entry, of one implementation or of any."""
         found = [
-            e for e in self.entries
+            e
+            for e in self.entries
             if e.variant == variant and e.context == context and implementation in (None, e.result.implementation)
-        ]  # fmt: skip
+        ]
         return min(found, key=lambda e: e.median_ns, default=None)
 
     def longest(self) -> list[tuple[tuple[str, str], Entry]]:
@@ -192,12 +200,17 @@ class _Compared:
         error = best.result.number("format_error")
         bits = best.result.number("cache_bits")
         yield sentence(
-            "For ", name(self.setting.label), f" at a context of {self.contexts[-1]}, ", name(best.label), " by ",
+            "For ",
+            name(self.setting.label),
+            f" at a context of {self.contexts[-1]}, ",
+            name(best.label),
+            " by ",
             name(best.result.implementation),
             f" takes {units.format_time(best.median_ns)}, {units.format_ratio(ratio)} as fast as contiguous keys and "
-            f"values by ", name(plain.result.implementation),
+            f"values by ",
+            name(plain.result.implementation),
             f", at {units.format_number(bits)} bits a value and a format error of {units.format_share(error)}.",
-        )  # fmt: skip
+        )
         for fit in self.fits:
             if fit.crossing is not None and fit.crossing.pays is Pays.FROM:
                 yield sentence(name(label(fit.variant)), f" by {fit.implementation} pays {_said(fit.crossing)}.")
@@ -207,14 +220,16 @@ class _Compared:
         plain = self.at(PLAIN, self.contexts[-1])
         for variant, entry in self.longest():
             by_implementation = (self.at(variant, self.contexts[-1], i) for i in self.implementations)
-            rows.append((
-                label(variant),
-                units.format_number(entry.result.number("cache_bits")),
-                units.format_share(entry.result.number("format_error")),
-                *(units.format_time(e.median_ns) if e else units.MISSING for e in by_implementation),
-                units.format_ratio(plain.median_ns / entry.median_ns if plain else None),
-                entry.result.share("share_of_ceiling"),
-            ))  # fmt: skip
+            rows.append(
+                (
+                    label(variant),
+                    units.format_number(entry.result.number("cache_bits")),
+                    units.format_share(entry.result.number("format_error")),
+                    *(units.format_time(e.median_ns) if e else units.MISSING for e in by_implementation),
+                    units.format_ratio(plain.median_ns / entry.median_ns if plain else None),
+                    entry.result.share("share_of_ceiling"),
+                )
+            )
         if len(rows) > 1:
             yield Table(
                 f"{self.setting.label} at context {self.contexts[-1]}",
@@ -302,22 +317,32 @@ def _capacity(results: Sequence[Result]) -> tuple[Table | None, list[Sentence], 
     if len(known) < 2:
         return None, [], None
     rows = tuple(
-        (label(variant), f"{o.sequences:.1f}", units.format_share(o.used), units.format_share(o.reserved),
-         units.format_share(o.wasted), units.format_share(o.restarted))
+        (
+            label(variant),
+            f"{o.sequences:.1f}",
+            units.format_share(o.used),
+            units.format_share(o.reserved),
+            units.format_share(o.wasted),
+            units.format_share(o.restarted),
+        )
         for variant, o in known.items()
-    )  # fmt: skip
+    )
     heads = f"{shape.kv_heads} key-value heads of {shape.head_dim}"
     table = Table(
-        f"Sequences that fit, {heads}", ASSUMPTION,
-        ("layout and format", "sequences at a time", "memory used", "reserved", "wasted of it", "restarted"), rows,
-    )  # fmt: skip
+        f"Sequences that fit, {heads}",
+        ASSUMPTION,
+        ("layout and format", "sequences at a time", "memory used", "reserved", "wasted of it", "restarted"),
+        rows,
+    )
     most = max(known, key=lambda variant: known[variant].sequences)
     least = min(known, key=lambda variant: known[variant].sequences)
     words = sentence(
         f"In the same memory ({LAYERS} layers, {units.format_bytes(MEMORY_BYTES)}, simulated requests) ",
-        name(label(most)), f" lets {known[most].sequences:.0f} sequences run at a time and ",
-        name(label(least)), f" {known[least].sequences:.0f}.",
-    )  # fmt: skip
+        name(label(most)),
+        f" lets {known[most].sequences:.0f} sequences run at a time and ",
+        name(label(least)),
+        f" {known[least].sequences:.0f}.",
+    )
     curves = (Curve(label(variant), (Point(o.sequences, row),)) for row, (variant, o) in enumerate(known.items()))
     panel = Panel("dots", heads, "sequences at a time", "", "", tuple(curves), tuple(map(label, known)))
     return table, [words], panel
@@ -328,9 +353,12 @@ def _fits(shape: DecodeCase, variant: tuple[str, str]) -> Occupancy | None:
     if layout.wraps or check_fit(layout, format, shape.head_dim) is not None:
         return None  # a ring forgets: it serves windows, and is not to be compared
     memory = Memory(
-        MEMORY_BYTES, LAYERS, shape.kv_heads, shape.head_dim,
+        MEMORY_BYTES,
+        LAYERS,
+        shape.kv_heads,
+        shape.head_dim,
         format.bits_a_value(shape.head_dim, shape.torch_dtype),
-    )  # fmt: skip
+    )
     try:
         return simulate(layout, memory, TRAFFIC)
     except AttnlabError:

@@ -35,20 +35,44 @@ def make(results: Sequence[Result]) -> Study | None:
     guessed = [_Guessed(a, plain) for a in found if a.case.decoding.speculative for plain in _plain(a, found)]
     tables = [*_answering(found, base), *_first_token(found), *_guessing(guessed), *_serving(found)]
     plots = (
-        Plot("itl", "Gaps over the answer", "Median inter-token latency by place in the answer; lower is better.",
-             tuple(_gap_panels(found, Answer.gaps_by_place, "inter-token latency"))),
-        Plot("icl", "Stalls over the answer", "Largest gap between chunks by place in the answer, not shared among the "
-             "tokens that come after it; lower is better.",
-             tuple(_gap_panels(found, Answer.stalls_by_place, "inter-chunk latency"))),
-        Plot("ttft", "The first token", "Median time of each part of the time to first token.",
-             tuple(_part_panels(found))),
-        Plot("speculation", "Guesses that pay", f"Speed-up over plain decoding, by guesses accepted. {RATIOS}",
-             tuple(_guess_panels(guessed))),
-        Plot("load", "Throughput and latency", "Tokens of all requests a second over each request's time per token; "
-             "upper left is better.", tuple(_load_panels(found))),
-        Plot("context", "Memory by context", "Bytes of the key-value cache by length of the prompt.",
-             tuple(_memory_panels(found))),
-    )  # fmt: skip
+        Plot(
+            "itl",
+            "Gaps over the answer",
+            "Median inter-token latency by place in the answer; lower is better.",
+            tuple(_gap_panels(found, Answer.gaps_by_place, "inter-token latency")),
+        ),
+        Plot(
+            "icl",
+            "Stalls over the answer",
+            "Largest gap between chunks by place in the answer, not shared among the "
+            "tokens that come after it; lower is better.",
+            tuple(_gap_panels(found, Answer.stalls_by_place, "inter-chunk latency")),
+        ),
+        Plot(
+            "ttft",
+            "The first token",
+            "Median time of each part of the time to first token.",
+            tuple(_part_panels(found)),
+        ),
+        Plot(
+            "speculation",
+            "Guesses that pay",
+            f"Speed-up over plain decoding, by guesses accepted. {RATIOS}",
+            tuple(_guess_panels(guessed)),
+        ),
+        Plot(
+            "load",
+            "Throughput and latency",
+            "Tokens of all requests a second over each request's time per token; upper left is better.",
+            tuple(_load_panels(found)),
+        ),
+        Plot(
+            "context",
+            "Memory by context",
+            "Bytes of the key-value cache by length of the prompt.",
+            tuple(_memory_panels(found)),
+        ),
+    )
     words = [*_compared(found, base), *(guess.words() for guess in guessed), *_batched(found)]
     return Study("Generation", tuple(words), tuple(tables), tuple(plot for plot in plots if plot.panels))
 
@@ -81,13 +105,18 @@ def _compared(found: Sequence[Answer], base: str | None) -> Iterator[Sentence]:
             continue
         best = min(others, key=_to_wait)
         yield sentence(
-            "On ", name(case_id), ", ", name(best.implementation), " has its first token after ",
+            "On ",
+            name(case_id),
+            ", ",
+            name(best.implementation),
+            " has its first token after ",
             f"{units.format_time(best.result.number('ttft_ns'))} and one every "
             f"{units.format_time(best.result.number('itl_ns'))}, with no stall over "
             f"{units.format_time(best.result.number('icl_max_ns'))}: ",
             f"{_ratio(best.over(plain, first_token_ns))} and {_ratio(best.over(plain, gap_ns))} as fast as ",
-            name(plain.implementation), ".",
-        )  # fmt: skip
+            name(plain.implementation),
+            ".",
+        )
 
 
 def _to_wait(answer: Answer) -> float:
@@ -101,11 +130,14 @@ ANSWERING = ("TTFT", "ITL", "ITL p99", "ICL", "largest stall", "tok/s", "decode 
 
 def _figures(a: Answer) -> tuple[str, ...]:
     return (
-        units.format_time(a.result.number("ttft_ns")), units.format_time(a.result.number("itl_ns")),
-        units.format_time(a.result.number("itl_p99_ns")), units.format_time(a.result.number("icl_ns")),
-        units.format_time(a.result.number("icl_max_ns")), units.format_number(a.result.number("output_tok_per_s")),
+        units.format_time(a.result.number("ttft_ns")),
+        units.format_time(a.result.number("itl_ns")),
+        units.format_time(a.result.number("itl_p99_ns")),
+        units.format_time(a.result.number("icl_ns")),
+        units.format_time(a.result.number("icl_max_ns")),
+        units.format_number(a.result.number("output_tok_per_s")),
         a.result.share("decode_mbu"),
-    )  # fmt: skip
+    )
 
 
 def _answering(found: Sequence[Answer], base: str | None) -> Iterator[Table]:
@@ -121,9 +153,11 @@ def _answering(found: Sequence[Answer], base: str | None) -> Iterator[Table]:
         else:
             headings = (f"TTFT over {base}", f"ITL over {base}", f"whole over {base}")
             yield Table(
-                case_id, f"Medians. {RATIOS}", ("implementation", *ANSWERING, *headings),
+                case_id,
+                f"Medians. {RATIOS}",
+                ("implementation", *ANSWERING, *headings),
                 tuple((a.implementation, *_figures(a), *_against(a, plain)) for a in members),
-            )  # fmt: skip
+            )
     if single:
         rows = tuple((f"{a.implementation}, {a.case.id}", *_figures(a)) for a in single)
         yield Table("Answered by one implementation", "Medians.", ("result", *ANSWERING), rows)
@@ -166,21 +200,31 @@ class _Guessed:
 
     def words(self) -> Sentence:
         return sentence(
-            name(self.answer.case.decoding.write()), " by ", name(self.answer.implementation), " on ",
-            name(self.plain.case.id), f" is {_ratio(self.speedup)} as fast as one token a pass: "
+            name(self.answer.case.decoding.write()),
+            " by ",
+            name(self.answer.implementation),
+            " on ",
+            name(self.plain.case.id),
+            f" is {_ratio(self.speedup)} as fast as one token a pass: "
             f"{units.format_share(self.rate)} of its guesses were accepted, "
             f"{units.format_number(self.answer.result.number('acceptance_length'))} tokens a pass.",
-        )  # fmt: skip
+        )
 
     def row(self) -> tuple[str, ...]:
         m = self.answer.result.row.measurement
         times = {kind: median(m.values(f"{kind}_pass")) for kind in PASSES}
         return (
-            self.label, self.answer.case.dtype, _ratio(self.speedup), units.format_share(self.rate),
-            units.format_number(self.answer.result.number("acceptance_length")), self._by_place(),
+            self.label,
+            self.answer.case.dtype,
+            _ratio(self.speedup),
+            units.format_share(self.rate),
+            units.format_number(self.answer.result.number("acceptance_length")),
+            self._by_place(),
             units.format_time(median(self.plain.result.row.measurement.values("decode_pass"))),
-            units.format_time(times["verify"]), units.format_time(times["draft"]), self._near_ties(),
-        )  # fmt: skip
+            units.format_time(times["verify"]),
+            units.format_time(times["draft"]),
+            self._near_ties(),
+        )
 
     def _by_place(self) -> str:
         """The share of first, second, … guesses that were accepted."""
@@ -205,10 +249,20 @@ def _guessing(guessed: Sequence[_Guessed]) -> Iterator[Table]:
         yield Table(
             "Speculative decoding",
             f"{RATIOS} Near-ties are tokens that the reference holds second, within the noise.",
-            ("method", "dtype", "speed-up", "accepted", "tokens a pass", "by place, %", "plain pass", "verify pass",
-             "draft pass", "near-ties"),
+            (
+                "method",
+                "dtype",
+                "speed-up",
+                "accepted",
+                "tokens a pass",
+                "by place, %",
+                "plain pass",
+                "verify pass",
+                "draft pass",
+                "near-ties",
+            ),
             tuple(guess.row() for guess in guessed),
-        )  # fmt: skip
+        )
 
 
 def _served(found: Sequence[Answer]) -> list[Answer]:
@@ -223,27 +277,46 @@ def _serving(found: Sequence[Answer]) -> Iterator[Table]:
     rows = []
     for a in _served(found):
         m, case = a.result.row.measurement, a.case
-        rows.append((
-            f"{a.implementation}, {case.id}", f"{case.requests} by {case.batch}", _how(a),
-            units.format_number(a.result.number("output_tok_per_s")), units.format_time(a.result.number("ttft_ns")),
-            units.format_time(a.result.number("tpot_ns")), units.format_time(a.result.number("itl_p99_ns")),
-            units.format_time(a.result.number("icl_max_ns")),
-            units.format_number(a.result.number("offered_per_s")),
-            units.format_number(a.result.number("answered_per_s")),
-            units.format_number(a.result.number("goodput_per_s")),
-            units.format_number(a.result.number("failed_requests")),
-            units.format_number(median(m.values("preemptions"))),
-            units.format_number(median(m.values("reused_tokens"))),
-        ))  # fmt: skip
+        rows.append(
+            (
+                f"{a.implementation}, {case.id}",
+                f"{case.requests} by {case.batch}",
+                _how(a),
+                units.format_number(a.result.number("output_tok_per_s")),
+                units.format_time(a.result.number("ttft_ns")),
+                units.format_time(a.result.number("tpot_ns")),
+                units.format_time(a.result.number("itl_p99_ns")),
+                units.format_time(a.result.number("icl_max_ns")),
+                units.format_number(a.result.number("offered_per_s")),
+                units.format_number(a.result.number("answered_per_s")),
+                units.format_number(a.result.number("goodput_per_s")),
+                units.format_number(a.result.number("failed_requests")),
+                units.format_number(median(m.values("preemptions"))),
+                units.format_number(median(m.values("reused_tokens"))),
+            )
+        )
     if rows:
         yield Table(
             "Batches under load",
-            "Medians. Goodput counts requests that keep the objectives of their case: "
-            f"{_objectives(_served(found))}.",
-            ("result", "requests", "batching, arrivals", "tok/s", "TTFT", "TPOT", "ITL p99", "largest stall",
-             "offered, req/s", "answered, req/s", "goodput, req/s", "failed", "preempted", "tokens reused"),
+            f"Medians. Goodput counts requests that keep the objectives of their case: {_objectives(_served(found))}.",
+            (
+                "result",
+                "requests",
+                "batching, arrivals",
+                "tok/s",
+                "TTFT",
+                "TPOT",
+                "ITL p99",
+                "largest stall",
+                "offered, req/s",
+                "answered, req/s",
+                "goodput, req/s",
+                "failed",
+                "preempted",
+                "tokens reused",
+            ),
             tuple(rows),
-        )  # fmt: skip
+        )
 
 
 def _objectives(served: Sequence[Answer]) -> str:
@@ -257,20 +330,33 @@ def _batched(found: Sequence[Answer]) -> Iterator[Sentence]:
         static = next((b for b in found if _same_load(a, b)), None)
         if a.case.batching == "continuous" and static is not None:
             yield sentence(
-                "At the same load, continuous batching by ", name(a.implementation), " on ", name(a.case.id),
+                "At the same load, continuous batching by ",
+                name(a.implementation),
+                " on ",
+                name(a.case.id),
                 f" gives {units.format_number(a.result.number('output_tok_per_s'))} tok/s and a first token after "
                 f"{units.format_time(a.result.number('ttft_ns'))}, static batching "
                 f"{units.format_number(static.result.number('output_tok_per_s'))} and "
                 f"{units.format_time(static.result.number('ttft_ns'))}: {_ratio(a.over(static, first_token_ns))} "
                 f"as fast to the first token{'' if a.paced else f', {_ratio(a.over(static, whole_ns))} to the last'}.",
-            )  # fmt: skip
+            )
 
 
 def _same_load(a: Answer, b: Answer) -> bool:
     def load(x: Answer) -> tuple[object, ...]:
         c = x.case
-        return (x.implementation, c.model, c.prompts, c.batch, c.requests, c.prompt_len, c.new_tokens, c.decoding,
-                c.arrivals, c.dtype)  # fmt: skip
+        return (
+            x.implementation,
+            c.model,
+            c.prompts,
+            c.batch,
+            c.requests,
+            c.prompt_len,
+            c.new_tokens,
+            c.decoding,
+            c.arrivals,
+            c.dtype,
+        )
 
     return b.case.batching == "static" and load(a) == load(b)
 

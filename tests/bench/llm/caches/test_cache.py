@@ -32,9 +32,18 @@ def empty(layout: str, format: str, capacity: int = 96, guarded: bool = False) -
     if placed.paged:
         table, pool = random_table([placed.pages_for(capacity)] * B, 0, seed=3)
     return KVCache.allocate(
-        placed, format_of(format), batch=B, kv_heads=H, head_dim=D, dtype=torch.bfloat16, capacity=capacity, device=CPU,
-        table=table, pages=pool, guarded=guarded,
-    )  # fmt: skip
+        placed,
+        format_of(format),
+        batch=B,
+        kv_heads=H,
+        head_dim=D,
+        dtype=torch.bfloat16,
+        capacity=capacity,
+        device=CPU,
+        table=table,
+        pages=pool,
+        guarded=guarded,
+    )
 
 
 def random(count: int, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -122,9 +131,7 @@ def test_bytes_are_those_of_the_tensors(layout: str, format: str) -> None:
     cache = empty(layout, format, capacity=128)
     spare = sum(t[:1].numel() * t.element_size() for t in _planes(cache)) if cache.table is not None else 0
     recent = 0 if cache.recent is None else cache.recent.numel() * cache.recent.element_size()
-    got = bytes_of_tokens(
-        cache.layout, cache.format, [(0, 128)] * B, kv_heads=H, head_dim=D, dtype=torch.bfloat16
-    )  # fmt: skip
+    got = bytes_of_tokens(cache.layout, cache.format, [(0, 128)] * B, kv_heads=H, head_dim=D, dtype=torch.bfloat16)
     assert got == cache.nbytes - spare - recent - cache.lengths.numel() * 4
 
 
@@ -135,9 +142,14 @@ def _planes(cache: KVCache) -> list[Tensor]:
 def test_bytes_of_a_shared_prefix_count_once_and_only_with_pages() -> None:
     def cost(layout: str, shared: int) -> int:
         return bytes_of_tokens(
-            layout_of(layout), format_of("same"), [(0, 100), (0, 80)], kv_heads=1, head_dim=8, dtype=torch.float16,
+            layout_of(layout),
+            format_of("same"),
+            [(0, 100), (0, 80)],
+            kv_heads=1,
+            head_dim=8,
+            dtype=torch.float16,
             shared=shared,
-        )  # fmt: skip
+        )
 
     token = 2 * 8 * 2
     assert cost("paged:16", 0) == 180 * token + 4 * (7 + 5)

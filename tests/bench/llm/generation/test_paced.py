@@ -26,13 +26,20 @@ from tests.bench.analysis.metrics.test_metrics import run
 
 S = 1e9
 CASE = {
-    "model": "toy", "prompts": "random", "batch": 2, "requests": 3, "prompt_len": 8, "new_tokens": 2,
-    "arrivals": "trace@times_txt", "batching": "static", "dtype": "float32", "ttft_ms": 1000, "tpot_ms": 500,
+    "model": "toy",
+    "prompts": "random",
+    "batch": 2,
+    "requests": 3,
+    "prompt_len": 8,
+    "new_tokens": 2,
+    "arrivals": "trace@times_txt",
+    "batching": "static",
+    "dtype": "float32",
+    "ttft_ms": 1000,
+    "tpot_ms": 500,
     "decoding": "greedy",
-}  # fmt: skip
-OF_LENGTH = (
-    "latency_ns", "speedup", "share_of_ceiling", "share_of_published", "gb_per_s", "tflop_per_s"
-)  # fmt: skip
+}
+OF_LENGTH = ("latency_ns", "speedup", "share_of_ceiling", "share_of_published", "gb_per_s", "tflop_per_s")
 TIMING = TimingRecord("wall", "warm", 2, 1, 1.0, True, 2, "target")
 
 
@@ -48,10 +55,19 @@ def bursts(delay_s: float) -> tuple[Burst, ...]:
 def measured(name: str, delay_s: float) -> Measurement:
     """As an earlier version stored it, the trace's own length as a latency."""
     return Measurement(
-        "generate", name, CASE, "toy-random-P8-N2-fp32-trace", Outcome.PASSED, timing=TIMING, operations=10**9,
-        bytes_moved=10**9, launches=(Launch(1, bursts(delay_s)),),
-        median_ns=41 * S, ci_low_ns=40 * S, ci_high_ns=42 * S,
-    )  # fmt: skip
+        "generate",
+        name,
+        CASE,
+        "toy-random-P8-N2-fp32-trace",
+        Outcome.PASSED,
+        timing=TIMING,
+        operations=10**9,
+        bytes_moved=10**9,
+        launches=(Launch(1, bursts(delay_s)),),
+        median_ns=41 * S,
+        ci_low_ns=40 * S,
+        ci_high_ns=42 * S,
+    )
 
 
 def stored(*measurements: Measurement) -> StoredRun:

@@ -77,10 +77,12 @@ DEVIATIONS: dict[str, dict[str, Any]] = {
 LACKS = {
     "toy_gemma2": {"one base of RoPE", "bases of RoPE swapped"},
     "toy_gemma3": {
-        "soft cap of scores left out", "soft cap of logits left out", "soft cap of scores twice as wide",
+        "soft cap of scores left out",
+        "soft cap of logits left out",
+        "soft cap of scores twice as wide",
         "scores over the root of the head size",
     },
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(
@@ -95,9 +97,14 @@ def test_every_deviation_shows(name: str, deviation: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "role"),
-    [("toy_qwen3", "query_norm"), ("toy_gemma3", "key_norm"), ("toy_gemma2", "attention_branch_norm"),
-     ("toy_gemma2", "mlp_branch_norm"), ("toy_gemma2", "mlp_norm")],
-)  # fmt: skip
+    [
+        ("toy_qwen3", "query_norm"),
+        ("toy_gemma3", "key_norm"),
+        ("toy_gemma2", "attention_branch_norm"),
+        ("toy_gemma2", "mlp_branch_norm"),
+        ("toy_gemma2", "mlp_norm"),
+    ],
+)
 def test_every_norm_shows(name: str, role: str) -> None:
     weights = random_weights(PUBLISHED[name], torch.float32, "cpu", seed=3)
     changed = tuple(
@@ -171,8 +178,15 @@ def test_what_a_family_has_where_nothing_is_said(tmp_path: Path) -> None:
         config = dataclasses.replace(config, local_rope_theta=None, query_scalar=None, kv_heads=4)
         fields = config_json(config)
         for left_out in [*fields]:
-            if left_out in ("model_type", "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers",
-                            "num_attention_heads", "max_position_embeddings"):  # fmt: skip
+            if left_out in (
+                "model_type",
+                "vocab_size",
+                "hidden_size",
+                "intermediate_size",
+                "num_hidden_layers",
+                "num_attention_heads",
+                "max_position_embeddings",
+            ):
                 continue
             kept = {key: value for key, value in fields.items() if key not in (left_out, "layer_types")}
             if FAMILIES[kept["model_type"]].switch:

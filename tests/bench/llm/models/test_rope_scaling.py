@@ -202,9 +202,13 @@ def test_a_rule_that_changes_on_the_way_is_refused(tmp_path: Path) -> None:
 
 
 def by_llama_cpp(
-    length: int, theta: float, factor: float = 1.0, attention: float = 1.0, yarn: dict[str, float] | None = None,
+    length: int,
+    theta: float,
+    factor: float = 1.0,
+    attention: float = 1.0,
+    yarn: dict[str, float] | None = None,
     divisors: list[float] | None = None,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
+) -> tuple[Tensor, Tensor]:
     """Cosines and sines as `ggml_rope_cache_init` and `rope_yarn` of ggml-cpu/ops.cpp give them, in float64."""
     cos, sin = torch.zeros(length, PAIRS, dtype=torch.float64), torch.zeros(length, PAIRS, dtype=torch.float64)
     for position in range(length):

@@ -28,9 +28,12 @@ sentencepiece = pytest.importorskip("sentencepiece", reason="package sentencepie
 gguf = pytest.importorskip("gguf", reason="package gguf is not installed")
 
 TEXTS = [
-    "The quick brown fox jumps over the lazy dog, again and again.", "Ünïcode: naïve café, Straße; 日本語 русский ﬁ ①",
-    "aaaa aaa aa a aaaaaaa bababa", "  two  spaces\tand a tab\nand lines\n", "x = [1, 23, 456]; y <= 7890",
-] * 9  # fmt: skip
+    "The quick brown fox jumps over the lazy dog, again and again.",
+    "Ünïcode: naïve café, Straße; 日本語 русский ﬁ ①",
+    "aaaa aaa aa a aaaaaaa bababa",
+    "  two  spaces\tand a tab\nand lines\n",
+    "x = [1, 23, 456]; y <= 7890",
+] * 9
 KINDS: dict[str, dict[str, Any]] = {
     "bpe": {"model_type": "bpe", "byte_fallback": True, "normalization_rule_name": "identity", "split_digits": True}
     | {"remove_extra_whitespaces": False, "allow_whitespace_only_pieces": True},
@@ -48,9 +51,16 @@ KINDS: dict[str, dict[str, Any]] = {
 def model(kind: str) -> bytes:
     out = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(TEXTS), model_writer=out, vocab_size=400, hard_vocab_limit=False, minloglevel=2,
-        user_defined_symbols=["<sep>", "[1"], control_symbols=["<|ctl|>"], num_threads=1, **KINDS[kind],
-    )  # fmt: skip
+        sentence_iterator=iter(TEXTS),
+        model_writer=out,
+        vocab_size=400,
+        hard_vocab_limit=False,
+        minloglevel=2,
+        user_defined_symbols=["<sep>", "[1"],
+        control_symbols=["<|ctl|>"],
+        num_threads=1,
+        **KINDS[kind],
+    )
     return out.getvalue()
 
 
@@ -223,9 +233,13 @@ def added(content: str, special: bool = True, **flags: bool) -> dict[str, Any]:
 def test_tokens_that_a_folder_adds(tmp_path: Path) -> None:
     size = processor("bpe").get_piece_size()
     listed = {
-        "0": added("<unk>"), "1": added("<s>"), "2": added("</s>"), str(size): added("<|im_start|>"),
-        str(size + 1): added("<|im|>", lstrip=True, rstrip=True), str(size + 2): added("word", special=False),
-    }  # fmt: skip
+        "0": added("<unk>"),
+        "1": added("<s>"),
+        "2": added("</s>"),
+        str(size): added("<|im_start|>"),
+        str(size + 1): added("<|im|>", lstrip=True, rstrip=True),
+        str(size + 2): added("word", special=False),
+    }
     settings_ = {"added_tokens_decoder": listed, "chat_template": "{{ bos_token }}{{ messages[0].content }}"}
     path = written(tmp_path / "m", model("bpe"), {"vocab_size": size + 9}, bos_token=added("<s>"), **settings_)
     (path / "added_tokens.json").write_text(json.dumps({"<|im_start|>": size, "<pad>": size + 3, "more": size + 4}))
@@ -234,8 +248,10 @@ def test_tokens_that_a_folder_adds(tmp_path: Path) -> None:
     assert isinstance(tokenizer, SentencePieceTokenizer)
     assert tokenizer.vocab_size == size + 9
     assert tokenizer.special == {"<unk>": 0, "<s>": 1, "</s>": 2, "<|ctl|>": 3} | {
-        "<|im_start|>": size, "<|im|>": size + 1, "<pad>": size + 3
-    }  # fmt: skip
+        "<|im_start|>": size,
+        "<|im|>": size + 1,
+        "<pad>": size + 3,
+    }
     a = tokenizer.encode("a")
     assert tokenizer.encode("a<|im_start|>") == [*a, size]
     assert tokenizer.encode("a  <|im|> \n") == [*a, size + 1], "spaces at its sides are its own"

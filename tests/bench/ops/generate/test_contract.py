@@ -26,11 +26,16 @@ FROZEN = {
     "summarise-draft_model.3.t1-bf16-by_smollm2_135m": {"decoding": "draft_model:3:t1", "draft": "smollm2_135m"},
     "summarise-beam.2-bf16": {"decoding": "beam:2"},
     "summarise-B4-R12-paged.16-int8_token-bf16-continuous-poisson.0_5-pool40": {
-        "batch": 4, "requests": 12, "layout": "paged:16", "cache": "int8_token", "batching": "continuous",
-        "arrivals": "poisson:0.5", "pages": 40,
+        "batch": 4,
+        "requests": 12,
+        "layout": "paged:16",
+        "cache": "int8_token",
+        "batching": "continuous",
+        "arrivals": "poisson:0.5",
+        "pages": 40,
     },
     "summarise-bf16-ttft500-tpot50": {"ttft_ms": 500, "tpot_ms": 50},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("text", FROZEN)
