@@ -40,9 +40,15 @@ def import_all(package: str, *, below: bool = False) -> None:
 
 
 def import_named(package: str, name: str) -> ModuleType | None:
-    """Import the module of that name in a package's folder; None where there is none."""
-    module = next((module for module in modules_in(package) if module.rpartition(".")[2] == name), None)
-    return None if module is None else importlib.import_module(module)
+    """Import the file of that name in a package's folder, or the folder of that name with all that lies in it.
+
+    None where there is neither.
+    """
+    whole = f"{package}.{name}"
+    modules = [module for module in modules_in(package, below=True) if f"{module}.".startswith(f"{whole}.")]
+    for module in modules:
+        importlib.import_module(module)
+    return importlib.import_module(whole) if modules else None
 
 
 class Table(Generic[T]):

@@ -13,14 +13,14 @@ import torch
 
 from attnlab.bench import GenerateCase, Generated, GenerateInputs, Needs, SamplingParams, implements
 from attnlab.bench.llm import Q4_1, Recorder, find_model
-from attnlab.impls._lm.peers import cache_size, limits, pass_of
+from attnlab.impls.generate._peers import cache_size, limits, pass_of
 
 CACHE_TYPES = {"float32": 0, "float16": 1, "bfloat16": 30}  # ggml's numbers
-ALL_PERMITTED = {"top_k": 0, "top_p": 1.0, "min_p": 0.0, "typical_p": 1.0, "repeat_penalty": 1.0}
+NO_TRUNCATION = {"top_k": 0, "top_p": 1.0, "min_p": 0.0, "typical_p": 1.0, "repeat_penalty": 1.0}
 
 
 @dataclass(frozen=True, eq=False)
-class Loaded:
+class LlamaModel:
     """A model of llama.cpp with room for one sequence of the case."""
 
     case: GenerateCase
@@ -34,37 +34,44 @@ class LlamaCpp:
     def supports(self, case: GenerateCase) -> str | None:
         if case.batch > 1:
             return f"batch {case.batch} is not served: 1 only"
-        return limits(case, ("greedy", "sample"), weights=Q4_1) or not_drawn_so(case.decoding.params)
+        return limits(case, ("greedy", "sample"), weights=Q4_1) or sampling_limits(case.decoding.params)
 
-    def prepare(self, case: GenerateCase, inputs: GenerateInputs) -> Loaded:
+    def prepare(self, case: GenerateCase, inputs: GenerateInputs) -> LlamaModel:
         threads = torch.get_num_threads()
         kind = CACHE_TYPES[case.dtype]
         llama = importlib.import_module("llama_cpp").Llama(
-            model_path=str(find_model()), n_ctx=case.total, n_gpu_layers=0, n_threads=threads, n_threads_batch=threads,
-            type_k=kind, type_v=kind, logits_all=False, verbose=False,
-        )  # fmt: skip
-        return Loaded(case, llama)
+            model_path=str(find_model()),
+            n_ctx=case.total,
+            n_gpu_layers=0,
+            n_threads=threads,
+            n_threads_batch=threads,
+            type_k=kind,
+            type_v=kind,
+            logits_all=False,
+            verbose=False,
+        )
+        return LlamaModel(case, llama)
 
-    def run(self, inputs: GenerateInputs, loaded: Loaded) -> Generated:
+    def run(self, inputs: GenerateInputs, model: LlamaModel) -> Generated:
         recorder = inputs.begin()
         answers = []
         for (request,) in recorder.batches(1):
-            loaded.llama.set_seed((inputs.seed * 1_000_003 + request) % (1 << 32))
-            answers.append(list(answer(loaded, recorder, request)))
-        recorder.count("cache", cache_size(loaded.case))
+            model.llama.set_seed((inputs.seed * 1_000_003 + request) % (1 << 32))
+            answers.append(list(answer(model, recorder, request)))
+        recorder.count("cache", cache_size(model.case))
         return Generated(torch.tensor(answers), recorder.log())
 
     def configuration(self, case: GenerateCase) -> str | None:
         module = importlib.import_module("llama_cpp")
-        built = [part.strip() for part in module.llama_print_system_info().decode().split("|")]
-        features = " ".join(part.removesuffix(" = 1") for part in built if part.endswith(" = 1"))
+        system = [part.strip() for part in module.llama_print_system_info().decode().split("|")]
+        features = " ".join(part.removesuffix(" = 1") for part in system if part.endswith(" = 1"))
         return (
             f"llama-cpp-python {module.__version__}, weights as in the file (Q4_1, embedding and head Q8_0), not "
             f"dequantised, activations 8 bits in products, cache {case.dtype}; built with {features.partition(': ')[2]}"
         )
 
 
-def not_drawn_so(p: SamplingParams) -> str | None:
+def sampling_limits(p: SamplingParams) -> str | None:
     """What llama.cpp draws from another distribution than asked: it cuts before the temperature, not after."""
     if p.penalises:
         return "a repetition penalty is not served: llama.cpp's leaves the prompt out"
@@ -73,12 +80,12 @@ def not_drawn_so(p: SamplingParams) -> str | None:
     return None
 
 
-def answer(loaded: Loaded, recorder: Recorder, request: int) -> Iterator[int]:
+def answer(model: LlamaModel, recorder: Recorder, request: int) -> Iterator[int]:
     """The ids of one answer; a pass is told with the choice of its token, since llama.cpp makes both in one call."""
-    case, p = loaded.case, loaded.case.decoding.params
-    asked = {"temp": p.temperature, "top_k": p.top_k or 0, "top_p": p.top_p, "min_p": p.min_p}
-    loaded.llama.reset()  # forgets the last prompt, whose beginning would be taken over otherwise
-    ids = loaded.llama.generate(list(recorder.prompt(request)), **ALL_PERMITTED | asked)
+    case, p = model.case, model.case.decoding.params
+    options = {"temp": p.temperature, "top_k": p.top_k or 0, "top_p": p.top_p, "min_p": p.min_p}
+    model.llama.reset()  # forgets the last prompt, whose beginning would be taken over otherwise
+    ids = model.llama.generate(list(recorder.prompt(request)), **NO_TRUNCATION | options)
     begun_ns = time.perf_counter_ns()
     for place, token in enumerate(itertools.islice(ids, case.new_tokens)):
         recorder.arrived(request, [int(token)])

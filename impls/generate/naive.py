@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from attnlab.bench import implements
-from attnlab.impls._lm.serving import Ours
+from attnlab.impls.generate._engine.adapter import EngineAdapter
 
 
 @implements("generate", name="naive")
-class Naive(Ours):
+class Naive(EngineAdapter):
     """Our decoder from the plainest parts: whole score matrices, caches gathered anew in each step; the baseline."""

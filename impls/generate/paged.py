@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from attnlab.bench import GenerateCase, Needs, implements
-from attnlab.impls._lm.parts import QUICK_ON_CPU
-from attnlab.impls._lm.serving import Ours
+from attnlab.impls.generate._engine.adapter import EngineAdapter
+from attnlab.impls.generate._engine.parts import QUICK_ON_CPU
 
 
 @implements("generate", name="paged", needs=Needs(device="cpu"))
-class Paged(Ours):
+class Paged(EngineAdapter):
     """Our decoder on a CPU over pages, static or continuous: as `sdpa`, but that pages are gathered in each step."""
 
     parts = replace(QUICK_ON_CPU, attention="sdpa_pages", append="indexed")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from attnlab.bench import GenerateCase, Needs, implements
-from attnlab.impls._lm.parts import QUICK_ON_CPU
-from attnlab.impls._lm.serving import Ours
+from attnlab.impls.generate._engine.adapter import EngineAdapter
+from attnlab.impls.generate._engine.parts import QUICK_ON_CPU
 
 
 @implements("generate", name="sdpa", needs=Needs(device="cpu"))
-class Sdpa(Ours):
+class Sdpa(EngineAdapter):
     """Our decoder on a CPU: SDPA on contiguous caches, weights read once a pass by our kernel, packed for prompts."""
 
     parts = QUICK_ON_CPU

@@ -15,13 +15,13 @@ from torch import Tensor
 
 from attnlab.bench import GenerateCase, Generated, GenerateInputs, ModelConfig, ModelWeights, Needs, implements
 from attnlab.bench.llm import Decoding, Recorder, config_json, kind_of, state_dict
-from attnlab.impls._lm.peers import cache_size, limits, pass_of
+from attnlab.impls.generate._peers import cache_size, limits, pass_of
 
 METHODS = ("greedy", "sample", "prompt_lookup")
 
 
 @dataclass(frozen=True, eq=False)
-class Peer:
+class Setup:
     """A model of transformers, and how it is to generate."""
 
     case: GenerateCase
@@ -38,14 +38,14 @@ class Transformers:
             return f"batch {case.batch} with {case.decoding.method} is not served: 1 only"
         return limits(case, METHODS)
 
-    def prepare(self, case: GenerateCase, inputs: GenerateInputs) -> Peer:
-        return Peer(case, model_of(inputs.weights), settings_of(case.decoding, case.new_tokens))
+    def prepare(self, case: GenerateCase, inputs: GenerateInputs) -> Setup:
+        return Setup(case, model_of(inputs.weights), settings_of(case.decoding, case.new_tokens))
 
-    def run(self, inputs: GenerateInputs, peer: Peer) -> Generated:
+    def run(self, inputs: GenerateInputs, setup: Setup) -> Generated:
         recorder = inputs.begin()
-        with drawing_from(inputs.seed, inputs.weights.device):
-            answers = [answer(peer, recorder, batch) for batch in recorder.batches(peer.case.batch)]
-        recorder.count("cache", cache_size(peer.case))
+        with seeded_generators(inputs.seed, inputs.weights.device):
+            answers = [answer(setup, recorder, batch) for batch in recorder.batches(setup.case.batch)]
+        recorder.count("cache", cache_size(setup.case))
         logs = None if recorder.evidence is None else recorder.evidence.tensor()
         return Generated(torch.cat(answers), recorder.log(), logs)
 
@@ -66,10 +66,10 @@ def model_of(weights: ModelWeights) -> Any:
     transformers = importlib.import_module("transformers")
     ending = {"bos_token_id": None, "eos_token_id": None}  # no token ends an answer
     config = transformers.AutoConfig.for_model(**config_json(weights.config) | ending)
+    attention = attention_of(weights.config)
     with torch.device("meta"):
-        model = transformers.AutoModelForCausalLM.from_config(
-            config, dtype=weights.dtype, attn_implementation=attention_of(weights.config)
-        )  # fmt: skip
+        automatic = transformers.AutoModelForCausalLM
+        model = automatic.from_config(config, dtype=weights.dtype, attn_implementation=attention)
     model.load_state_dict(state_dict(weights) | {"lm_head.weight": weights.head}, assign=True)
     rotary = model.model.rotary_emb  # what is no weight was not computed on the meta device
     with weights.device:
@@ -85,9 +85,12 @@ def settings_of(decoding: Decoding, new_tokens: int) -> Any:
     sampling: dict[str, Any] = {"do_sample": False}
     if not p.greedy:
         sampling = {
-            "do_sample": True, "temperature": p.temperature, "top_k": p.top_k or 0, "top_p": p.top_p,
+            "do_sample": True,
+            "temperature": p.temperature,
+            "top_k": p.top_k or 0,
+            "top_p": p.top_p,
             "min_p": p.min_p or None,
-        }  # fmt: skip
+        }
     if decoding.speculative:
         sampling["prompt_lookup_num_tokens"] = decoding.guesses
     return importlib.import_module("transformers").GenerationConfig(
@@ -96,25 +99,24 @@ def settings_of(decoding: Decoding, new_tokens: int) -> Any:
 
 
 @contextmanager
-def drawing_from(seed: int, device: torch.device) -> Iterator[None]:
+def seeded_generators(seed: int, device: torch.device) -> Iterator[None]:
     """torch's own generators, which transformers draws from, seeded; restored afterwards."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield
 
 
-def answer(peer: Peer, recorder: Recorder, requests: list[int]) -> Tensor:
+def answer(setup: Setup, recorder: Recorder, requests: list[int]) -> Tensor:
     """Answers to a batch of requests, int64 [B, N] on the CPU."""
-    device = peer.model.device
+    device = setup.model.device
     prompts = torch.tensor([list(recorder.prompt(request)) for request in requests], device=device)
-    settings = peer.settings
+    settings = setup.settings
     if recorder.evidence is not None:
         settings = copy.deepcopy(settings)
         settings.return_dict_in_generate = settings.output_logits = True
-    with Watch(peer, recorder, requests).hooked() as watch:
-        whole = peer.model.generate(
-            prompts, attention_mask=torch.ones_like(prompts), generation_config=settings, streamer=watch
-        )  # fmt: skip
+    with PassWatcher(setup, recorder, requests).hooks() as watcher:
+        mask = torch.ones_like(prompts)
+        whole = setup.model.generate(prompts, attention_mask=mask, generation_config=settings, streamer=watcher)
     ids = whole if recorder.evidence is None else whole.sequences
     out: Tensor = ids[:, prompts.shape[1] :].cpu()
     if recorder.evidence is not None:
@@ -123,18 +125,18 @@ def answer(peer: Peer, recorder: Recorder, requests: list[int]) -> Tensor:
     return out
 
 
-class Watch:
+class PassWatcher:
     """Told of each pass by hooks, and of each token as a streamer: of the prompt first, then of every step's tokens."""
 
-    def __init__(self, peer: Peer, recorder: Recorder, requests: list[int]) -> None:
-        self._peer, self._recorder, self._requests = peer, recorder, requests
+    def __init__(self, setup: Setup, recorder: Recorder, requests: list[int]) -> None:
+        self._setup, self._recorder, self._requests = setup, recorder, requests
         self._produced = -1  # tokens of each answer; the prompt is yet to come
         self._rows = 0
         self._begun_ns = self._ended_ns = 0
 
     @contextmanager
-    def hooked(self) -> Iterator[Watch]:
-        model = self._peer.model
+    def hooks(self) -> Iterator[PassWatcher]:
+        model = self._setup.model
         hooks = (
             model.register_forward_pre_hook(self._before, with_kwargs=True),
             model.register_forward_hook(self._after),
@@ -165,21 +167,21 @@ class Watch:
             self._recorder.arrived(request, row)
             if self._produced == 0:
                 self._recorder.first_sample(request, float(time.perf_counter_ns() - self._ended_ns))
-        self._note_pass(count)
+        self._record_pass(count)
         self._produced += count
 
     def end(self) -> None:
         """What a streamer is told at the end."""
 
-    def _note_pass(self, count: int) -> None:
+    def _record_pass(self, count: int) -> None:
         """The pass that `count` tokens of each answer came of."""
-        case = self._peer.case
+        case = self._setup.case
         first = self._produced == 0
         before = 0 if first else case.prompt_len + self._produced - 1  # the last token is not in the cache yet
         drafted = self._rows - (case.prompt_len if first else 1)
-        judging = ((drafted,), (count - 1,)) if drafted else ((), ())
+        counts = ((drafted,), (count - 1,)) if drafted else ((), ())
         kind = "prefill" if first else "verify" if drafted else "decode"
         elapsed_ns = float(self._ended_ns - self._begun_ns)
         batch = len(self._requests)
-        made = pass_of(case, kind, elapsed_ns, batch * self._rows, [before + self._rows] * batch, *judging)
-        self._recorder.ran(made)
+        lengths = [before + self._rows] * batch
+        self._recorder.ran(pass_of(case, kind, elapsed_ns, batch * self._rows, lengths, *counts))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from attnlab.bench import Needs, implements
-from attnlab.impls._lm.parts import Parts
-from attnlab.impls._lm.serving import Ours
+from attnlab.impls.generate._engine.adapter import EngineAdapter
+from attnlab.impls.generate._engine.parts import Parts
 
 
 @implements("generate", name="triton", needs=Needs(device="cuda", packages=("triton",)))
-class Triton(Ours):
+class Triton(EngineAdapter):
     """Our decoder on our Triton kernels, cuBLAS between them; steps of one token are replayed as CUDA graphs."""
 
     parts = Parts(

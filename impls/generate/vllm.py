@@ -24,12 +24,12 @@ from attnlab.bench import (
     implements,
 )
 from attnlab.bench.llm import Recorder, save_folder
-from attnlab.impls._lm.peers import limits
+from attnlab.impls.generate._peers import limits
 
 IN_PROCESS = "VLLM_ENABLE_V1_MULTIPROCESSING"
 PAGE_TOKENS = 16
 SPARE_PAGES = 1  # a sequence, beside the one of them all that vLLM keeps empty
-OF_FREE_MEMORY = 0.9
+SHARE_OF_FREE_MEMORY = 0.9
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,19 +67,19 @@ class Vllm:
         """Copies of the inputs share an engine: it takes minutes to start, and most of the memory."""
         if self._engine is None or not self._engine.serves(case, inputs.weights):
             self._engine = None
-            self._engine = Engine(case, inputs.weights, loaded(case, inputs.weights))
+            self._engine = Engine(case, inputs.weights, load_engine(case, inputs.weights))
         return self._engine
 
     def run(self, inputs: GenerateInputs, engine: Engine) -> Generated:
         recorder = inputs.begin()
-        serving = Serving(engine, recorder, inputs.seed)
+        loop = ServingLoop(engine, recorder, inputs.seed)
         if engine.case.batching == "continuous":
-            serving.as_they_come(list(range(recorder.requests)))
+            loop.serve_continuously(list(range(recorder.requests)))
         else:
             for batch in recorder.batches(engine.case.batch):
-                serving.together(batch)
+                loop.serve_batch(batch)
         recorder.count("cache", float(pool_bytes(engine.case)))
-        return Generated(torch.tensor(serving.answers), recorder.log())
+        return Generated(torch.tensor(loop.answers), recorder.log())
 
     def configuration(self, case: GenerateCase) -> str | None:
         version = importlib.import_module("vllm").__version__
@@ -89,17 +89,23 @@ class Vllm:
         )
 
 
-def loaded(case: GenerateCase, weights: ModelWeights) -> Any:
+def load_engine(case: GenerateCase, weights: ModelWeights) -> Any:
     """The engine, which reads the weights from a folder that is gone afterwards."""
     device = weights.device
     free, total = torch.cuda.mem_get_info(device) if device.type == "cuda" else (1, 1)
     with tempfile.TemporaryDirectory(prefix="attnlab-vllm-") as folder, environment(IN_PROCESS, "0"):
         save_folder(weights, Path(folder))
         return importlib.import_module("vllm").LLM(
-            model=folder, skip_tokenizer_init=True, dtype=case.dtype, max_model_len=case.total,
-            max_num_seqs=case.batch, block_size=PAGE_TOKENS, enable_prefix_caching=False,
-            kv_cache_memory_bytes=pool_bytes(case), gpu_memory_utilization=OF_FREE_MEMORY * free / total,
-        )  # fmt: skip
+            model=folder,
+            skip_tokenizer_init=True,
+            dtype=case.dtype,
+            max_model_len=case.total,
+            max_num_seqs=case.batch,
+            block_size=PAGE_TOKENS,
+            enable_prefix_caching=False,
+            kv_cache_memory_bytes=pool_bytes(case),
+            gpu_memory_utilization=SHARE_OF_FREE_MEMORY * free / total,
+        )
 
 
 def pool_bytes(case: GenerateCase) -> int:
@@ -123,7 +129,7 @@ def environment(name: str, value: str) -> Iterator[None]:
             os.environ[name] = before
 
 
-class Serving:
+class ServingLoop:
     """One call: requests go in, and after each step what they have more than before is told."""
 
     def __init__(self, engine: Engine, recorder: Recorder, seed: int) -> None:
@@ -131,14 +137,14 @@ class Serving:
         self._case = engine.case
         self.answers: list[list[int]] = [[] for _ in range(recorder.requests)]
 
-    def together(self, requests: list[int]) -> None:
+    def serve_batch(self, requests: list[int]) -> None:
         """A batch, to its end."""
         for request in requests:
             self._add(request)
         while self._engine.has_unfinished_requests():
             self._step()
 
-    def as_they_come(self, requests: list[int]) -> None:
+    def serve_continuously(self, requests: list[int]) -> None:
         """Each request joins when it is due, between two steps."""
         while requests or self._engine.has_unfinished_requests():
             if requests and not self._engine.has_unfinished_requests():
@@ -148,7 +154,7 @@ class Serving:
             self._step()
 
     def _add(self, request: int) -> None:
-        params = asked(self._case.decoding.params, self._case.new_tokens, self._seed * 1_000_003 + request)
+        params = vllm_params(self._case.decoding.params, self._case.new_tokens, self._seed * 1_000_003 + request)
         prompt = {"prompt_token_ids": list(self._recorder.prompt(request))}
         self._engine.add_request(str(request), prompt, params)
 
@@ -160,9 +166,16 @@ class Serving:
                 self.answers[request] = ids
 
 
-def asked(p: SamplingParams, new_tokens: int, seed: int) -> Any:
+def vllm_params(p: SamplingParams, new_tokens: int, seed: int) -> Any:
     """vLLM's parameters for exactly so many tokens of the distribution; -1 lets its top-k keep all."""
     return importlib.import_module("vllm").SamplingParams(
-        max_tokens=new_tokens, ignore_eos=True, detokenize=False, temperature=p.temperature, top_k=p.top_k or -1,
-        top_p=p.top_p, min_p=p.min_p, repetition_penalty=p.repetition_penalty, seed=seed,
-    )  # fmt: skip
+        max_tokens=new_tokens,
+        ignore_eos=True,
+        detokenize=False,
+        temperature=p.temperature,
+        top_k=p.top_k or -1,
+        top_p=p.top_p,
+        min_p=p.min_p,
+        repetition_penalty=p.repetition_penalty,
+        seed=seed,
+    )

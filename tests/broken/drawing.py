@@ -12,19 +12,22 @@ from torch import Tensor
 from attnlab.bench.llm.sampling_math import draw, truncated_probabilities
 from attnlab.bench.llm.sampling_params import SamplingParams
 from attnlab.bench.ops.generate.case import GenerateCase, Generated, GenerateInputs
-from attnlab.impls._lm.sampler import Sampler
-from attnlab.impls._lm.serving import Ours, Server
+from attnlab.impls.generate._engine.adapter import EngineAdapter
+from attnlab.impls.generate._engine.batching import Batching
+from attnlab.impls.generate._engine.parts import Parts
+from attnlab.impls.generate._engine.sampler import Sampler
 
 from .collection import Collection
 
 DRAWING_DEFECTS = Collection("generate")
-PLACES = ("attnlab.impls._lm.decoding.plain.Sampler", "attnlab.impls._lm.decoding.speculation.Sampler")
+DECODING = "attnlab.impls.generate._engine.decoding"
+PLACES = (f"{DECODING}.plain.Sampler", f"{DECODING}._speculation.Sampler")
 
 
-class Draws(Ours):
+class Draws(EngineAdapter):
     """Ours, from other parameters."""
 
-    def prepare(self, case: GenerateCase, inputs: GenerateInputs) -> Server:
+    def prepare(self, case: GenerateCase, inputs: GenerateInputs) -> Batching:
         params = self.params(case.decoding.params)
         return super().prepare(replace(case, decoding=replace(case.decoding, params=params)), inputs)
 
@@ -74,12 +77,12 @@ class OneLessInTopK(Draws):
         return replace(p, top_k=p.top_k - 1)
 
 
-class Numbers(Ours):
+class Numbers(EngineAdapter):
     """Ours, with a sampler that takes other numbers or another way."""
 
-    def run(self, inputs: GenerateInputs, server: Server) -> Generated:
+    def run(self, inputs: GenerateInputs, batching: Batching) -> Generated:
         with mock.patch(PLACES[0], self.sampler()), mock.patch(PLACES[1], self.sampler()):
-            return super().run(inputs, server)
+            return super().run(inputs, batching)
 
     def sampler(self) -> type[Sampler]:
         return Sampler
@@ -137,7 +140,7 @@ class NumbersOfTheBatchAlone(Numbers):
 class TheSameInEveryCall(Numbers):
     def sampler(self) -> type[Sampler]:
         def uniforms(s: Sampler, request: int, count: int, stream: int) -> Tensor:
-            return Sampler.uniforms(Sampler(s.params, "naive", 0), request, count, stream)
+            return Sampler.uniforms(Sampler(s.params, Parts(), 0), request, count, stream)
 
         return taking(uniforms)
 
@@ -158,7 +161,7 @@ class OneLuckForAllPlaces(Numbers):
 
     def sampler(self) -> type[Sampler]:
         class Other(Sampler):
-            def choose(self, logits: Tensor, uniforms: Tensor, seen: Tensor | None = None) -> Tensor:
+            def sample(self, logits: Tensor, uniforms: Tensor, seen: Tensor | None = None) -> Tensor:
                 generator = torch.Generator().manual_seed(self._seed)
                 luck = torch.empty(1024, logits.shape[1]).exponential_(generator=generator)[: len(logits)]
                 return (truncated_probabilities(logits, self.params, seen) / luck).argmax(-1)
@@ -172,7 +175,7 @@ class OneLuckForAllPlaces(Numbers):
 class TruncatesBeforeTheTemperature(Numbers):
     def sampler(self) -> type[Sampler]:
         class Other(Sampler):
-            def choose(self, logits: Tensor, uniforms: Tensor, seen: Tensor | None = None) -> Tensor:
+            def sample(self, logits: Tensor, uniforms: Tensor, seen: Tensor | None = None) -> Tensor:
                 kept = truncated_probabilities(logits, replace(self.params, temperature=1.0)) > 0
                 cut = logits.float().masked_fill(~kept, -torch.inf)
                 p = truncated_probabilities(cut, SamplingParams(temperature=self.params.temperature))

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from attnlab.bench.llm.models.weights import ModelWeights
 from attnlab.bench.ops.generate.case import GenerateCase, GenerateInputs
-from attnlab.impls._lm.serving import Server
+from attnlab.impls.generate._engine.batching import Batching
 
 from .collection import Collection
 from .generating import Decodes
@@ -26,7 +26,7 @@ class OtherModel(Decodes):
 
     changes: ClassVar[dict[str, Any]] = {}
 
-    def prepare(self, case: GenerateCase, inputs: GenerateInputs) -> Server:
+    def prepare(self, case: GenerateCase, inputs: GenerateInputs) -> Batching:
         return super().prepare(case, replace(inputs, weights=self.other(inputs.weights)))
 
     def other(self, weights: ModelWeights) -> ModelWeights:

@@ -10,9 +10,10 @@ from torch import Tensor
 from attnlab.bench.llm.masks import Mask
 from attnlab.bench.ops.decode_attention.inputs import DecodeInputs
 from attnlab.bench.ops.generate.case import GenerateCase, GenerateInputs
-from attnlab.impls._lm.continuous import Continuous
-from attnlab.impls._lm.memory import Memory
-from attnlab.impls._lm.serving import Ours, Server, Static
+from attnlab.impls.generate._engine.adapter import EngineAdapter
+from attnlab.impls.generate._engine.batching import Batching, StaticBatching
+from attnlab.impls.generate._engine.continuous_batching import ContinuousBatching
+from attnlab.impls.generate._engine.kv_caches import KVCaches
 
 from .collection import Collection
 
@@ -20,17 +21,17 @@ GENERATE_DEFECTS = Collection("generate")
 LATE = 16  # a position
 
 
-class Decodes(Ours):
+class Decodes(EngineAdapter):
     """Our decoder, told so that its parts can be spoilt."""
 
-    def prepare(self, case: GenerateCase, inputs: GenerateInputs) -> Server:
-        server = super().prepare(case, inputs)
-        if isinstance(server, Static):
-            for desk in {id(d): d for d in (server.whole, server.last)}.values():
-                self.spoil(desk.engine)
-        elif isinstance(server, Continuous):
-            self.spoil(server.engine)
-        return server
+    def prepare(self, case: GenerateCase, inputs: GenerateInputs) -> Batching:
+        batching = super().prepare(case, inputs)
+        if isinstance(batching, StaticBatching):
+            for runner in {id(r): r for r in (batching.full, batching.last)}.values():
+                self.spoil(runner.engine)
+        elif isinstance(batching, ContinuousBatching):
+            self.spoil(batching.engine)
+        return batching
 
     def spoil(self, engine: Any) -> None:
         """Nothing."""
@@ -52,13 +53,13 @@ class Displaced(Decodes):
     """Positions that are displaced."""
 
     def spoil(self, engine: Any) -> None:
-        right = engine.decoder.hidden
+        right = engine.decoder.hidden_states
 
         def hidden(ids: Tensor, positions: Tensor, *rest: Any, **more: Any) -> Tensor:
             most = engine.decoder.positions - 1
             return right(ids, self.displaced(ids, positions).clamp(0, most), *rest, **more)  # type: ignore[no-any-return]
 
-        engine.decoder.hidden = hidden
+        engine.decoder.hidden_states = hidden
 
     def displaced(self, ids: Tensor, positions: Tensor) -> Tensor:
         return positions
@@ -104,29 +105,29 @@ class OfLength(Decodes):
     """Steps that see another number of keys than there are."""
 
     def spoil(self, engine: Any) -> None:
-        memory = engine.memory
-        right = memory.attend
+        caches = engine.caches
+        right = caches.attend
 
         def attend(plan: Any, starts: Tensor, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             before = (starts + q.shape[1]).clone()
-            wrong = self.lengths(before, memory)
-            memory.lengths.copy_(before)
+            wrong = self.lengths(before, caches)
+            caches.lengths.copy_(before)
             right(plan, starts, layer, q, k, v)  # stores
-            memory.lengths.copy_(wrong)
-            inputs = DecodeInputs(q.transpose(1, 2), memory.caches[layer], memory.masks[layer], memory.scale)
-            out = memory.plan(q.shape[1], wrong.tolist()).attend[memory.masks[layer]](inputs)
-            memory.lengths.copy_(before)
+            caches.lengths.copy_(wrong)
+            inputs = DecodeInputs(q.transpose(1, 2), caches.layers[layer], caches.masks[layer], caches.scale)
+            out = caches.plan(q.shape[1], wrong.tolist()).attend[caches.masks[layer]](inputs)
+            caches.lengths.copy_(before)
             return out.transpose(1, 2)  # type: ignore[no-any-return]
 
-        memory.attend = attend
+        caches.attend = attend
 
-    def lengths(self, right: Tensor, memory: Memory) -> Tensor:
+    def lengths(self, right: Tensor, caches: KVCaches) -> Tensor:
         return right
 
 
 @GENERATE_DEFECTS.broken(static)
 class NewestKeyUnseen(OfLength):
-    def lengths(self, right: Tensor, memory: Memory) -> Tensor:
+    def lengths(self, right: Tensor, caches: KVCaches) -> Tensor:
         return right - 1
 
 
@@ -134,7 +135,7 @@ class NewestKeyUnseen(OfLength):
 class OneKeyTooMany(OfLength):
     """A slot that holds nothing yet."""
 
-    def lengths(self, right: Tensor, memory: Memory) -> Tensor:
+    def lengths(self, right: Tensor, caches: KVCaches) -> Tensor:
         return right + 1
 
 
@@ -142,8 +143,8 @@ class OneKeyTooMany(OfLength):
 class LastPageUnseen(OfLength):
     """Unless it is full."""
 
-    def lengths(self, right: Tensor, memory: Memory) -> Tensor:
-        page = memory.layout.page_tokens
+    def lengths(self, right: Tensor, caches: KVCaches) -> Tensor:
+        page = caches.layout.page_tokens
         assert page is not None
         return torch.where(right % page == 1, right - 1, right)
 
@@ -152,48 +153,48 @@ class AfterThePrompt(Decodes):
     """A cache that is not what the prompt left there."""
 
     def spoil(self, engine: Any) -> None:
-        right = engine.prompt
+        right = engine.prefill
 
-        def prompt(ids: Tensor, kind: str = "prefill") -> Tensor:
+        def prefill(ids: Tensor, kind: str = "prefill") -> Tensor:
             logits = right(ids, kind)
-            self.change(engine.memory, ids.shape[1])
+            self.change(engine.caches, ids.shape[1])
             return logits  # type: ignore[no-any-return]
 
-        engine.prompt = prompt
+        engine.prefill = prefill
 
-    def change(self, memory: Memory, tokens: int) -> None:
+    def change(self, caches: KVCaches, tokens: int) -> None:
         """Nothing."""
 
 
 @GENERATE_DEFECTS.broken(lambda case: static(case) and not case.placing.paged and case.cache == "same")
 class FirstKeyLost(AfterThePrompt):
-    def change(self, memory: Memory, tokens: int) -> None:
-        for cache in memory.caches:
+    def change(self, caches: KVCaches, tokens: int) -> None:
+        for cache in caches.layers:
             planes = [plane for _, side in cache.sides for plane in side.planes.values()]
             for plane in planes:
-                (plane[:, 0] if plane.shape[1] > memory.config.kv_heads else plane[:, :, 0]).zero_()
+                (plane[:, 0] if plane.shape[1] > caches.config.kv_heads else plane[:, :, 0]).zero_()
 
 
 @GENERATE_DEFECTS.broken(paged)
 class PagesSwapped(AfterThePrompt):
-    def change(self, memory: Memory, tokens: int) -> None:
-        assert memory.table is not None
-        memory.table.copy_(memory.table.flip(1))
+    def change(self, caches: KVCaches, tokens: int) -> None:
+        assert caches.table is not None
+        caches.table.copy_(caches.table.flip(1))
 
 
 @GENERATE_DEFECTS.broken(lambda case: paged(case) and case.batch > 1)
 class CacheOfTheNextRow(AfterThePrompt):
-    def change(self, memory: Memory, tokens: int) -> None:
-        assert memory.table is not None
-        memory.table.copy_(memory.table.roll(1, 0))
+    def change(self, caches: KVCaches, tokens: int) -> None:
+        assert caches.table is not None
+        caches.table.copy_(caches.table.roll(1, 0))
 
 
 class OfPrompt(Decodes):
     """Prompts that are attended wrongly, and stored rightly."""
 
     def spoil(self, engine: Any) -> None:
-        memory = engine.memory
-        right = memory.attend_prompt
+        caches = engine.caches
+        right = caches.attend_prompt
 
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             right(layer, q, k, v)
@@ -202,10 +203,10 @@ class OfPrompt(Decodes):
             length = q.shape[2]
             place = torch.arange(length)
             seen, k, v = self.seen(place <= place[:, None], k, v)
-            scores = (q @ k.mT * memory.scale).masked_fill(~seen, -torch.inf)
+            scores = (q @ k.mT * caches.scale).masked_fill(~seen, -torch.inf)
             return (scores.softmax(-1).nan_to_num(0.0) @ v).transpose(1, 2)
 
-        memory.attend_prompt = attend
+        caches.attend_prompt = attend
 
     def seen(self, right: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         return right, k, v
@@ -240,40 +241,40 @@ class LookingAhead(OfPrompt):
 @GENERATE_DEFECTS.broken(lambda case: case.batching == "continuous")
 class LastKeyBeforeAChunkUnseen(Decodes):
     def spoil(self, engine: Any) -> None:
-        right = Memory._attention
+        right = KVCaches._attend_causally
 
-        def attention(self: Memory, mask: Mask, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        def attention(self: KVCaches, mask: Mask, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             before = k.shape[1] - q.shape[1]
             if before:
                 k, v = (torch.cat([x[:, : before - 1], x[:, before:]], 1) for x in (k, v))
             return right(self, mask, q, k, v)
 
-        engine.memory._attention = attention.__get__(engine.memory)
-        view = engine.memory.view
+        engine.caches._attend_causally = attention.__get__(engine.caches)
+        view = engine.caches.view
 
-        def seen(*arguments: Any) -> Memory:
-            made: Memory = view(*arguments)
-            made._attention = attention.__get__(made)  # type: ignore[method-assign]
+        def seen(*arguments: Any) -> KVCaches:
+            made: KVCaches = view(*arguments)
+            made._attend_causally = attention.__get__(made)  # type: ignore[method-assign]
             return made
 
-        engine.memory.view = seen
+        engine.caches.view = seen
 
 
 @GENERATE_DEFECTS.broken(lambda case: static(case) and not case.placing.paged)
 class StaleCache(Decodes):
-    """The second prompt that a desk is given is not stored."""
+    """The second prompt that an engine is given is not stored."""
 
     def spoil(self, engine: Any) -> None:
-        memory, served = engine.memory, []
-        right, begin = memory.attend_prompt, engine.begin
+        caches, served = engine.caches, []
+        right, reset = caches.attend_prompt, engine.reset
 
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             if len(served) > 1:
-                return memory._attention(memory.masks[layer], q, k, v)  # type: ignore[no-any-return]
+                return caches._attend_causally(caches.masks[layer], q, k, v)  # type: ignore[no-any-return]
             return right(layer, q, k, v)  # type: ignore[no-any-return]
 
-        def begun() -> None:
+        def reset_and_count() -> None:
             served.append(True)
-            begin()
+            reset()
 
-        memory.attend_prompt, engine.begin = attend, begun
+        caches.attend_prompt, engine.reset = attend, reset_and_count

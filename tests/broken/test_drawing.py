@@ -11,7 +11,7 @@ from attnlab.bench.ops.generate.case import GenerateCase
 from attnlab.bench.ops.generate.contract import GENERATE
 from attnlab.bench.ops.generate.exams import EXAMS, THIRD
 from attnlab.bench.store.records import Outcome
-from attnlab.impls._lm.serving import Ours
+from attnlab.impls.generate._engine.adapter import EngineAdapter
 
 from .checking import CPU, check, implementation_of
 from .drawing import DRAWING_DEFECTS
@@ -24,7 +24,7 @@ FOUND_IN_ROUNDED = ("TopPIgnored", "TwentyPercentHot", "OneNumberForAllPlaces")
 MANY, SEED, COURT = replace(GENERATE, needle_draws=1), THIRD - 3 + EXAMS, Court(CPU)  # no other needles
 
 
-class Right(Ours):
+class Right(EngineAdapter):
     """Nothing is wrong with it."""
 
 

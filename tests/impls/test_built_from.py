@@ -48,5 +48,9 @@ def test_nothing_of_ours_is_run_that_is_not_hashed() -> None:
 def test_a_decoder_is_built_from_its_parts() -> None:
     made = discover().implementations("generate").get("triton")
     names = {path.relative_to(ROOT).as_posix() for path in sources(Path(made.source), made.built_from)}
-    assert {"kernels/triton/decode_attention.py", "impls/rope/triton.py", "impls/_lm/decoding/beam.py"} <= names
+    assert {
+        "kernels/triton/decode_attention.py",
+        "impls/rope/triton.py",
+        "impls/generate/_engine/decoding/beam.py",
+    } <= names
     assert "impls/rope/naive.py" not in names

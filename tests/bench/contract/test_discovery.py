@@ -121,6 +121,15 @@ def test_one_module_is_imported_by_its_name(toys: Path) -> None:
     assert import_named(TOYS, "doll") is None
 
 
+def test_a_folder_is_imported_by_its_name_with_what_lies_in_it(toys: Path) -> None:
+    (toys / "ball").mkdir()
+    for file in ("balloon.py", "ball/round.py", "ball/_shared.py"):
+        (toys / file).touch()
+    assert import_named(TOYS, "ball") is sys.modules[f"{TOYS}.ball"]
+    assert f"{TOYS}.ball.round" in sys.modules
+    assert not {f"{TOYS}.balloon", f"{TOYS}.ball._shared"} & set(sys.modules)
+
+
 def test_a_file_that_is_put_into_a_folder_is_in_its_table(toys: Path) -> None:
     table: Folder[object] = Folder("toy", TOYS, "TOY")
     (toys / "helpers.py").touch()

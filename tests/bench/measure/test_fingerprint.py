@@ -86,7 +86,7 @@ def test_a_change_of_what_it_imports_changes_it(tmp_path: Path, monkeypatch: pyt
 
 def test_what_is_named_is_part_of_it(file: Path) -> None:
     (file.parent / "codes.bin").write_bytes(b"1")
-    named = replace(made(file), built_from=("codes.bin", "rope/triton", "attnlab.impls._lm.decoding"))
+    named = replace(made(file), built_from=("codes.bin", "rope/triton", "attnlab.impls.generate._engine.decoding"))
     names = {path.name for path in sources(file, named.built_from)}
     assert {"mine.py", "codes.bin", "rope.py", "beam.py"} <= names
     before = fingerprint(named)

@@ -30,7 +30,7 @@ from attnlab.bench.ops.generate.contract import GENERATE
 from attnlab.bench.ops.generate.witness import refute
 from attnlab.bench.store.machine import Ceilings
 from attnlab.bench.store.records import Measurement, Outcome, Series
-from attnlab.impls._lm.serving import Ours
+from attnlab.impls.generate._engine.adapter import EngineAdapter
 
 CPU = torch.device("cpu")
 COURT = Court(CPU)
@@ -43,7 +43,7 @@ Edit = Callable[[GenerateInputs, Generated], Generated]
 OfRequest = Callable[[RequestLog], RequestLog]
 
 
-class Edited(Ours):
+class Edited(EngineAdapter):
     """Our decoder, whose log is edited when its answer is there."""
 
     edit: Edit = staticmethod(lambda inputs, generated: generated)
@@ -52,7 +52,7 @@ class Edited(Ours):
         return self.edit(inputs, super().run(inputs, server))
 
 
-def measured(run: type[Ours], case: GenerateCase = CASE) -> Measurement:
+def measured(run: type[EngineAdapter], case: GenerateCase = CASE) -> Measurement:
     own = Registry()
     implements("generate", name="x", into=own)(run)
     return measure(GENERATE, case, own.all_implementations()[0], SETUP)
@@ -68,7 +68,7 @@ ANSWER = torch.tensor([[5, 6, 7, 8], [1, 2, 3, 4]])
 def refusal(edit: Edit) -> str | None:
     """What a checker says of one call whose log is edited."""
     own = Registry()
-    implements("generate", name="x", into=own)(Ours)
+    implements("generate", name="x", into=own)(EngineAdapter)
     checker = Checker(GENERATE, CASE, own.all_implementations()[0], HereJudge(GENERATE, CASE, COURT), CPU)
     inputs = GENERATE.make_inputs(CASE, NORMAL_DRAW, 0, CPU)
     begun = time.perf_counter_ns()
@@ -219,7 +219,7 @@ def test_a_log_of_an_earlier_call_is_refused() -> None:
     assert "its log is that of an earlier call" in (refusal(kept) or "")
 
 
-class BegunLate(Ours):
+class BegunLate(EngineAdapter):
     """Has its answer before it begins its log, and tells of it then."""
 
     def run(self, inputs: GenerateInputs, server: Any) -> Generated:
@@ -237,7 +237,7 @@ def test_a_log_that_is_begun_late_began_with_its_call() -> None:
     assert value(found, "ttft_ns") >= 20e6
 
 
-class Early(Ours):
+class Early(EngineAdapter):
     """Tells of numbers of tokens before there are any."""
 
     def run(self, inputs: GenerateInputs, server: Any) -> Generated:
@@ -249,7 +249,7 @@ class Early(Ours):
         return Generated(served, recorder.log())
 
 
-class Numbers(Ours):
+class Numbers(EngineAdapter):
     """Tells of numbers of tokens alone, when they come."""
 
     def run(self, inputs: GenerateInputs, server: Any) -> Generated:
@@ -280,7 +280,7 @@ def test_a_chunk_without_a_token_is_none() -> None:
     assert value(found, "ttft_ns") > 1e3
 
 
-class OneFails(Ours):
+class OneFails(EngineAdapter):
     """Gives no answer to its first request, and says why."""
 
     fail: tuple[int, ...] = (0,)
@@ -348,9 +348,9 @@ def test_raw_data_is_held_against_the_rules_by_who_does_not_trust() -> None:
 def test_logs_of_our_decoder_are_not_refused(case_id: str) -> None:
     case = GenerateCase.parse(case_id)
     inputs = GENERATE.make_inputs(case, NORMAL_DRAW, 3, CPU)
-    server = Ours().prepare(case, inputs)
+    server = EngineAdapter().prepare(case, inputs)
     begun = time.perf_counter_ns()
-    generated = Ours().run(inputs, server)
+    generated = EngineAdapter().run(inputs, server)
     elapsed_ns = float(time.perf_counter_ns() - begun)
     assert GENERATE.attest is not None
     known, notes = GENERATE.attest(case, inputs, generated, Span(begun, elapsed_ns, 0.0))

@@ -8,7 +8,23 @@ from typing import Any
 
 from attnlab.bench import OURS, Implementation, Unavailable, import_named, registry
 
-Run = Callable[[Any], Any]
+Kernel = Callable[[Any], Any]
+"""An implementation that is set up for one case: inputs -> output."""
+
+OPERATORS = {
+    "prompt_attention": "attention",
+    "attention": "decode_attention",
+    "append": "kv_append",
+    "norm": "rmsnorm",
+    "rope": "rope",
+    "activation": "swiglu",
+    "gelu": "gelu",
+    "linear": "linear",
+    "prompt_linear": "linear",
+    "embedding": "embedding",
+    "sampling": "sampling",
+}
+"""The operator that each part implements."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +52,24 @@ class Parts:
         """Such as `rope/triton`, each once."""
         return tuple(dict.fromkeys(f"{OPERATORS[f.name]}/{getattr(self, f.name)}" for f in fields(self)))
 
+    def implementation(self, part: str) -> Implementation:
+        """The implementation of a part; ours are imported when asked for. Raises UnknownName."""
+        operator, name = OPERATORS[part], getattr(self, part)
+        if operator not in registry.operators:
+            import_named("attnlab.bench.ops", operator)
+        if name not in registry.implementations(operator):
+            import_named(f"{OURS}.{operator}", name)
+        return registry.implementations(operator).get(name)
+
+    def kernel(self, part: str, case: Any, inputs: Any) -> Kernel:
+        """A part, set up for a case; raises Unavailable where it cannot serve it."""
+        implementation = self.implementation(part)
+        reason = implementation.supports(case)
+        if reason is not None:
+            raise Unavailable(f"{implementation.key} of {case.id}: {reason}")
+        run, state = implementation.run, implementation.prepare(case, inputs)
+        return lambda now: run(now, state)
+
     def __str__(self) -> str:
         return ", ".join(f"{f.name} {getattr(self, f.name)}" for f in fields(self))
 
@@ -54,36 +88,3 @@ QUICK_ON_CPU = Parts(
     sampling="candidates",
 )
 """The quickest that a CPU has for contiguous caches of the dtype itself."""
-
-OPERATORS = {
-    "prompt_attention": "attention",
-    "attention": "decode_attention",
-    "append": "kv_append",
-    "norm": "rmsnorm",
-    "rope": "rope",
-    "activation": "swiglu",
-    "gelu": "gelu",
-    "linear": "linear",
-    "prompt_linear": "linear",
-    "embedding": "embedding",
-    "sampling": "sampling",
-}
-
-
-def find(part: str, name: str) -> Implementation:
-    """The implementation of a part; ours are imported when asked for. Raises UnknownName."""
-    operator = OPERATORS[part]
-    if operator not in registry.operators:
-        import_named("attnlab.bench.ops", operator)
-    if name not in registry.implementations(operator):
-        import_named(f"{OURS}.{operator}", name)
-    return registry.implementations(operator).get(name)
-
-
-def ready(made: Implementation, case: Any, inputs: Any) -> Run:
-    """The implementation, set up for a case; raises Unavailable where it cannot serve it."""
-    reason = made.supports(case)
-    if reason is not None:
-        raise Unavailable(f"{made.key} of {case.id}: {reason}")
-    run, state = made.run, made.prepare(case, inputs)
-    return lambda now: run(now, state)

@@ -22,22 +22,22 @@ from attnlab.bench import (
     ModelConfig,
 )
 from attnlab.bench.llm import Format, Layout, mask_of
-from attnlab.impls._lm.capped import capped
-from attnlab.impls._lm.parts import Parts, Run, find, ready
+from attnlab.impls.generate._engine import soft_cap
+from attnlab.impls.generate._engine.parts import Kernel, Parts
 
 MOST_PLANS = 4096  # kept at a time: lengths of batches hardly ever come again
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class AttentionPlan:
     """What a pass over the cache needs beyond its tokens; layers of one mask share it."""
 
     starts: Tensor  # int32 [B], where the new tokens begin
-    append: Run
-    attend: Mapping[Mask, Run]
+    append: Kernel
+    attend: Mapping[Mask, Kernel]
 
 
-class Memory:
+class KVCaches:
     """One cache a layer, of the same layout, format and block table.
 
     capacity: tokens that a sequence may have. pages: of the pool, for paged layouts; enough for all where left out.
@@ -59,53 +59,64 @@ class Memory:
         self.config, self.parts, self.layout, self.format, self.dtype = config, parts, layout, format, dtype
         self.masks = [mask_of(config.window_of(layer)) for layer in range(config.layers)]
         self.scale = config.scale
+        self.capacity = capacity
         table = None
         if layout.paged and pages is not None:
             table = torch.zeros(batch, layout.pages_for(capacity), dtype=torch.int32)
 
         def allocate() -> KVCache:
             return KVCache.allocate(
-                layout, format, batch=batch, kv_heads=config.kv_heads, head_dim=config.head_dim, dtype=dtype,
-                capacity=capacity, device=device, table=table, pages=pages, used=None if table is None else [0] * batch,
-            )  # fmt: skip
+                layout,
+                format,
+                batch=batch,
+                kv_heads=config.kv_heads,
+                head_dim=config.head_dim,
+                dtype=dtype,
+                capacity=capacity,
+                device=device,
+                table=table,
+                pages=pages,
+                used=None if table is None else [0] * batch,
+            )
 
         first = allocate()
         self.lengths, self.table = first.lengths, first.table
         others = [replace(allocate(), lengths=self.lengths, table=self.table) for _ in range(config.layers - 1)]
-        self.caches = [first, *others]
-        _blank(self.caches)
-        self._plans: dict[tuple[int, tuple[int, ...]], Plan] = {}
-        self._prompts: dict[tuple[Mask, int, int, int], Run] = {}
+        self.layers = [first, *others]
+        _clear(self.layers)
+        self._plans: dict[tuple[int, tuple[int, ...]], AttentionPlan] = {}
+        self._kernels: dict[tuple[Mask, int, int, int], Kernel] = {}
 
     @property
     def nbytes(self) -> int:
         """Of all layers; the block table and the lengths once."""
         shared = self.lengths.nbytes + (0 if self.table is None else self.table.nbytes)
-        return sum(cache.nbytes - shared for cache in self.caches) + shared
+        return sum(cache.nbytes - shared for cache in self.layers) + shared
 
     def set_lengths(self, lengths: Sequence[int]) -> None:
         """Sequences are so long now; what lies behind is forgotten."""
         self.lengths.copy_(torch.tensor(lengths, dtype=torch.int32))
 
-    def view(self, pages: Sequence[Sequence[int]], lengths: Sequence[int]) -> Memory:
+    def view(self, block_tables: Sequence[Sequence[int]], lengths: Sequence[int]) -> KVCaches:
         """The same pool as some sequences see it, for one pass: their pages, and how long they are after it."""
         assert self.table is not None
         device, width = self.lengths.device, self.table.shape[1]
-        table = torch.tensor([[*row, *[0] * (width - len(row))] for row in pages], dtype=torch.int32, device=device)
-        made = copy.copy(self)
-        made.lengths, made.table = torch.tensor(lengths, dtype=torch.int32, device=device), table
-        made.caches = [replace(cache, lengths=made.lengths, table=table) for cache in self.caches]
-        made._plans, made._prompts = {}, {}  # lengths hardly ever come again
-        return made
+        rows = [[*pages, *[0] * (width - len(pages))] for pages in block_tables]
+        view = copy.copy(self)
+        view.table = torch.tensor(rows, dtype=torch.int32, device=device)
+        view.lengths = torch.tensor(lengths, dtype=torch.int32, device=device)
+        view.layers = [replace(cache, lengths=view.lengths, table=view.table) for cache in self.layers]
+        view._plans, view._kernels = {}, {}  # lengths hardly ever come again
+        return view
 
     def attend_prompt(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Store the first tokens of empty caches, [B, S, H, D], and attend among them -> [B, S, Hq, D].
 
         Of one prompt that all sequences share, B is 1.
         """
-        cache = self.caches[layer]
-        _store_first(cache, k, v)
-        return self._attention(self.masks[layer], q, k, v)
+        cache = self.layers[layer]
+        _store_prompt(cache, k, v)
+        return self._attend_causally(self.masks[layer], q, k, v)
 
     def attend_chunk(self, starts: Tensor, length: int, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Store tokens [B, S, H, D] at `starts` and attend over all, `length` a sequence -> [B, S, Hq, D].
@@ -113,27 +124,33 @@ class Memory:
         Keys and values are read back as they are stored, the new ones too, so that a token sees the same ones however
         its text is cut into chunks.
         """
-        cache = self.caches[layer]
+        cache = self.layers[layer]
         cache.write(k.transpose(1, 2), v.transpose(1, 2), starts)
         keys, values = (x.to(self.dtype).transpose(1, 2) for x in cache.read(length=length))
-        return self._attention(self.masks[layer], q, keys, values)
+        return self._attend_causally(self.masks[layer], q, keys, values)
 
-    def _attention(self, mask: Mask, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def _attend_causally(self, mask: Mask, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Causal attention of the last S tokens over all T: q [B, S, Hq, D], k and v [B, T, Hkv, D]."""
-        inputs = AttentionInputs(
-            q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), mask, None, self.scale
-        )  # fmt: skip
-        key = mask, q.shape[0], q.shape[1], k.shape[1]
-        if key not in self._prompts:
+        batch, new, total = len(q), q.shape[1], k.shape[1]
+        key = mask, batch, new, total
+        q, k, v = (x.transpose(1, 2) for x in (q, k, v))
+        inputs = AttentionInputs(q, k, v, mask, None, self.scale)
+        if key not in self._kernels:
             case = AttentionCase(
-                batch=q.shape[0], q_heads=self.config.q_heads, kv_heads=self.config.kv_heads, q_len=q.shape[1],
-                kv_len=k.shape[1], head_dim=self.config.head_dim, dtype=self._dtype, mask=mask,
-            )  # fmt: skip
-            self._prompts[key] = self._ready("prompt_attention", case, inputs)
-        out: Tensor = self._prompts[key](inputs)
+                batch=batch,
+                q_heads=self.config.q_heads,
+                kv_heads=self.config.kv_heads,
+                q_len=new,
+                kv_len=total,
+                head_dim=self.config.head_dim,
+                dtype=self._dtype_name,
+                mask=mask,
+            )
+            self._kernels[key] = self._attention_kernel("prompt_attention", case, inputs)
+        out: Tensor = self._kernels[key](inputs)
         return out.transpose(1, 2)
 
-    def plan(self, new: int, lengths: Sequence[int]) -> Plan:
+    def plan(self, new: int, lengths: Sequence[int]) -> AttentionPlan:
         """For passes of `new` tokens a sequence, after which sequences are so long; kept for the next time.
 
         A kernel may be tried where it is set up: it writes where the pass will.
@@ -142,41 +159,45 @@ class Memory:
         if key not in self._plans:
             if len(self._plans) >= MOST_PLANS:
                 self._plans.clear()
-            self._plans[key] = self._planned(new, key[1])
+            self._plans[key] = self._make_plan(new, key[1])
         return self._plans[key]
 
-    def _planned(self, new: int, lengths: tuple[int, ...]) -> Plan:
-        batch, device = len(lengths), self.lengths.device
-        cache = replace(self.caches[0], lengths=torch.tensor(lengths, dtype=torch.int32, device=device))
+    def _make_plan(self, new: int, lengths: tuple[int, ...]) -> AttentionPlan:
+        config, batch, device = self.config, len(lengths), self.lengths.device
+        cache = replace(self.layers[0], lengths=torch.tensor(lengths, dtype=torch.int32, device=device))
         starts = cache.lengths - new
-        shared: dict[str, Any] = {
-            "batch": batch, "q_heads": self.config.q_heads, "kv_heads": self.config.kv_heads, "q_len": new,
+        axes: dict[str, Any] = {
+            "batch": batch,
+            "q_heads": config.q_heads,
+            "kv_heads": config.kv_heads,
+            "q_len": new,
             "context": lengths[0] if len(set(lengths)) == 1 else "+".join(map(str, lengths)),
-            "head_dim": self.config.head_dim, "dtype": self._dtype, "layout": self.layout.name,
+            "head_dim": config.head_dim,
+            "dtype": self._dtype_name,
+            "layout": self.layout.name,
             "cache": self.format.name,
-        }  # fmt: skip
-        q = torch.zeros(batch, self.config.q_heads, new, self.config.head_dim, dtype=self.dtype, device=device)
-        k = torch.zeros(batch, self.config.kv_heads, new, self.config.head_dim, dtype=self.dtype, device=device)
-        return Plan(
-            starts,
-            ready(find("append", self.parts.append), AppendCase(**shared), AppendInputs(k, k, cache, starts)),
-            {
-                mask: self._ready(
-                    "attention", DecodeCase(**shared, mask=mask), DecodeInputs(q, cache, mask, self.scale)
-                )
-                for mask in dict.fromkeys(self.masks)
-            },
+        }
+        q, k = (
+            torch.zeros(batch, heads, new, config.head_dim, dtype=self.dtype, device=device)
+            for heads in (config.q_heads, config.kv_heads)
         )
+        append = self.parts.kernel("append", AppendCase(**axes), AppendInputs(k, k, cache, starts))
+        attend = {}
+        for mask in dict.fromkeys(self.masks):
+            inputs = DecodeInputs(q, cache, mask, self.scale)
+            attend[mask] = self._attention_kernel("attention", DecodeCase(**axes, mask=mask), inputs)
+        return AttentionPlan(starts, append, attend)
 
-    def _ready(self, part: str, case: Any, inputs: Any) -> Run:
+    def _attention_kernel(self, part: str, case: Any, inputs: Any) -> Kernel:
         """The part of the decoder that attends, set up for a case."""
         cap = self.config.score_softcap
-        made = find(part, getattr(self.parts, part))
-        return ready(made, case, inputs) if cap is None else capped(made, case, inputs, cap)
+        if cap is None:
+            return self.parts.kernel(part, case, inputs)
+        return soft_cap.kernel(self.parts.implementation(part), case, inputs, cap)
 
-    def attend(self, plan: Plan, starts: Tensor, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def attend(self, plan: AttentionPlan, starts: Tensor, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Store new tokens [B, S, H, D] at `starts`, attend over all -> [B, S, Hq, D]; lengths count the new ones."""
-        cache = self.caches[layer]
+        cache = self.layers[layer]
         plan.append(AppendInputs(k.transpose(1, 2), v.transpose(1, 2), cache, starts))
         mask = self.masks[layer]
         out: Tensor = plan.attend[mask](DecodeInputs(q.transpose(1, 2), cache, mask, self.scale))
@@ -186,7 +207,7 @@ class Memory:
         """What sequences `sources` hold from position `start` to `stop` goes to `targets`, none of them a source."""
         device = self.lengths.device
         origin, goal = (torch.tensor(rows, device=device) for rows in (sources, targets))
-        for cache in self.caches:
+        for cache in self.layers:
             first = start // cache.format.group * cache.format.group
             positions = torch.arange(first, stop, device=device).expand(len(origin), -1)
             (page, place), (goal_page, goal_place) = cache.locate(positions, origin), cache.locate(positions, goal)
@@ -199,11 +220,11 @@ class Memory:
                 plane[goal_page[:, ::tokens], goal_place[:, ::tokens] // tokens] = rows
 
     @property
-    def _dtype(self) -> str:
+    def _dtype_name(self) -> str:
         return str(self.dtype).removeprefix("torch.")
 
 
-def _store_first(cache: KVCache, k: Tensor, v: Tensor) -> None:
+def _store_prompt(cache: KVCache, k: Tensor, v: Tensor) -> None:
     """Store tokens k, v [B or 1, S, Hkv, D] from position 0 on; scales that are set once are set from them."""
     k, v = (x.expand(cache.batch, -1, -1, -1) for x in (k, v))
     if cache.format.name == "same" and not cache.layout.paged:
@@ -216,7 +237,7 @@ def _store_first(cache: KVCache, k: Tensor, v: Tensor) -> None:
     cache.write(*heads_first, torch.zeros_like(counts))
 
 
-def _blank(caches: Sequence[KVCache]) -> None:
+def _clear(caches: Sequence[KVCache]) -> None:
     """Zeros in every plane: what lies behind a sequence's end is read with the weight 0, which keeps a NaN a NaN."""
     for cache in caches:
         for _, side in cache.sides:

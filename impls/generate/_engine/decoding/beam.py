@@ -10,7 +10,7 @@ from torch import Tensor
 
 from attnlab.bench import GenerateCase
 from attnlab.bench.llm import Recorder
-from attnlab.impls._lm.setting import Setting
+from attnlab.impls.generate._engine.decoding_method import DecodingContext
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,28 +31,28 @@ class Hypotheses:
         return int(self.scores.argmax())
 
 
-class Beam:
+class BeamSearch:
     """Keeps the likeliest texts of each length, made from those of the length before."""
 
-    def __init__(self, setting: Setting) -> None:
-        self.setting, self.beams = setting, setting.engine.batch - 1
+    def __init__(self, context: DecodingContext) -> None:
+        self.context, self.beams = context, context.engine.batch - 1
 
-    def answer(self, recorder: Recorder, requests: Sequence[int], seed: int) -> Tensor:
+    def generate(self, recorder: Recorder, requests: Sequence[int], seed: int) -> Tensor:
         """The answer to one request, int64 [1, N]; nothing of it is certain before the end."""
-        engine, new = self.setting.engine, self.setting.new_tokens
+        engine, new = self.context.engine, self.context.new_tokens
         (request,) = requests
         prompt = list(recorder.prompt(request))
-        found = self._first(engine.prompt(torch.tensor([prompt])))
-        while len(found.ids[-1]) < new:
-            last = torch.tensor([ids[-1:] for ids in found.ids], device=engine.device)
-            found = self._extended(found, engine.step(last)[:, 0], len(prompt))
-        answer = found.ids[found.likeliest]
+        hypotheses = self._begin(engine.prefill(torch.tensor([prompt])))
+        while len(hypotheses.ids[-1]) < new:
+            last = torch.tensor([ids[-1:] for ids in hypotheses.ids], device=engine.device)
+            hypotheses = self._extend(hypotheses, engine.decode(last)[:, 0], len(prompt))
+        answer = hypotheses.ids[hypotheses.likeliest]
         recorder.arrived(request, answer)
         if recorder.evidence is not None:
-            recorder.evidence.tell_logs(request, found.logs[found.likeliest])
+            recorder.evidence.tell_logs(request, hypotheses.logs[hypotheses.likeliest])
         return torch.tensor([answer])
 
-    def _first(self, logits: Tensor) -> Hypotheses:
+    def _begin(self, logits: Tensor) -> Hypotheses:
         """The likeliest first tokens, from logits [1, V]."""
         best = log_probabilities(logits)[0].topk(min(self.beams, logits.shape[-1]))
         ids, scores = best.indices.tolist(), best.values.tolist()
@@ -64,28 +64,30 @@ class Beam:
             torch.tensor([*scores, *[-torch.inf] * missing, scores[0]], dtype=torch.float64),
         )
 
-    def _extended(self, found: Hypotheses, logits: Tensor, prompt_tokens: int) -> Hypotheses:
+    def _extend(self, before: Hypotheses, logits: Tensor, prompt_tokens: int) -> Hypotheses:
         """Texts of one token more, from logits [beams + 1, V], each with the cache of the text that it came from."""
         each = log_probabilities(logits)
-        scores = found.scores[:, None] + each
-        best = scores[:-1].flatten().topk(self.beams)
+        totals = before.scores[:, None] + each
+        best = totals[:-1].flatten().topk(self.beams)
         parents = (best.indices // logits.shape[-1]).tolist()
         tokens, values = (best.indices % logits.shape[-1]).tolist(), best.values.tolist()
-        places = placed(parents)
-        moved = [(parent, place) for parent, place in zip(parents, places, strict=True) if parent != place]
-        if moved:
-            sources, targets = zip(*moved, strict=True)
-            self.setting.engine.memory.copy_tokens(
-                sources, targets, prompt_tokens, prompt_tokens + len(found.ids[0])
-            )  # fmt: skip
-        greedy = int(scores[-1].argmax())
-        ids = [[*found.ids[-1], greedy]] * len(found.ids)
-        logs = [[*found.logs[-1], float(each[-1, greedy])]] * len(found.ids)
-        kept = scores[-1, greedy].repeat(len(found.ids))
+        places = place_children(parents)
+        self._copy_caches(parents, places, prompt_tokens, prompt_tokens + len(before.ids[0]))
+        greedy = int(totals[-1].argmax())
+        ids = [[*before.ids[-1], greedy]] * len(before.ids)
+        logs = [[*before.logs[-1], float(each[-1, greedy])]] * len(before.ids)
+        scores = totals[-1, greedy].repeat(len(before.ids))
         for parent, token, place, value in zip(parents, tokens, places, values, strict=True):
-            ids[place], kept[place] = [*found.ids[parent], token], value
-            logs[place] = [*found.logs[parent], float(each[parent, token])]
-        return Hypotheses(ids, logs, kept)
+            ids[place], scores[place] = [*before.ids[parent], token], value
+            logs[place] = [*before.logs[parent], float(each[parent, token])]
+        return Hypotheses(ids, logs, scores)
+
+    def _copy_caches(self, parents: Sequence[int], places: Sequence[int], start: int, stop: int) -> None:
+        """Children that are not in their parent's sequence get its tokens from position `start` to `stop`."""
+        moves = [(parent, place) for parent, place in zip(parents, places, strict=True) if parent != place]
+        if moves:
+            sources, targets = zip(*moves, strict=True)
+            self.context.engine.caches.copy_tokens(sources, targets, start, stop)
 
 
 def log_probabilities(logits: Tensor) -> Tensor:
@@ -93,7 +95,7 @@ def log_probabilities(logits: Tensor) -> Tensor:
     return logits.float().log_softmax(-1).double().cpu()
 
 
-def placed(parents: Sequence[int]) -> list[int]:
+def place_children(parents: Sequence[int]) -> list[int]:
     """The sequence that each child takes: one stays in its parent's, further ones take those that have no child."""
     free = [row for row in range(len(parents)) if row not in parents]
     return [free.pop() if parent in parents[:n] else parent for n, parent in enumerate(parents)]
@@ -105,6 +107,6 @@ def sequences(case: GenerateCase) -> int:
     return case.decoding.number + 1
 
 
-def prepare(setting: Setting) -> Beam:
-    setting.engine.set_up(setting.case.prompt_len, 1, prompts=1)
-    return Beam(setting)
+def prepare(context: DecodingContext) -> BeamSearch:
+    context.engine.set_up(context.case.prompt_len, 1, prompts=1)
+    return BeamSearch(context)

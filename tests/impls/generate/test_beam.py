@@ -13,9 +13,9 @@ from attnlab.bench.llm.models.reference import reference_logits
 from attnlab.bench.llm.models.weights import ModelWeights
 from attnlab.bench.ops.generate.case import GenerateCase, Generated
 from attnlab.bench.ops.generate.contract import GENERATE
-from attnlab.impls._lm.decoding.beam import placed
-from attnlab.impls._lm.memory import Memory
-from attnlab.impls._lm.parts import Parts
+from attnlab.impls.generate._engine.decoding.beam import place_children
+from attnlab.impls.generate._engine.kv_caches import KVCaches
+from attnlab.impls.generate._engine.parts import Parts
 from attnlab.impls.generate.naive import Naive
 
 PROMPT = torch.tensor([[1, 0, 2, 2, 1, 0, 0]])
@@ -70,16 +70,16 @@ def test_beams_are_never_worse_than_greedy(tiny: Tiny, answer: Answer) -> None:
 def test_tokens_of_one_sequence_go_to_another(layout: str, stored: str, tiny: Tiny) -> None:
     """All that is read of them, and what later tokens are encoded with, in every layer; others stay as they were."""
     config = tiny(8, head_dim=32).config
-    memory = Memory(config, Parts(), layout_of(layout), format_of(stored), torch.float32, torch.device("cpu"), 4, 96)
-    for cache in memory.caches:
+    caches = KVCaches(config, Parts(), layout_of(layout), format_of(stored), torch.float32, torch.device("cpu"), 4, 96)
+    for cache in caches.layers:
         cache.lengths.zero_()
         k, v = torch.randn(2, 4, 1, 70, 32)
         k[:, :, :40], v[:, :, :40] = k[:1, :, :40], v[:1, :, :40]  # a prompt that all share
         cache.append(k, v)
-    before = [cache.read() for cache in memory.caches]
-    memory.copy_tokens([2, 2], [0, 3], 40, 70)
+    before = [cache.read() for cache in caches.layers]
+    caches.copy_tokens([2, 2], [0, 3], 40, 70)
     more = torch.randn(2, 1, 1, 3, 32).expand(-1, 4, -1, -1, -1)
-    for cache, read in zip(memory.caches, before, strict=True):
+    for cache, read in zip(caches.layers, before, strict=True):
         cache.lengths.fill_(70)
         for was, now in zip(read, cache.read(), strict=True):
             assert torch.equal(now, was[[2, 1, 2, 2]])
@@ -103,9 +103,9 @@ def test_codes_serve_beams(cache: str, tiny: Tiny, answer: Answer) -> None:
 
 
 def test_a_child_stays_in_the_place_of_its_parent() -> None:
-    assert placed([0, 1, 2]) == [0, 1, 2]
-    assert placed([2, 2, 0]) == [2, 1, 0]
-    assert sorted(placed([3, 3, 3, 3])) == [0, 1, 2, 3]
+    assert place_children([0, 1, 2]) == [0, 1, 2]
+    assert place_children([2, 2, 0]) == [2, 1, 0]
+    assert sorted(place_children([3, 3, 3, 3])) == [0, 1, 2, 3]
 
 
 def test_the_contract_accepts_the_answer() -> None:

@@ -21,9 +21,9 @@ from attnlab.bench.ops.generate.case import GenerateCase, GenerateInputs
 from attnlab.bench.ops.generate.contract import weights_of
 from attnlab.bench.ops.generate.sharpness import NOISE_FLOOR
 from attnlab.bench.store.records import Measurement, Outcome
-from attnlab.impls._lm.continuous import Continuous
-from attnlab.impls._lm.parts import Parts
-from attnlab.impls._lm.serving import Ours
+from attnlab.impls.generate._engine.adapter import EngineAdapter
+from attnlab.impls.generate._engine.continuous_batching import ContinuousBatching
+from attnlab.impls.generate._engine.parts import Parts
 
 SEED = 3
 REQUESTS, SHARED, PROMPT, NEW = 5, 20, 30, 20  # of each prompt a page of 16 is shared; a request ends with 4 pages
@@ -63,7 +63,7 @@ def prompts() -> Tensor:
 
 def serve(case: GenerateCase, ids: Sequence[Sequence[int]], arrivals_s: Sequence[float], chunk: int) -> Served:
     recorder = Recorder(arrivals_s, ids)
-    tokens = Continuous(case, weights(), Parts(), chunk).serve(recorder, SEED)
+    tokens = ContinuousBatching(case, weights(), Parts(), chunk).serve(recorder, SEED)
     return Served(tokens, recorder.log())
 
 
@@ -78,7 +78,7 @@ def alone(decoding: str, stored: str) -> Tensor:
         case = toy(batch=1, decoding=decoding, cache=stored)
         return torch.cat([serve(case, [ids], [0.0], chunk=64).tokens for ids in prompts().tolist()])
     case = toy(batch=1, requests=REQUESTS, decoding=decoding, layout="contiguous_bhsd", batching="static")
-    static = Ours().prepare(case, GenerateInputs(prompts(), weights(), None, (0.0,) * REQUESTS, SEED))
+    static = EngineAdapter().prepare(case, GenerateInputs(prompts(), weights(), None, (0.0,) * REQUESTS, SEED))
     return static.serve(Recorder([0.0] * REQUESTS, prompts().tolist()), SEED)
 
 
@@ -158,7 +158,7 @@ def test_prompts_are_read_but_for_what_is_shared() -> None:
 
 def test_a_server_is_used_again_and_nobody_is_kept_waiting_for_ever() -> None:
     """A second call begins with an empty pool, and requests that come late are slept for."""
-    server = Continuous(toy(requests=2, batch=1, new_tokens=3), weights(), Parts())
+    server = ContinuousBatching(toy(requests=2, batch=1, new_tokens=3), weights(), Parts())
     texts = []
     for arrivals_s in ([0.0, 0.0], [0.0, 0.15]):
         recorder = Recorder(arrivals_s, prompts()[:2].tolist())
@@ -185,9 +185,9 @@ def test_the_contract_accepts_it(measured: Callable[[str, str, str], Measurement
 )
 def test_a_format_whose_tokens_depend_on_others_is_refused(stored: str, said: str) -> None:
     with pytest.raises(Unavailable, match=f"cache {stored} is not served in continuous batching: .*{said}"):
-        Continuous(toy(model="smollm2_135m", cache=stored, layout="paged:32"), weights(), Parts())
+        ContinuousBatching(toy(model="smollm2_135m", cache=stored, layout="paged:32"), weights(), Parts())
 
 
 def test_parts_that_compile_for_each_length_are_refused() -> None:
     with pytest.raises(Unavailable, match="part attention compiled is not served in continuous batching"):
-        Continuous(toy(), weights(), Parts(attention="compiled"))
+        ContinuousBatching(toy(), weights(), Parts(attention="compiled"))

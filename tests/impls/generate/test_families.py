@@ -13,9 +13,9 @@ from attnlab.bench.llm.models.config import PUBLISHED, ModelConfig
 from attnlab.bench.llm.models.random_weights import random_weights
 from attnlab.bench.llm.models.reference import reference_logits
 from attnlab.bench.ops.generate.case import GenerateCase, GenerateInputs
-from attnlab.impls._lm.engine import Engine
-from attnlab.impls._lm.parts import QUICK_ON_CPU, Parts
-from attnlab.impls._lm.serving import Ours
+from attnlab.impls.generate._engine.adapter import EngineAdapter
+from attnlab.impls.generate._engine.engine import Engine
+from attnlab.impls.generate._engine.parts import QUICK_ON_CPU, Parts
 from attnlab.impls.generate.naive import Naive
 from attnlab.impls.generate.paged import Paged
 from attnlab.impls.generate.sdpa import Sdpa
@@ -41,17 +41,17 @@ def test_every_step_is_as_in_the_reference(engine: str, model: str) -> None:
     expected = reference_logits(weights, IDS, torch.float64)
     made = Engine(weights, parts, layout_of(layout), format_of("same"), batch=2, capacity=40)
     for prompt in (5, 25):
-        made.begin()
-        assert (made.prompt(IDS[:, :prompt]) - expected[:, prompt - 1]).abs().max() < 1e-4, prompt
+        made.reset()
+        assert (made.prefill(IDS[:, :prompt]) - expected[:, prompt - 1]).abs().max() < 1e-4, prompt
         for place in range(prompt, prompt + 4):
-            logits = made.step(IDS[:, place : place + 1])[:, 0]
+            logits = made.decode(IDS[:, place : place + 1])[:, 0]
             assert (logits - expected[:, place]).abs().max() < 1e-4, (prompt, place)
-        last = made.step(IDS[:, prompt + 4 : prompt + 7])
+        last = made.decode(IDS[:, prompt + 4 : prompt + 7])
         assert (last - expected[:, prompt + 4 : prompt + 7]).abs().max() < 1e-4, prompt
 
 
 @pytest.mark.parametrize(("model", "made"), [("toy_gemma2", Naive()), ("toy_gemma3", Paged()), ("toy_qwen3", Paged())])
-def test_continuous_batching_chooses_what_the_reference_does(model: str, made: Ours) -> None:
+def test_continuous_batching_chooses_what_the_reference_does(model: str, made: EngineAdapter) -> None:
     """Prompts are longer than a chunk and than the window, and requests join and leave."""
     case = GenerateCase.build(
         {"model": model, "prompts": "random", "prompt_len": 70, "new_tokens": 3, "batch": 2, "requests": 3,
@@ -88,7 +88,7 @@ def test_an_engine_without_a_soft_cap_says_so() -> None:
     weights = random_weights(PUBLISHED["toy_gemma2"], torch.float32, "cpu")
     made = Engine(weights, QUICK_ON_CPU, layout_of("contiguous_bhsd"), format_of("same"), batch=2, capacity=40)
     with pytest.raises(Unavailable, match=r"attention/sdpa_flash of .*: it has no soft cap of scores"):
-        made.prompt(IDS[:, :5])
+        made.prefill(IDS[:, :5])
 
 
 @pytest.mark.parametrize("name", TOYS)

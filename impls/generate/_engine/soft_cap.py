@@ -8,25 +8,26 @@ from torch import Tensor
 
 from attnlab.bench import AttentionInputs, DecodeInputs, Implementation, ModelConfig, Unavailable
 from attnlab.impls import _eager
-from attnlab.impls._lm.parts import Parts, Run
+from attnlab.impls.generate._engine.parts import Kernel, Parts
 
-CAPPED = "naive"
+CAPABLE = "naive"
 """The part of that name is eager on a whole score matrix; what others run in the place of a matrix takes no cap."""
 
 
-def no_cap(config: ModelConfig, parts: Parts) -> str | None:
+def limits(config: ModelConfig, parts: Parts) -> str | None:
     """None, or the reason why a decoder from `parts` does not serve such a model."""
-    names = [f"{part} {name}" for part in ("prompt_attention", "attention") if (name := getattr(parts, part)) != CAPPED]
-    if config.score_softcap is None or not names:
+    names = {part: getattr(parts, part) for part in ("prompt_attention", "attention")}
+    others = [f"{part} {name}" for part, name in names.items() if name != CAPABLE]
+    if config.score_softcap is None or not others:
         return None
-    return f"a soft cap of attention scores ({config.score_softcap:g}) is not served: {' and '.join(names)} have none"
+    return f"a soft cap of attention scores ({config.score_softcap:g}) is not served: {' and '.join(others)} have none"
 
 
-def capped(made: Implementation, case: Any, inputs: AttentionInputs | DecodeInputs, cap: float) -> Run:
-    """`made`, set up for a case, with cap · tanh(score / cap) for its scores; raises Unavailable where it has none."""
-    if made.name != CAPPED:
-        raise Unavailable(f"{made.key} of {case.id}: it has no soft cap of scores")
-    forbidden = made.prepare(case, inputs)
+def kernel(implementation: Implementation, case: Any, inputs: AttentionInputs | DecodeInputs, cap: float) -> Kernel:
+    """Attention set up for a case, with cap · tanh(score / cap) for its scores; raises Unavailable without one."""
+    if implementation.name != CAPABLE:
+        raise Unavailable(f"{implementation.key} of {case.id}: it has no soft cap of scores")
+    forbidden = implementation.prepare(case, inputs)
 
     def attend(now: AttentionInputs | DecodeInputs) -> Tensor:
         if isinstance(now, AttentionInputs):

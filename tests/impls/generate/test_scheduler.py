@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attnlab.bench.errors import CacheError
-from attnlab.impls._lm.pages import Pages, prefix_keys
-from attnlab.impls._lm.scheduler import Request, Scheduler
+from attnlab.impls.generate._engine.block_manager import BlockManager, prefix_hashes
+from attnlab.impls.generate._engine.scheduler import Scheduler
+from attnlab.impls.generate._engine.sequence import Sequence
 
 STEADY = settings(derandomize=True, database=None, deadline=None, max_examples=150)
 PAGE = 4
@@ -18,7 +19,7 @@ PAGE = 4
 
 @dataclass
 class Simulation:
-    """Serves prompts as `Continuous` does, a model of nothing but the next token, and looks at every state.
+    """Serves prompts as `ContinuousBatching` does, a model of nothing but the next token, and looks at every state.
 
     What each page holds is written down: the text up to each of its places, which is what a key or value depends on.
     """
@@ -47,64 +48,69 @@ class Simulation:
             iteration += 1
 
     def iterate(self) -> None:
-        requests = self.scheduler.next_step()
+        sequences = self.scheduler.next_decode()
         self.look()
-        chunk = self.scheduler.next_chunk(self.chunk)
+        chunk = self.scheduler.next_prefill(self.chunk)
         self.look()
-        for request in requests:
-            assert request.stored == len(request.text) - 1
-            self.store(request, request.stored, request.stored + 1)
-        self.scheduler.was_run(requests)
+        for sequence in sequences:
+            assert sequence.computed_tokens == len(sequence.token_ids) - 1
+            self.store(sequence, sequence.computed_tokens, sequence.computed_tokens + 1)
+        self.scheduler.finish_decode(sequences)
         if chunk is not None:
-            assert 0 < chunk.stop - chunk.start <= self.chunk
-            self.store(chunk.request, chunk.start, chunk.stop)
-            self.scheduler.was_read(chunk)
-        for request in requests:
-            self.choose(request)
+            assert 0 < len(chunk.token_ids) == chunk.stop - chunk.start <= self.chunk
+            self.store(chunk.sequence, chunk.start, chunk.stop)
+            self.scheduler.finish_prefill(chunk)
+        for sequence in sequences:
+            self.sample(sequence)
         if chunk is not None and chunk.last:
-            if chunk.request.produced == 0:
-                self.began.append(chunk.request.number)
-            self.choose(chunk.request)
+            if chunk.sequence.output_tokens == 0:
+                self.began.append(chunk.sequence.request)
+            self.sample(chunk.sequence)
         self.look()
 
-    def store(self, request: Request, start: int, stop: int) -> None:
-        """Write tokens to the request's pages, none of which may be another's; then all it sees must be its own."""
+    def store(self, sequence: Sequence, start: int, stop: int) -> None:
+        """Write tokens to the sequence's pages, none of which may be another's; then all it sees must be its own."""
         for place in range(start, stop):
-            page = request.pages[place // PAGE]
-            assert self.scheduler.pages.users(page) == 1, "nobody writes to a page that is shared"
-            self.held[page, place % PAGE] = tuple(request.text[: place + 1])
+            page = sequence.block_table[place // PAGE]
+            assert self.scheduler.block_manager.references(page) == 1, "nobody writes to a page that is shared"
+            self.held[page, place % PAGE] = tuple(sequence.token_ids[: place + 1])
         for place in range(stop):
-            assert self.held[request.pages[place // PAGE], place % PAGE] == tuple(request.text[: place + 1])
+            page = sequence.block_table[place // PAGE]
+            assert self.held[page, place % PAGE] == tuple(sequence.token_ids[: place + 1])
 
-    def choose(self, request: Request) -> None:
-        token = 1000 * request.number + len(request.text)
-        self.sent[request.number].append(token)
-        self.scheduler.chose(request, token)
-        if request.produced == self.scheduler.new_tokens:
-            self.finished.append(request.number)
+    def sample(self, sequence: Sequence) -> None:
+        token = 1000 * sequence.request + len(sequence.token_ids)
+        self.sent[sequence.request].append(token)
+        self.scheduler.append_token(sequence, token)
+        if sequence.output_tokens == self.scheduler.new_tokens:
+            self.finished.append(sequence.request)
 
     def look(self) -> None:
-        """No page has more owners than users are counted, and whoever is active came before all who wait."""
-        scheduler = self.scheduler
-        active = [*scheduler.running, *([scheduler.reading] if scheduler.reading else [])]
+        """No page has more owners than references are counted, and whoever is active came before all who wait."""
+        scheduler, block_manager = self.scheduler, self.scheduler.block_manager
+        active, waiting = self.active(), scheduler.waiting
         owners: dict[int, list[int]] = {}
-        for request in active:
-            assert len(set(request.pages)) == len(request.pages)
-            for page in request.pages:
-                owners.setdefault(page, []).append(request.number)
-        assert len(active) <= scheduler.slots
-        assert [r.number for r in active] == sorted(r.number for r in active)
-        assert [r.number for r in scheduler.waiting] == sorted(r.number for r in scheduler.waiting)
-        assert all(a.number < w.number for a in active for w in scheduler.waiting)
-        assert all(not w.pages and w.stored == 0 for w in scheduler.waiting)
-        for page in range(scheduler.pages.count):
-            assert scheduler.pages.users(page) == len(owners.get(page, []))
-        assert scheduler.pages.used == len(owners) <= scheduler.used_pages_peak
+        for sequence in active:
+            assert len(set(sequence.block_table)) == len(sequence.block_table)
+            for page in sequence.block_table:
+                owners.setdefault(page, []).append(sequence.request)
+        assert len(active) <= scheduler.max_sequences
+        assert [a.request for a in active] == sorted(a.request for a in active)
+        assert [w.request for w in waiting] == sorted(w.request for w in waiting)
+        assert all(a.request < w.request for a in active for w in waiting)
+        assert all(not w.block_table and w.computed_tokens == 0 for w in waiting)
+        for page in range(block_manager.pages):
+            assert block_manager.references(page) == len(owners.get(page, []))
+        assert block_manager.used_pages == len(owners) <= scheduler.used_pages_peak
+
+    def active(self) -> list[Sequence]:
+        scheduler = self.scheduler
+        return [*scheduler.running, *([scheduler.prefilling] if scheduler.prefilling else [])]
 
     def progress_of_the_oldest(self) -> tuple[int, int, int]:
-        scheduler = self.scheduler
-        first = [*scheduler.running, *([scheduler.reading] if scheduler.reading else []), *scheduler.waiting][:1]
-        return (-1, 0, 0) if not first else (first[0].number, len(first[0].text), first[0].stored)
+        for oldest in [*self.active(), *self.scheduler.waiting][:1]:
+            return oldest.request, len(oldest.token_ids), oldest.computed_tokens
+        return -1, 0, 0
 
 
 @st.composite
@@ -118,7 +124,7 @@ def simulations(draw: st.DrawFn) -> Simulation:
     ]
     least = -(-(max(map(len, prompts)) + new_tokens) // PAGE)
     pages = draw(st.integers(least, 3 * least))
-    scheduler = Scheduler(Pages(pages), PAGE, draw(st.integers(1, 4)), new_tokens)
+    scheduler = Scheduler(BlockManager(pages), PAGE, draw(st.integers(1, 4)), new_tokens)
     arrivals = sorted(draw(st.lists(st.integers(0, 30), min_size=len(prompts), max_size=len(prompts))))
     return Simulation(scheduler, prompts, arrivals, draw(st.integers(1, 7)))
 
@@ -130,13 +136,13 @@ def test_everybody_is_served_in_order_from_pages_of_their_own(simulation: Simula
     scheduler, new = simulation.scheduler, simulation.scheduler.new_tokens
     for number, prompt in enumerate(simulation.prompts):
         assert simulation.sent[number] == [1000 * number + len(prompt) + n for n in range(new)], "each token once"
-    assert scheduler.pages.free == scheduler.pages.count, "all pages come back"
+    assert scheduler.block_manager.free_pages == scheduler.block_manager.pages, "all pages come back"
     assert simulation.began == sorted(simulation.began), "first tokens come in the order of arrival"
     assert sorted(simulation.finished) == list(range(len(simulation.prompts)))
 
 
 def served(prompts: list[list[int]], pages: int, slots: int, new: int, chunk: int = 8) -> Simulation:
-    scheduler = Scheduler(Pages(pages), PAGE, slots, new)
+    scheduler = Scheduler(BlockManager(pages), PAGE, slots, new)
     simulation = Simulation(scheduler, prompts, [0] * len(prompts), chunk)
     simulation.serve()
     return simulation
@@ -199,29 +205,29 @@ def test_a_page_is_taken_when_a_token_is_to_be_stored_in_it() -> None:
 
 
 def test_a_request_larger_than_the_pool_is_refused() -> None:
-    scheduler = Scheduler(Pages(3), PAGE, slots=1, new_tokens=5)
+    scheduler = Scheduler(BlockManager(3), PAGE, max_sequences=1, new_tokens=5)
     scheduler.add(0, [1] * 7)
     with pytest.raises(CacheError, match="got request 1 of 13 tokens, 4 pages of 4; expected at most 3"):
         scheduler.add(1, [1] * 8)
 
 
 def test_the_longest_unused_page_goes_first() -> None:
-    pages = Pages(2)
-    first, second = prefix_keys([1, 2, 3, 4], 2)
-    a, b = pages.take(), pages.take()
-    pages.remember(a, first)
-    pages.remember(b, second)
-    assert pages.free == 0
-    pages.give_back([a, b])
-    assert pages.known([first, second]) == [a, b]
-    assert pages.take() == b, "the end of a prefix is needed less than its beginning"
-    assert pages.known([first, second]) == [a]
-    pages.share([a])
-    assert (pages.used, pages.users(a)) == (2, 1)
+    manager = BlockManager(2)
+    first, second = prefix_hashes([1, 2, 3, 4], 2)
+    a, b = manager.allocate(), manager.allocate()
+    manager.register(a, first)
+    manager.register(b, second)
+    assert manager.free_pages == 0
+    manager.free([a, b])
+    assert manager.find_prefix([first, second]) == [a, b]
+    assert manager.allocate() == b, "the end of a prefix is needed less than its beginning"
+    assert manager.find_prefix([first, second]) == [a]
+    manager.share([a])
+    assert (manager.used_pages, manager.references(a)) == (2, 1)
 
 
-def test_a_key_stands_for_the_whole_prefix() -> None:
-    assert len(prefix_keys([1, 2, 3, 4, 5], 2)) == 2
-    assert prefix_keys([1, 2, 3, 4], 2)[0] == prefix_keys([1, 2, 9, 9], 2)[0]
-    assert prefix_keys([1, 2, 3, 4], 2)[1] != prefix_keys([2, 1, 3, 4], 2)[1]
-    assert prefix_keys([1], 2) == []
+def test_a_hash_stands_for_the_whole_prefix() -> None:
+    assert len(prefix_hashes([1, 2, 3, 4, 5], 2)) == 2
+    assert prefix_hashes([1, 2, 3, 4], 2)[0] == prefix_hashes([1, 2, 9, 9], 2)[0]
+    assert prefix_hashes([1, 2, 3, 4], 2)[1] != prefix_hashes([2, 1, 3, 4], 2)[1]
+    assert prefix_hashes([1], 2) == []

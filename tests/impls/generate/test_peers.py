@@ -122,18 +122,18 @@ def test_transformers_computes_the_same_model_of_each_kind(changes: dict[str, An
 
 
 def test_judged_guesses_are_told_as_such() -> None:
-    from attnlab.impls.generate.transformers import Peer, Watch
+    from attnlab.impls.generate.transformers import PassWatcher, Setup
 
     case = case_of("toy-random-P8-N9-prompt_lookup.3-fp32")
     recorder = inputs_of(case).begin()
     model = torch.nn.Linear(1, 1)
     model.device = CPU  # type: ignore[assignment]
-    watch = Watch(Peer(case, model, None), recorder, [0])
-    watch.put(torch.zeros(1, 8))
+    watcher = PassWatcher(Setup(case, model, None), recorder, [0])
+    watcher.put(torch.zeros(1, 8))
     for rows, stood in ((8 + 2, 1), (3 + 1, 3), (1, 0), (2, 0)):
-        watch._before(model, (), {"input_ids": torch.zeros(1, rows)})
-        watch._after(model, (), None)
-        watch.put(torch.zeros(1, stood + 1))
+        watcher._before(model, (), {"input_ids": torch.zeros(1, rows)})
+        watcher._after(model, (), None)
+        watcher.put(torch.zeros(1, stood + 1))
     log = recorder.log()
     assert log.requests[0].tokens == (2, 6, 7, 8)
     assert [p.kind for p in log.passes] == ["prefill", "verify", "decode", "verify"]

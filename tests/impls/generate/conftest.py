@@ -12,10 +12,11 @@ from attnlab.bench.llm.models.config import ModelConfig
 from attnlab.bench.llm.models.random_weights import random_weights
 from attnlab.bench.llm.models.weights import ModelWeights
 from attnlab.bench.ops.generate.case import GenerateCase, Generated, GenerateInputs
-from attnlab.impls._lm.serving import Desk, Ours, Static
+from attnlab.impls.generate._engine.adapter import EngineAdapter
+from attnlab.impls.generate._engine.batching import BatchRunner, StaticBatching
 
 Tiny = Callable[..., ModelWeights]
-Prepare = Callable[..., Desk]
+Prepare = Callable[..., BatchRunner]
 Answer = Callable[..., Generated]
 
 
@@ -25,30 +26,41 @@ def tiny() -> Tiny:
 
     def make(vocabulary: int, layers: int = 2, head_dim: int = 8, seed: int = 0) -> ModelWeights:
         config = ModelConfig(
-            name="tiny", vocab_size=vocabulary, hidden_size=16, intermediate_size=24, layers=layers, q_heads=2,
-            kv_heads=1, head_dim=head_dim, rope_theta=10_000.0, norm_eps=1e-5, context_length=1024,
+            name="tiny",
+            vocab_size=vocabulary,
+            hidden_size=16,
+            intermediate_size=24,
+            layers=layers,
+            q_heads=2,
+            kv_heads=1,
+            head_dim=head_dim,
+            rope_theta=10_000.0,
+            norm_eps=1e-5,
+            context_length=1024,
             tied_embeddings=True,
-        )  # fmt: skip
+        )
         return random_weights(config, torch.float32, "cpu", seed)
 
     return make
 
 
-def server(weights: ModelWeights, prompts: Tensor, seed: int, axes: dict[str, object]) -> tuple[GenerateInputs, Static]:
+def static_batching(
+    weights: ModelWeights, prompts: Tensor, seed: int, axes: dict[str, object]
+) -> tuple[GenerateInputs, StaticBatching]:
     known = {"model": "toy", "prompts": "random", "dtype": "float32", "batch": len(prompts)}
     case = GenerateCase.build({**known, "prompt_len": prompts.shape[1], **axes})
     inputs = GenerateInputs(prompts, weights, None, (0.0,) * len(prompts), seed)
-    made = Ours().prepare(case, inputs)
-    assert isinstance(made, Static)
-    return inputs, made
+    batching = EngineAdapter().prepare(case, inputs)
+    assert isinstance(batching, StaticBatching)
+    return inputs, batching
 
 
 @pytest.fixture(scope="session")
 def prepare() -> Prepare:
     """prepare(weights, prompts, **axes) -> our decoder, ready for a batch of those prompts [B, P]."""
 
-    def make(weights: ModelWeights, prompts: Tensor, **axes: object) -> Desk:
-        return server(weights, prompts, 0, axes)[1].whole
+    def make(weights: ModelWeights, prompts: Tensor, **axes: object) -> BatchRunner:
+        return static_batching(weights, prompts, 0, axes)[1].full
 
     return make
 
@@ -58,6 +70,6 @@ def answer() -> Answer:
     """answer(weights, prompts, seed, **axes) -> the answers and their log."""
 
     def make(weights: ModelWeights, prompts: Tensor, seed: int = 0, **axes: object) -> Generated:
-        return Ours().run(*server(weights, prompts, seed, axes))
+        return EngineAdapter().run(*static_batching(weights, prompts, seed, axes))
 
     return make

@@ -1,4 +1,4 @@
-"""What a way of decoding works with: the engine, the model behind it, and the case's numbers."""
+"""What a way of decoding is, and what it works with: the engine, the model behind it, and the case's numbers."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch import Tensor
 
 from attnlab.bench import GenerateCase, ModelWeights, SamplingParams
 from attnlab.bench.llm import Recorder
-from attnlab.impls._lm.engine import Engine
-from attnlab.impls._lm.parts import Parts
+from attnlab.impls.generate._engine.engine import Engine
+from attnlab.impls.generate._engine.parts import Parts
 
 
 @dataclass(frozen=True, eq=False)
-class Setting:
-    """A case that was set up: its engine has room for every token and for the guesses of a last pass."""
+class DecodingContext:
+    """A case that was set up: its engine has room for every token and for the draft tokens of a last pass."""
 
     case: GenerateCase
     weights: ModelWeights
@@ -32,9 +32,9 @@ class Setting:
         return self.case.decoding.params
 
 
-class Method(Protocol):
-    """A way of decoding; a module of `decoding` makes one by `prepare(setting)`."""
+class DecodingMethod(Protocol):
+    """A way of decoding; a module of `decoding` makes one by `prepare(context)`."""
 
-    def answer(self, recorder: Recorder, requests: Sequence[int], seed: int) -> Tensor:
+    def generate(self, recorder: Recorder, requests: Sequence[int], seed: int) -> Tensor:
         """Answers to a batch of requests, int64 [B, N] on the CPU; tokens are told to the recorder as they come."""
         ...

@@ -13,8 +13,8 @@ from attnlab.bench.llm.generation.events import Pass
 from attnlab.bench.llm.models.weights import ModelWeights
 from attnlab.bench.ops.generate.case import GenerateCase, Generated
 from attnlab.bench.ops.generate.contract import GENERATE
-from attnlab.impls._lm.decoding.draft_model import kept_layers
-from attnlab.impls._lm.decoding.prompt_lookup import Index
+from attnlab.impls.generate._engine.decoding.draft_model import draft_layers
+from attnlab.impls.generate._engine.decoding.prompt_lookup import NgramIndex
 from attnlab.impls.generate.naive import Naive
 
 Tiny = Callable[..., ModelWeights]
@@ -131,7 +131,7 @@ def test_the_log_tells_passes_apart(method: str, tiny: Tiny, answer: Answer) -> 
         assert [p.rows for p in log.passes[1:5]] == [PROMPT, 2, 1, 1]
         draft_bytes = max(p.read_bytes for p in log.passes if p.kind == "draft")
         assert draft_bytes < min(p.read_bytes for p in verified)
-        own = 4 * weights.skipping(kept_layers(4)).config.parameters
+        own = 4 * weights.skipping(draft_layers(4)).config.parameters
         assert draft_bytes > own
     plain = answer(weights, prompts()[:1], new_tokens=NEW, decoding=f"{METHODS[0]}:3").log.counts["cache"]
     assert (log.counts["cache"] > plain) == (method == "draft_model")
@@ -147,11 +147,11 @@ def test_no_guess_is_made_for_the_last_token(tiny: Tiny, answer: Answer) -> None
 
 
 def test_what_followed_last_is_guessed() -> None:
-    index = Index()
+    index = NgramIndex()
     assert index.continuation([1, 2, 3], 2) is None
     assert index.continuation([1, 2, 3, 1], 2) is None  # a single token says too little
     assert index.continuation([1, 2, 3, 1, 2], 1) == [3]
     assert index.continuation([1, 2, 3, 1, 2, 4, 1, 2], 3) == [4, 1, 2]  # the later of two
-    assert Index().continuation([7, 1, 2, 5, 9, 1, 2, 6, 7, 1, 2], 2) == [5, 9]  # the longer of two
-    assert Index().continuation([1, 2, 1, 2], 5) == [1, 2, 1, 2, 1]  # a run goes on
-    assert Index().continuation([8, 8, 8], 3) == [8, 8, 8]
+    assert NgramIndex().continuation([7, 1, 2, 5, 9, 1, 2, 6, 7, 1, 2], 2) == [5, 9]  # the longer of two
+    assert NgramIndex().continuation([1, 2, 1, 2], 5) == [1, 2, 1, 2, 1]  # a run goes on
+    assert NgramIndex().continuation([8, 8, 8], 3) == [8, 8, 8]

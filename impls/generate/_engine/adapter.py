@@ -1,0 +1,73 @@
+"""Our decoder as an implementation of `generate`: those of ours differ in the parts of the decoder alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from attnlab.bench import SKIPPED, GenerateCase, Generated, GenerateInputs, config_of, import_named
+from attnlab.bench.llm import PLAIN, SAME
+from attnlab.impls.generate._engine import soft_cap
+from attnlab.impls.generate._engine.batching import Batching, BatchRunner, StaticBatching
+from attnlab.impls.generate._engine.continuous_batching import CHUNK_TOKENS, ContinuousBatching
+from attnlab.impls.generate._engine.decoder import Decoder
+from attnlab.impls.generate._engine.decoding_method import DecodingContext
+from attnlab.impls.generate._engine.engine import Engine
+from attnlab.impls.generate._engine.parts import Parts
+
+DECODING = "attnlab.impls.generate._engine.decoding"
+"""The package of the ways of decoding, each a file of its name."""
+
+
+class EngineAdapter:
+    """Our decoder from `parts`; `graphs` captures decode passes as CUDA graphs where the device is one."""
+
+    parts: ClassVar[Parts] = Parts()
+    graphs: ClassVar[bool] = False
+
+    @property
+    def built_from(self) -> tuple[str, ...]:
+        """Parts and ways of decoding are chosen by name."""
+        return (*self.parts.keys, DECODING)
+
+    def supports(self, case: GenerateCase) -> str | None:
+        if case.weights != SAME:
+            return f"weights {case.weights} are not served: {SAME} only"
+        models = [case.config] if case.draft == SKIPPED else [case.config, config_of(case.draft)]
+        reasons = (soft_cap.limits(config, self.parts) for config in models)
+        return next((reason for reason in reasons if reason is not None), None)
+
+    def prepare(self, case: GenerateCase, inputs: GenerateInputs) -> Batching:
+        if case.batching == "continuous":
+            return ContinuousBatching(case, inputs.weights, self.parts)
+        full = self._batch_runner(case, inputs)
+        left_over = case.requests % case.batch
+        if not left_over:
+            return StaticBatching(case.batch, full, full)
+        fewer = replace(case, batch=left_over, requests=left_over)
+        return StaticBatching(case.batch, full, self._batch_runner(fewer, inputs, full.engine.decoder))
+
+    def _batch_runner(self, case: GenerateCase, inputs: GenerateInputs, decoder: Decoder | None = None) -> BatchRunner:
+        name = "plain" if case.decoding.method in PLAIN else case.decoding.method
+        module: Any = import_named(DECODING, name)
+        engine = Engine(
+            inputs.weights,
+            self.parts,
+            case.placing,
+            case.format,
+            batch=module.sequences(case) if hasattr(module, "sequences") else case.batch,
+            capacity=case.total + case.decoding.guesses + 1,  # the guesses of a last pass go beyond the end
+            graphs=self.graphs,
+            decoder=decoder,
+        )
+        return BatchRunner(engine, module.prepare(DecodingContext(case, inputs.weights, self.parts, engine)))
+
+    def run(self, inputs: GenerateInputs, batching: Batching) -> Generated:
+        recorder = inputs.begin()
+        tokens = batching.serve(recorder, inputs.seed)
+        return Generated(tokens, recorder.log(), None if recorder.evidence is None else recorder.evidence.tensor())
+
+    def configuration(self, case: GenerateCase) -> str | None:
+        if case.batching == "continuous":
+            return f"{self.parts}, prompts in chunks of {CHUNK_TOKENS} tokens"
+        return f"{self.parts}{', steps as CUDA graphs' if self.graphs else ''}"
