@@ -85,7 +85,7 @@ def _check_files(measurements: Sequence[Measurement], registry: Registry, folder
     """
     changed: dict[str, int] = {}
     for m in measurements:
-        held = contents(registry.operators.get(m.operator).case_type.parse(m.case_id))
+        held = contents(registry.operators.get(m.operator).case_of(m))
         for axis, before in m.files.items():
             if held.get(axis) != before:
                 raise StoreError(

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from attnlab.bench.contract.axes import Case
-    from attnlab.bench.store.records import Series
+    from attnlab.bench.store.records import Measurement, Series
 
 C = TypeVar("C", bound="Case")
 I = TypeVar("I")  # noqa: E741
@@ -267,7 +267,15 @@ class Operator(Generic[C, I]):
     attest: Callable[[C, I, Any, Span], tuple[Any, tuple[str, ...]]] | None = None
     refute: Callable[[C, Sequence[int], Sequence[tuple[tuple[Series, ...], float]], float], Attested] | None = None
 
-    def case_of(self, case: C, draw: str, seed: int) -> C:
+    def case_of(self, measurement: Measurement) -> C:
+        """The case that a stored measurement is of, without axes that the operator has no more.
+
+        Raises UsageError where it can be no more, as where a model or trace that it names is gone.
+        """
+        known = self.case_type.axes()
+        return self.case_type.build({axis: value for axis, value in measurement.case.items() if axis in known})
+
+    def case_of_draw(self, case: C, draw: str, seed: int) -> C:
         """The case that inputs of a draw are of."""
         return self.needle_cases(case, seed)[0] if draw == NEEDLE_DRAW else case
 
@@ -276,5 +284,5 @@ class Operator(Generic[C, I]):
         return (*self.outputs(of), *self.evidence(of)) if draw == NEEDLE_DRAW else self.outputs(of)
 
     def specs(self, case: C, draw: str, seed: int) -> tuple[TensorSpec, ...]:
-        """`handed_over` of what `case_of` gives."""
-        return self.handed_over(self.case_of(case, draw, seed), draw)
+        """`handed_over` of what `case_of_draw` gives."""
+        return self.handed_over(self.case_of_draw(case, draw, seed), draw)

@@ -131,7 +131,7 @@ class Court:
         key = operator.name, _resolved(case), draw, content, rounds
         if key not in self._held:
             inputs = self.inputs(operator, case, draw, content)
-            case = operator.case_of(case, draw, content.seed)
+            case = operator.case_of_draw(case, draw, content.seed)
             digest = digest_of(inputs)
             check = operator.check if rounds is None else _roundings(operator)[rounds]
             self._held[key] = check.expect(case, inputs), digest
@@ -143,7 +143,7 @@ class Court:
         """Those inputs, made from nothing."""
         if draw == NORMAL_DRAW:
             return inputs_of(operator, case, content, self._device)
-        case = operator.case_of(case, draw, content.seed)
+        case = operator.case_of_draw(case, draw, content.seed)
         return operator.make_inputs(case, draw, content.seed, self._device)
 
     def digest(self, operator: AnyOperator, case: Case, draw: str, content: Content) -> str | None:

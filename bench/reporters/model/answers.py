@@ -14,6 +14,7 @@ from attnlab.bench.llm.generation.events import RequestLog, calls_of, requests_o
 from attnlab.bench.llm.generation.latencies import icl_ns, itl_ns, span_ns, ttft_ns
 from attnlab.bench.llm.generation.measured import median
 from attnlab.bench.ops.generate.case import GenerateCase
+from attnlab.bench.ops.generate.contract import GENERATE
 from attnlab.bench.reporters.model.results import Result
 from attnlab.bench.stats.rounds import Ratio, Round, ratio
 
@@ -111,10 +112,5 @@ def answers(results: Sequence[Result]) -> list[Answer]:
     for result in results:
         if result.timed or (result.passed and calls_of(result.row.measurement)):
             with suppress(AttnlabError):
-                found.append(Answer(result, _case_of(result)))
+                found.append(Answer(result, GENERATE.case_of(result.row.measurement)))
     return found
-
-
-def _case_of(result: Result) -> GenerateCase:
-    known = GenerateCase.axes()
-    return GenerateCase.build({k: v for k, v in result.row.measurement.case.items() if k in known})

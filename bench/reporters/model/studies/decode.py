@@ -11,6 +11,7 @@ from attnlab.bench.llm.caches import format_of, layout_of
 from attnlab.bench.llm.caches.cache import check_fit
 from attnlab.bench.llm.caches.capacity import Memory, Occupancy, Traffic, simulate
 from attnlab.bench.ops._shared.caching import DecodeCase
+from attnlab.bench.ops.decode_attention.contract import DECODE_ATTENTION
 from attnlab.bench.reporters.model.plots import Curve, Panel, Plot, Point
 from attnlab.bench.reporters.model.results import Result
 from attnlab.bench.reporters.model.studies import Study, Table
@@ -112,7 +113,7 @@ def _settings(results: Sequence[Result]) -> Iterator[tuple[Setting, list[Entry]]
     for result in results:
         if not result.timed:
             continue
-        case = DecodeCase.build(_values(result))
+        case = DECODE_ATTENTION.case_of(result.row.measurement)
         shared = DecodeCase(
             batch=case.batch,
             q_heads=case.q_heads,
@@ -129,11 +130,6 @@ def _settings(results: Sequence[Result]) -> Iterator[tuple[Setting, list[Entry]]
     for setting, entries in grouped.values():
         if len({entry.variant for entry in entries}) > 1:
             yield setting, entries
-
-
-def _values(result: Result) -> dict[str, object]:
-    known = DecodeCase.axes()
-    return {axis: value for axis, value in result.row.measurement.case.items() if axis in known}
 
 
 @dataclass(frozen=True)
@@ -307,7 +303,7 @@ def _said(found: BreakEven) -> str:
 
 def _capacity(results: Sequence[Result]) -> tuple[Table | None, list[Sentence], Panel | None]:
     """What each variant that was measured, right or not, would let run; for the shape with most bytes a token."""
-    cases = [DecodeCase.build(_values(result)) for result in results]
+    cases = [DECODE_ATTENTION.case_of(result.row.measurement) for result in results]
     if not cases:
         return None, [], None
     shape = max(cases, key=lambda c: c.kv_heads * c.head_dim)
