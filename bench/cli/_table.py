@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from attnlab.bench import text_table, units
 from attnlab.bench.analysis.metrics import known_metrics, rows_of
 from attnlab.bench.contract.metric import Metric, Row
-from attnlab.bench.measure.turned import busy
+from attnlab.bench.measure.turn_ratios import busy
 from attnlab.bench.reporters.model.cases import CaseRef
 from attnlab.bench.reporters.model.picks import pick
 from attnlab.bench.reporters.model.results import result_of

@@ -22,8 +22,9 @@ HARNESS = "attnlab.bench"
 TAKING_PART = (
     "attnlab.bench.measure.harness",
     "attnlab.bench.measure.isolation",
-    "attnlab.bench.measure.judged",
     "attnlab.bench.measure.judging.client",
+    "attnlab.bench.measure.plausibility",
+    "attnlab.bench.measure.settlement",
     "attnlab.bench.measure.timing",
     "attnlab.bench.measure.worker",
     "attnlab.bench.store.codec",

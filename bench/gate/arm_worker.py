@@ -1,20 +1,20 @@
 """The process of one arm: opens one benchmark at a time and gives a burst of samples whenever it is asked.
 
-Requests are JSON lists of a verb and its arguments; see `bench/measure/worker.py` for how they travel.
+Requests are JSON lists of a verb and its arguments; see `bench/measure/channel.py` for how they travel.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from attnlab.bench.gate.messages import PROTOCOL, ArmOrder, Closed, Method, Opened, outputs_of
 from attnlab.bench.machine.ballast import Ballast
-from attnlab.bench.measure.worker import connect, handing_over, limit_memory, send, telling_why_it_is_broken
+from attnlab.bench.measure.channel import Channel
+from attnlab.bench.measure.worker import limit_memory, make_setup
 from attnlab.bench.store.codec import decode, encode
 from attnlab.bench.store.plan import Plan
 from attnlab.bench.store.records import Outcome
@@ -37,20 +37,19 @@ JUDGE_BOOT = (
 
 def main(answers_descriptor: int, parent: int, turned: Rerooting) -> None:
     """Read the order, then requests until they end."""
-    requests, answers = connect(answers_descriptor, parent)
-    order = decode(ArmOrder, json.loads(requests.readline()))
+    channel = Channel.connect(answers_descriptor, parent)
+    order = decode(ArmOrder, channel.read())
     limit_memory(order.device, order.memory_limit_bytes)
     keep_compiled_in(order.compiled_folder)
-    with telling_why_it_is_broken(answers):
+    with channel.telling_why_it_is_broken():
         if order.protocol != PROTOCOL:
             raise RuntimeError(
                 f"this checkout's harness speaks protocol {PROTOCOL}, the gate's {order.protocol}; "
                 "check the head revision out and run its own gate there"
             )
-        arm = _Arm(order, turned, requests, answers)
-    send(answers, "ready", None)
-    for line in requests:
-        verb, *arguments = json.loads(line)
+        arm = _Arm(order, turned, channel)
+    channel.send("ready", None)
+    for verb, *arguments in channel.requests():
         getattr(arm, f"on_{verb}")(*arguments)
 
 
@@ -66,19 +65,14 @@ def keep_compiled_in(folder: str | None) -> None:
 
 
 class _Arm:
-    def __init__(self, order: ArmOrder, turned: Rerooting, requests: IO[str], answers: IO[str]) -> None:
-        import torch
-
+    def __init__(self, order: ArmOrder, turned: Rerooting, channel: Channel) -> None:
         from attnlab.bench.contract.meddling import Guard
         from attnlab.bench.contract.registry import discover, discover_some, import_operators
         from attnlab.bench.gate.offering import find_own_suite, present
-        from attnlab.bench.machine.clocks import clocks_for
-        from attnlab.bench.measure.harness import Setup
         from attnlab.bench.measure.settings import Apart
         from attnlab.bench.measure.suite import make_effort
-        from attnlab.bench.store.machine import Ceilings
 
-        self._order, self._turned, self._answers = order, turned, answers
+        self._order, self._turned, self._channel = order, turned, channel
         import_operators()
         guard, apart = Guard(), Apart()
         with apart.foreign():
@@ -86,19 +80,8 @@ class _Arm:
             self._registry = discover(plugins) if order.modules is None else discover_some(order.modules, plugins)
         self._suite = find_own_suite(order.suite, self._registry, turned)
         settings = order.settings or self._suite.settings
-        device = torch.device(order.device)
-        self._setup = Setup(
-            device=device,
-            clocks=clocks_for(device, settings.cache),
-            ceilings=decode(Ceilings, order.ceilings),
-            effort=make_effort(settings.effort),
-            seed=order.seed,
-            secret=order.secret,
-            judging=handing_over(outputs_of(order, os.getpid()), requests, answers),
-            announce=lambda phase: send(answers, "phase", phase),
-            meddled=guard.changed,
-            apart=apart,
-        )
+        effort = make_effort(settings.effort)
+        self._setup = make_setup(order, channel, outputs_of(order, os.getpid()), effort, settings.cache, guard, apart)
         self._ballast = Ballast()
         self._stack = ExitStack()
         self._opened: Any = None
@@ -111,7 +94,7 @@ class _Arm:
 
         device = describe_device(self._order.device)
         offers = make_offers(self._suite, wanted, self._registry, device, self._turned, self._missing)
-        send(self._answers, "offers", encode(offers))
+        self._channel.send("offers", encode(offers))
 
     def on_open(self, operator: str, implementation: str, case_id: str, check: bool, plan: Any) -> None:
         """Set a benchmark up by a plan that was made before, where one is given, and check it where asked."""
@@ -130,12 +113,12 @@ class _Arm:
             methods = tuple(Method(t.clock, t.cache, t.calls_a_sample, t.plan) for t in started.timers)
             inputs = described(self._opened.copies[0].inputs)
             opened = Opened(self._opened.measurement, methods, started.notes, inputs=inputs)
-        send(self._answers, "opened", encode(dataclasses.replace(opened, strays=tuple(self._turned.strays()))))
+        self._channel.send("opened", encode(dataclasses.replace(opened, strays=tuple(self._turned.strays()))))
 
     def on_warm(self, clock: str, plan: Any) -> None:
         """Call until the time of a call is stable."""
         self._sampling = self._opened.begin(clock, None if plan is None else decode(Plan, plan))
-        send(self._answers, "warm", encode(self._sampling.warm))
+        self._channel.send("warm", encode(self._sampling.warm))
 
     def on_burst(self, count: int) -> None:
         """A burst of samples; on a CPU on other ground in the heap than the last, after one call that is not timed."""
@@ -144,7 +127,7 @@ class _Arm:
             if shifted:
                 self._sampling.pass_over()
             burst = self._sampling.burst(count)
-        send(self._answers, "burst", encode(burst))
+        self._channel.send("burst", encode(burst))
 
     def on_close(self) -> None:
         """Check what the timed calls returned, measure memory, and free the benchmark."""
@@ -155,7 +138,7 @@ class _Arm:
         passed = measurement.outcome is Outcome.PASSED
         self.close()
         closed = Closed(measurement, timed.record if passed else None, beside, timed.notes)
-        send(self._answers, "closed", encode(closed))
+        self._channel.send("closed", encode(closed))
 
     def on_kernels(self) -> None:
         """Time by kernel (on a CPU by operation) of one call, in nanoseconds."""
@@ -165,7 +148,7 @@ class _Arm:
         self._shift()
         with self._setup.apart.foreign():
             times = profiler.kernel_times(self._opened.copies[0], self._setup.device)
-        send(self._answers, "kernels", times)
+        self._channel.send("kernels", times)
 
     def _shift(self) -> bool:
         """Move the heap about, on a CPU; whether it was."""

@@ -97,9 +97,9 @@ def _set_side_by_side(
         return _Refused(Standing.REDEFINED, f"one id, and not the same work: {redefined}")
     if not head.listed:
         allowed = allowances.find(head.key, Allowance.REMOVED)
-        return _Refused(Standing.MISSING, "head's suite no longer has it", allowed) if allowed else (
-            Pairing(base, head, DROPPED)
-        )  # fmt: skip
+        if allowed:
+            return _Refused(Standing.MISSING, "head's suite no longer has it", allowed)
+        return Pairing(base, head, DROPPED)
     allowed = allowances.find(head.key, Allowance.NEW_BASELINE)
     return Pairing(base, head, NO_SUITE if no_suite and not allowed else None)
 

@@ -18,14 +18,15 @@ from attnlab.bench.gate.environments import ArmEnvironment, own_packages
 from attnlab.bench.gate.messages import ArmOrder, Closed, Method, Offer, Offers, Opened, outputs_of
 from attnlab.bench.machine.throttling import burst_notes
 from attnlab.bench.measure.interleaving import interleave
-from attnlab.bench.measure.isolation import START_LIMIT_S, Process, WorkerEnded
-from attnlab.bench.measure.judged import NO_TIMED_OUTPUT, Heard, no_times, settle, testimony, with_times
 from attnlab.bench.measure.judging.client import Judge, answer, asked_of
 from attnlab.bench.measure.judging.court import Calls
 from attnlab.bench.measure.judging.process import Contract
 from attnlab.bench.measure.judging.refusals import NotJudged
 from attnlab.bench.measure.judging.verdicts import Findings
+from attnlab.bench.measure.plausibility import no_times
+from attnlab.bench.measure.settlement import NO_TIMED_OUTPUT, Grounds, settle, testimony, with_times
 from attnlab.bench.measure.timing import Timed, WarmUp
+from attnlab.bench.measure.worker_process import Process, WorkerEnded
 from attnlab.bench.stats.summary import summarise
 from attnlab.bench.store.codec import decode, encode
 from attnlab.bench.store.machine import Ceilings
@@ -123,7 +124,7 @@ class ArmProcess:
         return self._process.number
 
     def wait_until_ready(self) -> None:
-        self._process.receive("ready", START_LIMIT_S, _ignore)
+        self._process.wait_until_ready()
 
     def offers(self, wanted: Sequence[Offer] = ()) -> Offers:
         """What the arm has of its own suite and, besides, of what is wanted."""
@@ -137,7 +138,7 @@ class ArmProcess:
 
     def opened(self) -> Opened:
         """What the arm says, with the judge's word on its check."""
-        opened = decode(Opened, self._process.receive("opened", self._limit_s, _ignore))
+        opened = decode(Opened, self._process.receive("opened", self._limit_s))
         measurement = self._believed(opened.measurement)
         if measurement.outcome is not Outcome.PASSED:
             return replace(opened, measurement=measurement, methods=(), contents=())
@@ -219,12 +220,11 @@ class ArmProcess:
             owed = self._judge.owed(self._contract, self._order.seed) if self._check else ()
         except NotJudged as error:
             return blank.fail(str(error), error.detail)
-        heard = Heard(self._findings, owed, not self._offer.compiled)
-        return settle(claim, blank, heard, decode(Ceilings, self._order.ceilings), final=False)
+        grounds = Grounds(self._findings, owed, not self._offer.compiled)
+        return settle(claim, blank, grounds, decode(Ceilings, self._order.ceilings), final=False)
 
     def _ask(self, wanted: str, request: list[Any]) -> Any:
-        self._process.send(request)
-        return self._process.receive(wanted, self._limit_s, _ignore)
+        return self._process.ask(request, wanted, self._limit_s)
 
     def close(self) -> None:
         self._process.close()
@@ -251,10 +251,6 @@ def _same_folder(repo: Path, arm: Arm) -> Path:
     here = Path.cwd().resolve()
     there = arm.root / here.relative_to(repo) if repo == here or repo in here.parents else here
     return there if there.is_dir() else arm.root
-
-
-def _ignore(phase: str) -> None:
-    return None
 
 
 StartArm = Callable[[Arm], ArmProcess]

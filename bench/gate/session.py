@@ -27,10 +27,10 @@ from attnlab.bench.gate.records import ArmRecord, GateReport, GateRow, GroupRow,
 from attnlab.bench.gate.reserve import Reserve
 from attnlab.bench.gate.thresholds import Thresholds
 from attnlab.bench.machine.cgroup import free_memory_bytes
-from attnlab.bench.measure.isolation import WorkerEnded
 from attnlab.bench.measure.judging.client import Judge, search_folders
 from attnlab.bench.measure.judging.process import JudgeOrder
 from attnlab.bench.measure.temporary_folders import own_folder
+from attnlab.bench.measure.worker_process import WorkerEnded
 from attnlab.bench.stats.decision import Decided, Decisions, PairRatio, Subject, decide
 from attnlab.bench.stats.verdict import Verdict
 from attnlab.bench.store.codec import encode

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from attnlab.bench import units
-from attnlab.bench.machine.held_down import held_down_notes
+from attnlab.bench.machine.slow_clocks import held_down_notes
 from attnlab.bench.store.records import Burst, DeviceState, HostState
 
 MOVED = 0.05  # of a clock rate over the bursts, beyond which it is worth a word

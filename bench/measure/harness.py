@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,35 +16,28 @@ from attnlab.bench.contract.contents import Content, new_secret
 from attnlab.bench.contract.meddling import refusal
 from attnlab.bench.contract.operator_spec import NORMAL_DRAW, Operator
 from attnlab.bench.contract.registry import Implementation
-from attnlab.bench.errors import AttnlabError, MeasurementError, Unavailable
+from attnlab.bench.errors import MeasurementError, Unavailable
 from attnlab.bench.machine import peak_memory
 from attnlab.bench.machine.clocks import Started, copies_wanted, host_clocks, now, start_all
 from attnlab.bench.machine.clocks.clock import Clock
 from attnlab.bench.measure.correctness import Checker
-from attnlab.bench.measure.fingerprint import fingerprint
-from attnlab.bench.measure.judged import HOST_CLOCKS, Heard, settle
 from attnlab.bench.measure.judging.court import AnyOperator, Court
 from attnlab.bench.measure.judging.handing import HereJudge, Judges
 from attnlab.bench.measure.judging.refusals import Rejected
 from attnlab.bench.measure.judging.verdicts import owed
+from attnlab.bench.measure.outcomes import blank_measurement, failure_of
+from attnlab.bench.measure.plausibility import HOST_CLOCKS
 from attnlab.bench.measure.renewal import Copy, Renewal
 from attnlab.bench.measure.settings import Apart
+from attnlab.bench.measure.settlement import Grounds, settle
 from attnlab.bench.measure.timing import Effort, Sampling, Timed
 from attnlab.bench.store.machine import Ceilings
 from attnlab.bench.store.plan import Plan
 from attnlab.bench.store.records import Burst, Launch, Measurement, Outcome, Series
-from attnlab.bench.text import LONGEST_REASON, message_of, one_line, reason_of, traceback_of
+from attnlab.bench.text import LONGEST_REASON, message_of, one_line
 
 ONE_BUFFER = "all calls return one buffer, as declared, and so one set of inputs is timed over and over"
 MOST_SHOWN = 4096  # calls in a stretch that a parent times
-OUT_OF_MEMORY_SIGNS = (
-    "MemoryError",
-    "can't allocate memory",
-    "out of memory",
-    "Cannot allocate memory",
-    "bad_alloc",
-    "not enough memory",
-)
 
 
 @dataclass(frozen=True)
@@ -87,9 +79,9 @@ def measure(operator: Operator[Any, Any], case: Case, implementation: Implementa
     with open_case(operator, case, implementation, replace(setup, judging=lambda *_: here)) as opened:
         claim = opened.measured()
     sets, poisoned = tuple(owed(operator, setup.seed)), not implementation.compiled
-    heard = Heard(here.findings, sets, poisoned, testify=partial(here.testify, setup.seed))
+    grounds = Grounds(here.findings, sets, poisoned, testify=partial(here.testify, setup.seed))
     blank = blank_measurement(operator, case, implementation)
-    return settle(claim, blank, heard, setup.ceilings, lambda: here.facts(setup.seed))
+    return settle(claim, blank, grounds, setup.ceilings, lambda: here.facts(setup.seed))
 
 
 @contextmanager
@@ -104,40 +96,9 @@ def open_case(
         opened.forget()
 
 
-def blank_measurement(operator: Operator[Any, Any], case: Case, implementation: Implementation) -> Measurement:
-    """What is known beforehand, marked unavailable; failed where the contract's own figures cannot be had."""
-    blank = Measurement(
-        operator=operator.name,
-        implementation=implementation.name,
-        case=case.values(),
-        case_id=case.id,
-        outcome=Outcome.UNAVAILABLE,
-        fingerprint=fingerprint(implementation),
-    )
-    try:
-        return replace(
-            blank,
-            operations=int(operator.operations(case)),
-            bytes_moved=int(operator.bytes_moved(case)),
-            bytes_written=sum(math.prod(spec.shape) * spec.dtype.itemsize for spec in operator.outputs(case)),
-        )
-    except Exception as error:  # noqa: BLE001 - an operator may be a plugin's
-        return _failure(blank, error)
-
-
 def shows_calls(operator: Operator[Any, Any], device: str) -> bool:
     """Whether a parent can time calls too: on a GPU they go on when they have returned, and observed ones take long."""
     return device == "cpu" and operator.observe is None
-
-
-def _failure(blank: Measurement, error: Exception) -> Measurement:
-    text = reason_of(error)
-    exhausted = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(
-        sign in text for sign in OUT_OF_MEMORY_SIGNS
-    )
-    outcome = Outcome.OUT_OF_MEMORY if exhausted else Outcome.FAILED
-    detail = None if isinstance(error, AttnlabError) else traceback_of(error)
-    return blank.fail(text, detail, outcome)
 
 
 def _text(answer: object, method: str) -> str | None:
@@ -260,7 +221,7 @@ class OpenCase:
         except Rejected as error:
             found = self.measurement.fail(str(error), outcome=error.outcome)
         except Exception as error:  # noqa: BLE001 - the isolation boundary: foreign code, traceback kept
-            found = _failure(self.measurement, error)
+            found = failure_of(self.measurement, error)
         flags = tuple(self._settings_changed())
         self.measurement, self.copies = replace(found, phases_ns=dict(self.phases), flags=flags), []
 

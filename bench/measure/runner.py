@@ -19,16 +19,16 @@ from attnlab.bench.contract.named_files import contents
 from attnlab.bench.contract.registry import Implementation, Registry
 from attnlab.bench.errors import UnknownName, UsageError
 from attnlab.bench.machine.cgroup import free_memory_bytes
-from attnlab.bench.measure.harness import blank_measurement
 from attnlab.bench.measure.interleaving import interleave
 from attnlab.bench.measure.isolation import Worker
 from attnlab.bench.measure.judging.client import Hearing, Judge, search_folders
 from attnlab.bench.measure.judging.process import JudgeOrder
 from attnlab.bench.measure.judging.verdicts import owed
+from attnlab.bench.measure.outcomes import blank_measurement
 from attnlab.bench.measure.suite import Suite
 from attnlab.bench.measure.temporary_folders import own_folder
 from attnlab.bench.measure.timing import Effort
-from attnlab.bench.measure.turned import far_off
+from attnlab.bench.measure.turn_ratios import far_off
 from attnlab.bench.measure.turns import Round, contenders, lacking, with_turn
 from attnlab.bench.measure.worker import WorkerOrder
 from attnlab.bench.store.codec import encode

@@ -13,7 +13,7 @@ from attnlab.bench.measure.common_clock import common_method, under_common_clock
 from attnlab.bench.measure.interleaving import interleave
 from attnlab.bench.measure.isolation import Worker
 from attnlab.bench.measure.stopping import STOPPED_BY_ROUNDS
-from attnlab.bench.measure.turned import busy
+from attnlab.bench.measure.turn_ratios import busy
 from attnlab.bench.store.records import Measurement, Outcome, Turn
 
 NEAR = 1.25  # times the fastest: those beyond are told apart without turns

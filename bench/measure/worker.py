@@ -1,34 +1,25 @@
-"""The worker process: measures one implementation on the cases that its parent names, one after another or in turn.
-
-Requests come as JSON lines on standard input, which the implementation finds empty; answers go as JSON
-lines to a file descriptor of their own; what the implementation prints goes to a pipe of its own.
-"""
+"""The worker process: measures one implementation on the cases that its parent names, one after another or in turn."""
 
 from __future__ import annotations
 
-import faulthandler
-import json
-import os
 import resource
-import signal
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from attnlab.bench.machine.ballast import Ballast
+from attnlab.bench.measure.channel import Channel
 from attnlab.bench.store.codec import decode, encode
-from attnlab.bench.text import reason_of, traceback_of
 
 if TYPE_CHECKING:
-    from attnlab.bench.contract.axes import Case
+    from attnlab.bench.contract.meddling import Guard
     from attnlab.bench.measure.harness import OpenCase, Setup
-    from attnlab.bench.measure.judging.handing import Judges
+    from attnlab.bench.measure.settings import Apart
+    from attnlab.bench.measure.stopping import Effort
     from attnlab.bench.store.records import Measurement
-
-_dumps, _loads = json.dumps, json.loads  # bound before any plugin is imported
 
 
 @dataclass(frozen=True)
@@ -58,53 +49,68 @@ class WorkerOrder:
 
 def main(answers_descriptor: int, parent: int) -> None:
     """Read the order, then a verb and a case id a line, until the requests end."""
-    requests, answers = connect(answers_descriptor, parent)
-    order = decode(WorkerOrder, json.loads(requests.readline()))
+    channel = Channel.connect(answers_descriptor, parent)
+    order = decode(WorkerOrder, channel.read())
     limit_memory(order.device, order.memory_limit_bytes)
-    with telling_why_it_is_broken(answers):
-        session = _Session(order, requests, answers)
-    send(answers, "ready", None)
-    for line in requests:
-        verb, case_id = _loads(line)
-        send(answers, "measurement", encode(session.answer(verb, case_id)))
-
-
-def connect(answers_descriptor: int, parent: int) -> tuple[IO[str], IO[str]]:
-    """Where a worker reads its requests and writes its answers; it ends with its parent from here on."""
-    end_with(parent)
-    os.set_inheritable(answers_descriptor, False)
-    answers = os.fdopen(answers_descriptor, "w", encoding="utf-8")
-    requests = take_standard_input()
-    faulthandler.enable()
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash is told by its traceback, not by a file
-    return requests, answers
-
-
-@contextmanager
-def telling_why_it_is_broken(answers: IO[str]) -> Iterator[None]:
-    """What fails inside is told to the parent, and the process ends."""
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001 - a plugin may fail in a worker that imported well in the parent
-        send(answers, "broken", [reason_of(error), traceback_of(error)])
-        sys.exit(1)
+    with channel.telling_why_it_is_broken():
+        session = _Session(order, channel)
+    channel.send("ready", None)
+    for verb, case_id in channel.requests():
+        channel.send("measurement", encode(session.answer(verb, case_id)))
 
 
 VERBS = ("measure", "open", "burst", "finish")
 """Measure a case from beginning to end; or make it ready, take one burst (as often as wanted), and finish it."""
 
 
-class _Session:
-    def __init__(self, order: WorkerOrder, requests: IO[str], answers: IO[str]) -> None:
-        import torch
+class SetupOrder(Protocol):
+    """What any worker's order says of how it is to measure."""
 
+    @property
+    def device(self) -> str: ...
+
+    @property
+    def ceilings(self) -> dict[str, Any]: ...
+
+    @property
+    def seed(self) -> int: ...
+
+    @property
+    def secret(self) -> int: ...
+
+
+def make_setup(
+    order: SetupOrder, channel: Channel, outputs: Path, effort: Effort, cache: str, guard: Guard, apart: Apart
+) -> Setup:
+    """A setup whose phases are told to the parent, to whom outputs are handed over in a file."""
+    import torch
+
+    from attnlab.bench.machine.clocks import clocks_for
+    from attnlab.bench.measure.harness import Setup
+    from attnlab.bench.measure.judging.handing import HandedOver
+    from attnlab.bench.store.machine import Ceilings
+
+    device, ask = torch.device(order.device), partial(channel.ask, "judge")
+    return Setup(
+        device=device,
+        clocks=clocks_for(device, cache),
+        ceilings=decode(Ceilings, order.ceilings),
+        effort=effort,
+        seed=order.seed,
+        secret=order.secret,
+        judging=lambda operator, case: HandedOver(case.id, outputs, ask),
+        announce=partial(channel.send, "phase"),
+        meddled=guard.changed,
+        apart=apart,
+    )
+
+
+class _Session:
+    def __init__(self, order: WorkerOrder, channel: Channel) -> None:
         from attnlab.bench.contract.meddling import Guard
         from attnlab.bench.contract.registry import discover_one, import_operators, registry
-        from attnlab.bench.machine.clocks import clocks_for
-        from attnlab.bench.measure.harness import Setup
         from attnlab.bench.measure.settings import Apart
-        from attnlab.bench.measure.timing import Effort
-        from attnlab.bench.store.machine import Ceilings
+        from attnlab.bench.measure.stopping import Effort
 
         import_operators()
         guard, apart = Guard(), Apart()
@@ -114,26 +120,14 @@ class _Session:
         self._opened: dict[str, tuple[OpenCase, ExitStack]] = {}
         self._turn = order.turn
         self._ballast = Ballast() if order.turn and order.device == "cpu" else None
-        device = torch.device(order.device)
-        self._setup: Setup = Setup(
-            device=device,
-            clocks=clocks_for(device, order.cache),
-            ceilings=decode(Ceilings, order.ceilings),
-            effort=Effort(**order.effort),  # type: ignore[arg-type]
-            seed=order.seed,
-            judging=handing_over(Path(order.outputs), requests, answers),
-            untimed=order.untimed,
-            secret=order.secret,
-            memory=not order.turn,
-            announce=lambda phase: send(answers, "phase", phase),
-            meddled=guard.changed,
-            apart=apart,
-            mark=marking(requests, answers),
-        )
+        effort = Effort(**order.effort)  # type: ignore[arg-type]
+        setup = make_setup(order, channel, Path(order.outputs), effort, order.cache, guard, apart)
+        mark = partial(channel.ask, "mark")
+        self._setup = replace(setup, untimed=order.untimed, memory=not order.turn, mark=mark)
 
     def answer(self, verb: str, case_id: str) -> Measurement:
         """What is known of a case after a verb of `VERBS`."""
-        from attnlab.bench.measure.timing import STOPPED_BY_ROUNDS
+        from attnlab.bench.measure.stopping import STOPPED_BY_ROUNDS
 
         if verb == "measure":
             self._open(case_id)
@@ -165,41 +159,6 @@ class _Session:
             return last(opened)
 
 
-def send(answers: IO[str], kind: str, value: Any) -> None:
-    answers.write(_dumps([kind, value]) + "\n")
-    answers.flush()
-
-
-def handing_over(outputs: Path, requests: IO[str], answers: IO[str]) -> Callable[[Any, Case], Judges]:
-    """What a case's outputs are handed over to: the parent, which has them judged, and answers by a line."""
-    from attnlab.bench.measure.judging.handing import HandedOver
-
-    def ask(value: Any) -> Any:
-        send(answers, "judge", value)
-        return _loads(requests.readline())
-
-    return lambda operator, case: HandedOver(case.id, outputs, ask)
-
-
-def marking(requests: IO[str], answers: IO[str]) -> Callable[[int], bool]:
-    """Tells the parent how many calls were made since the last mark; whether that is enough."""
-
-    def mark(calls: int) -> bool:
-        send(answers, "mark", calls)
-        return bool(_loads(requests.readline()))
-
-    return mark
-
-
-def take_standard_input() -> IO[str]:
-    """The requests, moved off descriptor 0, so that no call, nor a process that one starts, reads them."""
-    requests = os.fdopen(os.dup(0), encoding="utf-8")
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-    return requests
-
-
 def limit_memory(device: str, limit_bytes: int | None) -> None:
     """On the CPU the data segment's size, on CUDA the allocator's share of the device."""
     if limit_bytes is None:
@@ -211,14 +170,3 @@ def limit_memory(device: str, limit_bytes: int | None) -> None:
         torch.cuda.set_per_process_memory_fraction(min(1.0, limit_bytes / total))
         return
     resource.setrlimit(resource.RLIMIT_DATA, (limit_bytes, limit_bytes))
-
-
-def end_with(parent: int) -> None:
-    """Linux: be killed when the parent is, so that no orphan goes on computing."""
-    with suppress(OSError, AttributeError):
-        import ctypes
-
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before we could ask
-        sys.exit(1)

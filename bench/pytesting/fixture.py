@@ -86,7 +86,7 @@ class AttnlabBench:
 
         from attnlab.bench.analysis.metrics import with_remarks
         from attnlab.bench.contract.metric import Row
-        from attnlab.bench.measure.judged import with_times
+        from attnlab.bench.measure.settlement import with_times
         from attnlab.bench.measure.timing import time_calls
         from attnlab.bench.store.records import Measurement, Outcome
 

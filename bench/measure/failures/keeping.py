@@ -32,9 +32,15 @@ def folder_of(run: Path, operator: str, implementation: str, case_id: str) -> Pa
 
 
 def keep_refused(
-    court: Court, operator: AnyOperator, case: Case, failure: Failure, question: Question, verdict: Verdict,
-    calls: Sequence[Sequence[Bytes]], run: Path,
-) -> None:  # fmt: skip
+    court: Court,
+    operator: AnyOperator,
+    case: Case,
+    failure: Failure,
+    question: Question,
+    verdict: Verdict,
+    calls: Sequence[Sequence[Bytes]],
+    run: Path,
+) -> None:
     """Keep what the judge refused: inputs as they were before the call, outputs, and what was expected."""
     refusal = verdict.refusal
     assert refusal is not None
@@ -50,9 +56,15 @@ def keep_refused(
         kept |= {f"{EXPECTED}/{n}": out for n, out in enumerate(expectation.expected)}
         wrong = first_wrong(expectation, outputs, names, [spec.name for spec in specs if spec.optional])
     made = replace(
-        failure, outcome=refusal[0], reason=refusal[1], inputs=question.name, draw=question.draw,
-        content=question.content, before=question.before, wrong=wrong,
-    )  # fmt: skip
+        failure,
+        outcome=refusal[0],
+        reason=refusal[1],
+        inputs=question.name,
+        draw=question.draw,
+        content=question.content,
+        before=question.before,
+        wrong=wrong,
+    )
     record.write(folder_of(run, failure.operator, failure.implementation, failure.case_id), made, kept)
 
 
@@ -74,9 +86,7 @@ def keep_failed(run: Path, m: Measurement, device: str, seed: int, plugins: Sequ
     folder = folder_of(run, m.operator, m.implementation, m.case_id)
     if not (folder / record.RECORD_FILE).is_file():
         reason = m.reason or m.outcome.value
-        made = Failure(
-            m.operator, m.implementation, m.case_id, device, m.outcome, reason, seed, plugins=tuple(plugins),
-            omitted="no output was refused by the judge; the whole check is made again",
-        )  # fmt: skip
-        record.write(folder, made, {})
+        made = Failure(m.operator, m.implementation, m.case_id, device, m.outcome, reason, seed, plugins=tuple(plugins))
+        omitted = "no output was refused by the judge; the whole check is made again"
+        record.write(folder, replace(made, omitted=omitted), {})
     return folder

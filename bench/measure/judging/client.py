@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 from attnlab.bench.contract.contents import Content
 from attnlab.bench.contract.operator_spec import Attested, Fact
 from attnlab.bench.measure.harness import shows_calls
-from attnlab.bench.measure.isolation import START_LIMIT_S, Process, WorkerEnded, ignore_phase
-from attnlab.bench.measure.judged import Heard, Seen, settle
 from attnlab.bench.measure.judging.court import Calls
 from attnlab.bench.measure.judging.process import BOOT, Contract, JudgeOrder
 from attnlab.bench.measure.judging.refusals import NotJudged
 from attnlab.bench.measure.judging.verdicts import Findings, Owed, Question, Verdict
+from attnlab.bench.measure.observation import Observation
+from attnlab.bench.measure.settlement import Grounds, settle
+from attnlab.bench.measure.worker_process import Process, WorkerEnded
 from attnlab.bench.store.codec import decode, encode
 from attnlab.bench.store.records import Measurement, Outcome
 from attnlab.bench.text import reason_of
@@ -65,7 +66,7 @@ class Judge:
         """Wait until a process that was started is ready."""
         if self._running is not None and not self._ready:
             try:
-                self._running.receive("ready", START_LIMIT_S, ignore_phase)
+                self._running.wait_until_ready()
                 self._ready = True
             except WorkerEnded:
                 self.close()
@@ -109,11 +110,11 @@ class Judge:
             raise NotJudged("the judge's process could not be started")
         try:
             if not self._ready:
-                self._running.receive("ready", START_LIMIT_S, ignore_phase)
+                self._running.wait_until_ready()
                 self._ready = True
             self._running.begin_case()
             self._running.send([verb, encode(contract), *arguments])
-            kind, answer = self._running.receive_one_of((verb, "failed"), self._limit_s, ignore_phase)
+            kind, answer = self._running.receive_one_of((verb, "failed"), self._limit_s)
         except WorkerEnded as end:
             self.close()
             raise NotJudged(f"the judge: {end}", end.detail) from end
@@ -143,9 +144,16 @@ class Hearing:
     """
 
     def __init__(
-        self, judge: Judge, registry: Registry, implementation: Implementation, file: Path, seed: int,
-        sets: tuple[Owed, ...], ceilings: Ceilings, keep: Keep | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        judge: Judge,
+        registry: Registry,
+        implementation: Implementation,
+        file: Path,
+        seed: int,
+        sets: tuple[Owed, ...],
+        ceilings: Ceilings,
+        keep: Keep | None = None,
+    ) -> None:
         self._judge, self.file, self._seed, self._ceilings, self._sets = judge, file, seed, ceilings, sets
         self._contract = contract_of(registry, implementation.operator)
         self._operator, self._poisoned = registry.operators.get(implementation.operator), not implementation.compiled
@@ -164,13 +172,13 @@ class Hearing:
         return answer(self._judge, self._contract, case_id, question, self.file, findings, self._keep)
 
     def settle(
-        self, case_id: str, claim: Measurement, blank: Measurement, process: int, seen: Seen, final: bool
+        self, case_id: str, claim: Measurement, blank: Measurement, process: int, seen: Observation, final: bool
     ) -> Measurement:
         says = self._operator.refute is not None
         testify = partial(self._judge.testimony, self._contract, case_id, self._seed) if says else None
-        heard = Heard(self._findings[case_id], self._sets, self._poisoned, process, seen, self._shows, testify)
+        grounds = Grounds(self._findings[case_id], self._sets, self._poisoned, process, seen, self._shows, testify)
         facts = partial(self._judge.facts, self._contract, case_id, self._seed)
-        return settle(claim, blank, heard, self._ceilings, facts, final)
+        return settle(claim, blank, grounds, self._ceilings, facts, final)
 
 
 def asked_of(value: Any, *open_cases: str) -> Question:

@@ -7,17 +7,16 @@ Requests are JSON lists of a verb and its arguments; see `bench/measure/worker.p
 from __future__ import annotations
 
 import importlib
-import json
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from attnlab.bench.measure.worker import connect, send, telling_why_it_is_broken
+from attnlab.bench.measure.channel import Channel
 from attnlab.bench.store.codec import decode, encode
 from attnlab.bench.text import reason_of, traceback_of
 
-# Arguments as of a worker, see `isolation.BOOT`.
+# Arguments as of a worker, see `worker_process.BOOT`.
 BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[3]); from attnlab.bench.measure.judging.process import main; "
     "main(int(sys.argv[1]), int(sys.argv[2]))"
@@ -43,22 +42,21 @@ class Contract:
 
 def main(answers_descriptor: int, parent: int) -> None:
     """Read the order, then requests until they end."""
-    requests, answers = connect(answers_descriptor, parent)
-    order = decode(JudgeOrder, json.loads(requests.readline()))
+    channel = Channel.connect(answers_descriptor, parent)
+    order = decode(JudgeOrder, channel.read())
     from attnlab.bench.measure.settings import kept_settings  # imports torch
 
-    with telling_why_it_is_broken(answers):
+    with channel.telling_why_it_is_broken():
         bench = _Bench(order)
-    send(answers, "ready", None)
-    for line in requests:
-        verb, contract, *arguments = json.loads(line)
+    channel.send("ready", None)
+    for verb, contract, *arguments in channel.requests():
         try:
             with kept_settings():  # as a contract may be a plugin's
                 answer = getattr(bench, f"on_{verb}")(decode(Contract, contract), *arguments)
         except Exception as error:  # noqa: BLE001 - a contract may be a plugin's; the parent says that it failed
-            send(answers, "failed", [reason_of(error), traceback_of(error)])
+            channel.send("failed", [reason_of(error), traceback_of(error)])
         else:
-            send(answers, verb, answer)
+            channel.send(verb, answer)
 
 
 class _Bench:
@@ -104,9 +102,7 @@ class _Bench:
 
         run, implementation, seed, plugins = keep
         kind = self._device.type
-        made = Failure(
-            operator.name, implementation, case.id, kind, Outcome.FAILED, "", seed, plugins=tuple(plugins)
-        )  # fmt: skip
+        made = Failure(operator.name, implementation, case.id, kind, Outcome.FAILED, "", seed, plugins=tuple(plugins))
         try:
             keep_refused(self._court, operator, case, made, question, verdict, calls, Path(run))
         except Exception as error:  # noqa: BLE001 - a full disk, or a contract of a plugin: the verdict stands

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from attnlab.bench.measure import turned
+from attnlab.bench.measure import turn_ratios
 from attnlab.bench.reporters.model.cases import CaseRef
 from attnlab.bench.reporters.model.results import Result
 from attnlab.bench.stats.rounds import Ratio
@@ -93,7 +93,7 @@ def pick(case: CaseRef, results: Iterable[Result]) -> Pick | None:
 
 
 def _turned(best: Result, other: Result) -> Ratio | None:
-    return turned.turned_ratio(other.row.measurement, best.row.measurement)
+    return turn_ratios.turned_ratio(other.row.measurement, best.row.measurement)
 
 
 def _in_fresh_processes(result: Result, reference: Result) -> float:
@@ -110,12 +110,12 @@ def _standing(best: Result, other: Result) -> Standing:
     """How `other` stands to `best`: by turns where they were taken, else only where it is far behind."""
     pair = (best.row.measurement, other.row.measurement)
     if (found := _turned(best, other)) is not None and found.low is not None:
-        if any(turned.busy_in_turns(m) for m in pair):
+        if any(turn_ratios.busy_in_turns(m) for m in pair):
             return Standing.UNCLEAR
         return Standing.BEHIND if found.low > 1 and found.median >= LEAST_GAIN else Standing.LEVEL
-    if any(turned.busy(m) for m in pair):
+    if any(turn_ratios.busy(m) for m in pair):
         return Standing.UNCLEAR
-    if (found := turned.in_one_process(pair[1], pair[0])) is not None and found.low is not None:
+    if (found := turn_ratios.in_one_process(pair[1], pair[0])) is not None and found.low is not None:
         return Standing.BEHIND if found.low > 1 and found.median >= LEAST_GAIN_OF_ONE_PROCESS else Standing.LEVEL
     return Standing.BEHIND if _far(best, other) else Standing.UNTESTED
 

@@ -19,8 +19,8 @@ from attnlab.bench.gate.messages import Closed, Method, Offer, Offers, Opened, S
 from attnlab.bench.gate.session import Ask, Session
 from attnlab.bench.gate.thresholds import Thresholds
 from attnlab.bench.llm.generation.events import CallLog, series_of
-from attnlab.bench.measure.isolation import WorkerEnded
 from attnlab.bench.measure.timing import WarmUp
+from attnlab.bench.measure.worker_process import WorkerEnded
 from attnlab.bench.stats.sequential import Looks
 from attnlab.bench.stats.verdict import Rule
 from attnlab.bench.store.machine import Ceilings, Device, Environment

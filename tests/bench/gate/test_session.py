@@ -21,7 +21,7 @@ from attnlab.bench.gate.records import Standing
 from attnlab.bench.gate.session import ArmBroken, Known
 from attnlab.bench.gate.storing import write_gate
 from attnlab.bench.machine.clocks.cuda_graph import CudaGraph
-from attnlab.bench.measure.isolation import WorkerEnded
+from attnlab.bench.measure.worker_process import WorkerEnded
 from attnlab.bench.stats.verdict import Verdict
 from attnlab.bench.store.machine import Published
 from attnlab.bench.store.plan import Plan

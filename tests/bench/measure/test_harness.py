@@ -22,8 +22,8 @@ from attnlab.bench.errors import ClockUnsupported
 from attnlab.bench.machine.clocks import cuda_clocks
 from attnlab.bench.measure import renewal
 from attnlab.bench.measure.harness import Setup, measure, open_case
-from attnlab.bench.measure.judged import judge_speed
 from attnlab.bench.measure.judging import verdicts
+from attnlab.bench.measure.plausibility import judge_speed
 from attnlab.bench.measure.timing import Effort
 from attnlab.bench.store.machine import Ceilings, Published
 from attnlab.bench.store.records import Measurement, Outcome, Series, TimingRecord

@@ -10,13 +10,15 @@ import pytest
 import torch
 
 from attnlab.bench.contract.contents import Content
-from attnlab.bench.measure.judged import Heard, Seen, no_times, settle
 from attnlab.bench.measure.judging.client import Judge
 from attnlab.bench.measure.judging.handing import read, write
 from attnlab.bench.measure.judging.plain import take
 from attnlab.bench.measure.judging.process import Contract, JudgeOrder
 from attnlab.bench.measure.judging.refusals import NotJudged
 from attnlab.bench.measure.judging.verdicts import Findings, Question, Verdict
+from attnlab.bench.measure.observation import Observation
+from attnlab.bench.measure.plausibility import no_times
+from attnlab.bench.measure.settlement import Grounds, settle
 from attnlab.bench.store.machine import Ceilings
 from attnlab.bench.store.records import Burst, Deviation, Measurement, Outcome, Series, SetDeviations, TimingRecord
 
@@ -38,7 +40,7 @@ def test_a_judge_that_cannot_be_had_is_no_fault_of_the_implementation(tmp_path: 
     with pytest.raises(NotJudged) as caught:
         judge.judge(Contract("toy", "toy_operator"), "N8", QUESTION, tmp_path / "outputs")
     findings.give_up(caught.value)
-    settled = settle(replace(BLANK, outcome=Outcome.PASSED), BLANK, Heard(findings, (), True), CEILINGS)
+    settled = settle(replace(BLANK, outcome=Outcome.PASSED), BLANK, Grounds(findings, (), True), CEILINGS)
     assert settled.outcome is Outcome.FAILED
     assert settled.reason == "the check could not be made: the judge's process could not be started"
 
@@ -50,26 +52,26 @@ def test_a_judge_that_cannot_be_had_is_no_fault_of_the_implementation(tmp_path: 
         ((float("nan"),), None, "a time of nan ns"),
         ((-5.0, 1e6), None, "a time of -5 ns"),
         ((1.0, 1.0), None, "which the clock cannot tell from nothing"),
-        ((1e6, 1e6), Seen(1e6), "its process gave times of 2.00 ms in all, taken within 1.00 ms"),
-        ((1e6, 1e6), Seen(1e8, 3e6), "took 1.00 ms by its own process, and 3.00 ms a call as seen from outside"),
+        ((1e6, 1e6), Observation(1e6), "its process gave times of 2.00 ms in all, taken within 1.00 ms"),
+        ((1e6, 1e6), Observation(1e8, 3e6), "took 1.00 ms by its own process, and 3.00 ms a call as seen from outside"),
         ((), None, "its process gave no times"),
     ],
 )
-def test_what_is_no_time(values: tuple[float, ...], seen: Seen | None, says: str) -> None:
+def test_what_is_no_time(values: tuple[float, ...], seen: Observation | None, says: str) -> None:
     assert says in (no_times(RECORD, bursts(*values), seen) or "")
-    assert no_times(RECORD, bursts(1e6, 1e6), Seen(1e8, 1.2e6)) is None
+    assert no_times(RECORD, bursts(1e6, 1e6), Observation(1e8, 1.2e6)) is None
 
 
 def test_a_claim_to_have_passed_needs_outputs_that_were_accepted() -> None:
     claim = replace(BLANK, outcome=Outcome.PASSED)
     owed = (("drawn", "drawn", Content(0, 1)),)
     assert "gave no outputs to be judged on drawn inputs" in (
-        settle(claim, BLANK, Heard(Findings(), owed, True), CEILINGS).reason or ""
+        settle(claim, BLANK, Grounds(Findings(), owed, True), CEILINGS).reason or ""
     )
     findings = Findings()
     wrong = Deviation("relative RMS error", 1.0, 0.1, output="out")
     findings.add(QUESTION, Verdict((SetDeviations("drawn", (wrong,)),)))
-    settled = settle(claim, BLANK, Heard(findings, owed, True), CEILINGS)
+    settled = settle(claim, BLANK, Grounds(findings, owed, True), CEILINGS)
     assert settled.outcome is Outcome.WRONG_VALUES
     assert settled.median_ns is None
 

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from attnlab.bench.machine.cgroup import ControlGroup
-from attnlab.bench.measure import isolation
+from attnlab.bench.measure import isolation, worker_process
 from attnlab.bench.measure.isolation import Worker
 from attnlab.bench.measure.worker import WorkerOrder
 from attnlab.bench.store.codec import encode
@@ -51,7 +51,7 @@ def dying(monkeypatch: pytest.MonkeyPatch) -> object:
     """Takes what a worker does upon its first case; gives the measurement that comes of it."""
 
     def measure(code: str, limit_s: float = 60.0) -> Measurement:
-        monkeypatch.setattr(isolation, "BOOT", GREETING + code)
+        monkeypatch.setattr(worker_process, "BOOT", GREETING + code)
         worker = Worker(ORDER, limit_s, BELIEVING)
         try:
             return worker.run("N8", BLANK)
@@ -106,7 +106,7 @@ def test_a_signal_without_a_name_is_told_by_its_number(dying) -> None:
 
 
 def test_a_process_that_cuts_itself_off_is_ended(dying, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(isolation, "DYING_S", 0.1)
+    monkeypatch.setattr(worker_process, "DYING_S", 0.1)
     measured = dying("answers.close(); time.sleep(60)")
     assert measured.outcome is Outcome.FAILED
     assert measured.reason == "the process closed the channel for its answers in phase 'check'"
@@ -126,7 +126,7 @@ say("measurement", json.loads({good!r}))
 sys.stdin.readline()
 os._exit(9)
 """
-    monkeypatch.setattr(isolation, "BOOT", GREETING + code)
+    monkeypatch.setattr(worker_process, "BOOT", GREETING + code)
     worker = Worker(ORDER, 60.0, BELIEVING)
     assert worker.run("N8", BLANK).outcome is Outcome.PASSED
     second = worker.run("N8", BLANK)
@@ -152,7 +152,7 @@ def test_a_kill_is_out_of_memory_where_the_kernel_counted_one(
         def kernel_kills(self) -> int:
             return next(counts)
 
-    monkeypatch.setattr(isolation, "own_group", lambda: Counting(()))
+    monkeypatch.setattr(worker_process, "own_group", lambda: Counting(()))
     measured = dying("os.kill(os.getpid(), signal.SIGKILL)")
     assert measured.outcome is outcome
     assert "SIGKILL" in measured.reason
@@ -166,7 +166,7 @@ def test_a_silent_worker_is_ended_at_its_limit(dying) -> None:
 
 
 def test_a_worker_that_cannot_be_started_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(isolation.sys, "executable", "/no/such/python")
+    monkeypatch.setattr(worker_process.sys, "executable", "/no/such/python")
     measured = Worker(ORDER, 60.0, BELIEVING).run("N8", BLANK)
     assert measured.outcome is Outcome.FAILED
     assert "no process could be started" in measured.reason
@@ -174,7 +174,9 @@ def test_a_worker_that_cannot_be_started_is_a_failure(monkeypatch: pytest.Monkey
 
 def test_a_worker_is_started_ahead_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
     good = Measurement("toy", "one", {"n": 8}, "N8", Outcome.PASSED, median_ns=5.0)
-    monkeypatch.setattr(isolation, "BOOT", GREETING + f"say('measurement', json.loads({json.dumps(encode(good))!r}))")
+    monkeypatch.setattr(
+        worker_process, "BOOT", GREETING + f"say('measurement', json.loads({json.dumps(encode(good))!r}))"
+    )
     made: list[object] = []
     process = isolation.Process
     monkeypatch.setattr(isolation, "Process", lambda *arguments: made.append(arguments) or process(*arguments))
@@ -188,7 +190,7 @@ def test_a_worker_is_started_ahead_and_once(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_what_fails_ahead_is_told_by_the_first_case(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(isolation, "BOOT", "import sys; sys.exit('enough')")
+    monkeypatch.setattr(worker_process, "BOOT", "import sys; sys.exit('enough')")
     worker = Worker(ORDER, 60.0, BELIEVING)
     worker.start()
     worker.wait()

@@ -18,7 +18,7 @@ from attnlab.bench.contract.registry import registry
 from attnlab.bench.measure import runner
 from attnlab.bench.measure.harness import Setup as HarnessSetup
 from attnlab.bench.measure.harness import measure
-from attnlab.bench.measure.judged import with_times
+from attnlab.bench.measure.settlement import with_times
 from attnlab.bench.measure.timing import Effort, time_calls
 from attnlab.bench.measure.worker import WorkerOrder
 from attnlab.bench.store.machine import Ceilings

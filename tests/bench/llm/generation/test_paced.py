@@ -14,7 +14,7 @@ from attnlab.bench.cli._table import show
 from attnlab.bench.cli.compare import _lines
 from attnlab.bench.contract.registry import discover
 from attnlab.bench.llm.generation.events import CallLog, RequestLog, series_of
-from attnlab.bench.measure.judged import with_times
+from attnlab.bench.measure.settlement import with_times
 from attnlab.bench.measure.timing import Timed
 from attnlab.bench.measure.turns import contenders
 from attnlab.bench.reporters import write_report

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from attnlab.bench.machine.clocks import cuda_clocks
-from attnlab.bench.machine.held_down import held_down, held_down_notes
+from attnlab.bench.machine.slow_clocks import held_down, held_down_notes
 from attnlab.bench.measure.timing import Effort, time_calls
 from attnlab.bench.store.records import Burst, DeviceState, Series
 

@@ -10,7 +10,7 @@ import pytest
 
 from attnlab.bench import discover
 from attnlab.bench.machine.environment import describe_environment
-from attnlab.bench.measure import turned
+from attnlab.bench.measure import turn_ratios
 from attnlab.bench.measure.runner import Limits, Runner, plan, steps_of
 from attnlab.bench.measure.stopping import Effort
 from attnlab.bench.measure.suite import Bench, Suite
@@ -78,16 +78,16 @@ def test_a_process_that_is_lost_costs_its_turn() -> None:
 def test_the_ratio_is_of_the_rounds_that_both_have() -> None:
     fast = replace(measured("a", 1e6), turns=tuple(Turn(n, launch(1e6 * n)) for n in range(1, 9)))
     slow = replace(measured("b", 9e6), turns=tuple(Turn(n, launch(1.1e6 * n)) for n in range(2, 10)))
-    found = turned.turned_ratio(slow, fast)
+    found = turn_ratios.turned_ratio(slow, fast)
     assert found is not None
     assert (found.rounds, found.median, found.low) == (7, pytest.approx(1.1), pytest.approx(1.1))
-    assert turned.turned_ratio(slow, measured("c", 1e6)) is None
+    assert turn_ratios.turned_ratio(slow, measured("c", 1e6)) is None
 
 
 @pytest.mark.parametrize(("ns", "words"), [(1.05e6, None), (1.2e6, "(1.20 ms in 6 fresh processes)"), (5e5, "(500 µs")])
 def test_a_process_that_was_not_as_others_are_is_told(ns: float, words: str | None) -> None:
     m = replace(measured("a", 1e6), turns=tuple(Turn(n, launch(ns)) for n in range(6)))
-    notes = turned.far_off(m)
+    notes = turn_ratios.far_off(m)
     assert [words in note for note in notes if words] == ([True] if words else [])
     assert bool(notes) is (words is not None)
 
