@@ -88,7 +88,9 @@ from .ops.sampling.case import SamplingCase as SamplingCase
 from .ops.sampling.case import SamplingInputs as SamplingInputs
 from .ops.swiglu import SwigluCase as SwigluCase
 from .ops.swiglu import SwigluInputs as SwigluInputs
+from .profilers import PROFILERS as PROFILERS
 from .profilers import Profiler as Profiler
+from .reporters import REPORTERS as REPORTERS
 from .reporters import Reporter as Reporter
 from .store.deviations import Deviation as Deviation
 from .store.records import Measurement as Measurement
@@ -100,6 +102,8 @@ __all__ = [
     "NEEDLE_DRAW",
     "NORMAL_DRAW",
     "OURS",
+    "PROFILERS",
+    "REPORTERS",
     "SKIPPED",
     "AppendCase",
     "AppendInputs",

@@ -8,8 +8,10 @@ from typing import Protocol
 
 from attnlab.bench.contract.discovery import Folder
 from attnlab.bench.contract.registry import Registry, registry
+from attnlab.bench.errors import PluginError
 from attnlab.bench.reporters.model.report import Report, build_report
 from attnlab.bench.store.run_folder import StoredRun
+from attnlab.bench.text import reason_of
 
 
 class Reporter(Protocol):
@@ -33,9 +35,22 @@ def write_report(
     """Write a report of the runs in the given formats (all where None or none) and return the files.
 
     Operators and metrics that `source` knows are used: call `discover` first. Raises UnknownName for
-    an unknown format, before anything is written, and OSError where the folder cannot be written.
+    an unknown format, before anything is written, OSError where the folder cannot be written, and PluginError where a
+    reporter fails, after the other formats are written.
     """
     chosen = [REPORTERS.get(name) for name in formats or REPORTERS.names()]
     report = build_report(runs, source)
     folder.mkdir(parents=True, exist_ok=True)
-    return [path for reporter in chosen for path in reporter.write(report, folder)]
+    paths: list[Path] = []
+    faults: list[tuple[str, Exception]] = []
+    for reporter in chosen:
+        try:
+            paths += reporter.write(report, folder)
+        except OSError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a plugin's reporter is foreign code
+            faults.append((reporter.name, error))
+    if faults:
+        told = "; ".join(f"reporter {name!r} of {REPORTERS.module(name)} fails ({reason_of(e)})" for name, e in faults)
+        raise PluginError(f"{told}; mend it, or name other formats by --format") from faults[0][1]
+    return paths

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+import attnlab.bench
+import attnlab.bench.llm
+
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("bench", "impls", "kernels")
 STANDARD = sys.stdlib_module_names
@@ -87,6 +90,14 @@ def test_implementations_do_not_import_each_other() -> None:
         ours = below(imports(module), "attnlab.impls") & set(SOURCES)
         shared = {name for name in ours if any(part.startswith("_") for part in name.split(".")[2:])}
         assert not ours - shared - {"attnlab.impls"}, module
+
+
+def test_implementations_import_the_two_edges_of_the_harness_alone() -> None:
+    offered = {f"attnlab.bench.{name}" for name in attnlab.bench.__all__}
+    offered |= {f"attnlab.bench.llm.{name}" for name in attnlab.bench.llm.__all__}
+    for module in modules("attnlab.impls"):
+        ours = below(imports(module), "attnlab.bench") - {"attnlab.bench", "attnlab.bench.llm"}
+        assert ours <= offered, module
 
 
 def test_statistics_and_units_are_leaves() -> None:
