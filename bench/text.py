@@ -83,3 +83,8 @@ def cleaned(data: Any) -> Any:
     if isinstance(data, dict):
         return {cleaned(key): cleaned(value) for key, value in data.items()}
     return data
+
+
+def count(number: int, noun: str) -> str:
+    """`1 case`, `3 cases`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

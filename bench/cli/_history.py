@@ -13,8 +13,8 @@ from attnlab.bench import text_table, units
 from attnlab.bench.analysis.history import words
 from attnlab.bench.analysis.history.differences import Difference, explain
 from attnlab.bench.analysis.history.lines import Benchmark, Change, Line
-from attnlab.bench.reporters.model.words import count
 from attnlab.bench.stats.changepoints import LEVEL, MIN_VALUES
+from attnlab.bench.text import count
 
 if TYPE_CHECKING:
     from rich.table import Table

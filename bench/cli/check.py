@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from attnlab.bench import units
 from attnlab.bench.cli import EXIT_FAULTS, EXIT_NOTHING, EXIT_OK, _options
 from attnlab.bench.errors import AttnlabError, StoreError, Unavailable, UsageError
+from attnlab.bench.store.codec import encode
 from attnlab.bench.text import reason_of
 
 if TYPE_CHECKING:
@@ -184,8 +186,6 @@ def _shares(sets: Iterable[SetDeviations]) -> dict[str, float]:
 
 
 def _lines(job: _Job, found: Replayed) -> Iterator[str]:
-    from attnlab.bench import units
-
     told = "right" if found.reason is None else f"{found.outcome.value}: {found.reason}"
     yield f"{job.key}: {told}"
     for name, verdict in found.sets:
@@ -218,8 +218,6 @@ def _numbers(values: Sequence[float]) -> str:
 
 
 def _as_json(job: _Job, found: Found) -> dict[str, Any]:
-    from attnlab.bench.store.codec import encode
-
     _, outcome, replayed = found
     made = {"operator": job.implementation.operator, "implementation": job.implementation.name, "case": job.case.id}
     if replayed is None:

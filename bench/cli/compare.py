@@ -8,8 +8,12 @@ import math
 import sys
 from typing import TYPE_CHECKING
 
+from attnlab.bench import units
 from attnlab.bench.cli import EXIT_NOTHING, EXIT_OK, _options
 from attnlab.bench.errors import UsageError
+from attnlab.bench.store.codec import encode
+from attnlab.bench.store.run_folder import read_runs
+from attnlab.bench.text_table import columns
 
 if TYPE_CHECKING:
     from attnlab.bench.analysis.compare import Comparison
@@ -28,7 +32,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(options: argparse.Namespace) -> int:
     from attnlab.bench.analysis.compare import compare, recorded_differences
     from attnlab.bench.stats.verdict import Verdict
-    from attnlab.bench.store.codec import encode
 
     if not (0 < options.target < 1 and math.isfinite(options.target)):
         raise UsageError(f"got --target {options.target:g}; expected a share above 0 and below 1, such as 0.03")
@@ -47,8 +50,6 @@ def execute(options: argparse.Namespace) -> int:
 
 
 def _read(path: str) -> list[StoredRun]:
-    from attnlab.bench.store.run_folder import read_runs
-
     runs = read_runs(path, _options.tell)
     for damage in (damage for run in runs for damage in run.damages):
         print(f"attnlab: {damage}; left out", file=sys.stderr)
@@ -56,8 +57,6 @@ def _read(path: str) -> list[StoredRun]:
 
 
 def _known_by(c: Comparison) -> str:
-    from attnlab.bench import units
-
     if c.base_spread is None or c.head_spread is None:
         return f"{c.units} × {c.basis.value}" if c.units else c.basis.value
     spreads = f"{units.format_share(c.base_spread - 1)} and {units.format_share(c.head_spread - 1)}"
@@ -65,9 +64,7 @@ def _known_by(c: Comparison) -> str:
 
 
 def _lines(found: list[Comparison]) -> list[str]:
-    from attnlab.bench import units
     from attnlab.bench.analysis.compare import Basis
-    from attnlab.bench.text_table import columns
 
     rows = [("verdict", "benchmark", "head / base", "interval", "base → head", "known by")]
     for c in sorted(found, key=lambda c: ORDER.index(c.verdict.value if c.verdict else None)):

@@ -11,6 +11,7 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from attnlab.bench import text_table
 from attnlab.bench.cli import EXIT_FAULTS, EXIT_OK, _options
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(options: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from attnlab.bench import text_table
     from attnlab.bench.doctor import examine, measured_now, patient_here
     from attnlab.bench.machine.environment import choose_device, describe_environment
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from attnlab.bench.cli import EXIT_INTERRUPTED, _options
+from attnlab.bench.gate.checkouts import checked_out, repository, revision_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,8 +34,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(options: argparse.Namespace) -> int:
-    from attnlab.bench.gate.checkouts import checked_out, repository, revision_of
-
     repo = repository(Path.cwd())
     for revision in (options.base, options.head):
         revision_of(repo, revision)  # told before the seconds that imports, and measuring the ceilings, may take

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from attnlab.bench.analysis.history.points import in_order
 from attnlab.bench.cli import _options
 from attnlab.bench.errors import StoreError, UnknownName
+from attnlab.bench.store.run_folder import read_runs
 
 if TYPE_CHECKING:
     from attnlab.bench.analysis.history.lines import Benchmark, Key, Tried
@@ -34,10 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(options: argparse.Namespace) -> int:
-    import json
-
     from attnlab.bench.analysis.history.lines import benchmark, tried
-    from attnlab.bench.analysis.history.points import in_order
     from attnlab.bench.cli import _history
 
     name, folder = _places(options.benchmark, options.results)
@@ -69,8 +69,6 @@ def _holds_runs(folder: Path) -> bool:
 
 
 def _read(folder: Path) -> list[StoredRun]:
-    from attnlab.bench.store.run_folder import read_runs
-
     runs: dict[str, StoredRun] = {}
     for run in read_runs(folder, _options.tell):
         for damage in run.damages:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from attnlab.bench import text_table
 from attnlab.bench.cli import _options
 from attnlab.bench.errors import AttnlabError
 from attnlab.bench.text import reason_of
@@ -94,8 +95,6 @@ def _suite(name: str, registry: Registry) -> Entry:
 
 def _show(entries: list[Entry], device: str) -> None:
     from rich.text import Text
-
-    from attnlab.bench import text_table
 
     console = text_table.console(PIPE_WIDTH)
     console.print(f"on {device}\n", highlight=False, markup=False)

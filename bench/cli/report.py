@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from attnlab.bench.cli import _options
 from attnlab.bench.errors import StoreError
+from attnlab.bench.store.run_folder import read_runs
 
 if TYPE_CHECKING:
     from attnlab.bench.contract.registry import Registry
@@ -28,10 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(options: argparse.Namespace) -> int:
-    import json
-
     from attnlab.bench.reporters import write_report
-    from attnlab.bench.store.run_folder import read_runs
 
     registry = _options.discovered(options.plugin)
     runs = [run for path in options.runs for run in read_runs(path, _options.tell)]

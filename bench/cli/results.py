@@ -9,6 +9,7 @@ from pathlib import Path
 
 from attnlab.bench.cli import _options
 from attnlab.bench.errors import StoreError, UsageError
+from attnlab.bench.store.run_folder import read_runs
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +21,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     from attnlab.bench.analysis.parquet import compact
-    from attnlab.bench.store.run_folder import read_runs
 
     if importlib.util.find_spec("pyarrow") is None:
         raise UsageError("package pyarrow is not installed; install attnlab with its extra 'parquet'")

@@ -14,8 +14,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from attnlab.bench import units
 from attnlab.bench.cli import EXIT_FAULTS, EXIT_NOTHING, EXIT_OK, _options
+from attnlab.bench.cli._progress import make_progress
 from attnlab.bench.errors import UsageError
+from attnlab.bench.store.records import Outcome
+from attnlab.bench.store.run_folder import check_writable, latest, read_run
+from attnlab.bench.text import count
 
 if TYPE_CHECKING:
     from attnlab.bench.contract.registry import Registry
@@ -74,14 +79,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(options: argparse.Namespace) -> int:
-    from attnlab.bench.cli._progress import make_progress
     from attnlab.bench.cli._resume import Remembering, is_tried_again, open_run
     from attnlab.bench.machine.environment import choose_device
     from attnlab.bench.measure.draft import choose_suite, draft_run
     from attnlab.bench.measure.runner import Limits, Runner, plan, steps_of
     from attnlab.bench.measure.suite import make_effort
     from attnlab.bench.measure.suite_file import MOST_ROUNDS
-    from attnlab.bench.store.run_folder import check_writable
 
     if not 0 < options.time_limit < math.inf:
         raise UsageError(f"got --time-limit {options.time_limit:g}; expected seconds above zero")
@@ -149,7 +152,6 @@ def _keep(writer: RunWriter, measured: Measurement, run: RunRecord, plugins: tup
 
 def read_memory(text: str) -> int:
     """Bytes of `8GiB`, `12000MB` or a plain number; raises UsageError on another spelling, or less than torch needs."""
-    from attnlab.bench import units
     from attnlab.bench.measure.runner import LEAST_MEMORY_BYTES
 
     found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,6})?)\s*([KMGT]?)(i?)B?", text.strip(), re.IGNORECASE | re.ASCII)
@@ -163,8 +165,6 @@ def read_memory(text: str) -> int:
 def _raise_ceilings(writer: RunWriter) -> None:
     """Measure the ceilings again where results pass them: nothing is faster than the device allows."""
     from attnlab.bench.doctor.raising import doubts, raised
-    from attnlab.bench.reporters.model.words import count
-    from attnlab.bench.store.run_folder import read_run
 
     stored = read_run(writer.folder)
     passing = doubts(stored.run, stored.measurements)
@@ -187,8 +187,6 @@ def _conclude(
 ) -> int:
     """Show what the run holds; the exit code."""
     from attnlab.bench.cli._table import show
-    from attnlab.bench.store.records import Outcome
-    from attnlab.bench.store.run_folder import latest, read_run
 
     stored = read_run(writer.folder)
     measured = latest(stored.measurements)
@@ -207,8 +205,6 @@ def _conclude(
 
 def _tell_unmeasured(bench: BenchRecord, measured: Sequence[Measurement]) -> bool:
     """Name the cases of a table that nothing could be measured of; whether that is all of them."""
-    from attnlab.bench.store.records import Outcome
-
     own = [m for m in measured if m.operator == bench.operator and m.implementation in bench.implementations]
     passed = {m.case_id for m in own if m.outcome is Outcome.PASSED}
     lost = [case for case in bench.cases if case not in passed]

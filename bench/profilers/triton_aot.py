@@ -9,6 +9,7 @@ grid as the device would, and launches nothing; launchers need no branch for it.
 """
 
 import functools
+import json
 import re
 import subprocess
 from collections import Counter
@@ -157,8 +158,6 @@ def _stand_in(sm: int) -> Any:
 
 
 def _report(files: Mapping[str, Path]) -> KernelReport:
-    import json
-
     metadata = json.loads(files[".json"].read_text())
     usage = _tool("cuobjdump", "-res-usage", str(files[".cubin"]))
     return KernelReport(

@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
+from attnlab.bench.contract.metric import Row
 from attnlab.bench.errors import AttnlabError, UnknownName, UsageError
+from attnlab.bench.machine.clocks import clocks_for
 from attnlab.bench.pytesting import marker
 from attnlab.bench.pytesting.notes import FLAG, UNTIMED, note
 from attnlab.bench.pytesting.options import command_line
 from attnlab.bench.pytesting.replay import PASSED, REPLAY, Benchmark, hand_over, leave_out, why_untimed
+from attnlab.bench.store.records import Measurement, Outcome
 
 if TYPE_CHECKING:
     from attnlab.bench.contract.metric import Row
@@ -85,10 +88,8 @@ class AttnlabBench:
         import torch
 
         from attnlab.bench.analysis.metrics import with_remarks
-        from attnlab.bench.contract.metric import Row
         from attnlab.bench.measure.settlement import with_times
         from attnlab.bench.measure.timing import time_calls
-        from attnlab.bench.store.records import Measurement, Outcome
 
         given = marker.Given.of(self._given)
         tensors = list(_tensors(touched))
@@ -180,8 +181,6 @@ def _run(config: pytest.Config, device: str, with_ceilings: bool) -> RunRecord:
 
 def _chosen_clocks(device: Any, given: marker.Given) -> tuple[Clock, ...]:
     """All of the device, or the one that was named."""
-    from attnlab.bench.machine.clocks import clocks_for
-
     clocks = clocks_for(device, given.cache)
     if given.clock is None:
         return clocks

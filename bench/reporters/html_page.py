@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from attnlab.bench import units
-from attnlab.bench.reporters.draw.look import TONES
+from attnlab.bench.reporters.draw.look import TONES, marks
 from attnlab.bench.reporters.model.plots import Plot
 from attnlab.bench.reporters.model.report import Report, Section
 from attnlab.bench.reporters.model.results import Column, Result
@@ -108,7 +108,6 @@ def _view(section: Section, columns: Sequence[Column], key: str) -> View:
 
 def _drawn(plot: Plot, names: Sequence[str], key: str) -> DrawnPlot:
     from attnlab.bench.reporters.draw.figures import inline_svg
-    from attnlab.bench.reporters.draw.look import marks
 
     look = marks(names)
     drawings = [

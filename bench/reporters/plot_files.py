@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from attnlab.bench.reporters.draw.look import marks
 from attnlab.bench.reporters.model.report import Report
 
 
@@ -17,7 +18,6 @@ class PlotFiles:
 
     def write(self, report: Report, folder: Path) -> list[Path]:
         from attnlab.bench.reporters.draw.figures import write_plot
-        from attnlab.bench.reporters.draw.look import marks
 
         alone = len(report.sections) == 1
         paths: list[Path] = []

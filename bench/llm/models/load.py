@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from attnlab.bench.errors import ModelUnavailable, Unavailable
+from attnlab.bench.llm.models import folder_config
 from attnlab.bench.llm.models.config import PUBLISHED, ModelConfig
+from attnlab.bench.llm.models.huggingface import load_folder
 from attnlab.bench.llm.models.random_weights import random_weights
 from attnlab.bench.llm.models.sources import RANDOM_SUFFIX, Source, origin, resolve
 from attnlab.bench.llm.models.weights import ModelWeights
@@ -40,7 +42,6 @@ def load_model(
         from attnlab.bench.llm.models.gguf_model import load_gguf
 
         return load_gguf(source.path, dtype, device, origin(source), source.name)
-    from attnlab.bench.llm.models.huggingface import load_folder
 
     return load_folder(source.path, dtype, device, origin(source), source.name)
 
@@ -74,7 +75,6 @@ def model_config(name_or_path: str) -> ModelConfig:
         from attnlab.bench.llm.models.gguf_shards import open_gguf
 
         return gguf_model.config_of(open_gguf(source.path), source.name)
-    from attnlab.bench.llm.models import folder_config
 
     return folder_config.config_of(source.path, source.name)
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from attnlab.bench.contract.operator_spec import Operator
 from attnlab.bench.errors import UsageError
-from attnlab.bench.reporters.model.words import Piece, count, enumerated, name
+from attnlab.bench.reporters.model.words import Piece, enumerated, name
+from attnlab.bench.text import count
 
 
 @dataclass(frozen=True)

@@ -52,11 +52,6 @@ def names(texts: Iterable[str], last: str = " and ") -> list[Piece]:
     return enumerated([name(text) for text in texts], last)
 
 
-def count(number: int, noun: str) -> str:
-    """`1 case`, `3 cases`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
 def from_to(texts: Sequence[str]) -> str:
     """`a to b`, or `a` where both ends read alike."""
     return texts[0] if texts[0] == texts[-1] else f"{texts[0]} to {texts[-1]}"

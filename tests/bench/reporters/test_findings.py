@@ -6,8 +6,9 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 from attnlab.bench.reporters.model.report import Section, build_report
-from attnlab.bench.reporters.model.words import count, enumerated, from_to, name, plain, sentence
+from attnlab.bench.reporters.model.words import enumerated, from_to, name, plain, sentence
 from attnlab.bench.store.records import BenchRecord, Measurement, Outcome
+from attnlab.bench.text import count
 
 
 def said(section: Section, kind: str | None = None) -> str:
