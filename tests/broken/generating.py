@@ -11,6 +11,7 @@ from attnlab.bench.llm.masks import Mask
 from attnlab.bench.ops.decode_attention.inputs import DecodeInputs
 from attnlab.bench.ops.generate.case import GenerateCase, GenerateInputs
 from attnlab.impls.generate._engine.adapter import EngineAdapter
+from attnlab.impls.generate._engine.attention import CachedAttention
 from attnlab.impls.generate._engine.batching import Batching, StaticBatching
 from attnlab.impls.generate._engine.continuous_batching import ContinuousBatching
 from attnlab.impls.generate._engine.kv_caches import KVCaches
@@ -105,8 +106,8 @@ class OfLength(Decodes):
     """Steps that see another number of keys than there are."""
 
     def spoil(self, engine: Any) -> None:
-        caches = engine.caches
-        right = caches.attend
+        attention, caches = engine.attention, engine.caches
+        right = attention.decode
 
         def attend(plan: Any, starts: Tensor, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             before = (starts + q.shape[1]).clone()
@@ -114,12 +115,13 @@ class OfLength(Decodes):
             caches.lengths.copy_(before)
             right(plan, starts, layer, q, k, v)  # stores
             caches.lengths.copy_(wrong)
-            inputs = DecodeInputs(q.transpose(1, 2), caches.layers[layer], caches.masks[layer], caches.scale)
-            out = caches.plan(q.shape[1], wrong.tolist()).attend[caches.masks[layer]](inputs)
+            mask = attention.masks[layer]
+            inputs = DecodeInputs(q.transpose(1, 2), caches.layers[layer], mask, attention.scale)
+            out = attention.plan(q.shape[1], wrong.tolist()).attend[mask](inputs)
             caches.lengths.copy_(before)
             return out.transpose(1, 2)  # type: ignore[no-any-return]
 
-        caches.attend = attend
+        attention.decode = attend
 
     def lengths(self, right: Tensor, caches: KVCaches) -> Tensor:
         return right
@@ -157,44 +159,42 @@ class AfterThePrompt(Decodes):
 
         def prefill(ids: Tensor, kind: str = "prefill") -> Tensor:
             logits = right(ids, kind)
-            self.change(engine.caches, ids.shape[1])
+            self.change(engine)
             return logits  # type: ignore[no-any-return]
 
         engine.prefill = prefill
 
-    def change(self, caches: KVCaches, tokens: int) -> None:
+    def change(self, engine: Any) -> None:
         """Nothing."""
 
 
 @GENERATE_DEFECTS.broken(lambda case: static(case) and not case.placing.paged and case.cache == "same")
 class FirstKeyLost(AfterThePrompt):
-    def change(self, caches: KVCaches, tokens: int) -> None:
-        for cache in caches.layers:
+    def change(self, engine: Any) -> None:
+        for cache in engine.caches.layers:
             planes = [plane for _, side in cache.sides for plane in side.planes.values()]
             for plane in planes:
-                (plane[:, 0] if plane.shape[1] > caches.config.kv_heads else plane[:, :, 0]).zero_()
+                (plane[:, 0] if plane.shape[1] > engine.decoder.config.kv_heads else plane[:, :, 0]).zero_()
 
 
 @GENERATE_DEFECTS.broken(paged)
 class PagesSwapped(AfterThePrompt):
-    def change(self, caches: KVCaches, tokens: int) -> None:
-        assert caches.table is not None
-        caches.table.copy_(caches.table.flip(1))
+    def change(self, engine: Any) -> None:
+        engine.caches.table.copy_(engine.caches.table.flip(1))
 
 
 @GENERATE_DEFECTS.broken(lambda case: paged(case) and case.batch > 1)
 class CacheOfTheNextRow(AfterThePrompt):
-    def change(self, caches: KVCaches, tokens: int) -> None:
-        assert caches.table is not None
-        caches.table.copy_(caches.table.roll(1, 0))
+    def change(self, engine: Any) -> None:
+        engine.caches.table.copy_(engine.caches.table.roll(1, 0))
 
 
 class OfPrompt(Decodes):
     """Prompts that are attended wrongly, and stored rightly."""
 
     def spoil(self, engine: Any) -> None:
-        caches = engine.caches
-        right = caches.attend_prompt
+        attention = engine.attention
+        right = attention.prefill
 
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             right(layer, q, k, v)
@@ -203,10 +203,10 @@ class OfPrompt(Decodes):
             length = q.shape[2]
             place = torch.arange(length)
             seen, k, v = self.seen(place <= place[:, None], k, v)
-            scores = (q @ k.mT * caches.scale).masked_fill(~seen, -torch.inf)
+            scores = (q @ k.mT * attention.scale).masked_fill(~seen, -torch.inf)
             return (scores.softmax(-1).nan_to_num(0.0) @ v).transpose(1, 2)
 
-        caches.attend_prompt = attend
+        attention.prefill = attend
 
     def seen(self, right: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         return right, k, v
@@ -241,23 +241,22 @@ class LookingAhead(OfPrompt):
 @GENERATE_DEFECTS.broken(lambda case: case.batching == "continuous")
 class LastKeyBeforeAChunkUnseen(Decodes):
     def spoil(self, engine: Any) -> None:
-        right = KVCaches._attend_causally
+        right = CachedAttention._attend_causally
 
-        def attention(self: KVCaches, mask: Mask, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        def blind(self: CachedAttention, mask: Mask, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             before = k.shape[1] - q.shape[1]
             if before:
                 k, v = (torch.cat([x[:, : before - 1], x[:, before:]], 1) for x in (k, v))
             return right(self, mask, q, k, v)
 
-        engine.caches._attend_causally = attention.__get__(engine.caches)
-        view = engine.caches.view
+        over = engine.attention.over
 
-        def seen(*arguments: Any) -> KVCaches:
-            made: KVCaches = view(*arguments)
-            made._attend_causally = attention.__get__(made)  # type: ignore[method-assign]
-            return made
+        def blind_over(caches: KVCaches) -> CachedAttention:
+            other: CachedAttention = over(caches)
+            other._attend_causally = blind.__get__(other)  # type: ignore[method-assign]
+            return other
 
-        engine.caches.view = seen
+        engine.attention.over = blind_over
 
 
 @GENERATE_DEFECTS.broken(lambda case: static(case) and not case.placing.paged)
@@ -265,16 +264,16 @@ class StaleCache(Decodes):
     """The second prompt that an engine is given is not stored."""
 
     def spoil(self, engine: Any) -> None:
-        caches, served = engine.caches, []
-        right, reset = caches.attend_prompt, engine.reset
+        attention, served = engine.attention, []
+        right, reset = attention.prefill, engine.reset
 
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             if len(served) > 1:
-                return caches._attend_causally(caches.masks[layer], q, k, v)  # type: ignore[no-any-return]
+                return attention._attend_causally(attention.masks[layer], q, k, v)  # type: ignore[no-any-return]
             return right(layer, q, k, v)  # type: ignore[no-any-return]
 
         def reset_and_count() -> None:
             served.append(True)
             reset()
 
-        caches.attend_prompt, engine.reset = attend, reset_and_count
+        attention.prefill, engine.reset = attend, reset_and_count

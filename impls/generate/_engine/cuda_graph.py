@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from attnlab.impls.generate._engine.kv_caches import AttentionPlan, KVCaches
+from attnlab.impls.generate._engine.attention import AttentionPlan, CachedAttention
 
 Forward = Callable[[Tensor, AttentionPlan], Tensor]
 """forward(ids [B, S], plan) -> logits [B, S, V]; it reads nothing of the cache on the host."""
@@ -16,13 +16,13 @@ Forward = Callable[[Tensor, AttentionPlan], Tensor]
 class DecodeGraph:
     """A pass of `new` tokens a sequence for all sequences of the caches."""
 
-    def __init__(self, forward: Forward, caches: KVCaches, new: int) -> None:
-        self._caches, self._new = caches, new
+    def __init__(self, forward: Forward, attention: CachedAttention, new: int) -> None:
+        caches = self._caches = attention.caches
         ends = [caches.capacity] * len(caches.lengths)  # writes where no token of a request ever is
         self._ids = torch.zeros(len(ends), new, dtype=torch.int64, device=caches.lengths.device)
         caches.set_lengths(ends)
-        plan = caches.plan(new, ends)
-        self._plan = plan  # parts may work in memory of their own, which must outlive the plans of the caches
+        plan = attention.plan(new, ends)
+        self._plan = plan  # parts may work in memory of their own, which must outlive the plans that are kept
         aside = torch.cuda.Stream()
         aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(aside):

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from attnlab.bench import ModelWeights
 from attnlab.bench.llm import Format, Layout, Pass
+from attnlab.impls.generate._engine.attention import AttentionPlan, CachedAttention
 from attnlab.impls.generate._engine.cuda_graph import DecodeGraph
 from attnlab.impls.generate._engine.decoder import Decoder
-from attnlab.impls.generate._engine.kv_caches import AttentionPlan, KVCaches
+from attnlab.impls.generate._engine.kv_caches import KVCaches
 from attnlab.impls.generate._engine.parts import Parts
 from attnlab.impls.generate._engine.passes import ForwardPass, finish_pass, log_of
 
@@ -39,7 +40,8 @@ class Engine:
     ) -> None:
         dtype, device = weights.dtype, weights.device
         self.decoder = decoder or Decoder(weights, parts, capacity)
-        self.caches = KVCaches(weights.config, parts, layout, format, dtype, device, batch, capacity)
+        self.caches = KVCaches(weights.config, layout, format, dtype, device, batch, capacity)
+        self.attention = CachedAttention(weights.config, parts, self.caches)
         self.batch, self.capacity, self.graphs = batch, capacity, graphs
         self.lengths: list[int] = [0] * batch
         self.draft_engines: list[Engine] = []
@@ -68,9 +70,9 @@ class Engine:
         prompts: how many are prefilled together, as many as there are sequences where left out.
         """
         for rows in (prompt_len, 1):
-            self.decoder.kernels(prompts or self.batch, rows)
+            self.decoder.kernels.of_shape(prompts or self.batch, rows)
         for tokens in new:
-            self.decoder.kernels(self.batch, tokens)
+            self.decoder.kernels.of_shape(self.batch, tokens)
             if self._graphs is not None:
                 self._graph(tokens)
 
@@ -83,7 +85,7 @@ class Engine:
         positions = torch.arange(ids.shape[1], device=self.device).expand(ids.shape)
         lengths = [ids.shape[1]] * self.batch
         self.caches.set_lengths(lengths)
-        hidden = self.decoder.hidden_states(ids.to(self.device), positions, self.caches.attend_prompt, last=True)
+        hidden = self.decoder.hidden_states(ids.to(self.device), positions, self.attention.prefill, last=True)
         logits = self.decoder.logits(hidden)[:, 0]
         self.lengths = lengths
         self._passes.append(finish_pass(kind, start_ns, self.device, ids.numel(), lengths, new=lengths))
@@ -97,7 +99,7 @@ class Engine:
             logits = self._graph(new).replay(ids, lengths)
         else:
             self.caches.set_lengths(lengths)
-            logits = self._forward(ids.to(self.device), self.caches.plan(new, lengths))
+            logits = self._forward(ids.to(self.device), self.attention.plan(new, lengths))
         self.lengths = lengths
         self._passes.append(finish_pass(kind, start_ns, self.device, ids.numel(), lengths, [new] * self.batch))
         return logits
@@ -125,17 +127,17 @@ class Engine:
 
     def _forward(self, ids: Tensor, plan: AttentionPlan) -> Tensor:
         """A pass over the caches, whose lengths count the new tokens: nothing in them is read on the host."""
-        caches, new = self.caches, ids.shape[1]
-        starts = caches.lengths - new
+        new = ids.shape[1]
+        starts = self.caches.lengths - new
         positions = starts[:, None].long() + torch.arange(new, device=ids.device)
 
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            return caches.attend(plan, starts, layer, q, k, v)
+            return self.attention.decode(plan, starts, layer, q, k, v)
 
         return self.decoder.logits(self.decoder.hidden_states(ids, positions, attend))
 
     def _graph(self, new: int) -> DecodeGraph:
         assert self._graphs is not None
         if new not in self._graphs:
-            self._graphs[new] = DecodeGraph(self._forward, self.caches, new)
+            self._graphs[new] = DecodeGraph(self._forward, self.attention, new)
         return self._graphs[new]

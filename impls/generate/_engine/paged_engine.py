@@ -11,6 +11,7 @@ from torch import Tensor
 
 from attnlab.bench import GenerateCase, ModelWeights
 from attnlab.bench.llm import Pass
+from attnlab.impls.generate._engine.attention import CachedAttention
 from attnlab.impls.generate._engine.decoder import Attend, Decoder
 from attnlab.impls.generate._engine.kv_caches import KVCaches
 from attnlab.impls.generate._engine.parts import Parts
@@ -28,8 +29,9 @@ class PagedEngine:
         self.pages = case.pages or case.batch * case.placing.pages_for(case.total)
         self.decoder = Decoder(weights, parts, case.total + ROW_MULTIPLE)
         self.caches = KVCaches(
-            weights.config, parts, case.placing, case.format, dtype, device, case.batch, case.total, self.pages
+            weights.config, case.placing, case.format, dtype, device, case.batch, case.total, self.pages
         )
+        self.attention = CachedAttention(weights.config, parts, self.caches)
         self._passes: list[ForwardPass] = []
 
     def reset(self) -> None:
@@ -79,12 +81,14 @@ class PagedEngine:
     def _attend_decode(self, sequences: abc.Sequence[Sequence]) -> Attend:
         lengths = [sequence.computed_tokens + 1 for sequence in sequences]
         view = self.caches.view([sequence.block_table for sequence in sequences], lengths)
-        plan = view.plan(1, lengths)
-        return partial(view.attend, plan, plan.starts)
+        attention = self.attention.over(view)
+        plan = attention.plan(1, lengths)
+        return partial(attention.decode, plan, plan.starts)
 
     def _attend_prefill(self, chunk: PrefillChunk) -> Attend:
         view = self.caches.view([chunk.sequence.block_table], [chunk.stop])
-        return partial(view.attend_chunk, view.lengths - (chunk.stop - chunk.start), chunk.stop)
+        attention, starts = self.attention.over(view), view.lengths - (chunk.stop - chunk.start)
+        return partial(attention.prefill_chunk, starts, chunk.stop)
 
     def passes(self) -> list[Pass]:
         """What was run since `reset`, with the bytes that each pass had to read."""

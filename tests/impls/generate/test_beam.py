@@ -15,7 +15,6 @@ from attnlab.bench.ops.generate.case import GenerateCase, Generated
 from attnlab.bench.ops.generate.contract import GENERATE
 from attnlab.impls.generate._engine.decoding.beam import place_children
 from attnlab.impls.generate._engine.kv_caches import KVCaches
-from attnlab.impls.generate._engine.parts import Parts
 from attnlab.impls.generate.naive import Naive
 
 PROMPT = torch.tensor([[1, 0, 2, 2, 1, 0, 0]])
@@ -70,7 +69,7 @@ def test_beams_are_never_worse_than_greedy(tiny: Tiny, answer: Answer) -> None:
 def test_tokens_of_one_sequence_go_to_another(layout: str, stored: str, tiny: Tiny) -> None:
     """All that is read of them, and what later tokens are encoded with, in every layer; others stay as they were."""
     config = tiny(8, head_dim=32).config
-    caches = KVCaches(config, Parts(), layout_of(layout), format_of(stored), torch.float32, torch.device("cpu"), 4, 96)
+    caches = KVCaches(config, layout_of(layout), format_of(stored), torch.float32, torch.device("cpu"), 4, 96)
     for cache in caches.layers:
         cache.lengths.zero_()
         k, v = torch.randn(2, 4, 1, 70, 32)
