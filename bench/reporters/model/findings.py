@@ -14,7 +14,6 @@ from attnlab.bench.reporters.model.results import Result
 from attnlab.bench.reporters.model.words import (
     Piece,
     Sentence,
-    count,
     enumerated,
     from_to,
     name,
@@ -22,7 +21,7 @@ from attnlab.bench.reporters.model.words import (
     sentence,
 )
 from attnlab.bench.store.records import Outcome, RunRecord
-from attnlab.bench.text import one_line
+from attnlab.bench.text import count, one_line
 
 SHARE = "share_of_ceiling"
 MOST_FLAGS, MOST_TIES = 4, 2
