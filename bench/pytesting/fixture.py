@@ -13,7 +13,7 @@ import pytest
 
 from attnlab.bench.contract.metric import Row
 from attnlab.bench.errors import AttnlabError, UnknownName, UsageError
-from attnlab.bench.machine.clocks import clocks_for
+from attnlab.bench.machine import clocks
 from attnlab.bench.pytesting import marker
 from attnlab.bench.pytesting.notes import FLAG, UNTIMED, note
 from attnlab.bench.pytesting.options import command_line
@@ -96,8 +96,8 @@ class AttnlabBench:
         device = given.device or ("cuda" if any(tensor.is_cuda for tensor in tensors) else "cpu")
         dtype = given.dtype or next((_name(t.dtype) for t in tensors if t.dtype.is_floating_point), None)
         run = _run(self._item.config, device, bool(given.bytes or given.operations))
-        clocks = _chosen_clocks(torch.device(device), given)
-        timed = time_calls([call], clocks, _effort(given), bytes_a_call=given.bytes or 0)
+        chosen = _chosen_clocks(torch.device(device), given)
+        timed = time_calls([call], chosen, _effort(given), bytes_a_call=given.bytes or 0)
         measurement = Measurement(
             operator=CALLABLE,
             implementation=self._item.name,
@@ -181,12 +181,12 @@ def _run(config: pytest.Config, device: str, with_ceilings: bool) -> RunRecord:
 
 def _chosen_clocks(device: Any, given: marker.Given) -> tuple[Clock, ...]:
     """All of the device, or the one that was named."""
-    clocks = clocks_for(device, given.cache)
+    here = clocks.clocks_for(device, given.cache)
     if given.clock is None:
-        return clocks
-    named = tuple(clock for clock in clocks if clock.name == given.clock)
+        return here
+    named = tuple(clock for clock in here if clock.name == given.clock)
     if not named:
-        raise UsageError(f"marker attnlab: {UnknownName('clock', given.clock, [clock.name for clock in clocks])}")
+        raise UsageError(f"marker attnlab: {UnknownName('clock', given.clock, [clock.name for clock in here])}")
     return named
 
 
