@@ -23,7 +23,7 @@ CODECS = {
 def forbidden_tokens(case: DecodeCase, inputs: DecodeInputs) -> Tensor:
     """True where a query may not see a token: [B, 1, Sq, S] for positions 0 to the longest length."""
     positions = torch.arange(case.longest, device=inputs.q.device)
-    return ~_permitted(case, inputs, positions.expand(case.batch, -1))
+    return ~_mask(case, inputs, positions.expand(case.batch, -1))
 
 
 def forbidden_places(case: DecodeCase, inputs: DecodeInputs) -> Tensor:
@@ -34,24 +34,27 @@ def forbidden_places(case: DecodeCase, inputs: DecodeInputs) -> Tensor:
     positions = places.expand(case.batch, -1)
     if cache.layout.wraps:
         positions = lengths - 1 - (lengths - 1 - places) % cache.page_tokens  # negative where none was stored yet
-    return ~_permitted(case, inputs, positions)
+    return ~_mask(case, inputs, positions)
 
 
 @dataclass(frozen=True)
 class VisibleKeys:
-    """How much of each block is read; which of it a query may see [B, 1, Sq, S], None where all of it; and rows
-    [B, 1, Sq, 1] that see nothing, None where all see something."""
+    """What queries see of a block.
+
+    length: how much of each block is read. mask: which of it a query may see, bool [B, 1, Sq, S]; None where all of it.
+    blind: queries that see nothing, bool [B, 1, Sq, 1]; None where all see something.
+    """
 
     length: int
-    permitted: Tensor | None
+    mask: Tensor | None
     blind: Tensor | None
 
 
-def one_block(case: DecodeCase) -> str | None:
+def block_limits(case: DecodeCase) -> str | None:
     """The reason of implementations that read one block a sequence, as it lies."""
     if case.placing.paged:
         return f"layout {case.layout} is not served: SDPA reads one block a sequence, and pages would be copied"
-    return stored_as_is(case)
+    return format_limits(case)
 
 
 def visible_keys(case: DecodeCase, inputs: DecodeInputs) -> VisibleKeys:
@@ -70,16 +73,17 @@ def block(inputs: DecodeInputs, length: int) -> tuple[Tensor, Tensor]:
     return keys, values
 
 
-def _permitted(case: DecodeCase, inputs: DecodeInputs, positions: Tensor) -> Tensor:
+def _mask(case: DecodeCase, inputs: DecodeInputs, positions: Tensor) -> Tensor:
+    """True where a query may see the token at a position: [B, 1, Sq, S] for positions [B, S]."""
     lengths = inputs.cache.lengths.long()[:, None, None, None]
     query = lengths - case.q_len + torch.arange(case.q_len, device=positions.device)[:, None]  # [B, 1, Sq, 1]
     token = positions[:, None, None, :]
-    allowed = (token >= 0) & (token <= query) & (token < lengths)
+    mask = (token >= 0) & (token <= query) & (token < lengths)
     if case.mask.window is not None:
-        allowed &= token > query - case.mask.window
-    return allowed
+        mask &= token > query - case.mask.window
+    return mask
 
 
-def stored_as_is(case: DecodeCase) -> str | None:
+def format_limits(case: DecodeCase) -> str | None:
     """The reason of implementations that read no codes."""
     return None if case.cache == "same" else f"cache {case.cache} is not served: keys and values of the dtype only"

@@ -20,7 +20,7 @@ def limits(case: DecodeCase) -> str | None:
         return f"head size {case.head_dim} is not served: multiples of 8 up to 256"
     if case.placing.wraps:
         return f"layout {case.layout} is not served: tokens must lie in order"
-    return _cache.stored_as_is(case)
+    return _cache.format_limits(case)
 
 
 def run(function: Callable[..., Any], inputs: DecodeInputs, keywords: dict[str, Any]) -> Tensor:

@@ -35,7 +35,7 @@ class FlashInfer:
             return f"layout {case.layout} is not served: pages only"
         if min(case.lengths) < case.q_len:
             return "sequences shorter than their new tokens are not served"
-        return _cache.stored_as_is(case)
+        return _cache.format_limits(case)
 
     def prepare(self, case: DecodeCase, inputs: DecodeInputs) -> Any:
         flashinfer = importlib.import_module("flashinfer")

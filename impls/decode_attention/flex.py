@@ -42,7 +42,7 @@ class Flex:
             return (
                 f"layout {case.layout} is not served: pages of {SMALLEST_PAGE} tokens or more, the size of its blocks"
             )
-        return _cache.stored_as_is(case)
+        return _cache.format_limits(case)
 
     def prepare(self, case: DecodeCase, inputs: DecodeInputs) -> State:
         # imported here, since it brings the compiler along, which takes seconds

@@ -15,7 +15,7 @@ class Sdpa:
     """torch's SDPA on views of contiguous or ring caches, with the backend that torch chooses; no pages, no codes."""
 
     def supports(self, case: DecodeCase) -> str | None:
-        return _cache.one_block(case)
+        return _cache.block_limits(case)
 
     def prepare(self, case: DecodeCase, inputs: DecodeInputs) -> VisibleKeys:
         return _cache.visible_keys(case, inputs)
@@ -23,6 +23,6 @@ class Sdpa:
     def run(self, inputs: DecodeInputs, visible: VisibleKeys) -> Tensor:
         k, v = _cache.block(inputs, visible.length)
         out = scaled_dot_product_attention(
-            inputs.q, k, v, attn_mask=visible.permitted, scale=inputs.scale, enable_gqa=inputs.q.shape[1] != k.shape[1]
+            inputs.q, k, v, attn_mask=visible.mask, scale=inputs.scale, enable_gqa=inputs.q.shape[1] != k.shape[1]
         )
         return out if visible.blind is None else out.masked_fill(visible.blind, 0.0)

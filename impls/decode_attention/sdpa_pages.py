@@ -16,13 +16,13 @@ from attnlab.impls import _cache
 class State:
     """Pages of each sequence, as many as the longest needs [B, N], and the tokens that are looked at in them.
 
-    permitted: [B, 1, Sq, S]. blind: [B, 1, Sq, 1], queries that see nothing, which SDPA answers with NaN; None where
+    mask: [B, 1, Sq, S]. blind: [B, 1, Sq, 1], queries that see nothing, which SDPA answers with NaN; None where
     all see something.
     """
 
     pages: Tensor
     length: int
-    permitted: Tensor
+    mask: Tensor
     blind: Tensor | None
 
 
@@ -33,7 +33,7 @@ class SdpaPages:
     def supports(self, case: DecodeCase) -> str | None:
         if not case.placing.paged:
             return f"layout {case.layout} is not served: pages only"
-        return _cache.stored_as_is(case)
+        return _cache.format_limits(case)
 
     def prepare(self, case: DecodeCase, inputs: DecodeInputs) -> State:
         assert inputs.cache.table is not None
@@ -45,7 +45,7 @@ class SdpaPages:
     def run(self, inputs: DecodeInputs, state: State) -> Tensor:
         k, v = (_gather(side, state) for side in (inputs.cache.keys, inputs.cache.values))
         out = scaled_dot_product_attention(
-            inputs.q, k, v, attn_mask=state.permitted, scale=inputs.scale, enable_gqa=inputs.q.shape[1] != k.shape[1]
+            inputs.q, k, v, attn_mask=state.mask, scale=inputs.scale, enable_gqa=inputs.q.shape[1] != k.shape[1]
         )
         return out if state.blind is None else out.masked_fill(state.blind, 0.0)
 

@@ -16,17 +16,17 @@ class SdpaRows:
     """torch's SDPA on contiguous or ring caches, a group's query heads as rows: keys are read once a group."""
 
     def supports(self, case: DecodeCase) -> str | None:
-        return _cache.one_block(case)
+        return _cache.block_limits(case)
 
     def prepare(self, case: DecodeCase, inputs: DecodeInputs) -> VisibleKeys:
         visible = _cache.visible_keys(case, inputs)
         group = case.q_heads // case.kv_heads
-        permitted = None if visible.permitted is None else visible.permitted.repeat(1, 1, group, 1)  # [B, 1, G·Sq, S]
-        return VisibleKeys(visible.length, permitted, visible.blind)
+        mask = None if visible.mask is None else visible.mask.repeat(1, 1, group, 1)  # [B, 1, G·Sq, S]
+        return VisibleKeys(visible.length, mask, visible.blind)
 
     def run(self, inputs: DecodeInputs, visible: VisibleKeys) -> Tensor:
         k, v = _cache.block(inputs, visible.length)
         rows = as_rows(inputs.q, k.shape[1])
-        out = scaled_dot_product_attention(rows, k, v, attn_mask=visible.permitted, scale=inputs.scale)
+        out = scaled_dot_product_attention(rows, k, v, attn_mask=visible.mask, scale=inputs.scale)
         heads = as_heads(out, inputs.q.shape[1], inputs.q.shape[2])
         return heads if visible.blind is None else heads.masked_fill(visible.blind, 0.0)

@@ -130,7 +130,7 @@ class PassWatcher:
 
     def __init__(self, setup: Setup, recorder: Recorder, requests: list[int]) -> None:
         self._setup, self._recorder, self._requests = setup, recorder, requests
-        self._produced = -1  # tokens of each answer; the prompt is yet to come
+        self._output_tokens = -1  # tokens of each answer; the prompt is yet to come
         self._rows = 0
         self._begun_ns = self._ended_ns = 0
 
@@ -158,17 +158,17 @@ class PassWatcher:
 
     def put(self, ids: Tensor) -> None:
         """What a streamer is given: ids on the CPU, [B, P] of the prompts, then [B], or [1, K] of judged guesses."""
-        if self._produced < 0:
-            self._produced = 0
+        if self._output_tokens < 0:
+            self._output_tokens = 0
             return
         rows = ids.view(len(self._requests), -1).tolist()
         count = len(rows[0])
         for request, row in zip(self._requests, rows, strict=True):
             self._recorder.arrived(request, row)
-            if self._produced == 0:
+            if self._output_tokens == 0:
                 self._recorder.first_sample(request, float(time.perf_counter_ns() - self._ended_ns))
         self._record_pass(count)
-        self._produced += count
+        self._output_tokens += count
 
     def end(self) -> None:
         """What a streamer is told at the end."""
@@ -176,8 +176,8 @@ class PassWatcher:
     def _record_pass(self, count: int) -> None:
         """The pass that `count` tokens of each answer came of."""
         case = self._setup.case
-        first = self._produced == 0
-        before = 0 if first else case.prompt_len + self._produced - 1  # the last token is not in the cache yet
+        first = self._output_tokens == 0
+        before = 0 if first else case.prompt_len + self._output_tokens - 1  # the last token is not in the cache yet
         drafted = self._rows - (case.prompt_len if first else 1)
         counts = ((drafted,), (count - 1,)) if drafted else ((), ())
         kind = "prefill" if first else "verify" if drafted else "decode"

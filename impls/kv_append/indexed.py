@@ -16,7 +16,7 @@ class Indexed:
     def supports(self, case: DecodeCase) -> str | None:
         if not case.placing.paged:
             return f"layout {case.layout} is not served: pages only"
-        return _cache.stored_as_is(case)
+        return _cache.format_limits(case)
 
     def prepare(self, case: DecodeCase, inputs: AppendInputs) -> tuple[Tensor, Tensor]:
         new = inputs.starts.long()[:, None] + torch.arange(case.q_len, device=inputs.k.device)

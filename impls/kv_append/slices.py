@@ -15,7 +15,7 @@ class Slices:
     def supports(self, case: DecodeCase) -> str | None:
         if case.placing.paged or case.placing.wraps:
             return f"layout {case.layout} is not served: new tokens must lie one after another"
-        return _cache.stored_as_is(case)
+        return _cache.format_limits(case)
 
     def prepare(self, case: DecodeCase, inputs: AppendInputs) -> Places:
         starts = [length - case.q_len for length in case.lengths]

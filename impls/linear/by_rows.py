@@ -13,10 +13,10 @@ class ByRows:
     """Our kernel in C for few rows, as in decoding, oneDNN on packed weights for more, as in a prompt."""
 
     def __init__(self) -> None:
-        self._packed = _cpu_products.PackedWeights()
+        self._weights = _cpu_products.PackedWeights()
 
     def prepare(self, case: LinearCase, inputs: LinearInputs) -> _cpu_products.Product:
-        return _cpu_products.native(case, inputs) if _is_few(case) else self._packed.product(case, inputs)
+        return _cpu_products.native(case, inputs) if _is_few(case) else self._weights.product(case, inputs)
 
     def run(self, inputs: LinearInputs, product: _cpu_products.Product) -> Tensor:
         return product(inputs.x)

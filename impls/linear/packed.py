@@ -13,10 +13,10 @@ class Packed:
     """oneDNN, as torch.compile uses it: the weight is copied once into the order that its kernels read."""
 
     def __init__(self) -> None:
-        self._packed = _cpu_products.PackedWeights()
+        self._weights = _cpu_products.PackedWeights()
 
     def prepare(self, case: LinearCase, inputs: LinearInputs) -> _cpu_products.Product:
-        return self._packed.product(case, inputs)
+        return self._weights.product(case, inputs)
 
     def run(self, inputs: LinearInputs, product: _cpu_products.Product) -> Tensor:
         return product(inputs.x)

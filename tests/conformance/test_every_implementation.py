@@ -41,13 +41,18 @@ def test_what_may_not_hide_behind_a_reason(name, conform):
         assert conform("attention", name, case, "cpu") == (Outcome.PASSED, None)
 
 
-@pytest.mark.parametrize(("operator", "name", "case_ids"), [
-    ("decode_attention", "naive", cases.DECODE), ("kv_append", "eager", cases.APPEND),
-    ("sampling", "naive", cases.SAMPLING[1:3]), ("sampling", "candidates", cases.SAMPLING[1:3]),
-    ("decode_attention", "sdpa", (cases.DECODE[0], cases.DECODE[2], cases.DECODE[8])),
-    ("decode_attention", "sdpa_rows", (cases.DECODE[0], cases.DECODE[2], cases.DECODE[8])),
-    *((operator, "naive", cases.OF_OPERATOR[operator].all[:2]) for operator in cases.PARTS),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("operator", "name", "case_ids"),
+    [
+        ("decode_attention", "naive", cases.DECODE),
+        ("kv_append", "eager", cases.APPEND),
+        ("sampling", "naive", cases.SAMPLING[1:3]),
+        ("sampling", "candidates", cases.SAMPLING[1:3]),
+        ("decode_attention", "sdpa", (cases.DECODE[0], cases.DECODE[2], cases.DECODE[8])),
+        ("decode_attention", "sdpa_rows", (cases.DECODE[0], cases.DECODE[2], cases.DECODE[8])),
+        *((operator, "naive", cases.OF_OPERATOR[operator].all[:2]) for operator in cases.PARTS),
+    ],
+)
 def test_what_serves_every_layout(operator, name, case_ids, conform):
     for case_id in case_ids:
         case = discover().operators.get(operator).case_type.parse(case_id)

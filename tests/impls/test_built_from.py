@@ -21,9 +21,18 @@ SCRIPT = Path(__file__).with_name("executed.py")
 
 
 CHOSEN = (
-    "generate/naive", "generate/sdpa", "generate/paged", "generate/triton", "decode_attention/triton",
-    "attention/triton", "sampling/triton", "kv_append/triton", "linear/by_rows", "linear/packed", "rope/torch",
-)  # fmt: skip
+    "generate/naive",
+    "generate/sdpa",
+    "generate/paged",
+    "generate/triton",
+    "decode_attention/triton",
+    "attention/triton",
+    "sampling/triton",
+    "kv_append/triton",
+    "linear/by_rows",
+    "linear/packed",
+    "rope/torch",
+)
 
 
 @pytest.mark.slow

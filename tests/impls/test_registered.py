@@ -11,9 +11,22 @@ from attnlab.bench.contract.registry import discover
 from attnlab.bench.store.machine import Device
 
 ATTENTION = [
-    "naive", "tiled", "compiled", "sdpa_math", "sdpa_flash", "sdpa_efficient", "sdpa_cudnn", "flex", "triton",
-    "gluon", "flash_attn", "flash_attn_3", "flash_attn_4", "flashinfer", "xformers",
-]  # fmt: skip
+    "naive",
+    "tiled",
+    "compiled",
+    "sdpa_math",
+    "sdpa_flash",
+    "sdpa_efficient",
+    "sdpa_cudnn",
+    "flex",
+    "triton",
+    "gluon",
+    "flash_attn",
+    "flash_attn_3",
+    "flash_attn_4",
+    "flashinfer",
+    "xformers",
+]
 BACKWARD = ["naive", "sdpa_math", "sdpa_flash", "triton", "flash_attn"]
 ALL = [("attention", name) for name in ATTENTION] + [("attention_backward", name) for name in BACKWARD]
 

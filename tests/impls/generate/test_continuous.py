@@ -168,10 +168,13 @@ def test_a_server_is_used_again_and_nobody_is_kept_waiting_for_ever() -> None:
     assert torch.equal(texts[0], alone("greedy", "same")[:2, :3])
 
 
-@pytest.mark.parametrize("case_id", [
-    "toy-random-R5-B3-P20-N12-fp32-paged.16-continuous-poisson.100-pool4",
-    "toy-random-R3-B2-P20-N6-bf16-paged_hsd.8-continuous-sample.t90.k40",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "case_id",
+    [
+        "toy-random-R5-B3-P20-N12-fp32-paged.16-continuous-poisson.100-pool4",
+        "toy-random-R3-B2-P20-N6-bf16-paged_hsd.8-continuous-sample.t90.k40",
+    ],
+)
 def test_the_contract_accepts_it(measured: Callable[[str, str, str], Measurement], case_id: str) -> None:
     found = measured("generate", "naive", case_id)
     assert (found.outcome, found.reason) == (Outcome.PASSED, None)

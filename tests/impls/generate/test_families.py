@@ -54,9 +54,18 @@ def test_every_step_is_as_in_the_reference(engine: str, model: str) -> None:
 def test_continuous_batching_chooses_what_the_reference_does(model: str, made: EngineAdapter) -> None:
     """Prompts are longer than a chunk and than the window, and requests join and leave."""
     case = GenerateCase.build(
-        {"model": model, "prompts": "random", "prompt_len": 70, "new_tokens": 3, "batch": 2, "requests": 3,
-         "layout": "paged:8", "batching": "continuous", "dtype": "float32"}
-    )  # fmt: skip
+        {
+            "model": model,
+            "prompts": "random",
+            "prompt_len": 70,
+            "new_tokens": 3,
+            "batch": 2,
+            "requests": 3,
+            "layout": "paged:8",
+            "batching": "continuous",
+            "dtype": "float32",
+        }
+    )
     weights = random_weights(PUBLISHED[model], torch.float32, "cpu", seed=0)
     prompts = torch.randint(0, 512, (3, 70), generator=torch.Generator().manual_seed(7))
     inputs = GenerateInputs(prompts, weights, None, (0.0,) * 3, 0)

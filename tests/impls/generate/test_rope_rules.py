@@ -43,10 +43,17 @@ def test_an_engine_turns_by_the_rule(name: str, decoding: str, tmp_path: Path) -
     weights = random_weights(config, torch.float32, "cpu")
     save_folder(weights, tmp_path / "m")
     own = {} if decoding == "greedy" else {"draft": str(tmp_path / "m")}
-    case = GenerateCase.build({
-        "model": str(tmp_path / "m"), "prompts": "random", "prompt_len": 24, "new_tokens": 6, "dtype": "float32",
-        "decoding": decoding, **own,
-    })  # fmt: skip
+    case = GenerateCase.build(
+        {
+            "model": str(tmp_path / "m"),
+            "prompts": "random",
+            "prompt_len": 24,
+            "new_tokens": 6,
+            "dtype": "float32",
+            "decoding": decoding,
+            **own,
+        }
+    )
     inputs = GENERATE.make_inputs(case, NORMAL_DRAW, 0, torch.device("cpu"))
     expected = reference_greedy(weights, inputs.prompts, 6)
     plain = dataclasses.replace(weights, config=PUBLISHED["toy"])

@@ -16,9 +16,15 @@ def dense(q: Tensor, k: Tensor, v: Tensor, scale: float, causal: bool, left: int
 
 
 def ragged(
-    q: Tensor, k: Tensor, v: Tensor, starts: tuple[Tensor, Tensor], longest: tuple[int, int], scale: float,
-    causal: bool, left: int | None,
-) -> Tensor:  # fmt: skip
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    starts: tuple[Tensor, Tensor],
+    longest: tuple[int, int],
+    scale: float,
+    causal: bool,
+    left: int | None,
+) -> Tensor:
     calls.append({"q": q, "k": k, "v": v, "left": left, "causal": causal})
     for start, length in zip(starts, longest, strict=True):
         assert int((start[1:] - start[:-1]).max()) <= length

@@ -42,7 +42,7 @@ class Acceptance:
 
 def greedy_acceptance(best: Tensor, drafts: DraftTokens) -> Acceptance:
     """Drafts are accepted while each is the most likely token: best [B, K + 1], int64, after none to all of them."""
-    counts = _leading(best[:, :-1] == drafts.ids, drafts)
+    counts = _count_leading(best[:, :-1] == drafts.ids, drafts)
     return Acceptance(counts, best.gather(1, counts[:, None])[:, 0])
 
 
@@ -56,7 +56,7 @@ def rejection_sampling(target: Tensor, drafts: DraftTokens, chances: Tensor, uni
     q = torch.ones_like(p)
     if drafts.probabilities is not None:
         q = drafts.probabilities.gather(-1, drafts.ids[..., None])[..., 0]
-    counts = _leading(chances * q < p, drafts)
+    counts = _count_leading(chances * q < p, drafts)
     left = target[torch.arange(len(counts), device=counts.device), counts]  # [B, V]
     if drafts.ids.shape[1]:
         left = torch.where(_any_rejected(counts, drafts)[:, None], residual(left, drafts, counts), left)
@@ -77,7 +77,7 @@ def residual(target: Tensor, drafts: DraftTokens, places: Tensor) -> Tensor:
     return torch.where(rest.sum(-1, keepdim=True) > 0, rest, target)
 
 
-def _leading(accepted: Tensor, drafts: DraftTokens) -> Tensor:
+def _count_leading(accepted: Tensor, drafts: DraftTokens) -> Tensor:
     """How many are accepted before the first that is not, int64 [B], of bool [B, K]."""
     return (accepted & drafts.mask).long().cumprod(-1).sum(-1)
 

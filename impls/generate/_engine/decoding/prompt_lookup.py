@@ -31,7 +31,7 @@ class NgramIndex:
 
     def __init__(self) -> None:
         self._ends: dict[tuple[int, ...], int] = {}
-        self._known = 0  # tokens of the text that were looked at
+        self._length = 0  # tokens of the text that were looked at
 
     def continuation(self, token_ids: Sequence[int], count: int) -> list[int] | None:
         """The `count` tokens that followed the last tokens before; None where those are new.
@@ -51,10 +51,10 @@ class NgramIndex:
 
     def _learn(self, token_ids: Sequence[int]) -> None:
         """Runs that end before the last token, which has nothing behind it yet."""
-        for end in range(self._known, len(token_ids)):
+        for end in range(self._length, len(token_ids)):
             for size in range(SHORTEST_NGRAM, min(LONGEST_NGRAM, end) + 1):
                 self._ends[tuple(token_ids[end - size : end])] = end
-        self._known = len(token_ids)
+        self._length = len(token_ids)
 
 
 class PromptLookup:

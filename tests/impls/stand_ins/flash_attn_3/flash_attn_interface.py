@@ -12,18 +12,33 @@ __all__ = ["calls", "flash_attn_func", "flash_attn_varlen_func"]
 
 
 def flash_attn_func(
-    q: Tensor, k: Tensor, v: Tensor, softmax_scale: float | None = None, causal: bool = False, qv: Any = None,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    softmax_scale: float | None = None,
+    causal: bool = False,
+    qv: Any = None,
     window_size: tuple[int, int] = (-1, -1),
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     _check(q, v)
     return dense(q, k, v, softmax_scale or q.shape[-1] ** -0.5, causal, window_size[0])
 
 
 def flash_attn_varlen_func(
-    q: Tensor, k: Tensor, v: Tensor, cu_seqlens_q: Tensor, cu_seqlens_k: Tensor, max_seqlen_q: int,
-    max_seqlen_k: int, seqused_q: Any = None, seqused_k: Any = None, softmax_scale: float | None = None,
-    causal: bool = False, qv: Any = None, window_size: tuple[int, int] = (-1, -1),
-) -> Tensor:  # fmt: skip
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    cu_seqlens_q: Tensor,
+    cu_seqlens_k: Tensor,
+    max_seqlen_q: int,
+    max_seqlen_k: int,
+    seqused_q: Any = None,
+    seqused_k: Any = None,
+    softmax_scale: float | None = None,
+    causal: bool = False,
+    qv: Any = None,
+    window_size: tuple[int, int] = (-1, -1),
+) -> Tensor:
     _check(q, v)
     starts, longest = (cu_seqlens_q, cu_seqlens_k), (max_seqlen_q, max_seqlen_k)
     return ragged(q, k, v, starts, longest, softmax_scale or q.shape[-1] ** -0.5, causal, window_size[0])

@@ -12,43 +12,95 @@ __all__ = ["_flash_attn_backward", "_flash_attn_varlen_backward", "calls", "flas
 
 
 def flash_attn_func(
-    q: Tensor, k: Tensor, v: Tensor, dropout_p: float = 0.0, softmax_scale: float | None = None,
-    causal: bool = False, window_size: tuple[int, int] = (-1, -1),
-) -> Tensor:  # fmt: skip
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    dropout_p: float = 0.0,
+    softmax_scale: float | None = None,
+    causal: bool = False,
+    window_size: tuple[int, int] = (-1, -1),
+) -> Tensor:
     _check(q, k, v, window_size)
     return dense(q, k, v, softmax_scale or q.shape[-1] ** -0.5, causal, window_size[0])
 
 
 def flash_attn_varlen_func(
-    q: Tensor, k: Tensor, v: Tensor, cu_seqlens_q: Tensor, cu_seqlens_k: Tensor, max_seqlen_q: int,
-    max_seqlen_k: int, dropout_p: float = 0.0, softmax_scale: float | None = None, causal: bool = False,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    cu_seqlens_q: Tensor,
+    cu_seqlens_k: Tensor,
+    max_seqlen_q: int,
+    max_seqlen_k: int,
+    dropout_p: float = 0.0,
+    softmax_scale: float | None = None,
+    causal: bool = False,
     window_size: tuple[int, int] = (-1, -1),
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     _check(q, k, v, window_size)
     starts, longest = (cu_seqlens_q, cu_seqlens_k), (max_seqlen_q, max_seqlen_k)
     return ragged(q, k, v, starts, longest, softmax_scale or q.shape[-1] ** -0.5, causal, window_size[0])
 
 
 def _flash_attn_backward(
-    dout: Tensor, q: Tensor, k: Tensor, v: Tensor, out: Tensor, softmax_lse: Tensor, dq: Tensor, dk: Tensor,
-    dv: Tensor, dropout_p: float, softmax_scale: float, causal: bool, window_size_left: int, window_size_right: int,
-    softcap: float, alibi_slopes: Tensor | None, deterministic: bool, rng_state: Tensor | None = None,
-) -> Tensor:  # fmt: skip
+    dout: Tensor,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    out: Tensor,
+    softmax_lse: Tensor,
+    dq: Tensor,
+    dk: Tensor,
+    dv: Tensor,
+    dropout_p: float,
+    softmax_scale: float,
+    causal: bool,
+    window_size_left: int,
+    window_size_right: int,
+    softcap: float,
+    alibi_slopes: Tensor | None,
+    deterministic: bool,
+    rng_state: Tensor | None = None,
+) -> Tensor:
     _check_backward(q, out, softmax_lse.transpose(1, 2), window_size_left, window_size_right)
-    return _differentiated(dout, (q, k, v), (dq, dk, dv), lambda *qkv: dense(
-        *qkv, softmax_scale, causal, window_size_left))  # fmt: skip
+    return _differentiated(
+        dout, (q, k, v), (dq, dk, dv), lambda *qkv: dense(*qkv, softmax_scale, causal, window_size_left)
+    )
 
 
 def _flash_attn_varlen_backward(
-    dout: Tensor, q: Tensor, k: Tensor, v: Tensor, out: Tensor, softmax_lse: Tensor, dq: Tensor, dk: Tensor,
-    dv: Tensor, cu_seqlens_q: Tensor, cu_seqlens_k: Tensor, max_seqlen_q: int, max_seqlen_k: int, dropout_p: float,
-    softmax_scale: float, causal: bool, window_size_left: int, window_size_right: int, softcap: float,
-    alibi_slopes: Tensor | None, deterministic: bool, rng_state: Tensor | None = None, zero_tensors: bool = False,
-) -> Tensor:  # fmt: skip
+    dout: Tensor,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    out: Tensor,
+    softmax_lse: Tensor,
+    dq: Tensor,
+    dk: Tensor,
+    dv: Tensor,
+    cu_seqlens_q: Tensor,
+    cu_seqlens_k: Tensor,
+    max_seqlen_q: int,
+    max_seqlen_k: int,
+    dropout_p: float,
+    softmax_scale: float,
+    causal: bool,
+    window_size_left: int,
+    window_size_right: int,
+    softcap: float,
+    alibi_slopes: Tensor | None,
+    deterministic: bool,
+    rng_state: Tensor | None = None,
+    zero_tensors: bool = False,
+) -> Tensor:
     _check_backward(q, out, softmax_lse.transpose(0, 1), window_size_left, window_size_right)
     starts, longest = (cu_seqlens_q, cu_seqlens_k), (max_seqlen_q, max_seqlen_k)
-    return _differentiated(dout, (q, k, v), (dq, dk, dv), lambda *qkv: ragged(
-        *qkv, starts, longest, softmax_scale, causal, window_size_left))  # fmt: skip
+    return _differentiated(
+        dout,
+        (q, k, v),
+        (dq, dk, dv),
+        lambda *qkv: ragged(*qkv, starts, longest, softmax_scale, causal, window_size_left),
+    )
 
 
 def _differentiated(dout: Tensor, inputs: tuple[Tensor, ...], into: tuple[Tensor, ...], forward: Any) -> Tensor:

@@ -17,11 +17,19 @@ class BatchPrefillWithRaggedKVCacheWrapper:
         self._plan: dict[str, Any] | None = None
 
     def plan(
-        self, qo_indptr: Tensor, kv_indptr: Tensor, num_qo_heads: int, num_kv_heads: int, head_dim_qk: int,
-        head_dim_vo: int | None = None, causal: bool = False, window_left: int = -1,
-        sm_scale: float | None = None, q_data_type: torch.dtype = torch.float16,
+        self,
+        qo_indptr: Tensor,
+        kv_indptr: Tensor,
+        num_qo_heads: int,
+        num_kv_heads: int,
+        head_dim_qk: int,
+        head_dim_vo: int | None = None,
+        causal: bool = False,
+        window_left: int = -1,
+        sm_scale: float | None = None,
+        q_data_type: torch.dtype = torch.float16,
         kv_data_type: torch.dtype | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         assert qo_indptr.dtype == kv_indptr.dtype == torch.int32
         self._plan = {
             "starts": (qo_indptr, kv_indptr),

@@ -14,9 +14,13 @@ calls: list[dict[str, Any]] = []
 
 
 def memory_efficient_attention(
-    query: Tensor, key: Tensor, value: Tensor, attn_bias: AttentionBias | None = None, p: float = 0.0,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_bias: AttentionBias | None = None,
+    p: float = 0.0,
     scale: float | None = None,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     if query.shape[-1] % 8:
         raise NotImplementedError("No operator found:\n    K % 8")
     assert scale is not None
