@@ -1,4 +1,7 @@
-"""Our own attention forward kernel in Gluon, for Hopper."""
+"""Our own attention forward kernel in Gluon, for Hopper.
+
+The kernel is imported inside functions: Triton, which has Gluon, may not be installed.
+"""
 
 from __future__ import annotations
 
