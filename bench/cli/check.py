@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from attnlab.bench.store.records import SetDeviations
 
 EPILOG = (
-    "Nothing is isolated or limited in time, so that breakpoint() and `python -m pdb -m attnlab check …` stop in an "
-    "implementation. Exit codes: 0 all right; 1 something was wrong or raised; 2 usage; 3 nothing could be checked."
+    "Nothing is isolated or limited in time, so that breakpoint() and `python -m pdb -m attnlab.bench check …` stop in "
+    "an implementation. Exit codes: 0 all right; 1 something was wrong or raised; 2 usage; 3 nothing could be checked."
 )
 
 
