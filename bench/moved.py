@@ -53,7 +53,7 @@ MOVED = {
     "generation.sharpness": ("ops.generate.sharpness",),
     "generation.witness": ("ops.generate.witness",),
     "gpu": ("machine.gpu",),
-    "harness": ("measure.harness", "measure.outcomes"),
+    "harness": ("measure.harness", "measure.setup", "measure.prepared_case", "measure.finish", "measure.outcomes"),
     "held_down": ("machine.slow_clocks",),
     "history": ("analysis.history",),
     "host": ("machine.host",),

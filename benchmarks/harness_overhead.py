@@ -22,7 +22,8 @@ from attnlab.bench.contract.registry import Implementation
 from attnlab.bench.machine.ceilings import load_or_measure
 from attnlab.bench.machine.clocks.wall import Wall
 from attnlab.bench.machine.environment import describe_device
-from attnlab.bench.measure.harness import Setup, measure
+from attnlab.bench.measure.harness import measure
+from attnlab.bench.measure.setup import Setup
 from attnlab.bench.measure.timing import Effort, time_calls
 
 IMPLEMENTATIONS = ("naive", "tiled", "sdpa_flash")

@@ -17,10 +17,11 @@ from attnlab.bench.measure.channel import Channel
 from attnlab.bench.measure.worker import limit_memory, make_setup
 from attnlab.bench.store.codec import decode, encode
 from attnlab.bench.store.plan import Plan
-from attnlab.bench.store.records import Outcome
 
 if TYPE_CHECKING:
     from attnlab.bench.gate.rerooting import Rerooting
+    from attnlab.bench.measure.case_sampling import CaseSampling
+    from attnlab.bench.measure.prepared_case import PreparedCase
 
 # Two arguments more than other workers get: the file of `rerooting`, which is run before any module of the
 # harness is imported, and as JSON the repository, the arm's checkout and the harness's, earlier checkouts, and where
@@ -84,8 +85,20 @@ class _Arm:
         self._setup = make_setup(order, channel, outputs_of(order, os.getpid()), effort, settings.cache, guard, apart)
         self._ballast = Ballast()
         self._stack = ExitStack()
-        self._opened: Any = None
-        self._sampling: Any = None
+        self._prepared: PreparedCase | None = None
+        self._sampling: CaseSampling | None = None
+
+    @property
+    def prepared(self) -> PreparedCase:
+        """The benchmark that is open."""
+        assert self._prepared is not None
+        return self._prepared
+
+    @property
+    def sampling(self) -> CaseSampling:
+        """The open benchmark's, which is warm."""
+        assert self._sampling is not None
+        return self._sampling
 
     def on_offers(self, wanted: list[list[str]]) -> None:
         """What this arm has of its suite and, besides, of what is wanted."""
@@ -99,46 +112,48 @@ class _Arm:
     def on_open(self, operator: str, implementation: str, case_id: str, check: bool, plan: Any) -> None:
         """Set a benchmark up by a plan that was made before, where one is given, and check it where asked."""
         from attnlab.bench.gate.offering import described
-        from attnlab.bench.measure.harness import open_case
+        from attnlab.bench.measure.harness import prepared_case
 
         self.close()
         contract = self._registry.operators.get(operator)
         made = self._registry.implementations(operator).get(implementation)
         case = contract.case_type.parse(case_id)
         setup = dataclasses.replace(self._setup, plan=None if plan is None else decode(Plan, plan))
-        self._opened = self._stack.enter_context(open_case(contract, case, made, setup, check))
-        opened = Opened(self._opened.measurement)
-        if self._opened.copies:
-            started = self._opened.methods()
+        prepared = self._prepared = self._stack.enter_context(prepared_case(contract, case, made, setup, check))
+        opened = Opened(prepared.measurement)
+        if prepared.ready:
+            started = prepared.methods()
             methods = tuple(Method(t.clock, t.cache, t.calls_a_sample, t.plan) for t in started.timers)
-            inputs = described(self._opened.copies[0].inputs)
-            opened = Opened(self._opened.measurement, methods, started.notes, inputs=inputs)
+            opened = Opened(prepared.measurement, methods, started.notes, inputs=described(prepared.call.inputs))
         self._channel.send("opened", encode(dataclasses.replace(opened, strays=tuple(self._turned.strays()))))
 
     def on_warm(self, clock: str, plan: Any) -> None:
         """Call until the time of a call is stable."""
-        self._sampling = self._opened.begin(clock, None if plan is None else decode(Plan, plan))
-        self._channel.send("warm", encode(self._sampling.warm))
+        from attnlab.bench.measure.case_sampling import CaseSampling
+
+        with self.prepared.phase("warm-up"), self.prepared.foreign():
+            own = None if plan is None else decode(Plan, plan)
+            self._sampling = CaseSampling(self.prepared, clock, own)
+        self._channel.send("warm", encode(self.sampling.warm))
 
     def on_burst(self, count: int) -> None:
         """A burst of samples; on a CPU on other ground in the heap than the last, after one call that is not timed."""
         shifted = self._shift()
-        with self._setup.apart.foreign():
+        with self.prepared.foreign():
             if shifted:
-                self._sampling.pass_over()
-            burst = self._sampling.burst(count)
+                self.sampling.pass_over()
+            burst = self.sampling.burst(count)
         self._channel.send("burst", encode(burst))
 
     def on_close(self) -> None:
         """Check what the timed calls returned, measure memory, and free the benchmark."""
-        from attnlab.bench.measure.timing import STOPPED_BY_ROUNDS
+        from attnlab.bench.measure.finish import finish_beside
+        from attnlab.bench.measure.stopping import STOPPED_BY_ROUNDS
 
-        timed = self._sampling.timed(STOPPED_BY_ROUNDS)
-        measurement, beside = self._opened.closed()
-        passed = measurement.outcome is Outcome.PASSED
+        timed = self.sampling.timed(STOPPED_BY_ROUNDS)
+        measurement, beside = finish_beside(self.prepared, self.sampling)
         self.close()
-        closed = Closed(measurement, timed.record if passed else None, beside, timed.notes)
-        self._channel.send("closed", encode(closed))
+        self._channel.send("closed", encode(Closed(measurement, timed.record, beside, timed.notes)))
 
     def on_kernels(self) -> None:
         """Time by kernel (on a CPU by operation) of one call, in nanoseconds."""
@@ -146,8 +161,8 @@ class _Arm:
 
         profiler = PROFILERS.get(USUAL)
         self._shift()
-        with self._setup.apart.foreign():
-            times = profiler.kernel_times(self._opened.copies[0], self._setup.device)
+        with self.prepared.foreign():
+            times = profiler.kernel_times(self.prepared.call, self._setup.device)
         self._channel.send("kernels", times)
 
     def _shift(self) -> bool:
@@ -158,5 +173,5 @@ class _Arm:
         return False
 
     def close(self) -> None:
-        self._opened = self._sampling = None
+        self._prepared = self._sampling = None
         self._stack.close()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import resource
-from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,8 +15,10 @@ from attnlab.bench.store.codec import decode, encode
 
 if TYPE_CHECKING:
     from attnlab.bench.contract.meddling import Guard
-    from attnlab.bench.measure.harness import OpenCase, Setup
+    from attnlab.bench.measure.harness import CaseInTurn
+    from attnlab.bench.measure.prepared_case import PreparedCase
     from attnlab.bench.measure.settings import Apart
+    from attnlab.bench.measure.setup import Setup
     from attnlab.bench.measure.stopping import Effort
     from attnlab.bench.store.records import Measurement
 
@@ -86,8 +87,8 @@ def make_setup(
     import torch
 
     from attnlab.bench.machine.clocks import clocks_for
-    from attnlab.bench.measure.harness import Setup
     from attnlab.bench.measure.judging.handing import HandedOver
+    from attnlab.bench.measure.setup import Setup
     from attnlab.bench.store.machine import Ceilings
 
     device, ask = torch.device(order.device), partial(channel.ask, "judge")
@@ -117,7 +118,7 @@ class _Session:
         with apart.foreign():
             self._implementation = discover_one(order.operator, order.implementation, order.module, order.plugins)
         self._operator = registry.operators.get(order.operator)
-        self._opened: dict[str, tuple[OpenCase, ExitStack]] = {}
+        self._in_turn: dict[str, tuple[CaseInTurn, ExitStack]] = {}
         self._turn = order.turn
         self._ballast = Ballast() if order.turn and order.device == "cpu" else None
         effort = Effort(**order.effort)  # type: ignore[arg-type]
@@ -127,36 +128,34 @@ class _Session:
 
     def answer(self, verb: str, case_id: str) -> Measurement:
         """What is known of a case after a verb of `VERBS`."""
+        from attnlab.bench.measure.harness import CaseInTurn, time_case
         from attnlab.bench.measure.stopping import STOPPED_BY_ROUNDS
 
         if verb == "measure":
-            self._open(case_id)
-            return self._closed(case_id, lambda opened: opened.measured())
+            with self._prepared(case_id) as prepared:
+                return time_case(prepared)
         if verb == "open":
-            return self._open(case_id).warm_up()
+            stack = ExitStack()
+            turn = CaseInTurn(stack.enter_context(self._prepared(case_id)))
+            self._in_turn[case_id] = turn, stack
+            return turn.warm_up()
         if verb == "burst":
-            return self._burst(self._opened[case_id][0])
-        return self._closed(case_id, lambda opened: opened.finished(STOPPED_BY_ROUNDS))
+            return self._burst(self._in_turn[case_id][0])
+        turn, stack = self._in_turn.pop(case_id)
+        with stack:
+            return turn.finish(STOPPED_BY_ROUNDS)
 
-    def _burst(self, opened: OpenCase) -> Measurement:
+    def _burst(self, turn: CaseInTurn) -> Measurement:
         if self._ballast is not None:
             self._ballast.shift()
-            opened.pass_over()
-        return opened.burst()
+            turn.pass_over()
+        return turn.burst()
 
-    def _open(self, case_id: str) -> OpenCase:
-        from attnlab.bench.measure.harness import open_case
+    def _prepared(self, case_id: str) -> AbstractContextManager[PreparedCase]:
+        from attnlab.bench.measure.harness import prepared_case
 
         case = self._operator.case_type.parse(case_id)
-        stack = ExitStack()
-        opened = stack.enter_context(open_case(self._operator, case, self._implementation, self._setup, not self._turn))
-        self._opened[case_id] = opened, stack
-        return opened
-
-    def _closed(self, case_id: str, last: Callable[[OpenCase], Measurement]) -> Measurement:
-        opened, stack = self._opened.pop(case_id)
-        with stack:
-            return last(opened)
+        return prepared_case(self._operator, case, self._implementation, self._setup, not self._turn)
 
 
 def limit_memory(device: str, limit_bytes: int | None) -> None:

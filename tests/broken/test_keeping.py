@@ -13,8 +13,9 @@ from torch import Tensor
 from attnlab.bench.contract.registry import discover
 from attnlab.bench.machine.clocks.wall import Wall
 from attnlab.bench.measure import renewal
-from attnlab.bench.measure.harness import Setup, measure
+from attnlab.bench.measure.harness import measure
 from attnlab.bench.measure.judging.refusals import CHANGING, STALE
+from attnlab.bench.measure.setup import Setup
 from attnlab.bench.measure.timing import Effort
 from attnlab.bench.store.machine import Ceilings
 from attnlab.bench.store.records import Measurement, Outcome

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from attnlab.bench.machine.clocks.wall import Wall
-from attnlab.bench.measure.harness import Setup, measure
+from attnlab.bench.measure.harness import measure
 from attnlab.bench.measure.renewal import SHARED
+from attnlab.bench.measure.setup import Setup
 from attnlab.bench.measure.timing import Effort
 from attnlab.bench.ops.attention.case import AttentionCase
 from attnlab.bench.ops.attention.contract import ATTENTION

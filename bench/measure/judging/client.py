@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from attnlab.bench.contract.contents import Content
 from attnlab.bench.contract.operator_spec import Attested, Fact
-from attnlab.bench.measure.harness import shows_calls
+from attnlab.bench.measure.finish import shows_calls
 from attnlab.bench.measure.judging.court import Calls
 from attnlab.bench.measure.judging.process import BOOT, Contract, JudgeOrder
 from attnlab.bench.measure.judging.refusals import NotJudged

@@ -16,7 +16,8 @@ from attnlab.bench import discover
 from attnlab.bench.contract.meddling import Guard, refusal
 from attnlab.bench.machine.clocks.host import HostTimer
 from attnlab.bench.measure import timing
-from attnlab.bench.measure.harness import Setup, measure
+from attnlab.bench.measure.harness import measure
+from attnlab.bench.measure.setup import Setup
 from attnlab.bench.store import deviations
 from attnlab.bench.store.machine import Ceilings
 from attnlab.bench.store.records import Outcome

@@ -21,9 +21,12 @@ from attnlab.bench.contract.registry import Implementation
 from attnlab.bench.errors import ClockUnsupported
 from attnlab.bench.machine.clocks import cuda_clocks
 from attnlab.bench.measure import renewal
-from attnlab.bench.measure.harness import Setup, measure, open_case
+from attnlab.bench.measure.case_sampling import CaseSampling
+from attnlab.bench.measure.finish import finish_beside
+from attnlab.bench.measure.harness import measure, prepared_case, time_case
 from attnlab.bench.measure.judging import verdicts
 from attnlab.bench.measure.plausibility import judge_speed
+from attnlab.bench.measure.setup import Setup
 from attnlab.bench.measure.timing import Effort
 from attnlab.bench.store.machine import Ceilings, Published
 from attnlab.bench.store.records import Measurement, Outcome, Series, TimingRecord
@@ -308,14 +311,14 @@ def test_observed_calls_of_two_processes_meet_the_same_contents_by_the_hosts_clo
     observed = replace(toy, observe=observe)
     held = []
     for warm_up_calls in (1, 3):
-        with open_case(observed, case(toy), implementation(Twice), setup, check=False) as opened:
-            (method,) = opened.methods().timers
+        with prepared_case(observed, case(toy), implementation(Twice), setup, check=False) as prepared:
+            (method,) = prepared.methods().timers
             for _ in range(warm_up_calls):
-                opened.copies[0].renew()
-                opened.copies[0]()
-            sampling = opened.begin(method.clock, method.plan)
+                prepared.call.renew()
+                prepared.call()
+            sampling = CaseSampling(prepared, method.clock, method.plan)
             held.append([sampling.burst().series[-1].values for _ in range(4)])
-            measurement, beside = opened.closed()
+            measurement, beside = finish_beside(prepared, sampling)
         assert (method.clock, measurement.outcome) == ("wall", Outcome.PASSED)
         assert {"setup", "first_call", "peak_memory"} <= {series.quantity for series in beside}
     assert held[0] == held[1]
@@ -331,7 +334,7 @@ def test_the_first_call_is_timed_wherever_it_is(check: bool, toy: Operator[Any, 
             time.sleep(0.03)
         return inputs.x * 2
 
-    with open_case(toy, case(toy), implementation(lazy), setup, check) as opened:
-        measured = opened.measured()
+    with prepared_case(toy, case(toy), implementation(lazy), setup, check) as prepared:
+        measured = time_case(prepared)
     (first_ns,) = measured.values("first_call")
     assert first_ns >= 3e7

@@ -16,9 +16,9 @@ import torch._dynamo  # inner sessions forget what they imported, and this canno
 
 from attnlab.bench.contract.registry import registry
 from attnlab.bench.measure import runner
-from attnlab.bench.measure.harness import Setup as HarnessSetup
 from attnlab.bench.measure.harness import measure
 from attnlab.bench.measure.settlement import with_times
+from attnlab.bench.measure.setup import Setup
 from attnlab.bench.measure.timing import Effort, time_calls
 from attnlab.bench.measure.worker import WorkerOrder
 from attnlab.bench.store.machine import Ceilings
@@ -56,7 +56,7 @@ class Worker:
         self.workers.said.append(f"{self.order.implementation} measures {case_id}")
         operator = registry.operators.get(blank.operator)
         implementation = registry.implementations(blank.operator).get(blank.implementation)
-        setup = HarnessSetup(torch.device("cpu"), (), LIGHT, untimed=self.order.untimed or "made up below")
+        setup = Setup(torch.device("cpu"), (), LIGHT, untimed=self.order.untimed or "made up below")
         checked = measure(operator, operator.case_type.parse(case_id), implementation, setup)
         if checked.outcome is not Outcome.PASSED or checked.untimed != "made up below":
             return checked

@@ -20,10 +20,11 @@ from attnlab.bench.llm.generation.events import CallLog, Pass, RequestLog, serie
 from attnlab.bench.llm.generation.recorder import Recorder
 from attnlab.bench.machine.clocks import clocks_for
 from attnlab.bench.measure.correctness import Checker
-from attnlab.bench.measure.harness import Setup, measure
+from attnlab.bench.measure.harness import measure
 from attnlab.bench.measure.judging.court import Court
 from attnlab.bench.measure.judging.handing import HereJudge
 from attnlab.bench.measure.judging.refusals import Rejected
+from attnlab.bench.measure.setup import Setup
 from attnlab.bench.measure.timing import Effort
 from attnlab.bench.ops.generate.case import GenerateCase, Generated, GenerateInputs
 from attnlab.bench.ops.generate.contract import GENERATE
