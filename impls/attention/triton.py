@@ -35,8 +35,8 @@ class Triton:
         return _triton.untimed(device_kind)
 
     def configuration(self, case: AttentionCase) -> str | None:
-        from attnlab.kernels.triton.attention_arguments import architecture
         from attnlab.kernels.triton.attention_forward import configuration
+        from attnlab.kernels.triton.device import architecture
 
         tiling = configuration(case.head_dim, case.v_head_dim, case.torch_dtype, architecture())
         return _triton.describe(tiling)

@@ -36,8 +36,8 @@ class Triton:
         return _triton.untimed(device_kind)
 
     def configuration(self, case: AttentionCase) -> str | None:
-        from attnlab.kernels.triton.attention_arguments import architecture
         from attnlab.kernels.triton.attention_backward import configuration
+        from attnlab.kernels.triton.device import architecture
 
         tilings = configuration(case.head_dim, case.v_head_dim, case.torch_dtype, architecture())
         return f"dk, dv: {_triton.describe(tilings.dkdv)}; dq: {_triton.describe(tilings.dq)}"

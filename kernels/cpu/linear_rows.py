@@ -42,8 +42,17 @@ def linear_rows(rows: int, dtype: torch.dtype) -> Callable[[Tensor, Tensor, Tens
         n, k = weight.shape
         out = torch.empty(rows, n, dtype=dtype)
         bias_at = None if bias is None else bias.data_ptr()
-        if kernel(x.data_ptr(), weight.data_ptr(), bias_at, out.data_ptr(), n, k, x.stride(0), weight.stride(0),
-                  torch.get_num_threads()):  # fmt: skip
+        if kernel(
+            x.data_ptr(),
+            weight.data_ptr(),
+            bias_at,
+            out.data_ptr(),
+            n,
+            k,
+            x.stride(0),
+            weight.stride(0),
+            torch.get_num_threads(),
+        ):
             raise MemoryError(f"no memory for {rows} rows of {k} numbers in float32")
         return out
 

@@ -18,7 +18,9 @@ from triton.experimental.gluon.language.nvidia.hopper import fence_async_shared,
 from triton.experimental.gluon.nvidia.hopper import TensorDescriptor
 
 from attnlab.kernels.gluon.attention_partitions import ROWS, consume, load
-from attnlab.kernels.triton.attention_arguments import LOG2_E, architecture, check, expect, reach
+from attnlab.kernels.triton.attention_arguments import check, reach
+from attnlab.kernels.triton.device import LOG2_E, architecture
+from attnlab.kernels.triton.launch_checks import expect
 
 # Of a thread when the kernel starts: twelve warps share 65,536. Then 240 where warps multiply, and 24 elsewhere.
 MAX_REGISTERS = 168
@@ -110,7 +112,7 @@ def launch(
     tiles = triton.cdiv(q_len, 2 * ROWS.value) * heads
     _forward[(min(programs, tiles),)](
         _descriptor(q, ROWS.value), _descriptor(k, tiling.block_n), _descriptor(v, tiling.block_n), out, lse,
-        scale * LOG2_E, q_heads, group, heads, min(section, heads), q_len, kv_len, reach(window, kv_len),
+        scale * LOG2_E.value, q_heads, group, heads, min(section, heads), q_len, kv_len, reach(window, kv_len),
         CAUSAL=causal, WINDOWED=window is not None, HEAD_DIM=head_dim, BLOCK_N=tiling.block_n, STAGES=tiling.stages,
         num_warps=4, maxnreg=MAX_REGISTERS,
     )  # fmt: skip

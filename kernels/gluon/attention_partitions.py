@@ -5,13 +5,12 @@ STAGES buffers is filled in turn: the tile that is number `at` lies in buffer at
 at // STAGES. Whoever waits for a phase gives its parity; a fresh barrier has passed the phase before its first.
 """
 
-import math
-
 from triton.experimental import gluon
 from triton.experimental.gluon import language as gl
 from triton.experimental.gluon.language.nvidia.hopper import mbarrier, tma, warpgroup_mma, warpgroup_mma_wait
 
-LN_2 = gl.constexpr(math.log(2))
+from attnlab.kernels.triton.device import LN_2
+
 ROWS = gl.constexpr(64)  # queries of a consumer
 
 

@@ -7,8 +7,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from attnlab.kernels.triton.attention_arguments import expect
-from attnlab.kernels.triton.attention_tiles import narrow
+from attnlab.kernels.triton.device import narrow
+from attnlab.kernels.triton.launch_checks import expect
 from attnlab.kernels.triton.row_arguments import check_matrix, like_rows
 
 BLOCK = 1024

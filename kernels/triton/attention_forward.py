@@ -4,31 +4,17 @@ Technique: FlashAttention-2 (Dao, 2023, arXiv:2307.08691), with exp2 instead of 
 tiles that need no mask and tiles that do, and tiles without a permitted key left out.
 """
 
-import math
+from typing import Any, NamedTuple
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from attnlab.kernels.triton.attention_arguments import LOG2_E, Tiling, architecture, check, is_exact, reach
-from attnlab.kernels.triton.attention_tiles import (
-    add_product,
-    dot_rows,
-    head_pointer,
-    lengths,
-    load_rows,
-    permitted,
-    place,
-    scale_rows,
-    spans,
-    store_rows,
-    tile_count,
-    tile_first,
-    zero_rows,
-)
-
-LN_2 = tl.constexpr(math.log(2))
+from attnlab.kernels.triton import attention_tiles as tiles
+from attnlab.kernels.triton.attention_arguments import Mask, Tiling, check, reach, strides
+from attnlab.kernels.triton.device import LN_2, LOG2_E, architecture
+from attnlab.kernels.triton.head_widths import in_parts, is_exact
 
 
 def configuration(head_dim: int, v_head_dim: int, dtype: torch.dtype, sm: int) -> Tiling:
@@ -96,66 +82,97 @@ def attention_forward(
     with torch.cuda.device_of(q):
         tiling = tiling or configuration(sizes.head_dim, sizes.v_head_dim, q.dtype, architecture())
         _forward[(sizes.programs(sizes.q_len, sizes.q_heads, tiling.block_m),)](
-            q, k, v, out, lse, cu_seqlens,
-            q.stride()[:3], k.stride()[:3], v.stride()[:3], out.stride()[:3], lse.stride()[:3],
-            scale * LOG2_E, sizes.sequences, sizes.q_heads, sizes.group, sizes.q_len, sizes.kv_len,
+            _Operands(q, k, v, out, lse),
+            cu_seqlens,
+            _Operands(*(strides(x) for x in (q, k, v, out, lse))),
+            scale * LOG2_E.value,
+            sizes.sequences,
+            sizes.q_heads,
+            sizes.group,
+            sizes.q_len,
+            sizes.kv_len,
             reach(window, sizes.kv_len),
-            CAUSAL=causal, WINDOWED=window is not None, PACKED=cu_seqlens is not None,
-            **sizes.widths(), **tiling.meta,
-        )  # fmt: skip
+            MASK=Mask(causal, window is not None),
+            PACKED=sizes.packed,
+            HEAD=in_parts(sizes.head_dim),
+            V_HEAD=in_parts(sizes.v_head_dim),
+            **tiling.meta,
+        )
     return out, lse
+
+
+class _Operands(NamedTuple):
+    """The tensors of the kernel, or their strides."""
+
+    q: Any
+    k: Any
+    v: Any
+    out: Any
+    lse: Any
 
 
 @triton.jit(do_not_specialize=["sequences", "q_heads", "group", "q_len", "kv_len", "window"])
 def _forward(
-    q: tl.tensor, k: tl.tensor, v: tl.tensor, out: tl.tensor, lse: tl.tensor, cu_seqlens: tl.tensor,
-    q_strides: tl.tuple, k_strides: tl.tuple, v_strides: tl.tuple, out_strides: tl.tuple, lse_strides: tl.tuple,
-    scale_log2: tl.tensor, sequences: tl.tensor, q_heads: tl.tensor, group: tl.tensor,
-    q_len: tl.tensor, kv_len: tl.tensor, window: tl.tensor,
-    CAUSAL: tl.constexpr, WINDOWED: tl.constexpr, PACKED: tl.constexpr,
-    HEAD_DIM: tl.constexpr, V_HEAD_DIM: tl.constexpr, BLOCKS_D: tl.constexpr, BLOCKS_DV: tl.constexpr,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, PRECISION: tl.constexpr,
-) -> None:  # fmt: skip
+    tensors: tl.tuple,
+    cu_seqlens: tl.tensor,
+    strides: tl.tuple,
+    scale_log2: tl.tensor,
+    sequences: tl.tensor,
+    q_heads: tl.tensor,
+    group: tl.tensor,
+    q_len: tl.tensor,
+    kv_len: tl.tensor,
+    window: tl.tensor,
+    MASK: tl.constexpr,
+    PACKED: tl.constexpr,
+    HEAD: tl.constexpr,
+    V_HEAD: tl.constexpr,
+    BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    PRECISION: tl.constexpr,
+) -> None:
+    """A tile of queries of one head over all keys that they may see."""
     # The causal tiles with most keys start first.
-    tile, head, sequence = place(cu_seqlens, sequences, q_len, q_heads, BLOCK_M, PACKED, LAST_FIRST=CAUSAL)
-    start, q_len, kv_len = lengths(cu_seqlens, sequence, q_len, kv_len, PACKED)
+    tile, head, sequence = tiles.place(cu_seqlens, sequences, q_len, q_heads, BLOCK_M, PACKED, LAST_FIRST=MASK.causal)
+    start, q_len, kv_len = tiles.lengths(cu_seqlens, sequence, q_len, kv_len, PACKED)
     first = tile * BLOCK_M
     if first >= q_len:
         return
 
-    q = head_pointer(q, q_strides, start, head, PACKED)
-    k = head_pointer(k, k_strides, start, head // group, PACKED)
-    v = head_pointer(v, v_strides, start, head // group, PACKED)
-    queries = load_rows(q, q_strides, first, q_len, BLOCK_M, HEAD_DIM, BLOCKS_D, RAGGED=True)  # [M, D]
+    q_head = tiles.head_pointer(tensors.q, strides.q, start, head, PACKED)
+    k_head = tiles.head_pointer(tensors.k, strides.k, start, head // group, PACKED)
+    v_head = tiles.head_pointer(tensors.v, strides.v, start, head // group, PACKED)
+    queries = tiles.load_rows(q_head, strides.q, first, q_len, BLOCK_M, HEAD, RAGGED=True)  # [M, D]
     rows = first + tl.arange(0, BLOCK_M)
 
-    shift = kv_len - q_len
-    last = tl.minimum(first + BLOCK_M, q_len) - 1
-    span = spans(first, last, shift - window + 1, shift + 1, kv_len, BLOCK_N, HAS_LOW=WINDOWED, HAS_HIGH=CAUSAL)
-    acc = zero_rows(BLOCK_M, BLOCKS_DV)
+    span = tiles.keys_of_queries(first, q_len, kv_len, window, BLOCK_M, BLOCK_N, MASK)
+    acc = tiles.zero_rows(BLOCK_M, V_HEAD)
     total = tl.zeros([BLOCK_M], tl.float32)  # sum of the weights
     peak = tl.full([BLOCK_M], float("-inf"), tl.float32)  # largest score, in base 2
     for MASKED in tl.static_range(2):
-        for index in tl.range(0, tile_count(span, BLOCK_N, MASKED)):
-            key = tile_first(index, span, BLOCK_N, MASKED)
-            keys = load_rows(k, k_strides, key, kv_len, BLOCK_N, HEAD_DIM, BLOCKS_D, RAGGED=MASKED)  # [N, D]
-            scores = dot_rows(queries, keys, PRECISION)  # [M, N]
+        for index in tl.range(0, tiles.tile_count(span, BLOCK_N, MASKED)):
+            key = tiles.tile_first(index, span, BLOCK_N, MASKED)
+            keys = tiles.load_rows(k_head, strides.k, key, kv_len, BLOCK_N, HEAD, RAGGED=MASKED)  # [N, D]
+            scores = tiles.dot_rows(queries, keys, PRECISION)  # [M, N]
             if MASKED:
                 columns = key + tl.arange(0, BLOCK_N)
-                allowed = permitted(rows[:, None], columns[None, :], kv_len, shift, window, CAUSAL, WINDOWED)
+                allowed = tiles.permitted(rows[:, None], columns[None, :], q_len, kv_len, window, MASK)
                 scores = tl.where(allowed, scores, float("-inf"))
-            new_peak = tl.maximum(peak, tl.max(scores, 1) * scale_log2)
-            anchor = tl.where(new_peak == float("-inf"), 0.0, new_peak)  # -inf less -inf would be NaN
-            weights = tl.exp2(scores * scale_log2 - anchor[:, None])
-            fade = tl.exp2(peak - anchor)
-            values = load_rows(v, v_strides, key, kv_len, BLOCK_N, V_HEAD_DIM, BLOCKS_DV, RAGGED=MASKED)  # [N, Dv]
-            total = total * fade + tl.sum(weights, 1)
-            acc = add_product(scale_rows(acc, fade[:, None]), weights, values, PRECISION)
-            peak = new_peak
+            weights, fade, peak, total = tiles.online_softmax(scores, scale_log2, peak, total)
+            values = tiles.load_rows(v_head, strides.v, key, kv_len, BLOCK_N, V_HEAD, RAGGED=MASKED)  # [N, Dv]
+            acc = tiles.add_product(tiles.scale_rows(acc, fade[:, None]), weights, values, PRECISION)
 
     blind = total == 0  # rows without a permitted key
     total = tl.where(blind, 1.0, total)
-    out = head_pointer(out, out_strides, start, head, PACKED)
-    store_rows(out, out_strides, first, q_len, scale_rows(acc, 1 / total[:, None]), BLOCK_M, V_HEAD_DIM, BLOCKS_DV)
-    lse = head_pointer(lse, lse_strides, start, head, PACKED)
-    tl.store(lse + rows, tl.where(blind, float("-inf"), (peak + tl.log2(total)) * LN_2), mask=rows < q_len)
+    acc = tiles.scale_rows(acc, 1 / total[:, None])
+    tiles.store_rows(
+        tiles.head_pointer(tensors.out, strides.out, start, head, PACKED),
+        strides.out,
+        first,
+        q_len,
+        acc,
+        BLOCK_M,
+        V_HEAD,
+    )
+    lse_head = tiles.head_pointer(tensors.lse, strides.lse, start, head, PACKED)
+    tl.store(lse_head + rows, tl.where(blind, float("-inf"), (peak + tl.log2(total)) * LN_2), mask=rows < q_len)

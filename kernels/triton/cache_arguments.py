@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attnlab.kernels.triton.attention_arguments import expect
+from attnlab.kernels.triton.kv_codes import GROUP as _GROUP
+from attnlab.kernels.triton.launch_checks import check_beside, check_contiguous, check_dense_rows, expect
 
-GROUP = 32  # tokens or channels that share a scale of four-bit codes
+GROUP: int = _GROUP.value
 FP8 = torch.float8_e4m3fn
 
 
@@ -59,37 +60,27 @@ def check_side(
 ) -> None:
     """ValueError unless planes of keys or values are those of the codec; `like` [..., D] has the dtype and device."""
     head_dim = like.shape[-1]
-    expect(codec.kind != "int4" or head_dim % GROUP == 0, f"head size {head_dim} with four bits",
-           f"a multiple of {GROUP}", "store it in eight bits")  # fmt: skip
+    fits = codec.kind != "int4" or head_dim % GROUP == 0
+    expect(fits, f"head size {head_dim} with four bits", f"a multiple of {GROUP}", "store it in eight bits")
     data = _plane(name, planes, "data")
     wanted = (heads, codec.width(head_dim))
-    expect(data.dim() == 4 and tuple(data.shape[2:]) == wanted, f"{name} {list(data.shape)}",
-           f"[pages, rows, {wanted[0]}, {wanted[1]}]", "give one plane a side")  # fmt: skip
-    expect(data.shape[1] == page_tokens, f"{name} of {data.shape[1]} tokens a page", f"{page_tokens}",
-           "pass the page size of the planes")  # fmt: skip
-    _check_rows(f"data of {name}", data, codec.dtype or like.dtype, like.device)
-    if codec.scales == "nothing":
-        return
-    shape = codec.scale_shape(data.shape[0], page_tokens, heads, head_dim)
-    dtype = torch.float16 if codec.minima else torch.float32
-    planes_of_scales = [_plane(name, planes, part) for part in (("scale", "minimum") if codec.minima else ("scale",))]
-    for part, plane in zip(("scale", "minimum"), planes_of_scales, strict=False):
-        expect(tuple(plane.shape) == shape, f"{part} {list(plane.shape)} of {name}", f"{list(shape)}",
-               "pass the plane that was allocated with the data")  # fmt: skip
-        _check_rows(f"{part} of {name}", plane, dtype, like.device)
-        expect(plane.dim() == 4 or plane.is_contiguous(), f"{part} of {name} with gaps", "contiguous memory",
-               "pass a contiguous copy")  # fmt: skip
-    first, last = planes_of_scales[0], planes_of_scales[-1]
-    expect(first.stride()[:-1] == last.stride()[:-1], f"scale of {name} with strides {first.stride()} and minimum with "
-           f"{last.stride()}", "the same strides", "allocate both alike")  # fmt: skip
+    fits = data.dim() == 4 and tuple(data.shape[2:]) == wanted
+    expect(fits, f"{name} {list(data.shape)}", f"[pages, rows, {wanted[0]}, {wanted[1]}]", "give one plane a side")
+    got = f"{name} of {data.shape[1]} tokens a page"
+    expect(data.shape[1] == page_tokens, got, f"{page_tokens}", "pass the page size of the planes")
+    _check_plane(f"data of {name}", data, codec.dtype or like.dtype, like)
+    if codec.scales != "nothing":
+        _check_scales(name, planes, codec, codec.scale_shape(data.shape[0], page_tokens, heads, head_dim), like)
 
 
 def check_counts(name: str, counts: Tensor, batch: int, like: Tensor) -> None:
     """ValueError unless a number of tokens for each sequence is dense int32 [B] on the device of `like`."""
-    expect(tuple(counts.shape) == (batch,) and counts.dtype == torch.int32, f"{name} {list(counts.shape)} of "
-           f"{counts.dtype}", f"[{batch}] of torch.int32", "pass one number for each sequence")  # fmt: skip
-    expect(counts.is_contiguous() and counts.device == like.device, f"{name} with stride {counts.stride()} on "
-           f"{counts.device}", f"contiguous memory on {like.device}", "pass a contiguous copy there")  # fmt: skip
+    fits = tuple(counts.shape) == (batch,) and counts.dtype == torch.int32
+    got = f"{name} {list(counts.shape)} of {counts.dtype}"
+    expect(fits, got, f"[{batch}] of torch.int32", "pass one number for each sequence")
+    fits = counts.is_contiguous() and counts.device == like.device
+    got = f"{name} with stride {counts.stride()} on {counts.device}"
+    expect(fits, got, f"contiguous memory on {like.device}", "pass a contiguous copy there")
 
 
 def check_table(table: Tensor | None, batch: int, pages: int, page_tokens: int, like: Tensor) -> None:
@@ -98,21 +89,35 @@ def check_table(table: Tensor | None, batch: int, pages: int, page_tokens: int, 
         expect(pages >= batch, f"{pages} pages for {batch} sequences", "a page each", "pass a block table")
         return
     dense = table.dim() == 2 and (table.shape[1] <= 1 or table.stride(1) == 1)
-    expect(dense and table.shape[0] == batch and table.dtype == torch.int32,
-           f"a block table {list(table.shape)} of {table.dtype}", f"[{batch}, pages] of torch.int32 without gaps",
-           "pass one row of pages for each sequence")  # fmt: skip
-    expect(table.device == like.device, f"a block table on {table.device}", f"{like.device}", "move it")
+    fits = dense and table.shape[0] == batch and table.dtype == torch.int32
+    got = f"a block table {list(table.shape)} of {table.dtype}"
+    wanted = f"[{batch}, pages] of torch.int32 without gaps"
+    expect(fits, got, wanted, "pass one row of pages for each sequence")
+    check_beside("a block table", table, like)
     expect(page_tokens & (page_tokens - 1) == 0, f"page size {page_tokens}", "a power of two", "use other pages")
 
 
+def _check_scales(name: str, planes: Mapping[str, Tensor], codec: Codec, shape: tuple[int, ...], like: Tensor) -> None:
+    parts = ("scale", "minimum") if codec.minima else ("scale",)
+    found = [_plane(name, planes, part) for part in parts]
+    for part, plane in zip(parts, found, strict=True):
+        got = f"{part} {list(plane.shape)} of {name}"
+        expect(tuple(plane.shape) == shape, got, f"{list(shape)}", "pass the plane that was allocated with the data")
+        _check_plane(f"{part} of {name}", plane, torch.float16 if codec.minima else torch.float32, like)
+        if plane.dim() != 4:
+            check_contiguous(f"{part} of {name}", plane)
+    first, last = found[0].stride(), found[-1].stride()
+    got = f"scale of {name} with strides {first} and minimum with {last}"
+    expect(first[:-1] == last[:-1], got, "the same strides", "allocate both alike")
+
+
 def _plane(name: str, planes: Mapping[str, Tensor], part: str) -> Tensor:
-    expect(part in planes, f"{name} with planes {', '.join(planes) or 'none'}", f"{part} among them",
-           "pass every plane of the codec")  # fmt: skip
+    got = f"{name} with planes {', '.join(planes) or 'none'}"
+    expect(part in planes, got, f"{part} among them", "pass every plane of the codec")
     return planes[part]
 
 
-def _check_rows(name: str, plane: Tensor, dtype: torch.dtype, device: torch.device) -> None:
+def _check_plane(name: str, plane: Tensor, dtype: torch.dtype, like: Tensor) -> None:
     expect(plane.dtype == dtype, f"{name} of {plane.dtype}", f"{dtype}", "store the cache in this codec")
-    dense = plane.shape[-1] <= 1 or plane.stride(-1) == 1 or plane.numel() == 0
-    expect(dense and plane.device == device, f"{name} on {plane.device} with strides {plane.stride()}",
-           f"{device} and rows without gaps", "move or copy them")  # fmt: skip
+    check_dense_rows(name, plane)
+    check_beside(name, plane, like)

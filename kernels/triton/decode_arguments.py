@@ -1,17 +1,27 @@
 """What decoding is given, checked before any launch, and how the kernel sees the planes of a cache."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from attnlab.kernels.triton.attention_arguments import DTYPES, LARGEST_HEAD_DIM, architecture, blocks, expect, padded
-from attnlab.kernels.triton.attention_tiles import INTERPRETED
 from attnlab.kernels.triton.cache_arguments import CODECS, check_counts, check_side, check_table
+from attnlab.kernels.triton.cache_forms import Form
 from attnlab.kernels.triton.decode_planes import FP8_BITS
+from attnlab.kernels.triton.device import INTERPRETED, TRITON_DTYPES, architecture
+from attnlab.kernels.triton.head_widths import blocks, padded
+from attnlab.kernels.triton.launch_checks import (
+    DTYPE_NAMES,
+    DTYPES,
+    check_dense_rows,
+    check_device,
+    check_groups,
+    check_head_dim,
+    check_scale,
+    check_window,
+    expect,
+)
 
 KEY_CODECS = tuple(codec for codec in CODECS if codec != "int4_token")
 VALUE_CODECS = tuple(codec for codec in CODECS if codec not in ("int4_channel", "int8_channel"))
@@ -23,12 +33,20 @@ class Side:
     """Keys or values as the kernel takes them.
 
     planes: units, scale and minimum, the latter two `none` where a codec has them not; strides of the first three axes
-    of units and of scales. form: kind of code, what has a scale, planes of a unit, blocks of units, dtype.
+    of units and of scales.
     """
 
     planes: tuple[Tensor, Tensor, Tensor]
     strides: tuple[tuple[int, ...], tuple[int, ...]]
-    form: tuple[Any, ...]
+    form: Form
+
+
+@dataclass(frozen=True)
+class Codecs:
+    """How keys and values are stored, by name in `CODECS`."""
+
+    keys: str
+    values: str
 
 
 def side(planes: Mapping[str, Tensor], name: str, q: Tensor, none: Tensor) -> Side:
@@ -49,10 +67,9 @@ def side(planes: Mapping[str, Tensor], name: str, q: Tensor, none: Tensor) -> Si
     scale, minimum = planes.get("scale", none), planes.get("minimum", none)
     scales = SCALES.get(codec.scales, codec.scales)
     columns = (padded(units),) if number_planes > 1 else blocks(units)  # 16 of them are too few for four warps
-    form = kind, scales, number_planes, columns, str(dtype).removeprefix("torch.")
-    return Side(
-        (data, scale, minimum), (data.stride()[:3], scale.stride()[:3] if scale.dim() == 4 else (0, 0, 0)), form
-    )
+    form = Form(kind, scales, number_planes, columns, TRITON_DTYPES[dtype])
+    scale_strides = scale.stride()[:3] if scale.dim() == 4 else (0, 0, 0)
+    return Side((data, scale, minimum), (data.stride()[:3], scale_strides), form)
 
 
 def _in_units(data: Tensor) -> bool:
@@ -61,43 +78,54 @@ def _in_units(data: Tensor) -> bool:
 
 
 def check(
-    q: Tensor, keys: Mapping[str, Tensor], values: Mapping[str, Tensor], lengths: Tensor, key_codec: str,
-    value_codec: str, page_tokens: int, table: Tensor | None, wraps: bool, longest: int, scale: float,
+    q: Tensor,
+    keys: Mapping[str, Tensor],
+    values: Mapping[str, Tensor],
+    lengths: Tensor,
+    codecs: Codecs,
+    page_tokens: int,
+    table: Tensor | None,
+    *,
+    wraps: bool,
+    longest: int,
+    scale: float,
     window: int | None,
-) -> int:  # fmt: skip
+) -> int:
     """The number of key-value heads; ValueError where arguments do not fit."""
-    expect(q.dim() == 4 and q.dtype in DTYPES, f"q {list(q.shape)} of {q.dtype}",
-           f"[B, Hq, Sq, D] of {', '.join(map(str, DTYPES))}", "cast or reshape q")  # fmt: skip
-    expect(q.device.type != "cpu" or bool(INTERPRETED.value), "tensors on cpu", "tensors on a GPU",
-           "move them, or set TRITON_INTERPRET=1 before the import to run in the interpreter")  # fmt: skip
-    batch, q_heads, q_len, head_dim = q.shape
-    expect(1 <= head_dim <= LARGEST_HEAD_DIM, f"head size {head_dim}", f"1 to {LARGEST_HEAD_DIM}", "split the head")
-    expect(
-        head_dim == 1 or q.stride(-1) == 1,
-        f"q with stride {q.stride(-1)} in its last axis",
-        "stride 1",
-        "pass q.contiguous()",
-    )
-    for codec, known in ((key_codec, KEY_CODECS), (value_codec, VALUE_CODECS)):
-        expect(codec in known, f"codec {codec}", f"one of {', '.join(known)}", "store the cache in one of these")
-    expect(key_codec.startswith("int4") == value_codec.startswith("int4"), f"keys {key_codec}, values {value_codec}",
-           "both of four bits or neither", "store both alike")  # fmt: skip
+    _check_queries(q)
+    check_scale(scale)
+    check_window(window)
+    _check_codecs(codecs)
     kv_heads = keys["data"].shape[2] if "data" in keys and keys["data"].dim() == 4 else 0
-    expect(kv_heads > 0 and q_heads % kv_heads == 0, f"{q_heads} query heads over {kv_heads} key-value heads",
-           "a multiple", "repeat or drop heads")  # fmt: skip
-    check_side("keys", keys, CODECS[key_codec], kv_heads, page_tokens, q)
-    check_side("values", values, CODECS[value_codec], kv_heads, page_tokens, q)
+    check_groups(q.shape[1], kv_heads)
+    check_side("keys", keys, CODECS[codecs.keys], kv_heads, page_tokens, q)
+    check_side("values", values, CODECS[codecs.values], kv_heads, page_tokens, q)
+    batch, _, q_len, _ = q.shape
     check_counts("lengths", lengths, batch, q)
-    expect(math.isfinite(scale) and scale > 0, f"scale {scale}", "a finite number above zero", "negate q instead")
-    expect(window is None or window >= 1, f"window {window}", "at least 1 key", "pass None for no window")
-    expect(longest >= 0, f"longest {longest}", "0 tokens or more", "pass the largest length")
     check_table(table, batch, min(keys["data"].shape[0], values["data"].shape[0]), page_tokens, q)
+    expect(longest >= 0, f"longest {longest}", "0 tokens or more", "pass the largest length")
     if table is not None:
         held = table.shape[1] * page_tokens
         expect(longest <= held, f"{longest} tokens", f"at most {held}, what the block table holds", "add pages")
         return kv_heads
     # A ring keeps the last tokens alone: what a query may see must be among them.
     seen = longest if window is None or not wraps else min(longest, window + q_len - 1)
-    expect(seen <= page_tokens, f"{seen} tokens", f"at most {page_tokens}, what a page holds",
-           "allocate a larger cache, or narrow the window" if wraps else "allocate a larger cache")  # fmt: skip
+    mend = "allocate a larger cache, or narrow the window" if wraps else "allocate a larger cache"
+    expect(seen <= page_tokens, f"{seen} tokens", f"at most {page_tokens}, what a page holds", mend)
     return kv_heads
+
+
+def _check_queries(q: Tensor) -> None:
+    fits = q.dim() == 4 and q.dtype in DTYPES
+    expect(fits, f"q {list(q.shape)} of {q.dtype}", f"[B, Hq, Sq, D] of {DTYPE_NAMES}", "cast or reshape q")
+    check_device("q", q)
+    check_head_dim("head size", q.shape[-1])
+    check_dense_rows("q", q)
+
+
+def _check_codecs(codecs: Codecs) -> None:
+    for codec, known in ((codecs.keys, KEY_CODECS), (codecs.values, VALUE_CODECS)):
+        expect(codec in known, f"codec {codec}", f"one of {', '.join(known)}", "store the cache in one of these")
+    fits = codecs.keys.startswith("int4") == codecs.values.startswith("int4")
+    got = f"keys {codecs.keys}, values {codecs.values}"
+    expect(fits, got, "both of four bits or neither", "store both alike")

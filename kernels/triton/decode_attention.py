@@ -9,18 +9,17 @@ No speed of this design has been measured on a device; what is known is what the
 """
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
 
 import torch
-import triton.language as tl
 from torch import Tensor
 
-from attnlab.kernels.triton.attention_arguments import LOG2_E, reach
-from attnlab.kernels.triton.decode_arguments import Side, check, side
-from attnlab.kernels.triton.decode_cuts import DecodeTiling, Workspace, cut_call
-from attnlab.kernels.triton.decode_kernel import decode_kernel
-
-NUMBERS = {"float32": tl.float32, "float16": tl.float16, "bfloat16": tl.bfloat16}
+from attnlab.kernels.triton.attention_arguments import reach, strides
+from attnlab.kernels.triton.cache_forms import Paging
+from attnlab.kernels.triton.decode_arguments import Codecs, Side, check, side
+from attnlab.kernels.triton.decode_cuts import Cut, DecodeTiling, Workspace, cut_call
+from attnlab.kernels.triton.decode_kernel import Plan, Strides, Tensors, decode_kernel
+from attnlab.kernels.triton.device import LOG2_E
 
 
 def decode_attention(
@@ -57,30 +56,80 @@ def decode_attention(
 
     A query without a key gives zeros. Raises ValueError on arguments that do not fit, before any launch.
     """
+    codecs = Codecs(key_codec, value_codec)
     kv_heads = check(
-        q, keys, values, lengths, key_codec, value_codec, page_tokens, table, wraps, longest, scale, window
+        q, keys, values, lengths, codecs, page_tokens, table, wraps=wraps, longest=longest, scale=scale, window=window
     )
     out = torch.empty_like(q, memory_format=torch.contiguous_format)
     if out.numel() == 0:
         return out
     cut = cut_call(q, kv_heads, key_codec=key_codec, longest=longest, window=window, splits=splits, tiling=tiling)
-    batch, q_heads, q_len, head_dim = q.shape
-    space = workspace or cut.workspace(q)
-    cut.check(space, q)
+    workspace = workspace or cut.workspace(q)
+    cut.check(workspace, q)
     k, v = side(keys, key_codec, q, lengths), side(values, value_codec, q, lengths)
-    far = cut.tiling.block_n * max(strides[1] for given in (k, v) for strides in given.strides) >= 2**30
-    together = (table is None and not wraps) or page_tokens % cut.tiling.block_n == 0
-    with torch.cuda.device_of(q):
-        decode_kernel[(cut.units * cut.lanes,)](  # on one axis, for the others end at 65,535
-            q, k.planes, v.planes, out, space.partial, space.lse, space.counters, lengths,
-            lengths if table is None else table, 0 if table is None else table.stride(0),
-            q.stride()[:3], k.strides, v.strides, out.stride()[:3],
-            scale * LOG2_E, batch, q_heads // kv_heads, q_len, reach(window, longest), cut.units, cut.target,
-            KEYS=_form(k), VALUES=_form(v), PLACE=(page_tokens, table is not None, wraps, together, far),
-            WINDOWED=window is not None, HEAD_DIM=head_dim, BLOCK_M=cut.block_m, ROWS=cut.rows, **cut.tiling.meta,
-        )  # fmt: skip
+    cache = _Cache(k, v, lengths, table, _paging(page_tokens, table, wraps, cut, (k, v)))
+    _launch(q, cache, out, workspace, cut, scale, window, longest)
     return out
 
 
-def _form(given: Side) -> tuple[Any, ...]:
-    return (*given.form[:-1], NUMBERS[given.form[-1]])
+@dataclass(frozen=True)
+class _Cache:
+    """A cache as the kernel takes it."""
+
+    keys: Side
+    values: Side
+    lengths: Tensor
+    table: Tensor | None
+    paging: Paging
+
+
+def _launch(
+    q: Tensor,
+    cache: _Cache,
+    out: Tensor,
+    workspace: Workspace,
+    cut: Cut,
+    scale: float,
+    window: int | None,
+    longest: int,
+) -> None:
+    batch, _, q_len, head_dim = q.shape
+    k, v, lengths = cache.keys, cache.values, cache.lengths
+    table, table_stride = (lengths, 0) if cache.table is None else (cache.table, cache.table.stride(0))
+    with torch.cuda.device_of(q):
+        decode_kernel[(cut.units * cut.lanes,)](  # on one axis, for the others end at 65,535
+            Tensors(q, k.planes, v.planes, out, *workspace.planes, lengths, table),
+            table_stride,
+            Strides(strides(q), k.strides, v.strides, strides(out)),
+            scale * LOG2_E.value,
+            batch,
+            cut.group,
+            q_len,
+            reach(window, longest),
+            cut.units,
+            cut.target,
+            PLAN=_plan(cache, cut, head_dim, windowed=window is not None),
+            num_warps=cut.tiling.num_warps,
+        )
+
+
+def _plan(cache: _Cache, cut: Cut, head_dim: int, windowed: bool) -> Plan:
+    return Plan(
+        cache.keys.form,
+        cache.values.form,
+        cache.paging,
+        windowed,
+        head_dim,
+        cut.block_m,
+        cut.tiling.block_n,
+        cut.rows,
+        cut.tiling.num_stages,
+    )
+
+
+def _paging(page_tokens: int, table: Tensor | None, wraps: bool, cut: Cut, sides: tuple[Side, Side]) -> Paging:
+    """How tokens lie in pages, for the tiles of a cut."""
+    block = cut.tiling.block_n
+    adjacent = (table is None and not wraps) or page_tokens % block == 0
+    wide = block * max(strides[1] for side in sides for strides in side.strides) >= 2**30
+    return Paging(page_tokens, table is not None, wraps, adjacent, wide)

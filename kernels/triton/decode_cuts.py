@@ -1,13 +1,13 @@
 """How a call of decoding is cut, on the host: its tiles, its splits by what a device holds at once, and their room."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import triton
 from torch import Tensor
 
-from attnlab.kernels.triton.attention_arguments import expect, padded
+from attnlab.kernels.triton.head_widths import padded
+from attnlab.kernels.triton.launch_checks import expect
 
 LARGEST_TILE_M = 64  # query rows of a program
 LARGEST_SPLITS = 128
@@ -23,10 +23,6 @@ class DecodeTiling:
     num_warps: int
     num_stages: int  # tiles in flight
     resident: int = 2  # programs that a processor of sm_90 holds at once
-
-    @property
-    def meta(self) -> dict[str, Any]:
-        return {"BLOCK_N": self.block_n, "INNER": self.num_stages, "num_warps": self.num_warps}
 
 
 def configuration(head_dim: int, dtype: torch.dtype, key_codec: str, rows: int) -> DecodeTiling:
@@ -89,6 +85,10 @@ class Workspace:
     lse: Tensor
     counters: Tensor
 
+    @property
+    def planes(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self.partial, self.lse, self.counters
+
 
 @dataclass(frozen=True)
 class Cut:
@@ -101,6 +101,7 @@ class Cut:
     tiling: DecodeTiling
     block_m: int
     rows: int  # of a program, as a power of two
+    group: int  # query heads for each key-value head
     lanes: int  # key-value heads times tiles of rows
     batch: int
     splits: int
@@ -124,11 +125,14 @@ class Cut:
 
     def check(self, given: Workspace, q: Tensor) -> None:
         """ValueError unless a workspace is of this cut."""
-        planes = given.partial, given.lse, given.counters
-        got = [list(plane.shape) for plane in planes]
-        expect(got == [list(shape) for shape in self._shapes(q)] and all(p.device == q.device for p in planes),
-               f"a workspace of {got} on {given.partial.device}", f"{[list(s) for s in self._shapes(q)]} on {q.device}",
-               "allocate it for these arguments: cut_call(…).workspace(q)")  # fmt: skip
+        got = [list(plane.shape) for plane in given.planes]
+        wanted = [list(shape) for shape in self._shapes(q)]
+        expect(
+            got == wanted and all(plane.device == q.device for plane in given.planes),
+            f"a workspace of {got} on {given.partial.device}",
+            f"{wanted} on {q.device}",
+            "allocate it for these arguments: cut_call(…).workspace(q)",
+        )
 
     def _shapes(self, q: Tensor) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
         part = self.lanes, self.units, self.rows
@@ -136,19 +140,26 @@ class Cut:
 
 
 def cut_call(
-    q: Tensor, kv_heads: int, *, key_codec: str, longest: int, window: int | None = None, splits: int | None = None,
+    q: Tensor,
+    kv_heads: int,
+    *,
+    key_codec: str,
+    longest: int,
+    window: int | None = None,
+    splits: int | None = None,
     tiling: DecodeTiling | None = None,
-) -> Cut:  # fmt: skip
+) -> Cut:
     """How `decode_attention` cuts a call with these arguments; splits and tiling are chosen where left out."""
     batch, q_heads, q_len, head_dim = q.shape
-    rows = q_len * (q_heads // kv_heads)
+    group = q_heads // kv_heads
+    rows = q_len * group
     tiling = tiling or configuration(head_dim, q.dtype, key_codec, rows)
     block_m = min(LARGEST_TILE_M if head_dim <= 128 else 32, max(16, triton.next_power_of_2(rows)))
     lanes = kv_heads * triton.cdiv(rows, block_m)
     seen = longest if window is None else min(longest, window + q_len - 1 + tiling.block_n)
     tiles = max(1, triton.cdiv(seen, tiling.block_n))
     splits = splits or split_count(batch * lanes, tiles, _processors(q) * tiling.resident)
-    return Cut(tiling, block_m, min(block_m, triton.next_power_of_2(rows)), lanes, batch, splits)
+    return Cut(tiling, block_m, min(block_m, triton.next_power_of_2(rows)), group, lanes, batch, splits)
 
 
 def _processors(q: Tensor) -> int:

@@ -12,7 +12,7 @@ from plain operations.
 import triton
 import triton.language as tl
 
-from attnlab.kernels.triton.attention_tiles import INTERPRETED, narrow
+from attnlab.kernels.triton.device import INTERPRETED, narrow
 
 SAME = tl.constexpr("same")
 INT8 = tl.constexpr("int8")
@@ -128,9 +128,13 @@ def _nibbles(units: tl.tensor) -> tl.tuple:
         )
     else:
         return tl.inline_asm_elementwise(
-            INT4_ASSEMBLY, "=&r,=&r,=&r,=&r,r", [units],
-            dtype=(tl.float16, tl.float16, tl.float16, tl.float16), is_pure=True, pack=2,
-        )  # fmt: skip
+            INT4_ASSEMBLY,
+            "=&r,=&r,=&r,=&r,r",
+            [units],
+            dtype=(tl.float16, tl.float16, tl.float16, tl.float16),
+            is_pure=True,
+            pack=2,
+        )
 
 
 @triton.jit

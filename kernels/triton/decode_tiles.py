@@ -4,16 +4,14 @@ A tile is in parts, side by side, as in `attention_tiles`: here each plane of un
 where the units of a row are no power of two they come in two blocks, 32 and 16 of 48 say, whose planes follow each
 other. `part_channels` says which channels a part's columns stand for.
 
-FORM says how keys or values are stored: (kind of code, what has a scale, planes of a unit, blocks of units, dtype of
-the numbers). PLACE says where tokens are: (tokens of a page, whether there is a block table, whether places wrap,
-whether the tokens of a tile lie one after another, whether offsets within a tile need 64 bits).
+FORM says how keys or values are stored, PAGING where tokens are (see `cache_forms`).
 """
 
 import triton
 import triton.language as tl
 
-from attnlab.kernels.triton.attention_tiles import dot, narrow
 from attnlab.kernels.triton.decode_planes import INT4, numbers, scaled
+from attnlab.kernels.triton.device import dot, narrow
 
 
 @triton.jit
@@ -31,15 +29,14 @@ def row_offsets(strides: tl.tuple, page: tl.tensor, row: tl.tensor, head: tl.ten
 
 @triton.jit
 def token_place(
-    table: tl.tensor, table_stride: tl.tensor, sequence: tl.tensor, token: tl.tensor,
-    PAGE: tl.constexpr, PAGED: tl.constexpr, WRAPS: tl.constexpr,
-) -> tl.tuple:  # fmt: skip
-    """(page, place) of one token."""
-    if PAGED:
-        page = tl.load(table + tl.cast(sequence, tl.int64) * table_stride + token // PAGE)
-        return tl.cast(page, tl.int64), token % PAGE
-    elif WRAPS:
-        return tl.cast(sequence, tl.int64), token % PAGE
+    table: tl.tensor, table_stride: tl.tensor, sequence: tl.tensor, token: tl.tensor, PAGING: tl.constexpr
+) -> tl.tuple:
+    """(page, row in it) of one token."""
+    if PAGING.has_table:
+        page = tl.load(table + tl.cast(sequence, tl.int64) * table_stride + token // PAGING.page_tokens)
+        return tl.cast(page, tl.int64), token % PAGING.page_tokens
+    elif PAGING.wraps:
+        return tl.cast(sequence, tl.int64), token % PAGING.page_tokens
     else:
         return tl.cast(sequence, tl.int64), token
 
@@ -52,52 +49,57 @@ def order(BLOCK: tl.constexpr, FORM: tl.constexpr) -> tl.tensor:
     so that a warp needs the scales of one group of tokens.
     """
     row = tl.arange(0, BLOCK)
-    if FORM[0] == INT4:
+    if FORM.kind == INT4:
         return BLOCK // 4 * (row // 8 % 4) + 8 * (row // 32) + row % 8
     else:
         return row
 
 
 @triton.jit
-def pages_of(
-    table: tl.tensor, tile: tl.tensor, sequence: tl.tensor, length: tl.tensor,
-    PLACE: tl.constexpr, FORM: tl.constexpr, BLOCK: tl.constexpr,
-) -> tl.tuple:  # fmt: skip
+def pages_of(table: tl.tensor, tile: tl.tensor, sequence: tl.tensor, length: tl.tensor, PLAN: tl.constexpr) -> tl.tuple:
     """(pages of a tile's tokens, of its groups of 32): one number where they share it, else one for each.
 
     table: a sequence's row of the block table. Past its last token it is the last one's.
     """
-    if PLACE[1]:
+    KEYS: tl.constexpr = PLAN.keys
+    PAGING: tl.constexpr = PLAN.paging
+    BLOCK: tl.constexpr = PLAN.block_n
+    if PAGING.has_table:
         last = tl.maximum(length - 1, 0)
         start = tile * BLOCK
-        if PLACE[3]:
-            page = tl.cast(tl.load(table + tl.minimum(start, last) // PLACE[0], mask=length > 0, other=0), tl.int64)
+        if PAGING.adjacent:
+            page = tl.load(table + tl.minimum(start, last) // PAGING.page_tokens, mask=length > 0, other=0)
+            page = tl.cast(page, tl.int64)
             return page, page
         else:
-            token = tl.minimum(start + order(BLOCK, FORM), last)
-            each = tl.cast(tl.load(table + token // PLACE[0], mask=(token >= 0) & (length > 0), other=0), tl.int64)
-            if FORM[0] == INT4:
+            pages = _look_up(table, tl.minimum(start + order(BLOCK, KEYS), last), length, PAGING)
+            if KEYS.kind == INT4:
                 token = tl.minimum(start + 32 * tl.arange(0, BLOCK // 32), last)
-                groups = tl.load(table + token // PLACE[0], mask=(token >= 0) & (length > 0), other=0)
-                return each, tl.cast(groups, tl.int64)
+                return pages, _look_up(table, token, length, PAGING)
             else:
-                return each, each
+                return pages, pages
     else:
         page = tl.cast(sequence, tl.int64)
         return page, page
 
 
 @triton.jit
+def _look_up(table: tl.tensor, token: tl.tensor, length: tl.tensor, PAGING: tl.constexpr) -> tl.tensor:
+    pages = tl.load(table + token // PAGING.page_tokens, mask=(token >= 0) & (length > 0), other=0)
+    return tl.cast(pages, tl.int64)
+
+
+@triton.jit
 def tile_rows(
-    strides: tl.tuple, first: tl.tuple, places: tl.tuple, head: tl.tensor, rows: tl.tensor, PLACE: tl.constexpr
+    strides: tl.tuple, first: tl.tuple, places: tl.tuple, head: tl.tensor, rows: tl.tensor, PAGING: tl.constexpr
 ) -> tl.tuple:
     """(elements to a tile, elements from there to each of its rows): what of the way is the same for all is one number.
 
     first: page and place of the tile's first token; places: those of each row's token, used where these lie apart.
     """
-    if PLACE[3]:
+    if PAGING.adjacent:
         # The second does not change from tile to tile; in 32 bits, where those are enough, it takes half the registers.
-        if PLACE[4]:
+        if PAGING.wide:
             rows = tl.cast(rows, tl.int64)
         return row_offsets(strides, first[0], first[1], head), rows * strides[1]
     else:
@@ -107,9 +109,9 @@ def tile_rows(
 @triton.jit
 def part_channels(PART: tl.constexpr, FORM: tl.constexpr) -> tl.tensor:
     """Channels that the columns of a part stand for."""
-    KIND: tl.constexpr = FORM[0]
-    PLANES: tl.constexpr = FORM[2]
-    BLOCKS: tl.constexpr = FORM[3]
+    KIND: tl.constexpr = FORM.kind
+    PLANES: tl.constexpr = FORM.planes
+    BLOCKS: tl.constexpr = FORM.blocks
     PLANE: tl.constexpr = PART % PLANES
     AT: tl.constexpr = PART // PLANES
     unit = tl.arange(0, BLOCKS[AT])
@@ -126,8 +128,8 @@ def part_channels(PART: tl.constexpr, FORM: tl.constexpr) -> tl.tensor:
 @triton.jit
 def zero_parts(ROWS: tl.constexpr, FORM: tl.constexpr) -> tl.tuple:
     """A tile of zeros in float32."""
-    PLANES: tl.constexpr = FORM[2]
-    BLOCKS: tl.constexpr = FORM[3]
+    PLANES: tl.constexpr = FORM.planes
+    BLOCKS: tl.constexpr = FORM.blocks
     parts = ()  # type: tl.tuple
     for PART in tl.static_range(len(BLOCKS) * PLANES):
         parts += (tl.full([ROWS, BLOCKS[PART // PLANES]], 0, tl.float32),)
@@ -146,9 +148,9 @@ def scale_parts(tile: tl.tuple, factor: tl.tensor) -> tl.tuple:
 @triton.jit
 def score_parts(queries: tl.tuple, keys: tl.tuple) -> tl.tensor:
     """Queries times keys [M, N] in float32."""
-    scores = dot(queries[0], tl.trans(keys[0]))
+    scores = dot(queries[0], tl.trans(keys[0]), None, "ieee")
     for PART in tl.static_range(1, len(keys)):
-        scores = dot(queries[PART], tl.trans(keys[PART]), scores)
+        scores = dot(queries[PART], tl.trans(keys[PART]), scores, "ieee")
     return scores
 
 
@@ -158,17 +160,24 @@ def add_values(acc: tl.tuple, weights: tl.tensor, values: tl.tuple) -> tl.tuple:
     weights = narrow(weights, values[0].dtype)
     parts = ()  # type: tl.tuple
     for PART in tl.static_range(len(values)):
-        parts += (dot(weights, values[PART], acc[PART]),)
+        parts += (dot(weights, values[PART], acc[PART], "ieee"),)
     return parts
 
 
 @triton.jit
 def group_scales(
-    scale: tl.tensor, minimum: tl.tensor, rows: tl.tensor, there: tl.tensor, codes: tl.tuple,
-    HEAD_DIM: tl.constexpr, FORM: tl.constexpr, BLOCK_N: tl.constexpr, MASKED: tl.constexpr,
-) -> tl.tuple:  # fmt: skip
+    scale: tl.tensor,
+    minimum: tl.tensor,
+    rows: tl.tensor,
+    there: tl.tensor,
+    codes: tl.tuple,
+    HEAD_DIM: tl.constexpr,
+    FORM: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    MASKED: tl.constexpr,
+) -> tl.tuple:
     """Half of four-bit keys: each channel of 32 tokens has a scale and a minimum, at `rows` [BLOCK_N / 32]."""
-    DTYPE: tl.constexpr = FORM[4]
+    DTYPE: tl.constexpr = FORM.dtype
     parts = ()  # type: tl.tuple
     for PART in tl.static_range(len(codes)):
         channel = part_channels(PART, FORM)
@@ -184,13 +193,19 @@ def group_scales(
 
 @triton.jit
 def token_scales(
-    scale: tl.tensor, minimum: tl.tensor, rows: tl.tensor, held: tl.tensor, codes: tl.tuple,
-    HEAD_DIM: tl.constexpr, FORM: tl.constexpr, MASKED: tl.constexpr,
-) -> tl.tuple:  # fmt: skip
+    scale: tl.tensor,
+    minimum: tl.tensor,
+    rows: tl.tensor,
+    held: tl.tensor,
+    codes: tl.tuple,
+    HEAD_DIM: tl.constexpr,
+    FORM: tl.constexpr,
+    MASKED: tl.constexpr,
+) -> tl.tuple:
     """Half of four-bit values: 32 channels of a token have a scale and a minimum, at `rows` [N] on."""
-    PLANES: tl.constexpr = FORM[2]
-    BLOCKS: tl.constexpr = FORM[3]
-    DTYPE: tl.constexpr = FORM[4]
+    PLANES: tl.constexpr = FORM.planes
+    BLOCKS: tl.constexpr = FORM.blocks
+    DTYPE: tl.constexpr = FORM.dtype
     EACH: tl.constexpr = 32 // PLANES
     parts = ()  # type: tl.tuple
     for AT in tl.static_range(len(BLOCKS)):
@@ -210,8 +225,8 @@ def token_scales(
 def _load_scales(
     pointers: tl.tensor, known: tl.tensor, HEAD_DIM: tl.constexpr, FORM: tl.constexpr, MASKED: tl.constexpr
 ) -> tl.tensor:
-    PLANES: tl.constexpr = FORM[2]
-    BLOCKS: tl.constexpr = FORM[3]
+    PLANES: tl.constexpr = FORM.planes
+    BLOCKS: tl.constexpr = FORM.blocks
     WIDTH: tl.constexpr = BLOCKS[0] if len(BLOCKS) == 1 else BLOCKS[0] + BLOCKS[1]
     if MASKED or WIDTH * PLANES > HEAD_DIM:
         return tl.load(pointers, mask=known, other=0.0)
@@ -238,17 +253,21 @@ def _over_columns(scales: tl.tensor, EACH: tl.constexpr) -> tl.tensor:
 
 @triton.jit
 def load_parts(
-    units: tl.tensor, rows: tl.tensor, held: tl.tensor,
-    HEAD_DIM: tl.constexpr, FORM: tl.constexpr, MASKED: tl.constexpr,
-) -> tl.tuple:  # fmt: skip
+    units: tl.tensor,
+    rows: tl.tensor,
+    held: tl.tensor,
+    HEAD_DIM: tl.constexpr,
+    FORM: tl.constexpr,
+    MASKED: tl.constexpr,
+) -> tl.tuple:
     """Rows of units at `rows` [N] as parts [N, BLOCK] of numbers: codes, where they have a scale.
 
     Rows that are not `held` and columns past the row are zeros, the former only where MASKED.
     """
-    KIND: tl.constexpr = FORM[0]
-    PLANES: tl.constexpr = FORM[2]
-    BLOCKS: tl.constexpr = FORM[3]
-    DTYPE: tl.constexpr = FORM[4]
+    KIND: tl.constexpr = FORM.kind
+    PLANES: tl.constexpr = FORM.planes
+    BLOCKS: tl.constexpr = FORM.blocks
+    DTYPE: tl.constexpr = FORM.dtype
     UNITS: tl.constexpr = HEAD_DIM // PLANES
     parts = ()  # type: tl.tuple
     for AT in tl.static_range(len(BLOCKS)):

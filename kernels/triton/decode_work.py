@@ -5,19 +5,25 @@ has many units, and their prefix sum which sequence a program's unit is of. Unit
 and its log-sum-exp, and the one that comes last, by a counter, adds the parts up.
 """
 
+from typing import Any, NamedTuple
+
 import triton
 import triton.language as tl
 
-from attnlab.kernels.triton.attention_tiles import narrow
+from attnlab.kernels.triton.device import narrow
 
 SEQUENCES = tl.constexpr(64)  # looked at together
 
 
 @triton.jit
 def tiles_of(
-    length: tl.tensor, q_len: tl.tensor, query: tl.tensor, window: tl.tensor,
-    WINDOWED: tl.constexpr, BLOCK_N: tl.constexpr,
-) -> tl.tuple:  # fmt: skip
+    length: tl.tensor,
+    q_len: tl.tensor,
+    query: tl.tensor,
+    window: tl.tensor,
+    WINDOWED: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+) -> tl.tuple:
     """(first, number) of the tiles that queries from `query` on may see; one at least, so that each has a unit."""
     first = length * 0
     if WINDOWED:
@@ -27,9 +33,15 @@ def tiles_of(
 
 @triton.jit
 def _tiles(
-    lengths: tl.tensor, start: tl.tensor, sequences: tl.tensor, q_len: tl.tensor, query: tl.tensor, window: tl.tensor,
-    WINDOWED: tl.constexpr, BLOCK_N: tl.constexpr,
-) -> tl.tensor:  # fmt: skip
+    lengths: tl.tensor,
+    start: tl.tensor,
+    sequences: tl.tensor,
+    q_len: tl.tensor,
+    query: tl.tensor,
+    window: tl.tensor,
+    WINDOWED: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+) -> tl.tensor:
     """Tiles of each of the sequences from `start` on, 0 past the last."""
     sequence = start + tl.arange(0, SEQUENCES)
     length = tl.load(lengths + sequence, mask=sequence < sequences, other=0)
@@ -39,9 +51,16 @@ def _tiles(
 
 @triton.jit
 def part_of(
-    unit: tl.tensor, target: tl.tensor, lengths: tl.tensor, sequences: tl.tensor, q_len: tl.tensor, query: tl.tensor,
-    window: tl.tensor, WINDOWED: tl.constexpr, BLOCK_N: tl.constexpr,
-) -> tl.tuple:  # fmt: skip
+    unit: tl.tensor,
+    target: tl.tensor,
+    lengths: tl.tensor,
+    sequences: tl.tensor,
+    q_len: tl.tensor,
+    query: tl.tensor,
+    window: tl.tensor,
+    WINDOWED: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+) -> tl.tuple:
     """(sequence, its first unit, its units) of a unit; a sequence past the last for a unit without work.
 
     No unit has more tiles than all have by `target`, rounded up, so that there are less than target + sequences.
@@ -76,42 +95,58 @@ def is_last(counter: tl.tensor, expected: tl.tensor) -> tl.tensor:
     return last
 
 
+class Parts(NamedTuple):
+    """Where the parts of a sequence are: partial [unit, row, D], lse [unit, row] in base 2; `count` units on end."""
+
+    partial: Any
+    lse: Any
+    first: Any
+    count: Any
+
+
 @triton.jit
 def add_up(
-    partial: tl.tensor, lse: tl.tensor, part_stride: tl.tensor, lse_stride: tl.tensor, first: tl.tensor,
-    count: tl.tensor, out: tl.tensor, out_rows: tl.tensor, row: tl.tensor, real: tl.tensor,
-    HEAD_DIM: tl.constexpr, WIDTH: tl.constexpr, AT_ONCE: tl.constexpr,
-) -> None:  # fmt: skip
+    parts: tl.tuple,
+    out: tl.tensor,
+    out_rows: tl.tensor,
+    row: tl.tensor,
+    real: tl.tensor,
+    HEAD_DIM: tl.constexpr,
+    ROWS: tl.constexpr,
+    AT_ONCE: tl.constexpr,
+) -> None:
     """Each unit's part weighed by its share of the softmax; a row without a key in any part is zeros.
 
-    partial [unit, row, D] and lse [unit, row], in base 2, of `count` units from `first` on. row: [R], real: which of
-    them are stored, at `out_rows`.
+    row [R] of the ROWS of a part; real: which of them are stored, at `out_rows`. AT_ONCE: units.
     """
-    column = tl.arange(0, WIDTH)
-    ROWS: tl.constexpr = row.shape[0]
-    peak = tl.full([ROWS], float("-inf"), tl.float32)
-    for start in tl.range(0, count, AT_ONCE):
-        at = start + tl.arange(0, AT_ONCE)
-        unit = first + at
-        mask = (at < count)[:, None] & real[None, :]
-        sums = tl.load(lse + unit[:, None] * lse_stride + row[None, :], mask=mask, other=float("-inf"),
-                       cache_modifier=".cg")  # fmt: skip
+    column = tl.arange(0, triton.next_power_of_2(HEAD_DIM))
+    peak = tl.full([row.shape[0]], float("-inf"), tl.float32)
+    for start in tl.range(0, parts.count, AT_ONCE):
+        sums, _, _ = _load_lse(parts, start, row, real, ROWS, AT_ONCE)
         peak = tl.maximum(peak, tl.max(sums, 0))
     anchor = tl.where(peak == float("-inf"), 0.0, peak)
-    total = tl.full([ROWS], 0, tl.float32)
-    acc = tl.full([ROWS, WIDTH], 0, tl.float32)
-    for start in tl.range(0, count, AT_ONCE):
-        at = start + tl.arange(0, AT_ONCE)
-        unit = first + at
-        mask = (at < count)[:, None] & real[None, :]
-        sums = tl.load(lse + unit[:, None] * lse_stride + row[None, :], mask=mask, other=float("-inf"),
-                       cache_modifier=".cg")  # fmt: skip
+    total = tl.full([row.shape[0]], 0, tl.float32)
+    acc = tl.full([row.shape[0], column.shape[0]], 0, tl.float32)
+    for start in tl.range(0, parts.count, AT_ONCE):
+        sums, unit, mask = _load_lse(parts, start, row, real, ROWS, AT_ONCE)
         shares = tl.exp2(sums - anchor[None, :])
-        places = (unit[:, None] * part_stride + row[None, :] * HEAD_DIM)[:, :, None] + column[None, None, :]
-        parts = tl.load(partial + places, mask=mask[:, :, None] & (column < HEAD_DIM)[None, None, :], other=0.0,
-                        cache_modifier=".cg")  # fmt: skip
+        places = (unit[:, None] * (ROWS * HEAD_DIM) + row[None, :] * HEAD_DIM)[:, :, None] + column[None, None, :]
+        mask = mask[:, :, None] & (column < HEAD_DIM)[None, None, :]
+        results = tl.load(parts.partial + places, mask=mask, other=0.0, cache_modifier=".cg")
         total += tl.sum(shares, 0)
-        acc += tl.sum(parts * shares[:, :, None], 0)
+        acc += tl.sum(results * shares[:, :, None], 0)
     result = acc / tl.where(total == 0, 1.0, total)[:, None]
     pointers = out + out_rows[:, None] + column[None, :]
     tl.store(pointers, narrow(result, out.dtype.element_ty), mask=real[:, None] & (column < HEAD_DIM)[None, :])
+
+
+@triton.jit
+def _load_lse(
+    parts: tl.tuple, start: tl.tensor, row: tl.tensor, real: tl.tensor, ROWS: tl.constexpr, AT_ONCE: tl.constexpr
+) -> tl.tuple:
+    """(lse [AT_ONCE, R] of parts from `start` on, their units [AT_ONCE], which there are [AT_ONCE, R])."""
+    at = start + tl.arange(0, AT_ONCE)
+    unit = parts.first + at
+    mask = (at < parts.count)[:, None] & real[None, :]
+    pointers = parts.lse + unit[:, None] * ROWS + row[None, :]
+    return tl.load(pointers, mask=mask, other=float("-inf"), cache_modifier=".cg"), unit, mask

@@ -5,7 +5,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from attnlab.kernels.triton.attention_arguments import expect
+from attnlab.kernels.triton.launch_checks import check_beside, check_contiguous, expect
 from attnlab.kernels.triton.row_arguments import check_matrix
 
 BLOCK = 1024
@@ -17,10 +17,11 @@ def embedding(ids: Tensor, table: Tensor) -> Tensor:
     Rows of the table may lie apart; raises ValueError on arguments that do not fit, before any launch.
     """
     check_matrix("table", table)
-    expect(ids.dim() == 1 and ids.dtype in (torch.int64, torch.int32), f"ids {list(ids.shape)} of {ids.dtype}",
-           "[M] of torch.int64 or torch.int32", "flatten or cast ids")  # fmt: skip
-    expect(ids.device == table.device, f"ids on {ids.device}", str(table.device), "move ids")
-    expect(ids.is_contiguous(), "ids with gaps", "contiguous memory", "pass ids.contiguous()")
+    fits = ids.dim() == 1 and ids.dtype in (torch.int64, torch.int32)
+    got = f"ids {list(ids.shape)} of {ids.dtype}"
+    expect(fits, got, "[M] of torch.int64 or torch.int32", "flatten or cast ids")
+    check_beside("ids", ids, table)
+    check_contiguous("ids", ids)
     vocabulary, width = table.shape
     out = torch.empty(len(ids), width, dtype=table.dtype, device=table.device)
     if len(ids) == 0:
@@ -35,9 +36,14 @@ def embedding(ids: Tensor, table: Tensor) -> Tensor:
 
 @triton.jit
 def _rows(
-    ids: tl.tensor, table: tl.tensor, out: tl.tensor, stride: tl.tensor, vocabulary: tl.tensor, width: tl.tensor,
+    ids: tl.tensor,
+    table: tl.tensor,
+    out: tl.tensor,
+    stride: tl.tensor,
+    vocabulary: tl.tensor,
+    width: tl.tensor,
     BLOCK: tl.constexpr,
-) -> None:  # fmt: skip
+) -> None:
     """BLOCK columns of one row; tiles of a row run fastest."""
     tiles = tl.cdiv(width, BLOCK)
     row = (tl.program_id(0) // tiles).to(tl.int64)

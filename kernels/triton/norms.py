@@ -5,7 +5,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from attnlab.kernels.triton.attention_tiles import narrow
+from attnlab.kernels.triton.device import narrow
 from attnlab.kernels.triton.row_arguments import check_matrix, check_vector, like_rows, row_tiling
 
 
@@ -38,19 +38,38 @@ def _launch(x: Tensor, weight: Tensor, bias: Tensor | None, eps: float) -> Tenso
     tiling = row_tiling(width)
     with torch.cuda.device_of(x):
         _norm[(triton.cdiv(rows, tiling.rows),)](
-            x, weight, weight if bias is None else bias, out, x.stride(0), rows, width, eps,
-            CENTRED=bias is not None, WHOLE=tiling.whole, ROWS=tiling.rows, BLOCK=tiling.block,
+            x,
+            weight,
+            weight if bias is None else bias,
+            out,
+            x.stride(0),
+            rows,
+            width,
+            eps,
+            CENTRED=bias is not None,
+            WHOLE=tiling.whole,
+            ROWS=tiling.rows,
+            BLOCK=tiling.block,
             num_warps=tiling.num_warps,
-        )  # fmt: skip
+        )
     return out
 
 
 @triton.jit(do_not_specialize=["rows"])
 def _norm(
-    x: tl.tensor, weight: tl.tensor, bias: tl.tensor, out: tl.tensor, x_stride: tl.tensor, rows: tl.tensor,
-    width: tl.tensor, eps: tl.tensor,
-    CENTRED: tl.constexpr, WHOLE: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr,
-) -> None:  # fmt: skip
+    x: tl.tensor,
+    weight: tl.tensor,
+    bias: tl.tensor,
+    out: tl.tensor,
+    x_stride: tl.tensor,
+    rows: tl.tensor,
+    width: tl.tensor,
+    eps: tl.tensor,
+    CENTRED: tl.constexpr,
+    WHOLE: tl.constexpr,
+    ROWS: tl.constexpr,
+    BLOCK: tl.constexpr,
+) -> None:
     """Some whole rows, or one row a tile at a time."""
     row = (tl.program_id(0) * ROWS + tl.arange(0, ROWS))[:, None]
     real = row < rows
@@ -89,9 +108,15 @@ def _norm(
 
 @triton.jit
 def _finish(
-    numbers: tl.tensor, weight: tl.tensor, bias: tl.tensor, target: tl.tensor, column: tl.tensor, mask: tl.tensor,
-    width: tl.tensor, CENTRED: tl.constexpr,
-) -> None:  # fmt: skip
+    numbers: tl.tensor,
+    weight: tl.tensor,
+    bias: tl.tensor,
+    target: tl.tensor,
+    column: tl.tensor,
+    mask: tl.tensor,
+    width: tl.tensor,
+    CENTRED: tl.constexpr,
+) -> None:
     """Normalised numbers [ROWS, BLOCK] times the weight, plus the bias, stored."""
     there = column < width
     numbers *= tl.load(weight + column, mask=there, other=0.0).to(tl.float32)

@@ -5,9 +5,14 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from attnlab.kernels.triton.attention_arguments import DTYPES, expect
-from attnlab.kernels.triton.attention_tiles import narrow
-from attnlab.kernels.triton.row_arguments import check_dense, check_device
+from attnlab.kernels.triton.device import narrow
+from attnlab.kernels.triton.launch_checks import (
+    DTYPE_NAMES,
+    DTYPES,
+    check_dense_rows,
+    check_device,
+    expect,
+)
 
 STYLES = ("half", "interleaved", "sinusoidal")
 PAIRS_A_PROGRAM = 1024
@@ -35,42 +40,79 @@ def rope(
     q_blocks = triton.cdiv(q_heads, heads)
     with torch.cuda.device_of(q):
         _tell[(batch * length, q_blocks + triton.cdiv(kv_heads, heads))](
-            q, k, *outs, cos, sin, positions, q.stride()[:3], k.stride()[:3], outs[0].stride()[:3],
-            outs[1].stride()[:3], positions.stride(), len(cos), length, q_heads, kv_heads, q_blocks,
-            STYLE=style, HALF=width // 2, BLOCK=half, HEADS=heads, num_warps=max(1, min(4, half * heads // 128)),
-        )  # fmt: skip
+            q,
+            k,
+            *outs,
+            cos,
+            sin,
+            positions,
+            q.stride()[:3],
+            k.stride()[:3],
+            outs[0].stride()[:3],
+            outs[1].stride()[:3],
+            positions.stride(),
+            len(cos),
+            length,
+            q_heads,
+            kv_heads,
+            q_blocks,
+            STYLE=style,
+            HALF=width // 2,
+            BLOCK=half,
+            HEADS=heads,
+            num_warps=max(1, min(4, half * heads // 128)),
+        )
     return outs[0], outs[1]
 
 
 def _check(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, positions: Tensor, style: str) -> None:
     expect(style in STYLES, f"style {style!r}", f"one of {', '.join(STYLES)}", "pass one of them")
     for name, x in (("q", q), ("k", k)):
-        expect(x.dim() == 4 and x.dtype in DTYPES and x.dtype == q.dtype, f"{name} {list(x.shape)} of {x.dtype}",
-               f"[B, S, heads, D], both of one of {', '.join(map(str, DTYPES))}", "reshape or cast it")  # fmt: skip
-        check_dense(name, x)
+        fits = x.dim() == 4 and x.dtype in DTYPES and x.dtype == q.dtype
+        got = f"{name} {list(x.shape)} of {x.dtype}"
+        expect(fits, got, f"[B, S, heads, D], both of one of {DTYPE_NAMES}", "reshape or cast it")
+        check_dense_rows(name, x)
         check_device(name, x)
     batch, length, _, width = q.shape
     expect(width > 0 and width % 2 == 0, f"head size {width}", "an even one", "pad the heads")
-    expect(k.shape[:2] == (batch, length) and k.shape[3] == width, f"k {list(k.shape)} beside q {list(q.shape)}",
-           f"[{batch}, {length}, heads, {width}]", "pass the same tokens")  # fmt: skip
+    fits = k.shape[:2] == (batch, length) and k.shape[3] == width
+    got = f"k {list(k.shape)} beside q {list(q.shape)}"
+    expect(fits, got, f"[{batch}, {length}, heads, {width}]", "pass the same tokens")
     for name, table in (("cos", cos), ("sin", sin)):
         fits = table.dim() == 2 and table.shape == cos.shape and table.shape[1] == width // 2
-        expect(fits and table.dtype == torch.float32 and table.is_contiguous(),
-               f"{name} {list(table.shape)} of {table.dtype}", f"[positions, {width // 2}] of torch.float32, dense",
-               "make tables for this head size")  # fmt: skip
-    expect(positions.shape == (batch, length) and positions.dtype in (torch.int64, torch.int32),
-           f"positions {list(positions.shape)} of {positions.dtype}", f"[{batch}, {length}] of torch.int64",
-           "pass a position for each token")  # fmt: skip
+        fits = fits and table.dtype == torch.float32 and table.is_contiguous()
+        got = f"{name} {list(table.shape)} of {table.dtype}"
+        wanted = f"[positions, {width // 2}] of torch.float32, dense"
+        expect(fits, got, wanted, "make tables for this head size")
+    fits = positions.shape == (batch, length) and positions.dtype in (torch.int64, torch.int32)
+    got = f"positions {list(positions.shape)} of {positions.dtype}"
+    expect(fits, got, f"[{batch}, {length}] of torch.int64", "pass a position for each token")
 
 
 @triton.jit(do_not_specialize=["table_rows", "length", "q_heads", "kv_heads", "q_blocks"])
 def _tell(
-    q: tl.tensor, k: tl.tensor, q_out: tl.tensor, k_out: tl.tensor, cos: tl.tensor, sin: tl.tensor,
-    positions: tl.tensor, q_strides: tl.tuple, k_strides: tl.tuple, q_out_strides: tl.tuple, k_out_strides: tl.tuple,
-    position_strides: tl.tuple, table_rows: tl.tensor, length: tl.tensor, q_heads: tl.tensor, kv_heads: tl.tensor,
+    q: tl.tensor,
+    k: tl.tensor,
+    q_out: tl.tensor,
+    k_out: tl.tensor,
+    cos: tl.tensor,
+    sin: tl.tensor,
+    positions: tl.tensor,
+    q_strides: tl.tuple,
+    k_strides: tl.tuple,
+    q_out_strides: tl.tuple,
+    k_out_strides: tl.tuple,
+    position_strides: tl.tuple,
+    table_rows: tl.tensor,
+    length: tl.tensor,
+    q_heads: tl.tensor,
+    kv_heads: tl.tensor,
     q_blocks: tl.tensor,
-    STYLE: tl.constexpr, HALF: tl.constexpr, BLOCK: tl.constexpr, HEADS: tl.constexpr,
-) -> None:  # fmt: skip
+    STYLE: tl.constexpr,
+    HALF: tl.constexpr,
+    BLOCK: tl.constexpr,
+    HEADS: tl.constexpr,
+) -> None:
     """Some heads of one token: of the queries, or, in the programs after theirs, of the keys."""
     sequence = (tl.program_id(0) // length).to(tl.int64)
     token = (tl.program_id(0) % length).to(tl.int64)
@@ -94,9 +136,15 @@ def _tell(
 
 @triton.jit
 def _tell_heads(
-    source: tl.tensor, target: tl.tensor, real: tl.tensor, pair: tl.tensor, c: tl.tensor, s: tl.tensor,
-    STYLE: tl.constexpr, HALF: tl.constexpr,
-) -> None:  # fmt: skip
+    source: tl.tensor,
+    target: tl.tensor,
+    real: tl.tensor,
+    pair: tl.tensor,
+    c: tl.tensor,
+    s: tl.tensor,
+    STYLE: tl.constexpr,
+    HALF: tl.constexpr,
+) -> None:
     """Heads [HEADS, 1] of pointers; both channels of a pair are read before either is written, for in-place."""
     mask = real[:, None] & (pair < HALF)[None, :]
     if STYLE == "half":

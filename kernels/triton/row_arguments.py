@@ -6,8 +6,14 @@ import torch
 import triton
 from torch import Tensor
 
-from attnlab.kernels.triton.attention_arguments import DTYPES, expect
-from attnlab.kernels.triton.attention_tiles import INTERPRETED
+from attnlab.kernels.triton.launch_checks import (
+    DTYPE_NAMES,
+    DTYPES,
+    check_beside,
+    check_dense_rows,
+    check_device,
+    expect,
+)
 
 WIDEST = 16384  # numbers of a row that a program holds at once
 PART = 4096  # numbers of a wider row at a time
@@ -38,31 +44,21 @@ def row_tiling(width: int) -> RowTiling:
 
 def check_matrix(name: str, x: Tensor, width: int | None = None) -> None:
     """ValueError unless x is [M, N] of a dtype that is served, with dense rows, on a GPU, and as wide as expected."""
-    expect(x.dim() == 2 and x.dtype in DTYPES, f"{name} {list(x.shape)} of {x.dtype}",
-           f"[rows, columns] of {', '.join(map(str, DTYPES))}", f"reshape or cast {name}")  # fmt: skip
+    fits = x.dim() == 2 and x.dtype in DTYPES
+    got = f"{name} {list(x.shape)} of {x.dtype}"
+    expect(fits, got, f"[rows, columns] of {DTYPE_NAMES}", f"reshape or cast {name}")
     expect(width is None or x.shape[1] == width, f"{name} {list(x.shape)}", f"{width} columns", f"reshape {name}")
     expect(x.shape[1] > 0, f"{name} {list(x.shape)}", "at least one column", "leave the call out")
-    check_dense(name, x)
+    check_dense_rows(name, x)
     check_device(name, x)
 
 
 def check_vector(name: str, vector: Tensor, width: int, like: Tensor) -> None:
     """ValueError unless a weight or bias is [N] beside x [M, N]."""
     expect(tuple(vector.shape) == (width,), f"{name} {list(vector.shape)}", f"[{width}]", f"reshape {name}")
-    expect(vector.dtype in DTYPES, f"{name} of {vector.dtype}", f"one of {', '.join(map(str, DTYPES))}", f"cast {name}")
-    expect(vector.device == like.device, f"{name} on {vector.device}", str(like.device), f"move {name}")
-    expect(vector.stride(0) == 1 or width == 1, f"{name} with gaps", "stride 1", f"pass {name}.contiguous()")
-
-
-def check_dense(name: str, x: Tensor) -> None:
-    """ValueError unless the last axis has stride 1."""
-    expect(x.shape[-1] == 1 or x.stride(-1) == 1, f"{name} with stride {x.stride(-1)} in its last axis", "stride 1",
-           f"pass {name}.contiguous()")  # fmt: skip
-
-
-def check_device(name: str, x: Tensor) -> None:
-    expect(x.device.type != "cpu" or bool(INTERPRETED.value), f"{name} on cpu", "tensors on a GPU",
-           "move them, or set TRITON_INTERPRET=1 before the import to run in the interpreter")  # fmt: skip
+    expect(vector.dtype in DTYPES, f"{name} of {vector.dtype}", f"one of {DTYPE_NAMES}", f"cast {name}")
+    check_beside(name, vector, like)
+    check_dense_rows(name, vector)
 
 
 def like_rows(x: Tensor, width: int) -> Tensor:

@@ -23,8 +23,7 @@ import torch
 import triton
 from torch import Tensor
 
-from attnlab.kernels.triton.attention_arguments import DTYPES, expect
-from attnlab.kernels.triton.attention_tiles import INTERPRETED
+from attnlab.kernels.triton.launch_checks import DTYPE_NAMES, DTYPES, check_beside, check_device, expect
 from attnlab.kernels.triton.sampling_choice import bound, choose, draw_many, pick_largest
 from attnlab.kernels.triton.sampling_passes import collect, mark_seen, narrow, survey
 from attnlab.kernels.triton.sampling_tiles import PLANES
@@ -96,7 +95,8 @@ def sample(
     and min_p in this order, ties at a threshold kept. Waits for nothing on the host. Raises ValueError on arguments
     that do not fit, before any launch.
     """
-    _check(logits, uniforms, temperature, top_k, top_p, min_p, repetition_penalty, seen)
+    asked = _Parameters(temperature, top_k, top_p, min_p, repetition_penalty)
+    _check(logits, uniforms, asked, seen)
     batch, vocab = logits.shape
     draws = uniforms.shape[1]
     tokens = torch.empty(batch, draws, dtype=torch.int64, device=logits.device)
@@ -206,34 +206,46 @@ def _choose(
         )
 
 
-def _check(
-    logits: Tensor, uniforms: Tensor, temperature: float, top_k: int | None, top_p: float, min_p: float,
-    repetition_penalty: float, seen: Tensor | None,
-) -> None:  # fmt: skip
-    expect(logits.dim() == 2 and logits.dtype in DTYPES and logits.stride(-1) == 1,
-           f"logits {list(logits.shape)} of {logits.dtype}", f"[B, V] of {', '.join(map(str, DTYPES))} without gaps",
-           "cast, reshape or copy them")  # fmt: skip
+@dataclass(frozen=True)
+class _Parameters:
+    """What is asked for, see `sample`."""
+
+    temperature: float
+    top_k: int | None
+    top_p: float
+    min_p: float
+    repetition_penalty: float
+
+    def check(self) -> None:
+        """ValueError where a parameter does not fit."""
+        for name, fits, expected in (
+            ("temperature", 0 <= self.temperature < math.inf, "0 or more"),
+            ("top_k", self.top_k is None or self.top_k >= 1, "1 or more, or None"),
+            ("top_p", 0 < self.top_p <= 1, "above 0 and at most 1"),
+            ("min_p", 0 <= self.min_p < 1, "0 to below 1"),
+            ("repetition_penalty", 0 < self.repetition_penalty < math.inf, "above 0"),
+        ):
+            expect(fits, f"{name} {getattr(self, name)}", expected, f"pass such a {name}")
+
+
+def _check(logits: Tensor, uniforms: Tensor, parameters: _Parameters, seen: Tensor | None) -> None:
+    fits = logits.dim() == 2 and logits.dtype in DTYPES and logits.stride(-1) == 1
+    got = f"logits {list(logits.shape)} of {logits.dtype}"
+    expect(fits, got, f"[B, V] of {DTYPE_NAMES} without gaps", "cast, reshape or copy them")
     batch, vocab = logits.shape
     expect(1 <= vocab <= LARGEST_VOCAB, f"{vocab} tokens", f"1 to {LARGEST_VOCAB}", "take another sampler")
-    expect(logits.device.type != "cpu" or bool(INTERPRETED.value), "tensors on cpu", "tensors on a GPU",
-           "move them, or set TRITON_INTERPRET=1 before the import to run in the interpreter")  # fmt: skip
-    expect(uniforms.dim() == 2 and uniforms.shape[0] == batch and uniforms.dtype == torch.float32
-           and (uniforms.shape[1] == 1 or uniforms.stride(-1) == 1),
-           f"uniforms {list(uniforms.shape)} of {uniforms.dtype}", f"[{batch}, N] of torch.float32 without gaps",
-           "pass one number in [0, 1) for each draw")  # fmt: skip
-    for name, value, fits, expected in (
-        ("temperature", temperature, 0 <= temperature < math.inf, "0 or more"),
-        ("top_k", top_k, top_k is None or top_k >= 1, "1 or more, or None"),
-        ("top_p", top_p, 0 < top_p <= 1, "above 0 and at most 1"),
-        ("min_p", min_p, 0 <= min_p < 1, "0 to below 1"),
-        ("repetition_penalty", repetition_penalty, 0 < repetition_penalty < math.inf, "above 0"),
-    ):
-        expect(fits, f"{name} {value}", expected, f"pass such a {name}")
-    expect(repetition_penalty == 1 or seen is not None, "a repetition penalty without seen", "both", "pass seen")
-    expect(seen is None or (seen.dim() == 2 and seen.shape[0] == batch and seen.dtype == torch.int64
-                            and (seen.shape[1] <= 1 or seen.stride(-1) == 1)),
-           f"seen {None if seen is None else list(seen.shape)}", f"[{batch}, L] of torch.int64 without gaps",
-           "pass tokens of each row")  # fmt: skip
-    for name, tensor in (("uniforms", uniforms), ("seen", seen)):
-        expect(tensor is None or tensor.device == logits.device, f"{name} on another device", f"{logits.device}",
-               "move it")  # fmt: skip
+    check_device("logits", logits)
+    fits = uniforms.dim() == 2 and uniforms.shape[0] == batch and uniforms.dtype == torch.float32
+    fits = fits and (uniforms.shape[1] == 1 or uniforms.stride(-1) == 1)
+    got = f"uniforms {list(uniforms.shape)} of {uniforms.dtype}"
+    expect(fits, got, f"[{batch}, N] of torch.float32 without gaps", "pass one number in [0, 1) for each draw")
+    check_beside("uniforms", uniforms, logits)
+    parameters.check()
+    if seen is None:
+        expect(parameters.repetition_penalty == 1, "a repetition penalty without seen", "both", "pass seen")
+        return
+    fits = seen.dim() == 2 and seen.shape[0] == batch and seen.dtype == torch.int64
+    fits = fits and (seen.shape[1] <= 1 or seen.stride(-1) == 1)
+    wanted = f"[{batch}, L] of torch.int64 without gaps"
+    expect(fits, f"seen {list(seen.shape)} of {seen.dtype}", wanted, "pass tokens of each row")
+    check_beside("seen", seen, logits)

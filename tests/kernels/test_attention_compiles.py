@@ -31,7 +31,7 @@ FORWARD = [(32, 32), (64, 64), (80, 80), (96, 96), (128, 128), (192, 128), (192,
 BACKWARD = [(32, 32), (64, 64), (80, 80), (96, 96), (128, 128)]
 # Spilling instructions of one kernel that float32 may have; its dots use no tensor cores, and are of little use here.
 FLOAT32_CEILING = 8
-# And those of `_dkdv` with a head size of 128 on sm_90, which is faster so.
+# And those of `dkdv_kernel` with a head size of 128 on sm_90, which is faster so.
 DKDV_CEILING = 48
 
 EVERYTHING = bool(os.environ.get("ATTNLAB_ALL_CONFIGURATIONS"))
@@ -96,10 +96,10 @@ def test_forward_in_16_bits(sm, head_dim, v_head_dim, mask, dtype):
 @pytest.mark.parametrize(("sm", "head_dim", "v_head_dim", "mask", "dtype"), cases(BACKWARD, [(64, 64)]))
 def test_backward_in_16_bits(sm, head_dim, v_head_dim, mask, dtype):
     reports = compiled(attention_backward, sm, head_dim, v_head_dim, mask, DTYPES[dtype])
-    assert set(reports) == {"_delta", "_dkdv", "_dq"}
-    assert reports["_delta"].spills == 0
-    assert_fast(reports["_dkdv"], sm, DKDV_CEILING if (sm, head_dim) == (90, 128) else 0)
-    assert_fast(reports["_dq"], sm)
+    assert set(reports) == {"delta_kernel", "dkdv_kernel", "dq_kernel"}
+    assert reports["delta_kernel"].spills == 0
+    assert_fast(reports["dkdv_kernel"], sm, DKDV_CEILING if (sm, head_dim) == (90, 128) else 0)
+    assert_fast(reports["dq_kernel"], sm)
 
 
 def assert_fast(report: KernelReport, sm: int, spills: int = 0) -> None:
@@ -151,7 +151,7 @@ def test_tensor_cores_of_hopper(sm):
     for launch, selection in ((attention_forward, FORWARD), (attention_backward, BACKWARD)):
         (mask, dtype), *_ = (case[3:] for case in cases(selection, []) if case[:3] == (sm, 128, 128))
         reports |= compiled(launch, sm, 128, 128, mask, DTYPES[dtype])  # as the tests above compile it
-    for name in ("_forward", "_dkdv", "_dq"):
+    for name in ("_forward", "dkdv_kernel", "dq_kernel"):
         assert reports[name].count("HGMMA") > 0
         assert reports[name].count("HMMA") == 0
 

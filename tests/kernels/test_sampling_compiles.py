@@ -86,7 +86,7 @@ def test_few_chunks_compile_though_a_thread_loads_more_logits_than_there_are_chu
         ({"min_p": 1.0}, "min_p 1.0; expected 0 to below 1"),
         ({"repetition_penalty": 1.1}, "a repetition penalty without seen"),
         ({"repetition_penalty": 1.1, "seen": torch.empty(1, 5, dtype=torch.int64, device=META)}, r"seen \[1, 5\]"),
-        ({"logits": torch.empty(2, 50), "uniforms": torch.empty(2, 1)}, "tensors on cpu"),
+        ({"logits": torch.empty(2, 50), "uniforms": torch.empty(2, 1)}, "logits on cpu; expected tensors on a GPU"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_any_launch(changed, said):

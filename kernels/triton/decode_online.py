@@ -1,0 +1,184 @@
+"""One tile of a cache in the online softmax of decoding: scores of its keys, weights, and sums of its values."""
+
+from typing import Any, NamedTuple
+
+import triton
+import triton.language as tl
+
+from attnlab.kernels.triton import decode_tiles as tiles
+from attnlab.kernels.triton.decode_planes import INT4
+from attnlab.kernels.triton.decode_scales import GRAIN, exponent_of, power_of_two
+
+
+class Softmax(NamedTuple):
+    """The state of an online softmax.
+
+    acc: sums of values [M, D], over 2^grain of where they have scales of tokens. total: of weights, [M, 1] or, column
+    by column, [M, BLOCK_N]. peak: the largest score [M], before it is multiplied by `log2`.
+    """
+
+    acc: Any
+    total: Any
+    peak: Any
+    grain: Any
+
+
+class Tokens(NamedTuple):
+    """Where the tokens of a tile are, for one head.
+
+    start: the first one. row: which each row of the tile holds, from there. held: which there are. first, places: page
+    and place in it, of the first one and of each. groups: pages of the groups of 32.
+    """
+
+    start: Any
+    row: Any
+    held: Any
+    first: Any
+    places: Any
+    groups: Any
+    head: Any
+
+
+@triton.jit
+def add_tile(
+    state: tl.tuple,
+    queries: tl.tuple,
+    log2: tl.tensor,
+    tensors: tl.tuple,
+    strides: tl.tuple,
+    pages: tl.tuple,
+    head: tl.tensor,
+    tile: tl.tensor,
+    length: tl.tensor,
+    position: tl.tensor,
+    window: tl.tensor,
+    PLAN: tl.constexpr,
+    MASKED: tl.constexpr,
+) -> tl.tuple:
+    """The state after one more tile; scores of a row are multiplied by its `log2` [M]."""
+    KEYS: tl.constexpr = PLAN.keys
+    PAGING: tl.constexpr = PLAN.paging
+    acc, total, peak, grain = state
+    start = tile * PLAN.block_n
+    row = tiles.order(PLAN.block_n, KEYS)
+    token = start + row
+    held = token < length
+    first, places = (pages[0], _place(start, PAGING)), (pages[0], _place(token, PAGING))
+    tokens = Tokens(start, row, held, first, places, pages[1], head)
+    scores = _scores(queries, tensors.k, strides.k, tokens, length, PLAN, MASKED)  # [M, N]
+    if MASKED:
+        allowed = held[None, :] & (token[None, :] <= position[:, None])
+        if PLAN.windowed:
+            allowed &= token[None, :] > position[:, None] - window
+        scores = tl.where(allowed, scores, float("-inf"))
+
+    new_peak = tl.maximum(peak, tl.max(scores, 1))
+    anchor = tl.where(new_peak == float("-inf"), 0.0, new_peak) * log2  # -inf less -inf would be NaN
+    weights = tl.exp2(scores * log2[:, None] - anchor[:, None])
+    fade = tl.exp2(peak * log2 - anchor)
+    if total.shape[1] == PLAN.block_n:
+        total = total * fade[:, None] + weights
+    else:
+        total = total * fade[:, None] + tl.sum(weights, 1)[:, None]
+    acc, grain = _add_values(acc, grain, fade, weights, tensors.v, strides.v, tokens, PLAN, MASKED)
+    return Softmax(acc, total, new_peak, grain)
+
+
+@triton.jit
+def _scores(
+    queries: tl.tuple,
+    planes: tl.tuple,
+    strides: tl.tuple,
+    tokens: tl.tuple,
+    length: tl.tensor,
+    PLAN: tl.constexpr,
+    MASKED: tl.constexpr,
+) -> tl.tensor:
+    """Queries times keys [M, N], with the scales of tokens."""
+    KEYS: tl.constexpr = PLAN.keys
+    origin, offsets = _rows(strides[0], tokens, PLAN)
+    keys = tiles.load_parts(planes[0] + origin, offsets, tokens.held, PLAN.head_dim, KEYS, MASKED)
+    if KEYS.kind == INT4:
+        keys = _scaled_keys(keys, planes, strides[1], tokens, length, PLAN, MASKED)
+    scores = tiles.score_parts(queries, keys)
+    if KEYS.scales == "token":
+        origin, offsets = _rows(strides[1], tokens, PLAN)
+        scores *= _load_row(planes[1] + origin, offsets, tokens.held, MASKED)[None, :]
+    return scores
+
+
+@triton.jit
+def _add_values(
+    acc: tl.tuple,
+    grain: tl.tensor,
+    fade: tl.tensor,
+    weights: tl.tensor,
+    planes: tl.tuple,
+    strides: tl.tuple,
+    tokens: tl.tuple,
+    PLAN: tl.constexpr,
+    MASKED: tl.constexpr,
+) -> tl.tuple:
+    """(acc times fade plus weights times values, the grain that it has then)."""
+    VALUES: tl.constexpr = PLAN.values
+    origin, offsets = _rows(strides[0], tokens, PLAN)
+    values = tiles.load_parts(planes[0] + origin, offsets, tokens.held, PLAN.head_dim, VALUES, MASKED)
+    if VALUES.scales != "nothing" and VALUES.scales != "tensor":
+        origin, offsets = _rows(strides[1], tokens, PLAN)
+        scale = planes[1] + origin
+        if VALUES.kind == INT4:
+            values = tiles.token_scales(
+                scale, planes[2] + origin, offsets, tokens.held, values, PLAN.head_dim, VALUES, MASKED
+            )
+        else:
+            scales = _load_row(scale, offsets, tokens.held, MASKED)
+            coarser = tl.maximum(grain, exponent_of(tl.max(tl.abs(scales), 0)))
+            fade *= power_of_two(grain - coarser)
+            weights *= (scales * power_of_two(-coarser + GRAIN))[None, :]
+            grain = coarser
+    return tiles.add_values(tiles.scale_parts(acc, fade), weights, values), grain
+
+
+@triton.jit
+def _rows(strides: tl.tuple, tokens: tl.tuple, PLAN: tl.constexpr) -> tl.tuple:
+    """(elements to a tile of a plane, elements from there to each token's row)."""
+    PAGING: tl.constexpr = PLAN.paging
+    return tiles.tile_rows(strides, tokens.first, tokens.places, tokens.head, tokens.row, PAGING)
+
+
+@triton.jit
+def _place(token: tl.tensor, PAGING: tl.constexpr) -> tl.tensor:
+    if PAGING.has_table or PAGING.wraps:
+        return token % PAGING.page_tokens
+    else:
+        return token
+
+
+@triton.jit
+def _scaled_keys(
+    codes: tl.tuple,
+    planes: tl.tuple,
+    strides: tl.tuple,
+    tokens: tl.tuple,
+    length: tl.tensor,
+    PLAN: tl.constexpr,
+    MASKED: tl.constexpr,
+) -> tl.tuple:
+    """Half of four-bit keys; their scales lie in rows of a group of 32 tokens each."""
+    KEYS: tl.constexpr = PLAN.keys
+    PAGING: tl.constexpr = PLAN.paging
+    group = tl.arange(0, PLAN.block_n // 32)
+    token = tokens.start + 32 * group
+    first = tokens.groups, _place(tokens.start, PAGING) // 32
+    places = tokens.groups, _place(token, PAGING) // 32
+    origin, offsets = tiles.tile_rows(strides, first, places, tokens.head, group, PAGING)
+    scale, minimum, there = planes[1] + origin, planes[2] + origin, token < length
+    return tiles.group_scales(scale, minimum, offsets, there, codes, PLAN.head_dim, KEYS, PLAN.block_n, MASKED)
+
+
+@triton.jit
+def _load_row(pointer: tl.tensor, offsets: tl.tensor, held: tl.tensor, MASKED: tl.constexpr) -> tl.tensor:
+    if MASKED:
+        return tl.load(pointer + offsets, mask=held, other=0.0)
+    else:
+        return tl.load(pointer + offsets)
