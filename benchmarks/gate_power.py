@@ -32,7 +32,7 @@ from scipy import stats
 from attnlab.bench import units
 from attnlab.bench.gate.checkouts import checked_out
 from attnlab.bench.gate.collection import PairsFile
-from attnlab.bench.gate.pairs import Taken
+from attnlab.bench.gate.pair_records import PairResult
 from attnlab.bench.gate.quantities import Sample
 from attnlab.bench.gate.quantities.calls import bursts_of, of_bursts
 from attnlab.bench.gate.records import GateReport
@@ -126,7 +126,7 @@ def _gate(root: Path, ask: Ask, folder: Path) -> GateReport:
         return session.report("power")
 
 
-def _shortened(key: str, taken: Taken) -> dict[str, Any]:
+def _shortened(key: str, taken: PairResult) -> dict[str, Any]:
     """One pair of one benchmark: each burst's median and some of its samples, by arm, in nanoseconds."""
     base, head = Sample(taken.base), Sample(taken.head)
     row: dict[str, Any] = {"benchmark": key, "at": time.time(), "log_ratio": of_bursts(base, head)}

@@ -13,7 +13,7 @@ from typing import IO
 
 from attnlab.bench.errors import StoreError
 from attnlab.bench.gate.messages import Method, Offer
-from attnlab.bench.gate.pairs import Lost, Taken, Wanted
+from attnlab.bench.gate.pair_records import PairRequest, PairResult, ProcessLoss
 from attnlab.bench.gate.quantities import CONFIGURATION, LATENCY, Quantity, Sample, quantities
 from attnlab.bench.gate.quantities.calls import times_ns
 from attnlab.bench.gate.records import GateRow, LostProcess, QuantityRow, Ratio, Standing
@@ -105,12 +105,12 @@ class Collected:
     paced: str | None = None
     lost: list[LostProcess] = field(default_factory=list)
 
-    def wanted(self) -> Wanted:
+    def wanted(self) -> PairRequest:
         """What the next pair is to measure."""
         owed = frozenset(name for name, arm in (("base", self.base), ("head", self.head)) if not arm.checked)
-        return Wanted(self.offer, _blank(self.offer), owed, self.method)
+        return PairRequest(self.offer, _blank(self.offer), owed, self.method)
 
-    def add(self, number: int, taken: Taken) -> dict[str, PairRatio]:
+    def add(self, number: int, taken: PairResult) -> dict[str, PairRatio]:
         """Take one pair in; what it says of each quantity, nothing where there is nothing to compare."""
         if taken.lost is not None:
             self._lose(number, taken, taken.lost)
@@ -130,13 +130,13 @@ class Collected:
             self.values.setdefault(name, []).append(values)
         return {name: own[-1].ratio for name, own in self.values.items() if own[-1].ratio is not None}
 
-    def _report_no_length(self, taken: Taken) -> None:
+    def _report_no_length(self, taken: PairResult) -> None:
         """The length of calls that are paced by their arrivals is no latency, and never decides."""
         self.paced = taken.base.paced
         if self.paced is not None and self.targets[LATENCY].gated:
             self.targets = {**self.targets, LATENCY: replace(self.targets[LATENCY], gated=False)}
 
-    def _valued(self, taken: Taken) -> dict[str, Values]:
+    def _valued(self, taken: PairResult) -> dict[str, Values]:
         """Each quantity that either side has."""
         usual = self.base.measurement.configuration if self.base.measurement else None
         base, head = (
@@ -150,7 +150,7 @@ class Collected:
                 found[name] = Values(before, after, quantity.ratio(base, head, self.targets[name].share))
         return found
 
-    def _lose(self, number: int, taken: Taken, lost: Lost) -> None:
+    def _lose(self, number: int, taken: PairResult, lost: ProcessLoss) -> None:
         """A process that ended may be chance, and is tried once more; what it had given stays with the pairs."""
         for name, arm, measurement in (("base", self.base, taken.base), ("head", self.head, taken.head)):
             if name in taken.checked:
@@ -160,7 +160,7 @@ class Collected:
         if sum(one.arm == lost.arm for one in self.lost) >= TRIES:
             self.standing = Standing.WRONG if lost.arm == "head" else Standing.NEW
 
-    def _refuse(self, taken: Taken) -> None:
+    def _refuse(self, taken: PairResult) -> None:
         """Say what a pair means in which there was nothing to compare."""
         self.reason = taken.why
         base, head = taken.base, taken.head
@@ -292,7 +292,7 @@ class PairsFile:
         self.path = folder / PAIRS_FILE
         self._file: IO[str] = self.path.open("a", encoding="utf-8")
 
-    def append(self, number: int, offer: Offer, taken: Taken) -> None:
+    def append(self, number: int, offer: Offer, taken: PairResult) -> None:
         line = {"pair": number, "benchmark": offer.key, "taken": encode(taken)}
         try:
             self._file.write(json.dumps(line, separators=(",", ":")) + "\n")

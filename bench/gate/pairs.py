@@ -2,256 +2,30 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
 
-from attnlab.bench import units
-from attnlab.bench.contract.operator_spec import Attested
-from attnlab.bench.gate import rerooting
-from attnlab.bench.gate.arm_worker import BOOT
+from attnlab.bench.gate.arm_process import ArmProcess
 from attnlab.bench.gate.checkouts import Arm
-from attnlab.bench.gate.environments import ArmEnvironment, own_packages
-from attnlab.bench.gate.messages import ArmOrder, Closed, Method, Offer, Offers, Opened, outputs_of
+from attnlab.bench.gate.messages import Closed, Method, Offer, Opened
+from attnlab.bench.gate.pair_records import PairRequest, PairResult, ProcessLoss
 from attnlab.bench.machine.throttling import burst_notes
 from attnlab.bench.measure.interleaving import interleave
-from attnlab.bench.measure.judging.client import Judge, answer, asked_of
-from attnlab.bench.measure.judging.court import Calls
-from attnlab.bench.measure.judging.process import Contract
-from attnlab.bench.measure.judging.refusals import NotJudged
-from attnlab.bench.measure.judging.verdicts import Findings
 from attnlab.bench.measure.plausibility import no_times
-from attnlab.bench.measure.settlement import NO_TIMED_OUTPUT, Grounds, settle, testimony, with_times
-from attnlab.bench.measure.timing import Timed, WarmUp
-from attnlab.bench.measure.worker_process import Process, WorkerEnded
+from attnlab.bench.measure.settlement import with_times
+from attnlab.bench.measure.timing import Timed, calls_a_burst
+from attnlab.bench.measure.worker_process import WorkerEnded
 from attnlab.bench.stats.summary import summarise
-from attnlab.bench.store.codec import decode, encode
 from attnlab.bench.store.machine import Ceilings
-from attnlab.bench.store.plan import Plan
-from attnlab.bench.store.records import Burst, Measurement, Outcome, Series
+from attnlab.bench.store.records import Burst, Measurement, Outcome
 
-BURST_NS = 30 * units.NS_PER_MS
-LONGEST_BURST_NS = 300 * units.NS_PER_MS
-FEW_CALLS = 3
+FEW_CALLS = 3  # of a slow benchmark in a burst, which has a median then
 MAX_BURST_CALLS = 2000
 PROFILE_ROUNDS = 5  # of each arm, to say which kernel moved
 # Of each arm in a pair; even, so that each arm goes first in half of them. More pairs tell more than longer ones do.
 BURSTS = 8
 OTHER_CONTENTS = "one id and one seed, and the contracts of base and head fill the inputs otherwise"
-
-
-@dataclass(frozen=True)
-class Lost:
-    """A process that ended, or was ended, while a benchmark was measured in it.
-
-    bursts: what each arm had given until then, which no pair came of.
-    """
-
-    arm: str
-    outcome: Outcome
-    reason: str
-    detail: str | None = None
-    base: tuple[Burst, ...] = ()
-    head: tuple[Burst, ...] = ()
-
-
-@dataclass(frozen=True)
-class Taken:
-    """One benchmark in one live pair.
-
-    base, head: each arm's measurement, with one launch where the pair was measured to its end. method is None where
-    there is nothing to compare; `why` says so. checked: arms whose process held the whole check. lost: the process
-    that ended, which may have been chance. redefined: whether the arms' contracts mean other work.
-    """
-
-    base: Measurement
-    head: Measurement
-    method: Method | None = None
-    why: str | None = None
-    checked: tuple[str, ...] = ()
-    lost: Lost | None = None
-    redefined: bool = False
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What is to be measured: a benchmark, the arms whose check is still owed, and how it was timed before."""
-
-    offer: Offer
-    blank: Measurement
-    check: frozenset[str] = frozenset()
-    method: Method | None = None
-
-
-class ArmProcess:
-    """A process of one arm, at the gate's end. Every method raises WorkerEnded where it dies or is too slow.
-
-    contracts: module and file of each operator as this arm has it.
-    """
-
-    def __init__(
-        self,
-        arm: Arm,
-        repo: Path,
-        harness: Path,
-        order: ArmOrder,
-        limit_s: float,
-        judge: Judge,
-        environment: ArmEnvironment | None = None,
-        contracts: Mapping[str, tuple[str, ...]] | None = None,
-    ) -> None:
-        self.arm, self._limit_s, self._judge, self._order = arm, limit_s, judge, order
-        self._contracts = contracts or {}
-        self._own_environment = environment is not None
-        self._findings = Findings()
-        self._bursts: list[Burst] = []
-        try:
-            self._process = begin_process(BOOT, arm, repo, harness, order.device, environment)
-            self._process.hear = self._hear
-        except OSError as error:
-            raise WorkerEnded(Outcome.FAILED, f"no process could be started: {error}", None) from error
-        try:
-            self._process.send(encode(order))
-        except WorkerEnded:
-            self._process.close()
-            raise
-
-    @property
-    def number(self) -> int:
-        return self._process.number
-
-    def wait_until_ready(self) -> None:
-        self._process.wait_until_ready()
-
-    def offers(self, wanted: Sequence[Offer] = ()) -> Offers:
-        """What the arm has of its own suite and, besides, of what is wanted."""
-        keys = [[offer.operator, offer.implementation, offer.case_id] for offer in wanted]
-        return decode(Offers, self._ask("offers", ["offers", keys]))
-
-    def begin_open(self, offer: Offer, check: bool, plan: Plan | None = None) -> None:
-        self._offer, self._check, self._findings, self._bursts = offer, check, Findings(), []
-        self._process.begin_case()
-        self._process.send(["open", offer.operator, offer.implementation, offer.case_id, check, encode(plan)])
-
-    def opened(self) -> Opened:
-        """What the arm says, with the judge's word on its check."""
-        opened = decode(Opened, self._process.receive("opened", self._limit_s))
-        measurement = self._believed(opened.measurement)
-        if measurement.outcome is not Outcome.PASSED:
-            return replace(opened, measurement=measurement, methods=(), contents=())
-        return replace(opened, measurement=measurement, contents=self._contents())
-
-    def warm(self, method: Method) -> WarmUp:
-        return decode(WarmUp, self._ask("warm", ["warm", method.clock, encode(method.plan)]))
-
-    def burst(self, count: int) -> Burst:
-        self._bursts.append(decode(Burst, self._ask("burst", ["burst", count])))
-        return self._bursts[-1]
-
-    def paused(self) -> AbstractContextManager[None]:
-        """Inside, the process stands still."""
-        return self._process.paused()
-
-    def close_case(self) -> Closed:
-        """What is known at the end, with the judge's word on what timed calls returned, and the contract's facts."""
-        closed = decode(Closed, self._ask("closed", ["close"]))
-        measurement, facts = self._believed(closed.measurement), tuple[Series, ...]()
-        if measurement.outcome is Outcome.PASSED and not self._findings.timed:
-            measurement = measurement.fail(NO_TIMED_OUTPUT)
-        if measurement.outcome is Outcome.PASSED:
-            try:
-                found = self._judge.facts(self._contract, self._offer.case_id, self._order.seed)
-            except NotJudged as error:
-                measurement = measurement.fail(str(error), error.detail)
-            else:
-                facts = tuple(Series(fact.quantity, fact.unit, None, fact.direction, (fact.value,)) for fact in found)
-        measurement, notes = self._testified(measurement, closed)
-        timing = closed.timing if measurement.outcome is Outcome.PASSED else None
-        beside = (*closed.beside, *facts)
-        return replace(closed, measurement=measurement, timing=timing, beside=beside, notes=(*closed.notes, *notes))
-
-    def _testified(self, measurement: Measurement, closed: Closed) -> tuple[Measurement, tuple[str, ...]]:
-        """The measurement, failed where what its calls say of themselves is refused, and notes on that."""
-        if measurement.outcome is not Outcome.PASSED or closed.timing is None:
-            return measurement, ()
-        try:
-            said = testimony(self._testify, closed.timing, self._bursts)
-        except NotJudged as error:
-            return measurement.fail(str(error), error.detail), ()
-        if said.refusal is not None:
-            return measurement.fail(said.refusal), ()
-        return measurement, said.notes
-
-    def _testify(self, copies: int, calls: Calls) -> Attested:
-        """Asked of calls that say more than their time."""
-        if not any(len(series) > 1 for series, _ in calls):
-            return Attested()
-        return self._judge.testimony(self._contract, self._offer.case_id, self._order.seed, copies, calls)
-
-    def kernels(self) -> dict[str, float]:
-        return {str(name): float(ns) for name, ns in self._ask("kernels", ["kernels"]).items()}
-
-    def _hear(self, value: Any) -> Any:
-        """The answer to outputs that are handed over."""
-        question = asked_of(value, self._offer.case_id)
-        file = outputs_of(self._order, self._process.number)
-        return answer(self._judge, self._contract, self._offer.case_id, question, file, self._findings)
-
-    def _contents(self) -> tuple[str, ...]:
-        """Nothing where the arm has an environment of its own, whose torch may draw other numbers."""
-        if self._own_environment:
-            return ()
-        try:
-            return self._judge.digests(self._contract, self._offer.case_id, self._order.seed)
-        except NotJudged as error:
-            return (f"not known: {error}",)
-
-    @property
-    def _contract(self) -> Contract:
-        return Contract(self._offer.operator, *self._contracts[self._offer.operator])
-
-    def _believed(self, claim: Measurement) -> Measurement:
-        """What comes of a claim: a worker decides about no outcome that has figures."""
-        blank = replace(claim, check=None, launches=(), timing=None)
-        try:
-            owed = self._judge.owed(self._contract, self._order.seed) if self._check else ()
-        except NotJudged as error:
-            return blank.fail(str(error), error.detail)
-        grounds = Grounds(self._findings, owed, not self._offer.compiled)
-        return settle(claim, blank, grounds, decode(Ceilings, self._order.ceilings), final=False)
-
-    def _ask(self, wanted: str, request: list[Any]) -> Any:
-        return self._process.ask(request, wanted, self._limit_s)
-
-    def close(self) -> None:
-        self._process.close()
-
-
-def begin_process(
-    boot: str, arm: Arm, repo: Path, harness: Path, device: str, environment: ArmEnvironment | None
-) -> Process:
-    """A process that finds an arm's modules, and in `environment` where it has its own. Raises OSError."""
-    earlier = [str(root) for root in environment.checkouts if root != arm.root] if environment else []
-    places = own_packages(repo, arm, harness) if environment else {}
-    return Process(
-        device,
-        boot,
-        (rerooting.__file__, json.dumps([str(repo), str(arm.root), str(harness), earlier, places])),
-        _same_folder(repo, arm),
-        environment.executable if environment else None,
-        environment.variables(repo) if environment else None,
-    )
-
-
-def _same_folder(repo: Path, arm: Arm) -> Path:
-    """The current folder as the arm has it, or the root of the arm's checkout."""
-    here = Path.cwd().resolve()
-    there = arm.root / here.relative_to(repo) if repo == here or repo in here.parents else here
-    return there if there.is_dir() else arm.root
-
 
 StartArm = Callable[[Arm], ArmProcess]
 
@@ -263,7 +37,7 @@ class LivePair:
         self._arms, self._start, self._number, self._ceilings = (base, head), start, number, ceilings
         self._processes: list[ArmProcess] = []
 
-    def measure(self, wanted: Wanted) -> Taken:
+    def measure(self, wanted: PairRequest) -> PairResult:
         """Alternate bursts of one benchmark. A process that dies costs this benchmark, not the pair."""
         so_far = _SoFar([wanted.blank, wanted.blank])
         try:
@@ -272,7 +46,7 @@ class LivePair:
             dead = self._arms[ended.number]
             self.close()
             base, head = (tuple(bursts) for bursts in so_far.bursts)
-            lost = Lost(dead.name, ended.end.outcome, f"{dead.name}: {ended.end}", ended.end.detail, base, head)
+            lost = ProcessLoss(dead.name, ended.end.outcome, f"{dead.name}: {ended.end}", ended.end.detail, base, head)
             so_far.checked = tuple(name for name in so_far.checked if name != dead.name)
             return so_far.taken(why=lost.reason, lost=lost)
 
@@ -313,7 +87,7 @@ class LivePair:
                     process.wait_until_ready()
         return self._processes[0], self._processes[1]
 
-    def _measured(self, both: tuple[ArmProcess, ArmProcess], wanted: Wanted, so_far: _SoFar) -> Taken:
+    def _measured(self, both: tuple[ArmProcess, ArmProcess], wanted: PairRequest, so_far: _SoFar) -> PairResult:
         opened = self._opened(both, wanted)
         so_far.measurements = [one.measurement for one in opened]
         so_far.checked = tuple(
@@ -334,7 +108,7 @@ class LivePair:
             return so_far.taken(why=why or _no_common_method(opened[0], opened[1], wanted.method))
         return self._alternated(both, opened, method, so_far)
 
-    def _opened(self, both: tuple[ArmProcess, ArmProcess], wanted: Wanted) -> list[Opened]:
+    def _opened(self, both: tuple[ArmProcess, ArmProcess], wanted: PairRequest) -> list[Opened]:
         """Both arms at once, or, where nothing was timed yet, base first, whose plan head is given."""
         plan, opened = (wanted.method.plan if wanted.method else None), list[Opened]()
         waves = ((0, 1),) if wanted.method else ((0,), (1,))
@@ -352,13 +126,13 @@ class LivePair:
 
     def _alternated(
         self, both: tuple[ArmProcess, ArmProcess], opened: Sequence[Opened], method: Method, so_far: _SoFar
-    ) -> Taken:
+    ) -> PairResult:
         """Who waits stands still, lest work in the background of one arm slow the other."""
         warm = []
         for number, process in enumerate(both):
             with _naming(number), both[1 - number].paused():
                 warm.append(process.warm(method))
-        count = calls_a_burst(max(one.call_ns for one in warm))
+        count = calls_a_burst(max(one.call_ns for one in warm), MAX_BURST_CALLS, FEW_CALLS)
         for _, number in interleave((0, 1), BURSTS, self._number):  # each arm follows itself as often as the other
             with _naming(number), both[1 - number].paused():
                 so_far.bursts[number].append(both[number].burst(count))
@@ -397,9 +171,11 @@ class _SoFar:
     checked: tuple[str, ...] = ()
     bursts: tuple[list[Burst], list[Burst]] = field(default_factory=lambda: ([], []))
 
-    def taken(self, method: Method | None = None, why: str | None = None, lost: Lost | None = None) -> Taken:
+    def taken(
+        self, method: Method | None = None, why: str | None = None, lost: ProcessLoss | None = None
+    ) -> PairResult:
         base, head = self.measurements
-        return Taken(base, head, method, why, self.checked, lost)
+        return PairResult(base, head, method, why, self.checked, lost)
 
 
 class StrayModules(Exception):
@@ -422,12 +198,6 @@ def _naming(number: int) -> Iterator[None]:
         yield
     except WorkerEnded as end:
         raise _ArmEnded(number, end) from end
-
-
-def calls_a_burst(call_ns: float) -> int:
-    """So many calls take about 30 ms; of slow ones three where they fit into 300 ms, so that a burst has a median."""
-    usual, few = BURST_NS // max(call_ns, 1.0), min(FEW_CALLS, LONGEST_BURST_NS // max(call_ns, 1.0))
-    return int(min(MAX_BURST_CALLS, max(usual, few, 1)))
 
 
 def other_inputs(base: Sequence[str], head: Sequence[str]) -> str | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from attnlab.bench import units
 from attnlab.bench.contract.contents import new_secret
 from attnlab.bench.errors import SuiteError
+from attnlab.bench.gate.arm_process import ArmProcess, begin_process
 from attnlab.bench.gate.arm_worker import JUDGE_BOOT
 from attnlab.bench.gate.checkouts import Arm
 from attnlab.bench.gate.collection import Collected, PairsFile, as_ratio
@@ -21,7 +22,7 @@ from attnlab.bench.gate.environments import ArmEnvironment
 from attnlab.bench.gate.matching import Matched, match
 from attnlab.bench.gate.messages import PROTOCOL, ArmOrder, Offer, Offers, Settings, comparison_key
 from attnlab.bench.gate.moved import what_moved
-from attnlab.bench.gate.pairs import ArmProcess, LivePair, StartArm, StrayModules, begin_process
+from attnlab.bench.gate.pairs import LivePair, StartArm, StrayModules
 from attnlab.bench.gate.quantities import LATENCY, quantities
 from attnlab.bench.gate.records import ArmRecord, GateReport, GateRow, GroupRow, KernelMove
 from attnlab.bench.gate.reserve import Reserve

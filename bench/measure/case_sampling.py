@@ -67,7 +67,7 @@ class CaseSampling:
         if self._refused is not None:
             return ()
         try:
-            returned, notes = self._prepared.checker.attest(call.inputs, call.outputs, begun_ns, elapsed_ns)
+            returned, notes = self._prepared.reader.attest(call.inputs, call.outputs, begun_ns, elapsed_ns)
             self.notes |= dict.fromkeys(notes)
             return operator.observe(call.inputs, returned)
         except Rejected as error:

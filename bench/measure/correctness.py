@@ -13,15 +13,16 @@ from torch import Tensor
 
 from attnlab.bench.contract.axes import Case
 from attnlab.bench.contract.contents import Content, write
-from attnlab.bench.contract.operator_spec import NORMAL_DRAW, Span, TensorSpec, tensors
+from attnlab.bench.contract.operator_spec import NORMAL_DRAW, tensors
 from attnlab.bench.contract.registry import Implementation
 from attnlab.bench.errors import Unavailable
 from attnlab.bench.machine.clocks import now
 from attnlab.bench.measure.judging.court import AnyOperator, digest_of
 from attnlab.bench.measure.judging.handing import Judges, question
-from attnlab.bench.measure.judging.plain import check_plain, take
+from attnlab.bench.measure.judging.plain import take
 from attnlab.bench.measure.judging.refusals import LATE, Rejected
 from attnlab.bench.measure.judging.verdicts import TIMED, Owed
+from attnlab.bench.measure.output_reader import OutputReader
 from attnlab.bench.measure.renewal import Kept
 from attnlab.bench.store.records import Outcome
 from attnlab.bench.units import NS_PER_MS, ns_to_seconds
@@ -48,6 +49,11 @@ class Checker:
     judge: Judges
     device: torch.device
     foreign: Foreign = contextlib.nullcontext
+
+    @property
+    def reader(self) -> OutputReader:
+        """Reads what calls return."""
+        return OutputReader(self.operator, self.case, self.device)
 
     def check(self, inputs: Any, state: Any, owed: Iterable[Owed]) -> None:
         """All sets of inputs that are owed (see `verdicts.owed`).
@@ -90,72 +96,32 @@ class Checker:
         self, name: str, inputs: Any, state: Any, draw: str, content: Content, others: Sequence[Any]
     ) -> None:
         """A call on the inputs, and one on each of the others, which is judged with it."""
-        specs = self.operator.handed_over(self.case, draw)
+        reader, specs = self.reader, self.operator.handed_over(self.case, draw)
         before = {field: tensor.clone() for field, tensor in tensors(inputs, "static", "dynamic").items()}
         with self.foreign(), poisoned_memory(inputs, enabled=not self.implementation.compiled):
             begun = now.perf_counter_ns()
             returned = self.implementation.run(inputs, state)
-            results = self.results(inputs, returned, specs)
+            results = reader.outputs(inputs, returned, specs)
             first = tuple(map(take, results))
             took_ns = now.perf_counter_ns() - begun
         now.sleep(ns_to_seconds(min(max(took_ns, WATCHED_NS[0]), WATCHED_NS[1])))
         if not all(a.same(b) for a, b in zip(first, tuple(map(take, results)), strict=True)):
             raise Rejected(Outcome.WRONG_VALUES, LATE)
-        self.attest(inputs, returned, begun, float(took_ns))
+        reader.attest(inputs, returned, begun, float(took_ns))
         self._judge_unchanged(inputs, before)
         calls = [first]
         for other in others:
             with self.foreign():
-                calls.append(tuple(map(take, self.results(other, self.implementation.run(other, state), specs))))
+                calls.append(tuple(map(take, reader.outputs(other, self.implementation.run(other, state), specs))))
             self._judge_unchanged(inputs, before)
         asked = question(name, draw, content, calls, digest_of(inputs), rounds=self.implementation.rounds)
         self.judge.judge(asked, calls)
 
     def _judge_unchanged(self, inputs: Any, before: dict[str, Tensor]) -> None:
-        self.judge_intact(inputs)
+        self.reader.refuse_stray_writes(inputs)
         for field, tensor in tensors(inputs, "static", "dynamic").items():
             if not _same_bits(tensor, before[field]):
                 raise Rejected(Outcome.WRONG_VALUES, f"changed its input {field}, which must come back as it was")
-
-    def attest(self, inputs: Any, returned: Any, begun_ns: int, elapsed_ns: float) -> tuple[Any, tuple[str, ...]]:
-        """What a call returned, as far as what it says of itself holds, with notes; raises Rejected where it does not.
-
-        Whatever it says is the implementation's word, of any type.
-        """
-        if self.operator.attest is None:
-            return returned, ()
-        try:
-            return self.operator.attest(self.case, inputs, returned, Span(begun_ns, elapsed_ns, now.resolution_ns()))
-        except ValueError as error:
-            raise Rejected(Outcome.FAILED, str(error)) from error
-        except Exception as error:
-            reason = f"what it says of its call cannot be read: {type(error).__name__}: {error}"
-            raise Rejected(Outcome.FAILED, reason) from error
-
-    def judge_intact(self, inputs: Any) -> None:
-        """Raise Rejected where something was written to that is no output."""
-        written = self.operator.intact(inputs)
-        if written is not None:
-            raise Rejected(Outcome.WRONG_VALUES, f"wrote outside its outputs: {written}")
-
-    def results(self, inputs: Any, returned: Any, specs: Sequence[TensorSpec] = ()) -> tuple[Any, ...]:
-        """What is judged, as a tuple of plain tensors as `specs` has them, or else the outputs of a timed call.
-
-        Raises Rejected where it is anything else.
-        """
-        outputs = self.operator.results(inputs, returned)
-        got = tuple(outputs) if isinstance(outputs, (tuple, list)) else (outputs,)
-        specs = specs or self.operator.outputs(self.case)
-        if len(got) != len(specs) or not all(isinstance(out, Tensor) for out in got):
-            kinds = ", ".join(type(out).__name__ for out in got)
-            raise Rejected(
-                Outcome.WRONG_SHAPE,
-                f"returned ({kinds}); expected {len(specs)} tensors: {', '.join(s.name for s in specs)}",
-            )
-        ends_on_host = self.operator.observe is not None
-        for out, spec in zip(got, specs, strict=True):
-            check_plain(out, spec, None if ends_on_host else self.device)
-        return got
 
 
 def _same_bits(a: Tensor, b: Tensor) -> bool:

@@ -23,6 +23,7 @@ from attnlab.bench.measure.judging.handing import HereJudge
 from attnlab.bench.measure.judging.refusals import Rejected
 from attnlab.bench.measure.judging.verdicts import owed
 from attnlab.bench.measure.outcomes import blank_measurement, failure_of
+from attnlab.bench.measure.output_reader import OutputReader
 from attnlab.bench.measure.renewal import Copy, Renewal
 from attnlab.bench.measure.setup import Setup
 from attnlab.bench.store.records import Measurement, Outcome
@@ -66,6 +67,7 @@ class PreparedCase:
         self.first_call = FirstCall(implementation.run, self._synchronise)
         judge = setup.judging(operator, case) if setup.judging else HereJudge(operator, case, Court(setup.device))
         watched = replace(implementation, run=self.first_call)
+        self.reader = OutputReader(operator, case, setup.device)
         self.checker = Checker(operator, case, watched, judge, setup.device, self.foreign)
         self._renewal: Renewal | None = None
         self.measurement = blank_measurement(operator, case, implementation)
@@ -218,9 +220,9 @@ class PreparedCase:
             with self.foreign():
                 state = self.implementation.prepare(self.case, inputs)
             self.copies.append(Copy(self.implementation, inputs, state, Content(seed, seed)))
-        results, intact, own = self.checker.results, self.checker.judge_intact, self.setup.apart.own
-        secret = self.setup.secret
-        self._renewal = Renewal(self.operator, self.case, self.copies, results, intact, secret, own=own)
+        outputs, intact, secret = self.reader.outputs, self.reader.refuse_stray_writes, self.setup.secret
+        own = self.setup.apart.own
+        self._renewal = Renewal(self.operator, self.case, self.copies, outputs, intact, secret, own=own)
 
     def _inputs(self, seed: int) -> Any:
         with self.phase("inputs"):

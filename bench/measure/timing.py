@@ -36,12 +36,14 @@ __all__ = [
     "Sampling",
     "Timed",
     "WarmUp",
+    "calls_a_burst",
     "take_burst",
     "time_calls",
     "warm_up",
 ]
 
 BURST_NS = 30 * units.NS_PER_MS
+LONGEST_BURST_NS = 300 * units.NS_PER_MS
 MAX_BURST_CALLS = 256
 STABLE_BURSTS = 3
 STABLE_SPREAD = 0.03  # of the medians, and of a GPU's clocks, of the last STABLE_BURSTS bursts
@@ -73,7 +75,7 @@ class WarmUp:
     @property
     def calls_a_burst(self) -> int:
         """So many calls make a burst of the usual length."""
-        return _calls_a_burst(self.call_ns)
+        return calls_a_burst(self.call_ns)
 
 
 Observe = Callable[[Callable[[], object], int, float], tuple[Series, ...]]
@@ -218,7 +220,7 @@ def warm_up(timer: Timer, effort: Effort, now_ns: Callable[[], int] = time.perf_
     clocks_mhz: list[float] = []
     done, stable = 1, False
     while not stable and now_ns() - start < limit:
-        count = _calls_a_burst(medians[-1])
+        count = calls_a_burst(medians[-1])
         medians.append(statistics.median(timer.burst(count)))
         done += count
         state = timer.state()
@@ -242,5 +244,7 @@ def _steady(values: Sequence[float]) -> bool:
     return not last or max(last) <= (1 + STABLE_SPREAD) * min(last)
 
 
-def _calls_a_burst(call_ns: float) -> int:
-    return int(min(MAX_BURST_CALLS, max(1, BURST_NS // max(call_ns, 1.0))))
+def calls_a_burst(call_ns: float, most: int = MAX_BURST_CALLS, few: int = 1) -> int:
+    """So many calls take about 30 ms, or are `most`; of slow ones `few`, where they fit into 300 ms, and 1 at least."""
+    usual, slow = BURST_NS // max(call_ns, 1.0), LONGEST_BURST_NS // max(call_ns, 1.0)
+    return int(min(most, max(usual, min(few, slow), 1)))

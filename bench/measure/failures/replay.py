@@ -120,7 +120,7 @@ def replay(
         calls = []
         with poisoned_memory(inputs, enabled=not implementation.compiled):
             for one in (inputs, *(others if name != TIMED else ())):
-                calls.append(tuple(map(take, checker.results(one, implementation.run(one, state), specs))))
+                calls.append(tuple(map(take, checker.reader.outputs(one, implementation.run(one, state), specs))))
         again = [_same(outputs, kept, specs) for outputs in calls]
         replayed.same = None if None in again else any(again)
         judge.judge(question(name, draw, content, calls, before=failure.before), calls)

@@ -12,7 +12,7 @@ from attnlab.bench.errors import ClockUnsupported, MeasurementError
 from attnlab.bench.machine.clocks.wall import Wall
 from attnlab.bench.measure import stopping
 from attnlab.bench.measure.stopping import KnownWellEnough
-from attnlab.bench.measure.timing import Effort, Sampling, time_calls
+from attnlab.bench.measure.timing import Effort, Sampling, calls_a_burst, time_calls
 from attnlab.bench.stats.summary import summarise
 
 FOREVER = Effort(target=1e-9, sampling_limit_s=1e6, warmup_limit_s=1e6)
@@ -189,3 +189,21 @@ def test_other_clocks_are_recorded_beside_every_fourth_burst(fake_clock: Any) ->
     assert timed.record.clock == "fake"
     assert timed.record.samples == 9 * 256, "those beside do not count"
     assert timed.bursts[0].series[1].values == (7.0,) * 256
+
+
+@pytest.mark.parametrize(
+    ("call_ns", "alone", "in_a_pair"),
+    [
+        (0.0, 256, 2000),
+        (1e4, 256, 2000),
+        (2e4, 256, 1500),
+        (1e6, 30, 30),
+        (2e7, 1, 3),
+        (9e7, 1, 3),
+        (1.2e8, 1, 2),
+        (4e8, 1, 1),
+    ],
+)
+def test_slow_calls_make_a_burst_of_a_few(call_ns: float, alone: int, in_a_pair: int) -> None:
+    assert calls_a_burst(call_ns) == alone
+    assert calls_a_burst(call_ns, most=2000, few=3) == in_a_pair

@@ -84,7 +84,7 @@ def refusal(edit: Edit) -> str | None:
     returned = edit(inputs, Generated(ANSWER.clone(), recorder.log()))
     elapsed_ns = float(time.perf_counter_ns() - begun)
     try:
-        checker.attest(inputs, returned, begun, elapsed_ns)
+        checker.reader.attest(inputs, returned, begun, elapsed_ns)
     except Rejected as error:
         return str(error)
     return None

@@ -1,0 +1,196 @@
+"""A process of one arm, at the gate's end: what it claims is believed only with the judge's word."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from attnlab.bench.contract.operator_spec import Attested
+from attnlab.bench.gate import rerooting
+from attnlab.bench.gate.arm_worker import BOOT
+from attnlab.bench.gate.checkouts import Arm
+from attnlab.bench.gate.environments import ArmEnvironment, own_packages
+from attnlab.bench.gate.messages import ArmOrder, Closed, Method, Offer, Offers, Opened, outputs_of
+from attnlab.bench.measure.judging.client import Judge, answer, asked_of
+from attnlab.bench.measure.judging.court import Calls
+from attnlab.bench.measure.judging.process import Contract
+from attnlab.bench.measure.judging.refusals import NotJudged
+from attnlab.bench.measure.judging.verdicts import Findings
+from attnlab.bench.measure.settlement import NO_TIMED_OUTPUT, Grounds, settle, testimony
+from attnlab.bench.measure.timing import WarmUp
+from attnlab.bench.measure.worker_process import Process, WorkerEnded
+from attnlab.bench.store.codec import decode, encode
+from attnlab.bench.store.machine import Ceilings
+from attnlab.bench.store.plan import Plan
+from attnlab.bench.store.records import Burst, Measurement, Outcome, Series
+
+
+class ArmProcess:
+    """A process of one arm, at the gate's end. Every method raises WorkerEnded where it dies or is too slow.
+
+    contracts: module and file of each operator as this arm has it.
+    """
+
+    def __init__(
+        self,
+        arm: Arm,
+        repo: Path,
+        harness: Path,
+        order: ArmOrder,
+        limit_s: float,
+        judge: Judge,
+        environment: ArmEnvironment | None = None,
+        contracts: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> None:
+        self.arm, self._limit_s, self._judge, self._order = arm, limit_s, judge, order
+        self._contracts = contracts or {}
+        self._own_environment = environment is not None
+        self._findings = Findings()
+        self._bursts: list[Burst] = []
+        try:
+            self._process = begin_process(BOOT, arm, repo, harness, order.device, environment)
+            self._process.hear = self._hear
+        except OSError as error:
+            raise WorkerEnded(Outcome.FAILED, f"no process could be started: {error}", None) from error
+        try:
+            self._process.send(encode(order))
+        except WorkerEnded:
+            self._process.close()
+            raise
+
+    @property
+    def number(self) -> int:
+        return self._process.number
+
+    def wait_until_ready(self) -> None:
+        self._process.wait_until_ready()
+
+    def offers(self, wanted: Sequence[Offer] = ()) -> Offers:
+        """What the arm has of its own suite and, besides, of what is wanted."""
+        keys = [[offer.operator, offer.implementation, offer.case_id] for offer in wanted]
+        return decode(Offers, self._ask("offers", ["offers", keys]))
+
+    def begin_open(self, offer: Offer, check: bool, plan: Plan | None = None) -> None:
+        self._offer, self._check, self._findings, self._bursts = offer, check, Findings(), []
+        self._process.begin_case()
+        self._process.send(["open", offer.operator, offer.implementation, offer.case_id, check, encode(plan)])
+
+    def opened(self) -> Opened:
+        """What the arm says, with the judge's word on its check."""
+        opened = decode(Opened, self._process.receive("opened", self._limit_s))
+        measurement = self._believed(opened.measurement)
+        if measurement.outcome is not Outcome.PASSED:
+            return replace(opened, measurement=measurement, methods=(), contents=())
+        return replace(opened, measurement=measurement, contents=self._contents())
+
+    def warm(self, method: Method) -> WarmUp:
+        return decode(WarmUp, self._ask("warm", ["warm", method.clock, encode(method.plan)]))
+
+    def burst(self, count: int) -> Burst:
+        self._bursts.append(decode(Burst, self._ask("burst", ["burst", count])))
+        return self._bursts[-1]
+
+    def paused(self) -> AbstractContextManager[None]:
+        """Inside, the process stands still."""
+        return self._process.paused()
+
+    def close_case(self) -> Closed:
+        """What is known at the end, with the judge's word on what timed calls returned, and the contract's facts."""
+        closed = decode(Closed, self._ask("closed", ["close"]))
+        measurement, facts = self._believed(closed.measurement), tuple[Series, ...]()
+        if measurement.outcome is Outcome.PASSED and not self._findings.timed:
+            measurement = measurement.fail(NO_TIMED_OUTPUT)
+        if measurement.outcome is Outcome.PASSED:
+            try:
+                found = self._judge.facts(self._contract, self._offer.case_id, self._order.seed)
+            except NotJudged as error:
+                measurement = measurement.fail(str(error), error.detail)
+            else:
+                facts = tuple(Series(fact.quantity, fact.unit, None, fact.direction, (fact.value,)) for fact in found)
+        measurement, notes = self._testified(measurement, closed)
+        timing = closed.timing if measurement.outcome is Outcome.PASSED else None
+        beside = (*closed.beside, *facts)
+        return replace(closed, measurement=measurement, timing=timing, beside=beside, notes=(*closed.notes, *notes))
+
+    def _testified(self, measurement: Measurement, closed: Closed) -> tuple[Measurement, tuple[str, ...]]:
+        """The measurement, failed where what its calls say of themselves is refused, and notes on that."""
+        if measurement.outcome is not Outcome.PASSED or closed.timing is None:
+            return measurement, ()
+        try:
+            said = testimony(self._testify, closed.timing, self._bursts)
+        except NotJudged as error:
+            return measurement.fail(str(error), error.detail), ()
+        if said.refusal is not None:
+            return measurement.fail(said.refusal), ()
+        return measurement, said.notes
+
+    def _testify(self, copies: int, calls: Calls) -> Attested:
+        """Asked of calls that say more than their time."""
+        if not any(len(series) > 1 for series, _ in calls):
+            return Attested()
+        return self._judge.testimony(self._contract, self._offer.case_id, self._order.seed, copies, calls)
+
+    def kernels(self) -> dict[str, float]:
+        return {str(name): float(ns) for name, ns in self._ask("kernels", ["kernels"]).items()}
+
+    def _hear(self, value: Any) -> Any:
+        """The answer to outputs that are handed over."""
+        question = asked_of(value, self._offer.case_id)
+        file = outputs_of(self._order, self._process.number)
+        return answer(self._judge, self._contract, self._offer.case_id, question, file, self._findings)
+
+    def _contents(self) -> tuple[str, ...]:
+        """Nothing where the arm has an environment of its own, whose torch may draw other numbers."""
+        if self._own_environment:
+            return ()
+        try:
+            return self._judge.digests(self._contract, self._offer.case_id, self._order.seed)
+        except NotJudged as error:
+            return (f"not known: {error}",)
+
+    @property
+    def _contract(self) -> Contract:
+        return Contract(self._offer.operator, *self._contracts[self._offer.operator])
+
+    def _believed(self, claim: Measurement) -> Measurement:
+        """What comes of a claim: a worker decides about no outcome that has figures."""
+        blank = replace(claim, check=None, launches=(), timing=None)
+        try:
+            owed = self._judge.owed(self._contract, self._order.seed) if self._check else ()
+        except NotJudged as error:
+            return blank.fail(str(error), error.detail)
+        grounds = Grounds(self._findings, owed, not self._offer.compiled)
+        return settle(claim, blank, grounds, decode(Ceilings, self._order.ceilings), final=False)
+
+    def _ask(self, wanted: str, request: list[Any]) -> Any:
+        return self._process.ask(request, wanted, self._limit_s)
+
+    def close(self) -> None:
+        self._process.close()
+
+
+def begin_process(
+    boot: str, arm: Arm, repo: Path, harness: Path, device: str, environment: ArmEnvironment | None
+) -> Process:
+    """A process that finds an arm's modules, and in `environment` where it has its own. Raises OSError."""
+    earlier = [str(root) for root in environment.checkouts if root != arm.root] if environment else []
+    places = own_packages(repo, arm, harness) if environment else {}
+    return Process(
+        device,
+        boot,
+        (rerooting.__file__, json.dumps([str(repo), str(arm.root), str(harness), earlier, places])),
+        _same_folder(repo, arm),
+        environment.executable if environment else None,
+        environment.variables(repo) if environment else None,
+    )
+
+
+def _same_folder(repo: Path, arm: Arm) -> Path:
+    """The current folder as the arm has it, or the root of the arm's checkout."""
+    here = Path.cwd().resolve()
+    there = arm.root / here.relative_to(repo) if repo == here or repo in here.parents else here
+    return there if there.is_dir() else arm.root
