@@ -140,14 +140,24 @@ def content_of(*modules: str) -> Callable[[str], Any]:
 
 
 class _Moved(ModuleType):
-    """A module under its old name."""
+    """A module under its old name.
+
+    `registry` is a name of the public edge as well, whose place the module takes once it is imported: so it has what
+    the thing of its own name has, too.
+    """
 
     def __init__(self, name: str, modules: Sequence[str]) -> None:
         super().__init__(name)
-        self._content = content_of(*modules)
+        self._content, self._first = content_of(*modules), modules[0]
 
     def __getattr__(self, name: str) -> Any:
-        return self._content(name)
+        try:
+            return self._content(name)
+        except AttributeError:
+            own = self.__name__.removeprefix(f"{HERE}.")
+            if name.startswith("__") or own not in sys.modules[HERE].__all__:
+                raise
+        return getattr(getattr(importlib.import_module(self._first), own), name)
 
 
 class _OldNames(importlib.abc.MetaPathFinder, importlib.abc.Loader):

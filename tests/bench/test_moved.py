@@ -64,6 +64,18 @@ def test_it_is_the_same_thing_and_not_another_of_the_name() -> None:
     assert AttentionCase is case.AttentionCase
 
 
+def test_a_name_of_the_edge_does_what_it_did_when_a_module_of_that_name_was_imported() -> None:
+    """As when one plugin imports the old module, and another the registry from the edge."""
+    code = (
+        "from attnlab.bench.registry import Registry\n"
+        "from attnlab.bench import registry\n"
+        "from attnlab.bench.contract.registry import registry as expected\n"
+        "assert registry.operators is expected.operators\n"
+        "assert not hasattr(registry, 'nonsense')\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
 def test_what_was_never_there_is_no_attribute() -> None:
     with pytest.raises(ImportError, match="cannot import name 'Nonsense'"):
         from attnlab.bench.axes import Nonsense  # noqa: F401
