@@ -11,16 +11,16 @@ from .contract.distribution import Distribution as Distribution
 from .contract.distribution import Law as Law
 from .contract.error_budget import ErrorBudget as ErrorBudget
 from .contract.error_budget import Probe as Probe
-from .contract.error_budget import Reached as Reached
+from .contract.error_budget import YardstickOutput as YardstickOutput
 from .contract.metric import Metric as Metric
 from .contract.metric import Row as Row
 from .contract.metric import of_measurement as of_measurement
 from .contract.operator_spec import NEEDLE_DRAW as NEEDLE_DRAW
 from .contract.operator_spec import NORMAL_DRAW as NORMAL_DRAW
 from .contract.operator_spec import Check as Check
+from .contract.operator_spec import DrawMix as DrawMix
 from .contract.operator_spec import Expectation as Expectation
 from .contract.operator_spec import Fact as Fact
-from .contract.operator_spec import Mixed as Mixed
 from .contract.operator_spec import Operator as Operator
 from .contract.operator_spec import TensorSpec as TensorSpec
 from .contract.operator_spec import columns as columns
@@ -68,8 +68,8 @@ from .ops.gelu import GeluInputs as GeluInputs
 from .ops.generate.case import BATCHINGS as BATCHINGS
 from .ops.generate.case import SKIPPED as SKIPPED
 from .ops.generate.case import GenerateCase as GenerateCase
-from .ops.generate.case import Generated as Generated
 from .ops.generate.case import GenerateInputs as GenerateInputs
+from .ops.generate.case import GenerateOutputs as GenerateOutputs
 from .ops.generate.case import config_of as config_of
 from .ops.generate.contract import weights_of as weights_of
 from .ops.generate.cost import cache_bytes as cache_bytes
@@ -121,6 +121,7 @@ __all__ = [
     "DecodeInputs",
     "Deviation",
     "Distribution",
+    "DrawMix",
     "EmbeddingCase",
     "EmbeddingInputs",
     "ErrorBudget",
@@ -130,7 +131,7 @@ __all__ = [
     "GeluInputs",
     "GenerateCase",
     "GenerateInputs",
-    "Generated",
+    "GenerateOutputs",
     "Implementation",
     "ImpossibleCase",
     "KVCache",
@@ -143,7 +144,6 @@ __all__ = [
     "Mask",
     "Measurement",
     "Metric",
-    "Mixed",
     "ModelConfig",
     "ModelWeights",
     "Needs",
@@ -151,7 +151,6 @@ __all__ = [
     "Outcome",
     "Probe",
     "Profiler",
-    "Reached",
     "Registry",
     "Reporter",
     "RmsNormCase",
@@ -170,6 +169,7 @@ __all__ = [
     "TypedCase",
     "Unavailable",
     "UsageError",
+    "YardstickOutput",
     "axis",
     "cache_bytes",
     "columns",

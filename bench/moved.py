@@ -111,6 +111,14 @@ MOVED = {
 }
 """Old names below `attnlab.bench` to the modules that now hold what was in them, whole packages included."""
 
+RENAMED = {
+    "ops.generate.contract": {"Generated": "GenerateOutputs"},
+    "ops.generate.case": {"Generated": "GenerateOutputs"},
+    "contract.operator_spec": {"Mixed": "DrawMix"},
+    "contract.error_budget": {"Reached": "YardstickOutput"},
+}
+"""What things of modules that moved are called now, by the module and the old name."""
+
 
 def now_of(old: str) -> tuple[str, ...]:
     """The modules that hold what the module of that old name held, below `attnlab.bench`; () where it never moved.
@@ -130,9 +138,10 @@ def content_of(*modules: str) -> Callable[[str], Any]:
 
     def attribute(name: str) -> Any:
         for module in modules if not name.startswith("__") else ():
-            held = getattr(importlib.import_module(module), name, None)
+            now = RENAMED.get(module.removeprefix(f"{HERE}."), {}).get(name, name)
+            held = getattr(importlib.import_module(module), now, None)
             if held is not None and not isinstance(held, ModuleType):
-                warnings.warn(f"{name} is imported from {module} now", DeprecationWarning, stacklevel=2)
+                warnings.warn(f"{now} is imported from {module} now", DeprecationWarning, stacklevel=2)
                 return held
         raise AttributeError(f"no {name!r} in {', '.join(modules)}")
 

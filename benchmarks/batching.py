@@ -25,7 +25,7 @@ from attnlab.bench.llm.generation.arrivals import Arrivals
 from attnlab.bench.llm.generation.events import RequestLog
 from attnlab.bench.llm.generation.latencies import goodput, output_rate, percentile, tpot_ns, ttft_ns
 from attnlab.bench.ops.generate.case import GenerateCase
-from attnlab.bench.stats.rounds import Round, ratio
+from attnlab.bench.stats.rounds import RoundFigure, ratio
 from attnlab.bench.stats.summary import summarise
 
 ARMS = {
@@ -53,8 +53,8 @@ class Arm:
         self.calls.append((started_s, generated.log.requests))
         return generated.tokens  # type: ignore[no-any-return]
 
-    def rounds(self, figure: Rates) -> list[Round]:
-        return [Round(started_s, figure(requests) or 0.0) for started_s, requests in self.calls]
+    def rounds(self, figure: Rates) -> list[RoundFigure]:
+        return [RoundFigure(started_s, figure(requests) or 0.0) for started_s, requests in self.calls]
 
     @property
     def requests(self) -> list[RequestLog]:
@@ -86,7 +86,7 @@ def take_turns(both: Sequence[Arm], rate: float, seeds: Sequence[int]) -> float:
     return sum(same) / len(same)
 
 
-def median_of(rounds: Sequence[Round], form: str = "{:.3g}") -> str:
+def median_of(rounds: Sequence[RoundFigure], form: str = "{:.3g}") -> str:
     """`12.3 (11.9 to 12.8)`."""
     found = summarise([r.value for r in rounds])
     low, high = (form.format(x) if abs(x) < float("inf") else units.MISSING for x in (found.low, found.high))

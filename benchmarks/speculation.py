@@ -25,7 +25,7 @@ from attnlab.bench.contract.registry import Implementation
 from attnlab.bench.llm.generation.events import CallLog
 from attnlab.bench.llm.generation.latencies import end_to_end_ns, tpot_ns
 from attnlab.bench.ops.generate.answers import Answers, answer_logits, regret
-from attnlab.bench.ops.generate.case import GenerateCase, Generated, GenerateInputs
+from attnlab.bench.ops.generate.case import GenerateCase, GenerateInputs, GenerateOutputs
 from attnlab.bench.ops.generate.contract import GENERATE
 from attnlab.bench.stats.paired import log_ratio, signed_rank_interval, walsh_averages
 
@@ -88,7 +88,7 @@ class Served:
     tokens: list[Tensor] = field(default_factory=list)
     logs: list[CallLog] = field(default_factory=list)
 
-    def add(self, found: Generated) -> None:
+    def add(self, found: GenerateOutputs) -> None:
         self.tokens.append(found.tokens[0].cpu())
         self.logs.append(found.log)
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from attnlab.bench.analysis.history.differences import differences
-from attnlab.bench.analysis.history.points import Point, point_or_miss
+from attnlab.bench.analysis.history.points import HistoryPoint, point_or_miss
 from attnlab.bench.analysis.metrics import answered_rate, goodput, itl, output_rate, ttft
 from attnlab.bench.contract.metric import Metric, Row
 from attnlab.bench.measure.common_clock import LATENCY, method_of
 from attnlab.bench.stats.paired import log_ratio
 from attnlab.bench.stats.sequential import Looks
-from attnlab.bench.stats.verdict import ALPHA, TARGET, Compared, Judged, Rule, Verdict, judge
+from attnlab.bench.stats.verdict import ALPHA, TARGET, Judgement, LogRatios, Rule, Verdict, judge
 from attnlab.bench.store.records import Launch, Measurement, Outcome, RunRecord
 from attnlab.bench.store.run_folder import StoredRun, latest
 
@@ -82,7 +82,7 @@ def compare(base: Sequence[StoredRun], head: Sequence[StoredRun], target: float 
     found = {key: _compared(key, sides[0].get(key), sides[1].get(key)) for key in keys}
     told = {key: c for key, (c, ratios) in found.items() if ratios}
     family = {
-        key: Compared(tuple(ratios), float(c.base_ns or 0.0), target) for key, (c, ratios) in found.items() if ratios
+        key: LogRatios(tuple(ratios), float(c.base_ns or 0.0), target) for key, (c, ratios) in found.items() if ratios
     }
     verdicts: dict[Key, Comparison] = {}
     for pairs in {len(c.log_ratios) for c in family.values()}:
@@ -144,12 +144,12 @@ def recorded_differences(base: Sequence[StoredRun], head: Sequence[StoredRun]) -
     return dict(sorted(count.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _points(runs: Sequence[StoredRun]) -> dict[Key, list[Point]]:
-    found: dict[Key, list[Point]] = {}
+def _points(runs: Sequence[StoredRun]) -> dict[Key, list[HistoryPoint]]:
+    found: dict[Key, list[HistoryPoint]] = {}
     for stored in runs:
         for m in latest(stored.measurements):
             point = point_or_miss(stored.run, m)
-            if isinstance(point, Point):
+            if isinstance(point, HistoryPoint):
                 found.setdefault(m.key, []).append(point)
     return found
 
@@ -236,7 +236,7 @@ def _burst_medians(launch: Launch) -> list[float]:
     return [statistics.median(taken.values) for taken in times if taken.quantity == LATENCY]
 
 
-def _judged(c: Comparison, judged: Judged) -> Comparison:
+def _judged(c: Comparison, judged: Judgement) -> Comparison:
     return replace(
         c,
         verdict=judged.verdict,

@@ -12,7 +12,7 @@ from rich.text import Text
 from attnlab.bench import text_table, units
 from attnlab.bench.analysis.history import words
 from attnlab.bench.analysis.history.differences import Difference, explain
-from attnlab.bench.analysis.history.lines import Benchmark, Change, Line
+from attnlab.bench.analysis.history.lines import BenchmarkHistory, Change, HistoryLine
 from attnlab.bench.stats.changepoints import LEVEL, MIN_VALUES
 from attnlab.bench.text import count
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 PIPE_WIDTH = 180  # where there is no terminal to ask
 
 
-def show(benchmarks: Sequence[Benchmark], untimed: int, paths: Sequence[Path]) -> None:
+def show(benchmarks: Sequence[BenchmarkHistory], untimed: int, paths: Sequence[Path]) -> None:
     console = text_table.console(PIPE_WIDTH)
     for line in _sentences(benchmarks, untimed):
         console.print(line, markup=False, highlight=False, soft_wrap=not sys.stdout.isatty())
@@ -33,7 +33,7 @@ def show(benchmarks: Sequence[Benchmark], untimed: int, paths: Sequence[Path]) -
         console.print(str(path), markup=False, highlight=False, soft_wrap=True)
 
 
-def _sentences(benchmarks: Sequence[Benchmark], untimed: int) -> Iterator[str]:
+def _sentences(benchmarks: Sequence[BenchmarkHistory], untimed: int) -> Iterator[str]:
     points = [point for benchmark in benchmarks for point in benchmark.points]
     runs = {point.run.run_id: point.day for point in points}
     lines = [line for benchmark in benchmarks for line in benchmark.lines]
@@ -60,7 +60,7 @@ def _sentences(benchmarks: Sequence[Benchmark], untimed: int) -> Iterator[str]:
     yield from _breaks(benchmarks)
 
 
-def _breaks(benchmarks: Sequence[Benchmark]) -> Iterator[str]:
+def _breaks(benchmarks: Sequence[BenchmarkHistory]) -> Iterator[str]:
     groups: dict[tuple[str, str, tuple[Difference, ...]], int] = {}
     for one in (one for benchmark in benchmarks for one in benchmark.breaks):
         key = (one.before.run.run_id, one.after.run.run_id, one.differences)
@@ -70,7 +70,7 @@ def _breaks(benchmarks: Sequence[Benchmark]) -> Iterator[str]:
         yield f"{count(number, 'line')} broken from {before} to {after}: {explain(differences)}"
 
 
-def _table(benchmarks: Sequence[Benchmark]) -> Table:
+def _table(benchmarks: Sequence[BenchmarkHistory]) -> Table:
     table = text_table.table()
     for column in ("benchmark", "runs", "first", "last", "changes"):
         table.add_column(column, overflow="fold", justify="left" if column in ("benchmark", "changes") else "right")
@@ -92,18 +92,18 @@ def _table(benchmarks: Sequence[Benchmark]) -> Table:
     return table
 
 
-def _changes(line: Line) -> str:
+def _changes(line: HistoryLine) -> str:
     if not line.searched:
         return "too few runs"
     return "; ".join(f"{words.size(change.ratio)} since {change.after.day}" for change in line.changes) or "none"
 
 
-def as_json(benchmarks: Sequence[Benchmark], paths: Sequence[Path]) -> dict[str, Any]:
+def as_json(benchmarks: Sequence[BenchmarkHistory], paths: Sequence[Path]) -> dict[str, Any]:
     """Times in ns, dates as stored; a break and a change name the runs that they lie between."""
     return {"benchmarks": [_benchmark(one) for one in benchmarks], "plots": [str(path) for path in paths]}
 
 
-def _benchmark(one: Benchmark) -> dict[str, Any]:
+def _benchmark(one: BenchmarkHistory) -> dict[str, Any]:
     return {
         "name": one.name,
         "operator": one.operator,
@@ -118,7 +118,7 @@ def _benchmark(one: Benchmark) -> dict[str, Any]:
     }
 
 
-def _line(line: Line) -> dict[str, Any]:
+def _line(line: HistoryLine) -> dict[str, Any]:
     points = [
         {
             "run": point.run.run_id,

@@ -15,7 +15,7 @@ from attnlab.bench.errors import StoreError, UnknownName
 from attnlab.bench.store.run_folder import read_runs
 
 if TYPE_CHECKING:
-    from attnlab.bench.analysis.history.lines import Benchmark, Key, Tried
+    from attnlab.bench.analysis.history.lines import BenchmarkHistory, BenchmarkRuns, Key
     from attnlab.bench.store.run_folder import StoredRun
 
 RESULTS = "results"
@@ -83,7 +83,9 @@ def _read(folder: Path) -> list[StoredRun]:
     return list(runs.values())
 
 
-def _choose(known: Sequence[Tried], name: str | None, impls: Sequence[str], cases: Sequence[str]) -> list[Tried]:
+def _choose(
+    known: Sequence[BenchmarkRuns], name: str | None, impls: Sequence[str], cases: Sequence[str]
+) -> list[BenchmarkRuns]:
     """Those that fit the name and both options; raises UnknownName on a name that no run has."""
     chosen = list(known)
     if name is not None:
@@ -105,11 +107,11 @@ def _prefix(key: Key, parts: int) -> str:
     return "/".join(key[:parts])
 
 
-def _plot(benchmarks: Sequence[Benchmark], folder: Path) -> list[Path]:
+def _plot(benchmarks: Sequence[BenchmarkHistory], folder: Path) -> list[Path]:
     """One plot for each implementation of an operator."""
     from attnlab.bench.reporters.draw.timeline import write_timelines
 
-    groups: dict[str, list[Benchmark]] = {}
+    groups: dict[str, list[BenchmarkHistory]] = {}
     for one in benchmarks:
         stem = "".join(c if c.isalnum() or c in "-_" else "_" for c in f"{one.operator}-{one.implementation}")
         groups.setdefault(stem, []).append(one)

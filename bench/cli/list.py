@@ -28,7 +28,7 @@ PIPE_WIDTH = 200  # where there is no terminal to ask: lines long enough for gre
 
 
 @dataclass(frozen=True)
-class Entry:
+class ListEntry:
     """One line of the list; reason says why it cannot be used here, or None."""
 
     kind: str
@@ -56,23 +56,23 @@ def execute(options: argparse.Namespace) -> int:
     return 0
 
 
-def collect(registry: Registry, device: Device) -> Iterator[Entry]:
+def collect(registry: Registry, device: Device) -> Iterator[ListEntry]:
     """Everything that is registered."""
     from attnlab.bench.contract import needs
     from attnlab.bench.measure.suite import suite_names
 
     for operator in registry.operators:
-        yield Entry("operator", operator.name, operator.summary)
+        yield ListEntry("operator", operator.name, operator.summary)
         for one in sorted(registry.implementations(operator.name), key=lambda i: i.name):
             reason = needs.missing(one, device)
-            yield Entry("implementation", one.key, one.summary, reason, _note(one, device))
+            yield ListEntry("implementation", one.key, one.summary, reason, _note(one, device))
         for name, axis in operator.case_type.axes().items():
-            yield Entry("axis", f"{operator.name}.{name}", axis.help)
+            yield ListEntry("axis", f"{operator.name}.{name}", axis.help)
     for name in suite_names(registry):
         yield _suite(name, registry)
     for metric in registry.metrics:
         unit = f" [{metric.unit}]" if metric.unit else ""
-        yield Entry("metric", metric.name, f"{metric.summary}{unit}")
+        yield ListEntry("metric", metric.name, f"{metric.summary}{unit}")
 
 
 def _note(one: Implementation, device: Device) -> str | None:
@@ -83,17 +83,17 @@ def _note(one: Implementation, device: Device) -> str | None:
     return untimed or (f"unverified: {one.unverified}" if one.unverified else None)
 
 
-def _suite(name: str, registry: Registry) -> Entry:
+def _suite(name: str, registry: Registry) -> ListEntry:
     from attnlab.bench.measure.suite import find_suite
     from attnlab.bench.measure.suite_file import load_suite
 
     try:
-        return Entry("suite", name, load_suite(find_suite(name, registry), registry).description)
+        return ListEntry("suite", name, load_suite(find_suite(name, registry), registry).description)
     except AttnlabError as error:
-        return Entry("suite", name, "", reason=str(error))
+        return ListEntry("suite", name, "", reason=str(error))
 
 
-def _show(entries: list[Entry], device: str) -> None:
+def _show(entries: list[ListEntry], device: str) -> None:
     from rich.text import Text
 
     console = text_table.console(PIPE_WIDTH)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from attnlab.bench.contract.axes import Case
-from attnlab.bench.contract.operator_spec import NORMAL_DRAW, Mixed, Operator, tensors
+from attnlab.bench.contract.operator_spec import NORMAL_DRAW, DrawMix, Operator, tensors
 
 AnyOperator = Operator[Any, Any]
 Draw = dict[str, Tensor]
@@ -112,7 +112,7 @@ class _Mixing:
     shape: tuple[int, ...]
 
     @classmethod
-    def of(cls, tensor: Tensor, mixed: Mixed) -> _Mixing:
+    def of(cls, tensor: Tensor, mixed: DrawMix) -> _Mixing:
         axis = mixed.axes[-1]
         into = _raw(tensor).unflatten(axis, (-1, mixed.each))
         dealt = tuple(into.shape[a] for a in mixed.axes)

@@ -86,10 +86,10 @@ class Distribution(Generic[C, I]):
     law: Callable[[C, I], Law]
     probes: tuple[Probe[Any, Any], ...]
 
-    def expect(self, case: C, inputs: I) -> Drawn:
+    def expect(self, case: C, inputs: I) -> DistributionExpectation:
         """The law of one set of inputs, and the probes that it accepts."""
         law = self.law(case, inputs)
-        judged = Drawn.of(law)
+        judged = DistributionExpectation.of(law)
         applying = [probe for probe in self.probes if probe.applies(case)]
         blunt = [p.name for p in applying if judged.accepts(p.outputs(case, inputs, law, (law.tokens,))[0])]
         return replace(judged, probes=tuple(p.name for p in applying), blunt=tuple(blunt))
@@ -107,7 +107,7 @@ FORBIDDEN = "a token that the distribution forbids"
 
 
 @dataclass(frozen=True)
-class Drawn:
+class DistributionExpectation:
     """The expectation of one set of inputs under a distribution.
 
     log_sure: float32 [B, V], log-probability of each token given that the draw is of a sure one; -inf for the others.
@@ -125,7 +125,7 @@ class Drawn:
     blunt: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, law: Law) -> Drawn:
+    def of(cls, law: Law) -> DistributionExpectation:
         sure = law.probabilities.masked_fill(law.unsure, 0.0)
         total = sure.sum(-1, keepdim=True)
         logs = (sure / torch.where(total > 0, total, 1.0)).log()

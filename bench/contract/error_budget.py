@@ -29,7 +29,7 @@ LUCK = 4.0  # the floor is higher by LUCK / √n, n weighty numbers: a yardstick
 
 
 @dataclass(frozen=True)
-class Reached:
+class YardstickOutput:
     """What the yardstick computes.
 
     terms: for each element of an output, the root of the sum of squares of the terms that it adds up,
@@ -82,14 +82,14 @@ class ErrorBudget(Generic[C, I]):
     sample: Callable[[C], Any]
     select: Callable[[Outputs, Any], Outputs]
     oracle: Callable[[C, I, Any], Outputs]
-    yardstick: Callable[[C, I, Any], Reached]
+    yardstick: Callable[[C, I, Any], YardstickOutput]
     probes: tuple[Probe[Any, Any], ...]
     dtype: Callable[[C], str]
     names: tuple[str, ...] = ("out",)
     roundings: Mapping[str, ErrorBudget[C, I]] = field(default_factory=dict)
     slack: Callable[[C, I, Any], Outputs] | None = None
 
-    def expect(self, case: C, inputs: I) -> Budgeted:
+    def expect(self, case: C, inputs: I) -> BudgetExpectation:
         """The oracle's result and the budget for one set of inputs; raises MeasurementError above the cap."""
         sample = self.sample(case)
         expected = self.oracle(case, inputs, sample)
@@ -109,7 +109,7 @@ class ErrorBudget(Generic[C, I]):
                 )
             floor = FLOOR_ROUNDOFFS[dtype] * EPSILON[dtype] * (1 + LUCK / math.sqrt(weighty_numbers(want)))
             allowed.append((max(MARGIN * rms, floor), max(MARGIN_OF_LARGEST * largest, MAX_OVER_RMS * floor)))
-        judged = Budgeted(self.names, self.select, sample, expected, tuple(scales), tuple(allowed))
+        judged = BudgetExpectation(self.names, self.select, sample, expected, tuple(scales), tuple(allowed))
         applying = [probe for probe in self.probes if probe.applies(case)]
         applying = applying if any(want.numel() for want in expected) else []  # of nothing, nothing can be wrong
         blunt = [p.name for p in applying if judged.accepts(p.outputs(case, inputs, sample, expected))]
@@ -142,7 +142,7 @@ class Scale:
 
 
 @dataclass(frozen=True)
-class Budgeted:
+class BudgetExpectation:
     """The expectation of one set of inputs under an error budget."""
 
     names: tuple[str, ...]

@@ -78,7 +78,7 @@ def _tensors_in(path: str, value: Any) -> dict[str, Tensor]:
 
 
 @dataclass(frozen=True)
-class Mixed:
+class DrawMix:
     """How a tensor may be put together of two draws: each index along `axes` is of one draw or of the other.
 
     each: how many neighbours along the last of the axes stay together. Tensors of one case that are as long along
@@ -90,13 +90,13 @@ class Mixed:
     each: int = 1
 
 
-def columns(inputs: Any, *names: str) -> dict[str, Mixed]:
+def columns(inputs: Any, *names: str) -> dict[str, DrawMix]:
     """Tensors of these names by their columns: along the last axis with more than one index."""
     found = {}
     for name, tensor in tensors(inputs).items():
         axes = [axis for axis, length in enumerate(tensor.shape) if length > 1]
         if name in names and axes:
-            found[name] = Mixed((axes[-1],))
+            found[name] = DrawMix((axes[-1],))
     return found
 
 
@@ -132,7 +132,7 @@ class Expectation(Protocol):
 
 
 @runtime_checkable
-class Pooled(Protocol):
+class PooledExpectation(Protocol):
     """An expectation whose calls are judged as one: they are of inputs that differ in what is drawn at random."""
 
     def judge_calls(self, calls: Sequence[Sequence[Tensor]]) -> list[Deviation]: ...
@@ -176,7 +176,7 @@ class Span:
 
 
 @dataclass(frozen=True)
-class Attested:
+class Attestation:
     """What is to be said of what timed calls said of themselves: why it is refused, None where it is not, and notes."""
 
     refusal: str | None = None
@@ -207,7 +207,7 @@ def _the_same_again(case: Any, inputs: Any) -> tuple[Any, ...]:
     return (inputs,)
 
 
-def _never_mixed(case: Any, inputs: Any) -> Mapping[str, Mixed]:
+def _never_mixed(case: Any, inputs: Any) -> Mapping[str, DrawMix]:
     return {}
 
 
@@ -261,11 +261,11 @@ class Operator(Generic[C, I]):
     facts: Callable[[C, int, torch.device], tuple[Fact, ...]] = _no_facts
     results: Callable[[I, Any], Any] = _returned
     intact: Callable[[I], str | None] = _intact
-    mixed: Callable[[C, I], Mapping[str, Mixed]] = _never_mixed
+    mixed: Callable[[C, I], Mapping[str, DrawMix]] = _never_mixed
     redrawn: Callable[[C, I, int], I] | None = None
     observe: Callable[[I, Any], tuple[Series, ...]] | None = None
     attest: Callable[[C, I, Any, Span], tuple[Any, tuple[str, ...]]] | None = None
-    refute: Callable[[C, Sequence[int], Sequence[tuple[tuple[Series, ...], float]], float], Attested] | None = None
+    refute: Callable[[C, Sequence[int], Sequence[tuple[tuple[Series, ...], float]], float], Attestation] | None = None
 
     def case_of(self, measurement: Measurement) -> C:
         """The case that a stored measurement is of, without axes that the operator has no more.

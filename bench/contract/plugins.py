@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import NoReturn, Protocol
 
 from attnlab.bench.contract.descendants import end_marked, new_mark
-from attnlab.bench.contract.process_output import Output
+from attnlab.bench.contract.process_output import OutputPipe
 from attnlab.bench.errors import PluginError
 from attnlab.bench.text import one_line, reason_of
 
@@ -86,7 +86,7 @@ def try_out(plugins: Sequence[str]) -> str | None:
     if not plugins:
         return None
     told, far_end = os.pipe()
-    output = Output()
+    output = OutputPipe()
     path = json.dumps([entry or os.getcwd() for entry in sys.path])
     process = subprocess.Popen(
         [sys.executable, "-P", "-c", TRIAL, path, json.dumps(list(plugins)), str(far_end)],

@@ -17,7 +17,7 @@ LOOK_S = 0.05
 BULKY_LINE = "Extension modules:"  # hundreds of names after a crash, which would push the traceback out
 
 
-class Printed:
+class PrintedOutput:
     """What was printed since some moment: how much, and its two ends."""
 
     def __init__(self) -> None:
@@ -40,14 +40,14 @@ class Printed:
         return block("\n".join(line for line in lines if not line.startswith(BULKY_LINE)).strip(), limit) or None
 
 
-class Output:
+class OutputPipe:
     """The pipe that a process prints into; `far_end` is its own, to be closed here once it has begun."""
 
     def __init__(self) -> None:
         self._near_end, self.far_end = os.pipe()
         os.set_blocking(self._near_end, False)
         self.open = True
-        self.printed = Printed()
+        self.printed = PrintedOutput()
 
     def fileno(self) -> int:
         return self._near_end

@@ -5,20 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from attnlab.bench import units
-from attnlab.bench.store.machine import Ceilings, Published, rate_of
+from attnlab.bench.store.machine import Ceilings, PublishedPeaks, rate_of
 
 SAFETY = 2.0
 """What an honest kernel may be faster than the ceilings of `least_ns`: probes in torch do not reach every last bit."""
 SAFETY_UNDER_LOAD = 16.0  # where the machine was busy as they were measured, and may not be now
 
 
-def _sheet(bandwidth_tb: float, half_tflops: float, single_tflops: float) -> Published:
+def _sheet(bandwidth_tb: float, half_tflops: float, single_tflops: float) -> PublishedPeaks:
     half, single = half_tflops * units.TERA, single_tflops * units.TERA
-    return Published(bandwidth_tb * units.TERA, {"bfloat16": half, "float16": half, "float32": single})
+    return PublishedPeaks(bandwidth_tb * units.TERA, {"bfloat16": half, "float16": half, "float32": single})
 
 
 # NVIDIA's data sheets of each product; float32 is the rate without TF32.
-PUBLISHED: dict[str, Published] = {
+PUBLISHED: dict[str, PublishedPeaks] = {
     "NVIDIA H200": _sheet(4.8, 989.4, 66.9),
     "NVIDIA H100 80GB HBM3": _sheet(3.35, 989.4, 66.9),
     "NVIDIA H100 PCIe": _sheet(2.0, 756.0, 51.0),

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from attnlab.bench.contract.operator_spec import Attested
+from attnlab.bench.contract.operator_spec import Attestation
 from attnlab.bench.gate import rerooting
 from attnlab.bench.gate.arm_worker import BOOT
 from attnlab.bench.gate.checkouts import Arm
@@ -128,10 +128,10 @@ class ArmProcess:
             return measurement.fail(said.refusal), ()
         return measurement, said.notes
 
-    def _testify(self, copies: int, calls: Calls) -> Attested:
+    def _testify(self, copies: int, calls: Calls) -> Attestation:
         """Asked of calls that say more than their time."""
         if not any(len(series) > 1 for series, _ in calls):
-            return Attested()
+            return Attestation()
         return self._judge.testimony(self._contract, self._offer.case_id, self._order.seed, copies, calls)
 
     def kernels(self) -> dict[str, float]:

@@ -19,8 +19,8 @@ from attnlab.bench.gate.quantities.calls import times_ns
 from attnlab.bench.gate.records import GateRow, LostProcess, QuantityRow, Ratio, Standing
 from attnlab.bench.gate.thresholds import Target
 from attnlab.bench.measure.judging.verdicts import TIMED
-from attnlab.bench.stats.decision import Decided, PairRatio
-from attnlab.bench.stats.verdict import Judged, Verdict
+from attnlab.bench.stats.decision import Decision, PairRatio
+from attnlab.bench.stats.verdict import Judgement, Verdict
 from attnlab.bench.store.codec import encode
 from attnlab.bench.store.records import CheckRecord, Launch, Measurement, Outcome
 
@@ -198,7 +198,7 @@ class Collected:
             return known
         return (known or _blank(self.offer)).fail(lost[-1].reason, lost[-1].detail, lost[-1].outcome)
 
-    def row(self, decided: Mapping[str, Decided]) -> GateRow:
+    def row(self, decided: Mapping[str, Decision]) -> GateRow:
         """The row of this benchmark, by verdicts of its quantities; measured too little where it was never decided."""
         standing, reason = self.standing, self.reason
         latency = decided.get(LATENCY)
@@ -233,12 +233,12 @@ class Collected:
     def _retried(self, compared: bool) -> list[str]:
         return [f"pair {one.pair} is left out: {one.reason}" for one in self.lost] if compared else []
 
-    def _quantity_rows(self, decided: Mapping[str, Decided]) -> Iterator[QuantityRow]:
+    def _quantity_rows(self, decided: Mapping[str, Decision]) -> Iterator[QuantityRow]:
         for name, values in self.values.items():
             if name != LATENCY:
                 yield self._quantity_row(quantities()[name], values, decided.get(name))
 
-    def _quantity_row(self, quantity: Quantity, values: Sequence[Values], decided: Decided | None) -> QuantityRow:
+    def _quantity_row(self, quantity: Quantity, values: Sequence[Values], decided: Decision | None) -> QuantityRow:
         target = self.targets[quantity.name]
         sides = [[v for v in side if v is not None] for side in zip(*((v.base, v.head) for v in values), strict=True)]
         base, head = (statistics.median(side) if side else None for side in sides)
@@ -264,7 +264,7 @@ class Collected:
         )
 
     def _quantity_standing(
-        self, quantity: Quantity, values: Sequence[Values], decided: Decided | None, target: Target
+        self, quantity: Quantity, values: Sequence[Values], decided: Decision | None, target: Target
     ) -> tuple[Standing, str | None]:
         """Whether a quantity could be compared; of one that is only reported nothing is asked."""
         pairs = len(self.values[LATENCY])
@@ -327,7 +327,7 @@ def _allowed(check: CheckRecord) -> dict[tuple[str, str | None, str], float]:
     return {(s.inputs, d.output, d.name): d.allowed for s in sets for d in s.deviations}
 
 
-def as_ratio(judged: Judged) -> Ratio:
+def as_ratio(judged: Judgement) -> Ratio:
     low = judged.low if judged.low > 0 else None
     high = judged.high if judged.high != float("inf") else None
     return Ratio(judged.ratio, low, high, judged.pairs)

@@ -32,7 +32,7 @@ from attnlab.bench.measure.judging.client import Judge, search_folders
 from attnlab.bench.measure.judging.process import JudgeOrder
 from attnlab.bench.measure.temporary_folders import own_folder
 from attnlab.bench.measure.worker_process import WorkerEnded
-from attnlab.bench.stats.decision import Decided, Decisions, PairRatio, Subject, decide
+from attnlab.bench.stats.decision import Decision, Decisions, PairRatio, Subject, decide
 from attnlab.bench.stats.verdict import Verdict
 from attnlab.bench.store.codec import encode
 from attnlab.bench.store.machine import Ceilings, Environment
@@ -152,7 +152,7 @@ class Session:
             for name in collected.gated
         }
 
-    def _decided(self, collected: Collected) -> dict[str, Decided]:
+    def _decided(self, collected: Collected) -> dict[str, Decision]:
         """The decisions on one benchmark, by quantity."""
         keys = {name: comparison_key(collected.offer.key, name) for name in collected.values}
         verdicts = self._decisions.verdicts
@@ -352,7 +352,7 @@ def _record(arm: Arm, environments: Mapping[str, ArmEnvironment]) -> ArmRecord:
     return ArmRecord(arm.asked, arm.revision, arm.dirty, arm.label, python, packages)
 
 
-def _group(name: str, decided: Decided) -> GroupRow:
+def _group(name: str, decided: Decision) -> GroupRow:
     confirmation = as_ratio(decided.confirmation) if decided.confirmation else None
     return GroupRow(name, decided.verdict, as_ratio(decided.first), confirmation)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Protocol
 
-from attnlab.bench.contract.process_output import Printed
+from attnlab.bench.contract.process_output import PrintedOutput
 from attnlab.bench.measure.observation import Observation
 from attnlab.bench.measure.worker import WorkerOrder
 from attnlab.bench.measure.worker_process import Process, WorkerEnded, ignore_phase
@@ -47,7 +47,7 @@ class Worker:
         self._running: Process | None = None
         self._ready = False
         self._open: set[str] = set()
-        self._printed: dict[str, Printed] = {}
+        self._printed: dict[str, PrintedOutput] = {}
 
     def start(self) -> None:
         """Begin to start the process ahead of its first case, which tells where that fails."""
@@ -99,7 +99,7 @@ class Worker:
             if verb in ("measure", "open"):
                 self._settles.begin(case_id)
                 process.observer.forget()
-                self._printed[case_id] = Printed()
+                self._printed[case_id] = PrintedOutput()
             process.begin_case(self._printed[case_id])
             claim = _read(process.ask([verb, case_id], "measurement", self._time_limit_s, on_phase))
             final = verb in ("measure", "finish")
@@ -147,7 +147,7 @@ def _read(value: Any) -> Measurement:
         raise WorkerEnded(Outcome.FAILED, reason, None) from error
 
 
-def _with_printed(measured: Measurement, printed: Printed) -> Measurement:
+def _with_printed(measured: Measurement, printed: PrintedOutput) -> Measurement:
     """The measurement with what its process printed meanwhile, and a flag where that was much."""
     flags = measured.flags
     if printed.size_bytes > MUCH_PRINTED_BYTES:

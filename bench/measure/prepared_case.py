@@ -15,7 +15,7 @@ from attnlab.bench.contract.meddling import refusal
 from attnlab.bench.contract.operator_spec import NORMAL_DRAW
 from attnlab.bench.contract.registry import Implementation
 from attnlab.bench.errors import MeasurementError, Unavailable
-from attnlab.bench.machine.clocks import Started, copies_wanted, host_clocks, now, start_all
+from attnlab.bench.machine.clocks import Timers, copies_wanted, host_clocks, now, start_all
 from attnlab.bench.machine.clocks.clock import Clock
 from attnlab.bench.measure.correctness import Checker
 from attnlab.bench.measure.judging.court import AnyOperator, Court
@@ -99,7 +99,7 @@ class PreparedCase:
     def bytes_a_call(self) -> int:
         return self.measurement.bytes_moved or 0
 
-    def methods(self) -> Started:
+    def methods(self) -> Timers:
         """How the calls can be timed, best first; to be asked before any is timed."""
         with self.foreign():
             return start_all(self.clocks, self.copies, self.bytes_a_call, self.setup.plan)

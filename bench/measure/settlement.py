@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from attnlab.bench.contract.operator_spec import Attested, Fact
+from attnlab.bench.contract.operator_spec import Attestation, Fact
 from attnlab.bench.machine.clocks import now
 from attnlab.bench.machine.throttling import burst_notes
 from attnlab.bench.measure.common_clock import LATENCY
@@ -23,7 +23,7 @@ from attnlab.bench.store.records import Burst, Launch, Measurement, Outcome, Ser
 NO_TIMED_OUTPUT = "its process gave no output of a timed call to be judged"
 
 
-Testify = Callable[[int, Sequence[tuple[tuple[Series, ...], float]]], Attested]
+Testify = Callable[[int, Sequence[tuple[tuple[Series, ...], float]]], Attestation]
 """Given over how many sets of inputs calls rotated, and of each call what it said and its time; raises NotJudged."""
 
 
@@ -120,10 +120,10 @@ def _timed(
     return replace(done, launches=tuple(replace(launch, process=grounds.process) for launch in done.launches))
 
 
-def testimony(testify: Testify | None, record: TimingRecord, bursts: Sequence[Burst]) -> Attested:
+def testimony(testify: Testify | None, record: TimingRecord, bursts: Sequence[Burst]) -> Attestation:
     """What is to be said of what timed calls said of themselves, each of which is a burst of its own."""
     if testify is None:
-        return Attested()
+        return Attestation()
     calls = [(burst.series, sum(samples_of(record, [burst]))) for burst in bursts]
     return testify(record.copies, calls)
 

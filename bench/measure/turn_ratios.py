@@ -10,7 +10,7 @@ from attnlab.bench.machine.throttling import contended
 from attnlab.bench.measure.common_clock import LATENCY
 from attnlab.bench.measure.stopping import STOPPED_BY_ROUNDS
 from attnlab.bench.stats.paired import log_ratio
-from attnlab.bench.stats.rounds import Ratio, Round, ratio, ratio_of
+from attnlab.bench.stats.rounds import Ratio, RoundFigure, ratio, ratio_of
 from attnlab.bench.store.records import Burst, Launch, Measurement
 
 FAR_OFF = 0.1  # between fresh processes and the time that is shown, beyond which it is worth a word
@@ -60,8 +60,8 @@ def in_one_process(other: Measurement, best: Measurement) -> Ratio | None:
     return ratio(_rounds(other), _rounds(best))
 
 
-def _rounds(m: Measurement) -> list[Round]:
-    return [Round(burst.started_s, median) for burst, median in _medians(m, _bursts(m.launches))]
+def _rounds(m: Measurement) -> list[RoundFigure]:
+    return [RoundFigure(burst.started_s, median) for burst, median in _medians(m, _bursts(m.launches))]
 
 
 def _values(m: Measurement) -> dict[int, list[float]]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from attnlab.bench.contract.descendants import end_marked, new_mark
-from attnlab.bench.contract.process_output import Output, Printed
+from attnlab.bench.contract.process_output import OutputPipe, PrintedOutput
 from attnlab.bench.machine.cgroup import own_group
 from attnlab.bench.measure.observation import Observer
 from attnlab.bench.measure.outcomes import OUT_OF_MEMORY_SIGNS
@@ -68,7 +68,7 @@ class Process:
     ) -> None:
         self._pending = b""
         self._kills_before = own_group().kernel_kills()
-        self._output = Output()
+        self._output = OutputPipe()
         self._mark = new_mark()
         self._answers, far_end = os.pipe()
         path = json.dumps(None if executable else [entry or os.getcwd() for entry in sys.path])
@@ -94,15 +94,15 @@ class Process:
         return self._process.pid
 
     @property
-    def printed(self) -> Printed:
+    def printed(self) -> PrintedOutput:
         """What it printed since the case began."""
         self._output.empty()
         return self._output.printed
 
-    def begin_case(self, printed: Printed | None = None) -> None:
+    def begin_case(self, printed: PrintedOutput | None = None) -> None:
         """What was printed before does not explain a death from here on; what follows goes to `printed`."""
         self._output.empty()
-        self._output.printed = printed or Printed()
+        self._output.printed = printed or PrintedOutput()
         self._phase = "supports"
 
     def send(self, value: Any) -> None:

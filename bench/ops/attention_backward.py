@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from attnlab.bench.contract.error_budget import ErrorBudget, Probe, Reached, heads_permuted, zeros
+from attnlab.bench.contract.error_budget import ErrorBudget, Probe, YardstickOutput, heads_permuted, zeros
 from attnlab.bench.contract.operator_spec import NEEDLE_DRAW, Operator, TensorSpec, constant, dynamic, static
 from attnlab.bench.contract.registry import registry
 from attnlab.bench.llm.masks import Mask
@@ -122,12 +122,12 @@ def oracle(case: AttentionCase, inputs: AttentionBackwardInputs, heads: Tensor) 
     return _gradients(_of_heads(inputs, heads), torch.float64, torch.float64)
 
 
-def yardstick(case: AttentionCase, inputs: AttentionBackwardInputs, heads: Tensor) -> Reached:
+def yardstick(case: AttentionCase, inputs: AttentionBackwardInputs, heads: Tensor) -> YardstickOutput:
     """What careful code gets: float32 inside; P, dS and the gradients rounded; delta from `out`."""
     part, dtype = _of_heads(inputs, heads), case.torch_dtype
     grads = _gradients(part, torch.float32, dtype)
     terms = _gradients(part, torch.float32, torch.float32, squares=True)
-    return Reached(tuple(grad.to(dtype) for grad in grads), tuple(term.sqrt() for term in terms))
+    return YardstickOutput(tuple(grad.to(dtype) for grad in grads), tuple(term.sqrt() for term in terms))
 
 
 def _gradients(

@@ -11,7 +11,7 @@ from attnlab.bench.contract.axes import dtype_axis, size
 from attnlab.bench.contract.operator_spec import NEEDLE_DRAW, NORMAL_DRAW, Operator, dynamic, static
 from attnlab.bench.contract.registry import registry
 from attnlab.bench.ops._shared.rowwise import (
-    Computed,
+    OutputTerms,
     RowCase,
     changed,
     draw,
@@ -82,9 +82,9 @@ def bytes_moved(case: EmbeddingCase) -> int:
     return ID_BYTES * case.rows + (case.distinct + case.rows) * case.width * case.element_bytes
 
 
-def compute(inputs: EmbeddingInputs, rows: Tensor, dtype: torch.dtype) -> Computed:
+def compute(inputs: EmbeddingInputs, rows: Tensor, dtype: torch.dtype) -> OutputTerms:
     out = inputs.table.index_select(0, inputs.ids[rows.to(inputs.ids.device)]).to(dtype)
-    return Computed((out,), (out.abs(),))
+    return OutputTerms((out,), (out.abs(),))
 
 
 def next_row(inputs: EmbeddingInputs) -> EmbeddingInputs:

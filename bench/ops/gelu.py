@@ -11,7 +11,16 @@ from torch import Tensor
 from attnlab.bench.contract.axes import size
 from attnlab.bench.contract.operator_spec import NEEDLE_DRAW, Operator, columns, constant, dynamic
 from attnlab.bench.contract.registry import registry
-from attnlab.bench.ops._shared.rowwise import Computed, MatrixCase, changed, choice, draw, edges, one_output, row_budget
+from attnlab.bench.ops._shared.rowwise import (
+    MatrixCase,
+    OutputTerms,
+    changed,
+    choice,
+    draw,
+    edges,
+    one_output,
+    row_budget,
+)
 
 CUBE = 0.044715  # of the approximation
 OPERATIONS = {"none": 5, "tanh": 9}
@@ -53,7 +62,7 @@ def bytes_moved(case: GeluCase) -> int:
     return 2 * case.numbers * case.element_bytes
 
 
-def compute(inputs: GeluInputs, rows: Tensor, dtype: torch.dtype) -> Computed:
+def compute(inputs: GeluInputs, rows: Tensor, dtype: torch.dtype) -> OutputTerms:
     x = inputs.x.index_select(0, rows.to(inputs.x.device)).to(dtype)
     if inputs.approximate == "tanh":
         share = (math.sqrt(2 / math.pi) * (x + CUBE * x.pow(3))).tanh()
@@ -61,7 +70,7 @@ def compute(inputs: GeluInputs, rows: Tensor, dtype: torch.dtype) -> Computed:
         share = (x / math.sqrt(2)).erf()
     half = 0.5 * x
     out = half * (1 + share)  # far below zero the two terms cancel, and what is left is rounding
-    return Computed((out,), (torch.maximum(out.abs(), half.hypot(half * share)),))
+    return OutputTerms((out,), (torch.maximum(out.abs(), half.hypot(half * share)),))
 
 
 def other_form(inputs: GeluInputs) -> GeluInputs:

@@ -129,7 +129,7 @@ def bytes_moved(case: AppendCase) -> int:
 
 
 @dataclass(frozen=True)
-class Stored:
+class AppendExpectation:
     """What a cache must hold after an append.
 
     planes: every plane as the reference left it. touched: the rows of each that new tokens may change, [pages, rows];
@@ -183,12 +183,12 @@ class AppendCheck:
     came, and the error may be 2 % over the reference's. Rounding toward zero doubles it.
     """
 
-    def expect(self, case: AppendCase, inputs: AppendInputs) -> Stored:
+    def expect(self, case: AppendCase, inputs: AppendInputs) -> AppendExpectation:
         before = inputs.cache.copy()
         after = before.copy()
         after.write(inputs.k, inputs.v, inputs.starts)
         new = inputs.starts.long()[:, None] + torch.arange(case.q_len, device=inputs.k.device)
-        made = Stored(
+        made = AppendExpectation(
             case,
             after.growing(),
             after.fixed(),

@@ -11,8 +11,8 @@ from attnlab.bench.contract.operator_spec import Operator, columns, constant, dy
 from attnlab.bench.contract.registry import registry
 from attnlab.bench.ops._shared import norms
 from attnlab.bench.ops._shared.rowwise import (
-    Computed,
     MatrixCase,
+    OutputTerms,
     changed,
     in_float32,
     one_output,
@@ -61,7 +61,7 @@ def bytes_moved(case: LayerNormCase) -> int:
     return (2 * case.numbers + 2 * case.width) * case.element_bytes
 
 
-def compute(inputs: LayerNormInputs, rows: Tensor, dtype: torch.dtype) -> Computed:
+def compute(inputs: LayerNormInputs, rows: Tensor, dtype: torch.dtype) -> OutputTerms:
     """The sampled rows in `dtype`, and the size of what each number adds up: itself less the mean, and the bias."""
     x = inputs.x.index_select(0, rows.to(inputs.x.device)).to(dtype)
     weight, bias = inputs.weight.to(dtype), inputs.bias.to(dtype)
@@ -70,7 +70,7 @@ def compute(inputs: LayerNormInputs, rows: Tensor, dtype: torch.dtype) -> Comput
     factor = weight / (centred.square().mean(-1, keepdim=True) + inputs.eps).sqrt()
     difference = in_float32((x.square() + mean.square()).sqrt(), inputs.x.dtype)
     terms = ((difference.square() + centred.square()) * factor.square() + bias.square()).sqrt()
-    return Computed((centred * factor + bias,), (terms,))
+    return OutputTerms((centred * factor + bias,), (terms,))
 
 
 def without_weight(inputs: LayerNormInputs) -> LayerNormInputs:

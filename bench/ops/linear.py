@@ -25,7 +25,7 @@ from attnlab.bench.ops._shared import wide_sums
 from attnlab.bench.ops._shared.rowwise import (
     LAST_COLUMN_DROPPED,
     ROWS_SHIFTED,
-    Computed,
+    OutputTerms,
     budget,
     changed,
     draw,
@@ -130,18 +130,18 @@ def bytes_moved(case: LinearCase) -> int:
 
 
 @dataclass(frozen=True)
-class Sample:
+class OutputSample:
     """The rows and columns of the output that are compared."""
 
     rows: Tensor
     columns: Tensor
 
 
-def sample(case: LinearCase) -> Sample:
+def sample(case: LinearCase) -> OutputSample:
     """All of a small case; else every edge and a seeded sample: first fewer columns, then fewer rows."""
     products = FULL_CHECK_OPERATIONS // (2 * case.k)
     columns = _some(case.n, products // case.m)
-    return Sample(_some(case.m, products // len(columns)), columns)
+    return OutputSample(_some(case.m, products // len(columns)), columns)
 
 
 def _some(length: int, wanted: int) -> Tensor:
@@ -152,11 +152,11 @@ def _some(length: int, wanted: int) -> Tensor:
     return torch.tensor(sorted(list(dict.fromkeys([*edges(length), *others]))[:wanted]))
 
 
-def select(outputs: Outputs, taken: Sample) -> Outputs:
+def select(outputs: Outputs, taken: OutputSample) -> Outputs:
     return tuple(out[taken.rows.to(out.device)][:, taken.columns.to(out.device)] for out in outputs)
 
 
-def compute(inputs: LinearInputs, taken: Sample, dtype: torch.dtype) -> Computed:
+def compute(inputs: LinearInputs, taken: OutputSample, dtype: torch.dtype) -> OutputTerms:
     """The sampled outputs in `dtype`, and the root of the sum of squares of the products of each."""
     device = inputs.x.device
     rows, columns = taken.rows.to(device), taken.columns.to(device)
@@ -165,7 +165,7 @@ def compute(inputs: LinearInputs, taken: Sample, dtype: torch.dtype) -> Computed
     if inputs.bias is not None:
         bias = inputs.bias[columns].to(dtype)
         out, squares = out + bias, squares + bias.square()
-    return Computed((out,), (in_float32(squares.sqrt(), inputs.x.dtype),))
+    return OutputTerms((out,), (in_float32(squares.sqrt(), inputs.x.dtype),))
 
 
 def without_last_product(inputs: LinearInputs) -> LinearInputs:

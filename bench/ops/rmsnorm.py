@@ -10,7 +10,7 @@ from torch import Tensor
 from attnlab.bench.contract.operator_spec import Operator, columns, constant, dynamic, static
 from attnlab.bench.contract.registry import registry
 from attnlab.bench.ops._shared import norms
-from attnlab.bench.ops._shared.rowwise import Computed, MatrixCase, changed, one_output, row_budget, weight_generator
+from attnlab.bench.ops._shared.rowwise import MatrixCase, OutputTerms, changed, one_output, row_budget, weight_generator
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,12 @@ def bytes_moved(case: RmsNormCase) -> int:
     return (2 * case.numbers + case.width) * case.element_bytes
 
 
-def compute(inputs: RmsNormInputs, rows: Tensor, dtype: torch.dtype) -> Computed:
+def compute(inputs: RmsNormInputs, rows: Tensor, dtype: torch.dtype) -> OutputTerms:
     """The sampled rows in `dtype`, and the size of their numbers."""
     x = inputs.x.index_select(0, rows.to(inputs.x.device)).to(dtype)
     mean_square = x.square().mean(-1, keepdim=True)
     out = x / (mean_square + inputs.eps).sqrt() * inputs.weight.to(dtype)
-    return Computed((out,), (out.abs(),))
+    return OutputTerms((out,), (out.abs(),))
 
 
 RMSNORM: Operator[RmsNormCase, RmsNormInputs] = Operator(

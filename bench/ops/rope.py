@@ -15,7 +15,7 @@ from attnlab.bench.contract.registry import registry
 from attnlab.bench.errors import ImpossibleCase
 from attnlab.bench.llm import rope_math
 from attnlab.bench.llm.rope_math import STYLES, rope_tables
-from attnlab.bench.ops._shared.rowwise import Computed, budget, changed, choice, draw, sample_rows
+from attnlab.bench.ops._shared.rowwise import OutputTerms, budget, changed, choice, draw, sample_rows
 from attnlab.bench.ops._shared.typed import TypedCase
 
 __all__ = ["ROPE", "RopeCase", "RopeInputs", "rope_tables"]
@@ -110,13 +110,13 @@ def bytes_moved(case: RopeCase) -> int:
     return 2 * case.numbers * case.element_bytes + tables + case.batch * case.q_len * POSITION_BYTES
 
 
-def compute(inputs: RopeInputs, tokens: Tensor, dtype: torch.dtype) -> Computed:
+def compute(inputs: RopeInputs, tokens: Tensor, dtype: torch.dtype) -> OutputTerms:
     """The sampled tokens of every sequence in `dtype`, and the size of the terms of each number."""
     tokens = tokens.to(inputs.q.device)
     positions = inputs.positions[:, tokens]
     cos, sin = (table[positions].to(dtype)[:, :, None] for table in (inputs.cos, inputs.sin))
     sides = [x.index_select(1, tokens).to(dtype) for x in (inputs.q, inputs.k)]
-    return Computed(
+    return OutputTerms(
         tuple(rope_math.encode(x, cos, sin, inputs.style) for x in sides),
         tuple(rope_math.terms(x, cos, sin, inputs.style) for x in sides),
     )

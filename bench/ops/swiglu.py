@@ -10,7 +10,7 @@ from torch import Tensor
 from attnlab.bench.contract.axes import size
 from attnlab.bench.contract.operator_spec import NEEDLE_DRAW, Operator, columns, dynamic
 from attnlab.bench.contract.registry import registry
-from attnlab.bench.ops._shared.rowwise import Computed, MatrixCase, changed, draw, edges, one_output, row_budget
+from attnlab.bench.ops._shared.rowwise import MatrixCase, OutputTerms, changed, draw, edges, one_output, row_budget
 
 STEEP = 100.0  # e to this is beyond float32
 
@@ -56,11 +56,11 @@ def bytes_moved(case: SwigluCase) -> int:
     return 3 * case.numbers * case.element_bytes
 
 
-def compute(inputs: SwigluInputs, rows: Tensor, dtype: torch.dtype) -> Computed:
+def compute(inputs: SwigluInputs, rows: Tensor, dtype: torch.dtype) -> OutputTerms:
     gate, up = inputs.x.index_select(0, rows.to(inputs.x.device)).to(dtype).chunk(2, dim=-1)
     out = gate * gate.sigmoid() * up
     half = 0.5 * gate * up  # the sigmoid is (1 + tanh) / 2 as well, whose terms cancel far below zero
-    return Computed((out,), (torch.maximum(out.abs(), half.hypot(half * (gate / 2).tanh())),))
+    return OutputTerms((out,), (torch.maximum(out.abs(), half.hypot(half * (gate / 2).tanh())),))
 
 
 def halves_swapped(inputs: SwigluInputs) -> SwigluInputs:

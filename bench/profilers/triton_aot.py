@@ -65,7 +65,7 @@ class KernelReport:
 
 
 @dataclass
-class Compiled:
+class CompiledKernels:
     """The kernels that were launched for one target, in the order of their first launch."""
 
     sm: int
@@ -73,7 +73,7 @@ class Compiled:
 
 
 @contextmanager
-def target(sm: int) -> Iterator[Compiled]:
+def target(sm: int) -> Iterator[CompiledKernels]:
     """Kernels launched inside are compiled for `sm` (80, 90, 100, …) and reported; tensors may lie on "meta".
 
     Raises RuntimeError under TRITON_INTERPRET, ValueError for an unknown target, and lets pass what Triton raises
@@ -90,7 +90,7 @@ def target(sm: int) -> Iterator[Compiled]:
         )
     if sm not in SHARED_LIMIT_BYTES:
         raise ValueError(f"unknown target {sm}; expected one of {', '.join(map(str, SHARED_LIMIT_BYTES))}")
-    compiled = Compiled(sm)
+    compiled = CompiledKernels(sm)
 
     def report(module: Any, function: Any, name: str, files: Mapping[str, str], digest: str) -> None:
         compiled.reports.append(_report({Path(p).suffix: Path(p) for p in files.values()}))

@@ -17,7 +17,7 @@ from attnlab.bench.machine import clocks
 from attnlab.bench.pytesting import marker
 from attnlab.bench.pytesting.notes import FLAG, UNTIMED, note
 from attnlab.bench.pytesting.options import command_line
-from attnlab.bench.pytesting.replay import PASSED, REPLAY, Benchmark, hand_over, leave_out, why_untimed
+from attnlab.bench.pytesting.replay import PASSED, REPLAY, BenchmarkFixture, hand_over, leave_out, why_untimed
 from attnlab.bench.store.records import Measurement, Outcome
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class AttnlabBench:
     after the test has passed: there are none of a wrong result.
     """
 
-    def __init__(self, item: pytest.Item, benchmark: Benchmark | None) -> None:
+    def __init__(self, item: pytest.Item, benchmark: BenchmarkFixture | None) -> None:
         self._item, self._benchmark = item, benchmark
         self._given: dict[str, Any] = {}
         self._used = False
@@ -91,7 +91,7 @@ class AttnlabBench:
         from attnlab.bench.measure.settlement import with_times
         from attnlab.bench.measure.timing import time_calls
 
-        given = marker.Given.of(self._given)
+        given = marker.MarkerArguments.of(self._given)
         tensors = list(_tensors(touched))
         device = given.device or ("cuda" if any(tensor.is_cuda for tensor in tensors) else "cpu")
         dtype = given.dtype or next((_name(t.dtype) for t in tensors if t.dtype.is_floating_point), None)
@@ -136,7 +136,7 @@ def failing() -> Iterator[None]:
         raise pytest.fail.Exception(str(error), pytrace=False) from None
 
 
-def make(request: pytest.FixtureRequest, benchmark: Benchmark | None) -> Iterator[AttnlabBench]:
+def make(request: pytest.FixtureRequest, benchmark: BenchmarkFixture | None) -> Iterator[AttnlabBench]:
     """The fixture's life."""
     made = AttnlabBench(request.node, benchmark)
     try:
@@ -153,7 +153,7 @@ class WithTimes:
     """A plugin with the fixture, where pytest-benchmark is there."""
 
     @pytest.fixture
-    def attnlab_bench(self, request: pytest.FixtureRequest, benchmark: Benchmark) -> Iterator[AttnlabBench]:
+    def attnlab_bench(self, request: pytest.FixtureRequest, benchmark: BenchmarkFixture) -> Iterator[AttnlabBench]:
         """Times a callable by attnlab's clocks: `attnlab_bench(function, *arguments)` returns its result."""
         yield from make(request, benchmark)
 
@@ -179,7 +179,7 @@ def _run(config: pytest.Config, device: str, with_ceilings: bool) -> RunRecord:
     return runs[key]
 
 
-def _chosen_clocks(device: Any, given: marker.Given) -> tuple[Clock, ...]:
+def _chosen_clocks(device: Any, given: marker.MarkerArguments) -> tuple[Clock, ...]:
     """All of the device, or the one that was named."""
     here = clocks.clocks_for(device, given.cache)
     if given.clock is None:
@@ -190,7 +190,7 @@ def _chosen_clocks(device: Any, given: marker.Given) -> tuple[Clock, ...]:
     return named
 
 
-def _effort(given: marker.Given) -> Effort:
+def _effort(given: marker.MarkerArguments) -> Effort:
     from attnlab.bench.measure.suite import make_effort
 
     limits = {"target": given.target, "sampling_limit_s": given.limit_s, "warmup_limit_s": given.limit_s}

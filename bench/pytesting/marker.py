@@ -20,7 +20,7 @@ COUNTS = ("bytes", "operations")
 
 
 @dataclass(frozen=True)
-class Given:
+class MarkerArguments:
     """The marker's arguments.
 
     bytes: the least that one call must read and write, in bytes; operations: its FLOP; dtype: of those,
@@ -39,7 +39,7 @@ class Given:
     device: str | None = None
 
     @classmethod
-    def of(cls, given: Mapping[str, Any]) -> Given:
+    def of(cls, given: Mapping[str, Any]) -> MarkerArguments:
         """From checked arguments; a count may be written as a float, such as 2e9."""
         counts = {name: int(given[name]) for name in COUNTS if name in given}
         return cls(**{**given, **counts})
@@ -60,7 +60,7 @@ def read(marks: Iterable[pytest.Mark]) -> dict[str, Any]:
 
 def check(given: Mapping[str, Any]) -> None:
     """Raise UsageError on an argument that does not exist or cannot be."""
-    names = [field.name for field in fields(Given)]
+    names = [field.name for field in fields(MarkerArguments)]
     for name, value in given.items():
         if name not in names:
             raise UsageError(f"marker attnlab: {UnknownName('argument', name, names)}")

@@ -19,7 +19,7 @@ REPLAY = pytest.StashKey["Replay"]()
 PASSED = pytest.StashKey[bool]()  # of the call of a test
 
 
-class Benchmark(Protocol):
+class BenchmarkFixture(Protocol):
     """What is used of pytest-benchmark's fixture."""
 
     extra_info: dict[str, Any]
@@ -72,7 +72,7 @@ def is_active(config: pytest.Config) -> bool:
     return any(config.pluginmanager.hasplugin(name) for name in NAMES)
 
 
-def why_untimed(config: pytest.Config, benchmark: Benchmark | None) -> str | None:
+def why_untimed(config: pytest.Config, benchmark: BenchmarkFixture | None) -> str | None:
     """None, or the reason why this session takes no times."""
     if benchmark is None:
         known = importlib.util.find_spec("pytest_benchmark") is not None
@@ -84,13 +84,15 @@ def why_untimed(config: pytest.Config, benchmark: Benchmark | None) -> str | Non
     return "pytest-benchmark is switched off by --benchmark-disable"
 
 
-def hand_over(benchmark: Benchmark, replay: Replay, samples_ns: Sequence[float], clock: str, result: Any = None) -> Any:
+def hand_over(
+    benchmark: BenchmarkFixture, replay: Replay, samples_ns: Sequence[float], clock: str, result: Any = None
+) -> Any:
     """Let pytest-benchmark take these samples for the times of a call that returns `result`."""
     replay.load(samples_ns, clock)
     return benchmark.pedantic(lambda: result, rounds=len(samples_ns), iterations=1)
 
 
-def leave_out(item: pytest.Item, benchmark: Benchmark | None) -> None:
+def leave_out(item: pytest.Item, benchmark: BenchmarkFixture | None) -> None:
     """Have no times: neither a row in pytest-benchmark's table, nor its warning that nothing was timed."""
 
     def nothing() -> None:

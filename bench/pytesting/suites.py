@@ -13,7 +13,7 @@ from attnlab.bench.measure.runner import Step
 from attnlab.bench.pytesting.figures import extra_info, failure_text
 from attnlab.bench.pytesting.lab import Lab, PlannedSuite
 from attnlab.bench.pytesting.notes import FLAG, RUN, UNTIMED, note
-from attnlab.bench.pytesting.replay import REPLAY, Benchmark, give_replay, hand_over, leave_out, why_untimed
+from attnlab.bench.pytesting.replay import REPLAY, BenchmarkFixture, give_replay, hand_over, leave_out, why_untimed
 from attnlab.bench.store.records import Measurement, Outcome
 
 Steps = dict[tuple[str, str], Step]
@@ -62,7 +62,7 @@ def _function(lab: Lab, planned: PlannedSuite, steps: list[Step], timed: bool) -
     """The test of one implementation; its argument `case` is a case's id."""
     by_id = {step.case.id: step for step in steps}
 
-    def check_and_time(case: str, request: pytest.FixtureRequest, benchmark: Benchmark) -> None:
+    def check_and_time(case: str, request: pytest.FixtureRequest, benchmark: BenchmarkFixture) -> None:
         judge(lab, planned, by_id[case], request.node, benchmark)
 
     def check(case: str, request: pytest.FixtureRequest) -> None:
@@ -80,7 +80,7 @@ def _marks(step: Step, timed: bool) -> list[pytest.MarkDecorator]:
     return [pytest.mark.benchmark(group=f"{step.operator} {step.case.id}")] if timed else []
 
 
-def judge(lab: Lab, planned: PlannedSuite, step: Step, item: pytest.Item, benchmark: Benchmark | None) -> None:
+def judge(lab: Lab, planned: PlannedSuite, step: Step, item: pytest.Item, benchmark: BenchmarkFixture | None) -> None:
     """Measure; skip what is unavailable, fail what is not right, hand over the times of what is."""
     try:
         row = lab.measure(planned, step, why_untimed(item.config, benchmark))

@@ -12,7 +12,7 @@ from scipy import stats
 
 
 @dataclass(frozen=True)
-class Line:
+class CostLine:
     """cost = intercept + slope · length, with intervals (low, high) of both."""
 
     intercept: float
@@ -40,7 +40,7 @@ class BreakEven:
     high: float | None = None
 
 
-def fit_line(lengths: Sequence[float], costs: Sequence[float], confidence: float = 0.95) -> Line:
+def fit_line(lengths: Sequence[float], costs: Sequence[float], confidence: float = 0.95) -> CostLine:
     """Least squares of relative residuals, for costs scatter by a share of themselves; at least three lengths.
 
     Intervals are Student's, of the residuals. Raises ValueError on fewer lengths, or costs that are not above zero.
@@ -53,7 +53,7 @@ def fit_line(lengths: Sequence[float], costs: Sequence[float], confidence: float
     estimate, covariance = _weighted(x, y, 1 / y)
     reach = stats.t.ppf(0.5 + confidence / 2, len(x) - 2) * np.sqrt(np.diag(covariance))
     intercept, slope = ((float(e - r), float(e + r)) for e, r in zip(estimate, reach, strict=True))
-    return Line(float(estimate[0]), float(estimate[1]), intercept, slope)
+    return CostLine(float(estimate[0]), float(estimate[1]), intercept, slope)
 
 
 def break_even(

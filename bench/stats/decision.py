@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from attnlab.bench.stats.sequential import fresh_looks
-from attnlab.bench.stats.verdict import TARGET, Compared, Judged, Rule, Verdict, geometric_mean, judge, judge_at
+from attnlab.bench.stats.verdict import TARGET, Judgement, LogRatios, Rule, Verdict, geometric_mean, judge, judge_at
 
 Key = TypeVar("Key", bound=str)
 
@@ -54,15 +54,15 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Decided:
+class Decision:
     """What came of one comparison. first: of all its pairs at its last look. confirmation: of fresh pairs alone.
 
     unseen: inconclusive, with intervals that reach past what may go unseen, after all pairs that may be taken.
     """
 
     verdict: Verdict
-    first: Judged
-    confirmation: Judged | None = None
+    first: Judgement
+    confirmation: Judgement | None = None
     unseen: bool = False
 
 
@@ -70,8 +70,8 @@ class Decided:
 class Decisions(Generic[Key]):
     """Verdicts of comparisons, and of groups' means where the family is large."""
 
-    verdicts: dict[Key, Decided] = field(default_factory=dict)
-    groups: dict[str, Decided] = field(default_factory=dict)
+    verdicts: dict[Key, Decision] = field(default_factory=dict)
+    groups: dict[str, Decision] = field(default_factory=dict)
 
     @property
     def slower(self) -> bool:
@@ -107,8 +107,8 @@ class _Family(Generic[Key]):
         self._subjects, self._take, self._rule, self._besides = subjects, take, rule, besides
         self._pairs: dict[Key, list[PairRatio]] = {key: [] for key in subjects}
         self._items = [*(_Item((key,)) for key in subjects), *self._groups()]
-        self._first: dict[_Item[Key], Judged] = {}
-        self._fresh: dict[_Item[Key], Judged] = {}
+        self._first: dict[_Item[Key], Judgement] = {}
+        self._fresh: dict[_Item[Key], Judgement] = {}
         self._known: dict[_Item[Key], int] = {}  # pairs when a suspicion was last looked into
 
     def _groups(self) -> list[_Item[Key]]:
@@ -169,7 +169,7 @@ class _Family(Generic[Key]):
         for item in suspects:
             self._known[item] = min(len(self._pairs[key]) for key in item.members)
 
-    def _hopeful(self, item: _Item[Key], found: Judged) -> bool:
+    def _hopeful(self, item: _Item[Key], found: Judgement) -> bool:
         """Whether more fresh pairs may still show what was suspected."""
         half = (1 + min(self._subjects[key].target for key in item.members)) ** 0.5
         slower = self._first[item].suspect is Verdict.SLOWER
@@ -181,7 +181,7 @@ class _Family(Generic[Key]):
 
     def _compared(
         self, items: Iterable[_Item[Key]], pairs: Mapping[Key, Sequence[PairRatio]], look: int
-    ) -> dict[_Item[Key], Compared]:
+    ) -> dict[_Item[Key], LogRatios]:
         """Of the first so many pairs; a group is left out where a member has fewer, a comparison where it has none."""
         found = {}
         for item in items:
@@ -192,10 +192,10 @@ class _Family(Generic[Key]):
                 found[item] = geometric_mean(members)
         return found
 
-    def _of(self, key: Key, taken: Sequence[PairRatio]) -> Compared:
+    def _of(self, key: Key, taken: Sequence[PairRatio]) -> LogRatios:
         subject = self._subjects[key]
         base = statistics.median(pair.base for pair in taken)
-        return Compared(tuple(pair.log_ratio for pair in taken), base, subject.target, subject.floor)
+        return LogRatios(tuple(pair.log_ratio for pair in taken), base, subject.target, subject.floor)
 
     def _verdict(self, item: _Item[Key]) -> Verdict | None:
         """What is known; `slower` only where fresh pairs said so, and the others too."""
@@ -218,11 +218,11 @@ class _Family(Generic[Key]):
         return min(j.high for j in judged) > size
 
     def decisions(self) -> Decisions[Key]:
-        verdicts: dict[Key, Decided] = {}
-        groups: dict[str, Decided] = {}
+        verdicts: dict[Key, Decision] = {}
+        groups: dict[str, Decision] = {}
         for item, first in self._first.items():
             verdict = self._verdict(item) or Verdict.INCONCLUSIVE
-            decided = Decided(verdict, first, self._fresh.get(item), self._unseen(item))
+            decided = Decision(verdict, first, self._fresh.get(item), self._unseen(item))
             if item.group is None:
                 verdicts[item.members[0]] = decided
             else:

@@ -43,7 +43,7 @@ class Rate:
 
 
 @dataclass(frozen=True)
-class Replayed:
+class ReplayCounts:
     """How often each verdict came, by comparison, and how many decisions found anything slower.
 
     unseen: decisions that end in exit code 4 without a regression. suspects: comparisons that were measured again.
@@ -66,7 +66,7 @@ def replay(
     slowdown: Mapping[str, float] | None = None,
     target: float | Mapping[str, float] | None = None,
     besides: int = 0,
-) -> Replayed:
+) -> ReplayCounts:
     """Decide `decisions` times on pairs drawn anew, in blocks, from those recorded of two equal arms.
 
     log_ratios: one a pair and comparison, pairs in the order in which they were taken, as many for each.
@@ -91,7 +91,7 @@ def replay(
         unseen += not made.slower and any(decided.unseen for decided in made.verdicts.values())
         pairs += source.pairs
         taken += source.taken
-    return Replayed(
+    return ReplayCounts(
         counts,
         Rate(alarms, decisions),
         Rate(unseen, decisions),

@@ -14,7 +14,7 @@ TAIL = 0.025  # of the 95 % interval, on each side
 
 
 @dataclass(frozen=True)
-class Round:
+class RoundFigure:
     """A figure that was taken at a time, in seconds; above zero."""
 
     started_s: float
@@ -34,7 +34,7 @@ class Ratio:
     rounds: int
 
 
-def took_turns(base: Sequence[Round], head: Sequence[Round]) -> bool:
+def took_turns(base: Sequence[RoundFigure], head: Sequence[RoundFigure]) -> bool:
     """Whether every round of one lies between the rounds before and after of the other."""
     if len(base) != len(head) or not base:
         return False
@@ -42,7 +42,7 @@ def took_turns(base: Sequence[Round], head: Sequence[Round]) -> bool:
     return all(before[1] < after[0] for before, after in itertools.pairwise(pairs))
 
 
-def ratio(base: Sequence[Round], head: Sequence[Round]) -> Ratio | None:
+def ratio(base: Sequence[RoundFigure], head: Sequence[RoundFigure]) -> Ratio | None:
     """base over head, round by round; None where they did not take turns, or a figure is not above zero."""
     if not took_turns(base, head) or any(not r.value > 0 for r in (*base, *head)):
         return None

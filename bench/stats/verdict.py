@@ -39,7 +39,7 @@ class Verdict(Enum):
 
 
 @dataclass(frozen=True)
-class Compared:
+class LogRatios:
     """One comparison's log-ratios of head over base, one a pair, with what they are measured against.
 
     base: the usual value on base, in the quantity's unit. floor: changes below it, in that unit, are nothing.
@@ -63,7 +63,7 @@ class Compared:
 
 
 @dataclass(frozen=True)
-class Judged:
+class Judgement:
     """A verdict, the estimate and its interval as ratios of time, head over base.
 
     suspect: what fresh pairs might show it to be, where this comparison alone looks like it; no verdict by itself.
@@ -132,15 +132,15 @@ class Rule:
 
 
 def judge(
-    family: Mapping[Key, Compared], pairs: int, rule: Rule, members: int | None = None, unlike: int = 0
-) -> dict[Key, Judged]:
+    family: Mapping[Key, LogRatios], pairs: int, rule: Rule, members: int | None = None, unlike: int = 0
+) -> dict[Key, Judgement]:
     """Verdicts at the look with that many pairs; see `judge_at`."""
     return judge_at(family, rule.level(pairs), members, unlike)
 
 
 def judge_at(
-    family: Mapping[Key, Compared], level: float, members: int | None = None, unlike: int = 0
-) -> dict[Key, Judged]:
+    family: Mapping[Key, LogRatios], level: float, members: int | None = None, unlike: int = 0
+) -> dict[Key, Judgement]:
     """Verdicts at a level, for each of the three the chance of any false one among `members` (the family's number).
 
     `slower` and `faster` are adjusted by Holm's step-down. `same` is a test of equivalence adjusted for as many
@@ -154,13 +154,13 @@ def judge_at(
     better = _rejected([(key, p) for t in tests for key, p in zip(t.keys, t.better, strict=True)], level, count)
     unlikes = [*(float(p) for t in tests for p in t.unlike), *[1.0] * unlike]
     alike = level / max(1.0, true_nulls(unlikes, count))
-    found: dict[Key, Judged] = {}
+    found: dict[Key, Judgement] = {}
     for test in tests:
         found |= test.judged(worse, better, alike)
     return {key: found[key] for key in family}
 
 
-def _by_length(family: Mapping[Key, Compared]) -> list[list[Key]]:
+def _by_length(family: Mapping[Key, LogRatios]) -> list[list[Key]]:
     found: dict[int, list[Key]] = {}
     for key, compared in family.items():
         found.setdefault(len(compared.log_ratios), []).append(key)
@@ -176,7 +176,7 @@ def _rejected(p_values: Sequence[tuple[Key, float]], level: float, members: int)
 class _Tests(Generic[Key]):
     """All tests of comparisons with the same number of pairs, at once."""
 
-    def __init__(self, keys: Sequence[Key], compared: Sequence[Compared], level: float) -> None:
+    def __init__(self, keys: Sequence[Key], compared: Sequence[LogRatios], level: float) -> None:
         self.keys, self._compared = keys, compared
         ratios = np.asarray([c.log_ratios for c in compared], dtype=np.float64)
         self._pairs = pairs = ratios.shape[1]
@@ -190,10 +190,10 @@ class _Tests(Generic[Key]):
         beyond = np.count_nonzero(ratios >= self._reach[:, None], axis=1)
         self._few = beyond <= most_beyond(pairs)
 
-    def judged(self, worse: set[Key], better: set[Key], alike: float) -> dict[Key, Judged]:
+    def judged(self, worse: set[Key], better: set[Key], alike: float) -> dict[Key, Judgement]:
         return {key: self._one(n, key in worse, key in better, alike) for n, key in enumerate(self.keys)}
 
-    def _one(self, n: int, worse: bool, better: bool, alike: float) -> Judged:
+    def _one(self, n: int, worse: bool, better: bool, alike: float) -> Judgement:
         c, estimate, reach = self._compared[n], float(self._estimate[n]), float(self._reach[n])
         told = abs(_expm1(estimate)) * c.base > c.floor
         slower, faster = told and estimate > reach / 2, told and estimate < -reach / 2
@@ -210,7 +210,7 @@ class _Tests(Generic[Key]):
             same = suspect is None and self.unlike[n] <= alike and bool(self._few[n])
             verdict = Verdict.SAME if same else Verdict.INCONCLUSIVE
         low, high = math.exp(float(self._low[n])), _exp(float(self._high[n]))
-        return Judged(verdict, _exp(estimate), low, high, self._pairs, suspect)
+        return Judgement(verdict, _exp(estimate), low, high, self._pairs, suspect)
 
 
 @functools.cache
@@ -222,7 +222,7 @@ def most_beyond(pairs: int) -> int:
     return int(stats.binom.ppf(1 - FEW_CONFIDENCE, pairs, FEW)) - 1
 
 
-def unsure(judged: Judged) -> Judged:
+def unsure(judged: Judgement) -> Judgement:
     """The same figures without a verdict."""
     return replace(judged, verdict=Verdict.INCONCLUSIVE)
 
@@ -235,13 +235,13 @@ def _expm1(x: float) -> float:
     return math.inf if x > 700 else math.expm1(x)
 
 
-def geometric_mean(members: Sequence[Compared]) -> Compared:
+def geometric_mean(members: Sequence[LogRatios]) -> LogRatios:
     """One comparison of a group: in each pair the mean of its members' log-ratios.
 
     A slowdown of the whole group shows in far fewer pairs than its members' noise would leave room for.
     """
     ratios = np.mean([c.log_ratios for c in members], axis=0)
-    return Compared(
+    return LogRatios(
         tuple(float(x) for x in ratios),
         math.exp(float(np.mean([math.log(c.base) if c.base > 0 else 0.0 for c in members]))),
         min(c.target for c in members),

@@ -65,7 +65,7 @@ WIDER = {"bfloat16": ("float32",), "float16": ("float32",)}
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedPeaks:
     """A data sheet's dense peaks: bytes a second and FLOP a second by dtype, without sparsity."""
 
     bandwidth: float
@@ -105,7 +105,7 @@ class Ceilings:
     threads: int
     bandwidth: float
     rates: dict[str, float]
-    published: Published | None
+    published: PublishedPeaks | None
     measured_at_s: float
     read_bandwidth: float | None = None
     cache_bandwidth: float | None = None

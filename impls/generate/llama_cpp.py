@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from attnlab.bench import GenerateCase, Generated, GenerateInputs, Needs, SamplingParams, implements
+from attnlab.bench import GenerateCase, GenerateInputs, GenerateOutputs, Needs, SamplingParams, implements
 from attnlab.bench.llm import Q4_1, Recorder, find_model
 from attnlab.impls.generate._peers import cache_size, limits, pass_of
 
@@ -52,14 +52,14 @@ class LlamaCpp:
         )
         return LlamaModel(case, llama)
 
-    def run(self, inputs: GenerateInputs, model: LlamaModel) -> Generated:
+    def run(self, inputs: GenerateInputs, model: LlamaModel) -> GenerateOutputs:
         recorder = inputs.begin()
         answers = []
         for (request,) in recorder.batches(1):
             model.llama.set_seed((inputs.seed * 1_000_003 + request) % (1 << 32))
             answers.append(list(answer(model, recorder, request)))
         recorder.count("cache", cache_size(model.case))
-        return Generated(torch.tensor(answers), recorder.log())
+        return GenerateOutputs(torch.tensor(answers), recorder.log())
 
     def configuration(self, case: GenerateCase) -> str | None:
         module = importlib.import_module("llama_cpp")

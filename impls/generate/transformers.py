@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attnlab.bench import GenerateCase, Generated, GenerateInputs, ModelConfig, ModelWeights, Needs, implements
+from attnlab.bench import GenerateCase, GenerateInputs, GenerateOutputs, ModelConfig, ModelWeights, Needs, implements
 from attnlab.bench.llm import Decoding, Recorder, config_json, kind_of, state_dict
 from attnlab.impls.generate._peers import cache_size, limits, pass_of
 
@@ -41,13 +41,13 @@ class Transformers:
     def prepare(self, case: GenerateCase, inputs: GenerateInputs) -> Setup:
         return Setup(case, model_of(inputs.weights), settings_of(case.decoding, case.new_tokens))
 
-    def run(self, inputs: GenerateInputs, setup: Setup) -> Generated:
+    def run(self, inputs: GenerateInputs, setup: Setup) -> GenerateOutputs:
         recorder = inputs.begin()
         with seeded_generators(inputs.seed, inputs.weights.device):
             answers = [answer(setup, recorder, batch) for batch in recorder.batches(setup.case.batch)]
         recorder.count("cache", cache_size(setup.case))
         logs = None if recorder.evidence is None else recorder.evidence.tensor()
-        return Generated(torch.cat(answers), recorder.log(), logs)
+        return GenerateOutputs(torch.cat(answers), recorder.log(), logs)
 
     def configuration(self, case: GenerateCase) -> str | None:
         version = importlib.import_module("transformers").__version__

@@ -16,8 +16,8 @@ import torch
 from attnlab.bench import (
     BATCHINGS,
     GenerateCase,
-    Generated,
     GenerateInputs,
+    GenerateOutputs,
     ModelWeights,
     Needs,
     SamplingParams,
@@ -70,7 +70,7 @@ class Vllm:
             self._engine = Engine(case, inputs.weights, load_engine(case, inputs.weights))
         return self._engine
 
-    def run(self, inputs: GenerateInputs, engine: Engine) -> Generated:
+    def run(self, inputs: GenerateInputs, engine: Engine) -> GenerateOutputs:
         recorder = inputs.begin()
         loop = ServingLoop(engine, recorder, inputs.seed)
         if engine.case.batching == "continuous":
@@ -79,7 +79,7 @@ class Vllm:
             for batch in recorder.batches(engine.case.batch):
                 loop.serve_batch(batch)
         recorder.count("cache", float(pool_bytes(engine.case)))
-        return Generated(torch.tensor(loop.answers), recorder.log())
+        return GenerateOutputs(torch.tensor(loop.answers), recorder.log())
 
     def configuration(self, case: GenerateCase) -> str | None:
         version = importlib.import_module("vllm").__version__

@@ -43,7 +43,6 @@ def test_every_old_name_can_be_imported(old: str) -> None:
         ("ops.attention", "AttentionCase"),
         ("ops.attention", "ATTENTION"),
         ("ops.decode_attention", "DecodeInputs"),
-        ("ops.generate", "Generated"),
         ("ops.sampling", "SamplingInputs"),
         ("ops.sampling_math", "draw"),
         ("store.jsonl", "latest"),
@@ -74,6 +73,21 @@ def test_a_name_of_the_edge_does_what_it_did_when_a_module_of_that_name_was_impo
         "assert not hasattr(registry, 'nonsense')\n"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("old", "name", "now"),
+    [
+        ("ops.generate", "Generated", "ops.generate.case.GenerateOutputs"),
+        ("contract", "Mixed", "contract.operator_spec.DrawMix"),
+        ("error_budget", "Reached", "contract.error_budget.YardstickOutput"),
+    ],
+)
+def test_what_has_another_name_now_is_found_by_the_old(old: str, name: str, now: str) -> None:
+    module, _, attribute = now.rpartition(".")
+    with pytest.warns(DeprecationWarning, match=f"{attribute} is imported from"):
+        found = getattr(under(old), name)
+    assert found is getattr(under(module), attribute)
 
 
 def test_what_was_never_there_is_no_attribute() -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from attnlab.bench.llm.sampling_math import draw, truncated_probabilities
 from attnlab.bench.llm.sampling_params import SamplingParams
-from attnlab.bench.ops.generate.case import GenerateCase, Generated, GenerateInputs
+from attnlab.bench.ops.generate.case import GenerateCase, GenerateInputs, GenerateOutputs
 from attnlab.impls.generate._engine.adapter import EngineAdapter
 from attnlab.impls.generate._engine.batching import Batching
 from attnlab.impls.generate._engine.parts import Parts
@@ -80,7 +80,7 @@ class OneLessInTopK(Draws):
 class Numbers(EngineAdapter):
     """Ours, with a sampler that takes other numbers or another way."""
 
-    def run(self, inputs: GenerateInputs, batching: Batching) -> Generated:
+    def run(self, inputs: GenerateInputs, batching: Batching) -> GenerateOutputs:
         with mock.patch(PLACES[0], self.sampler()), mock.patch(PLACES[1], self.sampler()):
             return super().run(inputs, batching)
 

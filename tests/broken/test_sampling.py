@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from attnlab.bench import SamplingCase
-from attnlab.bench.contract.distribution import Drawn, Law
+from attnlab.bench.contract.distribution import DistributionExpectation, Law
 from attnlab.bench.ops.sampling.contract import SAMPLING
 from attnlab.bench.store.records import Outcome
 
@@ -64,18 +64,20 @@ def test_a_case_of_one_draw_is_checked_on_many_too(defect: str) -> None:
 def test_few_draws_are_judged_by_their_likelihood() -> None:
     """n draws of the token of probability 1/2, and none of another, have a probability of 2^-n: 1e-9 at 30."""
     law = Law(torch.tensor([[0.5, 0.3, 0.2]]).double(), torch.zeros(1, 3, dtype=torch.bool), torch.zeros(1, 1).long())
-    judged = Drawn.of(law)
+    judged = DistributionExpectation.of(law)
     assert judged.accepts(torch.zeros(1, 8, dtype=torch.int64))
     assert not judged.accepts(torch.zeros(1, 32, dtype=torch.int64))
     one_each = torch.zeros(32, 1, dtype=torch.int64)  # a row has too few for chi-square
-    many = Drawn.of(Law(law.probabilities.expand(32, -1), law.unsure.expand(32, -1), one_each))
+    many = DistributionExpectation.of(Law(law.probabilities.expand(32, -1), law.unsure.expand(32, -1), one_each))
     assert not many.accepts(one_each)
     assert many.accepts(torch.arange(32)[:, None] % 3 % 2)
 
 
 def test_unsure_tokens_are_let_through_and_count_for_nothing() -> None:
     unsure = torch.tensor([[False, True, False, False]])
-    judged = Drawn.of(Law(torch.tensor([[0.5, 0.25, 0.25, 0.0]]).double(), unsure, torch.zeros(1, 1).long()))
+    judged = DistributionExpectation.of(
+        Law(torch.tensor([[0.5, 0.25, 0.25, 0.0]]).double(), unsure, torch.zeros(1, 1).long())
+    )
     fair = torch.tensor([0, 0, 2]).repeat(1, 1000)[:, torch.randperm(3000, generator=torch.Generator().manual_seed(0))]
     assert judged.accepts(fair)
     assert judged.accepts(torch.cat([fair, torch.ones(1, 5000, dtype=torch.int64)], 1))

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from attnlab.bench.errors import ClockUnsupported
-from attnlab.bench.machine.gpu import Activity, Launched, Trace
+from attnlab.bench.machine.gpu import Activity, LaunchCall, Trace
 from attnlab.bench.store.records import DeviceState
 
 FULL_MHZ = 2000.0
@@ -120,7 +120,7 @@ class FakeGpu:
     unjoined: bool = False
     moments: int = 0
     correlations: Iterator[int] = field(default_factory=lambda: itertools.count(1))
-    launched: list[Launched] = field(default_factory=list)
+    launched: list[LaunchCall] = field(default_factory=list)
     activities: list[Activity] = field(default_factory=list)
 
     def say(self, what: str) -> None:
@@ -170,7 +170,7 @@ class FakeGpu:
 
     def launch(self) -> int:
         correlation = next(self.correlations)
-        self.launched.append(Launched(int(self.host_ns), correlation))
+        self.launched.append(LaunchCall(int(self.host_ns), correlation))
         self.host_ns += self.launch_ns
         return correlation
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from attnlab.bench import units
-from attnlab.bench.analysis.history.points import Point
+from attnlab.bench.analysis.history.points import HistoryPoint
 from attnlab.bench.contract.beyond import DOUBTED
 from attnlab.bench.measure.fingerprint import comparable
 from attnlab.bench.text import one_line
@@ -42,13 +42,13 @@ class _Amount:
     """A number that never reads twice alike, and how far apart two have to be to differ."""
 
     what: str
-    value: Callable[[Point], float | None]
+    value: Callable[[HistoryPoint], float | None]
     text: Callable[[float], str]
     apart: Callable[[float, float], bool]
     is_ceiling: bool = False
 
 
-def differences(before: Sequence[Point], after: Sequence[Point]) -> tuple[Difference, ...]:
+def differences(before: Sequence[HistoryPoint], after: Sequence[HistoryPoint]) -> tuple[Difference, ...]:
     """What differs between the last point before and the first after; what changed only here comes first.
 
     The other points say what changes at other runs too. Raises ValueError where either is empty.
@@ -68,7 +68,7 @@ def explain(found: Sequence[Difference]) -> str:
     return "; ".join(here) or NOTHING
 
 
-def _facts_apart(before: Sequence[Point], after: Sequence[Point]) -> Iterator[Difference]:
+def _facts_apart(before: Sequence[HistoryPoint], after: Sequence[HistoryPoint]) -> Iterator[Difference]:
     left, right = ([dict(_facts(point)) for point in side] for side in (before, after))
     last, first = left[-1], right[0]
     for what in dict.fromkeys([*last, *first]):
@@ -80,7 +80,7 @@ def _facts_apart(before: Sequence[Point], after: Sequence[Point]) -> Iterator[Di
             yield Difference(one_line(what, SHOWN), one_line(old, SHOWN), one_line(new, SHOWN), same)
 
 
-def _facts(point: Point) -> Iterator[tuple[str, str]]:
+def _facts(point: HistoryPoint) -> Iterator[tuple[str, str]]:
     """Everything recorded that reads alike in two runs alike, what explains most first."""
     run, m, e, c = point.run, point.measurement, point.run.environment, point.conditions
     device = e.device
@@ -127,7 +127,7 @@ def _revision(revision: str | None, dirty: bool | None) -> str:
     return f"{revision[:DIGITS]} with uncommitted changes" if dirty else revision[:DIGITS]
 
 
-def _amounts_apart(before: Sequence[Point], after: Sequence[Point]) -> Iterator[Difference]:
+def _amounts_apart(before: Sequence[HistoryPoint], after: Sequence[HistoryPoint]) -> Iterator[Difference]:
     for amount in _AMOUNTS:
         left, right = ([amount.value(point) for point in side] for side in (before, after))
         old, new = left[-1], right[0]
@@ -141,7 +141,7 @@ def _amounts_apart(before: Sequence[Point], after: Sequence[Point]) -> Iterator[
             yield Difference(amount.what, old_text, new_text, apart)
 
 
-def _under_load(amount: _Amount, point: Point) -> str:
+def _under_load(amount: _Amount, point: HistoryPoint) -> str:
     return " (measured under load)" if amount.is_ceiling and point.run.ceilings.disturbed is not None else ""
 
 

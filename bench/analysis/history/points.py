@@ -47,7 +47,7 @@ class Conditions:
 
 
 @dataclass(frozen=True)
-class Point:
+class HistoryPoint:
     """A time of a right result, with all that was recorded of its run."""
 
     run: RunRecord
@@ -86,10 +86,10 @@ class Miss:
     reason: str
 
 
-Found = TypeVar("Found", Point, Miss, Point | Miss)
+Found = TypeVar("Found", HistoryPoint, Miss, HistoryPoint | Miss)
 
 
-def point_or_miss(run: RunRecord, m: Measurement) -> Point | Miss:
+def point_or_miss(run: RunRecord, m: Measurement) -> HistoryPoint | Miss:
     """The time of a right result, or why there is none."""
     if m.outcome is not Outcome.PASSED:
         return Miss(run, f"{m.outcome.value}: {m.reason}" if m.reason else m.outcome.value)
@@ -97,7 +97,7 @@ def point_or_miss(run: RunRecord, m: Measurement) -> Point | Miss:
         return Miss(run, f"not timed: {m.paced}")
     if m.median_ns is None or not m.median_ns > 0 or m.timing is None:
         return Miss(run, f"not timed: {m.untimed}" if m.untimed else "not timed")
-    return Point(run, m, m.timing, m.median_ns)
+    return HistoryPoint(run, m, m.timing, m.median_ns)
 
 
 def started(run: RunRecord) -> datetime:

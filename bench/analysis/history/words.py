@@ -7,20 +7,20 @@ from dataclasses import dataclass
 
 from attnlab.bench import units
 from attnlab.bench.analysis.history.differences import Difference, explain
-from attnlab.bench.analysis.history.lines import Benchmark, Break, Change
-from attnlab.bench.analysis.history.points import Point, started
+from attnlab.bench.analysis.history.lines import BenchmarkHistory, Break, Change
+from attnlab.bench.analysis.history.points import HistoryPoint, started
 
 Event = Change | Break
 
 
 @dataclass(frozen=True)
-class Shared:
+class SharedChange:
     """Changes of several benchmarks between the same two runs, with the same explanation."""
 
-    before: Point
-    after: Point
+    before: HistoryPoint
+    after: HistoryPoint
     differences: tuple[Difference, ...]
-    members: tuple[tuple[Benchmark, Change], ...]
+    members: tuple[tuple[BenchmarkHistory, Change], ...]
 
 
 def size(ratio: float) -> str:
@@ -30,7 +30,7 @@ def size(ratio: float) -> str:
     return f"{units.format_share(abs(ratio - 1))} {'more' if ratio > 1 else 'less'} time"
 
 
-def events(benchmark: Benchmark) -> list[Event]:
+def events(benchmark: BenchmarkHistory) -> list[Event]:
     """Changes and breaks of all lines, oldest first."""
     changes = [change for line in benchmark.lines for change in line.changes]
     return sorted([*changes, *benchmark.breaks], key=lambda event: started(event.after.run))
@@ -42,15 +42,15 @@ def told(event: Event) -> str:
     return f"{what}: {explain(event.differences)}"
 
 
-def shared_changes(benchmarks: Sequence[Benchmark]) -> list[Shared]:
+def shared_changes(benchmarks: Sequence[BenchmarkHistory]) -> list[SharedChange]:
     """All changes, oldest first, those of the same runs and explanation together; largest first within."""
-    groups: dict[tuple[str, str, tuple[Difference, ...]], list[tuple[Benchmark, Change]]] = {}
+    groups: dict[tuple[str, str, tuple[Difference, ...]], list[tuple[BenchmarkHistory, Change]]] = {}
     for benchmark in benchmarks:
         for change in (change for line in benchmark.lines for change in line.changes):
             key = (change.before.run.run_id, change.after.run.run_id, change.differences)
             groups.setdefault(key, []).append((benchmark, change))
     found = [
-        Shared(
+        SharedChange(
             members[0][1].before,
             members[0][1].after,
             members[0][1].differences,

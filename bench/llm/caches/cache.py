@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from attnlab.bench.contract.operator_spec import Mixed, guard
+from attnlab.bench.contract.operator_spec import DrawMix, guard
 from attnlab.bench.errors import CacheError, GuardViolation, ImpossibleCase
 from attnlab.bench.llm.caches.coding import Codec, Format, Planes, PlaneSpec, read_tokens
 from attnlab.bench.llm.caches.layout import HSD, Layout
@@ -212,7 +212,7 @@ class KVCache:
         found = {f"{name}.{spec.name}": _raw(plane) for name, side in self.sides for spec, plane in _growing(side)}
         return found if self.recent is None else {**found, "recent": self.recent}
 
-    def mixed(self) -> dict[str, Mixed]:
+    def mixed(self) -> dict[str, DrawMix]:
         """How its planes may be put together of two caches of one shape, so that each token is whole.
 
         By tokens, or groups of tokens; where scales are those of a head, by heads; not at all where they are of a side.
@@ -222,10 +222,10 @@ class KVCache:
         if any(spec.each == "side" for _, spec in fixed):
             return {}
         if fixed:
-            by_head = {f"{name}.planes.{spec.name}": Mixed((2,)) for name, spec, _ in growing}
-            return {**by_head, **{f"{name}.planes.{spec.name}": Mixed((0,)) for name, spec in fixed}}
+            by_head = {f"{name}.planes.{spec.name}": DrawMix((2,)) for name, spec, _ in growing}
+            return {**by_head, **{f"{name}.planes.{spec.name}": DrawMix((0,)) for name, spec in fixed}}
         rows = min(plane.shape[1] for _, _, plane in growing)
-        return {f"{name}.planes.{spec.name}": Mixed((0, 1), plane.shape[1] // rows) for name, spec, plane in growing}
+        return {f"{name}.planes.{spec.name}": DrawMix((0, 1), plane.shape[1] // rows) for name, spec, plane in growing}
 
     def fixed(self) -> dict[str, Tensor]:
         """The planes that do not grow, by side and name."""

@@ -52,7 +52,7 @@ class Layout:
 
 
 @dataclass(frozen=True)
-class Family:
+class LayoutFamily:
     """A layout's file in one value. make(number): the layout; number is None where the family takes none."""
 
     name: str
@@ -61,10 +61,10 @@ class Family:
     numbered: str = ""  # what the number after the colon is; "" where there is none
 
 
-LAYOUTS: Folder[Family] = Folder("layout", "attnlab.bench.llm.caches.layouts", "LAYOUT")
+LAYOUTS: Folder[LayoutFamily] = Folder("layout", "attnlab.bench.llm.caches.layouts", "LAYOUT")
 
 
-def known_layouts() -> dict[str, Family]:
+def known_layouts() -> dict[str, LayoutFamily]:
     """Every family, by name."""
     return {name: LAYOUTS.get(name) for name in sorted(LAYOUTS.names())}
 

@@ -33,7 +33,7 @@ FP8_E4M3 = Grid(torch.float8_e4m3fn, 448.0, whole=False)
 
 
 @dataclass(frozen=True)
-class Scaled:
+class ScaledCodec:
     """A float32 scale for each token and head (`token`), for each channel of a head (`head`), or for a side (`side`).
 
     Those of tokens follow each token, and one of zeros has the scale 0; the others are set once, by calibration, and

@@ -20,7 +20,7 @@ first T tokens come out bit for bit the same whatever follows them."""
 
 
 @dataclass(eq=False)
-class AttentionInputs:
+class AttentionReading:
     """The right reading of a text, chunk after chunk, which keeps what attention is given; a `reference.Reading`."""
 
     queries: list[Tensor] = field(default_factory=list)
@@ -42,7 +42,7 @@ def attention_inputs(weights: ModelWeights, ids: Tensor, layers: int) -> Iterato
     hidden = reference.embedded(weights, ids[None], torch.float32)
     for index, stored in enumerate(weights.layers[:layers]):
         layer = reference.Layer(stored, weights.config, index)
-        given, cache, outputs = AttentionInputs(), None, []
+        given, cache, outputs = AttentionReading(), None, []
         for chunk in hidden.split(CHUNK_TOKENS, dim=1):
             output, cache = reference.decode(layer, chunk, cache, reading=given)
             outputs.append(output)

@@ -16,7 +16,7 @@ MOST_LAYERS = 2**16
 
 
 @dataclass(frozen=True)
-class Family:
+class ModelFamily:
     """What a `model_type` stands for.
 
     features: fields of `ModelConfig` that all its models have. tied, kv_heads, head_dim, rope_theta, query_scalar,
@@ -53,12 +53,12 @@ class Family:
 GEMMA: dict[str, Any] = {"activation": "gelu_tanh", "scaled_embedding": True}
 BOTH_CAPS = frozenset({"query_pre_attn_scalar", "attn_logit_softcapping", "final_logit_softcapping"})
 
-FAMILIES: Mapping[str, Family] = {
-    "llama": Family("LlamaForCausalLM"),
-    "mistral": Family("MistralForCausalLM", kv_heads=8, window=4096),
-    "qwen2": Family("Qwen2ForCausalLM", {"qkv_bias": True}, kv_heads=32, window=4096, switch=True),
-    "qwen3": Family("Qwen3ForCausalLM", {"qk_norm": True}, kv_heads=32, head_dim=128, window=4096, switch=True),
-    "gemma": Family(
+FAMILIES: Mapping[str, ModelFamily] = {
+    "llama": ModelFamily("LlamaForCausalLM"),
+    "mistral": ModelFamily("MistralForCausalLM", kv_heads=8, window=4096),
+    "qwen2": ModelFamily("Qwen2ForCausalLM", {"qkv_bias": True}, kv_heads=32, window=4096, switch=True),
+    "qwen3": ModelFamily("Qwen3ForCausalLM", {"qk_norm": True}, kv_heads=32, head_dim=128, window=4096, switch=True),
+    "gemma": ModelFamily(
         "GemmaForCausalLM",
         GEMMA,
         tied=True,
@@ -67,7 +67,7 @@ FAMILIES: Mapping[str, Family] = {
         norms_from_zero=True,
         neutral={"hidden_act": (TANH, "gelu"), "hidden_activation": (None, TANH)},
     ),
-    "gemma2": Family(
+    "gemma2": ModelFamily(
         "Gemma2ForCausalLM",
         {**GEMMA, "branch_norms": True},
         tied=True,
@@ -82,7 +82,7 @@ FAMILIES: Mapping[str, Family] = {
         neutral={"hidden_act": (TANH, "gelu"), "hidden_activation": (TANH,), "sliding_window_pattern": (2, None)},
         takes=BOTH_CAPS,
     ),
-    "gemma3_text": Family(
+    "gemma3_text": ModelFamily(
         "Gemma3ForCausalLM",
         {**GEMMA, "branch_norms": True, "qk_norm": True},
         tied=True,

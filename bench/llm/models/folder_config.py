@@ -15,7 +15,7 @@ from typing import Any
 from attnlab.bench.errors import ModelError
 from attnlab.bench.llm.models.assembly import tell_unknown
 from attnlab.bench.llm.models.config import ModelConfig
-from attnlab.bench.llm.models.families import FAMILIES, MOST_LAYERS, Family
+from attnlab.bench.llm.models.families import FAMILIES, MOST_LAYERS, ModelFamily
 from attnlab.bench.llm.models.rope_fields import ORIGINAL, RopeFields, short
 from attnlab.bench.llm.models.rope_scaling import RopeScaling
 
@@ -147,7 +147,7 @@ def config_of(folder: Path, name: str) -> ModelConfig:
 
 def config_from(path: Path, values: dict[str, Any], name: str, end: tuple[int, ...]) -> ModelConfig:
     """The configuration of so many fields; `path` is what an error names. end: ids that end an answer."""
-    fields = Fields(path, values)
+    fields = FolderFields(path, values)
     family = fields.family()
     fields.refuse_what_is_not_computed(family)
     q_heads = fields.whole("num_attention_heads")
@@ -185,13 +185,13 @@ def config_from(path: Path, values: dict[str, Any], name: str, end: tuple[int, .
 
 
 @dataclass(frozen=True)
-class Fields:
+class FolderFields:
     """The fields of a `config.json`; each method raises ModelError, naming file and field."""
 
     path: Path
     values: dict[str, Any]
 
-    def family(self) -> Family:
+    def family(self) -> ModelFamily:
         kind = self.values.get("model_type")
         if not isinstance(kind, str) or kind not in FAMILIES:
             raise ModelError(f"{self.path}: got model_type {short(kind)}, expected one of {', '.join(FAMILIES)}")
@@ -212,7 +212,7 @@ class Fields:
             raise ModelError(f"{self.path}: got {short(value)} for {key}, expected at most 1e30")
         return float(value)
 
-    def cap(self, key: str, default: float | None, family: Family) -> float | None:
+    def cap(self, key: str, default: float | None, family: ModelFamily) -> float | None:
         """A soft cap; null is none."""
         return None if key not in family.takes or self.values.get(key, default) is None else self.real(key, default)
 
@@ -228,12 +228,12 @@ class Fields:
             raise ModelError(f"{self.path}: got {short(value)} for {key}, expected a token's id")
         return value
 
-    def kv_heads(self, family: Family, q_heads: int) -> int:
+    def kv_heads(self, family: ModelFamily, q_heads: int) -> int:
         """Left out it is the family's own number; null is one for each query head."""
         default = family.kv_heads if "num_key_value_heads" not in self.values else None
         return self.whole("num_key_value_heads", q_heads if default is None else default)
 
-    def refuse_what_is_not_computed(self, family: Family) -> None:
+    def refuse_what_is_not_computed(self, family: ModelFamily) -> None:
         known = {key: values for key, values in NEUTRAL.items() if key not in family.takes} | dict(family.neutral)
         for key, neutral in known.items():
             value = self.values.get(key, neutral[0])
@@ -243,7 +243,7 @@ class Fields:
             str(self.path), [key for key in self.values if key not in {*known, *family.takes, *COMPUTED, *SILENT}]
         )
 
-    def rope(self, family: Family) -> tuple[dict[str, Any], float | None]:
+    def rope(self, family: ModelFamily) -> tuple[dict[str, Any], float | None]:
         """All of rotary embedding: under `rope_parameters`, or beside each other in older files.
 
         And the base in layers with a window, where the family has another one there.
@@ -270,7 +270,7 @@ class Fields:
             raise ModelError(f"{self.path}: got partial_rotary_factor {found['partial_rotary_factor']!r}, expected 1")
         return found, local
 
-    def rope_by_layer(self, family: Family, given: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], float]:
+    def rope_by_layer(self, family: ModelFamily, given: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], float]:
         """Of a family with two bases: the parameters of layers without a window, and the base of those with one."""
         if self.values.get("rope_parameters"):
             parts = given[0]
@@ -292,7 +292,7 @@ class Fields:
         context = self.whole("max_position_embeddings")
         return RopeFields(str(self.path), rope, context, head_dim, theta, self.values.get(ORIGINAL)).scaling()
 
-    def windows(self, family: Family) -> tuple[int | None, tuple[bool, ...]]:
+    def windows(self, family: ModelFamily) -> tuple[int | None, tuple[bool, ...]]:
         """Keys that a query sees in layers with a window, and which layers have it: nothing where all have.
 
         None, and nothing, where no layer has one.
@@ -318,7 +318,7 @@ class Fields:
             return None, ()
         return size, () if windowed == (True,) * layers else windowed
 
-    def usual_windows(self, family: Family, layers: int) -> tuple[bool, ...]:
+    def usual_windows(self, family: ModelFamily, layers: int) -> tuple[bool, ...]:
         """For each layer whether it has a window, where `layer_types` does not say it."""
         if family.switch:
             first = self.whole("max_window_layers", 28)

@@ -18,7 +18,7 @@ from torch import Tensor
 from attnlab.bench.errors import ModelError
 from attnlab.bench.llm.models.assembly import GGUF_NAMES, assemble, tell_unknown
 from attnlab.bench.llm.models.config import ModelConfig
-from attnlab.bench.llm.models.families import FAMILIES, MOST_LAYERS, Family
+from attnlab.bench.llm.models.families import FAMILIES, MOST_LAYERS, ModelFamily
 from attnlab.bench.llm.models.gguf_file import Field, GgufFile, StoredArray
 from attnlab.bench.llm.models.gguf_rope import SCALING_FIELDS, GgufRope
 from attnlab.bench.llm.models.gguf_shards import open_gguf
@@ -74,7 +74,7 @@ def load_gguf(path: Path, dtype: torch.dtype, device: torch.device | str, origin
 
 def config_of(file: GgufFile, name: str) -> ModelConfig:
     """The configuration in a file's fields; raises ModelError for an architecture that is not known here."""
-    fields = Fields(file)
+    fields = GgufFields(file)
     family, shapes = fields.family, file.shapes()
     q_heads, hidden = fields.number("attention.head_count", int), fields.number("embedding_length", int)
     layers, head_dim = fields.number("block_count", int), hidden // max(1, q_heads)
@@ -160,7 +160,7 @@ COMPUTED = (
 """Fields that are computed, or change nothing by themselves."""
 
 
-class Fields:
+class GgufFields:
     """The fields of one architecture in a file; methods raise ModelError, naming file and field."""
 
     def __init__(self, file: GgufFile) -> None:
@@ -170,7 +170,7 @@ class Fields:
                 f"{file.path}: got architecture {architecture!r}, expected one of {', '.join(ARCHITECTURES)}"
             )
         self.file, self.architecture = file, architecture
-        self.family: Family = ARCHITECTURES[architecture]
+        self.family: ModelFamily = ARCHITECTURES[architecture]
         windows = (WINDOW, PATTERN, LOCAL_BASE) if self.family.period else ()
         self.taken = {*COMPUTED, *windows, *(key for key in CAPS if key in self.family.takes)}
 

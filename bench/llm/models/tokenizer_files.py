@@ -17,7 +17,7 @@ from attnlab.bench.errors import ModelError
 from attnlab.bench.llm.models import gguf_model, sentence_piece_files
 from attnlab.bench.llm.models.assembly import GGUF_NAMES, tell_unknown
 from attnlab.bench.llm.models.chat import ChatTemplate
-from attnlab.bench.llm.models.folder_config import CONFIG_FILE, Fields, end_ids, optional_json, read_json
+from attnlab.bench.llm.models.folder_config import CONFIG_FILE, FolderFields, end_ids, optional_json, read_json
 from attnlab.bench.llm.models.gguf_file import GgufFile
 from attnlab.bench.llm.models.gguf_shards import open_gguf
 from attnlab.bench.llm.models.sentence_pieces import SentencePieceTokenizer
@@ -124,7 +124,7 @@ def folder_tokenizer(folder: Path) -> Tokenizer:
     backend = json_backend(path) if path.is_file() else None
     settings = optional_json(folder / "tokenizer_config.json")
     names = {key: token_name(settings.get(key)) for key in ("bos_token", "eos_token")}
-    fields = Fields(folder / CONFIG_FILE, read_json(folder / CONFIG_FILE))
+    fields = FolderFields(folder / CONFIG_FILE, read_json(folder / CONFIG_FILE))
     chat = folder_template(folder, settings, {key: name for key, name in names.items() if name is not None})
     bos_id, eos_ids = fields.token("bos_token_id"), end_ids(folder, fields.values)
     if backend is not None:
@@ -160,7 +160,7 @@ def check_listed(backend: Backend, folder: Path, settings: Mapping[str, Any]) ->
             )
 
 
-def vocabulary_rows(fields: Fields, tokens: int, path: Path) -> int:
+def vocabulary_rows(fields: FolderFields, tokens: int, path: Path) -> int:
     """Rows of the embedding, of which a vocabulary may leave some unused."""
     rows = fields.whole("vocab_size", tokens)
     if tokens > rows:

@@ -24,7 +24,7 @@ CLOCKS: Folder[ClockKind] = Folder("clock", __name__, "CLOCK", lambda clock: (cl
 
 
 @dataclass(frozen=True)
-class Started:
+class Timers:
     """The timers of some calls, the main one first, and why clocks before or between them cannot be had."""
 
     timers: tuple[Timer, ...]
@@ -33,7 +33,7 @@ class Started:
 
 def start_all(
     clocks: Sequence[Clock], calls: Sequence[Call], bytes_a_call: int = 0, plan: Plan | None = None
-) -> Started:
+) -> Timers:
     """Start every clock that can time these calls, by `plan` the one that it is of.
 
     Raises MeasurementError where none can.
@@ -48,7 +48,7 @@ def start_all(
             notes.append(f"no times by clock {clock.name}: {error}")
     if not timers:
         raise MeasurementError(f"no clock can time this: {'; '.join(notes) or 'none was given'}")
-    return Started(tuple(timers), tuple(notes))
+    return Timers(tuple(timers), tuple(notes))
 
 
 def clocks_for(device: torch.device, cache: str = COLD) -> tuple[Clock, ...]:

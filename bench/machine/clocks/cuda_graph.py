@@ -11,7 +11,7 @@ from attnlab.bench.errors import ClockUnsupported, MeasurementError
 from attnlab.bench.machine.clocks.clock import HOT, Call, ClockKind, KeepsOutputs, Timer, renew
 from attnlab.bench.machine.clocks.eager import Rotation, refuse_work_elsewhere
 from attnlab.bench.machine.clocks.layout import GRAPHS, copies_for, lay_out
-from attnlab.bench.machine.clocks.spans import Piece, Spans, rough_ns
+from attnlab.bench.machine.clocks.spans import Spans, TimedWork, rough_ns
 from attnlab.bench.machine.gpu import Gpu, Graph
 from attnlab.bench.store.plan import Plan
 from attnlab.bench.store.records import DeviceState
@@ -89,12 +89,12 @@ class _Timer:
                 call.outputs = outputs
         return samples
 
-    def _plain(self, pieces: Sequence[Piece]) -> list[float]:
+    def _plain(self, pieces: Sequence[TimedWork]) -> list[float]:
         return [span - (self.null_ns or 0.0) for span in self._spans.burst(pieces)]
 
     def _sloped(self, count: int) -> list[float]:
         (whole,), (one, other), null_ns = self._wholes, self._parts, self.null_ns or 0.0
-        found = self._spans.burst([Piece(one.replay), Piece(whole.replay), Piece(other.replay)] * count)
+        found = self._spans.burst([TimedWork(one.replay), TimedWork(whole.replay), TimedWork(other.replay)] * count)
         samples = []
         for a, w, b in zip(found[::3], found[1::3], found[2::3], strict=True):
             self._constants_ns.append(a + b - w)
@@ -127,7 +127,7 @@ class _Timer:
     def _why_not_hot(self) -> str | None:
         """Whether a call finds its data as one that comes right after another on the same inputs does."""
         one, two = (self._captured([self._calls[0]] * count) for count in (1, 2))
-        found = self._spans.burst([Piece(one.replay, one.replay), Piece(two.replay, two.replay)] * HOT_SPANS)
+        found = self._spans.burst([TimedWork(one.replay, one.replay), TimedWork(two.replay, two.replay)] * HOT_SPANS)
         span_ns = statistics.median(found[::2])
         first_ns, second_ns = span_ns - (self.null_ns or 0.0), statistics.median(found[1::2]) - span_ns
         if first_ns <= NOT_HOT * second_ns + OFF_NS:

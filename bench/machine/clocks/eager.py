@@ -12,7 +12,7 @@ from attnlab.bench import units
 from attnlab.bench.errors import ClockUnsupported
 from attnlab.bench.machine.clocks.clock import COLD, Call, KeepsOutputs
 from attnlab.bench.machine.clocks.clock import renew as renew_all
-from attnlab.bench.machine.clocks.spans import HIDE_NS, Piece
+from attnlab.bench.machine.clocks.spans import HIDE_NS, TimedWork
 from attnlab.bench.machine.gpu import Gpu
 
 UNLIKE = 1.5  # medians of two sets of inputs, one over the other, beyond which they do not take the same
@@ -32,11 +32,11 @@ class Rotation:
     """
 
     def __init__(self, calls: Sequence[Call], cache: str) -> None:
-        pieces = [Piece(call, _before(call, cache)) for call in calls]
+        pieces = [TimedWork(call, _before(call, cache)) for call in calls]
         self._rotation = itertools.cycle(enumerate(pieces))
         self._samples: list[list[float]] = [[] for _ in calls]
 
-    def take(self, count: int) -> list[tuple[int, Piece]]:
+    def take(self, count: int) -> list[tuple[int, TimedWork]]:
         """The next pieces, each with the number of its set of inputs."""
         return list(itertools.islice(self._rotation, count))
 

@@ -24,7 +24,7 @@ def nothing() -> None:
 
 
 @dataclass(frozen=True)
-class Piece:
+class TimedWork:
     """Work to time, and what is enqueued right before it, outside its span."""
 
     work: Call
@@ -49,7 +49,7 @@ class Spans:
         self._set_aside = 0
         gpu.unpin()  # what was set aside before has no effect on these spans
 
-    def burst(self, pieces: Iterable[Piece]) -> list[float]:
+    def burst(self, pieces: Iterable[TimedWork]) -> list[float]:
         """The device time of each piece of work, in nanoseconds, the null span included."""
         rest = iter(pieces)
         found: list[float] = []
@@ -57,7 +57,7 @@ class Spans:
             found += self._some(some)
         return found
 
-    def _some(self, pieces: Sequence[Piece]) -> list[float]:
+    def _some(self, pieces: Sequence[TimedWork]) -> list[float]:
         gpu, late = self._gpu, 0
         self._moments += [(gpu.moment(), gpu.moment()) for _ in range(len(pieces) - len(self._moments))]
         pairs = self._moments[: len(pieces)]
@@ -88,10 +88,10 @@ class Spans:
 
     def null_ns(self, one: Call, two: Call) -> float:
         """What a span reads beyond its work: twice the span of `one`, an empty kernel, less that of `two` of them."""
-        self.burst([Piece(two)])
+        self.burst([TimedWork(two)])
         while self._late and not self._given_up:
-            self.burst([Piece(two)])
-        found = self.burst([Piece(one), Piece(two)] * NULL_SPANS)
+            self.burst([TimedWork(two)])
+        found = self.burst([TimedWork(one), TimedWork(two)] * NULL_SPANS)
         return max(0.0, 2 * statistics.median(found[::2]) - statistics.median(found[1::2]))
 
     def notes(self) -> tuple[str, ...]:
@@ -120,11 +120,11 @@ def rough_ns(gpu: Gpu, calls: Sequence[Call]) -> float:
     Several lie in one span, so that what a span has beyond them is no large part of a short call.
     """
     spans = Spans(gpu, "hot")
-    (first,) = spans.burst([Piece(calls[0])])
+    (first,) = spans.burst([TimedWork(calls[0])])
     if first > NS_PER_MS:
         return first
     rotation = [calls[n % len(calls)] for n in range(PROBES)]
-    run = Piece(lambda: [call() for call in rotation])
+    run = TimedWork(lambda: [call() for call in rotation])
     spans.burst([run])
     (several,) = spans.burst([run])
     return several / PROBES

@@ -33,7 +33,7 @@ class Graph(Protocol):
 
 
 @dataclass(frozen=True)
-class Launched:
+class LaunchCall:
     """A call of CUDA's runtime or driver, by the host's clock of the trace."""
 
     at_ns: int
@@ -53,7 +53,7 @@ class Activity:
 class Trace:
     """What was seen since the last look."""
 
-    launched: tuple[Launched, ...]
+    launched: tuple[LaunchCall, ...]
     activities: tuple[Activity, ...]
 
 

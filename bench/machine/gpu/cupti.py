@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from attnlab.bench.errors import ClockUnsupported
-from attnlab.bench.machine.gpu import Activity, Launched, Trace, Tracer
+from attnlab.bench.machine.gpu import Activity, LaunchCall, Trace, Tracer
 
 BUFFER_BYTES = 8 << 20
 FORCED = 1  # CUPTI_ACTIVITY_FLAG_FLUSH_FORCED: hand over buffers that are not full too
@@ -44,7 +44,7 @@ def trace() -> Iterator[Tracer]:
 class _Cupti:
     def __init__(self, module: Any) -> None:
         self._m = module
-        self._launched: list[Launched] = []
+        self._launched: list[LaunchCall] = []
         self._activities: list[Activity] = []
 
     def give_buffer(self) -> tuple[int, int]:
@@ -54,7 +54,7 @@ class _Cupti:
     def take_records(self, records: list[Any]) -> None:
         for record in records:
             if record.kind in (self._m.ActivityKind.RUNTIME, self._m.ActivityKind.DRIVER):
-                self._launched.append(Launched(record.start, record.correlation_id))
+                self._launched.append(LaunchCall(record.start, record.correlation_id))
             else:
                 self._activities.append(Activity(record.start, record.end, record.correlation_id))
 

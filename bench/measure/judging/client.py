@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attnlab.bench.contract.contents import Content
-from attnlab.bench.contract.operator_spec import Attested, Fact
+from attnlab.bench.contract.operator_spec import Attestation, Fact
 from attnlab.bench.measure.finish import shows_calls
 from attnlab.bench.measure.judging.court import Calls
 from attnlab.bench.measure.judging.process import BOOT, Contract, JudgeOrder
@@ -85,9 +85,9 @@ class Judge:
         """The contract's facts of a case."""
         return tuple(Fact(**fact) for fact in self._ask("facts", contract, case_id, seed))
 
-    def testimony(self, contract: Contract, case_id: str, seed: int, copies: int, calls: Calls) -> Attested:
+    def testimony(self, contract: Contract, case_id: str, seed: int, copies: int, calls: Calls) -> Attestation:
         """What is to be said of what timed calls said of themselves; see `Operator.refute`."""
-        return decode(Attested, self._ask("testimony", contract, case_id, seed, copies, encode(calls)))
+        return decode(Attestation, self._ask("testimony", contract, case_id, seed, copies, encode(calls)))
 
     def digests(self, contract: Contract, case_id: str, seed: int) -> tuple[str, ...]:
         """Each set of inputs that is checked with a hash of what it holds, such as `drawn 1a2b…`, where it has one."""

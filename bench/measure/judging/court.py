@@ -18,12 +18,12 @@ from attnlab.bench.contract.axes import Case
 from attnlab.bench.contract.contents import Content, inputs_of
 from attnlab.bench.contract.operator_spec import (
     NORMAL_DRAW,
-    Attested,
+    Attestation,
     BluntWithout,
     Expectation,
     Fact,
     Operator,
-    Pooled,
+    PooledExpectation,
     TensorSpec,
     tensors,
 )
@@ -58,14 +58,14 @@ class Court:
             self._facts[key] = operator.facts(case, seed, self._device)
         return self._facts[key]
 
-    def testimony(self, operator: AnyOperator, case: Case, seed: int, copies: int, calls: Calls) -> Attested:
+    def testimony(self, operator: AnyOperator, case: Case, seed: int, copies: int, calls: Calls) -> Attestation:
         """What is to be said of what timed calls said of themselves; see `Operator.refute`."""
         if operator.refute is None:
-            return Attested()
+            return Attestation()
         try:
             return operator.refute(case, range(seed, seed + copies), calls, now.resolution_ns())
         except (ValueError, OverflowError) as error:
-            return Attested(f"what its calls say of themselves cannot be read: {error}")
+            return Attestation(f"what its calls say of themselves cannot be read: {error}")
 
     def judge(self, operator: AnyOperator, case: Case, question: Question, calls: Sequence[Sequence[Bytes]]) -> Verdict:
         """Figures of the outputs of each call, given as bytes in the order of the contract's outputs."""
@@ -79,7 +79,7 @@ class Court:
             return Verdict(outcome=Outcome.WRONG_VALUES, reason=f"its {question.name} inputs are not as they were made")
         specs = operator.specs(case, question.draw, question.content.seed)
         outputs = [self.rebuilt(specs, call) for call in calls]
-        pooled = isinstance(expectation, Pooled)
+        pooled = isinstance(expectation, PooledExpectation)
         same = all(a.tobytes() == b.tobytes() for a, b in zip(calls[0], calls[-1], strict=True))
         found: list[SetDeviations] = []
         reason = None
@@ -90,7 +90,7 @@ class Court:
                 break
             if not pooled:
                 found.append(SetDeviations(name, tuple(expectation.judge(call))))
-        if isinstance(expectation, Pooled) and reason is None:
+        if isinstance(expectation, PooledExpectation) and reason is None:
             found.append(SetDeviations(question.name, tuple(expectation.judge_calls(outputs))))
         withheld = tuple(s.name for n, s in enumerate(specs) if s.optional and any(_kept_back(c[n]) for c in outputs))
         blunt = expectation.blunt_without if withheld and isinstance(expectation, BluntWithout) else expectation.blunt

@@ -15,7 +15,7 @@ import numpy as np
 
 from attnlab.bench.contract.axes import Case
 from attnlab.bench.contract.contents import Content
-from attnlab.bench.contract.operator_spec import Attested, Fact
+from attnlab.bench.contract.operator_spec import Attestation, Fact
 from attnlab.bench.measure.judging.court import AnyOperator, Calls, Court
 from attnlab.bench.measure.judging.plain import Bytes, Outputs
 from attnlab.bench.measure.judging.refusals import NotJudged, Rejected
@@ -61,7 +61,7 @@ class HereJudge:
         if verdict.refusal is not None:
             raise Rejected(*verdict.refusal)
 
-    def testify(self, seed: int, copies: int, calls: Calls) -> Attested:
+    def testify(self, seed: int, copies: int, calls: Calls) -> Attestation:
         return self._court.testimony(self._operator, self._case, seed, copies, calls)
 
     def facts(self, seed: int) -> tuple[Fact, ...]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from attnlab.bench.contract.error_budget import Probe, Reached, heads_permuted, zeros
+from attnlab.bench.contract.error_budget import Probe, YardstickOutput, heads_permuted, zeros
 from attnlab.bench.llm.masks import permitted_pairs
 from attnlab.bench.ops._shared.score_rounding import NO_ROUNDING, NUDGE, Rounding
 
@@ -60,7 +60,9 @@ def slack(case: AttentionCase, inputs: AttentionInputs, rows: Tensor, rounding: 
     return ((out - below).abs() + (out - above).abs(),)
 
 
-def yardstick(case: AttentionCase, inputs: AttentionInputs, rows: Tensor, rounding: Rounding = NO_ROUNDING) -> Reached:
+def yardstick(
+    case: AttentionCase, inputs: AttentionInputs, rows: Tensor, rounding: Rounding = NO_ROUNDING
+) -> YardstickOutput:
     """What careful code gets: scores and sums in float32, probabilities and output rounded to the dtype."""
     dtype, v = case.torch_dtype, inputs.v.float()[:, :, None]
     outs, terms = [], []
@@ -68,7 +70,7 @@ def yardstick(case: AttentionCase, inputs: AttentionInputs, rows: Tensor, roundi
         p = probabilities(inputs, part, v.dtype, rounding)
         outs.append(p.to(dtype).float() @ v)
         terms.append((p.square() @ v.square()).sqrt())
-    return Reached((_of_rows(outs).to(dtype),), (_of_rows(terms),))
+    return YardstickOutput((_of_rows(outs).to(dtype),), (_of_rows(terms),))
 
 
 def _of_rows(parts: list[Tensor]) -> Tensor:

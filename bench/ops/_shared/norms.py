@@ -11,7 +11,7 @@ from torch import Tensor
 
 from attnlab.bench.contract.error_budget import Outputs, Probe
 from attnlab.bench.contract.operator_spec import NEEDLE_DRAW
-from attnlab.bench.ops._shared.rowwise import Computed, RowCase, draw, edges
+from attnlab.bench.ops._shared.rowwise import OutputTerms, RowCase, draw, edges
 
 EPS = 1e-5  # as Llama 3 and SmolLM2 have it
 KINDS = 6  # of rows among needles
@@ -52,7 +52,7 @@ def draw_weight(width: int, generator: torch.Generator) -> Tensor:
     return 1.0 + 0.25 * torch.randn(width, generator=generator)
 
 
-def statistics_without_last(compute: Callable[[Any, Tensor, torch.dtype], Computed]) -> Probe[Any, Any]:
+def statistics_without_last(compute: Callable[[Any, Tensor, torch.dtype], OutputTerms]) -> Probe[Any, Any]:
     """The probe that normalises every column, by a norm that the last one had no part in."""
 
     def outputs(case: Any, inputs: Any, rows: Tensor, expected: Outputs) -> Outputs:

@@ -10,7 +10,15 @@ import torch
 from torch import Tensor
 
 from attnlab.bench.contract.axes import axis, dtype_axis, size
-from attnlab.bench.contract.error_budget import EPSILON, FLOOR_ROUNDOFFS, ErrorBudget, Outputs, Probe, Reached, zeros
+from attnlab.bench.contract.error_budget import (
+    EPSILON,
+    FLOOR_ROUNDOFFS,
+    ErrorBudget,
+    Outputs,
+    Probe,
+    YardstickOutput,
+    zeros,
+)
 from attnlab.bench.contract.operator_spec import NEEDLE_DRAW, TensorSpec
 from attnlab.bench.errors import ImpossibleCase
 from attnlab.bench.ops._shared.attention_data import OUTLIER_CHANNELS, OUTLIER_FACTOR
@@ -70,7 +78,7 @@ def one_output(case: RowCase) -> tuple[TensorSpec, ...]:
 
 
 @dataclass(frozen=True)
-class Computed:
+class OutputTerms:
     """Outputs, and for each of their elements the root of the sum of squares of the terms that it adds up."""
 
     outputs: Outputs
@@ -78,7 +86,7 @@ class Computed:
 
 
 def budget(
-    compute: Callable[[I, Any, torch.dtype], Computed],
+    compute: Callable[[I, Any, torch.dtype], OutputTerms],
     *,
     sample: Callable[[C], Any],
     select: Callable[[Outputs, Any], Outputs],
@@ -90,9 +98,9 @@ def budget(
     In float32, with the outputs rounded to the case's dtype, it is the yardstick.
     """
 
-    def yardstick(case: C, inputs: I, taken: Any) -> Reached:
+    def yardstick(case: C, inputs: I, taken: Any) -> YardstickOutput:
         computed = compute(inputs, taken, torch.float32)
-        return Reached(tuple(out.to(case.torch_dtype) for out in computed.outputs), computed.terms)
+        return YardstickOutput(tuple(out.to(case.torch_dtype) for out in computed.outputs), computed.terms)
 
     return ErrorBudget(
         sample=sample,
@@ -120,7 +128,7 @@ def named(dtype: torch.dtype) -> str:
 
 
 def row_budget(
-    compute: Callable[[I, Tensor, torch.dtype], Computed], *probes: Probe[Any, Any]
+    compute: Callable[[I, Tensor, torch.dtype], OutputTerms], *probes: Probe[Any, Any]
 ) -> ErrorBudget[RowCase, I]:
     """`budget` for one output [M, N], of which rows are sampled, with the probes that every such operator has."""
     return budget(
@@ -133,7 +141,7 @@ def row_budget(
 
 def changed(
     name: str,
-    compute: Callable[[I, Any, torch.dtype], Computed],
+    compute: Callable[[I, Any, torch.dtype], OutputTerms],
     change: Callable[[I], I],
     applies: Callable[[Any], bool] = lambda case: True,
 ) -> Probe[Any, I]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from attnlab.bench.contract.error_budget import ErrorBudget
-from attnlab.bench.contract.operator_spec import Fact, Mixed, Operator, TensorSpec, columns
+from attnlab.bench.contract.operator_spec import DrawMix, Fact, Operator, TensorSpec, columns
 from attnlab.bench.contract.registry import registry
 from attnlab.bench.ops._shared.caching import NEEDLE_DRAWS, DecodeCase, Tokens, draw_tokens, filled_cache
 from attnlab.bench.ops._shared.score_rounding import with_roundings
@@ -52,7 +52,7 @@ def facts(case: DecodeCase, seed: int, device: torch.device) -> tuple[Fact, ...]
     )
 
 
-def mixed(case: DecodeCase, inputs: DecodeInputs) -> dict[str, Mixed]:
+def mixed(case: DecodeCase, inputs: DecodeInputs) -> dict[str, DrawMix]:
     """Channels of the queries; the cache by tokens, or by heads where its scales are of all tokens of a head."""
     planes = {f"cache.{path}": how for path, how in inputs.cache.mixed().items()}
     return {**columns(inputs, "q"), **planes}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from attnlab.bench.contract.error_budget import Probe, Reached, heads_permuted, root_mean_square, zeros
+from attnlab.bench.contract.error_budget import Probe, YardstickOutput, heads_permuted, root_mean_square, zeros
 from attnlab.bench.ops._shared.score_rounding import NO_ROUNDING, NUDGE, Rounding
 
 if TYPE_CHECKING:
@@ -66,7 +66,9 @@ def slack(case: DecodeCase, inputs: DecodeInputs, sequences: Tensor, rounding: R
     return ((out - below).abs() + (out - above).abs(),)
 
 
-def yardstick(case: DecodeCase, inputs: DecodeInputs, sequences: Tensor, rounding: Rounding = NO_ROUNDING) -> Reached:
+def yardstick(
+    case: DecodeCase, inputs: DecodeInputs, sequences: Tensor, rounding: Rounding = NO_ROUNDING
+) -> YardstickOutput:
     """What careful code gets: decoded keys and values and the probabilities rounded to the dtype, sums in float32."""
     dtype = case.torch_dtype
     outs, terms = [], []
@@ -75,7 +77,7 @@ def yardstick(case: DecodeCase, inputs: DecodeInputs, sequences: Tensor, roundin
         p = probabilities(case, inputs.q[n].float(), k, rounding)
         outs.append(as_heads(p.to(dtype).float() @ v[:, None]).to(dtype))
         terms.append(as_heads((p.square() @ v.square()[:, None]).sqrt()))
-    return Reached((torch.stack(outs),), (torch.stack(terms),))
+    return YardstickOutput((torch.stack(outs),), (torch.stack(terms),))
 
 
 def each_sequence(case: DecodeCase, inputs: DecodeInputs, sequences: Tensor) -> Iterator[tuple[int, Tensor, Tensor]]:

@@ -124,7 +124,7 @@ class Answers:
             return [Deviation(OUT_OF_RANGE, 1.0, NO_ROOM)]
         return self.weighed(tokens, self._read(tokens), logs)
 
-    def weighed(self, tokens: Tensor, read: Sequence[Read], logs: Tensor | None = None) -> list[Deviation]:
+    def weighed(self, tokens: Tensor, read: Sequence[AnswerReading], logs: Tensor | None = None) -> list[Deviation]:
         """The same of answers that the reference has read."""
         decoding = self.case.decoding
         if decoding.greedy:
@@ -133,15 +133,16 @@ class Answers:
             found = self._beam(tokens) if decoding.method == BEAM else self._sampled(read, decoding)
         return found if logs is None else [*found, *self._told(read, logs)]
 
-    def _read(self, tokens: Tensor) -> list[Read]:
+    def _read(self, tokens: Tensor) -> list[AnswerReading]:
         return [
-            Read(self.prompts[n], tokens[n], self._logits(self.prompts[n], tokens[n]), n) for n in judged(len(tokens))
+            AnswerReading(self.prompts[n], tokens[n], self._logits(self.prompts[n], tokens[n]), n)
+            for n in judged(len(tokens))
         ]
 
     def _logits(self, prompt: Tensor, answer: Tensor) -> Tensor:
         return answer_logits(self.weights(), prompt, answer)
 
-    def _told(self, read: Sequence[Read], logs: Tensor) -> list[Deviation]:
+    def _told(self, read: Sequence[AnswerReading], logs: Tensor) -> list[Deviation]:
         return self._errors_of_logs(torch.cat([logs[one.number].double() - one.logs for one in read]))
 
     def _errors_of_logs(self, off: Tensor) -> list[Deviation]:
@@ -151,7 +152,7 @@ class Answers:
             Deviation("largest error of log-probabilities", largest, self.logs_largest, NATS),
         ]
 
-    def _greedy(self, read: Sequence[Read]) -> list[Deviation]:
+    def _greedy(self, read: Sequence[AnswerReading]) -> list[Deviation]:
         regrets = torch.cat([regret(one.logits, one.answer) for one in read])
         rms, largest = float(regrets.square().mean().sqrt()), float(regrets.max())
         off = float((regrets > 0).double().mean())
@@ -163,7 +164,7 @@ class Answers:
             Deviation(NEAR_TIES, off, ties),
         ]
 
-    def _sampled(self, texts: Sequence[Read], decoding: Decoding) -> list[Deviation]:
+    def _sampled(self, texts: Sequence[AnswerReading], decoding: Decoding) -> list[Deviation]:
         surprise, variance, impossible, read = 0.0, 0.0, 0, 0
         for one in texts:
             answer, read = one.answer, read + len(one.answer)
@@ -224,7 +225,7 @@ class ManyAnswers(Answers):
 
 
 @dataclass(frozen=True)
-class Read:
+class AnswerReading:
     """One answer [N] to a prompt [P] as the reference read it, logits [N, V], and the number of its request."""
 
     prompt: Tensor

@@ -247,12 +247,12 @@ class Desk:
 class GenerateInputs:
     """Inputs of generate.
 
-    prompts: int64 [R, P], the ids of each request. weights: in the case's dtype, see `ModelWeights`. tokenizer: None
-    for a model without one, and with random prompts, which are of no text. seed: of all that an implementation draws
-    at random. arrivals_s: when each request comes, seconds after the call begins. asks: whether an engine that can is
-    to tell the log-probabilities of its tokens, as a check asks and a timed call never does. `run` returns `Generated`:
-    for each request new_tokens ids, whether or not one of them ends a text, and the log, kept with the recorder that
-    `begin` gives.
+    prompts: int64 [R, P], the ids of each request. weights: in the case's dtype, see `ModelWeights`. tokenizer:
+    None for a model without one, and with random prompts, which are of no text. seed: of all that an implementation
+    draws at random. arrivals_s: when each request comes, seconds after the call begins. asks: whether an engine
+    that can is to tell the log-probabilities of its tokens, as a check asks and a timed call never does. `run`
+    returns `GenerateOutputs`: for each request new_tokens ids, whether or not one of them ends a text, and the log,
+    kept with the recorder that `begin` gives.
     """
 
     prompts: Tensor = dynamic("ids of the prompts, int64 [R, P]")
@@ -278,7 +278,7 @@ class GenerateInputs:
 
 
 @dataclass(frozen=True)
-class Generated:
+class GenerateOutputs:
     """tokens: int64 [R, N] on any device, −1 from where a request that failed has none; log: when they came.
 
     logs: where inputs ask and the engine can, how likely its model found each token, float32 [R, N] in nats, before any

@@ -19,7 +19,7 @@ from attnlab.bench.llm.models.prompts import RANDOM, prompt_ids
 from attnlab.bench.llm.models.sources import PACKAGED, is_path
 from attnlab.bench.llm.models.tokenizer import Tokenizer
 from attnlab.bench.llm.models.weights import ModelWeights
-from attnlab.bench.ops.generate.case import GenerateCase, Generated, GenerateInputs
+from attnlab.bench.ops.generate.case import GenerateCase, GenerateInputs, GenerateOutputs
 from attnlab.bench.ops.generate.check import ExactTokens
 from attnlab.bench.ops.generate.cost import bytes_moved, operations
 from attnlab.bench.ops.generate.exams import EXAMS, exam_cases, is_many
@@ -88,10 +88,10 @@ def evidence(case: GenerateCase) -> tuple[TensorSpec, ...]:
 
 def handed_over(inputs: GenerateInputs, returned: Any) -> Any:
     """The tokens; where inputs ask, with their log-probabilities, NaN where the engine gives none."""
-    tokens = returned.tokens if isinstance(returned, Generated) else returned
+    tokens = returned.tokens if isinstance(returned, GenerateOutputs) else returned
     if not inputs.asks:
         return tokens
-    logs = returned.logs if isinstance(returned, Generated) else None
+    logs = returned.logs if isinstance(returned, GenerateOutputs) else None
     if logs is None and isinstance(tokens, Tensor):
         logs = torch.full(tokens.shape, math.nan)
     return tokens, logs
@@ -102,7 +102,7 @@ def other_calls(case: GenerateCase, inputs: GenerateInputs) -> tuple[GenerateInp
     return (replace(inputs, seed=inputs.seed + OTHER_SEED),) if is_many(case, inputs.seed) else ()
 
 
-def observed(inputs: GenerateInputs, returned: Generated) -> tuple[Series, ...]:
+def observed(inputs: GenerateInputs, returned: GenerateOutputs) -> tuple[Series, ...]:
     """What a timed call says of itself: the log of its requests and passes."""
     return series_of(returned.log)
 

@@ -49,7 +49,7 @@ class Noise:
 
 
 @dataclass(frozen=True)
-class Sample:
+class DrawSample:
     """tokens: int64 [C, R, N], of calls, rows and places. places: of each, flat. chances: float64 [C R, N, C R], the
     probability that each place gave to the tokens of all rows at that place; earlier: [C R, N, N], to the tokens of its
     own row. beyond, refused: bool, flat, see `Laws.outside`."""
@@ -62,7 +62,7 @@ class Sample:
     refused: Tensor
 
 
-def sample_of(tokens: Tensor, vocab: int, laws: Callable[[slice], Laws], noise: Noise) -> Sample:
+def sample_of(tokens: Tensor, vocab: int, laws: Callable[[slice], Laws], noise: Noise) -> DrawSample:
     """laws(rows) gives the distributions of some of the C R rows, [rows · N, V]."""
     calls, rows, new = tokens.shape
     rows_at_once = max(1, MOST_AT_ONCE // (new * vocab))
@@ -77,10 +77,10 @@ def sample_of(tokens: Tensor, vocab: int, laws: Callable[[slice], Laws], noise: 
         earlier.append(p.gather(-1, own[:, None].expand(-1, new, -1)))
         outside.append(law.outside(own.reshape(-1), noise.largest))
     beyond, refused = (torch.cat([one[n] for one in outside]) for n in range(2))
-    return Sample(tokens, Places.joined(parts), torch.cat(chances), torch.cat(earlier), beyond, refused)
+    return DrawSample(tokens, Places.joined(parts), torch.cat(chances), torch.cat(earlier), beyond, refused)
 
 
-def deviations(sample: Sample, noise: Noise) -> list[Deviation]:
+def deviations(sample: DrawSample, noise: Noise) -> list[Deviation]:
     """Of truncation, distribution and independence."""
     refused = float(sample.refused.sum())
     found = [Deviation("tokens beyond the truncation and the noise", refused, MOST_REFUSED)]
@@ -145,7 +145,7 @@ def _bernstein(off: float, slack: float, variance: float, bound: float) -> tuple
     return surprise(off - slack), surprise(-off - slack)
 
 
-def _dependence(sample: Sample, noise: Noise) -> Iterator[tuple[float, ...]]:
+def _dependence(sample: DrawSample, noise: Noise) -> Iterator[tuple[float, ...]]:
     calls, rows, new = sample.tokens.shape
     kept = ~sample.beyond
     for order in ORDERS:

@@ -168,11 +168,11 @@ def _of_answers(prompt: int, length: int, page: int, place: Tensor, seen: Tensor
 
 def encoded(case: GenerateCase) -> Reading | None:
     """How a text is read whose keys and values are stored as codes; None where they are not."""
-    return None if case.cache == SAME else Encoded(case, case.prompt_len)
+    return None if case.cache == SAME else EncodedReading(case, case.prompt_len)
 
 
 @dataclass(frozen=True)
-class Encoded:
+class EncodedReading:
     """The right reading, but of keys and values as a case's cache gives them back; a `reference.Reading`."""
 
     case: GenerateCase

@@ -14,9 +14,9 @@ from attnlab.bench.llm.generation.stored import rounding
 from attnlab.bench.llm.models.reference import reference_answers, reference_greedy, reference_logits
 from attnlab.bench.ops.generate.answers import (
     MARGIN,
+    AnswerReading,
     Answers,
     ManyAnswers,
-    Read,
     judged,
     laws_of,
     logs_of,
@@ -186,7 +186,7 @@ def _of_wrong_answers(answers: Answers, weights: ModelWeights, want: Tensor, got
     blunt = tuple(
         name
         for (name, answer), read in zip(wrong.items(), logits, strict=True)
-        if all(figure.within for figure in known.weighed(answer, [Read(prompt, answer[0], read, 0)]))
+        if all(figure.within for figure in known.weighed(answer, [AnswerReading(prompt, answer[0], read, 0)]))
     )
     return Sharpness(noise, ties, tuple(wrong), blunt, blunt)
 
@@ -225,7 +225,7 @@ def _with_faults(answers: Answers, weights: ModelWeights, base: Sharpness) -> Sh
     logits = many_logits(weights, prompts.repeat(len(tried), 1), torch.cat([tokens for tokens, _ in given]))
     blunt, without = [], []
     for fault, (tokens, logs), read in zip(tried, given, logits.split(rows), strict=True):
-        reads = [Read(prompts[n], tokens[n], read[n], n) for n in judged(rows)]
+        reads = [AnswerReading(prompts[n], tokens[n], read[n], n) for n in judged(rows)]
         *of_tokens, of_logs = (figure.within for figure in known.weighed(tokens, reads, logs))
         if all(of_tokens):
             without.append(fault.name)

@@ -10,7 +10,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from attnlab.bench import units
-from attnlab.bench.contract.operator_spec import Attested, Span
+from attnlab.bench.contract.operator_spec import Attestation, Span
 from attnlab.bench.llm.generation.decoding import BEAM
 from attnlab.bench.llm.generation.events import log_in
 from attnlab.bench.llm.generation.logs import NO_TOKEN, CallLog, RequestLog
@@ -19,7 +19,7 @@ from attnlab.bench.ops.generate.cost import cache_bytes, pass_bytes
 from attnlab.bench.store.records import Series
 
 if TYPE_CHECKING:
-    from attnlab.bench.ops.generate.case import GenerateCase, Generated, GenerateInputs
+    from attnlab.bench.ops.generate.case import GenerateCase, GenerateInputs, GenerateOutputs
 
 
 def terms_of(case: GenerateCase, arrivals_s: Sequence[Sequence[float]]) -> Terms:
@@ -39,8 +39,8 @@ def terms_of(case: GenerateCase, arrivals_s: Sequence[Sequence[float]]) -> Terms
 
 
 def attest(
-    case: GenerateCase, inputs: GenerateInputs, returned: Generated, span: Span
-) -> tuple[Generated, tuple[str, ...]]:
+    case: GenerateCase, inputs: GenerateInputs, returned: GenerateOutputs, span: Span
+) -> tuple[GenerateOutputs, tuple[str, ...]]:
     """What a call returned, with the log that its recorder kept, and notes; times are since the call began.
 
     Raises ValueError where the log breaks a rule, is not the recorder's, or does not hold the answer's tokens.
@@ -128,7 +128,7 @@ def _holds(log: CallLog, tokens: list[list[int]]) -> None:
 
 def refute(
     case: GenerateCase, seeds: Sequence[int], calls: Sequence[tuple[tuple[Series, ...], float]], slack_ns: float
-) -> Attested:
+) -> Attestation:
     """What is to be said of the logs of timed calls, from their series and how long each took.
 
     seeds: of the sets of inputs that calls rotated through.
@@ -140,21 +140,21 @@ def refute(
         try:
             log = log_in(series)
         except ValueError as error:
-            return Attested(f"the log of timed call {number} cannot be: {error}")
+            return Attestation(f"the log of timed call {number} cannot be: {error}")
         if log is None:
-            return Attested(f"timed call {number} has no log; expected one of each")
+            return Attestation(f"timed call {number} has no log; expected one of each")
         why = fault(log, terms, elapsed_ns, slack_ns)
         if why is not None:
-            return Attested(f"the log of timed call {number} cannot be: {why}")
+            return Attestation(f"the log of timed call {number} cannot be: {why}")
         events = tuple((r.times_ns, r.tokens) for r in log.requests)
         before = seen.setdefault(events, number)
         if before != number and len({time for times, _ in events for time in times}) > 1:
-            return Attested(f"the log of timed call {number} is that of call {before}; expected one of its own")
+            return Attestation(f"the log of timed call {number} is that of call {before}; expected one of its own")
         requests += log.requests
     failed = sum(r.failure is not None for r in requests)
     if requests and failed == len(requests):
-        return Attested(f"all {failed} requests of its timed calls failed")
-    return Attested(None, tuple(_notes(requests, failed)))
+        return Attestation(f"all {failed} requests of its timed calls failed")
+    return Attestation(None, tuple(_notes(requests, failed)))
 
 
 def _notes(requests: Sequence[RequestLog], failed: int) -> Iterator[str]:

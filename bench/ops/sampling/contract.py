@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from attnlab.bench.contract.distribution import Distribution
-from attnlab.bench.contract.operator_spec import Mixed, Operator, TensorSpec, columns
+from attnlab.bench.contract.operator_spec import DrawMix, Operator, TensorSpec, columns
 from attnlab.bench.contract.registry import registry
 from attnlab.bench.ops.sampling import data as sampling_data
 from attnlab.bench.ops.sampling import probes as sampling_probes
@@ -26,7 +26,7 @@ def make_inputs(case: SamplingCase, draw: str, seed: int, device: torch.device) 
     return SamplingInputs(logits.to(device), uniforms.to(device), case.params, seen)
 
 
-def mixed(case: SamplingCase, inputs: SamplingInputs) -> dict[str, Mixed]:
+def mixed(case: SamplingCase, inputs: SamplingInputs) -> dict[str, DrawMix]:
     """Logits that are each drawn for themselves; in other sources they hang on each other."""
     return columns(inputs, "logits", "uniforms", "seen") if case.inputs in sampling_data.EACH_BY_ITSELF else {}
 

@@ -14,8 +14,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from attnlab.bench import units
 from attnlab.bench.analysis.history import words
-from attnlab.bench.analysis.history.lines import Benchmark, Change, Line
-from attnlab.bench.analysis.history.points import Miss, Point, in_time
+from attnlab.bench.analysis.history.lines import BenchmarkHistory, Change, HistoryLine
+from attnlab.bench.analysis.history.points import HistoryPoint, Miss, in_time
 from attnlab.bench.reporters.draw.canvas import SIDE_IN, room
 from attnlab.bench.reporters.draw.figures import save, settings
 from attnlab.bench.reporters.draw.look import INK, MUTED, RULE, WRONG, Mark, marks
@@ -36,8 +36,8 @@ MOST_ROWS = 3  # of a note
 class _Panel:
     """One benchmark, its runs from left to right and the place of each, and the notes below."""
 
-    benchmark: Benchmark
-    runs: tuple[Point | Miss, ...]
+    benchmark: BenchmarkHistory
+    runs: tuple[HistoryPoint | Miss, ...]
     places: Mapping[str, int]
     notes: tuple[tuple[str, ...], ...]
 
@@ -46,7 +46,7 @@ class _Panel:
         return TOP_IN + PLOT_IN + BOTTOM_IN + ROW_IN * sum(map(len, self.notes)) + 0.1
 
 
-def write_timelines(benchmarks: Sequence[Benchmark], stem: Path) -> list[Path]:
+def write_timelines(benchmarks: Sequence[BenchmarkHistory], stem: Path) -> list[Path]:
     """The benchmarks of one implementation as PNG and SVG; more than a page holds go to `-2`, `-3` …"""
     paths: list[Path] = []
     with settings():
@@ -57,7 +57,7 @@ def write_timelines(benchmarks: Sequence[Benchmark], stem: Path) -> list[Path]:
     return paths
 
 
-def _page(benchmarks: Sequence[Benchmark]) -> Figure:
+def _page(benchmarks: Sequence[BenchmarkHistory]) -> Figure:
     panels = [_panel(benchmark) for benchmark in benchmarks]
     look = marks([str(line.conditions) for benchmark in benchmarks for line in benchmark.lines])
     head = TITLE_IN + ROW_IN * (len(look) + 1) + 0.1
@@ -78,9 +78,9 @@ def _page(benchmarks: Sequence[Benchmark]) -> Figure:
     return figure
 
 
-def _panel(benchmark: Benchmark) -> _Panel:
+def _panel(benchmark: BenchmarkHistory) -> _Panel:
     points = benchmark.points
-    every: list[Point | Miss] = [*points, *benchmark.misses]
+    every: list[HistoryPoint | Miss] = [*points, *benchmark.misses]
     runs = in_time(every)
     runs = runs[runs.index(points[0]) :]  # before its first time there is nothing to interrupt
     events = words.events(benchmark)
@@ -151,19 +151,19 @@ def _set_axes(ax: Axes, panel: _Panel) -> None:
     ax.plot(missed, low_down, color=WRONG.light, marker="x", linestyle="none", markersize=4, transform=across)
 
 
-def _dates(runs: Sequence[Point | Miss]) -> list[str]:
+def _dates(runs: Sequence[HistoryPoint | Miss]) -> list[str]:
     """Days, or times where all are of one day."""
     days = [found.run.started[:10] for found in runs]
     return days if len(set(days)) > 1 else [found.run.started[11:16] for found in runs]
 
 
-def _interval(point: Point) -> tuple[float, ...]:
+def _interval(point: HistoryPoint) -> tuple[float, ...]:
     """The median's interval within its process; () where there is none."""
     low, high = point.measurement.ci_low_ns, point.measurement.ci_high_ns
     return (low, high) if low is not None and high is not None and 0 < low <= high < float("inf") else ()
 
 
-def _draw_line(ax: Axes, panel: _Panel, line: Line, mark: Mark) -> None:
+def _draw_line(ax: Axes, panel: _Panel, line: HistoryLine, mark: Mark) -> None:
     for level in line.levels():
         x = [panel.places[point.run.run_id] for point in level]
         middle = sorted(point.median_ns for point in level)
@@ -177,9 +177,9 @@ def _draw_line(ax: Axes, panel: _Panel, line: Line, mark: Mark) -> None:
             ax.plot([panel.places[point.run.run_id]] * 2, ends, color=mark.colour, linewidth=0.8, alpha=0.6)
 
 
-def _unbroken(panel: _Panel, line: Line) -> list[list[Point]]:
+def _unbroken(panel: _Panel, line: HistoryLine) -> list[list[HistoryPoint]]:
     """The line's points, parted where a run between two of them has no time that may be shown."""
-    parts: list[list[Point]] = [[]]
+    parts: list[list[HistoryPoint]] = [[]]
     members = {point.run.run_id for point in line.points}
     for found in panel.runs:
         if isinstance(found, Miss):

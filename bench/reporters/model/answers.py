@@ -16,7 +16,7 @@ from attnlab.bench.llm.generation.measured import median
 from attnlab.bench.ops.generate.case import GenerateCase
 from attnlab.bench.ops.generate.contract import GENERATE
 from attnlab.bench.reporters.model.results import Result
-from attnlab.bench.stats.rounds import Ratio, Round, ratio
+from attnlab.bench.stats.rounds import Ratio, RoundFigure, ratio
 
 Figure = Callable[[list[RequestLog]], float | None]
 
@@ -58,11 +58,11 @@ class Answer:
         method = "greedy" if decoding.greedy else "sample"
         return replace(self.case, decoding=Decoding(method, None, decoding.params), draft="skipped")
 
-    def rounds(self, figure: Figure) -> list[Round]:
+    def rounds(self, figure: Figure) -> list[RoundFigure]:
         """A figure of every call, in order; [] where some call has none."""
         bursts = [burst for launch in self.result.row.measurement.launches for burst in launch.bursts]
         calls = [(burst.started_s, requests) for burst in bursts if (requests := requests_of(burst))]
-        found = [Round(start, value) for start, call in calls if (value := figure(call)) is not None]
+        found = [RoundFigure(start, value) for start, call in calls if (value := figure(call)) is not None]
         return found if len(found) == len(calls) else []
 
     def over(self, other: Answer, figure: Figure) -> Ratio | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from attnlab.bench.contract.operator_spec import Operator
 from attnlab.bench.errors import UsageError
-from attnlab.bench.reporters.model.words import Piece, enumerated, name
+from attnlab.bench.reporters.model.words import TextRun, enumerated, name
 from attnlab.bench.text import count
 
 
@@ -22,7 +22,7 @@ class CaseRef:
 
 
 @dataclass(frozen=True)
-class Family:
+class CaseFamily:
     """Cases by rising length."""
 
     label: str
@@ -54,29 +54,29 @@ def refer(case_id: str, operator: Operator[Any, Any] | None) -> CaseRef:
     return CaseRef(case_id, rest or case_id, length)
 
 
-def families(refs: Iterable[CaseRef]) -> tuple[Family, ...]:
+def families(refs: Iterable[CaseRef]) -> tuple[CaseFamily, ...]:
     """Families in the order in which they first appear."""
     grouped: dict[str, dict[CaseRef, None]] = {}
     for ref in refs:
         grouped.setdefault(ref.family, {})[ref] = None
     return tuple(
-        Family(label, tuple(sorted(members, key=lambda ref: ref.length or 0))) for label, members in grouped.items()
+        CaseFamily(label, tuple(sorted(members, key=lambda ref: ref.length or 0))) for label, members in grouped.items()
     )
 
 
-def describe(chosen: Iterable[CaseRef], among: Sequence[Family], axis: str | None) -> list[Piece]:
+def describe(chosen: Iterable[CaseRef], among: Sequence[CaseFamily], axis: str | None) -> list[TextRun]:
     """`in all 8 cases`, `on x at q_len 512 to 2048`, or `in 5 of 8 cases` where they are too many."""
     wanted = {ref.case_id for ref in chosen}
     total = sum(len(family.cases) for family in among)
     if len(wanted) == total:
-        return [Piece("in the one case" if total == 1 else f"in all {total} cases")]
+        return [TextRun("in the one case" if total == 1 else f"in all {total} cases")]
     parts = [_part(family, wanted, axis) for family in among if any(c.case_id in wanted for c in family.cases)]
     if len(parts) > 3:
-        return [Piece(f"in {len(wanted)} of {count(total, 'case')}")]
-    return [Piece("on "), *enumerated(parts)]
+        return [TextRun(f"in {len(wanted)} of {count(total, 'case')}")]
+    return [TextRun("on "), *enumerated(parts)]
 
 
-def _part(family: Family, wanted: set[str], axis: str | None) -> list[Piece]:
+def _part(family: CaseFamily, wanted: set[str], axis: str | None) -> list[TextRun]:
     inside = [c.case_id in wanted for c in family.cases]
     if all(inside):
         return [name(family.label_of_one)]
@@ -84,7 +84,7 @@ def _part(family: Family, wanted: set[str], axis: str | None) -> list[Piece]:
     first = inside.index(True)
     contiguous = len(lengths) > 2 and all(inside[first : first + len(lengths)])
     text = f"{lengths[0]} to {lengths[-1]}" if contiguous else _and(lengths)
-    return [name(family.label), Piece(f" at {axis} {text}")]
+    return [name(family.label), TextRun(f" at {axis} {text}")]
 
 
 def _and(texts: Sequence[str]) -> str:

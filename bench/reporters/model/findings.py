@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from attnlab.bench import units
-from attnlab.bench.reporters.model.cases import CaseRef, Family, describe
+from attnlab.bench.reporters.model.cases import CaseFamily, CaseRef, describe
 from attnlab.bench.reporters.model.outcomes import Reason
 from attnlab.bench.reporters.model.picks import FAR, LEAST_GAIN, Pick, Standing
 from attnlab.bench.reporters.model.results import Result
 from attnlab.bench.reporters.model.words import (
-    Piece,
     Sentence,
+    TextRun,
     enumerated,
     from_to,
     name,
@@ -29,7 +29,7 @@ BROKE = {"out of memory": "ran out of memory"}
 
 
 @dataclass(frozen=True)
-class Finding:
+class ReportFinding:
     """One thing to know; kind is `found`, `wrong` (to be shown loudly) or `not shown` (what has no time)."""
 
     kind: str
@@ -37,35 +37,35 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class OperatorResults:
     """What findings are made from: one operator in one run."""
 
     run: RunRecord
     operator: str
     length_axis: str | None
-    families: tuple[Family, ...]
+    families: tuple[CaseFamily, ...]
     cases: tuple[CaseRef, ...]
     implementations: tuple[str, ...]
     results: tuple[Result, ...]
     picks: tuple[Pick, ...]
     reasons: tuple[Reason, ...]
 
-    def where(self, cases: Sequence[CaseRef]) -> list[Piece]:
+    def where(self, cases: Sequence[CaseRef]) -> list[TextRun]:
         return describe(cases, self.families, self.length_axis)
 
 
-def findings(e: Evidence) -> list[Finding]:
+def findings(e: OperatorResults) -> list[ReportFinding]:
     found = [_measured(e), _right(e), *_use(e), *_light(e)]
     wrong = [_wrong(reason) for reason in e.reasons if reason.kind == "wrong"]
     silent = [*_unavailable(e), *_broken(e), *_untimed(e), *_nondeterministic(e), *_flagged(e), *_missing(e)]
     return (
-        [Finding("found", words) for words in found]
-        + [Finding("wrong", words) for words in wrong]
-        + [Finding("not shown", words) for words in silent]
+        [ReportFinding("found", words) for words in found]
+        + [ReportFinding("wrong", words) for words in wrong]
+        + [ReportFinding("not shown", words) for words in silent]
     )
 
 
-def _measured(e: Evidence) -> Sentence:
+def _measured(e: OperatorResults) -> Sentence:
     environment = e.run.environment
     threads = f" with {count(environment.threads, 'thread')}" if environment.device.kind == "cpu" else ""
     methods = sorted({result.method for result in e.results if result.method})
@@ -79,7 +79,7 @@ def _measured(e: Evidence) -> Sentence:
     )
 
 
-def _right(e: Evidence) -> Sentence:
+def _right(e: OperatorResults) -> Sentence:
     wrong = {r.implementation for r in e.results if r.wrong}
     right = [
         i for i in e.implementations if i not in wrong and any(r.passed for r in e.results if r.implementation == i)
@@ -89,7 +89,7 @@ def _right(e: Evidence) -> Sentence:
     return sentence("Right wherever they ran: ", names(right), ".")
 
 
-def _use(e: Evidence) -> Iterator[Sentence]:
+def _use(e: OperatorResults) -> Iterator[Sentence]:
     told_apart = [p for p in e.picks if p.told_apart]
     if told_apart == list(e.picks) and len({p.names for p in e.picks}) == 1:
         only = name(told_apart[0].best.implementation)
@@ -110,7 +110,7 @@ def _use(e: Evidence) -> Iterator[Sentence]:
         yield sentence(f"Not compared, as they were timed by another method: {count(uncompared, 'result')}.")
 
 
-def _how(e: Evidence) -> Iterator[Sentence]:
+def _how(e: OperatorResults) -> Iterator[Sentence]:
     """What tells two apart, and what was not looked at."""
     if most := max((p.rounds for p in e.picks), default=0):
         yield sentence(
@@ -122,12 +122,12 @@ def _how(e: Evidence) -> Iterator[Sentence]:
         yield sentence("No turns were taken in fresh processes ", e.where(_cases(untested)), told)
 
 
-def _ties(e: Evidence, ties: Sequence[Pick]) -> Iterator[Sentence]:
+def _ties(e: OperatorResults, ties: Sequence[Pick]) -> Iterator[Sentence]:
     groups = _grouped(ties)
     if len(groups) > MOST_TIES:
         yield sentence("The fastest are not told apart ", e.where(_cases(ties)), ".")
     elif groups:
-        parts = [[*names(sorted(g[0].names)), Piece(" "), *e.where(_cases(g))] for g in groups]
+        parts = [[*names(sorted(g[0].names)), TextRun(" "), *e.where(_cases(g))] for g in groups]
         yield sentence("Not told apart: ", enumerated(parts, "; ", "; "), ".")
 
 
@@ -150,7 +150,7 @@ def _lead(picks: Sequence[Pick]) -> str:
     return f", {from_to([units.format_ratio(leads[0]), units.format_ratio(leads[-1])])} as fast as the next"
 
 
-def _light(e: Evidence) -> Iterator[Sentence]:
+def _light(e: OperatorResults) -> Iterator[Sentence]:
     """How far the fastest results are from the least time that the device allows."""
     known = [p for p in e.picks if p.best.number(SHARE) is not None]
     passing = [p for p in known if SHARE in p.best.remarks]
@@ -191,28 +191,28 @@ def _wrong(reason: Reason) -> Sentence:
     )
 
 
-def _unavailable(e: Evidence) -> Iterator[Sentence]:
+def _unavailable(e: OperatorResults) -> Iterator[Sentence]:
     """Grouped by reason, for one missing package or GPU often stops several; what never ran comes first."""
     groups: dict[tuple[str, tuple[CaseRef, ...]], list[str]] = {}
     for reason in e.reasons:
         if reason.kind == "unavailable":
             groups.setdefault((reason.text, reason.cases), []).append(reason.implementation)
-    parts: list[list[Piece]] = []
+    parts: list[list[TextRun]] = []
     for (text, cases), members in sorted(groups.items(), key=lambda group: -len(group[0][1])):
-        where = [] if len(cases) == len(e.cases) else [Piece(" "), *e.where(cases)]
-        parts.append([*names(members), *where, Piece(f" ({text})")])
+        where = [] if len(cases) == len(e.cases) else [TextRun(" "), *e.where(cases)]
+        parts.append([*names(members), *where, TextRun(f" ({text})")])
     if parts:
         yield sentence("Could not run: ", enumerated(parts, "; ", "; "), ".")
 
 
-def _broken(e: Evidence) -> Iterator[Sentence]:
+def _broken(e: OperatorResults) -> Iterator[Sentence]:
     for reason in e.reasons:
         if reason.kind == "broken":
             verb = BROKE.get(reason.outcome, reason.outcome)
             yield sentence(name(reason.implementation), f" {verb} ", reason.where, f" ({reason.text}).")
 
 
-def _untimed(e: Evidence) -> Iterator[Sentence]:
+def _untimed(e: OperatorResults) -> Iterator[Sentence]:
     groups: dict[str, list[Reason]] = {}
     for reason in e.reasons:
         if reason.kind == "untimed":
@@ -225,7 +225,7 @@ def _untimed(e: Evidence) -> Iterator[Sentence]:
         )
 
 
-def _nondeterministic(e: Evidence) -> Iterator[Sentence]:
+def _nondeterministic(e: OperatorResults) -> Iterator[Sentence]:
     moving = [
         i
         for i in e.implementations
@@ -239,7 +239,7 @@ def _nondeterministic(e: Evidence) -> Iterator[Sentence]:
         yield sentence("Not the same bit for bit from call to call: ", names(moving), ".")
 
 
-def _flagged(e: Evidence) -> Iterator[Sentence]:
+def _flagged(e: OperatorResults) -> Iterator[Sentence]:
     kinds = (flag.partition(" (")[0] for r in e.results for flag in r.row.measurement.flags)  # without its own figures
     flags = Counter(kinds)
     if flags:
@@ -248,7 +248,7 @@ def _flagged(e: Evidence) -> Iterator[Sentence]:
         yield sentence(f"Warnings, told in the column flags: {listed}{more}.")
 
 
-def _missing(e: Evidence) -> Iterator[Sentence]:
+def _missing(e: OperatorResults) -> Iterator[Sentence]:
     planned = {
         (implementation, case_id)
         for bench in e.run.benches

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from attnlab.bench import units
-from attnlab.bench.reporters.model.cases import Family
+from attnlab.bench.reporters.model.cases import CaseFamily
 from attnlab.bench.reporters.model.results import Result
 from attnlab.bench.stats.growth import Growth, fit_growth
 
@@ -32,13 +32,15 @@ class Exponent:
 class GrowthRow:
     """Exponents of one implementation over one family's lengths."""
 
-    family: Family
+    family: CaseFamily
     implementation: str
     time: Exponent
     memory: Exponent
 
 
-def growths(families: Sequence[Family], implementations: Sequence[str], results: Sequence[Result]) -> list[GrowthRow]:
+def growths(
+    families: Sequence[CaseFamily], implementations: Sequence[str], results: Sequence[Result]
+) -> list[GrowthRow]:
     """A row for each swept family and implementation that was timed at enough lengths."""
     found = {(r.case.case_id, r.implementation): r for r in results if r.timed}
     rows = []

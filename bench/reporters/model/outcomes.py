@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from attnlab.bench.reporters.model.cases import CaseRef, Family, describe
+from attnlab.bench.reporters.model.cases import CaseFamily, CaseRef, describe
 from attnlab.bench.reporters.model.results import BROKEN, WRONG, Result
 from attnlab.bench.reporters.model.words import Sentence, sentence
 from attnlab.bench.store.records import Outcome
@@ -65,7 +65,7 @@ def _cell(result: Result | None) -> Cell:
 
 
 def reasons(
-    implementations: Sequence[str], families: Sequence[Family], axis: str | None, results: Sequence[Result]
+    implementations: Sequence[str], families: Sequence[CaseFamily], axis: str | None, results: Sequence[Result]
 ) -> list[Reason]:
     """One for each implementation, outcome and reason, in the order of the implementations."""
     grouped: dict[tuple[str, str, str, str], list[Result]] = {}

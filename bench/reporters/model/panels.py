@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from attnlab.bench.reporters.model.cases import CaseRef, Family
-from attnlab.bench.reporters.model.plots import Curve, Panel, Plot, Point, Roof
+from attnlab.bench.reporters.model.cases import CaseFamily, CaseRef
+from attnlab.bench.reporters.model.plots import Curve, Panel, Plot, PlotPoint, Roof
 from attnlab.bench.reporters.model.results import Result
 from attnlab.bench.store.machine import Ceilings, rate_of
 
@@ -64,7 +64,7 @@ _MEMORY = _Quantity(
 
 
 def plots(
-    families: Sequence[Family],
+    families: Sequence[CaseFamily],
     implementations: Sequence[str],
     axis: str | None,
     results: Sequence[Result],
@@ -93,7 +93,7 @@ def plots(
 
 def _by_length(
     q: _Quantity,
-    families: Sequence[Family],
+    families: Sequence[CaseFamily],
     implementations: Sequence[str],
     axis: str | None,
     results: Sequence[Result],
@@ -103,7 +103,7 @@ def _by_length(
     for family in swept:
         places = {case.case_id: float(case.length or 0) for case in family.cases}
         curves = [
-            Curve(name, tuple(Point(places[r.case.case_id], q.value(r) or 0.0, *_interval(q, r)) for r in found))
+            Curve(name, tuple(PlotPoint(places[r.case.case_id], q.value(r) or 0.0, *_interval(q, r)) for r in found))
             for name, found in _by_implementation(implementations, shown, family.cases)
         ]
         if curves:
@@ -127,7 +127,7 @@ def _by_length(
 def _dots(q: _Quantity, cases: Sequence[CaseRef], implementations: Sequence[str], shown: Sequence[Result]) -> Panel:
     places = {case.case_id: float(row) for row, case in enumerate(cases)}
     curves = tuple(
-        Curve(name, tuple(Point(q.value(r) or 0.0, places[r.case.case_id], *_interval(q, r)) for r in found))
+        Curve(name, tuple(PlotPoint(q.value(r) or 0.0, places[r.case.case_id], *_interval(q, r)) for r in found))
         for name, found in _by_implementation(implementations, shown, cases)
     )
     title = "single cases" if len(cases) > 1 else cases[0].case_id
@@ -158,7 +158,7 @@ def _rooflines(implementations: Sequence[str], results: Sequence[Result], ceilin
         for name in implementations:
             members = [r for r in results if r.timed and r.implementation == name and _dtype(r) == dtype]
             pairs = [(r.number("intensity_flop_per_byte"), r.number("tflop_per_s")) for r in members]
-            if points := tuple(Point(x, y) for x, y in pairs if x and y):
+            if points := tuple(PlotPoint(x, y) for x, y in pairs if x and y):
                 curves.append(Curve(name, points))
         if curves and (rate := ceilings.rate(dtype)) is not None:
             copied = ceilings.bandwidth if ceilings.read_bandwidth is not None else None
@@ -196,7 +196,7 @@ def _errors(implementations: Sequence[str], results: Sequence[Result]) -> Iterat
     for wrong in (False, True):
         for place, name in enumerate(rows):
             members = [r for r in known if r.implementation == name and r.wrong is wrong]
-            if points := tuple(Point(r.number("error_of_budget") or 0.0, float(place)) for r in members):
+            if points := tuple(PlotPoint(r.number("error_of_budget") or 0.0, float(place)) for r in members):
                 curves.append(Curve(name, points, wrong))
     if curves:
         yield Panel("dots", "all cases", "error over budget", "", "share", tuple(curves), rows, 1.0, "limit")

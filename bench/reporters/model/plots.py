@@ -8,7 +8,7 @@ from attnlab.bench import units
 
 
 @dataclass(frozen=True)
-class Point:
+class PlotPoint:
     """low and high bound y in panels of lines, x in panels of dots."""
 
     x: float
@@ -22,7 +22,7 @@ class Curve:
     """The points of one implementation; `wrong` ones show an error, never a time."""
 
     name: str
-    points: tuple[Point, ...]
+    points: tuple[PlotPoint, ...]
     wrong: bool = False
 
 

@@ -20,7 +20,7 @@ INTERVAL = (
 
 
 @dataclass(frozen=True)
-class Fact:
+class ProvenanceRow:
     """One line of a table; `is_code` is to be read literally."""
 
     label: str
@@ -28,45 +28,47 @@ class Fact:
     is_code: bool = False
 
 
-def environment(run: RunRecord) -> list[Fact]:
+def environment(run: RunRecord) -> list[ProvenanceRow]:
     """The machine, and what its device can do."""
     e, device = run.environment, run.environment.device
     capability = f", compute capability {'.'.join(map(str, device.capability))}" if device.capability else ""
     facts = [
-        Fact("device", f"{device.name} ({device.kind}{capability})"),
-        Fact("multiprocessors", str(device.multiprocessors) if device.multiprocessors else ""),
-        Fact("device memory", units.format_bytes(device.memory_bytes) if device.kind != "cpu" else ""),
-        Fact("last-level cache", units.format_bytes(device.cache_bytes) if device.cache_bytes else ""),
-        Fact("driver", device.driver or ""),
-        Fact("processor", e.processor),
-        Fact(
+        ProvenanceRow("device", f"{device.name} ({device.kind}{capability})"),
+        ProvenanceRow("multiprocessors", str(device.multiprocessors) if device.multiprocessors else ""),
+        ProvenanceRow("device memory", units.format_bytes(device.memory_bytes) if device.kind != "cpu" else ""),
+        ProvenanceRow("last-level cache", units.format_bytes(device.cache_bytes) if device.cache_bytes else ""),
+        ProvenanceRow("driver", device.driver or ""),
+        ProvenanceRow("processor", e.processor),
+        ProvenanceRow(
             "cores and threads",
             f"{e.cores} cores, {len(e.affinity) or e.cores} usable, {e.threads} threads used",
         ),
-        Fact("memory", units.format_bytes(e.memory_bytes)),
-        Fact("frequency governor", e.governor or ""),
-        Fact("load average at start", units.format_number(e.load_average) if e.load_average is not None else ""),
-        Fact("system", e.system),
-        Fact("Python", e.python),
-        Fact("packages", ", ".join(f"{name} {version}" for name, version in e.packages.items())),
-        Fact("variables", " ".join(f"{name}={value}" for name, value in e.variables.items()), is_code=True),
+        ProvenanceRow("memory", units.format_bytes(e.memory_bytes)),
+        ProvenanceRow("frequency governor", e.governor or ""),
+        ProvenanceRow(
+            "load average at start", units.format_number(e.load_average) if e.load_average is not None else ""
+        ),
+        ProvenanceRow("system", e.system),
+        ProvenanceRow("Python", e.python),
+        ProvenanceRow("packages", ", ".join(f"{name} {version}" for name, version in e.packages.items())),
+        ProvenanceRow("variables", " ".join(f"{name}={value}" for name, value in e.variables.items()), is_code=True),
         *_ceilings(run.ceilings),
     ]
     return [fact for fact in facts if fact.text]
 
 
-def _ceilings(ceilings: Ceilings) -> Iterable[Fact]:
+def _ceilings(ceilings: Ceilings) -> Iterable[ProvenanceRow]:
     bandwidths = {"copied": ceilings.bandwidth, "read": ceilings.read_bandwidth, "in caches": ceilings.cache_bandwidth}
-    yield Fact("ceilings, measured", _rates(bandwidths, ceilings.rates))
+    yield ProvenanceRow("ceilings, measured", _rates(bandwidths, ceilings.rates))
     if ceilings.measured_at_s:
         widest = max(ceilings.spread, key=lambda name: ceilings.spread[name], default=None)
         spread = f", up to {units.format_share(ceilings.spread[widest])} apart ({widest})" if widest else ""
         when = f"{datetime.fromtimestamp(ceilings.measured_at_s, UTC):%Y-%m-%d %H:%M} UTC"
-        yield Fact("ceilings measured at", f"{when}{spread}{f', on {ceilings.host}' if ceilings.host else ''}")
+        yield ProvenanceRow("ceilings measured at", f"{when}{spread}{f', on {ceilings.host}' if ceilings.host else ''}")
     if ceilings.disturbed is not None:
-        yield Fact("ceilings may be too low", ceilings.disturbed)
+        yield ProvenanceRow("ceilings may be too low", ceilings.disturbed)
     if (sheet := ceilings.published) is not None:
-        yield Fact("ceilings, published", _rates({"": sheet.bandwidth}, sheet.rates))
+        yield ProvenanceRow("ceilings, published", _rates({"": sheet.bandwidth}, sheet.rates))
 
 
 def _rates(bandwidths: Mapping[str, float | None], rates: Mapping[str, float]) -> str:
@@ -81,24 +83,24 @@ def _rate(rates: Mapping[str, float], dtype: str) -> str:
     return f"{units.format_count(best)}FLOP/s{widened}"
 
 
-def provenance(stored: StoredRun, results: Iterable[Result]) -> list[Fact]:
+def provenance(stored: StoredRun, results: Iterable[Result]) -> list[ProvenanceRow]:
     """All that is needed to take the same figures again."""
     run = stored.run
     kept = list(results)
     facts = [
-        Fact("command", run.command, is_code=True),
-        Fact("run", run.run_id),
-        Fact("suite", run.suite),
-        Fact("started", run.started),
-        Fact("revision", _revision(run.environment.revision, run.environment.dirty) or "not known"),
-        Fact("seed", str(run.seed)),
-        Fact("plugins", ", ".join(run.plugins)),
-        *(Fact(f"code of {code.name}", _code(code)) for code in run.code),
-        Fact("files of cases", ", ".join(dict.fromkeys(_held(kept)))),
-        Fact("timing", "; ".join(_methods([r.row.measurement.timing for r in kept if r.timed]))),
-        Fact("intervals", INTERVAL),
-        Fact("schema and definitions", f"version {run.schema_version} and {run.definitions_version}"),
-        *(Fact("damaged, left out", f"line {d.line} of {d.path.name}: {d.reason}") for d in stored.damages),
+        ProvenanceRow("command", run.command, is_code=True),
+        ProvenanceRow("run", run.run_id),
+        ProvenanceRow("suite", run.suite),
+        ProvenanceRow("started", run.started),
+        ProvenanceRow("revision", _revision(run.environment.revision, run.environment.dirty) or "not known"),
+        ProvenanceRow("seed", str(run.seed)),
+        ProvenanceRow("plugins", ", ".join(run.plugins)),
+        *(ProvenanceRow(f"code of {code.name}", _code(code)) for code in run.code),
+        ProvenanceRow("files of cases", ", ".join(dict.fromkeys(_held(kept)))),
+        ProvenanceRow("timing", "; ".join(_methods([r.row.measurement.timing for r in kept if r.timed]))),
+        ProvenanceRow("intervals", INTERVAL),
+        ProvenanceRow("schema and definitions", f"version {run.schema_version} and {run.definitions_version}"),
+        *(ProvenanceRow("damaged, left out", f"line {d.line} of {d.path.name}: {d.reason}") for d in stored.damages),
     ]
     return [fact for fact in facts if fact.text]
 

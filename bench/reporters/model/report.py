@@ -11,14 +11,14 @@ from attnlab.bench.contract.axes import unique
 from attnlab.bench.contract.metric import Metric, Row
 from attnlab.bench.contract.operator_spec import Operator
 from attnlab.bench.contract.registry import Registry, registry
-from attnlab.bench.reporters.model.cases import CaseRef, Family, families, refer
-from attnlab.bench.reporters.model.findings import Evidence, Finding, findings
+from attnlab.bench.reporters.model.cases import CaseFamily, CaseRef, families, refer
+from attnlab.bench.reporters.model.findings import OperatorResults, ReportFinding, findings
 from attnlab.bench.reporters.model.growths import GrowthRow, growths
 from attnlab.bench.reporters.model.outcomes import MatrixRow, Reason, matrix, reasons
 from attnlab.bench.reporters.model.panels import plots
 from attnlab.bench.reporters.model.picks import Pick, picks
 from attnlab.bench.reporters.model.plots import Plot
-from attnlab.bench.reporters.model.provenance import Fact, environment, provenance
+from attnlab.bench.reporters.model.provenance import ProvenanceRow, environment, provenance
 from attnlab.bench.reporters.model.results import Column, Result, columns, result_of
 from attnlab.bench.reporters.model.studies import Study, studies
 from attnlab.bench.store.run_folder import StoredRun
@@ -35,11 +35,11 @@ class Section:
     baseline: str | None
     length_axis: str | None
     note: str | None
-    families: tuple[Family, ...]
+    families: tuple[CaseFamily, ...]
     cases: tuple[CaseRef, ...]
     implementations: tuple[str, ...]
     results: tuple[Result, ...]
-    findings: tuple[Finding, ...]
+    findings: tuple[ReportFinding, ...]
     picks: tuple[Pick, ...]
     matrix: tuple[MatrixRow, ...]
     reasons: tuple[Reason, ...]
@@ -59,8 +59,8 @@ class RunFacts:
     """The environment and the provenance of one run."""
 
     run_id: str
-    environment: tuple[Fact, ...]
-    provenance: tuple[Fact, ...]
+    environment: tuple[ProvenanceRow, ...]
+    provenance: tuple[ProvenanceRow, ...]
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def _section(stored: StoredRun, name: str, rows: Sequence[Row], metrics: Sequenc
     axis = operator.length_axis if operator else None
     chosen = picks(cases, results)
     why = tuple(reasons(implementations, grouped, axis, results))
-    evidence = Evidence(run, name, axis, grouped, cases, implementations, results, chosen, why)
+    evidence = OperatorResults(run, name, axis, grouped, cases, implementations, results, chosen, why)
     return Section(
         name=f"{run.run_id}-{name}",
         operator=name,

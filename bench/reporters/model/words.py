@@ -7,28 +7,28 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Piece:
+class TextRun:
     """A run of text; a name is an implementation, a case or an operator, and may come from a plugin."""
 
     text: str
     is_name: bool = False
 
 
-Sentence = tuple[Piece, ...]
+Sentence = tuple[TextRun, ...]
 
 
-def name(text: str) -> Piece:
-    return Piece(text, is_name=True)
+def name(text: str) -> TextRun:
+    return TextRun(text, is_name=True)
 
 
-def sentence(*parts: str | Piece | Iterable[Piece]) -> Sentence:
+def sentence(*parts: str | TextRun | Iterable[TextRun]) -> Sentence:
     """Parts in a row; text that follows text is joined."""
-    flat: list[Piece] = []
+    flat: list[TextRun] = []
     for part in parts:
-        pieces = [Piece(part)] if isinstance(part, str) else [part] if isinstance(part, Piece) else part
+        pieces = [TextRun(part)] if isinstance(part, str) else [part] if isinstance(part, TextRun) else part
         for piece in pieces:
             if flat and not piece.is_name and not flat[-1].is_name:
-                flat[-1] = Piece(flat[-1].text + piece.text)
+                flat[-1] = TextRun(flat[-1].text + piece.text)
             elif piece.text:
                 flat.append(piece)
     return tuple(flat)
@@ -38,17 +38,17 @@ def plain(pieces: Sentence) -> str:
     return "".join(piece.text for piece in pieces)
 
 
-def enumerated(parts: Sequence[Iterable[Piece] | Piece], last: str = " and ", between: str = ", ") -> list[Piece]:
+def enumerated(parts: Sequence[Iterable[TextRun] | TextRun], last: str = " and ", between: str = ", ") -> list[TextRun]:
     """`a, b and c`."""
-    found: list[Piece] = []
+    found: list[TextRun] = []
     for position, part in enumerate(parts):
         if position:
-            found.append(Piece(last if position == len(parts) - 1 else between))
-        found += [part] if isinstance(part, Piece) else part
+            found.append(TextRun(last if position == len(parts) - 1 else between))
+        found += [part] if isinstance(part, TextRun) else part
     return found
 
 
-def names(texts: Iterable[str], last: str = " and ") -> list[Piece]:
+def names(texts: Iterable[str], last: str = " and ") -> list[TextRun]:
     return enumerated([name(text) for text in texts], last)
 
 

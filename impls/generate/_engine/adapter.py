@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from attnlab.bench import SKIPPED, GenerateCase, Generated, GenerateInputs, config_of, import_named
+from attnlab.bench import SKIPPED, GenerateCase, GenerateInputs, GenerateOutputs, config_of, import_named
 from attnlab.bench.llm import PLAIN, SAME
 from attnlab.impls.generate._engine import soft_cap
 from attnlab.impls.generate._engine.batching import Batching, BatchRunner, StaticBatching
@@ -62,10 +62,12 @@ class EngineAdapter:
         )
         return BatchRunner(engine, module.prepare(DecodingContext(case, inputs.weights, self.parts, engine)))
 
-    def run(self, inputs: GenerateInputs, batching: Batching) -> Generated:
+    def run(self, inputs: GenerateInputs, batching: Batching) -> GenerateOutputs:
         recorder = inputs.begin()
         tokens = batching.serve(recorder, inputs.seed)
-        return Generated(tokens, recorder.log(), None if recorder.evidence is None else recorder.evidence.tensor())
+        return GenerateOutputs(
+            tokens, recorder.log(), None if recorder.evidence is None else recorder.evidence.tensor()
+        )
 
     def configuration(self, case: GenerateCase) -> str | None:
         if case.batching == "continuous":

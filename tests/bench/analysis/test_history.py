@@ -11,7 +11,7 @@ import pytest
 
 from attnlab.bench.analysis.history import words
 from attnlab.bench.analysis.history.differences import NOTHING, differences, explain
-from attnlab.bench.analysis.history.lines import Benchmark, benchmark, tried
+from attnlab.bench.analysis.history.lines import BenchmarkHistory, benchmark, tried
 from attnlab.bench.analysis.history.points import in_order
 from attnlab.bench.errors import StoreError
 from attnlab.bench.reporters.draw.timeline import write_timelines
@@ -22,11 +22,11 @@ from attnlab.bench.store.run_folder import StoredRun
 h = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[2] / "helpers" / "histories.py")))
 
 
-def history(runs: list[StoredRun]) -> list[Benchmark]:
+def history(runs: list[StoredRun]) -> list[BenchmarkHistory]:
     return [one for source in tried(runs) if (one := benchmark(source)) is not None]
 
 
-def only(runs: list[StoredRun]) -> Benchmark:
+def only(runs: list[StoredRun]) -> BenchmarkHistory:
     (found,) = history(runs)
     return found
 

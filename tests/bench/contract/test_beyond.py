@@ -12,7 +12,7 @@ from attnlab.bench.contract.beyond import EITHER, IMPOSSIBLE, IN_CACHE, LOW
 from attnlab.bench.contract.metric import Row
 from attnlab.bench.reporters.model.cases import CaseRef
 from attnlab.bench.reporters.model.results import columns, result_of
-from attnlab.bench.store.machine import Ceilings, Device, Environment, Load, Published
+from attnlab.bench.store.machine import Ceilings, Device, Environment, Load, PublishedPeaks
 from attnlab.bench.store.records import Burst, Launch, Measurement, Outcome, RunRecord, Series, TimingRecord
 
 METRICS = {metric.name: metric for metric in known_metrics()}
@@ -20,7 +20,7 @@ KIB, MIB = 1 << 10, 1 << 20
 BUSY = Load(1.2, 0.0, 200.0, 4, "other processes kept 1.2 cores busy")
 
 
-def run(cache_bytes: int | None = 32 * MIB, published: Published | None = None, **ceilings: Any) -> RunRecord:
+def run(cache_bytes: int | None = 32 * MIB, published: PublishedPeaks | None = None, **ceilings: Any) -> RunRecord:
     """10 GB/s copied, 20 GB/s read, 100 GFLOP/s."""
     device = Device("cpu", "Processor", cache_bytes=cache_bytes)
     environment = Environment(
@@ -106,7 +106,7 @@ def test_where_the_cache_is_not_known_either_may_be(cache_bytes: int | None, byt
     ],
 )
 def test_a_data_sheet_is_passed_by_what_cannot_be(share: float, cache: str, bytes_moved: int, short: str) -> None:
-    sheet = Published(1e11, {"float32": 1e12})
+    sheet = PublishedPeaks(1e11, {"float32": 1e12})
     found = row(run(published=sheet), bytes_moved / 100 / share, bytes_moved, cache=cache)
     assert METRICS["share_of_published"].value(found) == pytest.approx(share)
     assert remark(found, "share_of_published")[0] == short
@@ -133,7 +133,7 @@ def test_decoding_is_held_against_the_bandwidth_of_reading() -> None:
     assert all("as other processes kept 1.2 cores busy (160 % of it)" in flag for flag in flags)
     small = decoding(run(), MIB, 1e4)
     assert remark(small, "decode_mbu")[0] == IN_CACHE
-    sheet = Published(1e10, {})
+    sheet = PublishedPeaks(1e10, {})
     assert remark(decoding(run(published=sheet), 1e9, 6.25e7), "decode_mbu_published")[0] == IMPOSSIBLE
 
 

@@ -18,8 +18,8 @@ from attnlab.bench.contract.error_budget import (
     MAX_OVER_RMS,
     ErrorBudget,
     Probe,
-    Reached,
     Scale,
+    YardstickOutput,
     heads_permuted,
     root_mean_square,
     zeros,
@@ -46,7 +46,7 @@ def budget(*probes: Probe[Any, Any]) -> ErrorBudget[Sum, None]:
         sample=lambda case: None,
         select=lambda outputs, sample: outputs,
         oracle=lambda case, inputs, sample: (case.want,),
-        yardstick=lambda case, inputs, sample: Reached(
+        yardstick=lambda case, inputs, sample: YardstickOutput(
             (case.want + case.error,), (case.want.abs() if case.terms is None else case.terms,)
         ),
         probes=probes or (ZEROS,),
@@ -161,7 +161,7 @@ def test_of_nothing_nothing_is_wrong() -> None:
         sample=lambda case: None,
         select=lambda outputs, sample: outputs,
         oracle=lambda case, inputs, sample: (nothing,),
-        yardstick=lambda case, inputs, sample: Reached((nothing,), (nothing,)),
+        yardstick=lambda case, inputs, sample: YardstickOutput((nothing,), (nothing,)),
         probes=(Probe("zeros", lambda case: True, zeros),),
         dtype=lambda case: "float32",
     )

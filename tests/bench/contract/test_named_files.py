@@ -14,6 +14,7 @@ from attnlab.bench.errors import StoreError
 from attnlab.bench.ops._shared.caching import DecodeCase
 from attnlab.bench.ops.attention.case import AttentionCase
 from attnlab.bench.ops.generate.case import GenerateCase
+from attnlab.bench.ops.generate.contract import GENERATE
 from attnlab.bench.store.records import Measurement, Outcome
 
 
@@ -61,7 +62,7 @@ def test_a_run_does_not_go_on_with_another_file(tmp_path: Path) -> None:
     trace.write_text("0\n1\n")
     case = GenerateCase(arrivals=f"trace@{trace}", requests=2)  # type: ignore[arg-type]
     table = SimpleNamespace(get=lambda name: SimpleNamespace(source="nowhere", built_from=(), needs=None))
-    operators = SimpleNamespace(get=lambda name: SimpleNamespace(case_type=GenerateCase))
+    operators = {GENERATE.name: GENERATE}
     registry: Any = SimpleNamespace(operators=operators, implementations=lambda name: table)
     m = Measurement("generate", "sdpa", case.values(), case.id, Outcome.PASSED, files=contents(case))
     _check_files([m], registry, tmp_path)

@@ -15,9 +15,9 @@ from attnlab.bench.contract.roofline import (
     measured_light,
     published_light,
 )
-from attnlab.bench.store.machine import Ceilings, Load, Published
+from attnlab.bench.store.machine import Ceilings, Load, PublishedPeaks
 
-CEILINGS = Ceilings("A processor", 2, 1e10, {"float32": 1e11}, Published(2e10, {"float32": 4e11}), 12.5)
+CEILINGS = Ceilings("A processor", 2, 1e10, {"float32": 1e11}, PublishedPeaks(2e10, {"float32": 4e11}), 12.5)
 BOTH = replace(CEILINGS, read_bandwidth=2e10)
 
 

@@ -23,7 +23,7 @@ from attnlab.bench.gate.storing import write_gate
 from attnlab.bench.machine.clocks.cuda_graph import CudaGraph
 from attnlab.bench.measure.worker_process import WorkerEnded
 from attnlab.bench.stats.verdict import Verdict
-from attnlab.bench.store.machine import Published
+from attnlab.bench.store.machine import PublishedPeaks
 from attnlab.bench.store.plan import Plan
 from attnlab.bench.store.records import Outcome
 from attnlab.bench.store.run_folder import read_run
@@ -462,7 +462,7 @@ def test_a_check_is_owed_by_an_arm_until_it_is_done(
 def test_a_time_faster_than_light_is_refused_as_in_a_run(gated: Make) -> None:
     cold = {"methods": (Method("cuda_events", "cold"),), "bytes_moved": 10**9}
     gate = gated(one(**cold), one(**cold, ns=1e3))
-    light = replace(CEILINGS, published=Published(1e13, {"float32": 1e15}))
+    light = replace(CEILINGS, published=PublishedPeaks(1e13, {"float32": 1e15}))
     gate.session.ask = replace(gate.session.ask, ceilings=light)
     report = gate.run()
     assert report.rows[0].standing is Standing.WRONG

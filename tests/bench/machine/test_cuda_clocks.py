@@ -14,7 +14,7 @@ from attnlab.bench.machine.clocks.cuda_events import CudaEvents
 from attnlab.bench.machine.clocks.cuda_graph import CudaGraph
 from attnlab.bench.machine.clocks.cupti import Cupti, spans
 from attnlab.bench.machine.clocks.spans import HIDE_NS, MAX_HIDE_NS, rough_ns
-from attnlab.bench.machine.gpu import Activity, Launched, Trace
+from attnlab.bench.machine.gpu import Activity, LaunchCall, Trace
 from attnlab.bench.measure.timing import Effort, time_calls
 
 CLOCKS = [CudaGraph, CudaEvents, Cupti]
@@ -205,7 +205,7 @@ def test_a_rough_time_costs_one_long_call_or_several_short_ones(gpu: Any, ns: fl
 
 def test_cupti_spans_from_first_start_to_last_end_of_what_a_call_launched() -> None:
     """Two kernels of the first call, one launched through the driver; a flush between; none of the third."""
-    launched = tuple(Launched(at, number) for number, at in enumerate([10, 20, 50, 110]))
+    launched = tuple(LaunchCall(at, number) for number, at in enumerate([10, 20, 50, 110]))
     activities = (
         Activity(100, 150, 0),
         Activity(160, 200, 1),

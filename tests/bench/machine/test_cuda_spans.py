@@ -16,7 +16,7 @@ from attnlab.bench.machine.clocks.cuda_events import CudaEvents
 from attnlab.bench.machine.clocks.cuda_graph import OFF_NS, CudaGraph
 from attnlab.bench.machine.clocks.cupti import Cupti, spans
 from attnlab.bench.machine.clocks.layout import GRAPH_NS, TINY_NS
-from attnlab.bench.machine.gpu import Activity, Launched, Trace
+from attnlab.bench.machine.gpu import Activity, LaunchCall, Trace
 from attnlab.bench.measure.timing import Effort, time_calls
 
 CLOCKS = [CudaGraph, CudaEvents, Cupti]
@@ -256,13 +256,13 @@ def test_work_that_waits_for_nothing_and_is_over_before_the_stream_is_shows_besi
 
 
 def test_activities_without_times_are_no_times_of_zero() -> None:
-    launched = tuple(Launched(at, number) for number, at in enumerate([10, 20]))
+    launched = tuple(LaunchCall(at, number) for number, at in enumerate([10, 20]))
     found = spans([(5, 15), (16, 30)], Trace(launched, (Activity(0, 0, 0), Activity(100, 140, 1))))
     assert found == [None, 40.0]
 
 
 def test_a_call_of_which_a_kernel_is_missing_has_no_time() -> None:
-    launched = tuple(Launched(10 * n, n) for n in range(6))
+    launched = tuple(LaunchCall(10 * n, n) for n in range(6))
     seen = tuple(Activity(100 * n, 100 * n + 50, n) for n in range(6) if n != 3)
     assert spans([(0, 20), (20, 40), (40, 60)], Trace(launched, seen)) == [150.0, None, 150.0]
     assert spans([(0, 20)], Trace((), ())) == [None]

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from attnlab.bench.errors import ClockUnsupported
-from attnlab.bench.machine.gpu import Activity, Launched, Trace, persisting
+from attnlab.bench.machine.gpu import Activity, LaunchCall, Trace, persisting
 from attnlab.bench.machine.gpu.cuda import CYCLES_PER_NS, FLUSH_OVER_L2, CudaGpu
 from attnlab.bench.machine.gpu.cupti import trace
 from attnlab.bench.machine.gpu.nvml import open_nvml
@@ -208,7 +208,7 @@ def test_cupti_records_become_launches_and_activities(cupti: Any) -> None:
             SimpleNamespace(kind=4, start=3, end=4, correlation_id=8),
             SimpleNamespace(kind=10, start=10, end=20, correlation_id=7),
         ]
-        assert tracer.collect() == Trace((Launched(1, 7), Launched(3, 8)), (Activity(10, 20, 7),))
+        assert tracer.collect() == Trace((LaunchCall(1, 7), LaunchCall(3, 8)), (Activity(10, 20, 7),))
         cupti.records = []
         assert tracer.collect() == Trace((), ())
     assert cupti.enabled == []

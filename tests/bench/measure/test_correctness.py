@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from attnlab.bench.contract.contents import Content
-from attnlab.bench.contract.error_budget import ErrorBudget, Probe, Reached, zeros
+from attnlab.bench.contract.error_budget import ErrorBudget, Probe, YardstickOutput, zeros
 from attnlab.bench.contract.operator_spec import NORMAL_DRAW, Operator, TensorSpec, dynamic, mutable, static
 from attnlab.bench.contract.registry import Implementation, Registry, implements
 from attnlab.bench.measure.correctness import Checker, poisoned_memory
@@ -264,7 +264,7 @@ def appending() -> Operator[Any, CacheInputs]:
             sample=lambda case: None,
             select=lambda outputs, sample: outputs,
             oracle=lambda case, inputs, sample: (inputs.new.double() * 2,),
-            yardstick=lambda case, inputs, sample: Reached((inputs.new * 2,), (inputs.new.abs() * 2,)),
+            yardstick=lambda case, inputs, sample: YardstickOutput((inputs.new * 2,), (inputs.new.abs() * 2,)),
             probes=(Probe("zeros", lambda case: True, zeros),),
             dtype=lambda case: "float32",
         ),

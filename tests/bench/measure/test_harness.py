@@ -28,7 +28,7 @@ from attnlab.bench.measure.judging import verdicts
 from attnlab.bench.measure.plausibility import judge_speed
 from attnlab.bench.measure.setup import Setup
 from attnlab.bench.measure.timing import Effort
-from attnlab.bench.store.machine import Ceilings, Published
+from attnlab.bench.store.machine import Ceilings, PublishedPeaks
 from attnlab.bench.store.records import Measurement, Outcome, Series, TimingRecord
 
 LITTLE = Effort(target=0.9, sampling_limit_s=5.0, warmup_limit_s=5.0, least_s=1e-9, least_bursts=1)
@@ -266,7 +266,7 @@ WARM = replace(COLD, cache="warm")
 # A case of 1e9 FLOP and 1e6 bytes: 1 ms at 1 TFLOP/s, 1 µs at 1 TB/s.
 TIMED = Measurement("attention", "mine", {"dtype": "float32"}, "fp32", Outcome.PASSED, timing=COLD,
                     operations=10**9, bytes_moved=10**6, median_ns=1e6, ci_low_ns=9e5, ci_high_ns=1.1e6)  # fmt: skip
-DEVICE = Ceilings("gpu", 1, 5e11, {"float32": 5e11}, Published(1e12, {"float32": 1e12}), 0.0)
+DEVICE = Ceilings("gpu", 1, 5e11, {"float32": 5e11}, PublishedPeaks(1e12, {"float32": 1e12}), 0.0)
 
 
 def test_faster_than_light_is_refused_without_a_figure() -> None:

@@ -17,7 +17,7 @@ from attnlab.bench.measure.suite import Bench, Suite
 from attnlab.bench.measure.suite_file import load_suite
 from attnlab.bench.measure.timing import Effort
 from attnlab.bench.measure.worker import WorkerOrder
-from attnlab.bench.stats.rounds import Round, took_turns
+from attnlab.bench.stats.rounds import RoundFigure, took_turns
 from attnlab.bench.store.records import Measurement, Outcome
 
 from .test_runner import CEILINGS, ENVIRONMENT, Stage
@@ -118,9 +118,9 @@ def test_what_fails_in_its_turn_is_stored_at_once_and_out(registry: Registry, tu
     assert "finish plus N4" not in turns.said
 
 
-def bursts(measurement: Measurement) -> list[Round]:
+def bursts(measurement: Measurement) -> list[RoundFigure]:
     taken = [burst for launch in measurement.launches for burst in launch.bursts]
-    return [Round(burst.started_s, 1.0) for burst in taken if burst.series[0].quantity == "latency"]
+    return [RoundFigure(burst.started_s, 1.0) for burst in taken if burst.series[0].quantity == "latency"]
 
 
 def test_real_processes_take_turns_and_one_that_dies_ends_nobody_elses(

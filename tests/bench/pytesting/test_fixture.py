@@ -13,7 +13,7 @@ import pytest
 
 from attnlab.bench.machine import clocks
 from attnlab.bench.pytesting import fixture
-from attnlab.bench.store.machine import Ceilings, Published
+from attnlab.bench.store.machine import Ceilings, PublishedPeaks
 
 TIMES_NS = (1000.0, 1200.0, 800.0)
 
@@ -169,7 +169,7 @@ def test_other_misuse_is_told_in_a_line(user: User) -> None:
 def test_a_rate_that_cannot_be_fails_the_test(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
     """Cold caches, and 8 bytes at 1 byte a second: what was timed is not what was claimed."""
     user.clock.cache = "cold"
-    sheet = Published(1.0, {"float32": 1.0})
+    sheet = PublishedPeaks(1.0, {"float32": 1.0})
     monkeypatch.setattr(
         "attnlab.bench.machine.ceilings.load_or_measure",
         lambda device: Ceilings(device.name, 1, 1.0, {"float32": 1.0}, sheet, 0.0),

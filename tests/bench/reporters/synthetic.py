@@ -11,7 +11,7 @@ from typing import Any
 from attnlab.bench.ops.attention.case import AttentionCase
 from attnlab.bench.ops.attention.contract import ATTENTION
 from attnlab.bench.store.deviations import relative_errors
-from attnlab.bench.store.machine import Ceilings, Device, Environment, Published
+from attnlab.bench.store.machine import Ceilings, Device, Environment, PublishedPeaks
 from attnlab.bench.store.records import (
     BenchRecord,
     Burst,
@@ -183,7 +183,7 @@ def stored_run(
     names = (*SPEEDS, "triton", "mine", *REASONS)
     chosen = cases()
     bench = BenchRecord("attention", names, "naive", tuple(case.id for case in chosen))
-    sheet = Published(80e9, {"bfloat16": 900e9, "float32": 300e9}) if published else None
+    sheet = PublishedPeaks(80e9, {"bfloat16": 900e9, "float32": 300e9}) if published else None
     record = RunRecord(
         run_id=run_id,
         suite="quick",

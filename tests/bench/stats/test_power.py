@@ -11,7 +11,7 @@ from scipy import stats
 
 from attnlab.bench.stats.power import Rate, least_detectable, replay
 from attnlab.bench.stats.sequential import Looks
-from attnlab.bench.stats.verdict import Compared, Rule, Verdict, judge
+from attnlab.bench.stats.verdict import LogRatios, Rule, Verdict, judge
 
 from . import noise
 
@@ -44,7 +44,7 @@ def test_size_of_all_looks(draw: Callable[..., Any], scatter: float) -> None:
         told = {
             judged.verdict
             for look in RULE.looks.pairs
-            for judged in judge({n: Compared(tuple(x[n, :look]), 1e6) for n in range(3)}, look, RULE).values()
+            for judged in judge({n: LogRatios(tuple(x[n, :look]), 1e6) for n in range(3)}, look, RULE).values()
         }
         for verdict in alarms:
             alarms[verdict] += verdict in told
@@ -64,7 +64,7 @@ def test_size_with_autocorrelated_bursts() -> None:
             base, head = drift[0::2], drift[1::2]
             own = 0.01 * random.standard_normal(2)  # of each process: its layout in memory
             ratios.append(float(np.median(head - base)) + own[1] - own[0])
-        alarms += judge({"it": Compared(tuple(ratios), 1e6)}, 8, rule)["it"].verdict is Verdict.SLOWER
+        alarms += judge({"it": LogRatios(tuple(ratios), 1e6)}, 8, rule)["it"].verdict is Verdict.SLOWER
     assert stats.binomtest(alarms, families, rule.planned, alternative="greater").pvalue > 1e-3
 
 

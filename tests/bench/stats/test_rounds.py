@@ -7,11 +7,11 @@ import random
 
 import pytest
 
-from attnlab.bench.stats.rounds import Round, ratio, took_turns
+from attnlab.bench.stats.rounds import RoundFigure, ratio, took_turns
 
 
-def rounds(*values: float, start_s: float = 0.0, every_s: float = 10.0) -> list[Round]:
-    return [Round(start_s + every_s * n, value) for n, value in enumerate(values)]
+def rounds(*values: float, start_s: float = 0.0, every_s: float = 10.0) -> list[RoundFigure]:
+    return [RoundFigure(start_s + every_s * n, value) for n, value in enumerate(values)]
 
 
 def test_the_median_of_ratios_round_by_round() -> None:
@@ -51,13 +51,16 @@ def test_the_interval_misses_the_truth_at_its_level() -> None:
     ],
     ids=["fewer", "one after the other", "runs apart", "nothing"],
 )
-def test_no_ratio_of_what_did_not_take_turns(base: list[Round], head: list[Round]) -> None:
+def test_no_ratio_of_what_did_not_take_turns(base: list[RoundFigure], head: list[RoundFigure]) -> None:
     assert not took_turns(base, head)
     assert ratio(base, head) is None
 
 
 def test_turns_may_go_to_and_fro() -> None:
-    base, head = [Round(0, 1), Round(15, 1), Round(20, 1)], [Round(5, 1), Round(10, 1), Round(25, 1)]
+    base, head = (
+        [RoundFigure(0, 1), RoundFigure(15, 1), RoundFigure(20, 1)],
+        [RoundFigure(5, 1), RoundFigure(10, 1), RoundFigure(25, 1)],
+    )
     assert took_turns(base, head)
 
 

@@ -7,18 +7,18 @@ import math
 import pytest
 
 from attnlab.bench.stats.sequential import Looks
-from attnlab.bench.stats.verdict import Compared, Rule, Verdict, geometric_mean, judge, most_beyond
+from attnlab.bench.stats.verdict import LogRatios, Rule, Verdict, geometric_mean, judge, most_beyond
 
 ONE_LOOK = Rule(Looks((8,)))
 SPREAD = (-0.004, -0.003, -0.002, -0.001, 0.001, 0.002, 0.003, 0.004)
 
 
-def compared(change: float, spread: float = 1.0, **more: float) -> Compared:
+def compared(change: float, spread: float = 1.0, **more: float) -> LogRatios:
     centre = math.log1p(change)
-    return Compared(tuple(centre + spread * x for x in SPREAD), more.pop("base", 1e6), **more)
+    return LogRatios(tuple(centre + spread * x for x in SPREAD), more.pop("base", 1e6), **more)
 
 
-def verdict(c: Compared, members: int = 1) -> Verdict:
+def verdict(c: LogRatios, members: int = 1) -> Verdict:
     return judge({"it": c}, 8, ONE_LOOK, members)["it"].verdict
 
 
@@ -86,8 +86,8 @@ def test_same_is_adjusted_for_those_that_may_not_be() -> None:
 def test_what_hits_some_of_the_processes_is_not_same() -> None:
     """Two of 12 pairs at +5 %: the interval lies within the target, and yet a third may be hit."""
     rule = Rule(Looks((12,)))
-    calm = Compared(tuple(SPREAD + SPREAD[:4]), 1e6)
-    hit = Compared(tuple(SPREAD + SPREAD[:2] + (0.05, 0.05)), 1e6)
+    calm = LogRatios(tuple(SPREAD + SPREAD[:4]), 1e6)
+    hit = LogRatios(tuple(SPREAD + SPREAD[:2] + (0.05, 0.05)), 1e6)
     assert judge({"it": calm}, 12, rule)["it"].verdict is Verdict.SAME
     told = judge({"it": hit}, 12, rule)["it"]
     assert (told.verdict, told.high < 1.03) == (Verdict.INCONCLUSIVE, True)
@@ -108,12 +108,12 @@ def test_slower_and_faster_in_one_family() -> None:
 
 
 def test_too_few_pairs_have_no_interval() -> None:
-    told = judge({"it": Compared((0.05, 0.05), 1e6), "none": Compared((), 1e6)}, 8, ONE_LOOK)["it"]
+    told = judge({"it": LogRatios((0.05, 0.05), 1e6), "none": LogRatios((), 1e6)}, 8, ONE_LOOK)["it"]
     assert (told.verdict, told.low, told.high) == (Verdict.INCONCLUSIVE, 0.0, math.inf)
 
 
 def test_comparisons_of_unlike_numbers_of_pairs_are_judged_together() -> None:
-    told = judge({"a": compared(0.05), "b": Compared((0.05,) * 6, 1e6), "c": compared(0.0)}, 8, ONE_LOOK)
+    told = judge({"a": compared(0.05), "b": LogRatios((0.05,) * 6, 1e6), "c": compared(0.0)}, 8, ONE_LOOK)
     assert [(j.verdict, j.pairs) for j in told.values()] == [
         (Verdict.SLOWER, 8),
         (Verdict.INCONCLUSIVE, 6),
@@ -122,7 +122,7 @@ def test_comparisons_of_unlike_numbers_of_pairs_are_judged_together() -> None:
 
 
 def test_a_geometric_mean_is_of_each_pair() -> None:
-    mean = geometric_mean([Compared((0.02, 0.04), 1e3, 0.05, 1.0), Compared((0.04, 0.0), 1e5, 0.03, 2.0)])
+    mean = geometric_mean([LogRatios((0.02, 0.04), 1e3, 0.05, 1.0), LogRatios((0.04, 0.0), 1e5, 0.03, 2.0)])
     assert mean.log_ratios == pytest.approx((0.03, 0.02))
     assert (mean.base, mean.target, mean.floor) == (pytest.approx(1e4), 0.03, 2.0)
 

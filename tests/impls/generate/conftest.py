@@ -11,13 +11,13 @@ from torch import Tensor
 from attnlab.bench.llm.models.config import ModelConfig
 from attnlab.bench.llm.models.random_weights import random_weights
 from attnlab.bench.llm.models.weights import ModelWeights
-from attnlab.bench.ops.generate.case import GenerateCase, Generated, GenerateInputs
+from attnlab.bench.ops.generate.case import GenerateCase, GenerateInputs, GenerateOutputs
 from attnlab.impls.generate._engine.adapter import EngineAdapter
 from attnlab.impls.generate._engine.batching import BatchRunner, StaticBatching
 
 Tiny = Callable[..., ModelWeights]
 Prepare = Callable[..., BatchRunner]
-Answer = Callable[..., Generated]
+Answer = Callable[..., GenerateOutputs]
 
 
 @pytest.fixture(scope="session")
@@ -69,7 +69,7 @@ def prepare() -> Prepare:
 def answer() -> Answer:
     """answer(weights, prompts, seed, **axes) -> the answers and their log."""
 
-    def make(weights: ModelWeights, prompts: Tensor, seed: int = 0, **axes: object) -> Generated:
+    def make(weights: ModelWeights, prompts: Tensor, seed: int = 0, **axes: object) -> GenerateOutputs:
         return EngineAdapter().run(*static_batching(weights, prompts, seed, axes))
 
     return make

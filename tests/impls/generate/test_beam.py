@@ -11,7 +11,7 @@ from torch import Tensor
 from attnlab.bench.llm.caches import format_of, layout_of
 from attnlab.bench.llm.models.reference import reference_logits
 from attnlab.bench.llm.models.weights import ModelWeights
-from attnlab.bench.ops.generate.case import GenerateCase, Generated
+from attnlab.bench.ops.generate.case import GenerateCase, GenerateOutputs
 from attnlab.bench.ops.generate.contract import GENERATE
 from attnlab.impls.generate._engine.decoding.beam import place_children
 from attnlab.impls.generate._engine.kv_caches import KVCaches
@@ -20,7 +20,7 @@ from attnlab.impls.generate.naive import Naive
 PROMPT = torch.tensor([[1, 0, 2, 2, 1, 0, 0]])
 
 Tiny = Callable[..., ModelWeights]
-Answer = Callable[..., Generated]
+Answer = Callable[..., GenerateOutputs]
 
 
 def likelihoods(weights: ModelWeights, answers: Tensor) -> Tensor:

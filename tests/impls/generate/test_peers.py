@@ -17,7 +17,7 @@ from attnlab.bench.llm.models.config import PUBLISHED
 from attnlab.bench.llm.models.random_weights import random_weights
 from attnlab.bench.llm.models.reference import reference_greedy, reference_logits
 from attnlab.bench.llm.models.rope_scaling import Llama3Scaling
-from attnlab.bench.ops.generate.case import GenerateCase, Generated, GenerateInputs
+from attnlab.bench.ops.generate.case import GenerateCase, GenerateInputs, GenerateOutputs
 from attnlab.bench.ops.generate.contract import GENERATE
 from attnlab.bench.ops.generate.cost import cache_bytes, pass_bytes
 from attnlab.bench.store.records import Outcome
@@ -38,10 +38,10 @@ def peer(name: str) -> Any:
     return discover().implementations("generate").get(name)
 
 
-def served(name: str, case: GenerateCase, inputs: GenerateInputs | None = None) -> Generated:
+def served(name: str, case: GenerateCase, inputs: GenerateInputs | None = None) -> GenerateOutputs:
     made, inputs = peer(name), inputs or inputs_of(case)
     generated = made.run(inputs, made.prepare(case, inputs))
-    assert isinstance(generated, Generated)
+    assert isinstance(generated, GenerateOutputs)
     return generated
 
 

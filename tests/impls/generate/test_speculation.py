@@ -11,14 +11,14 @@ from torch import Tensor
 
 from attnlab.bench.llm.generation.events import Pass
 from attnlab.bench.llm.models.weights import ModelWeights
-from attnlab.bench.ops.generate.case import GenerateCase, Generated
+from attnlab.bench.ops.generate.case import GenerateCase, GenerateOutputs
 from attnlab.bench.ops.generate.contract import GENERATE
 from attnlab.impls.generate._engine.decoding.draft_model import draft_layers
 from attnlab.impls.generate._engine.decoding.prompt_lookup import NgramIndex
 from attnlab.impls.generate.naive import Naive
 
 Tiny = Callable[..., ModelWeights]
-Answer = Callable[..., Generated]
+Answer = Callable[..., GenerateOutputs]
 
 NEW = 24
 PROMPT = 14

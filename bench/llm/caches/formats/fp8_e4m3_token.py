@@ -1,8 +1,8 @@
 """Eight-bit floats with a scale for each token and head."""
 
 from attnlab.bench.llm.caches.coding import Format
-from attnlab.bench.llm.caches.scaled import FP8_E4M3, Scaled
+from attnlab.bench.llm.caches.scaled import FP8_E4M3, ScaledCodec
 
-BY_TOKEN = Scaled(FP8_E4M3, "token")
+BY_TOKEN = ScaledCodec(FP8_E4M3, "token")
 
 FORMAT = Format("fp8_e4m3_token", "float8 e4m3, a scale for each token and head", BY_TOKEN, BY_TOKEN)

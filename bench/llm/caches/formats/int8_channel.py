@@ -4,11 +4,11 @@ Keys of real models have a few channels that are large in every token: a scale o
 """
 
 from attnlab.bench.llm.caches.coding import Format
-from attnlab.bench.llm.caches.scaled import INT8, Scaled
+from attnlab.bench.llm.caches.scaled import INT8, ScaledCodec
 
 FORMAT = Format(
     "int8_channel",
     "int8, keys with a scale for each channel, values for each token",
-    Scaled(INT8, "head"),
-    Scaled(INT8, "token"),
+    ScaledCodec(INT8, "head"),
+    ScaledCodec(INT8, "token"),
 )

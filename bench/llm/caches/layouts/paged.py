@@ -3,7 +3,7 @@
 Inside a page [S, Hkv, D], the heads of a token together: vLLM's and FlashAttention's order, FlashInfer's `NHD`.
 """
 
-from attnlab.bench.llm.caches.layout import SHD, Family, Layout, power_of_two
+from attnlab.bench.llm.caches.layout import SHD, Layout, LayoutFamily, power_of_two
 
 
 def _make(size: int | None) -> Layout:
@@ -12,4 +12,4 @@ def _make(size: int | None) -> Layout:
     return Layout(name, SHD, power_of_two(size, "page size", name), paged=True)
 
 
-LAYOUT = Family("paged", "pages of N tokens in a pool, each [N, Hkv, D]", _make, "page size")
+LAYOUT = LayoutFamily("paged", "pages of N tokens in a pool, each [N, Hkv, D]", _make, "page size")

@@ -1,6 +1,6 @@
 """A ring of the last N tokens of each sequence, [B, Hkv, N, D]: what a sliding window needs, and no more."""
 
-from attnlab.bench.llm.caches.layout import HSD, Family, Layout
+from attnlab.bench.llm.caches.layout import HSD, Layout, LayoutFamily
 
 
 def _make(size: int | None) -> Layout:
@@ -8,4 +8,4 @@ def _make(size: int | None) -> Layout:
     return Layout(f"ring:{size}", HSD, size, wraps=True)
 
 
-LAYOUT = Family("ring", "the last N tokens of a sequence, [B, Hkv, N, D]", _make, "number of tokens kept")
+LAYOUT = LayoutFamily("ring", "the last N tokens of a sequence, [B, Hkv, N, D]", _make, "number of tokens kept")

@@ -13,7 +13,7 @@ from attnlab.bench.reporters.model.words import Sentence
 
 
 @dataclass(frozen=True)
-class Table:
+class StudyTable:
     """Rows of text under headings; the first column is a name."""
 
     title: str
@@ -28,7 +28,7 @@ class Study:
 
     title: str
     sentences: tuple[Sentence, ...]
-    tables: tuple[Table, ...]
+    tables: tuple[StudyTable, ...]
     plots: tuple[Plot, ...]
 
 

@@ -12,11 +12,11 @@ from attnlab.bench.llm.caches.cache import check_fit
 from attnlab.bench.llm.caches.capacity import Memory, Occupancy, Traffic, simulate
 from attnlab.bench.ops._shared.caching import DecodeCase
 from attnlab.bench.ops.decode_attention.contract import DECODE_ATTENTION
-from attnlab.bench.reporters.model.plots import Curve, Panel, Plot, Point
+from attnlab.bench.reporters.model.plots import Curve, Panel, Plot, PlotPoint
 from attnlab.bench.reporters.model.results import Result
-from attnlab.bench.reporters.model.studies import Study, Table
+from attnlab.bench.reporters.model.studies import Study, StudyTable
 from attnlab.bench.reporters.model.words import Sentence, name, sentence
-from attnlab.bench.stats.break_even import BreakEven, Line, Pays, break_even, fit_line
+from attnlab.bench.stats.break_even import BreakEven, CostLine, Pays, break_even, fit_line
 
 OPERATOR = "decode_attention"
 
@@ -38,7 +38,7 @@ ASSUMPTION = (
 
 
 @dataclass(frozen=True)
-class Setting:
+class CacheSetting:
     """What cases of one comparison share: all axes but layout, cache and context."""
 
     case: DecodeCase
@@ -50,7 +50,7 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Entry:
+class TimedEntry:
     """One result that was timed, with its case."""
 
     result: Result
@@ -82,11 +82,11 @@ def label(variant: tuple[str, str]) -> str:
 def make(results: Sequence[Result]) -> Study | None:
     """None where no setting was timed in two layouts or formats."""
     sentences: list[Sentence] = []
-    tables: list[Table] = []
+    tables: list[StudyTable] = []
     latency: list[Panel] = []
     pareto: list[Panel] = []
     for setting, entries in _settings(results):
-        found = _Compared(setting, entries)
+        found = _SettingEntries(setting, entries)
         sentences += found.sentences()
         tables += found.tables()
         latency += found.latency()
@@ -107,9 +107,9 @@ def make(results: Sequence[Result]) -> Study | None:
     )
 
 
-def _settings(results: Sequence[Result]) -> Iterator[tuple[Setting, list[Entry]]]:
+def _settings(results: Sequence[Result]) -> Iterator[tuple[CacheSetting, list[TimedEntry]]]:
     """Timed results by what they share, where there are two variants or more."""
-    grouped: dict[str, tuple[Setting, list[Entry]]] = {}
+    grouped: dict[str, tuple[CacheSetting, list[TimedEntry]]] = {}
     for result in results:
         if not result.timed:
             continue
@@ -126,7 +126,7 @@ def _settings(results: Sequence[Result]) -> Iterator[tuple[Setting, list[Entry]]
             context=max(case.q_len, 1),
         )
         key = shared.id
-        grouped.setdefault(key, (Setting(shared), []))[1].append(Entry(result, case))
+        grouped.setdefault(key, (CacheSetting(shared), []))[1].append(TimedEntry(result, case))
     for setting, entries in grouped.values():
         if len({entry.variant for entry in entries}) > 1:
             yield setting, entries
@@ -138,7 +138,7 @@ class Fit:
 
     variant: tuple[str, str]
     implementation: str
-    line: Line
+    line: CostLine
     crossing: BreakEven | None
 
     @property
@@ -157,17 +157,17 @@ def _with_interval(ns: float, low: float, high: float) -> str:
     return f"{units.format_time(ns)} ({units.format_interval(low, high, 'ns')})"
 
 
-class _Compared:
+class _SettingEntries:
     """The entries of one setting."""
 
-    def __init__(self, setting: Setting, entries: list[Entry]) -> None:
+    def __init__(self, setting: CacheSetting, entries: list[TimedEntry]) -> None:
         self.setting, self.entries = setting, entries
         self.contexts = sorted({entry.context for entry in entries})
         self.variants = list(dict.fromkeys(sorted((e.variant for e in entries), key=lambda v: (v[1] != "same", v))))
         self.implementations = list(dict.fromkeys(entry.result.implementation for entry in entries))
         self.fits = list(self._fits())
 
-    def at(self, variant: tuple[str, str], context: int, implementation: str | None = None) -> Entry | None:
+    def at(self, variant: tuple[str, str], context: int, implementation: str | None = None) -> TimedEntry | None:
         """The fastest entry, of one implementation or of any."""
         found = [
             e
@@ -176,7 +176,7 @@ class _Compared:
         ]
         return min(found, key=lambda e: e.median_ns, default=None)
 
-    def longest(self) -> list[tuple[tuple[str, str], Entry]]:
+    def longest(self) -> list[tuple[tuple[str, str], TimedEntry]]:
         """Each variant's fastest at the longest context that it was timed at."""
         found = []
         for variant in self.variants:
@@ -211,7 +211,7 @@ class _Compared:
             if fit.crossing is not None and fit.crossing.pays is Pays.FROM:
                 yield sentence(name(label(fit.variant)), f" by {fit.implementation} pays {_said(fit.crossing)}.")
 
-    def tables(self) -> Iterator[Table]:
+    def tables(self) -> Iterator[StudyTable]:
         rows = []
         plain = self.at(PLAIN, self.contexts[-1])
         for variant, entry in self.longest():
@@ -227,7 +227,7 @@ class _Compared:
                 )
             )
         if len(rows) > 1:
-            yield Table(
+            yield StudyTable(
                 f"{self.setting.label} at context {self.contexts[-1]}",
                 "Speed-up is of the fastest over the fastest on contiguous keys and values; bits count scales, minima "
                 "and the block table.",
@@ -242,7 +242,7 @@ class _Compared:
                 tuple(rows),
             )
         if self.fits:
-            yield Table(
+            yield StudyTable(
                 f"From where it pays: {self.setting.label}",
                 "Lines fitted to latency over context, by implementation; intervals at 95 %, of the fit's residuals.",
                 ("layout and format", "implementation", "fixed cost", "for 1,000 tokens", "pays"),
@@ -272,7 +272,7 @@ class _Compared:
             for variant in self.variants:
                 found = [e for c in self.contexts if (e := self.at(variant, c, implementation)) is not None]
                 if len(found) > 1:
-                    points = (Point(e.context, e.median_ns, *(e.result.interval_ns or (None, None))) for e in found)
+                    points = (PlotPoint(e.context, e.median_ns, *(e.result.interval_ns or (None, None))) for e in found)
                     curves.append(Curve(label(variant), tuple(points)))
             if len(curves) > 1:
                 title = f"{implementation}, {self.setting.label}"
@@ -283,7 +283,7 @@ class _Compared:
         for variant, entry in self.longest():
             error = entry.result.number("format_error")
             if error is not None:
-                curves.append(Curve(label(variant), (Point(entry.median_ns, error),)))
+                curves.append(Curve(label(variant), (PlotPoint(entry.median_ns, error),)))
         if len(curves) > 1:
             title = f"{self.setting.label}, context {self.contexts[-1]}"
             yield Panel("scatter", title, "latency", "format error", "share", tuple(curves), x_unit="ns")
@@ -301,7 +301,7 @@ def _said(found: BreakEven) -> str:
     }[found.pays]
 
 
-def _capacity(results: Sequence[Result]) -> tuple[Table | None, list[Sentence], Panel | None]:
+def _capacity(results: Sequence[Result]) -> tuple[StudyTable | None, list[Sentence], Panel | None]:
     """What each variant that was measured, right or not, would let run; for the shape with most bytes a token."""
     cases = [DECODE_ATTENTION.case_of(result.row.measurement) for result in results]
     if not cases:
@@ -324,7 +324,7 @@ def _capacity(results: Sequence[Result]) -> tuple[Table | None, list[Sentence], 
         for variant, o in known.items()
     )
     heads = f"{shape.kv_heads} key-value heads of {shape.head_dim}"
-    table = Table(
+    table = StudyTable(
         f"Sequences that fit, {heads}",
         ASSUMPTION,
         ("layout and format", "sequences at a time", "memory used", "reserved", "wasted of it", "restarted"),
@@ -339,7 +339,7 @@ def _capacity(results: Sequence[Result]) -> tuple[Table | None, list[Sentence], 
         name(label(least)),
         f" {known[least].sequences:.0f}.",
     )
-    curves = (Curve(label(variant), (Point(o.sequences, row),)) for row, (variant, o) in enumerate(known.items()))
+    curves = (Curve(label(variant), (PlotPoint(o.sequences, row),)) for row, (variant, o) in enumerate(known.items()))
     panel = Panel("dots", heads, "sequences at a time", "", "", tuple(curves), tuple(map(label, known)))
     return table, [words], panel
 

@@ -9,9 +9,9 @@ from attnlab.bench.contract.axes import DTYPES
 from attnlab.bench.llm.generation.events import PASSES
 from attnlab.bench.llm.generation.measured import NEAR_TIES, median
 from attnlab.bench.reporters.model.answers import Answer, answers, first_token_ns, gap_ns, whole_ns
-from attnlab.bench.reporters.model.plots import Curve, Panel, Plot, Point
+from attnlab.bench.reporters.model.plots import Curve, Panel, Plot, PlotPoint
 from attnlab.bench.reporters.model.results import Result
-from attnlab.bench.reporters.model.studies import Study, Table
+from attnlab.bench.reporters.model.studies import Study, StudyTable
 from attnlab.bench.reporters.model.words import Sentence, name, sentence
 from attnlab.bench.stats.rounds import Ratio
 
@@ -32,7 +32,7 @@ def make(results: Sequence[Result]) -> Study | None:
         return None
     baseline = next((b for r in results for b in [r.row.baseline] if b is not None), None)
     base = baseline.implementation if baseline is not None else None
-    guessed = [_Guessed(a, plain) for a in found if a.case.decoding.speculative for plain in _plain(a, found)]
+    guessed = [_SpeculativeResult(a, plain) for a in found if a.case.decoding.speculative for plain in _plain(a, found)]
     tables = [*_answering(found, base), *_first_token(found), *_guessing(guessed), *_serving(found)]
     plots = (
         Plot(
@@ -140,7 +140,7 @@ def _figures(a: Answer) -> tuple[str, ...]:
     )
 
 
-def _answering(found: Sequence[Answer], base: str | None) -> Iterator[Table]:
+def _answering(found: Sequence[Answer], base: str | None) -> Iterator[StudyTable]:
     """A table for each case that several implementations answered, and one of all others."""
     single: list[Answer] = []
     for case_id, members in _by_case(found).items():
@@ -149,10 +149,10 @@ def _answering(found: Sequence[Answer], base: str | None) -> Iterator[Table]:
             single += members
         elif plain is None:
             rows = tuple((a.implementation, *_figures(a)) for a in members)
-            yield Table(case_id, "Medians.", ("implementation", *ANSWERING), rows)
+            yield StudyTable(case_id, "Medians.", ("implementation", *ANSWERING), rows)
         else:
             headings = (f"TTFT over {base}", f"ITL over {base}", f"whole over {base}")
-            yield Table(
+            yield StudyTable(
                 case_id,
                 f"Medians. {RATIOS}",
                 ("implementation", *ANSWERING, *headings),
@@ -160,7 +160,7 @@ def _answering(found: Sequence[Answer], base: str | None) -> Iterator[Table]:
             )
     if single:
         rows = tuple((f"{a.implementation}, {a.case.id}", *_figures(a)) for a in single)
-        yield Table("Answered by one implementation", "Medians.", ("result", *ANSWERING), rows)
+        yield StudyTable("Answered by one implementation", "Medians.", ("result", *ANSWERING), rows)
 
 
 def _against(answer: Answer, plain: Answer) -> tuple[str, ...]:
@@ -170,7 +170,7 @@ def _against(answer: Answer, plain: Answer) -> tuple[str, ...]:
     return first, gap, units.MISSING if answer.paced else whole
 
 
-def _first_token(found: Sequence[Answer]) -> Iterator[Table]:
+def _first_token(found: Sequence[Answer]) -> Iterator[StudyTable]:
     rows = tuple(
         (f"{a.implementation}, {a.case.id}", *(units.format_time(parts.get(part)) for part in PARTS))
         for a in found
@@ -178,10 +178,10 @@ def _first_token(found: Sequence[Answer]) -> Iterator[Table]:
     )
     if rows:
         caption = "Medians; the last column is what of the time to first token is in none of the others."
-        yield Table("Where the time to first token goes", caption, ("result", *PARTS), rows)
+        yield StudyTable("Where the time to first token goes", caption, ("result", *PARTS), rows)
 
 
-class _Guessed:
+class _SpeculativeResult:
     """One speculative result beside plain decoding by the same implementation."""
 
     def __init__(self, answer: Answer, plain: Answer) -> None:
@@ -244,9 +244,9 @@ class _Guessed:
         return units.format_share(max(ties, default=None))
 
 
-def _guessing(guessed: Sequence[_Guessed]) -> Iterator[Table]:
+def _guessing(guessed: Sequence[_SpeculativeResult]) -> Iterator[StudyTable]:
     if guessed:
-        yield Table(
+        yield StudyTable(
             "Speculative decoding",
             f"{RATIOS} Near-ties are tokens that the reference holds second, within the noise.",
             (
@@ -273,7 +273,7 @@ def _how(answer: Answer) -> str:
     return f"{answer.case.batching}, {answer.case.arrivals.write().replace('_', '.')}"
 
 
-def _serving(found: Sequence[Answer]) -> Iterator[Table]:
+def _serving(found: Sequence[Answer]) -> Iterator[StudyTable]:
     rows = []
     for a in _served(found):
         m, case = a.result.row.measurement, a.case
@@ -296,7 +296,7 @@ def _serving(found: Sequence[Answer]) -> Iterator[Table]:
             )
         )
     if rows:
-        yield Table(
+        yield StudyTable(
             "Batches under load",
             f"Medians. Goodput counts requests that keep the objectives of their case: {_objectives(_served(found))}.",
             (
@@ -371,7 +371,7 @@ def _gap_panels(
         for a in members:
             places = by_place(a, max(1, a.case.new_tokens // STRETCHES))
             if len(places) > 1:
-                curves.append(Curve(a.implementation, tuple(Point(x, y) for x, y in places)))
+                curves.append(Curve(a.implementation, tuple(PlotPoint(x, y) for x, y in places)))
         if curves:
             yield Panel("lines", case_id, "token of the answer", label, "ns", tuple(curves))
 
@@ -383,28 +383,28 @@ def _part_panels(found: Sequence[Answer]) -> Iterator[Panel]:
             curves = tuple(
                 Curve(part, points)
                 for part in PARTS
-                if (points := tuple(Point(p[part], float(n)) for n, (_, p) in enumerate(known) if p.get(part)))
+                if (points := tuple(PlotPoint(p[part], float(n)) for n, (_, p) in enumerate(known) if p.get(part)))
             )
             rows = tuple(a.implementation for a, _ in known)
             yield Panel("dots", case_id, "time to first token", "", "ns", curves, rows)
 
 
-def _guess_panels(guessed: Sequence[_Guessed]) -> Iterator[Panel]:
+def _guess_panels(guessed: Sequence[_SpeculativeResult]) -> Iterator[Panel]:
     grouped: dict[str, list[Curve]] = {}
     for g in guessed:
         if g.rate and g.speedup is not None:
             label = f"{g.answer.case.prompts}, {g.answer.case.dtype}"
-            grouped.setdefault(label, []).append(Curve(g.short_label, (Point(g.rate, g.speedup.median),)))
+            grouped.setdefault(label, []).append(Curve(g.short_label, (PlotPoint(g.rate, g.speedup.median),)))
     for label, curves in grouped.items():
         yield Panel("scatter", label, "guesses accepted", "speed-up", "ratio", tuple(curves), x_unit="share")
 
 
 def _load_panels(found: Sequence[Answer]) -> Iterator[Panel]:
-    grouped: dict[str, list[Point]] = {}
+    grouped: dict[str, list[PlotPoint]] = {}
     for a in _served(found):
         rate, each = a.result.number("output_tok_per_s"), a.result.number("tpot_ns")
         if rate and each:
-            grouped.setdefault(f"{a.implementation}, {a.case.batching}", []).append(Point(each, rate))
+            grouped.setdefault(f"{a.implementation}, {a.case.batching}", []).append(PlotPoint(each, rate))
     if any(len(points) > 1 for points in grouped.values()) or len(grouped) > 1:
         curves = tuple(Curve(label, tuple(sorted(points, key=lambda p: p.x))) for label, points in grouped.items())
         yield Panel("scatter", "all loads", "time per token", "throughput", "tok/s", curves, x_unit="ns")
@@ -420,7 +420,7 @@ def _memory_panels(found: Sequence[Answer]) -> Iterator[Panel]:
             panel.setdefault(f"{DTYPES[case.dtype]} {case.cache}", {})[case.prompt_len] = cache
     for title, lines in grouped.items():
         curves = tuple(
-            Curve(label, tuple(Point(x, y) for x, y in sorted(points.items())))
+            Curve(label, tuple(PlotPoint(x, y) for x, y in sorted(points.items())))
             for label, points in lines.items()
             if len(points) > 1
         )

@@ -16,7 +16,7 @@ from attnlab.bench.contract.metric import Metric, Row
 from attnlab.bench.contract.registry import Registry, registry
 from attnlab.bench.errors import DuplicateRank
 from attnlab.bench.store.deviations import Deviation, relative_errors
-from attnlab.bench.store.machine import Ceilings, Device, Environment, Published
+from attnlab.bench.store.machine import Ceilings, Device, Environment, PublishedPeaks
 from attnlab.bench.store.records import (
     BenchRecord,
     Burst,
@@ -34,7 +34,7 @@ METRICS = {metric.name: metric for metric in known_metrics()}
 WALL = TimingRecord("wall", "warm", 2, 10, 1e6, True, 3, "target")
 
 
-def run(published: Published | None = None) -> RunRecord:
+def run(published: PublishedPeaks | None = None) -> RunRecord:
     device = Device("cpu", "Processor")
     environment = Environment(
         device, "Processor", 2, (0, 1), 2, 1 << 30, "Linux", "3.12", {}, None, None, {}, None, None
@@ -95,7 +95,7 @@ def measured(name: str = "fast", median_ns: float | None = 2e6, **rest: object) 
     ],
 )
 def test_value(metric: str, expected: float | str) -> None:
-    row = Row(run(Published(10e9, {"float32": 1000e9})), measured(), measured("base", 6e6))
+    row = Row(run(PublishedPeaks(10e9, {"float32": 1000e9})), measured(), measured("base", 6e6))
     assert METRICS[metric].value(row) == pytest.approx(expected)
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from attnlab.bench.cli import main
-from attnlab.bench.contract.error_budget import Budgeted, Scale
+from attnlab.bench.contract.error_budget import BudgetExpectation, Scale
 from attnlab.bench.contract.operator_spec import NORMAL_DRAW
 from attnlab.bench.contract.wrong import Wrong, first_wrong
 from attnlab.bench.errors import StoreError
@@ -128,7 +128,7 @@ def test_a_later_version_is_told(tmp_path: Path) -> None:
 def test_the_first_wrong_element_is_named_in_the_whole_output() -> None:
     """Of a part that is compared, its place in the whole."""
     rows, want = torch.tensor([0, 7, 9]), torch.ones(3, 4, dtype=torch.float64)
-    expectation = Budgeted(
+    expectation = BudgetExpectation(
         names=("out",),
         select=lambda outputs, sample: tuple(out.index_select(0, sample) for out in outputs),
         sample=rows,

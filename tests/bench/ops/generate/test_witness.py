@@ -14,7 +14,7 @@ import torch
 
 from attnlab.bench.analysis.metrics import known_metrics
 from attnlab.bench.contract.metric import Row
-from attnlab.bench.contract.operator_spec import NORMAL_DRAW, Attested, Span
+from attnlab.bench.contract.operator_spec import NORMAL_DRAW, Attestation, Span
 from attnlab.bench.contract.registry import Registry, implements
 from attnlab.bench.llm.generation.events import CallLog, Pass, RequestLog, series_of
 from attnlab.bench.llm.generation.recorder import Recorder
@@ -26,7 +26,7 @@ from attnlab.bench.measure.judging.handing import HereJudge
 from attnlab.bench.measure.judging.refusals import Rejected
 from attnlab.bench.measure.setup import Setup
 from attnlab.bench.measure.timing import Effort
-from attnlab.bench.ops.generate.case import GenerateCase, Generated, GenerateInputs
+from attnlab.bench.ops.generate.case import GenerateCase, GenerateInputs, GenerateOutputs
 from attnlab.bench.ops.generate.contract import GENERATE
 from attnlab.bench.ops.generate.witness import refute
 from attnlab.bench.store.machine import Ceilings
@@ -40,7 +40,7 @@ SETUP = Setup(CPU, clocks_for(CPU), Ceilings("here", 1, 1e12, {}, None, 0.0), QU
 CASE = GenerateCase.parse("toy-random-B2-P6-N4-fp32")
 METRICS = {metric.name: metric for metric in known_metrics()}
 
-Edit = Callable[[GenerateInputs, Generated], Generated]
+Edit = Callable[[GenerateInputs, GenerateOutputs], GenerateOutputs]
 OfRequest = Callable[[RequestLog], RequestLog]
 
 
@@ -49,7 +49,7 @@ class Edited(EngineAdapter):
 
     edit: Edit = staticmethod(lambda inputs, generated: generated)
 
-    def run(self, inputs: GenerateInputs, server: Any) -> Generated:
+    def run(self, inputs: GenerateInputs, server: Any) -> GenerateOutputs:
         return self.edit(inputs, super().run(inputs, server))
 
 
@@ -81,7 +81,7 @@ def refusal(edit: Edit) -> str | None:
             recorder.arrived(request, ANSWER[request, place : place + 1].tolist())
         took_ns = float(time.perf_counter_ns() - begun_pass)
         recorder.ran(Pass("decode" if place else "prefill", took_ns, 6e5, 2 if place else 12))
-    returned = edit(inputs, Generated(ANSWER.clone(), recorder.log()))
+    returned = edit(inputs, GenerateOutputs(ANSWER.clone(), recorder.log()))
     elapsed_ns = float(time.perf_counter_ns() - begun)
     try:
         checker.reader.attest(inputs, returned, begun, elapsed_ns)
@@ -104,7 +104,7 @@ def value(m: Measurement, name: str) -> Any:
     return METRICS[name].value(Row(run(), m))
 
 
-def late(inputs: GenerateInputs, generated: Generated) -> Generated:
+def late(inputs: GenerateInputs, generated: GenerateOutputs) -> GenerateOutputs:
     """A thread goes on telling of tokens when the answer has returned."""
     recorder = inputs.desk.recorder
     assert recorder is not None
@@ -114,12 +114,12 @@ def late(inputs: GenerateInputs, generated: Generated) -> Generated:
     return generated
 
 
-def other_ids(inputs: GenerateInputs, generated: Generated) -> Generated:
+def other_ids(inputs: GenerateInputs, generated: GenerateOutputs) -> GenerateOutputs:
     """Told as they would come, before they were known."""
     recorder = inputs.begin()
     for request in range(2):
         recorder.arrived(request, [7] * 4)
-    return Generated(generated.tokens, recorder.log())
+    return GenerateOutputs(generated.tokens, recorder.log())
 
 
 def counted(**counts: float) -> Edit:
@@ -209,10 +209,10 @@ def test_a_log_of_an_earlier_call_is_refused() -> None:
     for request, row in enumerate(ANSWER.tolist()):
         before.arrived(request, row)
 
-    def stale(inputs: GenerateInputs, generated: Generated) -> Generated:
+    def stale(inputs: GenerateInputs, generated: GenerateOutputs) -> GenerateOutputs:
         return replace(generated, log=before.log())
 
-    def kept(inputs: GenerateInputs, generated: Generated) -> Generated:
+    def kept(inputs: GenerateInputs, generated: GenerateOutputs) -> GenerateOutputs:
         inputs.desk.recorder = before
         return stale(inputs, generated)
 
@@ -223,13 +223,13 @@ def test_a_log_of_an_earlier_call_is_refused() -> None:
 class BegunLate(EngineAdapter):
     """Has its answer before it begins its log, and tells of it then."""
 
-    def run(self, inputs: GenerateInputs, server: Any) -> Generated:
+    def run(self, inputs: GenerateInputs, server: Any) -> GenerateOutputs:
         tokens = super().run(inputs, server).tokens
         time.sleep(0.02)
         recorder = inputs.begin()
         for request, row in enumerate(tokens.tolist()):
             recorder.arrived(request, row)
-        return Generated(tokens, recorder.log())
+        return GenerateOutputs(tokens, recorder.log())
 
 
 def test_a_log_that_is_begun_late_began_with_its_call() -> None:
@@ -241,23 +241,23 @@ def test_a_log_that_is_begun_late_began_with_its_call() -> None:
 class Early(EngineAdapter):
     """Tells of numbers of tokens before there are any."""
 
-    def run(self, inputs: GenerateInputs, server: Any) -> Generated:
+    def run(self, inputs: GenerateInputs, server: Any) -> GenerateOutputs:
         recorder = inputs.begin()
         for request in range(2):
             recorder.arrived(request, 4)
         time.sleep(0.06)
         served = server.serve(Recorder(inputs.arrivals_s, inputs.prompts.tolist()), inputs.seed)
-        return Generated(served, recorder.log())
+        return GenerateOutputs(served, recorder.log())
 
 
 class Numbers(EngineAdapter):
     """Tells of numbers of tokens alone, when they come."""
 
-    def run(self, inputs: GenerateInputs, server: Any) -> Generated:
+    def run(self, inputs: GenerateInputs, server: Any) -> GenerateOutputs:
         recorder = inputs.begin()
         told = recorder.arrived
         recorder.arrived = lambda request, ids=1: told(request, len(ids))  # type: ignore[method-assign, arg-type]
-        return Generated(server.serve(recorder, inputs.seed), recorder.log())
+        return GenerateOutputs(server.serve(recorder, inputs.seed), recorder.log())
 
 
 def test_numbers_without_ids_give_no_times_of_tokens() -> None:
@@ -286,14 +286,14 @@ class OneFails(EngineAdapter):
 
     fail: tuple[int, ...] = (0,)
 
-    def run(self, inputs: GenerateInputs, server: Any) -> Generated:
+    def run(self, inputs: GenerateInputs, server: Any) -> GenerateOutputs:
         generated = super().run(inputs, server)
         recorder = inputs.desk.recorder
         assert recorder is not None
         for request in self.fail:
             recorder.failed(request, "out of pages")
             generated.tokens[request, 2:] = -1
-        return Generated(generated.tokens, recorder.log())
+        return GenerateOutputs(generated.tokens, recorder.log())
 
 
 class AllFail(OneFails):
@@ -357,4 +357,4 @@ def test_logs_of_our_decoder_are_not_refused(case_id: str) -> None:
     known, notes = GENERATE.attest(case, inputs, generated, Span(begun, elapsed_ns, 0.0))
     assert notes == ()
     assert all(r.ids is not None and not r.numbers_only for r in known.log.requests)
-    assert refute(case, [3], [(series_of(known.log), elapsed_ns)], 0.0) == Attested()
+    assert refute(case, [3], [(series_of(known.log), elapsed_ns)], 0.0) == Attestation()
