@@ -1,0 +1,75 @@
+"""What the pages name is there: links, anchors, files of the repository, modules and options."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+PATH = re.compile(r"`((?:bench|impls|kernels|tests|benchmarks|scripts|docs|results|reports)/[\w./-]+)`")
+MODULE = re.compile(r"\battnlab\.(?:bench|impls|kernels)(?:\.[a-z_]\w*)+")
+FENCE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
+
+
+def anchors(page: Path) -> set[str]:
+    """Of its headings, as a forge makes them: lower case, no punctuation, dashes for spaces."""
+    headings = re.findall(r"^#+ +(.+?) *$", FENCE.sub("", page.read_text(encoding="utf-8")), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def broken_links(page: Path) -> Iterator[str]:
+    for target in LINK.findall(FENCE.sub("", page.read_text(encoding="utf-8"))):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        if not file.exists() or (anchor and anchor not in anchors(file)):
+            yield target
+
+
+def missing_paths(text: str) -> list[str]:
+    return [path for path in PATH.findall(text) if not (ROOT / path.rstrip("/")).exists()]
+
+
+def missing_modules(text: str) -> list[str]:
+    """Modules, or names of modules, of which there are none."""
+    return [name for name in MODULE.findall(text) if not (is_module(name) or has_name(name))]
+
+
+def is_module(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def has_name(dotted: str) -> bool:
+    module, _, name = dotted.rpartition(".")
+    return is_module(module) and hasattr(importlib.import_module(module), name)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    assert list(broken_links(page)) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_and_modules_that_are_named_are_there(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert missing_paths(text) == []
+    assert missing_modules(text) == []
+
+
+def test_what_is_not_there_is_seen(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# A b: c\n[a](#a-b-c) [b](#nowhere) [c](other.md) [d](https://x.y/z)\n```\n[e](f.md)\n```\n")
+    assert list(broken_links(page)) == ["#nowhere", "other.md"]
+    assert missing_paths("`bench/cli/run.py` and `bench/gone.py`") == ["bench/gone.py"]
+    gone = ["attnlab.bench.gone", "attnlab.bench.units.gone"]
+    assert missing_modules(f"attnlab.bench.units.format_time {' '.join(gone)}") == gone
