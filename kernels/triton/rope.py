@@ -1,4 +1,4 @@
-"""Queries and keys told their positions, in Triton: one launch for both, in place where asked."""
+"""Positions encoded in queries and keys (RoPE, Su et al., arXiv:2104.09864), in Triton: one launch for both."""
 
 import torch
 import triton
@@ -39,7 +39,7 @@ def rope(
     heads = max(1, min(PAIRS_A_PROGRAM // half, triton.next_power_of_2(max(q_heads, kv_heads))))
     q_blocks = triton.cdiv(q_heads, heads)
     with torch.cuda.device_of(q):
-        _tell[(batch * length, q_blocks + triton.cdiv(kv_heads, heads))](
+        _encode[(batch * length, q_blocks + triton.cdiv(kv_heads, heads))](
             q,
             k,
             *outs,
@@ -90,7 +90,7 @@ def _check(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, positions: Tensor, st
 
 
 @triton.jit(do_not_specialize=["table_rows", "length", "q_heads", "kv_heads", "q_blocks"])
-def _tell(
+def _encode(
     q: tl.tensor,
     k: tl.tensor,
     q_out: tl.tensor,
@@ -126,16 +126,16 @@ def _tell(
         head = block * HEADS + tl.arange(0, HEADS)
         source = q + sequence * q_strides[0] + token * q_strides[1] + head[:, None] * q_strides[2]
         target = q_out + sequence * q_out_strides[0] + token * q_out_strides[1] + head[:, None] * q_out_strides[2]
-        _tell_heads(source, target, head < q_heads, pair, c, s, STYLE, HALF)
+        _encode_heads(source, target, head < q_heads, pair, c, s, STYLE, HALF)
     else:
         head = (block - q_blocks) * HEADS + tl.arange(0, HEADS)
         source = k + sequence * k_strides[0] + token * k_strides[1] + head[:, None] * k_strides[2]
         target = k_out + sequence * k_out_strides[0] + token * k_out_strides[1] + head[:, None] * k_out_strides[2]
-        _tell_heads(source, target, head < kv_heads, pair, c, s, STYLE, HALF)
+        _encode_heads(source, target, head < kv_heads, pair, c, s, STYLE, HALF)
 
 
 @triton.jit
-def _tell_heads(
+def _encode_heads(
     source: tl.tensor,
     target: tl.tensor,
     real: tl.tensor,

@@ -16,64 +16,23 @@ FlashInfer's sampler (arXiv:2501.01005) draw their own random numbers; here they
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 import triton
 from torch import Tensor
 
-from attnlab.kernels.triton.launch_checks import DTYPE_NAMES, DTYPES, check_beside, check_device, expect
-from attnlab.kernels.triton.sampling_choice import bound, choose, draw_many, pick_largest
-from attnlab.kernels.triton.sampling_passes import collect, mark_seen, narrow, survey
-from attnlab.kernels.triton.sampling_tiles import PLANES
+from attnlab.kernels.triton.sampling_choice import Draws, choose, draw_many, pick_largest
+from attnlab.kernels.triton.sampling_passes import Search, collect, mark_seen, narrow, survey
+from attnlab.kernels.triton.sampling_plan import Parameters, Plan, check
+from attnlab.kernels.triton.sampling_thresholds import Slabs, bound
+from attnlab.kernels.triton.sampling_tiles import PLANES, Logits, Truncation
 
-LARGEST_VOCAB = 1 << 20
-LARGEST_CHUNK = 2048  # logits of a program
-BLOCK = 64  # logits whose largest bounds top-k
-MOST_BLOCKS = 8192  # that one program compares
-BLOCKS_OVER_K = 4  # so that few blocks hold two of the k largest
 PARTS = 8
 TURNS = 3
 CANDIDATES = 2048  # that one program holds at once
-DRAWN_AT_ONCE = 8192  # logits of the chunks that a program draws from
 STEEPEST = 1e30  # of a scale: a temperature below is as good as 0
-NARROW_BITS = {torch.float32: 0, torch.bfloat16: 16, torch.float16: 13}  # of a float32 that are the same in all
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How a call is cut: its kind, chunks of a row, logits of a block of top-k, draws of a program."""
-
-    kind: str  # greedy, plain, size, mass or rank
-    chunk: int
-    chunks: int
-    block: int
-    draws_at_once: int
-    shift: int
-
-    @classmethod
-    def of(cls, logits: Tensor, draws: int, temperature: float, top_k: int | None, top_p: float, min_p: float,
-           penalised: bool) -> "Plan":  # fmt: skip
-        vocab = logits.shape[1]
-        chunk = min(LARGEST_CHUNK, max(64, triton.next_power_of_2(vocab)))
-        if temperature == 0:
-            kind = "greedy"
-        elif top_k is not None:
-            kind = "rank"
-        else:
-            kind = "mass" if top_p < 1 else "size" if min_p > 0 else "plain"
-        block = max(BLOCK, triton.next_power_of_2(triton.cdiv(vocab, MOST_BLOCKS)))
-        while block > 1 and vocab < block * BLOCKS_OVER_K * (top_k or 1) and 2 * vocab <= block * MOST_BLOCKS:
-            block //= 2
-        at_once = min(DRAWN_AT_ONCE // chunk, triton.next_power_of_2(draws))
-        shift = 0 if penalised else NARROW_BITS[logits.dtype]
-        return cls(kind, chunk, triton.cdiv(vocab, chunk), block, at_once, shift)
-
-    @property
-    def width(self) -> int:
-        """Chunks of a row, up to a power of two."""
-        return int(triton.next_power_of_2(self.chunks))
 
 
 def sample(
@@ -95,29 +54,32 @@ def sample(
     and min_p in this order, ties at a threshold kept. Waits for nothing on the host. Raises ValueError on arguments
     that do not fit, before any launch.
     """
-    asked = _Parameters(temperature, top_k, top_p, min_p, repetition_penalty)
-    _check(logits, uniforms, asked, seen)
+    parameters = Parameters(temperature, top_k, top_p, min_p, repetition_penalty)
+    check(logits, uniforms, parameters, seen)
     batch, vocab = logits.shape
     draws = uniforms.shape[1]
     tokens = torch.empty(batch, draws, dtype=torch.int64, device=logits.device)
     if tokens.numel() == 0:
         return tokens
-    top_k = None if top_k is None or top_k >= vocab else top_k
+    if top_k is not None and top_k >= vocab:
+        parameters = replace(parameters, top_k=None)
     penalised = seen is not None and seen.shape[1] > 0 and repetition_penalty != 1
-    plan = Plan.of(logits, draws, temperature, top_k, top_p, min_p, penalised)
+    plan = Plan.of(logits, draws, parameters, penalised)
     with torch.cuda.device_of(logits):
-        row = _Row.of(logits, plan, temperature, repetition_penalty, seen if penalised else None)
-        _survey(row, top_k)
+        rows = _Rows.of(logits, plan, parameters, seen if penalised else None)
+        _survey(rows, parameters)
         if plan.kind == "greedy":
-            pick_largest[(batch,)](row.stats, row.size, plan.chunks, tokens, draws, CHUNKS=plan.width,
-                                   DRAWS=min(1024, triton.next_power_of_2(draws)), num_warps=1)  # fmt: skip
-            return tokens
-        _choose(row, uniforms, tokens, top_k, top_p, math.log2(min_p) if min_p > 0 else -math.inf)
+            at_once = min(1024, triton.next_power_of_2(draws))
+            pick_largest[(batch,)](
+                rows.stats, rows.size, plan.chunks, tokens, draws, CHUNKS=plan.width, DRAWS=at_once, num_warps=1
+            )
+        else:
+            _draw(rows, _collect(rows, parameters), uniforms, tokens, parameters)
     return tokens
 
 
 @dataclass(frozen=True)
-class _Row:
+class _Rows:
     """What every kernel is given: logits and how they are read, and the buffers between kernels."""
 
     logits: Tensor
@@ -131,7 +93,7 @@ class _Row:
     thresholds: Tensor
 
     @classmethod
-    def of(cls, logits: Tensor, plan: Plan, temperature: float, penalty: float, seen: Tensor | None) -> "_Row":
+    def of(cls, logits: Tensor, plan: Plan, parameters: Parameters, seen: Tensor | None) -> "_Rows":
         batch, vocab = logits.shape
         new = logits.new_empty
         words = triton.cdiv(vocab, 32)
@@ -139,10 +101,18 @@ class _Row:
         if seen is not None:
             bits = new(batch, words, dtype=torch.int32)
             mark_seen[(batch,)](seen, seen.stride(0), bits, words, vocab, seen.shape[1], BLOCK=1024, num_warps=4)
-        scale = min(math.log2(math.e) / max(temperature, 1 / STEEPEST), STEEPEST)
-        peaks = new(batch, triton.cdiv(vocab, plan.block) if plan.kind == "rank" else 0, dtype=torch.float32)
-        return cls(logits, plan, bits, words, penalty, scale, new(PLANES, batch, plan.chunks, dtype=torch.float32),
-                   peaks, new(batch, dtype=torch.int32))  # fmt: skip
+        blocks = triton.cdiv(vocab, plan.block) if plan.kind == "rank" else 0
+        return cls(
+            logits,
+            plan,
+            bits,
+            words,
+            parameters.repetition_penalty,
+            scale=min(math.log2(math.e) / max(parameters.temperature, 1 / STEEPEST), STEEPEST),
+            stats=new(PLANES, batch, plan.chunks, dtype=torch.float32),
+            peaks=new(batch, blocks, dtype=torch.float32),
+            thresholds=new(batch, dtype=torch.int32),
+        )
 
     @property
     def size(self) -> int:
@@ -150,14 +120,14 @@ class _Row:
         return self.stats[0].numel()
 
     @property
-    def reading(self) -> tuple[Any, ...]:
-        """The arguments of every kernel that reads logits."""
-        return (self.logits, self.logits.stride(0), self.logits.shape[1], self.bits, self.words, self.penalty,
-                self.scale, self.stats, self.size)  # fmt: skip
+    def penalised(self) -> bool:
+        return self.bits is not self.logits
 
     @property
-    def sizes(self) -> dict[str, Any]:
-        return {"PENALISED": self.bits is not self.logits, "CHUNK": self.plan.chunk}
+    def reading(self) -> tuple[Any, ...]:
+        """The arguments of every kernel that reads logits."""
+        logits = Logits(self.logits, self.logits.stride(0), self.logits.shape[1], self.bits)
+        return logits, self.words, self.penalty, self.scale, self.stats, self.size
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -165,87 +135,96 @@ class _Row:
         return self.logits.shape[0], self.plan.chunks
 
 
-def _survey(row: _Row, top_k: int | None) -> None:
-    plan, blocks = row.plan, row.peaks.shape[1]
-    survey[row.grid](*row.reading, row.peaks, blocks, KIND=plan.kind, BLOCK=min(plan.block, plan.chunk), num_warps=4,
-                     **row.sizes)  # fmt: skip
+def _survey(rows: _Rows, parameters: Parameters) -> None:
+    """The largest and the mass of each chunk; of top-k the largest of each block, and their bound."""
+    plan, blocks = rows.plan, rows.peaks.shape[1]
+    survey[rows.grid](
+        *rows.reading,
+        rows.peaks,
+        blocks,
+        KIND=plan.kind,
+        PENALISED=rows.penalised,
+        CHUNK=plan.chunk,
+        BLOCK=min(plan.block, plan.chunk),
+        num_warps=4,
+    )
     if plan.kind == "rank":
         padded = triton.next_power_of_2(blocks)
-        bound[(row.logits.shape[0],)](row.peaks, blocks, top_k, row.thresholds, SHIFT=plan.shift, BLOCKS=padded,
-                                      num_warps=8 if padded > 2048 else 4)  # fmt: skip
-
-
-def _choose(
-    row: _Row, uniforms: Tensor, tokens: Tensor, top_k: int | None, top_p: float, least_exponent: float
-) -> None:
-    """Narrow, collect, and draw."""
-    plan, new = row.plan, row.logits.new_empty
-    batch, vocab = row.logits.shape
-    tail = (1 - top_p) / (2 * vocab)
-    searched = plan.kind == "mass"
-    bounds = new((TURNS + 1) * batch * 2 if searched else 0, dtype=torch.float32)
-    partials = new(TURNS * row.size * PARTS if searched else 0, dtype=torch.float32)
-    candidates = new(row.size * plan.chunk if plan.kind in ("mass", "rank") else 0, dtype=torch.float32)
-    sizes = row.sizes | {"CHUNKS": plan.width}
-    for turn in range(TURNS if searched else 0):
-        narrow[row.grid](*row.reading, top_p, tail, bounds, partials, turn, FIRST=turn == 0, PARTS=PARTS, num_warps=8,
-                         **sizes)  # fmt: skip
-    if plan.kind != "plain":
-        collect[row.grid](*row.reading, top_p, tail, least_exponent, bounds, partials, TURNS, row.thresholds,
-                          candidates, KIND=plan.kind, PARTS=PARTS, num_warps=4, **sizes)  # fmt: skip
-    draws = tokens.shape[1]
-    alone = draws <= plan.draws_at_once
-    sizes |= {"DRAWS": plan.draws_at_once}
-    drawing = (uniforms, uniforms.stride(0), tokens, draws)
-    choose[(batch,)](*row.reading, plan.chunks, top_k or 0, top_p, least_exponent, candidates, row.thresholds, *drawing,
-                     KIND=plan.kind, TOP_P=top_p < 1, ALONE=alone, SHIFT=plan.shift,
-                     WIDTH=max(1, CANDIDATES // plan.width), num_warps=8, **sizes)  # fmt: skip
-    if not alone:
-        draw_many[(triton.cdiv(draws, plan.draws_at_once) * batch,)](
-            *row.reading, plan.chunks, least_exponent, row.thresholds, *drawing, num_warps=8, **sizes
+        bound[(rows.logits.shape[0],)](
+            rows.peaks,
+            blocks,
+            parameters.top_k,
+            rows.thresholds,
+            SHIFT=plan.shift,
+            BLOCKS=padded,
+            num_warps=8 if padded > 2048 else 4,
         )
 
 
-@dataclass(frozen=True)
-class _Parameters:
-    """What is asked for, see `sample`."""
+def _collect(rows: _Rows, parameters: Parameters) -> Tensor:
+    """Candidates [B, chunks, chunk] of top-k or top-p, after turns that narrow the interval of top-p's threshold."""
+    plan, new = rows.plan, rows.logits.new_empty
+    batch, vocab = rows.logits.shape
+    turns = TURNS if plan.kind == "mass" else 0
+    search = Search(
+        new((TURNS + 1) * batch * 2 if turns else 0, dtype=torch.float32),
+        new(turns * rows.size * PARTS, dtype=torch.float32),
+    )
+    candidates = new(rows.size * plan.chunk if plan.kind in ("mass", "rank") else 0, dtype=torch.float32)
+    truncation = Truncation(parameters.top_p, (1 - parameters.top_p) / (2 * vocab), parameters.least_exponent)
+    sizes = {"PARTS": PARTS, "PENALISED": rows.penalised, "CHUNK": plan.chunk, "CHUNKS": plan.width}
+    for turn in range(turns):
+        narrow[rows.grid](*rows.reading, truncation, search, turn, FIRST=turn == 0, num_warps=8, **sizes)
+    if plan.kind != "plain":
+        collect[rows.grid](
+            *rows.reading,
+            truncation,
+            search,
+            TURNS,
+            rows.thresholds,
+            candidates,
+            KIND=plan.kind,
+            num_warps=4,
+            **sizes,
+        )
+    return candidates
 
-    temperature: float
-    top_k: int | None
-    top_p: float
-    min_p: float
-    repetition_penalty: float
 
-    def check(self) -> None:
-        """ValueError where a parameter does not fit."""
-        for name, fits, expected in (
-            ("temperature", 0 <= self.temperature < math.inf, "0 or more"),
-            ("top_k", self.top_k is None or self.top_k >= 1, "1 or more, or None"),
-            ("top_p", 0 < self.top_p <= 1, "above 0 and at most 1"),
-            ("min_p", 0 <= self.min_p < 1, "0 to below 1"),
-            ("repetition_penalty", 0 < self.repetition_penalty < math.inf, "above 0"),
-        ):
-            expect(fits, f"{name} {getattr(self, name)}", expected, f"pass such a {name}")
-
-
-def _check(logits: Tensor, uniforms: Tensor, parameters: _Parameters, seen: Tensor | None) -> None:
-    fits = logits.dim() == 2 and logits.dtype in DTYPES and logits.stride(-1) == 1
-    got = f"logits {list(logits.shape)} of {logits.dtype}"
-    expect(fits, got, f"[B, V] of {DTYPE_NAMES} without gaps", "cast, reshape or copy them")
-    batch, vocab = logits.shape
-    expect(1 <= vocab <= LARGEST_VOCAB, f"{vocab} tokens", f"1 to {LARGEST_VOCAB}", "take another sampler")
-    check_device("logits", logits)
-    fits = uniforms.dim() == 2 and uniforms.shape[0] == batch and uniforms.dtype == torch.float32
-    fits = fits and (uniforms.shape[1] == 1 or uniforms.stride(-1) == 1)
-    got = f"uniforms {list(uniforms.shape)} of {uniforms.dtype}"
-    expect(fits, got, f"[{batch}, N] of torch.float32 without gaps", "pass one number in [0, 1) for each draw")
-    check_beside("uniforms", uniforms, logits)
-    parameters.check()
-    if seen is None:
-        expect(parameters.repetition_penalty == 1, "a repetition penalty without seen", "both", "pass seen")
-        return
-    fits = seen.dim() == 2 and seen.shape[0] == batch and seen.dtype == torch.int64
-    fits = fits and (seen.shape[1] <= 1 or seen.stride(-1) == 1)
-    wanted = f"[{batch}, L] of torch.int64 without gaps"
-    expect(fits, f"seen {list(seen.shape)} of {seen.dtype}", wanted, "pass tokens of each row")
-    check_beside("seen", seen, logits)
+def _draw(rows: _Rows, candidates: Tensor, uniforms: Tensor, tokens: Tensor, parameters: Parameters) -> None:
+    """What is kept of each row, and its draws: in the same kernel, unless they are too many for one program."""
+    plan = rows.plan
+    batch, draws = tokens.shape
+    alone = draws <= plan.draws_at_once
+    drawing = Draws(uniforms, uniforms.stride(0), tokens)
+    choose[(batch,)](
+        *rows.reading,
+        plan.chunks,
+        parameters.top_k or 0,
+        parameters.top_p,
+        parameters.least_exponent,
+        candidates,
+        rows.thresholds,
+        drawing,
+        draws,
+        KIND=plan.kind,
+        TOP_P=parameters.top_p < 1,
+        ALONE=alone,
+        PENALISED=rows.penalised,
+        SLABS=Slabs(plan.chunk, plan.width, max(1, CANDIDATES // plan.width), plan.shift),
+        DRAWS=plan.draws_at_once,
+        num_warps=8,
+    )
+    if not alone:
+        draw_many[(triton.cdiv(draws, plan.draws_at_once) * batch,)](
+            *rows.reading,
+            plan.chunks,
+            parameters.least_exponent,
+            rows.thresholds,
+            drawing,
+            draws,
+            PENALISED=rows.penalised,
+            CHUNK=plan.chunk,
+            CHUNKS=plan.width,
+            DRAWS=plan.draws_at_once,
+            num_warps=8,
+        )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+
+from attnlab.bench.contract.registry import Registry
 
 ATTENTION = (
     "Hq1-Sq1-D8-fp32",
@@ -191,27 +194,31 @@ GENERATE = (
 
 
 @dataclass(frozen=True)
-class Held:
-    """The cases that the implementations of an operator are held to; those that compile take seconds each."""
+class CaseSet:
+    """The cases that the implementations of an operator are held to; those that compile take seconds each.
+
+    eager: the one in plain torch, which serves every case.
+    """
 
     all: tuple[str, ...]
     compiled: tuple[str, ...] = ()
+    eager: str = "naive"
 
 
 OF_OPERATOR = {
-    "attention": Held(ATTENTION, COMPILED),
-    "attention_backward": Held(BACKWARD, COMPILED),
-    "decode_attention": Held(DECODE, DECODE_COMPILED),
-    "kv_append": Held(APPEND, APPEND_COMPILED),
-    "rmsnorm": Held(NORMS, ("M7-N65-bf16",)),
-    "layernorm": Held(NORMS, ("M7-N65-bf16",)),
-    "rope": Held(ROPE, ("B2-Hq4-Hkv2-Sq5-D64-P40-bf16",)),
-    "swiglu": Held(SWIGLU, ("M7-N65-bf16",)),
-    "gelu": Held(GELU, ("M7-N65-bf16-tanh",)),
-    "embedding": Held(EMBEDDING, ("M9-N65-V10-bf16",)),
-    "linear": Held(LINEAR, ("N65-K100-bf16-bias",)),
-    "sampling": Held(SAMPLING, SAMPLING_COMPILED),
-    "generate": Held(GENERATE),
+    "attention": CaseSet(ATTENTION, COMPILED),
+    "attention_backward": CaseSet(BACKWARD, COMPILED),
+    "decode_attention": CaseSet(DECODE, DECODE_COMPILED),
+    "kv_append": CaseSet(APPEND, APPEND_COMPILED, eager="eager"),
+    "rmsnorm": CaseSet(NORMS, ("M7-N65-bf16",)),
+    "layernorm": CaseSet(NORMS, ("M7-N65-bf16",)),
+    "rope": CaseSet(ROPE, ("B2-Hq4-Hkv2-Sq5-D64-P40-bf16",)),
+    "swiglu": CaseSet(SWIGLU, ("M7-N65-bf16",)),
+    "gelu": CaseSet(GELU, ("M7-N65-bf16-tanh",)),
+    "embedding": CaseSet(EMBEDDING, ("M9-N65-V10-bf16",)),
+    "linear": CaseSet(LINEAR, ("N65-K100-bf16-bias",)),
+    "sampling": CaseSet(SAMPLING, SAMPLING_COMPILED),
+    "generate": CaseSet(GENERATE),
 }
 PARTS = ("rmsnorm", "layernorm", "rope", "swiglu", "gelu", "embedding", "linear")
 INTERPRETED_TOGETHER: tuple[dict[str, tuple[str, ...]], ...] = (  # in one process each, whose start takes seconds
@@ -227,3 +234,26 @@ INTERPRETED_TOGETHER: tuple[dict[str, tuple[str, ...]], ...] = (  # in one proce
         "rope": ROPE_INTERPRETED,
     },
 )
+NOT_INTERPRETED = {"generate"}  # made of the kernels of other operators
+OURS = ("attnlab.bench.", "attnlab.impls.")
+
+
+def lacking(registry: Registry) -> list[str]:
+    """What the tests lack of the operators of this repository, a sentence each; a plugin has tests of its own."""
+    operators = [name for name in registry.operators.names() if registry.operators.module(name).startswith(OURS)]
+    return [sentence for name in operators for sentence in _lacking(name, registry)]
+
+
+def _lacking(operator: str, registry: Registry) -> Iterator[str]:
+    case_set = OF_OPERATOR.get(operator)
+    if case_set is None or not case_set.all:
+        yield f"{operator} has no cases; add them to OF_OPERATOR"
+        return
+    ours = {made.name: made for made in registry.implementations(operator) if made.module.startswith(OURS)}
+    if case_set.eager not in ours:
+        yield f"{operator} has no implementation {case_set.eager}; add one in plain torch"
+    if any(made.compiled for made in ours.values()) and not case_set.compiled:
+        yield f"{operator} has no cases for what compiles; give its CaseSet some"
+    interpreted = {name for together in INTERPRETED_TOGETHER for name in together}
+    if "triton" in ours and operator not in interpreted | NOT_INTERPRETED:
+        yield f"{operator} has no cases for Triton's interpreter; add them to INTERPRETED_TOGETHER"

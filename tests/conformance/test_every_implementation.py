@@ -14,9 +14,9 @@ DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 
 def pairs():
     """Each implementation with each case that it is held to."""
-    for operator, held in cases.OF_OPERATOR.items():
+    for operator, case_set in cases.OF_OPERATOR.items():
         for implementation in discover().implementations(operator):
-            for case_id in held.compiled if implementation.compiled else held.all:
+            for case_id in case_set.compiled if implementation.compiled else case_set.all:
                 name = f"{operator}-{implementation.name}-{case_id}"
                 yield pytest.param(operator, implementation.name, case_id, id=name)
 

@@ -38,8 +38,8 @@ def executed(operator: str, name: str) -> dict[str, Any]:
 def _call(operator: str, made: Any) -> str | None:
     """The id of a small case that was run."""
     contract = registry.operators.get(operator)
-    held = OF_OPERATOR[operator]
-    for case_id in (LEAST.get(operator, ""), *sorted(held.all, key=len)):
+    case_set = OF_OPERATOR[operator]
+    for case_id in (LEAST.get(operator, ""), *sorted(case_set.all, key=len)):
         case = contract.case_type.parse(case_id) if case_id else None
         if case is None or made.supports(case) is not None:
             continue

@@ -71,8 +71,8 @@ import json, os, sys
 os.environ["TRITON_INTERPRET"] = "1"  # read where a kernel is defined
 import torch
 from attnlab.bench import SamplingParams
-from attnlab.kernels.triton import sampling
-sampling.DRAWN_AT_ONCE = 1 << 17  # fewer programs, each of which costs the interpreter milliseconds
+from attnlab.kernels.triton import sampling, sampling_plan
+sampling_plan.DRAWN_AT_ONCE = 1 << 17  # fewer programs, each of which costs the interpreter milliseconds
 torch.set_num_threads(1)
 logits, uniforms = torch.load(sys.argv[1])
 for text in sys.argv[2:]:
