@@ -5,9 +5,14 @@ from __future__ import annotations
 import importlib.util
 import re
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+
+from attnlab.bench import discover
+from attnlab.bench.measure.stopping import Effort
+from attnlab.bench.measure.suite_file import BENCH_KEYS, TOP_KEYS, load_suite
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
@@ -64,6 +69,31 @@ def test_files_and_modules_that_are_named_are_there(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert missing_paths(text) == []
     assert missing_modules(text) == []
+
+
+def rows_of(text: str, heading: str) -> dict[str, str]:
+    """Of the table under a heading: the key in back-ticks, and the last cell."""
+    part = text.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `([^`]+)` \|.*\| ([^|]+) \|$", part, flags=re.MULTILINE)
+    return dict(rows)
+
+
+def test_the_page_of_suites_has_every_key_and_no_other() -> None:
+    text = (ROOT / "docs" / "suites.md").read_text(encoding="utf-8")
+    assert [key.strip("[]") for key in rows_of(text, "The file")] == ["description", "cache", "effort", "bench"]
+    assert set(TOP_KEYS) == {"description", "cache", "effort", "bench"}
+    assert set(rows_of(text, "A bench")) == set(BENCH_KEYS)
+    assert {key: float(value) for key, value in rows_of(text, "Effort").items()} == asdict(Effort())
+
+
+def test_the_suite_on_its_page_is_one(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "suites.md").read_text(encoding="utf-8")
+    (tmp_path / "mine.toml").write_text(text.partition("```toml\n")[2].partition("```")[0])
+    suite = load_suite(tmp_path / "mine.toml", discover(), lenient=True)  # there is no implementation `mine`
+    assert [case.id for case in suite.benches[0].cases] == [
+        "Hq32-Hkv8-Sq512-D128-bf16-causal",
+        *(f"Hq9-Hkv3-Sq{length}-bf16-causal" for length in (256, 512, 1024)),
+    ]
 
 
 def test_what_is_not_there_is_seen(tmp_path: Path) -> None:
