@@ -21,7 +21,7 @@ from attnlab.bench.text import reason_of
 if TYPE_CHECKING:
     from attnlab.bench.contract.registry import Implementation, Registry
     from attnlab.bench.measure.failures.record import Failure
-    from attnlab.bench.measure.failures.replay import Replayed
+    from attnlab.bench.measure.failures.replay import ReplayResult
     from attnlab.bench.store.records import SetDeviations
 
 EPILOG = (
@@ -132,7 +132,7 @@ def _kept(folder: Path, failure: Failure, registry: Registry, options: argparse.
     return _Job(known.get(failure.implementation), case, folder, failure)
 
 
-Found = tuple[int, str, "Replayed | None"]
+Found = tuple[int, str, "ReplayResult | None"]
 
 
 def _made(job: _Job, device: str, registry: Registry, options: argparse.Namespace) -> Found:
@@ -185,7 +185,7 @@ def _shares(sets: Iterable[SetDeviations]) -> dict[str, float]:
     return shares
 
 
-def _lines(job: _Job, found: Replayed) -> Iterator[str]:
+def _lines(job: _Job, found: ReplayResult) -> Iterator[str]:
     told = "right" if found.reason is None else f"{found.outcome.value}: {found.reason}"
     yield f"{job.key}: {told}"
     for name, verdict in found.sets:

@@ -14,7 +14,7 @@ from attnlab.bench.gate import rerooting
 from attnlab.bench.gate.arm_worker import BOOT
 from attnlab.bench.gate.checkouts import Arm
 from attnlab.bench.gate.environments import ArmEnvironment, own_packages
-from attnlab.bench.gate.messages import ArmOrder, Closed, Method, Offer, Offers, Opened, outputs_of
+from attnlab.bench.gate.messages import ArmOrder, Closing, Method, Offer, Offers, Opening, outputs_of
 from attnlab.bench.measure.judging.client import Judge, answer, asked_of
 from attnlab.bench.measure.judging.court import Calls
 from attnlab.bench.measure.judging.process import Contract
@@ -79,10 +79,10 @@ class ArmProcess:
         self._process.begin_case()
         self._process.send(["open", offer.operator, offer.implementation, offer.case_id, check, encode(plan)])
 
-    def opened(self) -> Opened:
+    def opening(self) -> Opening:
         """What the arm says, with the judge's word on its check."""
-        opened = decode(Opened, self._process.receive("opened", self._limit_s))
-        measurement = self._believed(opened.measurement)
+        opened = decode(Opening, self._process.receive("opened", self._limit_s))
+        measurement = self._believe(opened.measurement)
         if measurement.outcome is not Outcome.PASSED:
             return replace(opened, measurement=measurement, methods=(), contents=())
         return replace(opened, measurement=measurement, contents=self._contents())
@@ -98,10 +98,10 @@ class ArmProcess:
         """Inside, the process stands still."""
         return self._process.paused()
 
-    def close_case(self) -> Closed:
+    def close_case(self) -> Closing:
         """What is known at the end, with the judge's word on what timed calls returned, and the contract's facts."""
-        closed = decode(Closed, self._ask("closed", ["close"]))
-        measurement, facts = self._believed(closed.measurement), tuple[Series, ...]()
+        closed = decode(Closing, self._ask("closed", ["close"]))
+        measurement, facts = self._believe(closed.measurement), tuple[Series, ...]()
         if measurement.outcome is Outcome.PASSED and not self._findings.timed:
             measurement = measurement.fail(NO_TIMED_OUTPUT)
         if measurement.outcome is Outcome.PASSED:
@@ -111,12 +111,12 @@ class ArmProcess:
                 measurement = measurement.fail(str(error), error.detail)
             else:
                 facts = tuple(Series(fact.quantity, fact.unit, None, fact.direction, (fact.value,)) for fact in found)
-        measurement, notes = self._testified(measurement, closed)
+        measurement, notes = self._hear_testimony(measurement, closed)
         timing = closed.timing if measurement.outcome is Outcome.PASSED else None
         beside = (*closed.beside, *facts)
         return replace(closed, measurement=measurement, timing=timing, beside=beside, notes=(*closed.notes, *notes))
 
-    def _testified(self, measurement: Measurement, closed: Closed) -> tuple[Measurement, tuple[str, ...]]:
+    def _hear_testimony(self, measurement: Measurement, closed: Closing) -> tuple[Measurement, tuple[str, ...]]:
         """The measurement, failed where what its calls say of themselves is refused, and notes on that."""
         if measurement.outcome is not Outcome.PASSED or closed.timing is None:
             return measurement, ()
@@ -156,7 +156,7 @@ class ArmProcess:
     def _contract(self) -> Contract:
         return Contract(self._offer.operator, *self._contracts[self._offer.operator])
 
-    def _believed(self, claim: Measurement) -> Measurement:
+    def _believe(self, claim: Measurement) -> Measurement:
         """What comes of a claim: a worker decides about no outcome that has figures."""
         blank = replace(claim, check=None, launches=(), timing=None)
         try:

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attnlab.bench.gate.messages import PROTOCOL, ArmOrder, Closed, Method, Opened, outputs_of
+from attnlab.bench.gate.messages import PROTOCOL, ArmOrder, Closing, Method, Opening, outputs_of
 from attnlab.bench.machine.ballast import Ballast
 from attnlab.bench.measure.channel import Channel
 from attnlab.bench.measure.worker import limit_memory, make_setup
@@ -120,11 +120,11 @@ class _Arm:
         case = contract.case_type.parse(case_id)
         setup = dataclasses.replace(self._setup, plan=None if plan is None else decode(Plan, plan))
         prepared = self._prepared = self._stack.enter_context(prepared_case(contract, case, made, setup, check))
-        opened = Opened(prepared.measurement)
+        opened = Opening(prepared.measurement)
         if prepared.ready:
             started = prepared.methods()
             methods = tuple(Method(t.clock, t.cache, t.calls_a_sample, t.plan) for t in started.timers)
-            opened = Opened(prepared.measurement, methods, started.notes, inputs=described(prepared.call.inputs))
+            opened = Opening(prepared.measurement, methods, started.notes, inputs=described(prepared.call.inputs))
         self._channel.send("opened", encode(dataclasses.replace(opened, strays=tuple(self._turned.strays()))))
 
     def on_warm(self, clock: str, plan: Any) -> None:
@@ -153,7 +153,7 @@ class _Arm:
         timed = self.sampling.timed(STOPPED_BY_ROUNDS)
         measurement, beside = finish_beside(self.prepared, self.sampling)
         self.close()
-        self._channel.send("closed", encode(Closed(measurement, timed.record, beside, timed.notes)))
+        self._channel.send("closed", encode(Closing(measurement, timed.record, beside, timed.notes)))
 
     def on_kernels(self) -> None:
         """Time by kernel (on a CPU by operation) of one call, in nanoseconds."""

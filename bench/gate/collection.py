@@ -30,7 +30,7 @@ TRIES = 2  # processes of one arm that may end on a benchmark before it counts a
 
 
 @dataclass
-class Gathered:
+class ArmResults:
     """What one arm gave on one benchmark: the record of the process that held the whole check, and a launch a pair."""
 
     measurement: Measurement | None = None
@@ -91,13 +91,13 @@ class Values:
 
 
 @dataclass
-class Collected:
+class BenchmarkResults:
     """One benchmark: what both arms gave, what its pairs say of each quantity, and why it is measured no further."""
 
     offer: Offer
     targets: Mapping[str, Target]
-    base: Gathered = field(default_factory=Gathered)
-    head: Gathered = field(default_factory=Gathered)
+    base: ArmResults = field(default_factory=ArmResults)
+    head: ArmResults = field(default_factory=ArmResults)
     values: dict[str, list[Values]] = field(default_factory=dict)
     method: Method | None = None
     standing: Standing = Standing.COMPARED
@@ -189,7 +189,7 @@ class Collected:
             if self.targets[name].gated and values[0].ratio is not None and len(values) == len(self.values[LATENCY])
         ]
 
-    def stored(self, arm: Gathered) -> Measurement | None:
+    def stored(self, arm: ArmResults) -> Measurement | None:
         """As a run keeps it: failing where processes of the arm were lost too often, with what others measured."""
         name = "base" if arm is self.base else "head"
         lost = [one for one in self.lost if one.arm == name]

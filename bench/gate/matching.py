@@ -25,7 +25,7 @@ class Pairing:
 
 
 @dataclass(frozen=True)
-class Matched:
+class Matching:
     """Benchmarks to measure by key, rows of those that are not, and remarks."""
 
     pairings: dict[str, Pairing]
@@ -38,7 +38,7 @@ class Matched:
         return {key: found.uncovered for key, found in self.pairings.items() if found.uncovered}
 
 
-def match(base: Offers, head: Offers, thresholds: Thresholds, others_differ: bool = False) -> Matched:
+def match(base: Offers, head: Offers, thresholds: Thresholds, others_differ: bool = False) -> Matching:
     """Set the arms' offers side by side.
 
     others_differ: whether what lies outside the repository may differ too, since the arms' environments do.
@@ -69,11 +69,11 @@ def match(base: Offers, head: Offers, thresholds: Thresholds, others_differ: boo
             notes.append(f"{arm}: {offers.error}")
         notes += [f"{arm} has no plugin {plugin}" for plugin in offers.missing_plugins]
     notes += _other_settings(base, head)
-    return Matched(pairings, tuple(_with_hints(rows)), tuple(notes))
+    return Matching(pairings, tuple(_with_hints(rows)), tuple(notes))
 
 
 @dataclass(frozen=True)
-class _Refused:
+class _Refusal:
     standing: Standing
     reason: str | None
     allowed_by: str | None = None
@@ -81,24 +81,24 @@ class _Refused:
 
 def _set_side_by_side(
     base: Offer | None, head: Offer | None, no_suite: bool, allowances: Allowances
-) -> Pairing | _Refused:
+) -> Pairing | _Refusal:
     if head is None:
-        return _Refused(Standing.MISSING, "base has it and head has not")
+        return _Refusal(Standing.MISSING, "base has it and head has not")
     if base is None:
-        return _Refused(Standing.NEW, "base has no such benchmark")
+        return _Refusal(Standing.NEW, "base has no such benchmark")
     if head.reason is not None and base.reason is not None:
-        return _Refused(Standing.UNAVAILABLE, head.reason)
+        return _Refusal(Standing.UNAVAILABLE, head.reason)
     if head.reason is not None:
-        return _Refused(Standing.MISSING, f"available on base, and on head: {head.reason}")
+        return _Refusal(Standing.MISSING, f"available on base, and on head: {head.reason}")
     if base.reason is not None:
-        return _Refused(Standing.NEW, f"available on head, and on base: {base.reason}")
+        return _Refusal(Standing.NEW, f"available on head, and on base: {base.reason}")
     redefined = "; ".join(_differences(base, head))
     if redefined:
-        return _Refused(Standing.REDEFINED, f"one id, and not the same work: {redefined}")
+        return _Refusal(Standing.REDEFINED, f"one id, and not the same work: {redefined}")
     if not head.listed:
         allowed = allowances.find(head.key, Allowance.REMOVED)
         if allowed:
-            return _Refused(Standing.MISSING, "head's suite no longer has it", allowed)
+            return _Refusal(Standing.MISSING, "head's suite no longer has it", allowed)
         return Pairing(base, head, DROPPED)
     allowed = allowances.find(head.key, Allowance.NEW_BASELINE)
     return Pairing(base, head, NO_SUITE if no_suite and not allowed else None)

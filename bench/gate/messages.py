@@ -123,7 +123,7 @@ class Method:
 
 
 @dataclass(frozen=True)
-class Opened:
+class Opening:
     """A benchmark made ready in one process: what the check said, and how it can be timed, best first.
 
     notes: why there are no times by other clocks. strays: modules that were loaded from outside the checkout. inputs:
@@ -140,7 +140,7 @@ class Opened:
 
 
 @dataclass(frozen=True)
-class Closed:
+class Closing:
     """What one process has to say at the end of a benchmark, beside the bursts that it gave.
 
     beside: set-up, first call, memory and the contract's facts. timing: None where the last check failed. notes:

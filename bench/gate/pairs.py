@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 
 from attnlab.bench.gate.arm_process import ArmProcess
 from attnlab.bench.gate.checkouts import Arm
-from attnlab.bench.gate.messages import Closed, Method, Offer, Opened
+from attnlab.bench.gate.messages import Closing, Method, Offer, Opening
 from attnlab.bench.gate.pair_records import PairRequest, PairResult, ProcessLoss
 from attnlab.bench.machine.throttling import burst_notes
 from attnlab.bench.measure.interleaving import interleave
 from attnlab.bench.measure.plausibility import no_times
 from attnlab.bench.measure.settlement import with_times
-from attnlab.bench.measure.timing import Timed, calls_a_burst
+from attnlab.bench.measure.timing import Timing, calls_a_burst
 from attnlab.bench.measure.worker_process import WorkerEnded
 from attnlab.bench.stats.summary import summarise
 from attnlab.bench.store.machine import Ceilings
@@ -41,14 +41,14 @@ class LivePair:
         """Alternate bursts of one benchmark. A process that dies costs this benchmark, not the pair."""
         so_far = _SoFar([wanted.blank, wanted.blank])
         try:
-            return self._measured(self._alive(), wanted, so_far)
+            return self._measure(self._alive(), wanted, so_far)
         except _ArmEnded as ended:
             dead = self._arms[ended.number]
             self.close()
             base, head = (tuple(bursts) for bursts in so_far.bursts)
             lost = ProcessLoss(dead.name, ended.end.outcome, f"{dead.name}: {ended.end}", ended.end.detail, base, head)
             so_far.checked = tuple(name for name in so_far.checked if name != dead.name)
-            return so_far.taken(why=lost.reason, lost=lost)
+            return so_far.result(why=lost.reason, lost=lost)
 
     def kernels(self, offer: Offer) -> tuple[list[dict[str, float]], list[dict[str, float]]] | None:
         """Where a call's time goes by name, on base and on head, in some rounds in which they take turns.
@@ -61,7 +61,7 @@ class LivePair:
             for number, process in enumerate(processes):
                 with _naming(number):
                     process.begin_open(offer, check=False)
-                    process.opened()
+                    process.opening()
             for _ in range(PROFILE_ROUNDS):
                 for number, process in enumerate(processes):
                     with _naming(number):
@@ -87,8 +87,8 @@ class LivePair:
                     process.wait_until_ready()
         return self._processes[0], self._processes[1]
 
-    def _measured(self, both: tuple[ArmProcess, ArmProcess], wanted: PairRequest, so_far: _SoFar) -> PairResult:
-        opened = self._opened(both, wanted)
+    def _measure(self, both: tuple[ArmProcess, ArmProcess], wanted: PairRequest, so_far: _SoFar) -> PairResult:
+        opened = self._open(both, wanted)
         so_far.measurements = [one.measurement for one in opened]
         so_far.checked = tuple(
             arm.name
@@ -102,15 +102,15 @@ class LivePair:
         ]
         method = _common_method(opened[0], opened[1], wanted.method)
         if not untimed and opened[0].contents != opened[1].contents:
-            return replace(so_far.taken(why=OTHER_CONTENTS), redefined=True)
+            return replace(so_far.result(why=OTHER_CONTENTS), redefined=True)
         why = "; ".join(untimed) or other_inputs(opened[0].inputs, opened[1].inputs)
         if why or method is None:
-            return so_far.taken(why=why or _no_common_method(opened[0], opened[1], wanted.method))
-        return self._alternated(both, opened, method, so_far)
+            return so_far.result(why=why or _no_common_method(opened[0], opened[1], wanted.method))
+        return self._alternate(both, opened, method, so_far)
 
-    def _opened(self, both: tuple[ArmProcess, ArmProcess], wanted: PairRequest) -> list[Opened]:
+    def _open(self, both: tuple[ArmProcess, ArmProcess], wanted: PairRequest) -> list[Opening]:
         """Both arms at once, or, where nothing was timed yet, base first, whose plan head is given."""
-        plan, opened = (wanted.method.plan if wanted.method else None), list[Opened]()
+        plan, opened = (wanted.method.plan if wanted.method else None), list[Opening]()
         waves = ((0, 1),) if wanted.method else ((0,), (1,))
         for wave in waves:
             for number in wave:
@@ -118,14 +118,14 @@ class LivePair:
                     both[number].begin_open(wanted.offer, self._arms[number].name in wanted.check, plan)
             for number in wave:
                 with _naming(number):
-                    opened.append(both[number].opened())
+                    opened.append(both[number].opening())
                 if opened[-1].strays:
                     raise StrayModules(self._arms[number], opened[-1].strays)
             plan = plan or next((method.plan for method in opened[0].methods if method.plan is not None), None)
         return opened
 
-    def _alternated(
-        self, both: tuple[ArmProcess, ArmProcess], opened: Sequence[Opened], method: Method, so_far: _SoFar
+    def _alternate(
+        self, both: tuple[ArmProcess, ArmProcess], opened: Sequence[Opening], method: Method, so_far: _SoFar
     ) -> PairResult:
         """Who waits stands still, lest work in the background of one arm slow the other."""
         warm = []
@@ -139,17 +139,17 @@ class LivePair:
         for number, process in enumerate(both):
             with _naming(number), both[1 - number].paused():
                 closed = process.close_case()
-            so_far.measurements[number] = self._judged(closed, so_far.bursts[number], opened[number], process.number)
+            so_far.measurements[number] = self._judge(closed, so_far.bursts[number], opened[number], process.number)
         wrong = [
             f"{arm.name}: {measurement.outcome.value}: {measurement.reason}"
             for arm, measurement in zip(self._arms, so_far.measurements, strict=True)
             if measurement.outcome is not Outcome.PASSED
         ]
         if wrong:
-            return so_far.taken(why="; ".join(wrong))
-        return so_far.taken(method=method)
+            return so_far.result(why="; ".join(wrong))
+        return so_far.result(method=method)
 
-    def _judged(self, closed: Closed, bursts: Sequence[Burst], opened: Opened, process: int) -> Measurement:
+    def _judge(self, closed: Closing, bursts: Sequence[Burst], opened: Opening, process: int) -> Measurement:
         """As a run judges: with its launch, flagged, refused where it is faster than light."""
         if closed.timing is None:
             return closed.measurement
@@ -158,7 +158,7 @@ class LivePair:
             return closed.measurement.fail(why)
         samples = [value for burst in bursts for value in burst.series[0].values]
         notes = (*opened.notes, *closed.notes, *burst_notes(bursts))
-        timed = Timed(tuple(bursts), closed.timing, summarise(samples), tuple(dict.fromkeys(notes)))
+        timed = Timing(tuple(bursts), closed.timing, summarise(samples), tuple(dict.fromkeys(notes)))
         made = with_times(closed.measurement, timed, self._ceilings, closed.beside)
         return replace(made, launches=tuple(replace(launch, process=process) for launch in made.launches))
 
@@ -171,7 +171,7 @@ class _SoFar:
     checked: tuple[str, ...] = ()
     bursts: tuple[list[Burst], list[Burst]] = field(default_factory=lambda: ([], []))
 
-    def taken(
+    def result(
         self, method: Method | None = None, why: str | None = None, lost: ProcessLoss | None = None
     ) -> PairResult:
         base, head = self.measurements
@@ -208,12 +208,12 @@ def other_inputs(base: Sequence[str], head: Sequence[str]) -> str | None:
     return f"one id, and other inputs: base {alone[0]}; head {alone[1]}"
 
 
-def _common_method(base: Opened, head: Opened, before: Method | None) -> Method | None:
+def _common_method(base: Opening, head: Opening, before: Method | None) -> Method | None:
     """The method that was taken before, or else the best one, if both arms can be timed by it."""
     return next((m for m in base.methods if m in head.methods and before in (None, m)), None)
 
 
-def _no_common_method(base: Opened, head: Opened, before: Method | None) -> str:
+def _no_common_method(base: Opening, head: Opening, before: Method | None) -> str:
     told = [", ".join(map(str, opened.methods)) for opened in (base, head)]
     wanted = f", as was {before} in earlier pairs" if before else ""
     return f"no clock that both can be timed by{wanted}: base {told[0]}; head {told[1]}"

@@ -17,9 +17,9 @@ from attnlab.bench.errors import SuiteError
 from attnlab.bench.gate.arm_process import ArmProcess, begin_process
 from attnlab.bench.gate.arm_worker import JUDGE_BOOT
 from attnlab.bench.gate.checkouts import Arm
-from attnlab.bench.gate.collection import Collected, PairsFile, as_ratio
+from attnlab.bench.gate.collection import BenchmarkResults, PairsFile, as_ratio
 from attnlab.bench.gate.environments import ArmEnvironment
-from attnlab.bench.gate.matching import Matched, match
+from attnlab.bench.gate.matching import Matching, match
 from attnlab.bench.gate.messages import PROTOCOL, ArmOrder, Offer, Offers, Settings, comparison_key
 from attnlab.bench.gate.moved import what_moved
 from attnlab.bench.gate.pairs import LivePair, StartArm, StrayModules
@@ -81,15 +81,15 @@ class Session:
     start: StartArm | None = None
     only: frozenset[str] | None = None
     environments: Mapping[str, ArmEnvironment] = field(default_factory=dict)
-    collected: dict[str, Collected] = field(default_factory=dict)
-    _matched: Matched = field(default_factory=lambda: Matched({}, (), ()))
+    collected: dict[str, BenchmarkResults] = field(default_factory=dict)
+    _matched: Matching = field(default_factory=lambda: Matching({}, (), ()))
     _number: int = 0
     _decisions: Decisions[str] = field(default_factory=lambda: Decisions[str]())
     _moved: dict[str, KernelMove | str] = field(default_factory=dict)
     _started: float = field(default_factory=time.time)
     _shared: str = ""
     _secret: int = field(default_factory=new_secret)
-    _known: Known | None = None
+    _known: Survey | None = None
     _judges: dict[str, Judge] = field(default_factory=dict)
     _judges_end: ExitStack = field(default_factory=ExitStack)
 
@@ -140,7 +140,7 @@ class Session:
             notes=tuple(notes),
         )
 
-    def _row(self, key: str, collected: Collected) -> GateRow:
+    def _row(self, key: str, collected: BenchmarkResults) -> GateRow:
         row = explained(collected.row(self._decided(collected)), self._moved.get(key))
         return replace(row, uncovered=self._matched.uncovered.get(key))
 
@@ -152,13 +152,13 @@ class Session:
             for name in collected.gated
         }
 
-    def _decided(self, collected: Collected) -> dict[str, Decision]:
+    def _decided(self, collected: BenchmarkResults) -> dict[str, Decision]:
         """The decisions on one benchmark, by quantity."""
         keys = {name: comparison_key(collected.offer.key, name) for name in collected.values}
         verdicts = self._decisions.verdicts
         return {name: verdicts[key] for name, key in keys.items() if key in verdicts}
 
-    def _match(self) -> Matched:
+    def _match(self) -> Matching:
         """Ask both arms what they have of their own suites, and each of the other's."""
         arms = (self.head,) if self.ask.against_itself else (self.base, self.head)
         with ExitStack() as stack:
@@ -177,7 +177,7 @@ class Session:
                 own = [self._offers(*asked) for asked in zip(arms, processes, lacking, strict=True)]
         base, head = own[0], own[-1]
         self._check_known(base, head)
-        self._known = Known.of(base, head)
+        self._known = Survey.of(base, head)
         ours = [self.environments.get(arm.name) for arm in (self.base, self.head)]
         others_differ = ours[0] is not None and ours[1] is not None and bool(ours[0].differences(ours[1]))
         return match(_chosen(base, self.only), _chosen(head, self.only), self.ask.thresholds, others_differ)
@@ -252,7 +252,7 @@ class Session:
     def _first_pairs(self, reserve: Reserve) -> None:
         """A pair of each benchmark, which shows what there is to compare of it; again where a process was lost."""
         for key, pairing in self._matched.pairings.items():
-            self.collected[key] = Collected(pairing.head, self.ask.thresholds.targets_of(key))
+            self.collected[key] = BenchmarkResults(pairing.head, self.ask.thresholds.targets_of(key))
         while wanted := [key for key, one in self.collected.items() if one.open and not one.values]:
             reserve.measure(wanted)
 
@@ -310,7 +310,7 @@ class Session:
 
 
 @dataclass(frozen=True)
-class Known:
+class Survey:
     """What is known once both arms were asked: the modules to import in each, and how both are measured.
 
     contracts: where each arm has its operators from, since each is judged by its own.
@@ -321,7 +321,7 @@ class Known:
     contracts: dict[str, dict[str, tuple[str, ...]]]
 
     @classmethod
-    def of(cls, base: Offers, head: Offers) -> Known:
+    def of(cls, base: Offers, head: Offers) -> Survey:
         """Both are measured with base's settings, lest head's suite hide a regression in noise."""
         arms = {"base": base, "head": head}
         modules = {name: tuple(dict.fromkeys(offer.module for offer in arm.found)) for name, arm in arms.items()}

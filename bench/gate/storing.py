@@ -9,7 +9,7 @@ from pathlib import Path
 
 from attnlab.bench.analysis.compare import INTERLEAVED
 from attnlab.bench.errors import StoreError
-from attnlab.bench.gate.collection import Collected
+from attnlab.bench.gate.collection import BenchmarkResults
 from attnlab.bench.gate.outputs import OUTPUTS, Samples
 from attnlab.bench.gate.records import GateReport
 from attnlab.bench.machine.environment import PACKAGES
@@ -32,7 +32,11 @@ def make_folder(parent: Path, run_id: str) -> Path:
 
 
 def write_gate(
-    folder: Path, report: GateReport, collected: Iterable[Collected], plugins: tuple[str, ...], ceilings: Ceilings
+    folder: Path,
+    report: GateReport,
+    collected: Iterable[BenchmarkResults],
+    plugins: tuple[str, ...],
+    ceilings: Ceilings,
 ) -> list[Path]:
     """Write the verdicts in every format, and each arm as a run that `compare` and `report` read."""
     collected = list(collected)
@@ -65,7 +69,7 @@ def _write_arm(
     folder: Path,
     arm: str,
     report: GateReport,
-    collected: list[Collected],
+    collected: list[BenchmarkResults],
     plugins: tuple[str, ...],
     ceilings: Ceilings,
 ) -> None:
@@ -96,7 +100,7 @@ def _write_arm(
         writer.close()
 
 
-def _benches(collected: list[Collected]) -> tuple[BenchRecord, ...]:
+def _benches(collected: list[BenchmarkResults]) -> tuple[BenchRecord, ...]:
     cases: dict[tuple[str, str], dict[str, None]] = {}
     for item in collected:
         cases.setdefault((item.offer.operator, item.offer.implementation), {})[item.offer.case_id] = None

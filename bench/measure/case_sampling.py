@@ -7,7 +7,7 @@ from collections.abc import Callable
 from attnlab.bench.measure.judging.refusals import Rejected
 from attnlab.bench.measure.prepared_case import PreparedCase
 from attnlab.bench.measure.renewal import Copy
-from attnlab.bench.measure.timing import Sampling, Timed, WarmUp
+from attnlab.bench.measure.timing import Sampling, Timing, WarmUp
 from attnlab.bench.store.plan import Plan
 from attnlab.bench.store.records import Burst, Series
 
@@ -50,7 +50,7 @@ class CaseSampling:
         """Make a call that is not timed."""
         self._sampling.pass_over()
 
-    def timed(self, stopped: str | None = None) -> Timed:
+    def timed(self, stopped: str | None = None) -> Timing:
         """All that was taken; `stopped` as `Sampling.timed` says."""
         return self._sampling.timed(stopped)
 

@@ -23,7 +23,7 @@ from attnlab.bench.measure.judging.plain import take
 from attnlab.bench.measure.judging.refusals import LATE, Rejected
 from attnlab.bench.measure.judging.verdicts import TIMED, Owed
 from attnlab.bench.measure.output_reader import OutputReader
-from attnlab.bench.measure.renewal import Kept
+from attnlab.bench.measure.renewal import KeptCall
 from attnlab.bench.store.records import Outcome
 from attnlab.bench.units import NS_PER_MS, ns_to_seconds
 
@@ -86,7 +86,7 @@ class Checker:
                 return case
         raise Unavailable(f"it is checked on {cases[-1].id} too, which it does not serve: {reasons[-1]}")
 
-    def check_timed(self, kept: Kept) -> None:
+    def check_timed(self, kept: KeptCall) -> None:
         """The outputs of a timed call."""
         rounds = self.implementation.rounds
         asked = question(TIMED, NORMAL_DRAW, kept.content, [kept.outputs], before=kept.before, rounds=rounds)

@@ -15,7 +15,7 @@ from attnlab.bench.measure.case_sampling import CaseSampling
 from attnlab.bench.measure.judging.refusals import Rejected
 from attnlab.bench.measure.plausibility import HOST_CLOCKS
 from attnlab.bench.measure.prepared_case import PreparedCase
-from attnlab.bench.measure.timing import Timed
+from attnlab.bench.measure.timing import Timing
 from attnlab.bench.store.records import Burst, Launch, Measurement, Outcome, Series
 
 MOST_SHOWN = 4096  # calls in a stretch that a parent times
@@ -76,7 +76,7 @@ def _show(prepared: PreparedCase) -> None:
             count = min(4 * count, MOST_SHOWN)
 
 
-def _refuse_still_inputs(prepared: PreparedCase, timed: Timed) -> None:
+def _refuse_still_inputs(prepared: PreparedCase, timed: Timing) -> None:
     """A host's clock has new content before each call."""
     calls, samples = prepared.renewal.calls, timed.record.samples
     if timed.record.clock in HOST_CLOCKS and calls < samples:

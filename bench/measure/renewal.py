@@ -24,7 +24,7 @@ from torch import Tensor
 from attnlab.bench.contract.axes import Case
 from attnlab.bench.contract.contents import AnyOperator, Content, Contents, Own, Place, plainly
 from attnlab.bench.contract.operator_spec import TensorSpec
-from attnlab.bench.measure.judging.plain import Outputs, Taken, rebuilt, take
+from attnlab.bench.measure.judging.plain import Outputs, TensorBytes, rebuilt, take
 from attnlab.bench.measure.judging.refusals import SHARED_OUTPUT, Rejected
 from attnlab.bench.store.records import Outcome
 
@@ -53,7 +53,7 @@ _TIMERS = signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptCall:
     """What one timed call returned, on which content; and contents that its inputs had before, as it may be theirs."""
 
     content: Content
@@ -111,10 +111,10 @@ class Renewal:
         self._places = {id(copy): Place(operator, case, copy.inputs) for copy in self._copies}
         self._random = random.SystemRandom()
         self._open: list[tuple[Copy, bool]] = []
-        self._kept: list[Kept] = []
-        self._doubts: list[Kept] = []
-        self._repeats: list[Kept] = []
-        self._unforeseen: Kept | None = None
+        self._kept: list[KeptCall] = []
+        self._doubts: list[KeptCall] = []
+        self._repeats: list[KeptCall] = []
+        self._unforeseen: KeptCall | None = None
         self._again = 0
         self._judges_unforeseen = not self._in_order and operator.operations(case) <= UNFORESEEN_OPERATIONS
         self._places_of: dict[torch.Size, tuple[Tensor, ...]] = {}
@@ -224,12 +224,12 @@ class Renewal:
                 self._places_of[out.shape] = tuple(torch.tensor(places, device=out.device) for places in drawn)
             return out.detach()[self._places_of[out.shape]].reshape(-1).view(torch.uint8).cpu().numpy().tobytes()
 
-    def _as_returned(self, copy: Copy, earlier: tuple[Content, ...] = ()) -> Kept:
+    def _as_returned(self, copy: Copy, earlier: tuple[Content, ...] = ()) -> KeptCall:
         outputs = tuple(map(take, self._results(copy.inputs, copy.outputs)))
         self._intact(copy.inputs)
-        return Kept(copy.content, outputs, (*copy.before, *earlier))
+        return KeptCall(copy.content, outputs, (*copy.before, *earlier))
 
-    def finished(self) -> list[Kept]:
+    def finished(self) -> list[KeptCall]:
         """What has to be judged, after calls on the contents that are left; nothing is kept afterwards."""
         self.settle(last=True)
         if self._phase == "warm-up":
@@ -267,7 +267,7 @@ class Renewal:
         chance = min(OFTEN, OFTEN * AGAIN / self._calls)
         return self._again_ns + passed / self._calls <= SHARE * passed and self._random.random() < chance
 
-    def _compare(self, copy: Copy, kept: Kept) -> None:
+    def _compare(self, copy: Copy, kept: KeptCall) -> None:
         """Call again; where that differs, the call is one to be judged, if few differed more.
 
         One of all that come here is judged however that is: a call that knew of none of this.
@@ -280,7 +280,7 @@ class Renewal:
         differences = [difference(a, b) for a, b in zip(kept.outputs, others, strict=True)]
         self._again_ns += self._now_ns() - begun
         if any(differences):
-            doubt = Kept(kept.content, kept.outputs, kept.before, max(differences))
+            doubt = KeptCall(kept.content, kept.outputs, kept.before, max(differences))
             self._doubts = sorted([*self._doubts, doubt], key=lambda kept: -kept.difference)[:DOUBTS]
 
 
@@ -304,7 +304,7 @@ def _refuse_hooks() -> None:
         raise Rejected(Outcome.FAILED, reason)
 
 
-def difference(a: Taken, b: Taken) -> float:
+def difference(a: TensorBytes, b: TensorBytes) -> float:
     """0 where two outputs are alike to the bit; else how far they are apart, over the size of the first.
 
     Of numbers: root mean square; infinite where one is not finite. Of whole numbers: the share that differs.
@@ -315,7 +315,7 @@ def difference(a: Taken, b: Taken) -> float:
         return _difference(a, b)
 
 
-def _difference(a: Taken, b: Taken) -> float:
+def _difference(a: TensorBytes, b: TensorBytes) -> float:
     first, other = (rebuilt(x.data, TensorSpec("", x.shape, getattr(torch, x.dtype)), CPU) for x in (a, b))
     if not first.is_floating_point():
         return float((first != other).double().mean())

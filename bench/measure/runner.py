@@ -268,7 +268,7 @@ class Runner:
                 alive = [[m for m in case if taken[m.key].outcome is Outcome.PASSED] for case in cases]
                 tell = partial(progress.turn, number, rounds)
                 one = Round(number, lambda m: self._hire(m, pool), tell)
-                found = one.taken([case for case in alive if len(case) > 1])
+                found = one.take([case for case in alive if len(case) > 1])
                 taken |= {key: with_turn(taken[key], number, turn) for key, turn in found.items()}
         finally:
             taken = {key: replace(m, flags=tuple(dict.fromkeys((*m.flags, *far_off(m))))) for key, m in taken.items()}

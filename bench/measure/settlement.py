@@ -15,7 +15,7 @@ from attnlab.bench.measure.judging.refusals import ROUNDED, NotJudged
 from attnlab.bench.measure.judging.verdicts import Findings, Owed
 from attnlab.bench.measure.observation import Observation
 from attnlab.bench.measure.plausibility import judge_speed, no_times, samples_of
-from attnlab.bench.measure.timing import STOPPED_AT_TARGET, STOPPED_BY_ROUNDS, Timed
+from attnlab.bench.measure.timing import STOPPED_AT_TARGET, STOPPED_BY_ROUNDS, Timing
 from attnlab.bench.stats.summary import Summary, summarise
 from attnlab.bench.store.machine import Ceilings
 from attnlab.bench.store.records import Burst, Launch, Measurement, Outcome, Series, TimingRecord
@@ -114,7 +114,7 @@ def _timed(
     except NotJudged as error:
         return told.fail(str(error), error.detail)
     beside = [series for burst in bursts if burst not in taken for series in burst.series]
-    done = with_times(told, Timed(tuple(taken), record, summary, notes), ceilings, (*beside, *known))
+    done = with_times(told, Timing(tuple(taken), record, summary, notes), ceilings, (*beside, *known))
     if grounds.process is None:
         return done
     return replace(done, launches=tuple(replace(launch, process=grounds.process) for launch in done.launches))
@@ -129,7 +129,7 @@ def testimony(testify: Testify | None, record: TimingRecord, bursts: Sequence[Bu
 
 
 def with_times(
-    measurement: Measurement, timed: Timed, ceilings: Ceilings, beside: tuple[Series, ...] = ()
+    measurement: Measurement, timed: Timing, ceilings: Ceilings, beside: tuple[Series, ...] = ()
 ) -> Measurement:
     """The measurement with its samples, `beside` in a burst of its own, flagged and judged by the ceilings."""
     bursts = (*timed.bursts, *([Burst(now.time_s(), beside)] if beside else ()))

@@ -34,7 +34,7 @@ __all__ = [
     "STOPPED_BY_TIME",
     "Effort",
     "Sampling",
-    "Timed",
+    "Timing",
     "WarmUp",
     "calls_a_burst",
     "take_burst",
@@ -51,7 +51,7 @@ BESIDE_EVERY = 4  # bursts of the main clock for one of each clock beside it
 
 
 @dataclass(frozen=True)
-class Timed:
+class Timing:
     """What timing gives: raw bursts, how they were taken, and the main clock's summary.
 
     notes say in plain words which clocks could not be had and why, and what else was amiss.
@@ -160,7 +160,7 @@ class Sampling:
         self._stopped = reason or self._stopped
         return reason is not None
 
-    def timed(self, stopped: str | None = None) -> Timed:
+    def timed(self, stopped: str | None = None) -> Timing:
         """All that was taken; `stopped` says why sampling ended where it was not for one of the usual reasons."""
         summary = summarise(self._samples)
         record = TimingRecord(
@@ -178,7 +178,7 @@ class Sampling:
             nulls_ns={timer.clock: timer.null_ns for timer in self._timers if timer.null_ns is not None},
         )
         notes = [*self._notes, *(note for timer in self._timers for note in timer.notes())]
-        return Timed(
+        return Timing(
             tuple(self._bursts), record, summary, (*notes, *agreement_notes(self._bursts), *burst_notes(self._bursts))
         )
 
@@ -204,7 +204,7 @@ def time_calls(
     now_ns: Callable[[], int] = time.perf_counter_ns,
     bytes_a_call: int = 0,
     observe: Observe | None = None,
-) -> Timed:
+) -> Timing:
     """Time `calls` until the median is known well enough or time is up; see `Sampling`."""
     sampling = Sampling(calls, clocks, effort, now_ns, bytes_a_call, observe)
     while not sampling.done:

@@ -61,7 +61,7 @@ class Round:
     hire: Callable[[Measurement], Worker]
     tell: Callable[[Measurement], None] = lambda measurement: None
 
-    def taken(self, cases: Sequence[Sequence[Measurement]]) -> dict[Key, Measurement]:
+    def take(self, cases: Sequence[Sequence[Measurement]]) -> dict[Key, Measurement]:
         """Every contender's measurement in its fresh process, or what became of that."""
         workers: dict[tuple[str, str], Worker] = {}
         try:

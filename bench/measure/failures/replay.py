@@ -28,7 +28,7 @@ from attnlab.bench.store.records import Outcome
 
 
 @dataclass
-class Replayed:
+class ReplayResult:
     """What came of a check that was made again, or for the first time.
 
     sets: of each set of inputs that was judged its name and verdict. wrong: what is wrong first. reason: why it is
@@ -45,7 +45,7 @@ class Replayed:
 class ExplainingJudge(HereJudge):
     """Judges here, and finds what is wrong first in what it refuses."""
 
-    def __init__(self, operator: AnyOperator, case: Case, court: Court, replayed: Replayed) -> None:
+    def __init__(self, operator: AnyOperator, case: Case, court: Court, replayed: ReplayResult) -> None:
         super().__init__(operator, case, court)
         self._replayed = replayed
 
@@ -68,9 +68,9 @@ class ExplainingJudge(HereJudge):
 
 def check(
     operator: AnyOperator, case: Case, implementation: Implementation, device: torch.device, seed: int = 0
-) -> Replayed:
+) -> ReplayResult:
     """Every set of inputs that a run checks, but for timed calls. What the implementation raises comes through."""
-    replayed = Replayed()
+    replayed = ReplayResult()
     judge = ExplainingJudge(operator, case, Court(device), replayed)
     checker = Checker(operator, case, implementation, judge, device)
 
@@ -89,7 +89,7 @@ def replay(
     case: Case,
     implementation: Implementation,
     device: torch.device,
-) -> Replayed:
+) -> ReplayResult:
     """The one set of inputs that failed, from the tensors that were kept, or made from its content.
 
     Raises StoreError where what was kept is not of this case's form.
@@ -98,7 +98,7 @@ def replay(
         return check(operator, case, implementation, device, failure.seed)
     name, draw, content = failure.inputs, failure.draw, failure.content
     kept = read_tensors(folder, failure)
-    replayed, court = Replayed(), KeptCourt(device, lambda inputs: _put(inputs, kept, folder))
+    replayed, court = ReplayResult(), KeptCourt(device, lambda inputs: _put(inputs, kept, folder))
     judge = ExplainingJudge(operator, case, court, replayed)
     checker = Checker(operator, case, implementation, judge, device)
 
@@ -128,7 +128,7 @@ def replay(
     return _told(replayed, made)
 
 
-def _told(replayed: Replayed, work: Callable[[], None]) -> Replayed:
+def _told(replayed: ReplayResult, work: Callable[[], None]) -> ReplayResult:
     try:
         work()
     except Rejected as error:
@@ -150,7 +150,7 @@ class KeptCourt(Court):
 
 
 def _put(inputs: Any, kept: dict[str, Tensor], folder: Path) -> None:
-    """Kept tensors in their places, in place. Raises StoreError where there is no such place."""
+    """KeptCall tensors in their places, in place. Raises StoreError where there is no such place."""
     places = tensors(inputs, "static", "dynamic", "mutable")
     for name, tensor in kept.items():
         path = name.removeprefix(f"{INPUTS}/")

@@ -43,18 +43,18 @@ Bytes = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Taken:
+class TensorBytes:
     """One output as it was at one moment: its bytes in the order of its indices, with shape and dtype."""
 
     data: Bytes
     shape: tuple[int, ...]
     dtype: str
 
-    def same(self, other: Taken) -> bool:
+    def same(self, other: TensorBytes) -> bool:
         return self.shape == other.shape and self.dtype == other.dtype and self.data.tobytes() == other.data.tobytes()
 
 
-Outputs = tuple[Taken, ...]
+Outputs = tuple[TensorBytes, ...]
 
 
 def named(dtype: Any) -> str:
@@ -93,7 +93,7 @@ def check_plain(out: Any, spec: TensorSpec, device: torch.device | None) -> None
             raise Rejected(Outcome.WRONG_SHAPE, f"{spec.name} has memory of {held} bytes; {expected}: {size_bytes}")
 
 
-def take(out: torch.Tensor) -> Taken:
+def take(out: torch.Tensor) -> TensorBytes:
     """The bytes of a plain tensor as they are now; of one on a GPU when all that was launched before is done."""
     with _no_functions(), _no_dispatch():
         if _device(out).type != "cpu":
@@ -101,7 +101,7 @@ def take(out: torch.Tensor) -> Taken:
         shape, step = tuple(_shape(out)), tuple(_stride(out))
         dtype = _dtype(out)
         address = _data_ptr(out)
-    return Taken(_read(address, shape, step, dtype.itemsize), shape, named(dtype))
+    return TensorBytes(_read(address, shape, step, dtype.itemsize), shape, named(dtype))
 
 
 def _read(address: int, shape: Sequence[int], step: Sequence[int], item: int) -> Bytes:

@@ -15,7 +15,7 @@ import pytest
 from attnlab.bench.gate.allowances import Allowances
 from attnlab.bench.gate.checkouts import Arm
 from attnlab.bench.gate.collection import PairsFile
-from attnlab.bench.gate.messages import Closed, Method, Offer, Offers, Opened, Settings
+from attnlab.bench.gate.messages import Closing, Method, Offer, Offers, Opening, Settings
 from attnlab.bench.gate.session import Ask, Session
 from attnlab.bench.gate.thresholds import Thresholds
 from attnlab.bench.llm.generation.events import CallLog, series_of
@@ -135,13 +135,13 @@ class FakeArm:
         self._kernel = self._script.kernels[offer.implementation]
         self._offer, self.checked, self.plan, self._calls = offer, check, plan, 0
 
-    def opened(self) -> Opened:
+    def opening(self) -> Opening:
         if self._pair in self._kernel.dies_in:
             raise WorkerEnded(Outcome.FAILED, "the process was killed by SIGKILL in phase 'timing'", None)
         methods = self._kernel.plans(self.plan) if self._kernel.plans else self._kernel.methods
         outcome = Outcome.UNAVAILABLE if self._pair in self._kernel.gone_in else self._kernel.outcome
         timed = outcome is Outcome.PASSED and not self._kernel.untimed
-        return Opened(
+        return Opening(
             self._measurement(outcome),
             methods if timed else (),
             (),
@@ -178,9 +178,9 @@ class FakeArm:
         turn = self._kernel.by_pair[self._pair % len(self._kernel.by_pair)]
         return self._kernel.ns * turn * rare * self._skew * next(self._wiggle)
 
-    def close_case(self) -> Closed:
+    def close_case(self) -> Closing:
         if self._kernel.wrong_when_timed:
-            return Closed(self._measurement(Outcome.WRONG_VALUES))
+            return Closing(self._measurement(Outcome.WRONG_VALUES))
         method = self._method
         timing = TimingRecord(
             method.clock, method.cache, 2, 10, 1.0, True, 0, "number of rounds", method.calls_a_sample
@@ -189,7 +189,7 @@ class FakeArm:
         beside = [Series(name, "ns", "wall", "lower", (value,)) for name, value in once.items() if value is not None]
         if self._kernel.peak_bytes is not None:
             beside.append(Series("peak_memory", "B", None, "lower", (self._kernel.peak_bytes,)))
-        return Closed(self._measurement(self._kernel.outcome), timing, tuple(beside), self._kernel.notes)
+        return Closing(self._measurement(self._kernel.outcome), timing, tuple(beside), self._kernel.notes)
 
     def kernels(self) -> dict[str, float]:
         return self._kernel.parts

@@ -15,7 +15,7 @@ import pytest
 
 from attnlab.bench.analysis.compare import compare
 from attnlab.bench.gate.allowances import Allowances
-from attnlab.bench.gate.collection import Collected
+from attnlab.bench.gate.collection import BenchmarkResults
 from attnlab.bench.gate.outputs import OUTPUTS
 from attnlab.bench.gate.outputs.github import annotate, summarise, workflow_commands
 from attnlab.bench.gate.outputs.markdown import render as markdown
@@ -34,7 +34,7 @@ Make = Callable[..., Gated]
 
 
 @pytest.fixture
-def gate(gated: Make) -> tuple[GateReport, list[Collected]]:
+def gate(gated: Make) -> tuple[GateReport, list[BenchmarkResults]]:
     """One of each: same, slower, new, wrong, reconfigured."""
     base = {"same": Kernel(), "slow": Kernel(parts={"mm": 1e5}), "bad": Kernel(), "tiled": Kernel(configuration="a")}
     head = {
@@ -50,7 +50,7 @@ def gate(gated: Make) -> tuple[GateReport, list[Collected]]:
     return report, list(made.session.collected.values())
 
 
-Gate = tuple[GateReport, list[Collected]]
+Gate = tuple[GateReport, list[BenchmarkResults]]
 
 
 def test_the_terminal_says_what_matters_first(gate: Gate) -> None:

@@ -18,7 +18,7 @@ from attnlab.bench.gate.allowances import Allowances
 from attnlab.bench.gate.messages import Method, Offers, Settings
 from attnlab.bench.gate.pairs import BURSTS
 from attnlab.bench.gate.records import Standing
-from attnlab.bench.gate.session import ArmBroken, Known
+from attnlab.bench.gate.session import ArmBroken, Survey
 from attnlab.bench.gate.storing import write_gate
 from attnlab.bench.machine.clocks.cuda_graph import CudaGraph
 from attnlab.bench.measure.worker_process import WorkerEnded
@@ -263,7 +263,7 @@ def test_what_both_arms_lose_after_it_was_measured_closes(gated: Make) -> None:
 def test_each_arm_is_judged_by_its_own_contract() -> None:
     files = {"base": "/tmp/base/toy.py", "head": "/tmp/head/toy.py"}
     base, head = (Offers("s", (replace(offer("quick"), contract=("toy", file)),)) for file in files.values())
-    assert Known.of(base, head).contracts == {name: {"toy": ("toy", file)} for name, file in files.items()}
+    assert Survey.of(base, head).contracts == {name: {"toy": ("toy", file)} for name, file in files.items()}
 
 
 def test_what_would_let_it_through_is_told(gated: Make) -> None:

@@ -20,7 +20,7 @@ from attnlab.bench.measure.judging.handing import HereJudge
 from attnlab.bench.measure.judging.plain import take
 from attnlab.bench.measure.judging.refusals import Rejected
 from attnlab.bench.measure.judging.verdicts import owed
-from attnlab.bench.measure.renewal import Kept
+from attnlab.bench.measure.renewal import KeptCall
 from attnlab.bench.ops._shared import attention_math
 from attnlab.bench.ops.attention.case import AttentionCase, AttentionInputs
 from attnlab.bench.ops.attention.contract import ATTENTION
@@ -187,11 +187,11 @@ def test_a_nan_outside_the_sampled_rows_is_found(monkeypatch: pytest.MonkeyPatch
     checker = Checker(ATTENTION, case, made(lambda inputs: None), judge, CPU)
     inputs = ATTENTION.make_inputs(case, NORMAL_DRAW, 1, CPU)
     out = right(inputs)
-    checker.check_timed(Kept(Content(1, 1), (take(out),), ()))
+    checker.check_timed(KeptCall(Content(1, 1), (take(out),), ()))
     assert judge.findings.record(poisoned=True).coverage == len(rows) / 200
     out[0, 0, hidden, 0] = float("nan")
     with pytest.raises(Rejected, match="out has 1 of 3200 elements NaN or infinite on timed inputs"):
-        checker.check_timed(Kept(Content(1, 1), (take(out),), ()))
+        checker.check_timed(KeptCall(Content(1, 1), (take(out),), ()))
 
 
 def with_probes(*probes: Probe[Any, Any]) -> Any:

@@ -126,7 +126,7 @@ def test_a_round_begins_with_either(number: int, order: str) -> None:
     """Who is opened first goes first, is last after all bursts, and is finished first."""
     said: list[str] = []
     hand: Any = Scripted(said)
-    Round(number, lambda m: hand).taken([[measured("a", 1e6), measured("b", 1e6)]])
+    Round(number, lambda m: hand).take([[measured("a", 1e6), measured("b", 1e6)]])
     assert ", ".join(said) == order
 
 

@@ -15,7 +15,7 @@ from attnlab.bench.cli.compare import _lines
 from attnlab.bench.contract.registry import discover
 from attnlab.bench.llm.generation.events import CallLog, RequestLog, series_of
 from attnlab.bench.measure.settlement import with_times
-from attnlab.bench.measure.timing import Timed
+from attnlab.bench.measure.timing import Timing
 from attnlab.bench.measure.turns import contenders
 from attnlab.bench.reporters import write_report
 from attnlab.bench.stats.summary import summarise
@@ -89,7 +89,7 @@ def test_no_metric_is_of_the_length_of_its_calls() -> None:
 
 def test_none_is_stored_and_none_takes_turns() -> None:
     blank = replace(measured("a", 0.5), median_ns=None, launches=())
-    timed = Timed(bursts(0.5), TIMING, summarise([41 * S] * 40))
+    timed = Timing(bursts(0.5), TIMING, summarise([41 * S] * 40))
     done = with_times(blank, timed, Ceilings("here", 1, 1e12, {}, None, 0.0))
     assert (done.outcome, done.median_ns, done.ci_low_ns) == (Outcome.PASSED, None, None)
     assert len(done.launches[0].bursts) == 2
