@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +16,19 @@ from attnlab.bench.gate.arm_worker import BOOT
 from attnlab.bench.gate.checkouts import Arm
 from attnlab.bench.gate.environments import ArmEnvironment, own_packages
 from attnlab.bench.gate.messages import ArmOrder, Closing, Method, Offer, Offers, Opening, outputs_of
+from attnlab.bench.machine.clocks import now
 from attnlab.bench.measure.judging.client import Judge, answer, asked_of
 from attnlab.bench.measure.judging.court import Calls
 from attnlab.bench.measure.judging.process import Contract
 from attnlab.bench.measure.judging.refusals import NotJudged
 from attnlab.bench.measure.judging.verdicts import Findings
-from attnlab.bench.measure.settlement import NO_TIMED_OUTPUT, Grounds, settle, testimony
+from attnlab.bench.measure.settlement import Grounds, settle
 from attnlab.bench.measure.timing import WarmUp
 from attnlab.bench.measure.worker_process import Process, WorkerEnded
 from attnlab.bench.store.codec import decode, encode
 from attnlab.bench.store.machine import Ceilings
 from attnlab.bench.store.plan import Plan
-from attnlab.bench.store.records import Burst, Measurement, Outcome, Series
+from attnlab.bench.store.records import Burst, Launch, Measurement, Outcome
 
 
 class ArmProcess:
@@ -51,6 +53,7 @@ class ArmProcess:
         self._own_environment = environment is not None
         self._findings = Findings()
         self._bursts: list[Burst] = []
+        self._notes: tuple[str, ...] = ()
         try:
             self._process = begin_process(BOOT, arm, repo, harness, order.device, environment)
             self._process.hear = self._hear
@@ -82,7 +85,8 @@ class ArmProcess:
     def opening(self) -> Opening:
         """What the arm says, with the judge's word on its check."""
         opened = decode(Opening, self._process.receive("opened", self._limit_s))
-        measurement = self._believe(opened.measurement)
+        self._notes = opened.notes
+        measurement = self._settle(opened.measurement, final=False)
         if measurement.outcome is not Outcome.PASSED:
             return replace(opened, measurement=measurement, methods=(), contents=())
         return replace(opened, measurement=measurement, contents=self._contents())
@@ -98,35 +102,15 @@ class ArmProcess:
         """Inside, the process stands still."""
         return self._process.paused()
 
-    def close_case(self) -> Closing:
-        """What is known at the end, with the judge's word on what timed calls returned, and the contract's facts."""
-        closed = decode(Closing, self._ask("closed", ["close"]))
-        measurement, facts = self._believe(closed.measurement), tuple[Series, ...]()
-        if measurement.outcome is Outcome.PASSED and not self._findings.timed:
-            measurement = measurement.fail(NO_TIMED_OUTPUT)
-        if measurement.outcome is Outcome.PASSED:
-            try:
-                found = self._judge.facts(self._contract, self._offer.case_id, self._order.seed)
-            except NotJudged as error:
-                measurement = measurement.fail(str(error), error.detail)
-            else:
-                facts = tuple(Series(fact.quantity, fact.unit, None, fact.direction, (fact.value,)) for fact in found)
-        measurement, notes = self._hear_testimony(measurement, closed)
-        timing = closed.timing if measurement.outcome is Outcome.PASSED else None
-        beside = (*closed.beside, *facts)
-        return replace(closed, measurement=measurement, timing=timing, beside=beside, notes=(*closed.notes, *notes))
-
-    def _hear_testimony(self, measurement: Measurement, closed: Closing) -> tuple[Measurement, tuple[str, ...]]:
-        """The measurement, failed where what its calls say of themselves is refused, and notes on that."""
-        if measurement.outcome is not Outcome.PASSED or closed.timing is None:
-            return measurement, ()
-        try:
-            said = testimony(self._testify, closed.timing, self._bursts)
-        except NotJudged as error:
-            return measurement.fail(str(error), error.detail), ()
-        if said.refusal is not None:
-            return measurement.fail(said.refusal), ()
-        return measurement, said.notes
+    def close_case(self) -> Measurement:
+        """What comes of the bursts: settled as in a run, by the judge's word on outputs and the contract's facts."""
+        closing = decode(Closing, self._ask("closed", ["close"]))
+        claim = closing.measurement
+        if claim.outcome is Outcome.PASSED:
+            bursts = (*self._bursts, Burst(now.time_s(), closing.beside))
+            flags = (*self._notes, *closing.notes)
+            claim = replace(claim, timing=closing.timing, launches=(Launch(self.number, bursts),), flags=flags)
+        return self._settle(claim, final=True)
 
     def _testify(self, copies: int, calls: Calls) -> Attestation:
         """Asked of calls that say more than their time."""
@@ -156,15 +140,17 @@ class ArmProcess:
     def _contract(self) -> Contract:
         return Contract(self._offer.operator, *self._contracts[self._offer.operator])
 
-    def _believe(self, claim: Measurement) -> Measurement:
+    def _settle(self, claim: Measurement, final: bool) -> Measurement:
         """What comes of a claim: a worker decides about no outcome that has figures."""
         blank = replace(claim, check=None, launches=(), timing=None)
         try:
             owed = self._judge.owed(self._contract, self._order.seed) if self._check else ()
         except NotJudged as error:
             return blank.fail(str(error), error.detail)
-        grounds = Grounds(self._findings, owed, not self._offer.compiled)
-        return settle(claim, blank, grounds, decode(Ceilings, self._order.ceilings), final=False)
+        poisoned, process = not self._offer.compiled, self.number
+        grounds = Grounds(self._findings, owed, poisoned, process, testify=self._testify)
+        facts = partial(self._judge.facts, self._contract, self._offer.case_id, self._order.seed)
+        return settle(claim, blank, grounds, decode(Ceilings, self._order.ceilings), facts, final)
 
     def _ask(self, wanted: str, request: list[Any]) -> Any:
         return self._process.ask(request, wanted, self._limit_s)

@@ -143,8 +143,8 @@ class Opening:
 class Closing:
     """What one process has to say at the end of a benchmark, beside the bursts that it gave.
 
-    beside: set-up, first call, memory and the contract's facts. timing: None where the last check failed. notes:
-    what the timers have to say of how they took the samples.
+    beside: set-up, first call and memory. timing: how the samples were taken. notes: what the timers have to say of
+    that.
     """
 
     measurement: Measurement

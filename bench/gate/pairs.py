@@ -8,16 +8,11 @@ from dataclasses import dataclass, field, replace
 
 from attnlab.bench.gate.arm_process import ArmProcess
 from attnlab.bench.gate.checkouts import Arm
-from attnlab.bench.gate.messages import Closing, Method, Offer, Opening
+from attnlab.bench.gate.messages import Method, Offer, Opening
 from attnlab.bench.gate.pair_records import PairRequest, PairResult, ProcessLoss
-from attnlab.bench.machine.throttling import burst_notes
 from attnlab.bench.measure.interleaving import interleave
-from attnlab.bench.measure.plausibility import no_times
-from attnlab.bench.measure.settlement import with_times
-from attnlab.bench.measure.timing import Timing, calls_a_burst
+from attnlab.bench.measure.timing import calls_a_burst
 from attnlab.bench.measure.worker_process import WorkerEnded
-from attnlab.bench.stats.summary import summarise
-from attnlab.bench.store.machine import Ceilings
 from attnlab.bench.store.records import Burst, Measurement, Outcome
 
 FEW_CALLS = 3  # of a slow benchmark in a burst, which has a median then
@@ -33,8 +28,8 @@ StartArm = Callable[[Arm], ArmProcess]
 class LivePair:
     """One unit of inference: fresh processes of base and head, which measure any number of benchmarks."""
 
-    def __init__(self, base: Arm, head: Arm, start: StartArm, number: int, ceilings: Ceilings) -> None:
-        self._arms, self._start, self._number, self._ceilings = (base, head), start, number, ceilings
+    def __init__(self, base: Arm, head: Arm, start: StartArm, number: int) -> None:
+        self._arms, self._start, self._number = (base, head), start, number
         self._processes: list[ArmProcess] = []
 
     def measure(self, wanted: PairRequest) -> PairResult:
@@ -106,7 +101,7 @@ class LivePair:
         why = "; ".join(untimed) or other_inputs(opened[0].inputs, opened[1].inputs)
         if why or method is None:
             return so_far.result(why=why or _no_common_method(opened[0], opened[1], wanted.method))
-        return self._alternate(both, opened, method, so_far)
+        return self._alternate(both, method, so_far)
 
     def _open(self, both: tuple[ArmProcess, ArmProcess], wanted: PairRequest) -> list[Opening]:
         """Both arms at once, or, where nothing was timed yet, base first, whose plan head is given."""
@@ -124,9 +119,7 @@ class LivePair:
             plan = plan or next((method.plan for method in opened[0].methods if method.plan is not None), None)
         return opened
 
-    def _alternate(
-        self, both: tuple[ArmProcess, ArmProcess], opened: Sequence[Opening], method: Method, so_far: _SoFar
-    ) -> PairResult:
+    def _alternate(self, both: tuple[ArmProcess, ArmProcess], method: Method, so_far: _SoFar) -> PairResult:
         """Who waits stands still, lest work in the background of one arm slow the other."""
         warm = []
         for number, process in enumerate(both):
@@ -138,8 +131,7 @@ class LivePair:
                 so_far.bursts[number].append(both[number].burst(count))
         for number, process in enumerate(both):
             with _naming(number), both[1 - number].paused():
-                closed = process.close_case()
-            so_far.measurements[number] = self._judge(closed, so_far.bursts[number], opened[number], process.number)
+                so_far.measurements[number] = process.close_case()
         wrong = [
             f"{arm.name}: {measurement.outcome.value}: {measurement.reason}"
             for arm, measurement in zip(self._arms, so_far.measurements, strict=True)
@@ -148,19 +140,6 @@ class LivePair:
         if wrong:
             return so_far.result(why="; ".join(wrong))
         return so_far.result(method=method)
-
-    def _judge(self, closed: Closing, bursts: Sequence[Burst], opened: Opening, process: int) -> Measurement:
-        """As a run judges: with its launch, flagged, refused where it is faster than light."""
-        if closed.timing is None:
-            return closed.measurement
-        why = no_times(closed.timing, bursts, None)
-        if why is not None:
-            return closed.measurement.fail(why)
-        samples = [value for burst in bursts for value in burst.series[0].values]
-        notes = (*opened.notes, *closed.notes, *burst_notes(bursts))
-        timed = Timing(tuple(bursts), closed.timing, summarise(samples), tuple(dict.fromkeys(notes)))
-        made = with_times(closed.measurement, timed, self._ceilings, closed.beside)
-        return replace(made, launches=tuple(replace(launch, process=process) for launch in made.launches))
 
 
 @dataclass

@@ -277,7 +277,7 @@ class Session:
         if not wanted:
             return
         self._number += 1
-        pair = LivePair(self.base, self.head, self._process, self._number, self.ask.ceilings)
+        pair = LivePair(self.base, self.head, self._process, self._number)
         try:
             for key in wanted:
                 collected = self.collected[key]
@@ -298,7 +298,7 @@ class Session:
         slower = {k: d.first.ratio for k, d in decided.items() if d is not None and d.verdict is Verdict.SLOWER}
         if not slower or self.ask.against_itself:
             return
-        pair = LivePair(self.base, self.head, self._process, 0, self.ask.ceilings)
+        pair = LivePair(self.base, self.head, self._process, 0)
         try:
             for key, ratio in slower.items():
                 found = pair.kernels(self.collected[key].offer)

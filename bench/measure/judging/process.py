@@ -1,6 +1,6 @@
 """The judge's process: has the contracts that it is asked about, and no implementation.
 
-Requests are JSON lists of a verb and its arguments; see `bench/measure/worker.py` for how they travel. Answers are
+Requests are JSON lists of a verb and its arguments; see `bench/measure/channel.py` for how they travel. Answers are
 `judge` or `facts` with what was found, or `failed` with a reason and a traceback.
 """
 

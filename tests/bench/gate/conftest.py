@@ -12,13 +12,18 @@ from typing import Any
 
 import pytest
 
+from attnlab.bench.contract.contents import Content
+from attnlab.bench.contract.operator_spec import NORMAL_DRAW
 from attnlab.bench.gate.allowances import Allowances
 from attnlab.bench.gate.checkouts import Arm
 from attnlab.bench.gate.collection import PairsFile
-from attnlab.bench.gate.messages import Closing, Method, Offer, Offers, Opening, Settings
+from attnlab.bench.gate.messages import Method, Offer, Offers, Opening, Settings
 from attnlab.bench.gate.session import Ask, Session
 from attnlab.bench.gate.thresholds import Thresholds
 from attnlab.bench.llm.generation.events import CallLog, series_of
+from attnlab.bench.measure.judging.verdicts import TIMED, Findings, Question, Verdict
+from attnlab.bench.measure.settlement import Grounds, settle
+from attnlab.bench.measure.stopping import STOPPED_BY_ROUNDS
 from attnlab.bench.measure.timing import WarmUp
 from attnlab.bench.measure.worker_process import WorkerEnded
 from attnlab.bench.stats.sequential import Looks
@@ -30,6 +35,7 @@ from attnlab.bench.store.records import (
     CheckRecord,
     Deviation,
     DeviceState,
+    Launch,
     Measurement,
     Outcome,
     Series,
@@ -111,6 +117,13 @@ def offer(name: str, reason: str | None = None, source: str | None = "kernels.py
     return Offer("toy", name, "N8", "kernels", source, "abc", reason)
 
 
+def accepted() -> Findings:
+    """Those of a timed call whose output is right."""
+    findings, question = Findings(), Question(TIMED, NORMAL_DRAW, Content(0, 0), 1, ())
+    findings.add(question, Verdict((SetDeviations(TIMED, ()),)))
+    return findings
+
+
 class FakeArm:
     """Stands in for the process of an arm: times by script, a slight and regular wiggle, no process."""
 
@@ -123,6 +136,8 @@ class FakeArm:
         self.alone: list[bool] = []  # of each burst, whether the other arm stood still
         self.checked: bool | None = None
         self.plan: Plan | None = None
+        self.ceilings = lambda: CEILINGS
+        self._bursts: list[Burst] = []
 
     def wait_until_ready(self) -> None:
         if self._script.broken:
@@ -133,7 +148,7 @@ class FakeArm:
 
     def begin_open(self, offer: Offer, check: bool, plan: Plan | None = None) -> None:
         self._kernel = self._script.kernels[offer.implementation]
-        self._offer, self.checked, self.plan, self._calls = offer, check, plan, 0
+        self._offer, self.checked, self.plan, self._calls, self._bursts = offer, check, plan, 0, []
 
     def opening(self) -> Opening:
         if self._pair in self._kernel.dies_in:
@@ -170,7 +185,8 @@ class FakeArm:
         state = None if self._kernel.throttle is None else DeviceState(throttle=self._kernel.throttle)
         values = tuple(self._call_ns() for _ in range(count))
         log = series_of(self._kernel.log()) if self._kernel.log else ()
-        return Burst(0.0, (Series("latency", "ns", self._method.clock, "lower", values), *log), state)
+        self._bursts.append(Burst(0.0, (Series("latency", "ns", self._method.clock, "lower", values), *log), state))
+        return self._bursts[-1]
 
     def _call_ns(self) -> float:
         self._calls += 1
@@ -178,18 +194,22 @@ class FakeArm:
         turn = self._kernel.by_pair[self._pair % len(self._kernel.by_pair)]
         return self._kernel.ns * turn * rare * self._skew * next(self._wiggle)
 
-    def close_case(self) -> Closing:
+    def close_case(self) -> Measurement:
+        """Settled as an arm's is, with outputs that the judge accepted."""
         if self._kernel.wrong_when_timed:
-            return Closing(self._measurement(Outcome.WRONG_VALUES))
-        method = self._method
+            return self._measurement(Outcome.WRONG_VALUES)
         timing = TimingRecord(
-            method.clock, method.cache, 2, 10, 1.0, True, 0, "number of rounds", method.calls_a_sample
+            self._method.clock, self._method.cache, 2, 10, 1.0, True, 0, STOPPED_BY_ROUNDS, self._method.calls_a_sample
         )
         once = {"setup": self._kernel.setup_ns, "first_call": self._kernel.first_call_ns}
         beside = [Series(name, "ns", "wall", "lower", (value,)) for name, value in once.items() if value is not None]
         if self._kernel.peak_bytes is not None:
             beside.append(Series("peak_memory", "B", None, "lower", (self._kernel.peak_bytes,)))
-        return Closing(self._measurement(self._kernel.outcome), timing, tuple(beside), self._kernel.notes)
+        blank = self._measurement(self._kernel.outcome)
+        launch = Launch(self.number, (*self._bursts, Burst(0.0, tuple(beside))))
+        claim = replace(blank, timing=timing, launches=(launch,), flags=self._kernel.notes)
+        settled = settle(claim, blank, Grounds(accepted(), (), True, self.number), self.ceilings())
+        return replace(settled, check=self._check())
 
     def kernels(self) -> dict[str, float]:
         return self._kernel.parts
@@ -259,6 +279,7 @@ def gated(tmp_path: Path) -> Callable[..., Gated]:
             made = FakeArm(scripts[arm.name], pair, len(started) + 1)
             made.arm_name = arm.name  # type: ignore[attr-defined]
             made.all = started
+            made.ceilings = lambda: session.ask.ceilings
             started.append(made)
             return made
 
