@@ -94,7 +94,7 @@ MOVED = {
     "registry": ("contract.registry",),
     "renewal": ("measure.renewal",),
     "roofline": ("contract.roofline", "store.machine"),
-    "runner": ("measure.runner",),
+    "runner": ("measure.runner", "measure.steps"),
     "sampling_params": ("llm.sampling_params",),
     "settings": ("measure.settings",),
     "stopping": ("measure.stopping",),

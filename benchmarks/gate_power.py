@@ -30,13 +30,14 @@ from gate_repository import PLUGIN, SUITE_FILE, make_repository
 from scipy import stats
 
 from attnlab.bench import units
+from attnlab.bench.gate.ask import Ask
 from attnlab.bench.gate.checkouts import checked_out
-from attnlab.bench.gate.collection import PairsFile
 from attnlab.bench.gate.pair_records import PairResult
+from attnlab.bench.gate.pairs_file import PairsFile
 from attnlab.bench.gate.quantities import Sample
 from attnlab.bench.gate.quantities.calls import bursts_of, of_bursts
 from attnlab.bench.gate.records import GateReport
-from attnlab.bench.gate.session import Ask, Session
+from attnlab.bench.gate.session import Session
 from attnlab.bench.gate.thresholds import Thresholds
 from attnlab.bench.machine import ceilings
 from attnlab.bench.machine.environment import describe_environment

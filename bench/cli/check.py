@@ -102,7 +102,7 @@ def _failures(folder: Path) -> Iterator[tuple[Path, Failure]]:
 
 
 def _of_operator(options: argparse.Namespace, registry: Registry) -> Iterator[_Job]:
-    from attnlab.bench.measure.runner import plan
+    from attnlab.bench.measure.steps import plan
     from attnlab.bench.measure.suite import operator_suite
 
     suite = operator_suite(options.target, registry, _options.read_axes(options.axis), tuple(options.case))

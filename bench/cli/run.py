@@ -82,7 +82,8 @@ def execute(options: argparse.Namespace) -> int:
     from attnlab.bench.cli._resume import Remembering, is_tried_again, open_run
     from attnlab.bench.machine.environment import choose_device
     from attnlab.bench.measure.draft import choose_suite, draft_run
-    from attnlab.bench.measure.runner import Limits, Runner, plan, steps_of
+    from attnlab.bench.measure.runner import Limits, Runner
+    from attnlab.bench.measure.steps import plan, steps_of
     from attnlab.bench.measure.suite import make_effort
     from attnlab.bench.measure.suite_file import MOST_ROUNDS
 

@@ -1,84 +1,25 @@
-"""What live pairs gave, benchmark by benchmark: kept in memory and, line by line, on disk."""
+"""What live pairs gave of one benchmark, and what it comes to."""
 
 from __future__ import annotations
 
-import json
-import re
 import statistics
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import IO
 
-from attnlab.bench.errors import StoreError
+from attnlab.bench.gate.arm_results import ArmResults
 from attnlab.bench.gate.messages import Method, Offer
 from attnlab.bench.gate.pair_records import PairRequest, PairResult, ProcessLoss
 from attnlab.bench.gate.quantities import CONFIGURATION, LATENCY, Quantity, Sample, quantities
-from attnlab.bench.gate.quantities.calls import times_ns
 from attnlab.bench.gate.records import GateRow, LostProcess, QuantityRow, Ratio, Standing
 from attnlab.bench.gate.thresholds import Target
 from attnlab.bench.measure.judging.verdicts import TIMED
 from attnlab.bench.stats.decision import Decision, PairRatio
 from attnlab.bench.stats.verdict import Judgement, Verdict
-from attnlab.bench.store.codec import encode
-from attnlab.bench.store.records import CheckRecord, Launch, Measurement, Outcome
+from attnlab.bench.store.records import CheckRecord, Measurement, Outcome
 
-PAIRS_FILE = "pairs.jsonl"
 LOOSER = 1.25  # budget of an error on head over base's, from which it is another contract
 TRIES = 2  # processes of one arm that may end on a benchmark before it counts as failing there
-
-
-@dataclass
-class ArmResults:
-    """What one arm gave on one benchmark: the record of the process that held the whole check, and a launch a pair."""
-
-    measurement: Measurement | None = None
-    checked: bool = False
-    launches: list[Launch] = field(default_factory=list)
-    flags: Counter[str] = field(default_factory=Counter)
-    worded: dict[str, str] = field(default_factory=dict)
-    configurations: Counter[str] = field(default_factory=Counter)
-
-    def add(self, measurement: Measurement, checked: bool) -> None:
-        """The first record, or that of the whole check, is kept unless a later one failed."""
-        failed = measurement.outcome is not Outcome.PASSED
-        if self.measurement is None or failed or (checked and not self.checked):
-            self.measurement = measurement
-        self.checked |= checked
-        self.launches += measurement.launches
-        for flag in measurement.flags:  # one that names figures is told once, with the first process's
-            self.flags[_without_figures(flag)] += 1
-            self.worded.setdefault(_without_figures(flag), flag)
-        self.configurations.update([measurement.configuration or "none"])
-
-    @property
-    def samples(self) -> list[float]:
-        """Of all launches, in nanoseconds."""
-        return [v for launch in self.launches for v in _samples(launch)]
-
-    @property
-    def median_ns(self) -> float | None:
-        """The median of the launches' medians; None where none was timed."""
-        return statistics.median(map(_median, self.launches)) if self.launches else None
-
-    def stored(self) -> Measurement | None:
-        """As a measurement with a launch for each pair; None where nothing is known of it."""
-        m = self.measurement
-        if m is None or m.outcome is not Outcome.PASSED or m.timing is None:
-            return m and replace(m, launches=tuple(self.launches))  # what was timed before it failed is kept
-        taken = replace(m.timing, samples=len(self.samples), stopped=f"after {len(self.launches)} live pairs")
-        known = replace(m, launches=tuple(self.launches), flags=tuple(self.worded.values()), timing=taken)
-        median_ns = None if m.paced else self.median_ns
-        return replace(known, median_ns=median_ns, ci_low_ns=None, ci_high_ns=None)
-
-    def remarks(self, arm: str) -> list[str]:
-        """What was flagged, with the number of processes where it was not all of them."""
-        count = len(self.launches)
-        return [
-            f"{arm}: {self.worded[flag]}" + (f" (in {times} of {count} processes)" if times < count else "")
-            for flag, times in self.flags.items()
-        ]
 
 
 @dataclass(frozen=True)
@@ -285,27 +226,6 @@ class BenchmarkResults:
         return Standing.COMPARED, None
 
 
-class PairsFile:
-    """Each pair of each benchmark as a line, on disk before the next is measured, and never taken away again."""
-
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / PAIRS_FILE
-        self._file: IO[str] = self.path.open("a", encoding="utf-8")
-
-    def append(self, number: int, offer: Offer, taken: PairResult) -> None:
-        line = {"pair": number, "benchmark": offer.key, "taken": encode(taken)}
-        try:
-            self._file.write(json.dumps(line, separators=(",", ":")) + "\n")
-            self._file.flush()
-        except OSError as error:
-            raise StoreError(
-                f"cannot write to {self.path}: {error.strerror}; the pairs before are kept: make room and gate again"
-            ) from error
-
-    def close(self) -> None:
-        self._file.close()
-
-
 def _timed(measurement: Measurement) -> bool:
     return measurement.outcome is Outcome.PASSED and measurement.untimed is None
 
@@ -333,22 +253,10 @@ def as_ratio(judged: Judgement) -> Ratio:
     return Ratio(judged.ratio, low, high, judged.pairs)
 
 
-def _without_figures(flag: str) -> str:
-    return re.sub(r"[\d.,]+", "#", flag)
-
-
 def _most_common(configurations: Counter[str]) -> str:
     """The usual one, with how many there were where it was not the only one."""
     ((usual, times),) = configurations.most_common(1)
     return usual if len(configurations) == 1 else f"{usual} ({times} of {configurations.total()} processes)"
-
-
-def _samples(launch: Launch) -> list[float]:
-    return [value for burst in launch.bursts for value in times_ns(burst)]
-
-
-def _median(launch: Launch) -> float:
-    return statistics.median(_samples(launch))
 
 
 def _blank(offer: Offer) -> Measurement:

@@ -12,11 +12,12 @@ from pathlib import Path
 
 from attnlab.bench.errors import GateClosed, UsageError
 from attnlab.bench.gate.achieved import achieved
+from attnlab.bench.gate.ask import Ask
 from attnlab.bench.gate.checkouts import Arm
-from attnlab.bench.gate.collection import PairsFile
 from attnlab.bench.gate.environments import ArmEnvironment, isolated, undetected_changes
+from attnlab.bench.gate.pairs_file import PairsFile
 from attnlab.bench.gate.records import GateReport
-from attnlab.bench.gate.session import ArmBroken, Ask, Session
+from attnlab.bench.gate.session import ArmBroken, Session
 from attnlab.bench.gate.storing import make_folder, write_gate
 from attnlab.bench.gate.thresholds import Thresholds, load_thresholds
 from attnlab.bench.machine.ceilings import load_or_measure

@@ -16,17 +16,19 @@ from attnlab.bench.contract.contents import new_secret
 from attnlab.bench.errors import SuiteError
 from attnlab.bench.gate.arm_process import ArmProcess, begin_process
 from attnlab.bench.gate.arm_worker import JUDGE_BOOT
+from attnlab.bench.gate.ask import Ask
 from attnlab.bench.gate.checkouts import Arm
-from attnlab.bench.gate.collection import BenchmarkResults, PairsFile, as_ratio
+from attnlab.bench.gate.collection import BenchmarkResults, as_ratio
 from attnlab.bench.gate.environments import ArmEnvironment
+from attnlab.bench.gate.kernel_move import explained, what_moved
 from attnlab.bench.gate.matching import Matching, match
-from attnlab.bench.gate.messages import PROTOCOL, ArmOrder, Offer, Offers, Settings, comparison_key
-from attnlab.bench.gate.moved import what_moved
+from attnlab.bench.gate.messages import PROTOCOL, ArmOrder, Offer, Offers, comparison_key
 from attnlab.bench.gate.pairs import LivePair, StartArm, StrayModules
+from attnlab.bench.gate.pairs_file import PairsFile
 from attnlab.bench.gate.quantities import LATENCY, quantities
 from attnlab.bench.gate.records import ArmRecord, GateReport, GateRow, GroupRow, KernelMove
 from attnlab.bench.gate.reserve import Reserve
-from attnlab.bench.gate.thresholds import Thresholds
+from attnlab.bench.gate.survey import Survey, besides, chosen
 from attnlab.bench.machine.cgroup import free_memory_bytes
 from attnlab.bench.measure.judging.client import Judge, search_folders
 from attnlab.bench.measure.judging.process import JudgeOrder
@@ -35,7 +37,6 @@ from attnlab.bench.measure.worker_process import WorkerEnded
 from attnlab.bench.stats.decision import Decision, Decisions, PairRatio, Subject, decide
 from attnlab.bench.stats.verdict import Verdict
 from attnlab.bench.store.codec import encode
-from attnlab.bench.store.machine import Ceilings, Environment
 
 MEMORY_SHARE = 0.4  # of what is available now, for each of the two processes
 HARNESS_FILE = Path("bench", "gate", "arm_worker.py")
@@ -43,25 +44,6 @@ HARNESS_FILE = Path("bench", "gate", "arm_worker.py")
 
 class ArmBroken(Exception):
     """An arm cannot be measured at all: it does not import, or loads what is not its own."""
-
-
-@dataclass(frozen=True)
-class Ask:
-    """What is to be gated, and how.
-
-    suite: a name, or a file's absolute path; one within the repository is each arm's own. notes: of the report.
-    """
-
-    suite: str
-    plugins: tuple[str, ...]
-    thresholds: Thresholds
-    environment: Environment
-    ceilings: Ceilings
-    command: str
-    strict: bool = False
-    time_limit_s: float = 300.0
-    against_itself: bool = False
-    notes: tuple[str, ...] = ()
 
 
 @dataclass
@@ -173,14 +155,14 @@ class Session:
                     process.wait_until_ready()
             own = [self._offers(arm, process) for arm, process in zip(arms, processes, strict=True)]
             if len(arms) == 2:
-                lacking = [_besides(own[1], own[0]), _besides(own[0], own[1])]
+                lacking = [besides(own[1], own[0]), besides(own[0], own[1])]
                 own = [self._offers(*asked) for asked in zip(arms, processes, lacking, strict=True)]
         base, head = own[0], own[-1]
         self._check_known(base, head)
         self._known = Survey.of(base, head)
         ours = [self.environments.get(arm.name) for arm in (self.base, self.head)]
         others_differ = ours[0] is not None and ours[1] is not None and bool(ours[0].differences(ours[1]))
-        return match(_chosen(base, self.only), _chosen(head, self.only), self.ask.thresholds, others_differ)
+        return match(chosen(base, self.only), chosen(head, self.only), self.ask.thresholds, others_differ)
 
     def _offers(self, arm: Arm, process: ArmProcess, wanted: Sequence[Offer] = ()) -> Offers:
         with self._telling_whose(arm):
@@ -307,43 +289,6 @@ class Session:
                     self._moved[key] = what_moved(*found, change_ns=(ratio - 1) * base_ns)
         finally:
             pair.close()
-
-
-@dataclass(frozen=True)
-class Survey:
-    """What is known once both arms were asked: the modules to import in each, and how both are measured.
-
-    contracts: where each arm has its operators from, since each is judged by its own.
-    """
-
-    modules: dict[str, tuple[str, ...]]
-    settings: Settings
-    contracts: dict[str, dict[str, tuple[str, ...]]]
-
-    @classmethod
-    def of(cls, base: Offers, head: Offers) -> Survey:
-        """Both are measured with base's settings, lest head's suite hide a regression in noise."""
-        arms = {"base": base, "head": head}
-        modules = {name: tuple(dict.fromkeys(offer.module for offer in arm.found)) for name, arm in arms.items()}
-        contracts = {name: {offer.operator: offer.contract for offer in arm.found} for name, arm in arms.items()}
-        return cls(modules, head.settings if base.error is not None else base.settings, contracts)
-
-
-def _besides(other: Offers, own: Offers) -> list[Offer]:
-    """What the other arm's suite has and this arm's own has not."""
-    known = {offer.key for offer in own.found}
-    return [offer for offer in other.found if offer.key not in known]
-
-
-def _chosen(offers: Offers, only: frozenset[str] | None) -> Offers:
-    if only is None:
-        return offers
-    return replace(offers, found=tuple(offer for offer in offers.found if offer.key in only))
-
-
-def explained(row: GateRow, found: KernelMove | str | None) -> GateRow:
-    """A row with what its profile says."""
-    return replace(row, unexplained=found) if isinstance(found, str) else replace(row, moved=found)
 
 
 def _record(arm: Arm, environments: Mapping[str, ArmEnvironment]) -> ArmRecord:

@@ -1,4 +1,4 @@
-"""Runs a plan: every implementation on every case, each in its worker, appended to the run as it comes."""
+"""Runs steps: every implementation on every case, each in its worker, appended to the run as it comes."""
 
 from __future__ import annotations
 
@@ -12,12 +12,10 @@ from typing import Any, Protocol
 
 from attnlab.bench import units
 from attnlab.bench.contract import needs
-from attnlab.bench.contract.axes import Case
 from attnlab.bench.contract.contents import new_secret
 from attnlab.bench.contract.meddling import refusal
 from attnlab.bench.contract.named_files import contents
 from attnlab.bench.contract.registry import Implementation, Registry
-from attnlab.bench.errors import UnknownName, UsageError
 from attnlab.bench.machine.cgroup import free_memory_bytes
 from attnlab.bench.measure.interleaving import interleave
 from attnlab.bench.measure.isolation import Worker
@@ -25,7 +23,7 @@ from attnlab.bench.measure.judging.client import Hearing, Judge, search_folders
 from attnlab.bench.measure.judging.process import JudgeOrder
 from attnlab.bench.measure.judging.verdicts import owed
 from attnlab.bench.measure.outcomes import blank_measurement
-from attnlab.bench.measure.suite import Suite
+from attnlab.bench.measure.steps import Step
 from attnlab.bench.measure.temporary_folders import own_folder
 from attnlab.bench.measure.timing import Effort
 from attnlab.bench.measure.turn_ratios import far_off
@@ -33,30 +31,11 @@ from attnlab.bench.measure.turns import Round, contenders, lacking, with_turn
 from attnlab.bench.measure.worker import WorkerOrder
 from attnlab.bench.store.codec import encode
 from attnlab.bench.store.machine import Ceilings, Environment
-from attnlab.bench.store.records import BenchRecord, Measurement, Outcome
+from attnlab.bench.store.records import Measurement, Outcome
 
 MEMORY_SHARE = 0.8  # of what is available now, for one worker
 TURN_WARMUP_S = 0.1  # for each case in each fresh process
 LEAST_MEMORY_BYTES = units.GIB  # with less than this a worker could not even import torch
-
-
-@dataclass(frozen=True)
-class Step:
-    """One implementation on one case.
-
-    rounds: how many bursts are taken of it in turn with the other steps of its table, whose number is `table`; 0 where
-    it is measured alone, from beginning to end.
-    """
-
-    operator: str
-    implementation: str
-    case: Case
-    rounds: int = 0
-    table: int = 0
-
-    @property
-    def key(self) -> tuple[str, str, str]:
-        return self.operator, self.implementation, self.case.id
 
 
 @dataclass(frozen=True)
@@ -86,43 +65,6 @@ Measure = Callable[[Step, Callable[[str], None]], Measurement]
 
 class Sink(Protocol):
     def append(self, measurement: Measurement) -> None: ...
-
-
-def plan(suite: Suite, registry: Registry, only: tuple[str, ...] = ()) -> list[BenchRecord]:
-    """The benches of a suite with their implementations written out; `only` narrows them.
-
-    Raises UnknownName where a name in `only` is no implementation of any of the operators, and
-    UsageError where no bench has anything left to measure.
-    """
-    known = {name for bench in suite.benches for name in registry.implementations(bench.operator).names()}
-    for name in only:
-        if name not in known:
-            operators = ", ".join(dict.fromkeys(bench.operator for bench in suite.benches))
-            raise UnknownName(f"implementation of {operators}", name, known)
-    benches = []
-    for bench in suite.benches:
-        asked = bench.implementations or sorted(registry.implementations(bench.operator).names())
-        names = tuple(name for name in asked if not only or name in only)
-        if names:
-            baseline = bench.baseline if bench.baseline in names else None
-            cases = tuple(case.id for case in bench.cases)
-            benches.append(BenchRecord(bench.operator, names, baseline, cases, bench.rounds))
-    if not benches:
-        wanted = f"none of {', '.join(only)} is" if only else "no implementation is"
-        raise UsageError(f"nothing to measure: {wanted} in {suite.name}; `attnlab list` names what there is")
-    return benches
-
-
-def steps_of(benches: list[BenchRecord], registry: Registry) -> list[Step]:
-    """All steps, case by case, so that the implementations of a case are measured within moments."""
-    steps: dict[tuple[str, str, str], Step] = {}
-    for number, bench in enumerate(benches):
-        parse = registry.operators.get(bench.operator).case_type.parse
-        for case in map(parse, bench.cases):
-            for name in bench.implementations:
-                step = Step(bench.operator, name, case, bench.rounds, number)
-                steps[step.key] = step
-    return list(steps.values())
 
 
 @dataclass(frozen=True)

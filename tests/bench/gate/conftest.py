@@ -15,10 +15,11 @@ import pytest
 from attnlab.bench.contract.contents import Content
 from attnlab.bench.contract.operator_spec import NORMAL_DRAW
 from attnlab.bench.gate.allowances import Allowances
+from attnlab.bench.gate.ask import Ask
 from attnlab.bench.gate.checkouts import Arm
-from attnlab.bench.gate.collection import PairsFile
 from attnlab.bench.gate.messages import Method, Offer, Offers, Opening, Settings
-from attnlab.bench.gate.session import Ask, Session
+from attnlab.bench.gate.pairs_file import PairsFile
+from attnlab.bench.gate.session import Session
 from attnlab.bench.gate.thresholds import Thresholds
 from attnlab.bench.llm.generation.events import CallLog, series_of
 from attnlab.bench.measure.judging.verdicts import TIMED, Findings, Question, Verdict

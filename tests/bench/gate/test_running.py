@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from attnlab.bench.gate.allowances import Allowances
+from attnlab.bench.gate.ask import Ask
 from attnlab.bench.gate.checkouts import Arm
 from attnlab.bench.gate.running import placed, with_bases_thresholds
-from attnlab.bench.gate.session import Ask
 from attnlab.bench.gate.thresholds import load_thresholds
 
 from .conftest import CEILINGS, ENVIRONMENT

@@ -18,8 +18,9 @@ from attnlab.bench.gate.allowances import Allowances
 from attnlab.bench.gate.messages import Method, Offers, Settings
 from attnlab.bench.gate.pairs import BURSTS
 from attnlab.bench.gate.records import Standing
-from attnlab.bench.gate.session import ArmBroken, Survey
+from attnlab.bench.gate.session import ArmBroken
 from attnlab.bench.gate.storing import write_gate
+from attnlab.bench.gate.survey import Survey
 from attnlab.bench.machine.clocks.cuda_graph import CudaGraph
 from attnlab.bench.measure.worker_process import WorkerEnded
 from attnlab.bench.stats.verdict import Verdict

@@ -13,7 +13,8 @@ import pytest
 
 from attnlab.bench import discover
 from attnlab.bench.machine.environment import describe_environment
-from attnlab.bench.measure.runner import Limits, Runner, Step
+from attnlab.bench.measure.runner import Limits, Runner
+from attnlab.bench.measure.steps import Step
 from attnlab.bench.measure.timing import Effort
 from attnlab.bench.measure.worker_process import Process
 from attnlab.bench.store.machine import Ceilings

@@ -11,7 +11,8 @@ import pytest
 
 from attnlab.bench import Needs, Registry, discover, implements
 from attnlab.bench.measure import runner
-from attnlab.bench.measure.runner import Limits, Runner, Step
+from attnlab.bench.measure.runner import Limits, Runner
+from attnlab.bench.measure.steps import Step
 from attnlab.bench.measure.timing import Effort
 from attnlab.bench.measure.worker import WorkerOrder
 from attnlab.bench.store.machine import Ceilings, Device, Environment

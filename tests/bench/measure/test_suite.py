@@ -8,7 +8,7 @@ import pytest
 
 from attnlab.bench import UsageError, discover
 from attnlab.bench.errors import UnknownName
-from attnlab.bench.measure.runner import plan, steps_of
+from attnlab.bench.measure.steps import plan, steps_of
 from attnlab.bench.measure.suite import Bench, Suite, find_suite, make_effort, operator_suite, suite_names
 from attnlab.bench.measure.suite_file import load_suite
 

@@ -11,7 +11,8 @@ import pytest
 from attnlab.bench import discover
 from attnlab.bench.machine.environment import describe_environment
 from attnlab.bench.measure import turn_ratios
-from attnlab.bench.measure.runner import Limits, Runner, plan, steps_of
+from attnlab.bench.measure.runner import Limits, Runner
+from attnlab.bench.measure.steps import plan, steps_of
 from attnlab.bench.measure.stopping import Effort
 from attnlab.bench.measure.suite import Bench, Suite
 from attnlab.bench.measure.turns import Round, contenders, lacking, with_turn

@@ -12,7 +12,8 @@ import pytest
 from attnlab.bench import Registry, discover
 from attnlab.bench.machine.environment import describe_environment
 from attnlab.bench.measure import runner
-from attnlab.bench.measure.runner import Limits, Runner, Step, plan, steps_of
+from attnlab.bench.measure.runner import Limits, Runner
+from attnlab.bench.measure.steps import Step, plan, steps_of
 from attnlab.bench.measure.suite import Bench, Suite
 from attnlab.bench.measure.suite_file import load_suite
 from attnlab.bench.measure.timing import Effort

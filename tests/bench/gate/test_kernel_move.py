@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from attnlab.bench.gate.moved import what_moved
+from attnlab.bench.gate.kernel_move import what_moved
 from attnlab.bench.gate.records import KernelMove
 
 

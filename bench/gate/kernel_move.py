@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from attnlab.bench import units
-from attnlab.bench.gate.records import KernelMove
+from attnlab.bench.gate.records import GateRow, KernelMove
 
 LEAST_EXPLAINED = 0.2  # of a slowdown, by the kernel that is named as its cause
 AGREES = 0.25  # of the measured change, by which the profile's may differ from it beyond its own noise
@@ -39,6 +40,11 @@ def what_moved(base: Sequence[Round], head: Sequence[Round], change_ns: float) -
     if moved_ns - change_ns > max(noise_ns, AGREES * change_ns):
         return f"the profile does not explain it: {move.name} alone grew by {units.format_time(moved_ns)}"
     return move
+
+
+def explained(row: GateRow, found: KernelMove | str | None) -> GateRow:
+    """A row with what its profile says."""
+    return replace(row, unexplained=found) if isinstance(found, str) else replace(row, moved=found)
 
 
 def _move(name: str, base: Sequence[Round], head: Sequence[Round]) -> KernelMove:
