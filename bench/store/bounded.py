@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from attnlab.bench.store.records import Measurement
 from attnlab.bench.text import block, one_line
@@ -13,13 +14,14 @@ MOST_WORDS = 20  # flags, and names of phases
 def bounded(measurement: Measurement) -> Measurement:
     """The measurement with one line for each reason, and as many flags and phases as a reader looks at."""
     m = measurement
-    return replace(
-        m,
-        reason=m.reason and one_line(m.reason),
-        detail=m.detail and block(m.detail),
-        untimed=m.untimed and one_line(m.untimed),
-        configuration=m.configuration and one_line(m.configuration),
-        printed=m.printed and block(m.printed),
-        flags=tuple(one_line(flag) for flag in m.flags[:MOST_WORDS]),
-        phases_ns={one_line(phase): ns for phase, ns in list(m.phases_ns.items())[:MOST_WORDS]},
-    )
+    words = {
+        "reason": m.reason and one_line(m.reason),
+        "detail": m.detail and block(m.detail),
+        "untimed": m.untimed and one_line(m.untimed),
+        "configuration": m.configuration and one_line(m.configuration),
+        "printed": m.printed and block(m.printed),
+        "flags": tuple(one_line(flag) for flag in m.flags[:MOST_WORDS]),
+        "phases_ns": {one_line(phase): ns for phase, ns in list(m.phases_ns.items())[:MOST_WORDS]},
+    }
+    changed: dict[str, Any] = {name: value for name, value in words.items() if value != getattr(m, name)}
+    return replace(m, **changed) if changed else m

@@ -19,9 +19,10 @@ from attnlab.bench.errors import StoreError, StoreWarning
 from attnlab.bench.store.bounded import bounded
 from attnlab.bench.store.codec import decode, encode
 from attnlab.bench.store.folders import new_folder
+from attnlab.bench.store.json_text import values_of
 from attnlab.bench.store.records import SCHEMA_VERSION, Measurement, RunRecord
 from attnlab.bench.store.upgrades import upgraded
-from attnlab.bench.text import cleaned, one_line
+from attnlab.bench.text import one_line
 
 RUN_FILE = "run.json"
 MEASUREMENTS_FILE = "measurements.jsonl"
@@ -141,7 +142,7 @@ def read_run(folder: Path) -> StoredRun:
     """Read one run; raises StoreError where run.json is missing, damaged or of a later schema."""
     path = folder / RUN_FILE
     try:
-        data = cleaned(json.loads(_content(path).decode("utf-8")))
+        data = values_of(_content(path).decode("utf-8"))
         later = _later_schema(data)
         if later is not None:
             raise StoreError(f"{path} {later}; update attnlab, or read it with the version that wrote it")
@@ -215,7 +216,7 @@ def _read_lines(path: Path) -> tuple[tuple[Measurement, ...], tuple[Damage, ...]
         if not line.strip():
             continue
         try:
-            data = cleaned(json.loads(line.decode("utf-8")))
+            data = values_of(line.decode("utf-8"))
             if (later := _later_schema(data)) is not None:
                 raise ValueError(later)
             measurements.append(_sound(decode(Measurement, upgraded(data))))
