@@ -123,7 +123,7 @@ TRIAL = """
 import json, os, sys
 sys.path[:] = json.loads(sys.argv[1])
 from attnlab.bench.errors import PluginError
-from attnlab.bench.contract.process_output import Output
+from attnlab.bench.contract.process_output import OutputPipe
 from attnlab.bench.text import one_line, reason_of
 from attnlab.bench.contract.plugins import load_plugin
 from attnlab.bench.contract.registry import registry
