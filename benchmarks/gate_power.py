@@ -36,7 +36,7 @@ from attnlab.bench.gate.pair_records import PairResult
 from attnlab.bench.gate.pairs_file import PairsFile
 from attnlab.bench.gate.quantities import Sample
 from attnlab.bench.gate.quantities.calls import bursts_of, of_bursts
-from attnlab.bench.gate.records import GateReport
+from attnlab.bench.gate.report import GateReport
 from attnlab.bench.gate.session import Session
 from attnlab.bench.gate.thresholds import Thresholds
 from attnlab.bench.machine import ceilings

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from attnlab.bench.gate.records import GateRow, Judgement, Standing
+from attnlab.bench.gate.rows import GateRow, Standing, VerdictRow
 
 
 class Allowance(Enum):
@@ -52,7 +52,7 @@ class Allowances:
         own = tuple(replace(q, allowed_by=self._through(q)) for q in row.quantities)
         return replace(row, allowed_by=self._through(row), quantities=own)
 
-    def _through(self, found: Judgement) -> str | None:
+    def _through(self, found: VerdictRow) -> str | None:
         """What lets it through; of a quantity a pattern on `benchmark#quantity`, or one on the benchmark."""
         needed = _needed(found)
         if needed is None or found.allowed_by:
@@ -78,7 +78,7 @@ class Allowances:
                     yield f"{spelled} fits no benchmark, and can be left out"
 
 
-def _needed(found: Judgement) -> Allowance | None:
+def _needed(found: VerdictRow) -> Allowance | None:
     """What would let this through; None where nothing would, or it needs nothing."""
     uncovered = found.uncovered if isinstance(found, GateRow) else None
     return NEEDED.get(found.standing) or UNCOVERED.get(uncovered or "")

@@ -15,7 +15,7 @@ from attnlab.bench.gate import rerooting
 from attnlab.bench.gate.arm_worker import BOOT
 from attnlab.bench.gate.checkouts import Arm
 from attnlab.bench.gate.environments import ArmEnvironment, own_packages
-from attnlab.bench.gate.messages import ArmOrder, Closing, Method, Offer, Offers, Opening, outputs_of
+from attnlab.bench.gate.messages import ArmOrder, Closing, Offer, Offers, Opening, TimingMethod, outputs_of
 from attnlab.bench.machine.clocks import now
 from attnlab.bench.measure.judging.client import Judge, answer, asked_of
 from attnlab.bench.measure.judging.court import Calls
@@ -91,7 +91,7 @@ class ArmProcess:
             return replace(opened, measurement=measurement, methods=(), contents=())
         return replace(opened, measurement=measurement, contents=self._contents())
 
-    def warm(self, method: Method) -> WarmUp:
+    def warm(self, method: TimingMethod) -> WarmUp:
         return decode(WarmUp, self._ask("warm", ["warm", method.clock, encode(method.plan)]))
 
     def burst(self, count: int) -> Burst:

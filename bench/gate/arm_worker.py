@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attnlab.bench.gate.messages import PROTOCOL, ArmOrder, Closing, Method, Opening, outputs_of
+from attnlab.bench.gate.messages import PROTOCOL, ArmOrder, Closing, Opening, TimingMethod, outputs_of
 from attnlab.bench.machine.ballast import Ballast
 from attnlab.bench.measure.channel import Channel
 from attnlab.bench.measure.worker import limit_memory, make_setup
@@ -123,7 +123,7 @@ class _Arm:
         opened = Opening(prepared.measurement)
         if prepared.ready:
             started = prepared.methods()
-            methods = tuple(Method(t.clock, t.cache, t.calls_a_sample, t.plan) for t in started.timers)
+            methods = tuple(TimingMethod(t.clock, t.cache, t.calls_a_sample, t.plan) for t in started.timers)
             opened = Opening(prepared.measurement, methods, started.notes, inputs=described(prepared.call.inputs))
         self._channel.send("opened", encode(dataclasses.replace(opened, strays=tuple(self._turned.strays()))))
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from attnlab.bench.gate.arm_results import ArmResults
-from attnlab.bench.gate.messages import Method, Offer
+from attnlab.bench.gate.messages import Offer, TimingMethod
 from attnlab.bench.gate.pair_records import PairRequest, PairResult, ProcessLoss
 from attnlab.bench.gate.quantities import CONFIGURATION, LATENCY, Quantity, Sample, quantities
-from attnlab.bench.gate.records import GateRow, LostProcess, QuantityRow, Ratio, Standing
+from attnlab.bench.gate.rows import GateRatio, GateRow, LostProcess, QuantityRow, Standing
 from attnlab.bench.gate.thresholds import Target
 from attnlab.bench.measure.judging.verdicts import TIMED
 from attnlab.bench.stats.decision import Decision, PairRatio
@@ -40,7 +40,7 @@ class BenchmarkResults:
     base: ArmResults = field(default_factory=ArmResults)
     head: ArmResults = field(default_factory=ArmResults)
     values: dict[str, list[Values]] = field(default_factory=dict)
-    method: Method | None = None
+    method: TimingMethod | None = None
     standing: Standing = Standing.COMPARED
     reason: str | None = None
     paced: str | None = None
@@ -247,10 +247,10 @@ def _allowed(check: CheckRecord) -> dict[tuple[str, str | None, str], float]:
     return {(s.inputs, d.output, d.name): d.allowed for s in sets for d in s.deviations}
 
 
-def as_ratio(judged: Judgement) -> Ratio:
+def as_ratio(judged: Judgement) -> GateRatio:
     low = judged.low if judged.low > 0 else None
     high = judged.high if judged.high != float("inf") else None
-    return Ratio(judged.ratio, low, high, judged.pairs)
+    return GateRatio(judged.ratio, low, high, judged.pairs)
 
 
 def _most_common(configurations: Counter[str]) -> str:

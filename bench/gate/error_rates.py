@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from attnlab.bench.gate.records import Achieved
+from attnlab.bench.gate.report import ErrorRates
 from attnlab.bench.gate.thresholds import Thresholds
 from attnlab.bench.stats.power import Rate, least_detectable, replay
 from attnlab.bench.stats.scatter import deviation, deviation_interval
@@ -15,7 +15,7 @@ DECISIONS, FEWEST_DECISIONS, JUDGEMENTS = 2000, 100, 40_000  # of a family, as m
 DETECTION_DECISIONS = 100
 
 
-def achieved(log_ratios: Mapping[str, Sequence[float]], thresholds: Thresholds) -> tuple[Achieved, ...]:
+def error_rates(log_ratios: Mapping[str, Sequence[float]], thresholds: Thresholds) -> tuple[ErrorRates, ...]:
     """Per comparison, from log-ratios of pairs of equal arms; those with fewer than two pairs are left out.
 
     The whole family is replayed, and its usual number of suspects is what each least slowdown is adjusted for.
@@ -40,10 +40,10 @@ def _target(key: str, thresholds: Thresholds) -> float:
     return thresholds.target_of(benchmark, quantity).share
 
 
-def _of(key: str, ratios: Sequence[float], thresholds: Thresholds, alarms: Rate, besides: int) -> Achieved:
+def _of(key: str, ratios: Sequence[float], thresholds: Thresholds, alarms: Rate, besides: int) -> ErrorRates:
     low, high = deviation_interval(ratios)
     least = least_detectable(ratios, thresholds.rule, DETECTION_DECISIONS, 0, _target(key, thresholds), besides)
-    return Achieved(
+    return ErrorRates(
         key=key,
         pairs=len(ratios),
         scatter=deviation(ratios),

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from attnlab.bench import units
-from attnlab.bench.gate.records import GateRow, KernelMove
+from attnlab.bench.gate.rows import GateRow, KernelMove
 
 LEAST_EXPLAINED = 0.2  # of a slowdown, by the kernel that is named as its cause
 AGREES = 0.25  # of the measured change, by which the profile's may differ from it beyond its own noise

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from attnlab.bench.gate.allowances import DROPPED, NO_SUITE, Allowance, Allowances
 from attnlab.bench.gate.messages import Offer, Offers
-from attnlab.bench.gate.records import GateRow, Standing
+from attnlab.bench.gate.rows import GateRow, Standing
 from attnlab.bench.gate.thresholds import Thresholds
 
 

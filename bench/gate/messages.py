@@ -13,7 +13,7 @@ PROTOCOL = 3
 
 
 @dataclass(frozen=True)
-class Settings:
+class SuiteSettings:
     """How a suite asks to be measured: its effort by name, and what a GPU's L2 is to hold."""
 
     effort: dict[str, float] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class ArmOrder:
     memory_limit_bytes: int | None
     shared_folder: str
     modules: tuple[str, ...] | None = None
-    settings: Settings | None = None
+    settings: SuiteSettings | None = None
     compiled_folder: str | None = None
 
 
@@ -102,11 +102,11 @@ class Offers:
     missing_plugins: tuple[str, ...] = ()
     error: str | None = None
     absent: bool = False
-    settings: Settings = field(default_factory=Settings)
+    settings: SuiteSettings = field(default_factory=SuiteSettings)
 
 
 @dataclass(frozen=True)
-class Method:
+class TimingMethod:
     """How calls can be timed; times by different methods are never set against each other.
 
     plan: how the clock lays the calls out, None where it plans nothing.
@@ -132,7 +132,7 @@ class Opening:
     """
 
     measurement: Measurement
-    methods: tuple[Method, ...] = ()
+    methods: tuple[TimingMethod, ...] = ()
     notes: tuple[str, ...] = ()
     strays: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()

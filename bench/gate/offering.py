@@ -15,7 +15,7 @@ from attnlab.bench.contract.named_files import contents
 from attnlab.bench.contract.operator_spec import tensors
 from attnlab.bench.contract.registry import Implementation, Registry
 from attnlab.bench.errors import AttnlabError, UsageError
-from attnlab.bench.gate.messages import Offer, Offers, Settings
+from attnlab.bench.gate.messages import Offer, Offers, SuiteSettings
 from attnlab.bench.gate.rerooting import Rerooting
 from attnlab.bench.measure.fingerprint import fingerprint
 from attnlab.bench.measure.suite import Suite, find_suite
@@ -35,8 +35,8 @@ class ArmSuite:
     absent: bool = False
 
     @property
-    def settings(self) -> Settings:
-        return Settings(dict(self.suite.effort), self.suite.cache)
+    def settings(self) -> SuiteSettings:
+        return SuiteSettings(dict(self.suite.effort), self.suite.cache)
 
 
 def find_own_suite(name: str, registry: Registry, turned: Rerooting) -> ArmSuite:
@@ -59,7 +59,7 @@ def make_offers(
     own: ArmSuite, wanted: Wanted, registry: Registry, device: Device, turned: Rerooting, missing: tuple[str, ...]
 ) -> Offers:
     """All implementations of the suite's operators on its cases, and of `wanted` what this arm has besides."""
-    make = _Maker(registry, device, turned)
+    make = _OfferMaker(registry, device, turned)
     found: dict[str, Offer] = {}
     unknown = dict.fromkeys(own.suite.unknown_operators)
     for bench in own.suite.benches:
@@ -92,7 +92,7 @@ def _place(registry: Registry, operator: str) -> tuple[str, ...]:
     return (module,) if file is None else (module, file)
 
 
-class _Maker:
+class _OfferMaker:
     def __init__(self, registry: Registry, device: Device, turned: Rerooting) -> None:
         self._registry, self._device, self._turned = registry, device, turned
         self._known: dict[str, tuple[str | None, str | None, str | None]] = {}

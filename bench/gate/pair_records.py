@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from attnlab.bench.gate.messages import Method, Offer
+from attnlab.bench.gate.messages import Offer, TimingMethod
 from attnlab.bench.store.records import Burst, Measurement, Outcome
 
 
@@ -34,7 +34,7 @@ class PairResult:
 
     base: Measurement
     head: Measurement
-    method: Method | None = None
+    method: TimingMethod | None = None
     why: str | None = None
     checked: tuple[str, ...] = ()
     lost: ProcessLoss | None = None
@@ -48,4 +48,4 @@ class PairRequest:
     offer: Offer
     blank: Measurement
     check: frozenset[str] = frozenset()
-    method: Method | None = None
+    method: TimingMethod | None = None

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from attnlab.bench.gate.arm_process import ArmProcess
 from attnlab.bench.gate.checkouts import Arm
-from attnlab.bench.gate.messages import Method, Offer, Opening
+from attnlab.bench.gate.messages import Offer, Opening, TimingMethod
 from attnlab.bench.gate.pair_records import PairRequest, PairResult, ProcessLoss
 from attnlab.bench.measure.interleaving import interleave
 from attnlab.bench.measure.timing import calls_a_burst
@@ -119,7 +119,7 @@ class LivePair:
             plan = plan or next((method.plan for method in opened[0].methods if method.plan is not None), None)
         return opened
 
-    def _alternate(self, both: tuple[ArmProcess, ArmProcess], method: Method, so_far: _SoFar) -> PairResult:
+    def _alternate(self, both: tuple[ArmProcess, ArmProcess], method: TimingMethod, so_far: _SoFar) -> PairResult:
         """Who waits stands still, lest work in the background of one arm slow the other."""
         warm = []
         for number, process in enumerate(both):
@@ -151,7 +151,7 @@ class _SoFar:
     bursts: tuple[list[Burst], list[Burst]] = field(default_factory=lambda: ([], []))
 
     def result(
-        self, method: Method | None = None, why: str | None = None, lost: ProcessLoss | None = None
+        self, method: TimingMethod | None = None, why: str | None = None, lost: ProcessLoss | None = None
     ) -> PairResult:
         base, head = self.measurements
         return PairResult(base, head, method, why, self.checked, lost)
@@ -187,12 +187,12 @@ def other_inputs(base: Sequence[str], head: Sequence[str]) -> str | None:
     return f"one id, and other inputs: base {alone[0]}; head {alone[1]}"
 
 
-def _common_method(base: Opening, head: Opening, before: Method | None) -> Method | None:
+def _common_method(base: Opening, head: Opening, before: TimingMethod | None) -> TimingMethod | None:
     """The method that was taken before, or else the best one, if both arms can be timed by it."""
     return next((m for m in base.methods if m in head.methods and before in (None, m)), None)
 
 
-def _no_common_method(base: Opening, head: Opening, before: Method | None) -> str:
+def _no_common_method(base: Opening, head: Opening, before: TimingMethod | None) -> str:
     told = [", ".join(map(str, opened.methods)) for opened in (base, head)]
     wanted = f", as was {before} in earlier pairs" if before else ""
     return f"no clock that both can be timed by{wanted}: base {told[0]}; head {told[1]}"

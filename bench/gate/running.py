@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from attnlab.bench.errors import GateClosed, UsageError
-from attnlab.bench.gate.achieved import achieved
 from attnlab.bench.gate.ask import Ask
 from attnlab.bench.gate.checkouts import Arm
 from attnlab.bench.gate.environments import ArmEnvironment, isolated, undetected_changes
+from attnlab.bench.gate.error_rates import error_rates
 from attnlab.bench.gate.pairs_file import PairsFile
-from attnlab.bench.gate.records import GateReport
+from attnlab.bench.gate.report import GateReport
 from attnlab.bench.gate.session import ArmBroken, Session
 from attnlab.bench.gate.storing import make_folder, write_gate
 from attnlab.bench.gate.thresholds import Thresholds, load_thresholds
@@ -75,7 +75,7 @@ def run_gate(
                 interrupted = True
             report = session.report(folder.name, interrupted)
         if ask.against_itself and not interrupted:
-            report = replace(report, achieved=achieved(session.log_ratios(), ask.thresholds))
+            report = replace(report, achieved=error_rates(session.log_ratios(), ask.thresholds))
         write_gate(folder, report, session.collected.values(), ask.plugins, ask.ceilings)
     finally:
         pairs.close()

@@ -26,8 +26,9 @@ from attnlab.bench.gate.messages import PROTOCOL, ArmOrder, Offer, Offers, compa
 from attnlab.bench.gate.pairs import LivePair, StartArm, StrayModules
 from attnlab.bench.gate.pairs_file import PairsFile
 from attnlab.bench.gate.quantities import LATENCY, quantities
-from attnlab.bench.gate.records import ArmRecord, GateReport, GateRow, GroupRow, KernelMove
+from attnlab.bench.gate.report import ArmRecord, GateReport
 from attnlab.bench.gate.reserve import Reserve
+from attnlab.bench.gate.rows import GateRow, GroupRow, KernelMove
 from attnlab.bench.gate.survey import Survey, besides, chosen
 from attnlab.bench.machine.cgroup import free_memory_bytes
 from attnlab.bench.measure.judging.client import Judge, search_folders

@@ -11,7 +11,7 @@ from attnlab.bench.analysis.compare import INTERLEAVED
 from attnlab.bench.errors import StoreError
 from attnlab.bench.gate.collection import BenchmarkResults
 from attnlab.bench.gate.outputs import OUTPUTS, Samples
-from attnlab.bench.gate.records import GateReport
+from attnlab.bench.gate.report import GateReport
 from attnlab.bench.machine.environment import PACKAGES
 from attnlab.bench.store.codec import decode, encode
 from attnlab.bench.store.folders import new_folder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from attnlab.bench.gate.messages import Offer, Offers, Settings
+from attnlab.bench.gate.messages import Offer, Offers, SuiteSettings
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class Survey:
     """
 
     modules: dict[str, tuple[str, ...]]
-    settings: Settings
+    settings: SuiteSettings
     contracts: dict[str, dict[str, tuple[str, ...]]]
 
     @classmethod

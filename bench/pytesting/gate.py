@@ -13,7 +13,8 @@ from attnlab.bench.errors import AttnlabError, UsageError
 from attnlab.bench.gate.checkouts import WORKTREE, checked_out, repository, revision_of
 from attnlab.bench.gate.messages import benchmark_key
 from attnlab.bench.gate.outputs import words
-from attnlab.bench.gate.records import GateReport, GateRow, Standing
+from attnlab.bench.gate.report import GateReport
+from attnlab.bench.gate.rows import GateRow, Standing
 from attnlab.bench.gate.running import ask_for, run_gate
 from attnlab.bench.gate.thresholds import Thresholds, load_thresholds
 from attnlab.bench.pytesting.lab import Lab, PlannedSuite

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from attnlab.bench.contract.discovery import Folder
-from attnlab.bench.gate.records import GateReport
+from attnlab.bench.gate.report import GateReport
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from attnlab.bench.gate.outputs import Samples
-from attnlab.bench.gate.records import GateReport, GateRow
+from attnlab.bench.gate.report import GateReport
+from attnlab.bench.gate.rows import GateRow
 
 
 @dataclass(frozen=True)

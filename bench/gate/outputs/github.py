@@ -8,7 +8,8 @@ from pathlib import Path
 
 from attnlab.bench.gate.outputs import words
 from attnlab.bench.gate.outputs.markdown import render
-from attnlab.bench.gate.records import GateReport, GateRow, Judgement
+from attnlab.bench.gate.report import GateReport
+from attnlab.bench.gate.rows import GateRow, VerdictRow
 from attnlab.bench.stats.verdict import Verdict
 
 
@@ -34,7 +35,7 @@ def workflow_commands(report: GateReport) -> Iterator[str]:
         yield _error(f"{found.closing}: {found.title}", said or found.closing)
 
 
-def _said(found: Judgement) -> str:
+def _said(found: VerdictRow) -> str:
     if isinstance(found, GateRow):
         return "; ".join(filter(None, (words.change(found.first), words.explanation(found))))
     return words.quantity(found)

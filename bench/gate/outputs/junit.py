@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from attnlab.bench import units
 from attnlab.bench.gate.outputs import Samples, words
-from attnlab.bench.gate.records import GateReport, GateRow, GroupRow, Judgement, QuantityRow, Standing
+from attnlab.bench.gate.report import GateReport
+from attnlab.bench.gate.rows import GateRow, GroupRow, QuantityRow, Standing, VerdictRow
 from attnlab.bench.stats.verdict import Verdict
 
 NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -64,7 +65,9 @@ def _class(row: GateRow) -> str:
     return f"{row.operator}.{row.implementation}"
 
 
-def _with_verdict(case: ET.Element, found: Judgement | GroupRow, told: Sequence[str], report: GateReport) -> ET.Element:
+def _with_verdict(
+    case: ET.Element, found: VerdictRow | GroupRow, told: Sequence[str], report: GateReport
+) -> ET.Element:
     message = _clean("; ".join(filter(None, told)))
     kind = _kind(found, report)
     if kind is None:
@@ -74,7 +77,7 @@ def _with_verdict(case: ET.Element, found: Judgement | GroupRow, told: Sequence[
     return case
 
 
-def _kind(found: Judgement | GroupRow, report: GateReport) -> str | None:
+def _kind(found: VerdictRow | GroupRow, report: GateReport) -> str | None:
     if found.verdict is Verdict.SLOWER:
         return "failure"
     if not isinstance(found, GroupRow) and found.closed:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from attnlab.bench import units
 from attnlab.bench.gate.outputs import Samples, words
-from attnlab.bench.gate.records import GateReport
+from attnlab.bench.gate.report import GateReport
 from attnlab.bench.reporters.markdown import name, text
 
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from attnlab.bench import units
 from attnlab.bench.gate.outputs import Samples, words
-from attnlab.bench.gate.records import ArmRecord, GateReport, GateRow
+from attnlab.bench.gate.report import ArmRecord, GateReport
+from attnlab.bench.gate.rows import GateRow
 
 FORMAT_VERSION = "5.1.0"  # of pytest-benchmark, whose layout this is
 FENCE = 1.5  # interquartile ranges beyond a quartile: Tukey's outliers

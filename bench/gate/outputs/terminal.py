@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from attnlab.bench import units
 from attnlab.bench.gate.outputs import words
-from attnlab.bench.gate.records import GateReport
+from attnlab.bench.gate.report import GateReport
 from attnlab.bench.text_table import columns
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from attnlab.bench import units
 from attnlab.bench.gate.quantities import CONFIGURATION, quantities
-from attnlab.bench.gate.records import Achieved, GateReport, GateRow, GroupRow, QuantityRow, Ratio, Standing
+from attnlab.bench.gate.report import ErrorRates, GateReport
+from attnlab.bench.gate.rows import GateRatio, GateRow, GroupRow, QuantityRow, Standing
 from attnlab.bench.stats.verdict import Verdict
 
 WORDS = {Verdict.SLOWER: "worse", Verdict.FASTER: "better"}
@@ -90,7 +91,7 @@ def quantity_remarks(row: QuantityRow) -> list[str]:
     return said if row.gated else [*said, "reported, not gated"]
 
 
-def change(ratio: Ratio | None) -> str:
+def change(ratio: GateRatio | None) -> str:
     """`+5.1 % (+3.9 to +6.2 %)`: time on head over base, less one, with its interval."""
     if ratio is None:
         return units.MISSING
@@ -130,13 +131,13 @@ def group_name(group: GroupRow) -> str:
     return f"{name}{label}, all cases (geometric mean)"
 
 
-def scatter(found: Achieved) -> str:
+def scatter(found: ErrorRates) -> str:
     """`1.50 % (1.10 to 1.90 %)`."""
     low, high = 100 * found.scatter_low, 100 * found.scatter_high
     return f"{units.format_share(found.scatter)} ({units.format_interval(low, high, '%')})"
 
 
-def detectable(found: Achieved) -> str:
+def detectable(found: ErrorRates) -> str:
     if found.least_detectable is None:
         return "none below twice the time"
     return units.format_share(found.least_detectable)

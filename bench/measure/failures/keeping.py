@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from attnlab.bench.contract.axes import Case
     from attnlab.bench.measure.judging.court import AnyOperator, Court
     from attnlab.bench.measure.judging.plain import Bytes
-    from attnlab.bench.measure.judging.verdicts import Question, Verdict
+    from attnlab.bench.measure.judging.verdicts import Question, Ruling
 
 FAULTS = tuple(o for o in Outcome if o not in (Outcome.PASSED, Outcome.UNAVAILABLE))
 
@@ -37,7 +37,7 @@ def keep_refused(
     case: Case,
     failure: Failure,
     question: Question,
-    verdict: Verdict,
+    verdict: Ruling,
     calls: Sequence[Sequence[Bytes]],
     run: Path,
 ) -> None:
@@ -69,7 +69,7 @@ def keep_refused(
 
 
 def refused_outputs(
-    court: Court, specs: Sequence[TensorSpec], verdict: Verdict, calls: Sequence[Sequence[Bytes]]
+    court: Court, specs: Sequence[TensorSpec], verdict: Ruling, calls: Sequence[Sequence[Bytes]]
 ) -> tuple[Tensor, ...]:
     """Of the call that was refused: the second where the first was accepted."""
     first_within = bool(verdict.sets) and all(deviation.within for deviation in verdict.sets[0].deviations)

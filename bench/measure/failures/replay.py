@@ -23,7 +23,7 @@ from attnlab.bench.measure.judging.court import AnyOperator, Court
 from attnlab.bench.measure.judging.handing import HereJudge, question
 from attnlab.bench.measure.judging.plain import Outputs, take
 from attnlab.bench.measure.judging.refusals import Rejected
-from attnlab.bench.measure.judging.verdicts import TIMED, Question, Verdict, owed
+from attnlab.bench.measure.judging.verdicts import TIMED, Question, Ruling, owed
 from attnlab.bench.store.records import Outcome
 
 
@@ -38,7 +38,7 @@ class ReplayResult:
     outcome: Outcome = Outcome.PASSED
     reason: str | None = None
     wrong: Wrong | None = None
-    sets: list[tuple[str, Verdict]] = field(default_factory=list)
+    sets: list[tuple[str, Ruling]] = field(default_factory=list)
     same: bool | None = None
 
 

@@ -15,7 +15,7 @@ from attnlab.bench.measure.finish import shows_calls
 from attnlab.bench.measure.judging.court import Calls
 from attnlab.bench.measure.judging.process import BOOT, Contract, JudgeOrder
 from attnlab.bench.measure.judging.refusals import NotJudged
-from attnlab.bench.measure.judging.verdicts import Findings, Owed, Question, Verdict
+from attnlab.bench.measure.judging.verdicts import Findings, Owed, Question, Ruling
 from attnlab.bench.measure.observation import Observation
 from attnlab.bench.measure.settlement import Grounds, settle
 from attnlab.bench.measure.worker_process import Process, WorkerEnded
@@ -73,11 +73,11 @@ class Judge:
 
     def judge(
         self, contract: Contract, case_id: str, question: Question, file: Path, keep: Keep | None = None
-    ) -> Verdict:
+    ) -> Ruling:
         """What it says of the outputs in a file, which is gone then; what it refuses is kept where `keep` says."""
         try:
             kept = [] if keep is None else [encode(keep)]
-            return decode(Verdict, self._ask("judge", contract, case_id, encode(question), str(file), *kept))
+            return decode(Ruling, self._ask("judge", contract, case_id, encode(question), str(file), *kept))
         finally:
             file.unlink(missing_ok=True)
 

@@ -30,7 +30,7 @@ from attnlab.bench.contract.operator_spec import (
 from attnlab.bench.machine.clocks import now
 from attnlab.bench.measure.judging.plain import Bytes, named, rebuilt, take
 from attnlab.bench.measure.judging.refusals import CHANGING, STALE, rounded_otherwise
-from attnlab.bench.measure.judging.verdicts import SECOND_CALL, TIMED, Question, Verdict
+from attnlab.bench.measure.judging.verdicts import SECOND_CALL, TIMED, Question, Ruling
 from attnlab.bench.store.codec import encode
 from attnlab.bench.store.records import Outcome, Series, SetDeviations
 
@@ -67,16 +67,16 @@ class Court:
         except (ValueError, OverflowError) as error:
             return Attestation(f"what its calls say of themselves cannot be read: {error}")
 
-    def judge(self, operator: AnyOperator, case: Case, question: Question, calls: Sequence[Sequence[Bytes]]) -> Verdict:
+    def judge(self, operator: AnyOperator, case: Case, question: Question, calls: Sequence[Sequence[Bytes]]) -> Ruling:
         """Figures of the outputs of each call, given as bytes in the order of the contract's outputs."""
         refused = _misshapen(operator, case, question, calls)
         if refused is not None:
             return refused
         if question.rounds is not None and question.rounds not in _roundings(operator):
-            return Verdict(outcome=Outcome.FAILED, reason=_unknown_rounding(operator, question.rounds))
+            return Ruling(outcome=Outcome.FAILED, reason=_unknown_rounding(operator, question.rounds))
         expectation, digest = self.expectation(operator, case, question.draw, question.content, question.rounds)
         if None not in (digest, question.inputs) and digest != question.inputs:
-            return Verdict(outcome=Outcome.WRONG_VALUES, reason=f"its {question.name} inputs are not as they were made")
+            return Ruling(outcome=Outcome.WRONG_VALUES, reason=f"its {question.name} inputs are not as they were made")
         specs = operator.specs(case, question.draw, question.content.seed)
         outputs = [self.rebuilt(specs, call) for call in calls]
         pooled = isinstance(expectation, PooledExpectation)
@@ -94,7 +94,7 @@ class Court:
             found.append(SetDeviations(question.name, tuple(expectation.judge_calls(outputs))))
         withheld = tuple(s.name for n, s in enumerate(specs) if s.optional and any(_kept_back(c[n]) for c in outputs))
         blunt = expectation.blunt_without if withheld and isinstance(expectation, BluntWithout) else expectation.blunt
-        verdict = Verdict(
+        verdict = Ruling(
             sets=tuple(found),
             probes=tuple(expectation.probes),
             blunt=tuple(blunt),
@@ -198,19 +198,19 @@ def _resolved(case: Case) -> str:
 
 def _misshapen(
     operator: AnyOperator, case: Case, question: Question, calls: Sequence[Sequence[Bytes]]
-) -> Verdict | None:
+) -> Ruling | None:
     """What was handed over must have the contract's number, shapes, dtypes and bytes."""
     specs = operator.specs(case, question.draw, question.content.seed)
     if len(question.forms) != len(specs) or any(len(call) != len(specs) for call in calls):
-        return Verdict(outcome=Outcome.WRONG_SHAPE, reason=f"gave {len(question.forms)} tensors, not {len(specs)}")
+        return Ruling(outcome=Outcome.WRONG_SHAPE, reason=f"gave {len(question.forms)} tensors, not {len(specs)}")
     for place, (form, spec) in enumerate(zip(question.forms, specs, strict=True)):
         size_bytes = math.prod(spec.shape) * spec.dtype.itemsize
         if tuple(form.shape) != spec.shape or any(call[place].nbytes != size_bytes for call in calls):
             reason = f"{spec.name} has shape {list(form.shape)}; expected {list(spec.shape)}"
-            return Verdict(outcome=Outcome.WRONG_SHAPE, reason=reason)
+            return Ruling(outcome=Outcome.WRONG_SHAPE, reason=reason)
         if form.dtype != named(spec.dtype):
             reason = f"{spec.name} has dtype {form.dtype}; expected {named(spec.dtype)}"
-            return Verdict(outcome=Outcome.WRONG_DTYPE, reason=reason)
+            return Ruling(outcome=Outcome.WRONG_DTYPE, reason=reason)
     return None
 
 

@@ -19,7 +19,7 @@ from attnlab.bench.contract.operator_spec import Attestation, Fact
 from attnlab.bench.measure.judging.court import AnyOperator, Calls, Court
 from attnlab.bench.measure.judging.plain import Bytes, Outputs
 from attnlab.bench.measure.judging.refusals import NotJudged, Rejected
-from attnlab.bench.measure.judging.verdicts import Findings, Form, Question
+from attnlab.bench.measure.judging.verdicts import Findings, OutputForm, Question
 from attnlab.bench.store.codec import encode
 from attnlab.bench.store.records import Outcome
 
@@ -43,7 +43,7 @@ def question(
     rounds: str | None = None,
 ) -> Question:
     """The question that goes with the outputs of these calls."""
-    forms = tuple(Form(taken.shape, taken.dtype) for taken in calls[0])
+    forms = tuple(OutputForm(taken.shape, taken.dtype) for taken in calls[0])
     return Question(name, draw, content, len(calls), forms, inputs, before, rounds)
 
 

@@ -76,7 +76,7 @@ class _Bench:
         where nothing is.
         """
         from attnlab.bench.measure.judging.handing import read
-        from attnlab.bench.measure.judging.verdicts import Question, Verdict
+        from attnlab.bench.measure.judging.verdicts import Question, Ruling
         from attnlab.bench.store.records import Outcome
 
         operator = self._operator(contract)
@@ -86,7 +86,7 @@ class _Bench:
         try:
             calls = read(Path(file), asked.calls, sizes)
         except (OSError, ValueError) as error:
-            return encode(Verdict(outcome=Outcome.WRONG_SHAPE, reason=f"its outputs cannot be read: {error}"))
+            return encode(Ruling(outcome=Outcome.WRONG_SHAPE, reason=f"its outputs cannot be read: {error}"))
         try:
             verdict = self._court.judge(operator, case, asked, calls)
             if keep is not None and verdict.refusal is not None:

@@ -17,7 +17,7 @@ Owed = tuple[str, str, Content]
 
 
 @dataclass(frozen=True)
-class Form:
+class OutputForm:
     """Shape and dtype (such as `float32`) of one output that is handed over."""
 
     shape: tuple[int, ...]
@@ -39,14 +39,14 @@ class Question:
     draw: str
     content: Content
     calls: int
-    forms: tuple[Form, ...]
+    forms: tuple[OutputForm, ...]
     inputs: str | None = None
     before: tuple[Content, ...] = ()
     rounds: str | None = None
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Ruling:
     """What a judge says of one question.
 
     sets: figures of the first call, and of the second where its bits differ. deterministic: whether they agreed to
@@ -92,10 +92,10 @@ class Findings:
     """All verdicts on one implementation on one case."""
 
     def __init__(self) -> None:
-        self._answered: list[tuple[Question, Verdict]] = []
+        self._answered: list[tuple[Question, Ruling]] = []
         self.not_judged: NotJudged | None = None
 
-    def add(self, question: Question, verdict: Verdict) -> None:
+    def add(self, question: Question, verdict: Ruling) -> None:
         self._answered.append((question, verdict))
 
     def give_up(self, error: NotJudged) -> None:

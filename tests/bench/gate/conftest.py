@@ -17,12 +17,12 @@ from attnlab.bench.contract.operator_spec import NORMAL_DRAW
 from attnlab.bench.gate.allowances import Allowances
 from attnlab.bench.gate.ask import Ask
 from attnlab.bench.gate.checkouts import Arm
-from attnlab.bench.gate.messages import Method, Offer, Offers, Opening, Settings
+from attnlab.bench.gate.messages import Offer, Offers, Opening, SuiteSettings, TimingMethod
 from attnlab.bench.gate.pairs_file import PairsFile
 from attnlab.bench.gate.session import Session
 from attnlab.bench.gate.thresholds import Thresholds
 from attnlab.bench.llm.generation.events import CallLog, series_of
-from attnlab.bench.measure.judging.verdicts import TIMED, Findings, Question, Verdict
+from attnlab.bench.measure.judging.verdicts import TIMED, Findings, Question, Ruling
 from attnlab.bench.measure.settlement import Grounds, settle
 from attnlab.bench.measure.stopping import STOPPED_BY_ROUNDS
 from attnlab.bench.measure.timing import WarmUp
@@ -44,7 +44,7 @@ from attnlab.bench.store.records import (
     TimingRecord,
 )
 
-WALL = Method("wall", "warm")
+WALL = TimingMethod("wall", "warm")
 ENVIRONMENT = Environment(
     device=Device("cpu", "a processor"), processor="a processor", cores=2, affinity=(0, 1), threads=2,
     memory_bytes=1 << 34, system="Linux", python="3.11", packages={"torch": "2.13"}, governor=None,
@@ -62,7 +62,7 @@ class Kernel:
     reason: str | None = None
     untimed: str | None = None
     configuration: str | None = None
-    methods: tuple[Method, ...] = (WALL,)
+    methods: tuple[TimingMethod, ...] = (WALL,)
     inputs: tuple[str, ...] = ("x float32 [8]",)
     contents: tuple[str, ...] = ("redrawn 1a2b3c",)
     allowed: float = 1.0  # the error that its contract allows
@@ -83,7 +83,7 @@ class Kernel:
     log: Callable[[], CallLog] | None = None  # of each call of a generation
     axes: dict[str, str] = field(default_factory=dict)  # of its case, beside the usual ones
     notes: tuple[str, ...] = ()
-    plans: Callable[[Plan | None], tuple[Method, ...]] | None = None
+    plans: Callable[[Plan | None], tuple[TimingMethod, ...]] | None = None
     after_burst: Callable[[], None] = lambda: None
 
 
@@ -101,7 +101,7 @@ class ArmScript:
 
     suite: tuple[str, ...] | None = None  # the kernels that its own suite names; all where None
     absent: bool = False
-    settings: Settings = field(default_factory=Settings)
+    settings: SuiteSettings = field(default_factory=SuiteSettings)
 
     def offers(self, wanted: Sequence[Offer]) -> Offers:
         found = self.found if self.found is not None else [offer(name) for name in self.kernels]
@@ -121,7 +121,7 @@ def offer(name: str, reason: str | None = None, source: str | None = "kernels.py
 def accepted() -> Findings:
     """Those of a timed call whose output is right."""
     findings, question = Findings(), Question(TIMED, NORMAL_DRAW, Content(0, 0), 1, ())
-    findings.add(question, Verdict((SetDeviations(TIMED, ()),)))
+    findings.add(question, Ruling((SetDeviations(TIMED, ()),)))
     return findings
 
 
@@ -166,7 +166,7 @@ class FakeArm:
             self._kernel.contents,
         )
 
-    def warm(self, method: Method) -> WarmUp:
+    def warm(self, method: TimingMethod) -> WarmUp:
         self._method = method
         return WarmUp(10, 10 * self._kernel.ns, True, self._kernel.ns)
 

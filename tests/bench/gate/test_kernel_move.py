@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from attnlab.bench.gate.kernel_move import what_moved
-from attnlab.bench.gate.records import KernelMove
+from attnlab.bench.gate.rows import KernelMove
 
 
 def rounds(**parts: float) -> list[dict[str, float]]:

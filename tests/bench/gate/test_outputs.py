@@ -21,7 +21,8 @@ from attnlab.bench.gate.outputs.github import annotate, summarise, workflow_comm
 from attnlab.bench.gate.outputs.markdown import render as markdown
 from attnlab.bench.gate.outputs.terminal import lines
 from attnlab.bench.gate.quantities import quantities
-from attnlab.bench.gate.records import Achieved, GateReport, GroupRow, Ratio
+from attnlab.bench.gate.report import ErrorRates, GateReport
+from attnlab.bench.gate.rows import GateRatio, GroupRow
 from attnlab.bench.gate.storing import read_gate, write_gate
 from attnlab.bench.stats.verdict import Verdict
 from attnlab.bench.store.records import Outcome
@@ -125,7 +126,7 @@ def test_junit_of_a_strict_gate(gate: Gate) -> None:
 
 
 def test_groups_stand_in_every_output(gate: Gate, capsys: pytest.CaptureFixture[str]) -> None:
-    group = GroupRow("toy/many", Verdict.SLOWER, Ratio(1.05, 1.03, 1.07, 8), Ratio(1.05, 1.03, 1.07, 8))
+    group = GroupRow("toy/many", Verdict.SLOWER, GateRatio(1.05, 1.03, 1.07, 8), GateRatio(1.05, 1.03, 1.07, 8))
     report = replace(gate[0], rows=(), groups=(group,))
     assert "toy/many, all cases (geometric mean)" in "\n".join(lines(report))
     assert "toy/many" in markdown(report)
@@ -191,8 +192,8 @@ def test_pytest_benchmark_compares_our_files(gate: Gate, tmp_path: Path) -> None
 
 def test_what_was_achieved_is_shown(gate: Gate) -> None:
     achieved = (
-        Achieved("toy/same[N8]", 16, 0.012, 0.01, 0.015, 0, 2000, 0.0015, 0.031),
-        Achieved("toy/slow[N8]", 16, 0.9, 0.8, 1.0, 3, 2000, 0.004, None),
+        ErrorRates("toy/same[N8]", 16, 0.012, 0.01, 0.015, 0, 2000, 0.0015, 0.031),
+        ErrorRates("toy/slow[N8]", 16, 0.9, 0.8, 1.0, 3, 2000, 0.004, None),
     )
     report = replace(gate[0], achieved=achieved, against_itself=True)
     for text in ("\n".join(lines(report)), markdown(report)):

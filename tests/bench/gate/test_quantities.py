@@ -12,7 +12,8 @@ from attnlab.bench.gate.outputs import words
 from attnlab.bench.gate.outputs.markdown import render as markdown
 from attnlab.bench.gate.outputs.terminal import lines
 from attnlab.bench.gate.quantities import LATENCY, quantities
-from attnlab.bench.gate.records import GateReport, QuantityRow, Standing
+from attnlab.bench.gate.report import GateReport
+from attnlab.bench.gate.rows import QuantityRow, Standing
 from attnlab.bench.gate.thresholds import Target, Threshold, Thresholds
 from attnlab.bench.llm.generation.events import CallLog, Pass, RequestLog
 from attnlab.bench.stats.verdict import Verdict

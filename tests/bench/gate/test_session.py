@@ -15,9 +15,9 @@ import pytest
 from attnlab.bench.analysis.compare import Basis, compare
 from attnlab.bench.errors import SuiteError
 from attnlab.bench.gate.allowances import Allowances
-from attnlab.bench.gate.messages import Method, Offers, Settings
+from attnlab.bench.gate.messages import Offers, SuiteSettings, TimingMethod
 from attnlab.bench.gate.pairs import BURSTS
-from attnlab.bench.gate.records import Standing
+from attnlab.bench.gate.rows import Standing
 from attnlab.bench.gate.session import ArmBroken
 from attnlab.bench.gate.storing import write_gate
 from attnlab.bench.gate.survey import Survey
@@ -190,7 +190,7 @@ def test_a_suite_of_heads_that_cannot_be_read_is_told(gated: Make) -> None:
 
 
 def test_both_are_measured_with_bases_settings(gated: Make) -> None:
-    quick, thorough = Settings({"warmup_limit_s": 5.0}), Settings({"warmup_limit_s": 0.1}, "hot")
+    quick, thorough = SuiteSettings({"warmup_limit_s": 5.0}), SuiteSettings({"warmup_limit_s": 0.1}, "hot")
     gate = gated(ArmScript(settings=quick), ArmScript(settings=thorough))
     (note,) = gate.run().notes
     assert "effort.warmup_limit_s 5.0 → 0.1, cache cold → hot" in note
@@ -461,7 +461,7 @@ def test_a_check_is_owed_by_an_arm_until_it_is_done(
 
 
 def test_a_time_faster_than_light_is_refused_as_in_a_run(gated: Make) -> None:
-    cold = {"methods": (Method("cuda_events", "cold"),), "bytes_moved": 10**9}
+    cold = {"methods": (TimingMethod("cuda_events", "cold"),), "bytes_moved": 10**9}
     gate = gated(one(**cold), one(**cold, ns=1e3))
     light = replace(CEILINGS, published=PublishedPeaks(1e13, {"float32": 1e15}))
     gate.session.ask = replace(gate.session.ask, ceilings=light)
@@ -482,7 +482,7 @@ def test_a_tiny_call_is_laid_out_alike_in_every_pair(gated: Make, fake_gpu: Any)
     launches = itertools.cycle((3_000.0, 3_900.0, 4_600.0, 2_200.0))
     alone = set()
 
-    def methods(plan: Plan | None) -> tuple[Method, ...]:
+    def methods(plan: Plan | None) -> tuple[TimingMethod, ...]:
         def timer(own: Plan | None, launch_ns: float) -> Any:
             gpu = fake_gpu.FakeGpu(launch_ns=launch_ns)
             calls = [gpu.kernel(f"k{n}", 5_000.0 * launch_ns / 3_000, (f"x{n}", 600_000)) for n in range(4)]
@@ -491,7 +491,10 @@ def test_a_tiny_call_is_laid_out_alike_in_every_pair(gated: Make, fake_gpu: Any)
         launch_ns = next(launches)
         alone.add(timer(None, launch_ns).calls_a_sample)
         found = timer(plan, launch_ns)
-        return (Method(found.clock, found.cache, found.calls_a_sample, found.plan), Method("cuda_events", "cold"))
+        return (
+            TimingMethod(found.clock, found.cache, found.calls_a_sample, found.plan),
+            TimingMethod("cuda_events", "cold"),
+        )
 
     gate = gated(one(plans=methods), one(plans=methods), looks=(16,))
     report = gate.run()
@@ -504,8 +507,8 @@ def test_a_tiny_call_is_laid_out_alike_in_every_pair(gated: Make, fake_gpu: Any)
 
 
 def test_two_methods_are_incomparable(gated: Make) -> None:
-    head = one(methods=(Method("cuda_events", "cold"),))
-    report = gated(one(methods=(Method("cuda_graph", "cold"),)), head).run()
+    head = one(methods=(TimingMethod("cuda_events", "cold"),))
+    report = gated(one(methods=(TimingMethod("cuda_graph", "cold"),)), head).run()
     (row,) = report.rows
     assert (row.standing, row.verdict) == (Standing.INCOMPARABLE, Verdict.INCOMPARABLE)
     assert "base cuda_graph (cold); head cuda_events (cold)" in row.reason
@@ -513,14 +516,14 @@ def test_two_methods_are_incomparable(gated: Make) -> None:
 
 
 def test_the_best_common_method_is_taken(gated: Make) -> None:
-    graph, events = Method("cuda_graph", "cold"), Method("cuda_events", "cold")
+    graph, events = TimingMethod("cuda_graph", "cold"), TimingMethod("cuda_events", "cold")
     report = gated(one(methods=(graph, events)), one(methods=(events,))).run()
     assert report.rows[0].clock == "cuda_events"
 
 
 def test_calls_a_sample_are_part_of_the_method(gated: Make) -> None:
-    one_call, many = Method("cuda_graph", "cold", 1), Method("cuda_graph", "cold", 8)
-    events = Method("cuda_events", "cold")
+    one_call, many = TimingMethod("cuda_graph", "cold", 1), TimingMethod("cuda_graph", "cold", 8)
+    events = TimingMethod("cuda_events", "cold")
     report = gated(one(methods=(one_call, events)), one(methods=(many, events))).run()
     assert report.rows[0].clock == "cuda_events"
 

@@ -15,7 +15,7 @@ from attnlab.bench.measure.judging.handing import read, write
 from attnlab.bench.measure.judging.plain import take
 from attnlab.bench.measure.judging.process import Contract, JudgeOrder
 from attnlab.bench.measure.judging.refusals import NotJudged
-from attnlab.bench.measure.judging.verdicts import Findings, Question, Verdict
+from attnlab.bench.measure.judging.verdicts import Findings, Question, Ruling
 from attnlab.bench.measure.observation import Observation
 from attnlab.bench.measure.plausibility import no_times
 from attnlab.bench.measure.settlement import Grounds, settle
@@ -70,7 +70,7 @@ def test_a_claim_to_have_passed_needs_outputs_that_were_accepted() -> None:
     )
     findings = Findings()
     wrong = Deviation("relative RMS error", 1.0, 0.1, output="out")
-    findings.add(QUESTION, Verdict((SetDeviations("drawn", (wrong,)),)))
+    findings.add(QUESTION, Ruling((SetDeviations("drawn", (wrong,)),)))
     settled = settle(claim, BLANK, Grounds(findings, owed, True), CEILINGS)
     assert settled.outcome is Outcome.WRONG_VALUES
     assert settled.median_ns is None

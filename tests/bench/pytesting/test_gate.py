@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from attnlab.bench.errors import GateClosed
-from attnlab.bench.gate.records import ArmRecord, GateReport, GateRow, GroupRow, Ratio, Standing
+from attnlab.bench.gate.report import ArmRecord, GateReport
+from attnlab.bench.gate.rows import GateRatio, GateRow, GroupRow, Standing
 from attnlab.bench.machine.environment import describe_environment
 from attnlab.bench.pytesting import gate as gate_tests
 from attnlab.bench.stats.verdict import Verdict
 
-RATIO = Ratio(1.1, 1.08, 1.12, 8)
+RATIO = GateRatio(1.1, 1.08, 1.12, 8)
 
 
 def row(implementation: str, case_id: str, verdict: Verdict | None, **more: Any) -> GateRow:
