@@ -8,10 +8,7 @@ where the oracle is quick.
 
 from __future__ import annotations
 
-import gc
 import random
-import signal
-import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
@@ -24,6 +21,7 @@ from torch import Tensor
 from attnlab.bench.contract.axes import Case
 from attnlab.bench.contract.contents import AnyOperator, Content, Contents, Own, Place, plainly
 from attnlab.bench.contract.operator_spec import TensorSpec
+from attnlab.bench.measure.hooks import collect_again, refuse_hooks, stop_collecting
 from attnlab.bench.measure.judging.plain import Outputs, TensorBytes, rebuilt, take
 from attnlab.bench.measure.judging.refusals import SHARED_OUTPUT, Rejected
 from attnlab.bench.store.records import Outcome
@@ -41,15 +39,8 @@ SHARE = 0.25  # of the time, for calls that are made again
 REPEATS = 2  # calls that returned what one on other inputs had returned, in the places that are looked at: judged too
 SAMPLED = 32  # numbers of an output that are looked at
 UNFORESEEN_OPERATIONS = 2_000_000_000  # of a call, up to which one is judged of those that were drawn after they ended
-SOON_S = 1.0  # until a timer of the operating system, within which it may go off beside a timed call
 CPU = torch.device("cpu")
 DOUBTS = 3  # of the calls that differed most from the call after them: those are judged too
-
-
-_profile, _trace, _timer = sys.getprofile, sys.gettrace, signal.getitimer  # bound before any plugin is imported
-_collects, _collect_no_more, _collect_again = gc.isenabled, gc.disable, gc.enable
-_WATCHING = _profile(), _trace()  # a debugger, or what counts covered lines
-_TIMERS = signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF
 
 
 @dataclass(frozen=True)
@@ -163,14 +154,13 @@ class Renewal:
         """
         copy.before = tuple(dict.fromkeys((*copy.before[:2], copy.content)))
         copy.content = content
-        place, collects = self._places[id(copy)], _collects()
-        _collect_no_more()
+        place, collects = self._places[id(copy)], stop_collecting()
         try:
-            _refuse_hooks()
+            refuse_hooks()
             self._contents.write(place, content)
         finally:
             if collects:
-                _collect_again()
+                collect_again()
 
     def settle(self, last: bool = False) -> None:
         """Keep what calls since their renewal returned, or compare it with another call; all of them at the last.
@@ -288,20 +278,6 @@ def _addresses(outputs: Any) -> list[int]:
     """Where the memory of tensors begins that a call returned."""
     parts = outputs if isinstance(outputs, (tuple, list)) else (outputs,)
     return [x.untyped_storage().data_ptr() for x in parts if type(x) is Tensor and x.numel()]
-
-
-def _refuse_hooks() -> None:
-    """Raise Rejected where code would be called that nobody calls."""
-    found = [
-        name
-        for name, now, then in zip(("profile", "trace"), (_profile(), _trace()), _WATCHING, strict=True)
-        if now is not None and now is not then
-    ]
-    if any(0 < left < SOON_S or 0 < every < SOON_S for left, every in map(_timer, _TIMERS)):
-        found.append("timer")
-    if found:
-        reason = f"leaves a {' and a '.join(found)} function behind; expected it to work only while it is called"
-        raise Rejected(Outcome.FAILED, reason)
 
 
 def difference(a: TensorBytes, b: TensorBytes) -> float:
