@@ -183,6 +183,9 @@ class Attestation:
     notes: tuple[str, ...] = ()
 
 
+OF_A_KERNEL = ("latency_ns", "speedup", "share_of_ceiling", "error_of_budget")
+
+
 def _no_facts(case: Any, seed: int, device: torch.device) -> tuple[Fact, ...]:
     return ()
 
@@ -239,6 +242,7 @@ class Operator(Generic[C, I]):
     Calls that are observed take milliseconds or more and end on the host: they are timed one by one by its clock.
     attest(case, inputs, returned, span): what a call returned, as far as the process that made it can hold what it says
     of itself against what the harness knows, with notes; raises ValueError with the reason where it is refused.
+    headlines: the metrics that a short table of its results shows, by name and in this order; its report has all.
     refute(case, seeds, calls, slack_ns): the same from raw data, by those who do not trust that process: seeds of the
     sets of inputs, of each call the series that `observe` gave and its time in ns, and what the clock cannot tell.
     """
@@ -253,6 +257,7 @@ class Operator(Generic[C, I]):
     bytes_moved: Callable[[C], int]
     check: Check[C, I]
     length_axis: str | None = None
+    headlines: tuple[str, ...] = OF_A_KERNEL
     needle_draws: int = 1
     checked_draws: int = 2
     needle_cases: Callable[[C, int], tuple[C, ...]] = _of_itself

@@ -118,6 +118,7 @@ GENERATE: Operator[GenerateCase, GenerateInputs] = Operator(
     bytes_moved=bytes_moved,
     check=ExactTokens(weights_for),
     length_axis="prompt_len",
+    headlines=("ttft_ns", "itl_ns", "output_tok_per_s", "acceptance_rate", "goodput_per_s", "speedup"),
     needle_draws=EXAMS,
     needle_cases=exam_cases,
     evidence=evidence,
