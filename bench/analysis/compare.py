@@ -5,18 +5,19 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import Enum
 
+from attnlab.bench.analysis.comparability import Side, apart, incomparable, paced
 from attnlab.bench.analysis.history.differences import differences
 from attnlab.bench.analysis.history.points import HistoryPoint, point_or_miss
 from attnlab.bench.analysis.metrics import answered_rate, goodput, itl, output_rate, ttft
 from attnlab.bench.contract.metric import Metric, Row
-from attnlab.bench.measure.common_clock import LATENCY, method_of
+from attnlab.bench.measure.common_clock import LATENCY
 from attnlab.bench.stats.paired import log_ratio
 from attnlab.bench.stats.sequential import Looks
 from attnlab.bench.stats.verdict import ALPHA, TARGET, Judgement, LogRatios, Rule, Verdict, judge
-from attnlab.bench.store.records import Launch, Measurement, Outcome, RunRecord
+from attnlab.bench.store.records import Launch
 from attnlab.bench.store.run_folder import StoredRun, latest
 
 FIGURES = (ttft.METRIC, itl.METRIC, goodput.METRIC, answered_rate.METRIC, output_rate.METRIC)
@@ -44,7 +45,8 @@ class Comparison:
 
     figure: what is compared where that is not the latency, such as `TTFT`, with its unit and values; of a benchmark
     that is paced by its arrivals there is one of each. low, high: of the ratio's interval. base_spread, head_spread:
-    the largest over the least of a side's runs.
+    the largest over the least of a side's runs. apart: what differs where the sides are of two machines or devices: the
+    ratio is then that of the machines, and there is no verdict.
     """
 
     operator: str
@@ -65,14 +67,7 @@ class Comparison:
     unit: str = "ns"
     base_value: float | None = None
     head_value: float | None = None
-
-
-@dataclass
-class _Side:
-    """All that one side measured of a benchmark."""
-
-    runs: list[RunRecord] = field(default_factory=list)
-    measurements: list[Measurement] = field(default_factory=list)
+    apart: tuple[str, ...] = ()
 
 
 def compare(base: Sequence[StoredRun], head: Sequence[StoredRun], target: float = TARGET) -> list[Comparison]:
@@ -93,9 +88,9 @@ def compare(base: Sequence[StoredRun], head: Sequence[StoredRun], target: float 
     return [shown for key, c in plain for shown in _shown(c, sides[0].get(key), sides[1].get(key))]
 
 
-def _shown(c: Comparison, base: _Side | None, head: _Side | None) -> Iterator[Comparison]:
+def _shown(c: Comparison, base: Side | None, head: Side | None) -> Iterator[Comparison]:
     """It, or what it measures instead of a latency, figure by figure."""
-    if c.verdict is not None or base is None or head is None or not _paced(base):
+    if c.verdict is not None or base is None or head is None or not paced(base):
         yield c
         return
     for metric in FIGURES:
@@ -115,21 +110,17 @@ def _shown(c: Comparison, base: _Side | None, head: _Side | None) -> Iterator[Co
             )
 
 
-def _paced(side: _Side) -> bool:
-    return any(m.paced is not None for m in side.measurements)
-
-
-def _values(side: _Side, metric: Metric) -> list[float]:
+def _values(side: Side, metric: Metric) -> list[float]:
     rows = (Row(run, m) for run, m in zip(side.runs, side.measurements, strict=True))
     return [value for row in rows if isinstance(value := metric.value(row), float)]
 
 
-def _median_of(side: _Side, metric: Metric) -> float | None:
+def _median_of(side: Side, metric: Metric) -> float | None:
     values = _values(side, metric)
     return statistics.median(values) if values else None
 
 
-def _spread_of(side: _Side, metric: Metric) -> float | None:
+def _spread_of(side: Side, metric: Metric) -> float | None:
     values = [value for value in _values(side, metric) if value > 0]
     return max(values) / min(values) if len(values) > 1 else None
 
@@ -154,73 +145,39 @@ def _points(runs: Sequence[StoredRun]) -> dict[Key, list[HistoryPoint]]:
     return found
 
 
-def _by_benchmark(runs: Sequence[StoredRun]) -> dict[Key, _Side]:
-    found: dict[Key, _Side] = {}
+def _by_benchmark(runs: Sequence[StoredRun]) -> dict[Key, Side]:
+    found: dict[Key, Side] = {}
     for stored in runs:
         for measurement in latest(stored.measurements):
-            side = found.setdefault(measurement.key, _Side())
+            side = found.setdefault(measurement.key, Side())
             side.runs.append(stored.run)
             side.measurements.append(measurement)
     return found
 
 
-def _compared(key: Key, base: _Side | None, head: _Side | None) -> tuple[Comparison, list[float]]:
+def _compared(key: Key, base: Side | None, head: Side | None) -> tuple[Comparison, list[float]]:
     """The comparison without its spread, and the log-ratios of pairs where the sides were interleaved."""
-    reason = _incomparable(base, head)
+    reason = incomparable(base, head)
     if reason is not None or base is None or head is None:
         return Comparison(*key, Verdict.INCOMPARABLE, reason), []
-    if _paced(base):  # what it measures instead is worked out where it is shown
+    if paced(base):  # what it measures instead is worked out where it is shown
         count = min(len(base.runs), len(head.runs))
         known = Basis.RUNS if count > 1 else Basis.NOTHING
-        return Comparison(*key, None, basis=known, units=count if count > 1 else 0), []
+        return Comparison(*key, None, basis=known, units=count if count > 1 else 0, apart=apart(base, head)), []
     base_ns, head_ns = (statistics.median(m.median_ns or 0.0 for m in s.measurements) for s in (base, head))
-    plain = Comparison(*key, None, None, base_ns, head_ns, head_ns / base_ns)
+    plain = Comparison(*key, None, None, base_ns, head_ns, head_ns / base_ns, apart=apart(base, head))
     count = min(len(base.runs), len(head.runs))
     if count > 1:
         plain = replace(plain, basis=Basis.RUNS, units=count, base_spread=_spread(base), head_spread=_spread(head))
-    return plain, _pairs(base, head)
+    return plain, [] if plain.apart else _pairs(base, head)
 
 
-def _spread(side: _Side) -> float:
+def _spread(side: Side) -> float:
     times = [m.median_ns for m in side.measurements if m.median_ns]
     return max(times) / min(times)
 
 
-def _incomparable(base: _Side | None, head: _Side | None) -> str | None:
-    """The first reason why two sides must not be set against each other."""
-    if base is None or head is None:
-        return f"{'base' if base is None else 'head'} has no such measurement"
-    for name, side in (("base", base), ("head", head)):
-        for m in side.measurements:
-            if m.outcome is not Outcome.PASSED:
-                return f"{name}: {m.outcome.value}: {m.reason or 'no reason stored'}"
-            if (not m.median_ns and m.paced is None) or m.timing is None:
-                return f"{name}: not timed: {m.untimed or 'no time stored'}"
-    return next(_differences(base, head), None)
-
-
-def _differences(base: _Side, head: _Side) -> Iterator[str]:
-    """What differs of machine, device, threads, clock, cache state or definitions, within a side or between them."""
-    runs, measurements = [*base.runs, *head.runs], [*base.measurements, *head.measurements]
-    for what, values in (
-        ("machines", [r.environment.processor for r in runs]),
-        ("devices", [r.environment.device.name for r in runs]),
-        ("numbers of threads", [r.environment.threads for r in runs]),
-        ("versions of the definitions", [m.definitions_version for m in measurements]),
-        ("clocks", [m.timing.clock for m in measurements if m.timing]),
-        ("cache states", [m.timing.cache for m in measurements if m.timing]),
-        ("numbers of calls a sample", [method_of(m.timing).uncorrected for m in measurements if m.timing]),
-    ):
-        different = list(dict.fromkeys(values))
-        if len(different) > 1:
-            yield f"different {what}: {' and '.join(map(str, different))}"
-    for axis in dict.fromkeys(axis for m in measurements for axis in m.files):
-        held = list(dict.fromkeys(m.files[axis] for m in measurements if axis in m.files))  # older runs do not say
-        if len(held) > 1:
-            yield f"the file that axis {axis} names held something else: {' and '.join(held)}"
-
-
-def _pairs(base: _Side, head: _Side) -> list[float]:
+def _pairs(base: Side, head: Side) -> list[float]:
     """One log-ratio a live pair; none where the sides are not the two arms of one gate."""
     if len(base.runs) != 1 or len(head.runs) != 1:
         return []

@@ -157,8 +157,6 @@ def other_measurement(**changes: Any) -> Change:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (other_environment(processor="another"), "different machines: a processor and another"),
-        (other_environment(device=Device("cuda", "a GPU")), "different devices: a processor and a GPU"),
         (other_environment(threads=1), "different numbers of threads: 2 and 1"),
         (
             other_measurement(definitions_version=9),
@@ -175,6 +173,32 @@ def test_what_is_incomparable_says_why(change: Change, said: str) -> None:
     assert (found.verdict, found.ratio) == (Verdict.INCOMPARABLE, None)
     assert found.reason is not None
     assert said in found.reason
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (other_environment(processor="another"), "different machines: a processor and another"),
+        (other_environment(device=Device("cuda", "a GPU")), "different devices: a processor and a GPU"),
+    ],
+)
+def test_two_machines_have_a_ratio_and_no_verdict(change: Change, said: str) -> None:
+    """Their clocks and caches may differ, as those of a GPU and a CPU always do; pairs of a gate they are not."""
+    base, head = interleaved(1.0)
+    found = only(base, [change(run) for run in head])
+    assert (found.verdict, found.ratio, found.apart) == (None, 1.0, (said,))
+    otherwise = other_measurement(timing=replace(TIMING, clock="cuda_event", cache="cold"))
+    found = only(several(1e6), [change(otherwise(run)) for run in several(2e6)])
+    assert (found.verdict, found.ratio) == (None, 2.0)
+    assert found.apart == (said, "different clocks: wall and cuda_event", "different cache states: warm and cold")
+
+
+def test_two_machines_must_measure_the_same() -> None:
+    elsewhere = other_environment(processor="another")
+    other = [elsewhere(other_measurement(definitions_version=9)(run)) for run in several(1e6)]
+    assert only(several(1e6), other).verdict is Verdict.INCOMPARABLE
+    first, second = several(1e6, 1e6)
+    assert only(several(1e6), [first, elsewhere(second)]).verdict is Verdict.INCOMPARABLE, "a side of two machines"
 
 
 def test_what_differs_within_a_side_is_incomparable_too() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -70,3 +71,34 @@ def test_nothing_comparable_has_an_exit_code_of_its_own(cli: Callable[..., Any],
     done = cli("compare", run, tmp_path / "other")
     assert done.code == 3
     assert "different numbers of threads" in done.out
+
+
+@pytest.fixture
+def elsewhere(run: Path, tmp_path: Path) -> Path:
+    """The same run, as though another machine had taken it."""
+    shutil.copytree(run, tmp_path / "elsewhere")
+    path = tmp_path / "elsewhere" / "run.json"
+    record = json.loads(path.read_text())
+    record["environment"]["processor"] = record["environment"]["device"]["name"] = "Another Processor"
+    path.write_text(json.dumps(record))
+    return path.parent
+
+
+def test_two_machines_show_both_columns_and_their_ratio(cli: Callable[..., Any], run: Path, elsewhere: Path) -> None:
+    done = cli("compare", run, elsewhere)
+    assert done.code == 0, done.err
+    said = done.out.splitlines()
+    assert said[0] == "Two machines: a ratio here is of the machines, and there is no verdict."
+    assert said[2].startswith("  head: Another Processor, 2 threads; clock wall, warm caches")
+    row = next(line for line in said if line.startswith("attention/sdpa_flash "))
+    _, verdict, base, head, ratio = re.split(" {2,}", row)
+    assert (verdict, base, ratio) == ("two machines", head, "1.00×")
+    assert "same" not in done.out
+    assert "did not take turns" not in done.out
+
+
+def test_what_was_recorded_otherwise_is_told_once(cli: Callable[..., Any], run: Path, elsewhere: Path) -> None:
+    said = cli("compare", run, elsewhere).out
+    assert said.count("ecorded otherwise") == 1
+    assert said.count("processor Intel(R) Xeon(R) Processor → Another Processor") == 1
+    assert "ecorded otherwise" not in cli("compare", run, run).out
