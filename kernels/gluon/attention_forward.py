@@ -17,7 +17,7 @@ from triton.experimental.gluon import language as gl
 from triton.experimental.gluon.language.nvidia.hopper import fence_async_shared, mbarrier
 from triton.experimental.gluon.nvidia.hopper import TensorDescriptor
 
-from attnlab.kernels.gluon.attention_partitions import ROWS, consume, load
+from attnlab.kernels.gluon.attention_partitions import ROWS, Plan, consume, load
 from attnlab.kernels.triton.attention_arguments import check, reach
 from attnlab.kernels.triton.device import LOG2_E, architecture
 from attnlab.kernels.triton.launch_checks import expect
@@ -100,9 +100,17 @@ def multiprocessors() -> int:
 
 
 def launch(
-    q: Tensor, k: Tensor, v: Tensor, out: Tensor, lse: Tensor,
-    *, scale: float, causal: bool, window: int | None, programs: int,
-) -> None:  # fmt: skip
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    out: Tensor,
+    lse: Tensor,
+    *,
+    scale: float,
+    causal: bool,
+    window: int | None,
+    programs: int,
+) -> None:
     """Fills out and lse, both dense, by so many programs at most; arguments as `attention_forward` checks them."""
     _, q_heads, q_len, head_dim = q.shape
     _, kv_heads, kv_len, _ = k.shape
@@ -111,11 +119,23 @@ def launch(
     section = group * max(1, SECTION_BYTES // (2 * kv_len * head_dim * k.element_size()))
     tiles = triton.cdiv(q_len, 2 * ROWS.value) * heads
     _forward[(min(programs, tiles),)](
-        _descriptor(q, ROWS.value), _descriptor(k, tiling.block_n), _descriptor(v, tiling.block_n), out, lse,
-        scale * LOG2_E.value, q_heads, group, heads, min(section, heads), q_len, kv_len, reach(window, kv_len),
-        CAUSAL=causal, WINDOWED=window is not None, HEAD_DIM=head_dim, BLOCK_N=tiling.block_n, STAGES=tiling.stages,
-        num_warps=4, maxnreg=MAX_REGISTERS,
-    )  # fmt: skip
+        _descriptor(q, ROWS.value),
+        _descriptor(k, tiling.block_n),
+        _descriptor(v, tiling.block_n),
+        out,
+        lse,
+        scale * LOG2_E.value,
+        q_heads,
+        group,
+        heads,
+        min(section, heads),
+        q_len,
+        kv_len,
+        reach(window, kv_len),
+        PLAN=Plan(causal, window is not None, head_dim, tiling.block_n, tiling.stages),
+        num_warps=4,
+        maxnreg=MAX_REGISTERS,
+    )
 
 
 def _descriptor(tensor: Tensor, rows: int) -> TensorDescriptor:
@@ -128,51 +148,41 @@ def _descriptor(tensor: Tensor, rows: int) -> TensorDescriptor:
 
 
 @gluon.jit(do_not_specialize=["q_heads", "group", "heads", "section", "q_len", "kv_len", "window"])
-def _forward(
-    q, k, v, out, lse, scale_log2, q_heads, group, heads, section, q_len, kv_len, window,
-    CAUSAL: gl.constexpr, WINDOWED: gl.constexpr, HEAD_DIM: gl.constexpr, BLOCK_N: gl.constexpr, STAGES: gl.constexpr,
-):  # fmt: skip
+def _forward(q, k, v, out, lse, scale_log2, q_heads, group, heads, section, q_len, kv_len, window, PLAN: gl.constexpr):
     """q, k, v: descriptors of [B, H, S, D] with blocks [1, 1, ROWS or BLOCK_N, D]; out and lse: dense pointers."""
-    queries = gl.allocate_shared_memory(q.dtype, [2, 1, 1, ROWS, HEAD_DIM], q.layout)
-    keys = gl.allocate_shared_memory(k.dtype, [STAGES, 1, 1, BLOCK_N, HEAD_DIM], k.layout)
-    values = gl.allocate_shared_memory(v.dtype, [STAGES, 1, 1, BLOCK_N, HEAD_DIM], v.layout)
-    q_full = gl.allocate_shared_memory(gl.int64, [1, 1], mbarrier.MBarrierLayout())
-    q_empty = gl.allocate_shared_memory(gl.int64, [1, 1], mbarrier.MBarrierLayout())
-    k_full = gl.allocate_shared_memory(gl.int64, [STAGES, 1], mbarrier.MBarrierLayout())
-    k_empty = gl.allocate_shared_memory(gl.int64, [STAGES, 1], mbarrier.MBarrierLayout())
-    v_full = gl.allocate_shared_memory(gl.int64, [STAGES, 1], mbarrier.MBarrierLayout())
-    v_empty = gl.allocate_shared_memory(gl.int64, [STAGES, 1], mbarrier.MBarrierLayout())
-    turns = gl.allocate_shared_memory(gl.int64, [2, 1], mbarrier.MBarrierLayout())
-    mbarrier.init(q_full.index(0), count=1)
-    mbarrier.init(q_empty.index(0), count=2)
-    for stage in gl.static_range(STAGES):
-        mbarrier.init(k_full.index(stage), count=1)
-        mbarrier.init(k_empty.index(stage), count=2)
-        mbarrier.init(v_full.index(stage), count=1)
-        mbarrier.init(v_empty.index(stage), count=2)
-    for consumer in gl.static_range(2):
-        mbarrier.init(turns.index(consumer), count=1)
+    STAGES: gl.constexpr = PLAN.stages
+    queries = gl.allocate_shared_memory(q.dtype, [2, 1, 1, ROWS, PLAN.head_dim], q.layout)
+    keys = gl.allocate_shared_memory(k.dtype, [STAGES, 1, 1, PLAN.block_n, PLAN.head_dim], k.layout)
+    values = gl.allocate_shared_memory(v.dtype, [STAGES, 1, 1, PLAN.block_n, PLAN.head_dim], v.layout)
+    q_full = _barriers(1, 1)
+    q_empty = _barriers(1, 2)  # of both consumers
+    k_full = _barriers(STAGES, 1)
+    k_empty = _barriers(STAGES, 2)
+    v_full = _barriers(STAGES, 1)
+    v_empty = _barriers(STAGES, 2)
+    turns = _barriers(2, 1)
     fence_async_shared()  # the copy engine sees the barriers
 
-    # Arguments stand in each call: a tuple held in a variable would turn constants into tensors.
+    q_ring = queries, q_full, q_empty
+    k_ring = keys, k_full, k_empty
+    v_ring = values, v_full, v_empty
+    sizes = q_heads, group, heads, section, q_len, kv_len, window
+    # PLAN stands in each call: a tuple held in a variable would turn constants into tensors.
     gl.warp_specialize(
         [
-            (consume, (
-                out, lse, queries, keys, values, q_full, q_empty, k_full, k_empty, v_full, v_empty, turns,
-                scale_log2, q_heads, heads, section, q_len, kv_len, window,
-                CAUSAL, WINDOWED, HEAD_DIM, BLOCK_N, STAGES, 0,
-            )),
-            (consume, (
-                out, lse, queries, keys, values, q_full, q_empty, k_full, k_empty, v_full, v_empty, turns,
-                scale_log2, q_heads, heads, section, q_len, kv_len, window,
-                CAUSAL, WINDOWED, HEAD_DIM, BLOCK_N, STAGES, 1,
-            )),
-            (load, (
-                q, k, v, queries, keys, values, q_full, q_empty, k_full, k_empty, v_full, v_empty,
-                q_heads, group, heads, section, q_len, kv_len, window,
-                CAUSAL, WINDOWED, BLOCK_N, STAGES,
-            )),
+            (consume, (out, lse, q_ring, k_ring, v_ring, turns, scale_log2, sizes, PLAN, 0)),
+            (consume, (out, lse, q_ring, k_ring, v_ring, turns, scale_log2, sizes, PLAN, 1)),
+            (load, (q, k, v, q_ring, k_ring, v_ring, sizes, PLAN)),
         ],
         [4, 1],
         [240, 24],
-    )  # fmt: skip
+    )
+
+
+@gluon.jit
+def _barriers(N: gl.constexpr, COUNT: gl.constexpr):
+    """N barriers, each of which COUNT must arrive at."""
+    barriers = gl.allocate_shared_memory(gl.int64, [N, 1], mbarrier.MBarrierLayout())
+    for n in gl.static_range(N):
+        mbarrier.init(barriers.index(n), count=COUNT)
+    return barriers

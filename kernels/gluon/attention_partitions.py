@@ -5,6 +5,8 @@ STAGES buffers is filled in turn: the tile that is number `at` lies in buffer at
 at // STAGES. Whoever waits for a phase gives its parity; a fresh barrier has passed the phase before its first.
 """
 
+from dataclasses import dataclass
+
 from triton.experimental import gluon
 from triton.experimental.gluon import language as gl
 from triton.experimental.gluon.language.nvidia.hopper import mbarrier, tma, warpgroup_mma, warpgroup_mma_wait
@@ -14,13 +16,33 @@ from attnlab.kernels.triton.device import LN_2
 ROWS = gl.constexpr(64)  # queries of a consumer
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What the kernel is compiled for."""
+
+    causal: bool
+    windowed: bool
+    head_dim: int
+    block_n: int  # keys of a tile
+    stages: int  # tiles of keys, and of values, that shared memory holds
+
+    @property
+    def scores_layout(self) -> gl.NVMMADistributedLayout:
+        return gl.NVMMADistributedLayout([3, 0], [4, 1], [16, self.block_n, 16])
+
+    @property
+    def out_layout(self) -> gl.NVMMADistributedLayout:
+        return gl.NVMMADistributedLayout([3, 0], [4, 1], [16, self.head_dim, 16])
+
+
 @gluon.jit
-def load(
-    q, k, v, queries, keys, values, q_full, q_empty, k_full, k_empty, v_full, v_empty,
-    q_heads, group, heads, section, q_len, kv_len, window,
-    CAUSAL: gl.constexpr, WINDOWED: gl.constexpr, BLOCK_N: gl.constexpr, STAGES: gl.constexpr,
-):  # fmt: skip
+def load(q, k, v, q_ring, k_ring, v_ring, sizes, PLAN: gl.constexpr):
     """Queries of each tile, then its keys, from the last on; values come a tile behind the keys."""
+    STAGES: gl.constexpr = PLAN.stages
+    queries, q_full, q_empty = q_ring
+    keys, k_full, k_empty = k_ring
+    values, v_full, v_empty = v_ring
+    q_heads, group, heads, section, q_len, kv_len, window = sizes
     tiles = gl.cdiv(q_len, 2 * ROWS)
     parity = 0  # of the barriers of queries
     at = 0  # tiles of keys, over all tiles of queries: stage at % STAGES, phase at // STAGES
@@ -30,7 +52,7 @@ def load(
         batch = head // q_heads
         q_head = head % q_heads
         kv_head = q_head // group
-        begin, end = _key_tiles(first, q_len, kv_len, window, CAUSAL, WINDOWED, BLOCK_N)
+        begin, end = _key_tiles(first, q_len, kv_len, window, PLAN)
 
         mbarrier.wait(q_empty.index(0), parity ^ 1)
         mbarrier.expect(q_full.index(0), 2 * q.block_type.nbytes)
@@ -40,13 +62,13 @@ def load(
         for key_tile in range(end - begin + 1):
             if key_tile < end - begin:
                 stage = at % STAGES
-                row = (end - 1 - key_tile) * BLOCK_N
+                row = (end - 1 - key_tile) * PLAN.block_n
                 mbarrier.wait(k_empty.index(stage), (at // STAGES & 1) ^ 1)
                 mbarrier.expect(k_full.index(stage), k.block_type.nbytes)
                 tma.async_copy_global_to_shared(k, [batch, kv_head, row, 0], k_full.index(stage), keys.index(stage))
             if key_tile > 0:
                 stage = (at - 1) % STAGES
-                row = (end - key_tile) * BLOCK_N
+                row = (end - key_tile) * PLAN.block_n
                 mbarrier.wait(v_empty.index(stage), ((at - 1) // STAGES & 1) ^ 1)
                 mbarrier.expect(v_full.index(stage), v.block_type.nbytes)
                 tma.async_copy_global_to_shared(v, [batch, kv_head, row, 0], v_full.index(stage), values.index(stage))
@@ -55,55 +77,41 @@ def load(
 
 
 @gluon.jit
-def consume(
-    out, lse, queries, keys, values, q_full, q_empty, k_full, k_empty, v_full, v_empty, turns,
-    scale_log2, q_heads, heads, section, q_len, kv_len, window,
-    CAUSAL: gl.constexpr, WINDOWED: gl.constexpr, HEAD_DIM: gl.constexpr, BLOCK_N: gl.constexpr, STAGES: gl.constexpr,
-    CONSUMER: gl.constexpr,
-):  # fmt: skip
+def consume(out, lse, q_ring, k_ring, v_ring, turns, scale_log2, sizes, PLAN: gl.constexpr, CONSUMER: gl.constexpr):
     """ROWS queries of each tile; `at` counts tiles of keys as in `load`, and turns as well."""
-    S_LAYOUT: gl.constexpr = gl.NVMMADistributedLayout([3, 0], [4, 1], [16, BLOCK_N, 16])
-    O_LAYOUT: gl.constexpr = gl.NVMMADistributedLayout([3, 0], [4, 1], [16, HEAD_DIM, 16])
+    HEAD_DIM: gl.constexpr = PLAN.head_dim
+    BLOCK_N: gl.constexpr = PLAN.block_n
+    STAGES: gl.constexpr = PLAN.stages
+    O_LAYOUT: gl.constexpr = PLAN.out_layout
+    queries, q_full, q_empty = q_ring
+    _, k_full, _ = k_ring
+    values, v_full, v_empty = v_ring
+    _, _, heads, section, q_len, kv_len, window = sizes
     tiles = gl.cdiv(q_len, 2 * ROWS)
     parity = 0
     at = 0
     for index in range(gl.program_id(0), tiles * heads, gl.num_programs(0)):
         tile, head = _place(index, tiles, heads, section)
         first = tile * (2 * ROWS)
-        begin, end = _key_tiles(first, q_len, kv_len, window, CAUSAL, WINDOWED, BLOCK_N)
+        begin, end = _key_tiles(first, q_len, kv_len, window, PLAN)
         first += CONSUMER * ROWS
-        low, high = _free_tiles(first, begin, end, q_len, kv_len, window, CAUSAL, WINDOWED, BLOCK_N)
+        low, high = _free_tiles(first, begin, end, q_len, kv_len, window, PLAN)
+        span = begin, low, high
 
         query = queries.index(CONSUMER).reshape([ROWS, HEAD_DIM])
-        acc = gl.zeros([ROWS, HEAD_DIM], gl.float32, O_LAYOUT)
-        total = gl.zeros([ROWS], gl.float32, gl.SliceLayout(1, S_LAYOUT))
-        peak = gl.full([ROWS], float("-inf"), gl.float32, gl.SliceLayout(1, S_LAYOUT))
         mbarrier.wait(q_full.index(0), parity)
         parity ^= 1
 
-        # The first tile has no values before it.
-        stage = at % STAGES
-        mbarrier.wait(k_full.index(stage), at // STAGES & 1)
-        mbarrier.wait(turns.index(CONSUMER), (at & 1) ^ (1 - CONSUMER))
-        key = keys.index(stage).reshape([BLOCK_N, HEAD_DIM]).permute((1, 0))
-        scores = warpgroup_mma(
-            query, key, gl.zeros([ROWS, BLOCK_N], gl.float32, S_LAYOUT), use_acc=False, is_async=True
-        )
-        mbarrier.arrive(turns.index(1 - CONSUMER), count=1)
-        scores = warpgroup_mma_wait(0, deps=[scores])
-        mbarrier.arrive(k_empty.index(stage), count=1)
-        scores = _mask(scores, first, (end - 1) * BLOCK_N, q_len, kv_len, window, CAUSAL, WINDOWED, BLOCK_N, S_LAYOUT)
-        weights, total, peak, _ = _softmax(scores, total, peak, scale_log2)
-        weights = gl.convert_layout(weights.to(keys.dtype), gl.DotOperandLayout(0, O_LAYOUT, 2))
+        acc = gl.zeros([ROWS, HEAD_DIM], gl.float32, O_LAYOUT)
+        weights, total, peak = _first_tile(query, k_ring, turns, scale_log2, at, end - 1, first, sizes, PLAN, CONSUMER)
         at += 1
         mbarrier.wait(k_full.index(at % STAGES), at // STAGES & 1, pred=end - begin > 1)
 
         for key_tile in range(end - 2, begin - 1, -1):
+            state = acc, weights, total, peak
             acc, weights, total, peak = _step(
-                acc, weights, total, peak, query, keys, values, k_full, k_empty, v_full, v_empty, turns,
-                scale_log2, at, key_tile, begin, low, high, first, q_len, kv_len, window,
-                CAUSAL, WINDOWED, HEAD_DIM, BLOCK_N, STAGES, CONSUMER,
-            )  # fmt: skip
+                state, query, k_ring, v_ring, turns, scale_log2, at, key_tile, span, first, sizes, PLAN, CONSUMER
+            )
             at += 1
         mbarrier.arrive(q_empty.index(0), count=1)
 
@@ -115,26 +123,70 @@ def consume(
         acc, weights = warpgroup_mma_wait(0, deps=[acc, weights])
         mbarrier.arrive(v_empty.index(stage), count=1)
 
-        _store(out, lse, acc, total, peak, head, first, q_len, HEAD_DIM, S_LAYOUT, O_LAYOUT)
+        _store(out, lse, acc, total, peak, head, first, q_len, PLAN)
+
+
+@gluon.jit
+def _first_tile(
+    query, k_ring, turns, scale_log2, at, key_tile, first, sizes, PLAN: gl.constexpr, CONSUMER: gl.constexpr
+):
+    """Weights of the first tile of keys, before which there are no values; their sum, and the peak."""
+    HEAD_DIM: gl.constexpr = PLAN.head_dim
+    BLOCK_N: gl.constexpr = PLAN.block_n
+    STAGES: gl.constexpr = PLAN.stages
+    S_LAYOUT: gl.constexpr = PLAN.scores_layout
+    O_LAYOUT: gl.constexpr = PLAN.out_layout
+    keys, k_full, k_empty = k_ring
+    total = gl.zeros([ROWS], gl.float32, gl.SliceLayout(1, S_LAYOUT))
+    peak = gl.full([ROWS], float("-inf"), gl.float32, gl.SliceLayout(1, S_LAYOUT))
+    stage = at % STAGES
+    mbarrier.wait(k_full.index(stage), at // STAGES & 1)
+    mbarrier.wait(turns.index(CONSUMER), (at & 1) ^ (1 - CONSUMER))
+    key = keys.index(stage).reshape([BLOCK_N, HEAD_DIM]).permute((1, 0))
+    zeros = gl.zeros([ROWS, BLOCK_N], gl.float32, S_LAYOUT)
+    scores = warpgroup_mma(query, key, zeros, use_acc=False, is_async=True)
+    mbarrier.arrive(turns.index(1 - CONSUMER), count=1)
+    scores = warpgroup_mma_wait(0, deps=[scores])
+    mbarrier.arrive(k_empty.index(stage), count=1)  # the product has read them
+    scores = _mask(scores, first, key_tile, sizes, PLAN)
+    weights, total, peak, _ = _softmax(scores, total, peak, scale_log2)
+    return gl.convert_layout(weights.to(keys.dtype), gl.DotOperandLayout(0, O_LAYOUT, 2)), total, peak
 
 
 @gluon.jit
 def _step(
-    acc, weights, total, peak, query, keys, values, k_full, k_empty, v_full, v_empty, turns,
-    scale_log2, at, key_tile, begin, low, high, first, q_len, kv_len, window,
-    CAUSAL: gl.constexpr, WINDOWED: gl.constexpr, HEAD_DIM: gl.constexpr, BLOCK_N: gl.constexpr, STAGES: gl.constexpr,
+    state,
+    query,
+    k_ring,
+    v_ring,
+    turns,
+    scale_log2,
+    at,
+    key_tile,
+    span,
+    first,
+    sizes,
+    PLAN: gl.constexpr,
     CONSUMER: gl.constexpr,
-):  # fmt: skip
+):
     """Scores and weights of tile `at` of keys, whose barrier was waited for, and the product of the one before."""
-    S_LAYOUT: gl.constexpr = gl.NVMMADistributedLayout([3, 0], [4, 1], [16, BLOCK_N, 16])
-    O_LAYOUT: gl.constexpr = gl.NVMMADistributedLayout([3, 0], [4, 1], [16, HEAD_DIM, 16])
+    HEAD_DIM: gl.constexpr = PLAN.head_dim
+    BLOCK_N: gl.constexpr = PLAN.block_n
+    STAGES: gl.constexpr = PLAN.stages
+    S_LAYOUT: gl.constexpr = PLAN.scores_layout
+    O_LAYOUT: gl.constexpr = PLAN.out_layout
+    acc, weights, total, peak = state
+    keys, k_full, k_empty = k_ring
+    values, v_full, v_empty = v_ring
+    begin, low, high = span
     stage = at % STAGES
     before = (at - 1) % STAGES
     key = keys.index(stage).reshape([BLOCK_N, HEAD_DIM]).permute((1, 0))
     value = values.index(before).reshape([BLOCK_N, HEAD_DIM])
 
     mbarrier.wait(turns.index(CONSUMER), (at & 1) ^ (1 - CONSUMER))
-    scores = warpgroup_mma(query, key, gl.zeros([ROWS, BLOCK_N], gl.float32, S_LAYOUT), use_acc=False, is_async=True)
+    zeros = gl.zeros([ROWS, BLOCK_N], gl.float32, S_LAYOUT)
+    scores = warpgroup_mma(query, key, zeros, use_acc=False, is_async=True)
     mbarrier.wait(v_full.index(before), (at - 1) // STAGES & 1)
     acc = warpgroup_mma(weights, value, acc, is_async=True)
     mbarrier.arrive(turns.index(1 - CONSUMER), count=1)
@@ -142,12 +194,12 @@ def _step(
     scores = warpgroup_mma_wait(1, deps=[scores])
     mbarrier.arrive(k_empty.index(stage), count=1)
     masked = key_tile * 0 != 0
-    if CAUSAL:
+    if PLAN.causal:
         masked = key_tile >= high
-    if WINDOWED:
+    if PLAN.windowed:
         masked = masked | (key_tile < low)
     if masked:
-        scores = _mask(scores, first, key_tile * BLOCK_N, q_len, kv_len, window, CAUSAL, WINDOWED, BLOCK_N, S_LAYOUT)
+        scores = _mask(scores, first, key_tile, sizes, PLAN)
     after, total, peak, fade = _softmax(scores, total, peak, scale_log2)
     after = gl.convert_layout(after.to(keys.dtype), gl.DotOperandLayout(0, O_LAYOUT, 2))
 
@@ -170,27 +222,26 @@ def _softmax(scores, total, peak, scale_log2):
 
 
 @gluon.jit
-def _mask(
-    scores, first, first_key, q_len, kv_len, window,
-    CAUSAL: gl.constexpr, WINDOWED: gl.constexpr, BLOCK_N: gl.constexpr, S_LAYOUT: gl.constexpr,
-):  # fmt: skip
+def _mask(scores, first, key_tile, sizes, PLAN: gl.constexpr):
     """-inf where a query may not see a key; the diagonal is aligned bottom-right."""
+    S_LAYOUT: gl.constexpr = PLAN.scores_layout
+    _, _, _, _, q_len, kv_len, window = sizes
     rows = first + gl.arange(0, ROWS, gl.SliceLayout(1, S_LAYOUT))[:, None] + (kv_len - q_len)
-    columns = first_key + gl.arange(0, BLOCK_N, gl.SliceLayout(0, S_LAYOUT))[None, :]
+    columns = key_tile * PLAN.block_n + gl.arange(0, PLAN.block_n, gl.SliceLayout(0, S_LAYOUT))[None, :]
     allowed = columns < kv_len
-    if CAUSAL:
+    if PLAN.causal:
         allowed = allowed & (columns <= rows)
-    if WINDOWED:
+    if PLAN.windowed:
         allowed = allowed & (columns > rows - window)
     return gl.where(allowed, scores, float("-inf"))
 
 
 @gluon.jit
-def _store(
-    out, lse, acc, total, peak, head, first, q_len,
-    HEAD_DIM: gl.constexpr, S_LAYOUT: gl.constexpr, O_LAYOUT: gl.constexpr,
-):  # fmt: skip
+def _store(out, lse, acc, total, peak, head, first, q_len, PLAN: gl.constexpr):
     """A consumer's rows of out and lse; 0 and -inf for those without a permitted key."""
+    S_LAYOUT: gl.constexpr = PLAN.scores_layout
+    O_LAYOUT: gl.constexpr = PLAN.out_layout
+    HEAD_DIM: gl.constexpr = PLAN.head_dim
     start = gl.cast(head, gl.int64) * q_len + first
     blind = total == 0
     total = gl.where(blind, 1.0, total)
@@ -215,30 +266,28 @@ def _place(index, tiles, heads, section):
 
 
 @gluon.jit
-def _key_tiles(
-    first, q_len, kv_len, window, CAUSAL: gl.constexpr, WINDOWED: gl.constexpr, BLOCK_N: gl.constexpr
-):  # fmt: skip
+def _key_tiles(first, q_len, kv_len, window, PLAN: gl.constexpr):
     """Tiles [begin, end) of keys that some query of a tile may see; one that none may see where there is no other."""
+    BLOCK_N: gl.constexpr = PLAN.block_n
     begin = first * 0
     end = gl.cdiv(kv_len, BLOCK_N)
     shift = kv_len - q_len
-    if CAUSAL:
+    if PLAN.causal:
         end = gl.minimum(end, gl.cdiv(gl.maximum(gl.minimum(first + 2 * ROWS, q_len) + shift, 0), BLOCK_N))
-    if WINDOWED:
+    if PLAN.windowed:
         begin = gl.maximum(first + shift - window + 1, 0) // BLOCK_N
     return begin, gl.maximum(end, begin + 1)
 
 
 @gluon.jit
-def _free_tiles(
-    first, begin, end, q_len, kv_len, window, CAUSAL: gl.constexpr, WINDOWED: gl.constexpr, BLOCK_N: gl.constexpr
-):  # fmt: skip
+def _free_tiles(first, begin, end, q_len, kv_len, window, PLAN: gl.constexpr):
     """Tiles [low, high) of keys that a consumer's queries see whole, in [begin, end)."""
+    BLOCK_N: gl.constexpr = PLAN.block_n
     low = begin
     high = end
     shift = kv_len - q_len
-    if CAUSAL:
+    if PLAN.causal:
         high = gl.maximum(gl.minimum(high, gl.maximum(first + shift + 1, 0) // BLOCK_N), begin)
-    if WINDOWED:
+    if PLAN.windowed:
         low = gl.minimum(gl.cdiv(gl.maximum(first + ROWS + shift - window, 0), BLOCK_N), high)
     return low, high
