@@ -35,7 +35,7 @@ def linear_rows(rows: int, dtype: torch.dtype) -> Callable[[Tensor, Tensor, Tens
         raise ValueError(
             f"got {rows} rows of {dtype}; expected 1 to {MOST_ROWS} of {', '.join(map(str, DTYPES))}; split or cast x"
         )
-    kernel = _compiled(rows, DTYPES[dtype])
+    kernel = _compile(rows, DTYPES[dtype])
 
     def call(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         _check(x, weight, bias, rows, dtype)
@@ -71,7 +71,7 @@ def _check(x: Tensor, weight: Tensor, bias: Tensor | None, rows: int, dtype: tor
         raise ValueError(f"got a bias {list(bias.shape)} of {bias.dtype}; expected [{n}] of {dtype}; cast or copy it")
 
 
-def _compiled(rows: int, dtype: str) -> Callable[..., int]:
+def _compile(rows: int, dtype: str) -> Callable[..., int]:
     compiler = shlex.split(os.environ.get("CC", "cc"))
     if shutil.which(compiler[0]) is None:
         raise NoCompiler(f"needs a C compiler; {compiler[0]} was not found (Debian: apt-get install gcc)")

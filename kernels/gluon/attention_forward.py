@@ -87,8 +87,8 @@ def attention_forward(
         reason = unreadable(tensor)
         expect(reason is None, f"{name} with {reason}", "what the copy engine reads", f"pass {name}.contiguous()")
     with torch.cuda.device_of(q):
-        found = architecture()
-        expect(90 <= found < 100, f"a GPU of sm_{found}", "sm_90", "use kernels.triton.attention_forward")
+        sm = architecture()
+        expect(90 <= sm < 100, f"a GPU of sm_{sm}", "sm_90", "use kernels.triton.attention_forward")
         launch(q, k, v, out, lse, scale=scale, causal=causal, window=window, programs=multiprocessors())
     return out, lse
 

@@ -2,12 +2,12 @@
 
 import itertools
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import triton
 from torch import Tensor
 
+from attnlab.kernels.triton.head_widths import Width
 from attnlab.kernels.triton.launch_checks import (
     DTYPE_NAMES,
     DTYPES,
@@ -27,6 +27,20 @@ MOST_REGISTERS = 255  # of a thread
 
 
 @dataclass(frozen=True)
+class Plan:
+    """What a kernel is compiled for."""
+
+    causal: bool
+    windowed: bool
+    packed: bool
+    head: Width
+    v_head: Width
+    block_m: int  # queries of a tile
+    block_n: int  # keys of a tile
+    precision: str
+
+
+@dataclass(frozen=True)
 class Tiling:
     """How a kernel cuts its work and how it is compiled."""
 
@@ -39,26 +53,16 @@ class Tiling:
     all_registers: bool = False
 
     @property
-    def meta(self) -> dict[str, Any]:
-        """The kernel's arguments that say so."""
-        meta: dict[str, Any] = {
-            "BLOCK_M": self.block_m,
-            "BLOCK_N": self.block_n,
-            "PRECISION": self.precision,
-            "num_warps": self.num_warps,
-            "num_stages": self.num_stages,
-        }
+    def options(self) -> dict[str, int]:
+        """What the compiler is given."""
+        options = {"num_warps": self.num_warps, "num_stages": self.num_stages}
         if self.all_registers:
-            meta["maxnreg"] = min(MOST_REGISTERS, BLOCK_REGISTERS // (32 * self.num_warps) // 8 * 8)
-        return meta
+            options["maxnreg"] = min(MOST_REGISTERS, BLOCK_REGISTERS // (32 * self.num_warps) // 8 * 8)
+        return options
 
-
-@dataclass(frozen=True)
-class Mask:
-    """Which keys a query may see, as kernels take it: those up to the diagonal, and of these the last of a window."""
-
-    causal: bool
-    windowed: bool
+    def plan(self, widths: tuple[Width, Width], *, causal: bool, windowed: bool, packed: bool) -> Plan:
+        """This tiling for heads of these widths, and what a query may see."""
+        return Plan(causal, windowed, packed, *widths, self.block_m, self.block_n, self.precision)
 
 
 @dataclass(frozen=True)

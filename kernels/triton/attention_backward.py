@@ -11,10 +11,10 @@ import torch
 import triton
 from torch import Tensor
 
-from attnlab.kernels.triton.attention_arguments import Mask, Sizes, Tiling, check, check_like, reach, strides
+from attnlab.kernels.triton.attention_arguments import Sizes, Tiling, check, check_like, reach, strides
 from attnlab.kernels.triton.attention_gradients import delta_kernel, dkdv_kernel, dq_kernel
 from attnlab.kernels.triton.device import architecture
-from attnlab.kernels.triton.head_widths import Width, in_one_part, in_parts, is_exact, padded
+from attnlab.kernels.triton.head_widths import Width, in_one_part, in_parts, is_exact, padded_width
 from attnlab.kernels.triton.launch_checks import check_contiguous
 
 DELTA_ELEMENTS = 8192  # of a tile of out
@@ -95,22 +95,24 @@ def attention_backward(
         tiling = tiling or configuration(sizes.head_dim, sizes.v_head_dim, q.dtype, architecture())
         delta = _launch_delta(dout, out, sizes)
         inputs = dout, q, k, v, lse
-        given = (_Inputs(*inputs), delta, cu_seqlens, _Inputs(*(strides(x) for x in inputs)), scale)
+        shared = (_Inputs(*inputs), delta, cu_seqlens, _Inputs(*(strides(x) for x in inputs)), scale)
         lengths = (sizes.group, sizes.q_len, sizes.kv_len, reach(window, sizes.kv_len), sizes.sequences)
-        flags = {"MASK": Mask(causal, window is not None), "PACKED": sizes.packed}
+        masks = {"causal": causal, "windowed": window is not None, "packed": sizes.packed}
         dkdv_kernel[(sizes.programs(sizes.kv_len, sizes.kv_heads, tiling.dkdv.block_n),)](
-            *given,
+            *shared,
             *lengths,
             sizes.kv_heads,
             *(dk, dv, strides(dk), strides(dv)),
-            **(flags | _widths(sizes, in_parts_from=192) | tiling.dkdv.meta),
+            PLAN=tiling.dkdv.plan(_widths(sizes, in_parts_from=192), **masks),
+            **tiling.dkdv.options,
         )
         dq_kernel[(sizes.programs(sizes.q_len, sizes.q_heads, tiling.dq.block_m),)](
-            *given,
+            *shared,
             *lengths,
             sizes.q_heads,
             *(dq, strides(dq)),
-            **(flags | _widths(sizes, in_parts_from=160) | tiling.dq.meta),
+            PLAN=tiling.dq.plan(_widths(sizes, in_parts_from=160), **masks),
+            **tiling.dq.options,
         )
     return dq, dk, dv
 
@@ -125,17 +127,17 @@ class _Inputs(NamedTuple):
     lse: Any
 
 
-def _widths(sizes: Sizes, in_parts_from: int) -> dict[str, Width]:
+def _widths(sizes: Sizes, in_parts_from: int) -> tuple[Width, Width]:
     """Parts of 128 and 16 are too many registers, and of 128 and 32 where there are two accumulators."""
     whole = 128 < max(sizes.head_dim, sizes.v_head_dim) < in_parts_from
     cut = in_one_part if whole else in_parts
-    return {"HEAD": cut(sizes.head_dim), "V_HEAD": cut(sizes.v_head_dim)}
+    return cut(sizes.head_dim), cut(sizes.v_head_dim)
 
 
 def _launch_delta(dout: Tensor, out: Tensor, sizes: Sizes) -> Tensor:
     """delta [B, Hq, Sq], float32, dense."""
     delta = torch.empty(out.shape[:3], dtype=torch.float32, device=out.device)
-    rows = min(64, DELTA_ELEMENTS // padded(sizes.v_head_dim))
+    rows = min(64, DELTA_ELEMENTS // padded_width(sizes.v_head_dim))
     delta_kernel[(triton.cdiv(sizes.q_len, rows) * out.shape[0] * sizes.q_heads,)](
         *(dout, out, delta),
         *(strides(dout), strides(out), delta.stride()),

@@ -11,8 +11,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from attnlab.kernels.triton import attention_ranges as ranges
 from attnlab.kernels.triton import attention_tiles as tiles
-from attnlab.kernels.triton.attention_arguments import Mask, Tiling, check, reach, strides
+from attnlab.kernels.triton.attention_arguments import Tiling, check, reach, strides
 from attnlab.kernels.triton.device import LN_2, LOG2_E, architecture
 from attnlab.kernels.triton.head_widths import in_parts, is_exact
 
@@ -81,6 +82,8 @@ def attention_forward(
         return out, lse
     with torch.cuda.device_of(q):
         tiling = tiling or configuration(sizes.head_dim, sizes.v_head_dim, q.dtype, architecture())
+        widths = in_parts(sizes.head_dim), in_parts(sizes.v_head_dim)
+        plan = tiling.plan(widths, causal=causal, windowed=window is not None, packed=sizes.packed)
         _forward[(sizes.programs(sizes.q_len, sizes.q_heads, tiling.block_m),)](
             _Operands(q, k, v, out, lse),
             cu_seqlens,
@@ -92,11 +95,8 @@ def attention_forward(
             sizes.q_len,
             sizes.kv_len,
             reach(window, sizes.kv_len),
-            MASK=Mask(causal, window is not None),
-            PACKED=sizes.packed,
-            HEAD=in_parts(sizes.head_dim),
-            V_HEAD=in_parts(sizes.v_head_dim),
-            **tiling.meta,
+            PLAN=plan,
+            **tiling.options,
         )
     return out, lse
 
@@ -123,56 +123,55 @@ def _forward(
     q_len: tl.tensor,
     kv_len: tl.tensor,
     window: tl.tensor,
-    MASK: tl.constexpr,
-    PACKED: tl.constexpr,
-    HEAD: tl.constexpr,
-    V_HEAD: tl.constexpr,
-    BLOCK_M: tl.constexpr,
-    BLOCK_N: tl.constexpr,
-    PRECISION: tl.constexpr,
+    PLAN: tl.constexpr,
 ) -> None:
     """A tile of queries of one head over all keys that they may see."""
+    HEAD: tl.constexpr = PLAN.head
+    V_HEAD: tl.constexpr = PLAN.v_head
+    PRECISION: tl.constexpr = PLAN.precision
     # The causal tiles with most keys start first.
-    tile, head, sequence = tiles.place(cu_seqlens, sequences, q_len, q_heads, BLOCK_M, PACKED, LAST_FIRST=MASK.causal)
-    start, q_len, kv_len = tiles.lengths(cu_seqlens, sequence, q_len, kv_len, PACKED)
-    first = tile * BLOCK_M
+    tile, head, sequence = ranges.place(
+        cu_seqlens, sequences, q_len, q_heads, PLAN.block_m, PLAN.packed, LAST_FIRST=PLAN.causal
+    )
+    start, q_len, kv_len = ranges.lengths(cu_seqlens, sequence, q_len, kv_len, PLAN.packed)
+    first = tile * PLAN.block_m
     if first >= q_len:
         return
 
-    q_head = tiles.head_pointer(tensors.q, strides.q, start, head, PACKED)
-    k_head = tiles.head_pointer(tensors.k, strides.k, start, head // group, PACKED)
-    v_head = tiles.head_pointer(tensors.v, strides.v, start, head // group, PACKED)
-    queries = tiles.load_rows(q_head, strides.q, first, q_len, BLOCK_M, HEAD, RAGGED=True)  # [M, D]
-    rows = first + tl.arange(0, BLOCK_M)
+    q_head = tiles.head_pointer(tensors.q, strides.q, start, head, PLAN.packed)
+    k_head = tiles.head_pointer(tensors.k, strides.k, start, head // group, PLAN.packed)
+    v_head = tiles.head_pointer(tensors.v, strides.v, start, head // group, PLAN.packed)
+    queries = tiles.load_rows(q_head, strides.q, first, q_len, PLAN.block_m, HEAD, RAGGED=True)  # [M, D]
+    rows = first + tl.arange(0, PLAN.block_m)
 
-    span = tiles.keys_of_queries(first, q_len, kv_len, window, BLOCK_M, BLOCK_N, MASK)
-    acc = tiles.zero_rows(BLOCK_M, V_HEAD)
-    total = tl.zeros([BLOCK_M], tl.float32)  # sum of the weights
-    peak = tl.full([BLOCK_M], float("-inf"), tl.float32)  # largest score, in base 2
+    span = ranges.keys_of_queries(first, q_len, kv_len, window, PLAN)
+    acc = tiles.zero_rows(PLAN.block_m, V_HEAD)
+    total = tl.full([PLAN.block_m], 0, tl.float32)  # sum of the weights
+    peak = tl.full([PLAN.block_m], float("-inf"), tl.float32)  # largest score, in base 2
     for MASKED in tl.static_range(2):
-        for index in tl.range(0, tiles.tile_count(span, BLOCK_N, MASKED)):
-            key = tiles.tile_first(index, span, BLOCK_N, MASKED)
-            keys = tiles.load_rows(k_head, strides.k, key, kv_len, BLOCK_N, HEAD, RAGGED=MASKED)  # [N, D]
+        for index in tl.range(0, ranges.tile_count(span, PLAN.block_n, MASKED)):
+            key = ranges.tile_first(index, span, PLAN.block_n, MASKED)
+            keys = tiles.load_rows(k_head, strides.k, key, kv_len, PLAN.block_n, HEAD, RAGGED=MASKED)  # [N, D]
             scores = tiles.dot_rows(queries, keys, PRECISION)  # [M, N]
             if MASKED:
-                columns = key + tl.arange(0, BLOCK_N)
-                allowed = tiles.permitted(rows[:, None], columns[None, :], q_len, kv_len, window, MASK)
+                columns = key + tl.arange(0, PLAN.block_n)
+                allowed = ranges.attention_mask(rows[:, None], columns[None, :], q_len, kv_len, window, PLAN)
                 scores = tl.where(allowed, scores, float("-inf"))
             weights, fade, peak, total = tiles.online_softmax(scores, scale_log2, peak, total)
-            values = tiles.load_rows(v_head, strides.v, key, kv_len, BLOCK_N, V_HEAD, RAGGED=MASKED)  # [N, Dv]
+            values = tiles.load_rows(v_head, strides.v, key, kv_len, PLAN.block_n, V_HEAD, RAGGED=MASKED)  # [N, Dv]
             acc = tiles.add_product(tiles.scale_rows(acc, fade[:, None]), weights, values, PRECISION)
 
     blind = total == 0  # rows without a permitted key
     total = tl.where(blind, 1.0, total)
     acc = tiles.scale_rows(acc, 1 / total[:, None])
     tiles.store_rows(
-        tiles.head_pointer(tensors.out, strides.out, start, head, PACKED),
+        tiles.head_pointer(tensors.out, strides.out, start, head, PLAN.packed),
         strides.out,
         first,
         q_len,
         acc,
-        BLOCK_M,
+        PLAN.block_m,
         V_HEAD,
     )
-    lse_head = tiles.head_pointer(tensors.lse, strides.lse, start, head, PACKED)
+    lse_head = tiles.head_pointer(tensors.lse, strides.lse, start, head, PLAN.packed)
     tl.store(lse_head + rows, tl.where(blind, float("-inf"), (peak + tl.log2(total)) * LN_2), mask=rows < q_len)

@@ -7,6 +7,7 @@ delta has those of lse. What is the same in both large kernels comes first, then
 import triton
 import triton.language as tl
 
+from attnlab.kernels.triton import attention_ranges as ranges
 from attnlab.kernels.triton import attention_tiles as tiles
 from attnlab.kernels.triton.device import LOG2_E
 
@@ -25,7 +26,7 @@ def delta_kernel(
     ROWS: tl.constexpr,
 ) -> None:
     """delta [B, Hq, Sq], float32: the sum of out · dout over each row."""
-    tile, head, batch = tiles.place(None, 1, q_len, q_heads, ROWS, PACKED=False, LAST_FIRST=False)
+    tile, head, batch = ranges.place(None, 1, q_len, q_heads, ROWS, PACKED=False, LAST_FIRST=False)
     first = tile * ROWS
     dout_head = tiles.head_pointer(dout, dout_strides, batch, head, PACKED=False)
     out_head = tiles.head_pointer(out, out_strides, batch, head, PACKED=False)
@@ -53,56 +54,55 @@ def dkdv_kernel(
     dv: tl.tensor,
     dk_strides: tl.tuple,
     dv_strides: tl.tuple,
-    MASK: tl.constexpr,
-    PACKED: tl.constexpr,
-    HEAD: tl.constexpr,
-    V_HEAD: tl.constexpr,
-    BLOCK_M: tl.constexpr,
-    BLOCK_N: tl.constexpr,
-    PRECISION: tl.constexpr,
+    PLAN: tl.constexpr,
 ) -> None:
     """dk and dv of a tile of keys, over the query heads of its group and all queries that may see it."""
-    tile, kv_head, sequence = tiles.place(cu_seqlens, sequences, kv_len, kv_heads, BLOCK_N, PACKED, LAST_FIRST=False)
-    start, q_len, kv_len = tiles.lengths(cu_seqlens, sequence, q_len, kv_len, PACKED)
-    first = tile * BLOCK_N
+    HEAD: tl.constexpr = PLAN.head
+    V_HEAD: tl.constexpr = PLAN.v_head
+    PRECISION: tl.constexpr = PLAN.precision
+    tile, kv_head, sequence = ranges.place(
+        cu_seqlens, sequences, kv_len, kv_heads, PLAN.block_n, PLAN.packed, LAST_FIRST=False
+    )
+    start, q_len, kv_len = ranges.lengths(cu_seqlens, sequence, q_len, kv_len, PLAN.packed)
+    first = tile * PLAN.block_n
     if first >= kv_len:
         return
 
-    k_head = tiles.head_pointer(inputs.k, strides.k, start, kv_head, PACKED)
-    v_head = tiles.head_pointer(inputs.v, strides.v, start, kv_head, PACKED)
-    keys = tiles.load_rows(k_head, strides.k, first, kv_len, BLOCK_N, HEAD, RAGGED=True)  # [N, D]
-    values = tiles.load_rows(v_head, strides.v, first, kv_len, BLOCK_N, V_HEAD, RAGGED=True)  # [N, Dv]
-    columns = first + tl.arange(0, BLOCK_N)
+    k_head = tiles.head_pointer(inputs.k, strides.k, start, kv_head, PLAN.packed)
+    v_head = tiles.head_pointer(inputs.v, strides.v, start, kv_head, PLAN.packed)
+    keys = tiles.load_rows(k_head, strides.k, first, kv_len, PLAN.block_n, HEAD, RAGGED=True)  # [N, D]
+    values = tiles.load_rows(v_head, strides.v, first, kv_len, PLAN.block_n, V_HEAD, RAGGED=True)  # [N, Dv]
+    columns = first + tl.arange(0, PLAN.block_n)
 
-    span = tiles.queries_of_keys(first, q_len, kv_len, window, BLOCK_M, BLOCK_N, MASK)
-    dk_acc = tiles.zero_rows(BLOCK_N, HEAD)
-    dv_acc = tiles.zero_rows(BLOCK_N, V_HEAD)
+    span = ranges.queries_of_keys(first, q_len, kv_len, window, PLAN)
+    dk_acc = tiles.zero_rows(PLAN.block_n, HEAD)
+    dv_acc = tiles.zero_rows(PLAN.block_n, V_HEAD)
     for MASKED in tl.static_range(2):
         # One loop over the group's heads and their tiles: a nest of two needs more registers, and drains between heads.
-        count = tiles.tile_count(span, BLOCK_M, MASKED)
+        count = ranges.tile_count(span, PLAN.block_m, MASKED)
         for index in tl.range(0, group * count):
             head = kv_head * group + index // count
-            query = tiles.tile_first(index % count, span, BLOCK_M, MASKED)
-            q_head = tiles.head_pointer(inputs.q, strides.q, start, head, PACKED)
-            dout_head = tiles.head_pointer(inputs.dout, strides.dout, start, head, PACKED)
-            queries = tiles.load_rows(q_head, strides.q, query, q_len, BLOCK_M, HEAD, RAGGED=MASKED)  # [M, D]
+            query = ranges.tile_first(index % count, span, PLAN.block_m, MASKED)
+            q_head = tiles.head_pointer(inputs.q, strides.q, start, head, PLAN.packed)
+            dout_head = tiles.head_pointer(inputs.dout, strides.dout, start, head, PLAN.packed)
+            queries = tiles.load_rows(q_head, strides.q, query, q_len, PLAN.block_m, HEAD, RAGGED=MASKED)  # [M, D]
             lse, drift = _load_statistics(
-                inputs.lse, delta, strides.lse, start, head, query, q_len, PACKED, BLOCK_M, RAGGED=MASKED
+                inputs.lse, delta, strides.lse, start, head, query, q_len, PLAN.packed, PLAN.block_m, RAGGED=MASKED
             )  # [M], [M]
             weights = tl.exp2(tiles.dot_rows(keys, queries, PRECISION) * (scale * LOG2_E) - lse[None, :])  # [N, M]
             if MASKED:
-                rows = query + tl.arange(0, BLOCK_M)
-                allowed = tiles.permitted(rows[None, :], columns[:, None], q_len, kv_len, window, MASK)
+                rows = query + tl.arange(0, PLAN.block_m)
+                allowed = ranges.attention_mask(rows[None, :], columns[:, None], q_len, kv_len, window, PLAN)
                 weights = tl.where(allowed, weights, 0.0)
-            douts = tiles.load_rows(dout_head, strides.dout, query, q_len, BLOCK_M, V_HEAD, RAGGED=MASKED)
+            douts = tiles.load_rows(dout_head, strides.dout, query, q_len, PLAN.block_m, V_HEAD, RAGGED=MASKED)
             dv_acc = tiles.add_product(dv_acc, weights, douts, PRECISION)
             dscores = weights * (tiles.dot_rows(values, douts, PRECISION) - drift[None, :])  # [N, M]
             dk_acc = tiles.add_product(dk_acc, dscores, queries, PRECISION)
 
-    dk_head = tiles.head_pointer(dk, dk_strides, start, kv_head, PACKED)
-    dv_head = tiles.head_pointer(dv, dv_strides, start, kv_head, PACKED)
-    tiles.store_rows(dk_head, dk_strides, first, kv_len, tiles.scale_rows(dk_acc, scale), BLOCK_N, HEAD)
-    tiles.store_rows(dv_head, dv_strides, first, kv_len, dv_acc, BLOCK_N, V_HEAD)
+    dk_head = tiles.head_pointer(dk, dk_strides, start, kv_head, PLAN.packed)
+    dv_head = tiles.head_pointer(dv, dv_strides, start, kv_head, PLAN.packed)
+    tiles.store_rows(dk_head, dk_strides, first, kv_len, tiles.scale_rows(dk_acc, scale), PLAN.block_n, HEAD)
+    tiles.store_rows(dv_head, dv_strides, first, kv_len, dv_acc, PLAN.block_n, V_HEAD)
 
 
 @triton.jit(do_not_specialize=["group", "q_len", "kv_len", "window", "sequences", "q_heads"])
@@ -120,49 +120,48 @@ def dq_kernel(
     q_heads: tl.tensor,
     dq: tl.tensor,
     dq_strides: tl.tuple,
-    MASK: tl.constexpr,
-    PACKED: tl.constexpr,
-    HEAD: tl.constexpr,
-    V_HEAD: tl.constexpr,
-    BLOCK_M: tl.constexpr,
-    BLOCK_N: tl.constexpr,
-    PRECISION: tl.constexpr,
+    PLAN: tl.constexpr,
 ) -> None:
     """dq of a tile of queries of one head, over all keys that they may see."""
+    HEAD: tl.constexpr = PLAN.head
+    V_HEAD: tl.constexpr = PLAN.v_head
+    PRECISION: tl.constexpr = PLAN.precision
     # The causal tiles with most keys start first.
-    tile, head, sequence = tiles.place(cu_seqlens, sequences, q_len, q_heads, BLOCK_M, PACKED, LAST_FIRST=MASK.causal)
-    start, q_len, kv_len = tiles.lengths(cu_seqlens, sequence, q_len, kv_len, PACKED)
-    first = tile * BLOCK_M
+    tile, head, sequence = ranges.place(
+        cu_seqlens, sequences, q_len, q_heads, PLAN.block_m, PLAN.packed, LAST_FIRST=PLAN.causal
+    )
+    start, q_len, kv_len = ranges.lengths(cu_seqlens, sequence, q_len, kv_len, PLAN.packed)
+    first = tile * PLAN.block_m
     if first >= q_len:
         return
 
-    k_head = tiles.head_pointer(inputs.k, strides.k, start, head // group, PACKED)
-    v_head = tiles.head_pointer(inputs.v, strides.v, start, head // group, PACKED)
-    q_head = tiles.head_pointer(inputs.q, strides.q, start, head, PACKED)
-    dout_head = tiles.head_pointer(inputs.dout, strides.dout, start, head, PACKED)
-    queries = tiles.load_rows(q_head, strides.q, first, q_len, BLOCK_M, HEAD, RAGGED=True)  # [M, D]
-    douts = tiles.load_rows(dout_head, strides.dout, first, q_len, BLOCK_M, V_HEAD, RAGGED=True)  # [M, Dv]
-    rows = first + tl.arange(0, BLOCK_M)
+    k_head = tiles.head_pointer(inputs.k, strides.k, start, head // group, PLAN.packed)
+    v_head = tiles.head_pointer(inputs.v, strides.v, start, head // group, PLAN.packed)
+    q_head = tiles.head_pointer(inputs.q, strides.q, start, head, PLAN.packed)
+    dout_head = tiles.head_pointer(inputs.dout, strides.dout, start, head, PLAN.packed)
+    queries = tiles.load_rows(q_head, strides.q, first, q_len, PLAN.block_m, HEAD, RAGGED=True)  # [M, D]
+    douts = tiles.load_rows(dout_head, strides.dout, first, q_len, PLAN.block_m, V_HEAD, RAGGED=True)  # [M, Dv]
+    rows = first + tl.arange(0, PLAN.block_m)
     lse, drift = _load_statistics(
-        inputs.lse, delta, strides.lse, start, head, first, q_len, PACKED, BLOCK_M, RAGGED=True
+        inputs.lse, delta, strides.lse, start, head, first, q_len, PLAN.packed, PLAN.block_m, RAGGED=True
     )  # [M], [M]
 
-    span = tiles.keys_of_queries(first, q_len, kv_len, window, BLOCK_M, BLOCK_N, MASK)
-    acc = tiles.zero_rows(BLOCK_M, HEAD)
+    span = ranges.keys_of_queries(first, q_len, kv_len, window, PLAN)
+    acc = tiles.zero_rows(PLAN.block_m, HEAD)
     for MASKED in tl.static_range(2):
-        for index in tl.range(0, tiles.tile_count(span, BLOCK_N, MASKED)):
-            key = tiles.tile_first(index, span, BLOCK_N, MASKED)
-            keys = tiles.load_rows(k_head, strides.k, key, kv_len, BLOCK_N, HEAD, RAGGED=MASKED)  # [N, D]
+        for index in tl.range(0, ranges.tile_count(span, PLAN.block_n, MASKED)):
+            key = ranges.tile_first(index, span, PLAN.block_n, MASKED)
+            keys = tiles.load_rows(k_head, strides.k, key, kv_len, PLAN.block_n, HEAD, RAGGED=MASKED)  # [N, D]
             weights = tl.exp2(tiles.dot_rows(queries, keys, PRECISION) * (scale * LOG2_E) - lse[:, None])  # [M, N]
             if MASKED:
-                columns = key + tl.arange(0, BLOCK_N)
-                allowed = tiles.permitted(rows[:, None], columns[None, :], q_len, kv_len, window, MASK)
+                columns = key + tl.arange(0, PLAN.block_n)
+                allowed = ranges.attention_mask(rows[:, None], columns[None, :], q_len, kv_len, window, PLAN)
                 weights = tl.where(allowed, weights, 0.0)
-            values = tiles.load_rows(v_head, strides.v, key, kv_len, BLOCK_N, V_HEAD, RAGGED=MASKED)  # [N, Dv]
+            values = tiles.load_rows(v_head, strides.v, key, kv_len, PLAN.block_n, V_HEAD, RAGGED=MASKED)  # [N, Dv]
             dscores = weights * (tiles.dot_rows(douts, values, PRECISION) - drift[:, None])  # [M, N]
             acc = tiles.add_product(acc, dscores, keys, PRECISION)
-    dq_head = tiles.head_pointer(dq, dq_strides, start, head, PACKED)
-    tiles.store_rows(dq_head, dq_strides, first, q_len, tiles.scale_rows(acc, scale), BLOCK_M, HEAD)
+    dq_head = tiles.head_pointer(dq, dq_strides, start, head, PLAN.packed)
+    tiles.store_rows(dq_head, dq_strides, first, q_len, tiles.scale_rows(acc, scale), PLAN.block_m, HEAD)
 
 
 @triton.jit

@@ -99,14 +99,14 @@ def check_table(table: Tensor | None, batch: int, pages: int, page_tokens: int, 
 
 def _check_scales(name: str, planes: Mapping[str, Tensor], codec: Codec, shape: tuple[int, ...], like: Tensor) -> None:
     parts = ("scale", "minimum") if codec.minima else ("scale",)
-    found = [_plane(name, planes, part) for part in parts]
-    for part, plane in zip(parts, found, strict=True):
+    scales = [_plane(name, planes, part) for part in parts]
+    for part, plane in zip(parts, scales, strict=True):
         got = f"{part} {list(plane.shape)} of {name}"
         expect(tuple(plane.shape) == shape, got, f"{list(shape)}", "pass the plane that was allocated with the data")
         _check_plane(f"{part} of {name}", plane, torch.float16 if codec.minima else torch.float32, like)
         if plane.dim() != 4:
             check_contiguous(f"{part} of {name}", plane)
-    first, last = found[0].stride(), found[-1].stride()
+    first, last = scales[0].stride(), scales[-1].stride()
     got = f"scale of {name} with strides {first} and minimum with {last}"
     expect(first[:-1] == last[:-1], got, "the same strides", "allocate both alike")
 

@@ -10,7 +10,7 @@ from attnlab.kernels.triton.cache_arguments import CODECS, check_counts, check_s
 from attnlab.kernels.triton.cache_forms import Form
 from attnlab.kernels.triton.decode_planes import FP8_BITS
 from attnlab.kernels.triton.device import INTERPRETED, TRITON_DTYPES, architecture
-from attnlab.kernels.triton.head_widths import blocks, padded
+from attnlab.kernels.triton.head_widths import blocks, padded_width
 from attnlab.kernels.triton.launch_checks import (
     DTYPE_NAMES,
     DTYPES,
@@ -66,7 +66,7 @@ def side(planes: Mapping[str, Tensor], name: str, q: Tensor, none: Tensor) -> Si
     units = q.shape[-1] // number_planes
     scale, minimum = planes.get("scale", none), planes.get("minimum", none)
     scales = SCALES.get(codec.scales, codec.scales)
-    columns = (padded(units),) if number_planes > 1 else blocks(units)  # 16 of them are too few for four warps
+    columns = (padded_width(units),) if number_planes > 1 else blocks(units)  # 16 of them are too few for four warps
     form = Form(kind, scales, number_planes, columns, TRITON_DTYPES[dtype])
     scale_strides = scale.stride()[:3] if scale.dim() == 4 else (0, 0, 0)
     return Side((data, scale, minimum), (data.stride()[:3], scale_strides), form)

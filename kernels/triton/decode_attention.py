@@ -1,9 +1,9 @@
 """Decoding in Triton: attention of a few new tokens over a cache in any layout and format.
 
-Technique: Flash-Decoding (Dao et al., 2023): the cache is split over programs, as many as the device holds at once,
-each with its share of all sequences' tokens (see `decode_work`), and the parts are added up in the same launch. The
-query heads of a group share a tile. Codes become numbers in registers (see `decode_planes`); scales of keys are folded
-into queries or scores, those of values into weights or the result, those of four-bit codes into the numbers.
+Technique: Flash-Decoding (Dao et al., 2023), which is split-K over the cache. Its tokens are shared out to as many
+programs as the device holds at once (see `decode_work`), and the parts are added up in the same launch. The query heads
+of a group share a tile. Codes become numbers in registers (see `decode_planes`). Scales of keys are folded into queries
+or scores, those of values into weights or the result, those of four-bit codes into the numbers.
 
 No speed of this design has been measured on a device; what is known is what the compiler makes of it.
 """

@@ -6,7 +6,7 @@ import torch
 import triton
 from torch import Tensor
 
-from attnlab.kernels.triton.head_widths import padded
+from attnlab.kernels.triton.head_widths import padded_width
 from attnlab.kernels.triton.launch_checks import expect
 
 LARGEST_TILE_M = 64  # query rows of a program
@@ -42,7 +42,7 @@ def configuration(head_dim: int, dtype: torch.dtype, key_codec: str, rows: int) 
         if head_dim <= 128:
             return DecodeTiling(64, num_warps=4, num_stages=3)
         return DecodeTiling(32, num_warps=4, num_stages=3)
-    columns = padded(head_dim // (4 if key_codec == "int4_channel" else 2))  # of a plane
+    columns = padded_width(head_dim // (4 if key_codec == "int4_channel" else 2))  # of a plane
     if columns == 16 and rows <= 16:
         # Too few to share out among warps.
         return DecodeTiling(32, num_warps=1, num_stages=4, resident=8)
@@ -123,13 +123,13 @@ class Cut:
             torch.zeros(counters, dtype=torch.int32, device=q.device),
         )
 
-    def check(self, given: Workspace, q: Tensor) -> None:
+    def check(self, workspace: Workspace, q: Tensor) -> None:
         """ValueError unless a workspace is of this cut."""
-        got = [list(plane.shape) for plane in given.planes]
+        got = [list(plane.shape) for plane in workspace.planes]
         wanted = [list(shape) for shape in self._shapes(q)]
         expect(
-            got == wanted and all(plane.device == q.device for plane in given.planes),
-            f"a workspace of {got} on {given.partial.device}",
+            got == wanted and all(plane.device == q.device for plane in workspace.planes),
+            f"a workspace of {got} on {workspace.partial.device}",
             f"{wanted} on {q.device}",
             "allocate it for these arguments: cut_call(…).workspace(q)",
         )

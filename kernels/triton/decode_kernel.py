@@ -11,7 +11,7 @@ import triton.language as tl
 
 from attnlab.kernels.triton import decode_tiles as tiles
 from attnlab.kernels.triton.cache_forms import Form, Paging
-from attnlab.kernels.triton.decode_online import Softmax, add_tile
+from attnlab.kernels.triton.decode_online import Rows, Softmax, add_tile
 from attnlab.kernels.triton.decode_planes import INT4, SAME
 from attnlab.kernels.triton.decode_scales import GRAIN, LEAST, exponent_of, power_of_two
 from attnlab.kernels.triton.decode_work import Parts, add_up, is_last, part_of, tiles_of
@@ -138,15 +138,17 @@ def _unit(
     VALUES: tl.constexpr = PLAN.values
     length = tl.load(tensors.lengths + unit.sequence)
     span = _tiles_of_part(length, sizes, unit, PLAN)
-    rows = unit.m_tile * PLAN.block_m + tl.arange(0, PLAN.block_m)
-    real = rows < sizes.q_len * sizes.group
-    q_rows = _row_offsets(strides.q, rows, sizes, unit)
+    row = unit.m_tile * PLAN.block_m + tl.arange(0, PLAN.block_m)
+    real = row < sizes.q_len * sizes.group
+    q_rows = _row_offsets(strides.q, row, sizes, unit)
     queries, log2 = _load_queries(tensors.q, q_rows, real, tensors.k[1], unit.head, scale_log2, PLAN)
-    state = _attend(queries, log2, tensors, table_stride, strides, sizes, unit, rows, length, span, PLAN)
+    position = length - sizes.q_len + row // sizes.group
+    rows = Rows(queries, log2, unit.head, length, position, sizes.window)
+    state = _attend(rows, tensors, table_stride, strides, sizes, unit, span, PLAN)
     total = tl.sum(state.total, 1)
     acc = tiles.scale_parts(state.acc, _inverse(total, state.grain, tensors.v[1], VALUES))
     if unit.parts == 1:
-        out_rows = _row_offsets(strides.out, rows, sizes, unit)
+        out_rows = _row_offsets(strides.out, row, sizes, unit)
         _store(tensors.out, out_rows, real, acc, PLAN)
     else:
         within = tl.arange(0, PLAN.block_m)
@@ -191,23 +193,19 @@ def _row_offsets(strides: tl.tuple, rows: tl.tensor, sizes: tl.tuple, unit: tl.t
 
 @triton.jit
 def _attend(
-    queries: tl.tuple,
-    log2: tl.tensor,
+    rows: tl.tuple,
     tensors: tl.tuple,
     table_stride: tl.tensor,
     strides: tl.tuple,
     sizes: tl.tuple,
     unit: tl.tuple,
-    rows: tl.tensor,
-    length: tl.tensor,
     span: tl.tuple,
     PLAN: tl.constexpr,
 ) -> tl.tuple:
     """The softmax's state after all tiles of a span: sums of values and of weights, the peak, and the grain."""
     VALUES: tl.constexpr = PLAN.values
-    position = length - sizes.q_len + rows // sizes.group  # of each row's token; negative where it sees nothing
     first, low, high = span
-    inner, inner_end = _whole_tiles(length, span, sizes, unit, PLAN)
+    inner, inner_end = _whole_tiles(rows.length, span, sizes, unit, PLAN)
     # Sums of few rows are kept column by column until the end: those across threads would cost more in each tile.
     BY_COLUMN: tl.constexpr = PLAN.block_m == 16
     state = Softmax(
@@ -220,41 +218,13 @@ def _attend(
     table = tensors.table + tl.cast(unit.sequence, tl.int64) * table_stride
     for n in tl.range(0, before + high - inner_end, num_stages=1):
         tile = first + tl.where(n < before, low + n, inner_end + n - before)
-        pages = tiles.pages_of(table, tile, unit.sequence, length, PLAN)
-        state = add_tile(
-            state,
-            queries,
-            log2,
-            tensors,
-            strides,
-            pages,
-            unit.head,
-            tile,
-            length,
-            position,
-            sizes.window,
-            PLAN,
-            MASKED=True,
-        )
+        pages = tiles.pages_of(table, tile, unit.sequence, rows.length, PLAN)
+        state = add_tile(state, rows, tensors, strides, pages, tile, PLAN, MASKED=True)
     # Pages are looked up a tile ahead, so that loads of the next one need not wait for them.
-    pages = tiles.pages_of(table, first + inner, unit.sequence, length, PLAN)
+    pages = tiles.pages_of(table, first + inner, unit.sequence, rows.length, PLAN)
     for tile in tl.range(first + inner, first + inner_end, num_stages=PLAN.inner):
-        ahead = tiles.pages_of(table, tile + 1, unit.sequence, length, PLAN)
-        state = add_tile(
-            state,
-            queries,
-            log2,
-            tensors,
-            strides,
-            pages,
-            unit.head,
-            tile,
-            length,
-            position,
-            sizes.window,
-            PLAN,
-            MASKED=False,
-        )
+        ahead = tiles.pages_of(table, tile + 1, unit.sequence, rows.length, PLAN)
+        state = add_tile(state, rows, tensors, strides, pages, tile, PLAN, MASKED=False)
         pages = ahead
     return state
 

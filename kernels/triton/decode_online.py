@@ -23,16 +23,31 @@ class Softmax(NamedTuple):
     grain: Any
 
 
+class Rows(NamedTuple):
+    """The rows of a program.
+
+    queries: in parts [M, BLOCK]. log2: what scores of each are multiplied by [M]. position: of each one's token [M],
+    negative where it sees nothing. length: of the sequence.
+    """
+
+    queries: Any
+    log2: Any
+    head: Any
+    length: Any
+    position: Any
+    window: Any
+
+
 class Tokens(NamedTuple):
     """Where the tokens of a tile are, for one head.
 
-    start: the first one. row: which each row of the tile holds, from there. held: which there are. first, places: page
+    start: the first one. row: which each row of the tile holds, from there. valid: which there are. first, places: page
     and place in it, of the first one and of each. groups: pages of the groups of 32.
     """
 
     start: Any
     row: Any
-    held: Any
+    valid: Any
     first: Any
     places: Any
     groups: Any
@@ -42,40 +57,35 @@ class Tokens(NamedTuple):
 @triton.jit
 def add_tile(
     state: tl.tuple,
-    queries: tl.tuple,
-    log2: tl.tensor,
+    rows: tl.tuple,
     tensors: tl.tuple,
     strides: tl.tuple,
     pages: tl.tuple,
-    head: tl.tensor,
     tile: tl.tensor,
-    length: tl.tensor,
-    position: tl.tensor,
-    window: tl.tensor,
     PLAN: tl.constexpr,
     MASKED: tl.constexpr,
 ) -> tl.tuple:
-    """The state after one more tile; scores of a row are multiplied by its `log2` [M]."""
+    """The state after one more tile."""
     KEYS: tl.constexpr = PLAN.keys
     PAGING: tl.constexpr = PLAN.paging
     acc, total, peak, grain = state
     start = tile * PLAN.block_n
     row = tiles.order(PLAN.block_n, KEYS)
     token = start + row
-    held = token < length
+    valid = token < rows.length
     first, places = (pages[0], _place(start, PAGING)), (pages[0], _place(token, PAGING))
-    tokens = Tokens(start, row, held, first, places, pages[1], head)
-    scores = _scores(queries, tensors.k, strides.k, tokens, length, PLAN, MASKED)  # [M, N]
+    tokens = Tokens(start, row, valid, first, places, pages[1], rows.head)
+    scores = _scores(rows, tensors.k, strides.k, tokens, PLAN, MASKED)  # [M, N]
     if MASKED:
-        allowed = held[None, :] & (token[None, :] <= position[:, None])
+        allowed = valid[None, :] & (token[None, :] <= rows.position[:, None])
         if PLAN.windowed:
-            allowed &= token[None, :] > position[:, None] - window
+            allowed &= token[None, :] > rows.position[:, None] - rows.window
         scores = tl.where(allowed, scores, float("-inf"))
 
     new_peak = tl.maximum(peak, tl.max(scores, 1))
-    anchor = tl.where(new_peak == float("-inf"), 0.0, new_peak) * log2  # -inf less -inf would be NaN
-    weights = tl.exp2(scores * log2[:, None] - anchor[:, None])
-    fade = tl.exp2(peak * log2 - anchor)
+    anchor = tl.where(new_peak == float("-inf"), 0.0, new_peak) * rows.log2  # -inf less -inf would be NaN
+    weights = tl.exp2(scores * rows.log2[:, None] - anchor[:, None])
+    fade = tl.exp2(peak * rows.log2 - anchor)
     if total.shape[1] == PLAN.block_n:
         total = total * fade[:, None] + weights
     else:
@@ -86,24 +96,23 @@ def add_tile(
 
 @triton.jit
 def _scores(
-    queries: tl.tuple,
+    rows: tl.tuple,
     planes: tl.tuple,
     strides: tl.tuple,
     tokens: tl.tuple,
-    length: tl.tensor,
     PLAN: tl.constexpr,
     MASKED: tl.constexpr,
 ) -> tl.tensor:
     """Queries times keys [M, N], with the scales of tokens."""
     KEYS: tl.constexpr = PLAN.keys
     origin, offsets = _rows(strides[0], tokens, PLAN)
-    keys = tiles.load_parts(planes[0] + origin, offsets, tokens.held, PLAN.head_dim, KEYS, MASKED)
+    keys = tiles.load_parts(planes[0] + origin, offsets, tokens.valid, PLAN.head_dim, KEYS, MASKED)
     if KEYS.kind == INT4:
-        keys = _scaled_keys(keys, planes, strides[1], tokens, length, PLAN, MASKED)
-    scores = tiles.score_parts(queries, keys)
+        keys = _scaled_keys(keys, planes, strides[1], tokens, rows.length, PLAN, MASKED)
+    scores = tiles.score_parts(rows.queries, keys)
     if KEYS.scales == "token":
         origin, offsets = _rows(strides[1], tokens, PLAN)
-        scores *= _load_row(planes[1] + origin, offsets, tokens.held, MASKED)[None, :]
+        scores *= _load_row(planes[1] + origin, offsets, tokens.valid, MASKED)[None, :]
     return scores
 
 
@@ -122,16 +131,16 @@ def _add_values(
     """(acc times fade plus weights times values, the grain that it has then)."""
     VALUES: tl.constexpr = PLAN.values
     origin, offsets = _rows(strides[0], tokens, PLAN)
-    values = tiles.load_parts(planes[0] + origin, offsets, tokens.held, PLAN.head_dim, VALUES, MASKED)
+    values = tiles.load_parts(planes[0] + origin, offsets, tokens.valid, PLAN.head_dim, VALUES, MASKED)
     if VALUES.scales != "nothing" and VALUES.scales != "tensor":
         origin, offsets = _rows(strides[1], tokens, PLAN)
         scale = planes[1] + origin
         if VALUES.kind == INT4:
             values = tiles.token_scales(
-                scale, planes[2] + origin, offsets, tokens.held, values, PLAN.head_dim, VALUES, MASKED
+                scale, planes[2] + origin, offsets, tokens.valid, values, PLAN.head_dim, VALUES, MASKED
             )
         else:
-            scales = _load_row(scale, offsets, tokens.held, MASKED)
+            scales = _load_row(scale, offsets, tokens.valid, MASKED)
             coarser = tl.maximum(grain, exponent_of(tl.max(tl.abs(scales), 0)))
             fade *= power_of_two(grain - coarser)
             weights *= (scales * power_of_two(-coarser + GRAIN))[None, :]
@@ -177,8 +186,8 @@ def _scaled_keys(
 
 
 @triton.jit
-def _load_row(pointer: tl.tensor, offsets: tl.tensor, held: tl.tensor, MASKED: tl.constexpr) -> tl.tensor:
+def _load_row(pointer: tl.tensor, offsets: tl.tensor, valid: tl.tensor, MASKED: tl.constexpr) -> tl.tensor:
     if MASKED:
-        return tl.load(pointer + offsets, mask=held, other=0.0)
+        return tl.load(pointer + offsets, mask=valid, other=0.0)
     else:
         return tl.load(pointer + offsets)

@@ -82,7 +82,7 @@ def numbers(units: tl.tensor, KIND: tl.constexpr, PLANES: tl.constexpr, DTYPE: t
 
 
 @triton.jit
-def scaled(codes: tl.tensor, scale: tl.tensor, minimum: tl.tensor, DTYPE: tl.constexpr) -> tl.tensor:
+def apply_scale(codes: tl.tensor, scale: tl.tensor, minimum: tl.tensor, DTYPE: tl.constexpr) -> tl.tensor:
     """Half of what four-bit codes stand for, from half of each and of the minimum, rounded once."""
     if tl.float16 != DTYPE:
         return narrow(codes.to(tl.float32) * scale.to(tl.float32) + minimum.to(tl.float32), DTYPE)

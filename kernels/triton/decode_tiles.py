@@ -10,7 +10,7 @@ FORM says how keys or values are stored, PAGING where tokens are (see `cache_for
 import triton
 import triton.language as tl
 
-from attnlab.kernels.triton.decode_planes import INT4, numbers, scaled
+from attnlab.kernels.triton.decode_planes import INT4, apply_scale, numbers
 from attnlab.kernels.triton.device import dot, narrow
 
 
@@ -187,7 +187,7 @@ def group_scales(
         offsets = rows[:, None] + channel[None, :]
         factor = _over_groups(_load_scales(scale + offsets, known, HEAD_DIM, FORM, MASKED), BLOCK_N)
         least = _over_groups(_load_scales(minimum + offsets, known, HEAD_DIM, FORM, MASKED), BLOCK_N)
-        parts += (scaled(codes[PART], factor, least * 0.5, DTYPE),)
+        parts += (apply_scale(codes[PART], factor, least * 0.5, DTYPE),)
     return parts
 
 
@@ -196,7 +196,7 @@ def token_scales(
     scale: tl.tensor,
     minimum: tl.tensor,
     rows: tl.tensor,
-    held: tl.tensor,
+    valid: tl.tensor,
     codes: tl.tuple,
     HEAD_DIM: tl.constexpr,
     FORM: tl.constexpr,
@@ -212,12 +212,12 @@ def token_scales(
         group = AT * BLOCKS[0] // EACH + tl.arange(0, BLOCKS[AT] // EACH)
         known = (group < HEAD_DIM // 32)[None, :]
         if MASKED:
-            known &= held[:, None]
+            known &= valid[:, None]
         offsets = rows[:, None] + group[None, :]
         factor = _over_columns(_load_scales(scale + offsets, known, HEAD_DIM, FORM, MASKED), EACH)
         least = _over_columns(_load_scales(minimum + offsets, known, HEAD_DIM, FORM, MASKED), EACH)
         for PLANE in tl.static_range(PLANES):
-            parts += (scaled(codes[AT * PLANES + PLANE], factor, least * 0.5, DTYPE),)
+            parts += (apply_scale(codes[AT * PLANES + PLANE], factor, least * 0.5, DTYPE),)
     return parts
 
 
@@ -255,14 +255,14 @@ def _over_columns(scales: tl.tensor, EACH: tl.constexpr) -> tl.tensor:
 def load_parts(
     units: tl.tensor,
     rows: tl.tensor,
-    held: tl.tensor,
+    valid: tl.tensor,
     HEAD_DIM: tl.constexpr,
     FORM: tl.constexpr,
     MASKED: tl.constexpr,
 ) -> tl.tuple:
     """Rows of units at `rows` [N] as parts [N, BLOCK] of numbers: codes, where they have a scale.
 
-    Rows that are not `held` and columns past the row are zeros, the former only where MASKED.
+    Rows that are not `valid` and columns past the row are zeros, the former only where MASKED.
     """
     KIND: tl.constexpr = FORM.kind
     PLANES: tl.constexpr = FORM.planes
@@ -274,9 +274,9 @@ def load_parts(
         column = AT * BLOCKS[0] + tl.arange(0, BLOCKS[AT])[None, :]
         pointers = units + (rows[:, None] + column)
         if MASKED and AT * BLOCKS[0] + BLOCKS[AT] > UNITS:
-            raw = tl.load(pointers, mask=held[:, None] & (column < UNITS), other=0.0)
+            raw = tl.load(pointers, mask=valid[:, None] & (column < UNITS), other=0.0)
         elif MASKED:
-            raw = tl.load(pointers, mask=held[:, None], other=0.0)
+            raw = tl.load(pointers, mask=valid[:, None], other=0.0)
         elif AT * BLOCKS[0] + BLOCKS[AT] > UNITS:
             raw = tl.load(pointers, mask=column < UNITS, other=0.0)
         else:

@@ -11,7 +11,7 @@ class Width:
     blocks: tuple[int, ...]
 
 
-def padded(head_dim: int) -> int:
+def padded_width(head_dim: int) -> int:
     """The power of two that holds a head, 16 or more as a dot needs."""
     return max(16, 1 << (head_dim - 1).bit_length())
 
@@ -21,11 +21,11 @@ def blocks(head_dim: int) -> tuple[int, ...]:
 
     One for 130 as well: the pointers and masks of two that do not fit take more registers than there are.
     """
-    half = padded(head_dim) // 2
-    both = half + padded(head_dim - half)
-    if half < 16 or both >= padded(head_dim) or (head_dim > 128 and both != head_dim):
-        return (padded(head_dim),)
-    return half, padded(head_dim - half)
+    half = padded_width(head_dim) // 2
+    both = half + padded_width(head_dim - half)
+    if half < 16 or both >= padded_width(head_dim) or (head_dim > 128 and both != head_dim):
+        return (padded_width(head_dim),)
+    return half, padded_width(head_dim - half)
 
 
 def in_parts(head_dim: int) -> Width:
@@ -35,7 +35,7 @@ def in_parts(head_dim: int) -> Width:
 
 def in_one_part(head_dim: int) -> Width:
     """A head in one part, for kernels whose registers do not hold the pointers of two."""
-    return Width(head_dim, (padded(head_dim),))
+    return Width(head_dim, (padded_width(head_dim),))
 
 
 def is_exact(head_dim: int, v_head_dim: int) -> bool:

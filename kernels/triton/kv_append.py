@@ -11,7 +11,7 @@ from attnlab.kernels.triton.attention_arguments import strides
 from attnlab.kernels.triton.cache_arguments import CODECS, GROUP, check_counts, check_side, check_table
 from attnlab.kernels.triton.cache_forms import Paging
 from attnlab.kernels.triton.device import INTERPRETED, architecture
-from attnlab.kernels.triton.head_widths import padded
+from attnlab.kernels.triton.head_widths import padded_width
 from attnlab.kernels.triton.kv_append_kernels import Planes, PlaneStrides, append_group, append_tokens
 from attnlab.kernels.triton.launch_checks import DTYPE_NAMES, DTYPES, check_device, check_head_dim, expect
 
@@ -60,12 +60,12 @@ def _launch_tokens(x: Tensor, starts: Tensor, planes: Mapping[str, Tensor], code
     batch, heads, tokens, width = x.shape
     native = not INTERPRETED.value and architecture() >= 89
     as_bytes = codec.startswith("fp8") and not native
-    heads_a_program = max(1, min(triton.next_power_of_2(heads), NUMBERS_A_PROGRAM // padded(width)))
-    given, plane_strides = _planes(planes, starts)
+    heads_a_program = max(1, min(triton.next_power_of_2(heads), NUMBERS_A_PROGRAM // padded_width(width)))
+    tensors, plane_strides = _planes(planes, starts)
     append_tokens[(tokens * triton.cdiv(heads, heads_a_program) * batch,)](
         x,
         starts,
-        given._replace(data=given.data.view(torch.uint8)) if as_bytes else given,
+        tensors._replace(data=tensors.data.view(torch.uint8)) if as_bytes else tensors,
         *_table(place, starts),
         strides(x),
         plane_strides,
@@ -74,7 +74,7 @@ def _launch_tokens(x: Tensor, starts: Tensor, planes: Mapping[str, Tensor], code
         CODEC=codec,
         AS_BYTES=as_bytes,
         WIDTH=width,
-        BLOCK=padded(width),
+        BLOCK=padded_width(width),
         HEADS=heads_a_program,
         GROUPS=triton.next_power_of_2(max(1, width // GROUP)),
         PAGING=place.paging,
@@ -85,12 +85,12 @@ def _launch_tokens(x: Tensor, starts: Tensor, planes: Mapping[str, Tensor], code
 def _launch_groups(x: Tensor, recent: Tensor, starts: Tensor, planes: Mapping[str, Tensor], place: Place) -> None:
     batch, heads, tokens, width = x.shape
     groups = (tokens + GROUP - 2) // GROUP + 1
-    given, plane_strides = _planes(planes, starts)
+    tensors, plane_strides = _planes(planes, starts)
     append_group[(groups * heads * batch,)](  # on one axis, for the others end at 65,535
         x,
         recent,
         starts,
-        given,
+        tensors,
         *_table(place, starts),
         strides(x),
         strides(recent),

@@ -30,7 +30,7 @@ class Logits(NamedTuple):
     base: Any
     stride: Any
     vocab: Any
-    penalised: Any
+    penalty_bits: Any
 
 
 class Planes(NamedTuple):
@@ -66,7 +66,7 @@ def load_logits(
     pointers = logits.base + tl.cast(row, tl.int64) * logits.stride + token
     x = tl.load(pointers, mask=real, other=float("-inf")).to(tl.float32)
     if PENALISED:
-        word = tl.load(logits.penalised + tl.cast(row, tl.int64) * words + token // 32, mask=real, other=0)
+        word = tl.load(logits.penalty_bits + tl.cast(row, tl.int64) * words + token // 32, mask=real, other=0)
         moved = tl.where(x > 0, tl.div_rn(x, penalty + tl.zeros_like(x)), x * penalty)
         x = tl.where((word >> (token % 32)) & 1 != 0, moved, x)
     return tl.where(x == 0, 0.0, x)
@@ -103,7 +103,7 @@ def masses(planes: tl.tuple, row: tl.tensor, scale: tl.tensor, CHUNKS: tl.conste
 
 
 @triton.jit
-def padded(x: tl.tensor, SIZE: tl.constexpr, PADDED: tl.constexpr) -> tl.tensor:
+def pad(x: tl.tensor, SIZE: tl.constexpr, PADDED: tl.constexpr) -> tl.tensor:
     """x [SIZE] and zeros after it, [PADDED]."""
     if SIZE < PADDED:
         same = tl.arange(0, PADDED)[:, None] == tl.arange(0, SIZE)[None, :]
@@ -116,7 +116,7 @@ def draw_chunk(sums: tl.tensor, uniform: tl.tensor, CHUNKS: tl.constexpr) -> tl.
     """(chunk [N, 1] of each draw, mass [N, 1] that is wanted in it) for the mass of each chunk [CHUNKS]."""
     PADDED: tl.constexpr = max(CHUNKS, SHORTEST_SCAN) if CHUNKS > 1 else 1
     chunk = tl.arange(0, PADDED)[None, :]
-    mass = padded(sums, CHUNKS, PADDED)[None, :]
+    mass = pad(sums, CHUNKS, PADDED)[None, :]
     total = mass
     if CHUNKS > 1:
         total = tl.cumsum(mass, 1)

@@ -18,6 +18,8 @@ from attnlab.kernels.triton.attention_arguments import Tiling
 from attnlab.kernels.triton.attention_backward import attention_backward
 from attnlab.kernels.triton.attention_forward import attention_forward
 
+pytestmark = pytest.mark.usefixtures("fresh_cache")
+
 MASKS = {
     "packed": {"causal": True},
     "window": {"causal": True, "window": 256},
@@ -45,14 +47,6 @@ def cases(head_dims: list[tuple[int, int]], fewer: list[tuple[int, int]]) -> lis
     # 4 masks and 2 dtypes, shifted after each round of the masks: each mask meets each dtype.
     turns = ((list(MASKS)[i % 4], list(DTYPES)[(i + i // 4) % 2]) for i in itertools.count())
     return [(sm, *d, *turn) for (sm, d), turn in zip(pairs, turns, strict=False)]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def fresh_cache(tmp_path_factory):
-    """Kernels are compiled here and now, and not taken from an earlier run."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TRITON_CACHE_DIR", str(tmp_path_factory.mktemp("triton-cache")))
-        yield
 
 
 def meta(*shape: int, dtype: torch.dtype) -> torch.Tensor:
@@ -130,10 +124,16 @@ def test_head_sizes_that_spilled_once(launch, sm, head_dim, mask, dtype):
         assert (report.spills, report.stack_bytes) == (0, 0), report.name
 
 
-@pytest.mark.parametrize(("sm", "head_dim", "launch"), [
-    (90, 64, attention_forward), (80, 96, attention_forward), (100, 128, attention_forward),
-    (90, 256, attention_forward), (80, 128, attention_backward),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("sm", "head_dim", "launch"),
+    [
+        (90, 64, attention_forward),
+        (80, 96, attention_forward),
+        (100, 128, attention_forward),
+        (90, 256, attention_forward),
+        (80, 128, attention_backward),
+    ],
+)
 def test_float32_is_float32(sm, head_dim, launch):
     for report in compiled(launch, sm, head_dim, head_dim, "window", torch.float32).values():
         assert "tf32" not in report.ptx

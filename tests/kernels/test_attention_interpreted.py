@@ -5,8 +5,6 @@ proper, the classes below, run in a pytest of their own.
 """
 
 import os
-import subprocess
-import sys
 from dataclasses import dataclass, replace
 
 import pytest
@@ -70,14 +68,8 @@ CASES = [
 
 if not INTERPRETED:
 
-    def test_under_the_interpreter():
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
-        command += ["--import-mode=importlib", "-o", "addopts=", __file__]
-        environment = os.environ | {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
-        run = subprocess.run(command, env=environment, capture_output=True, text=True)
-        assert run.returncode == 0, f"{' '.join(command)}\n{run.stdout}\n{run.stderr}"
-        assert "passed" in run.stdout
-        assert "skipped" not in run.stdout
+    def test_under_the_interpreter(passes_interpreted):
+        passes_interpreted(__file__)
 
 else:
     import triton
@@ -86,7 +78,7 @@ else:
     from attnlab.kernels.triton.attention_arguments import check
     from attnlab.kernels.triton.attention_backward import attention_backward
     from attnlab.kernels.triton.attention_forward import attention_forward
-    from attnlab.kernels.triton.attention_tiles import place, sequence_at
+    from attnlab.kernels.triton.attention_ranges import place, sequence_at
 
     @pytest.fixture(autouse=True)
     def fresh_memory_is_nan():

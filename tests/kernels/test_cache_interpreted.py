@@ -4,8 +4,6 @@ See `test_attention_interpreted` for why.
 """
 
 import os
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -14,14 +12,8 @@ INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 
 if not INTERPRETED:
 
-    def test_under_the_interpreter():
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
-        command += ["--import-mode=importlib", "-o", "addopts=", __file__]
-        environment = os.environ | {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
-        run = subprocess.run(command, env=environment, capture_output=True, text=True)
-        assert run.returncode == 0, f"{' '.join(command)}\n{run.stdout}\n{run.stderr}"
-        assert "passed" in run.stdout
-        assert "skipped" not in run.stdout
+    def test_under_the_interpreter(passes_interpreted):
+        passes_interpreted(__file__)
 
 else:
     from attnlab.bench.llm.caches import KVCache, format_of, known_formats, layout_of
@@ -32,9 +24,15 @@ else:
 
     def cache_of(format, layout="contiguous_bhsd", heads=2, capacity=96):
         return KVCache.allocate(
-            layout_of(layout), format_of(format), batch=2, kv_heads=heads, head_dim=32, dtype=torch.float32,
-            capacity=capacity, device=torch.device("cpu"),
-        )  # fmt: skip
+            layout_of(layout),
+            format_of(format),
+            batch=2,
+            kv_heads=heads,
+            head_dim=32,
+            dtype=torch.float32,
+            capacity=capacity,
+            device=torch.device("cpu"),
+        )
 
     def appended(cache, k, v):
         """By the kernels, after the scales that are set once."""
@@ -69,9 +67,18 @@ else:
 
         def decoded(window):
             return decode_attention(
-                torch.ones(2, 4, 3, 32), cache.keys.planes, cache.values.planes, cache.lengths, key_codec=keys,
-                value_codec=values, page_tokens=cache.page_tokens, longest=80, scale=0.1, window=window, splits=2,
-            )  # fmt: skip
+                torch.ones(2, 4, 3, 32),
+                cache.keys.planes,
+                cache.values.planes,
+                cache.lengths,
+                key_codec=keys,
+                value_codec=values,
+                page_tokens=cache.page_tokens,
+                longest=80,
+                scale=0.1,
+                window=window,
+                splits=2,
+            )
 
         assert torch.equal(decoded(None), decoded(2**31 - 1))
         assert not torch.equal(decoded(None), decoded(79))

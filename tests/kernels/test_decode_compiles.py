@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,6 +17,8 @@ from attnlab.impls._cache import CODECS
 from attnlab.kernels.triton.decode_attention import decode_attention
 from attnlab.kernels.triton.decode_cuts import configuration, split_count
 from attnlab.kernels.triton.kv_append import Place, kv_append
+
+pytestmark = pytest.mark.usefixtures("fresh_cache")
 
 META = torch.device("meta")
 LAYOUTS = ("contiguous_bhsd", "paged:64", "paged_hsd:256")
@@ -45,19 +46,17 @@ STORED = [
 ]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def fresh_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Kernels are compiled here and now, and not taken from an earlier run."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TRITON_CACHE_DIR", str(tmp_path_factory.mktemp("triton-cache")))
-        yield
-
-
 def meta_cache(layout: str, format: str, head_dim: int, dtype: torch.dtype) -> KVCache:
     return KVCache.allocate(
-        layout_of(layout), format_of(format), batch=2, kv_heads=2, head_dim=head_dim, dtype=dtype, capacity=4096,
+        layout_of(layout),
+        format_of(format),
+        batch=2,
+        kv_heads=2,
+        head_dim=head_dim,
+        dtype=dtype,
+        capacity=4096,
         device=META,
-    )  # fmt: skip
+    )
 
 
 @functools.cache
@@ -70,10 +69,20 @@ def decoded(
     keys, values = CODECS[format]
     with target(sm) as kernels:
         decode_attention(
-            q, cache.keys.planes, cache.values.planes, cache.lengths, key_codec=keys, value_codec=values,
-            page_tokens=cache.page_tokens, table=cache.table, wraps=cache.layout.wraps, longest=4096, scale=0.1,
-            window=300 if cache.layout.wraps else None, **({"splits": 4} | options),
-        )  # fmt: skip
+            q,
+            cache.keys.planes,
+            cache.values.planes,
+            cache.lengths,
+            key_codec=keys,
+            value_codec=values,
+            page_tokens=cache.page_tokens,
+            table=cache.table,
+            wraps=cache.layout.wraps,
+            longest=4096,
+            scale=0.1,
+            window=300 if cache.layout.wraps else None,
+            **({"splits": 4} | options),
+        )
     (report,) = kernels.reports
     return report
 
@@ -174,10 +183,17 @@ def test_splits_fill_what_a_device_holds(batch: int, lanes: int, tiles: int, spl
 def test_what_does_not_fit_is_refused_before_any_launch(layout: str, changed: dict[str, Any], said: str) -> None:
     cache = meta_cache(layout, "same", 64, torch.bfloat16)
     arguments: dict[str, Any] = {
-        "q": torch.empty(2, 8, 1, 64, dtype=torch.bfloat16, device=META), "keys": cache.keys.planes,
-        "values": cache.values.planes, "lengths": cache.lengths, "key_codec": "same", "value_codec": "same",
-        "page_tokens": cache.page_tokens, "table": cache.table, "longest": 4096, "scale": 0.1,
-    }  # fmt: skip
+        "q": torch.empty(2, 8, 1, 64, dtype=torch.bfloat16, device=META),
+        "keys": cache.keys.planes,
+        "values": cache.values.planes,
+        "lengths": cache.lengths,
+        "key_codec": "same",
+        "value_codec": "same",
+        "page_tokens": cache.page_tokens,
+        "table": cache.table,
+        "longest": 4096,
+        "scale": 0.1,
+    }
     with pytest.raises(ValueError, match=said):
         decode_attention(**(arguments | changed))
 
@@ -201,9 +217,12 @@ def test_what_does_not_fit_is_refused_before_any_launch(layout: str, changed: di
 def test_an_append_that_does_not_fit_is_refused(codec: str, changed: dict[str, Any], said: str) -> None:
     cache = meta_cache("paged:64", "same", 64, torch.bfloat16)
     arguments: dict[str, Any] = {
-        "x": torch.empty(2, 2, 4, 64, dtype=torch.bfloat16, device=META), "planes": cache.keys.planes,
-        "starts": cache.lengths, "codec": codec, "place": Place(64, cache.table),
-    }  # fmt: skip
+        "x": torch.empty(2, 2, 4, 64, dtype=torch.bfloat16, device=META),
+        "planes": cache.keys.planes,
+        "starts": cache.lengths,
+        "codec": codec,
+        "place": Place(64, cache.table),
+    }
     with pytest.raises(ValueError, match=said):
         kv_append(**(arguments | changed))
 
@@ -215,7 +234,7 @@ def test_an_append_that_does_not_fit_is_refused(codec: str, changed: dict[str, A
         ("same", "table", "a block table .* without gaps"),
         ("int8_token", "without scale of keys", "keys with planes data; expected scale"),
         ("int8_token", "wide scale of values", "scale .* of values; expected"),
-        ("int8_channel", "strided scale of keys", "scale of keys .* strides"),
+        ("int8_channel", "strided scale of keys", "scale of keys with stride 2 in its last axis"),
         ("fp8_e4m3", "bytes of keys", "data of keys of torch.uint8; expected"),
         ("int4_g32", "strided minimum of keys", "scale of keys with strides .* and minimum"),
     ],
@@ -224,10 +243,17 @@ def test_planes_that_would_be_read_as_other_planes_are_refused(format: str, chan
     cache = meta_cache("paged:64", format, 64, torch.bfloat16)
     keys, values = CODECS[format]
     given: dict[str, Any] = {
-        "q": torch.empty(2, 8, 1, 64, dtype=torch.bfloat16, device=META), "keys": cache.keys.planes,
-        "values": cache.values.planes, "lengths": cache.lengths, "key_codec": keys, "value_codec": values,
-        "page_tokens": cache.page_tokens, "table": cache.table, "longest": 4096, "scale": 0.1,
-    }  # fmt: skip
+        "q": torch.empty(2, 8, 1, 64, dtype=torch.bfloat16, device=META),
+        "keys": cache.keys.planes,
+        "values": cache.values.planes,
+        "lengths": cache.lengths,
+        "key_codec": keys,
+        "value_codec": values,
+        "page_tokens": cache.page_tokens,
+        "table": cache.table,
+        "longest": 4096,
+        "scale": 0.1,
+    }
     with pytest.raises(ValueError, match=said):
         decode_attention(**(given | {changed.split()[-1]: CHANGES[changed](given)}))
 
@@ -256,9 +282,18 @@ def test_a_ring_must_hold_what_a_query_may_see() -> None:
     for window, said in ((None, "4096 tokens; expected at most 512"), (510, "513 tokens; expected at most 512")):
         with pytest.raises(ValueError, match=said):
             decode_attention(
-                q, cache.keys.planes, cache.values.planes, cache.lengths, key_codec="same", value_codec="same",
-                page_tokens=512, wraps=True, longest=4096, scale=0.1, window=window,
-            )  # fmt: skip
+                q,
+                cache.keys.planes,
+                cache.values.planes,
+                cache.lengths,
+                key_codec="same",
+                value_codec="same",
+                page_tokens=512,
+                wraps=True,
+                longest=4096,
+                scale=0.1,
+                window=window,
+            )
 
 
 @pytest.mark.parametrize("format", ["same", "int4_g32"])
@@ -266,15 +301,29 @@ def test_more_sequences_than_a_grids_other_axes_hold(format: str) -> None:
     """The stand-in refuses a grid that a device refuses."""
     batch = 70_000
     cache = KVCache.allocate(
-        layout_of("contiguous_bhsd"), format_of(format), batch=batch, kv_heads=1, head_dim=32, dtype=torch.float16,
-        capacity=64, device=META,
-    )  # fmt: skip
+        layout_of("contiguous_bhsd"),
+        format_of(format),
+        batch=batch,
+        kv_heads=1,
+        head_dim=32,
+        dtype=torch.float16,
+        capacity=64,
+        device=META,
+    )
     keys, values = CODECS[format]
     x = torch.empty(batch, 1, 1, 32, dtype=torch.float16, device=META)
     with target(90) as kernels:
         decode_attention(
-            x, cache.keys.planes, cache.values.planes, cache.lengths, key_codec=keys, value_codec=values,
-            page_tokens=cache.page_tokens, longest=64, scale=0.1, splits=2,
-        )  # fmt: skip
+            x,
+            cache.keys.planes,
+            cache.values.planes,
+            cache.lengths,
+            key_codec=keys,
+            value_codec=values,
+            page_tokens=cache.page_tokens,
+            longest=64,
+            scale=0.1,
+            splits=2,
+        )
         kv_append(x, cache.keys.planes, cache.lengths, keys, Place(cache.page_tokens), cache.recent)
     assert len(kernels.reports) == 2

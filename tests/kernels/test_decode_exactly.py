@@ -6,8 +6,6 @@ exact also on a GPU, where there is one.
 
 import math
 import os
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -42,9 +40,15 @@ def cache_of_numbers(layout, format, head_dim, lengths, dtype, device):
     torch.manual_seed(zero_based(layout, format))
     longest = max(lengths)
     cache = KVCache.allocate(
-        layout_of(layout), format_of(format), batch=len(lengths), kv_heads=1, head_dim=head_dim, dtype=dtype,
-        capacity=longest, device=torch.device(device),
-    )  # fmt: skip
+        layout_of(layout),
+        format_of(format),
+        batch=len(lengths),
+        kv_heads=1,
+        head_dim=head_dim,
+        dtype=dtype,
+        capacity=longest,
+        device=torch.device(device),
+    )
     counts = torch.tensor(lengths, dtype=torch.int32, device=device)
     size = (len(lengths), 1, longest, head_dim)
     for side in (cache.keys, cache.values):
@@ -69,10 +73,19 @@ def decoded(cache, q, window=None, **options):
 
     keys, values = CODECS[cache.format.name]
     return decode_attention(
-        q, cache.keys.planes, cache.values.planes, cache.lengths, key_codec=keys, value_codec=values,
-        page_tokens=cache.page_tokens, table=cache.table, wraps=cache.layout.wraps,
-        longest=int(cache.lengths.max()), window=window, **{"scale": 1.0} | options,
-    )  # fmt: skip
+        q,
+        cache.keys.planes,
+        cache.values.planes,
+        cache.lengths,
+        key_codec=keys,
+        value_codec=values,
+        page_tokens=cache.page_tokens,
+        table=cache.table,
+        wraps=cache.layout.wraps,
+        longest=int(cache.lengths.max()),
+        window=window,
+        **{"scale": 1.0} | options,
+    )
 
 
 def attended(cache, q, scale, window=None):
@@ -128,14 +141,8 @@ def margins(keys, q, lengths, window):
 
 if not INTERPRETED:
 
-    def test_under_the_interpreter():
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
-        command += ["--import-mode=importlib", "-o", "addopts=", __file__]
-        environment = os.environ | {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
-        run = subprocess.run(command, env=environment, capture_output=True, text=True)
-        assert run.returncode == 0, f"{' '.join(command)}\n{run.stdout}\n{run.stderr}"
-        assert "passed" in run.stdout
-        assert "skipped" not in run.stdout
+    def test_under_the_interpreter(passes_interpreted):
+        passes_interpreted(__file__)
 
 
 import triton  # noqa: E402
@@ -214,9 +221,15 @@ def test_scales_beyond_float16_keep_their_numbers(format, size, device):
     """Weights times scales of values, queries times powers of two: both are kept within float16, whatever the size."""
     torch.manual_seed(0)
     cache = KVCache.allocate(
-        layout_of("contiguous_bhsd"), format_of(format), batch=1, kv_heads=1, head_dim=64, dtype=torch.bfloat16,
-        capacity=200, device=torch.device(device),
-    )  # fmt: skip
+        layout_of("contiguous_bhsd"),
+        format_of(format),
+        batch=1,
+        kv_heads=1,
+        head_dim=64,
+        dtype=torch.bfloat16,
+        capacity=200,
+        device=torch.device(device),
+    )
     k, v = (torch.randn(1, 1, 200, 64, device=device) for _ in range(2))
     counts = torch.tensor([200], dtype=torch.int32, device=device)
     growing = torch.logspace(-4, 0, 200, device=device)[:, None]
@@ -233,9 +246,15 @@ def test_four_bit_codes_at_the_ends_of_float16(dtype, device):
     """From -65504 to 65504 in 15 steps, as float16 holds one, is 32 more than float16 holds."""
     torch.manual_seed(0)
     cache = KVCache.allocate(
-        layout_of("contiguous_bhsd"), format_of("int4_g32"), batch=1, kv_heads=1, head_dim=64, dtype=dtype,
-        capacity=100, device=torch.device(device),
-    )  # fmt: skip
+        layout_of("contiguous_bhsd"),
+        format_of("int4_g32"),
+        batch=1,
+        kv_heads=1,
+        head_dim=64,
+        dtype=dtype,
+        capacity=100,
+        device=torch.device(device),
+    )
     k, v = (torch.randn(1, 1, 100, 64, device=device) * 1e5 for _ in range(2))
     counts = torch.tensor([100], dtype=torch.int32, device=device)
     cache.write(k.clamp(-65504, 65504), v.clamp(-65504, 65504), torch.zeros_like(counts), counts)

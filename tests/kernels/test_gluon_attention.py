@@ -142,7 +142,8 @@ RACES = {
     "no wait for queries": ("mbarrier.wait(q_full.index(0), parity)", "pass"),
     "the other parity for values": (WAIT_V, WAIT_V.replace("& 1)", "& 1 ^ 1)")),
     "the other parity for free keys": (
-        "k_empty.index(stage), (at // STAGES & 1) ^ 1", "k_empty.index(stage), at // STAGES & 1"
+        "k_empty.index(stage), (at // STAGES & 1) ^ 1",
+        "k_empty.index(stage), at // STAGES & 1",
     ),
     "no wait for free queries": ("mbarrier.wait(q_empty.index(0), parity ^ 1)", "pass"),
     "no wait for free values": ("mbarrier.wait(v_empty.index(stage), ((at - 1) // STAGES & 1) ^ 1)", "pass"),
@@ -154,10 +155,11 @@ RACES = {
     "values of the wrong buffer": ("value = values.index(before)", "value = values.index(stage)"),
     "scores used in flight": (SCORES, SCORES.replace("wait(1", "wait(2")),
     "half of the bytes are announced": (
-        "v_full.index(stage), v.block_type.nbytes", "v_full.index(stage), v.block_type.nbytes // 2"
+        "v_full.index(stage), v.block_type.nbytes",
+        "v_full.index(stage), v.block_type.nbytes // 2",
     ),
     "queries freed before the loop": (LOOP, "        mbarrier.arrive(q_empty.index(0), count=1)\n" + LOOP),
-}  # fmt: skip
+}
 
 
 class TestRaces:
@@ -218,18 +220,13 @@ class TestRefusals:
 # which few rounds need. Of 474 for a head size of 128, four are for scores of -inf.
 CEILINGS = {64: 445, 128: 482, 256: 455}
 COMPILED = [
-    (128, "full", "bfloat16"), (64, "causal", "float16"), (256, "window", "bfloat16"), (128, "causal", "bfloat16"),
-]  # fmt: skip
+    (128, "full", "bfloat16"),
+    (64, "causal", "float16"),
+    (256, "window", "bfloat16"),
+    (128, "causal", "bfloat16"),
+]
 if os.environ.get("ATTNLAB_ALL_CONFIGURATIONS"):
     COMPILED = list(itertools.product(host.TILINGS, ("full", "causal", "window"), ("bfloat16", "float16")))
-
-
-@pytest.fixture(scope="module")
-def fresh_cache(tmp_path_factory):
-    """Kernels are compiled here and now, and not taken from an earlier run."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TRITON_CACHE_DIR", str(tmp_path_factory.mktemp("triton-cache")))
-        yield
 
 
 @pytest.mark.usefixtures("fresh_cache")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -14,16 +14,10 @@ from attnlab.kernels.triton.embedding import embedding
 from attnlab.kernels.triton.norms import layer_norm, rms_norm
 from attnlab.kernels.triton.rope import rope
 
+pytestmark = pytest.mark.usefixtures("fresh_cache")
+
 BF16, FP16, FP32 = torch.bfloat16, torch.float16, torch.float32
 PADDING = 64  # columns between rows
-
-
-@pytest.fixture(scope="module", autouse=True)
-def fresh_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Kernels are compiled here and now, and not taken from an earlier run."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TRITON_CACHE_DIR", str(tmp_path_factory.mktemp("triton-cache")))
-        yield
 
 
 def meta(*shape: int, dtype: torch.dtype = BF16) -> Tensor:
@@ -58,7 +52,7 @@ LAUNCHES: dict[str, tuple[int, Callable[[], object]]] = {
     "rope-half": (90, lambda: rope(*heads(128))),
     "rope-interleaved": (100, lambda: rope(*heads(80), style="interleaved", in_place=True)),
     "rope-sinusoidal": (80, lambda: rope(*heads(64, FP32), style="sinusoidal")),
-}  # fmt: skip
+}
 DENSE = {"rmsnorm-4096": 128, "swiglu": 128, "rope-half": 128}  # bits a load, where rows are whole pieces
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,16 +10,10 @@ import torch
 from attnlab.bench.profilers.triton_aot import SHARED_LIMIT_BYTES, KernelReport, target
 from attnlab.kernels.triton.sampling import sample
 
+pytestmark = pytest.mark.usefixtures("fresh_cache")
+
 META = torch.device("meta")
 VOCAB = 128_256
-
-
-@pytest.fixture(scope="module", autouse=True)
-def fresh_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Kernels are compiled here and now, and not taken from an earlier run."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TRITON_CACHE_DIR", str(tmp_path_factory.mktemp("triton-cache")))
-        yield
 
 
 def compiled(sm: int, dtype: torch.dtype, vocab: int = VOCAB, draws: int = 1, **params: Any) -> list[KernelReport]:
