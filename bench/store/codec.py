@@ -6,9 +6,12 @@ import dataclasses
 import enum
 import math
 import types
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from functools import cache
+from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
-from attnlab.bench.text import one_line
+import msgspec
+
+from attnlab.bench.store.strict_codec import decode_strictly
 
 T = TypeVar("T")
 
@@ -29,71 +32,33 @@ def encode(value: Any) -> Any:
 
 
 def decode(kind: type[T], data: Any) -> T:
-    """The dataclass that `data` encodes; raises ValueError on a key too many, too few or of another type.
+    """The dataclass that JSON values encode; raises ValueError on a key too many, too few or of another type.
 
     null stands for None where that is allowed, and for a number that was not finite where it is not.
     """
-    return _decode(kind, data, kind.__name__)  # type: ignore[no-any-return]
-
-
-def _decode(kind: Any, data: Any, where: str) -> Any:
-    origin = get_origin(kind)
-    if kind is Any:
-        return data
-    if origin in (Union, types.UnionType):
-        if data is None:
-            return None
-        only = next(a for a in get_args(kind) if a is not type(None))  # unions here are `X | None`
-        return _decode(only, data, where)
-    if origin is tuple:
-        return tuple(_decode(get_args(kind)[0], item, where) for item in _expect(list, data, where))
-    if origin is dict:
-        items = _expect(dict, data, where).items()
-        return {key: _decode(get_args(kind)[1], item, f"{where}.{key}") for key, item in items}
-    if dataclasses.is_dataclass(kind):
-        return _decode_dataclass(kind, _expect(dict, data, where), where)
-    if isinstance(kind, type) and issubclass(kind, enum.Enum):
-        return _decode_enum(kind, data, where)
-    if kind is float:
-        return math.nan if data is None else _number(data, where)
-    return _expect(kind, data, where)
-
-
-def _decode_dataclass(kind: Any, data: dict[str, Any], where: str) -> Any:
-    hints = get_type_hints(kind)
-    fields = {f.name: f for f in dataclasses.fields(kind)}
-    if unknown := sorted(set(data) - set(fields)):
-        raise ValueError(f"{where} has unknown keys: {one_line(', '.join(unknown))}")
-    missing = [
-        name
-        for name, f in fields.items()
-        if name not in data and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-    ]
-    if missing:
-        raise ValueError(f"{where} lacks: {', '.join(missing)}")
-    return kind(**{name: _decode(hints[name], item, f"{where}.{name}") for name, item in data.items()})
-
-
-def _decode_enum(kind: type[enum.Enum], data: Any, where: str) -> enum.Enum:
-    known = {member.value: member for member in kind}
-    if not isinstance(data, str) or data not in known:
-        raise ValueError(f"{where}: got {_shown(data)}, expected one of {', '.join(map(str, known))}")
-    return known[data]
-
-
-def _number(data: Any, where: str) -> float:
     try:
-        return float(_expect((int, float), data, where))
-    except OverflowError:
-        raise ValueError(f"{where}: got a number of {len(str(data))} digits, expected a float") from None
+        msgspec.convert(data, _closed(cast(Any, kind)))  # of a dataclass itself it would let unknown keys pass
+        return msgspec.convert(data, kind)
+    except (msgspec.ValidationError, ValueError, RecursionError):
+        return decode_strictly(kind, data)  # tells why not; or null is a number here, or one number has many digits
 
 
-def _shown(data: Any) -> str:
-    return one_line(repr(data), 80)
+@cache
+def _closed(kind: Any) -> Any:
+    """The type in msgspec's terms, where each dataclass has become a struct that refuses unknown keys."""
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        hints = get_type_hints(kind)
+        fields = [_field(f, _closed(hints[f.name])) for f in dataclasses.fields(kind)]
+        return msgspec.defstruct(kind.__name__, fields, kw_only=True, forbid_unknown_fields=True)
+    origin, parts = get_origin(kind), get_args(kind)
+    if origin is None:
+        return kind
+    if origin in (Union, types.UnionType):
+        return _closed(next(part for part in parts if part is not type(None))) | None  # unions here are `X | None`
+    return origin[tuple(part if part is ... else _closed(part) for part in parts)]
 
 
-def _expect(kind: type | tuple[type, ...], data: Any, where: str) -> Any:
-    if not isinstance(data, kind) or (isinstance(data, bool) and kind is not bool):
-        names = " or ".join(k.__name__ for k in (kind if isinstance(kind, tuple) else (kind,)))
-        raise ValueError(f"{where}: got {_shown(data)}, expected {names}")
-    return data
+def _field(field: dataclasses.Field[Any], kind: Any) -> tuple[str, Any] | tuple[str, Any, Any]:
+    """A field that may be left out where the dataclass's may; by what it is replaced does not matter here."""
+    needed = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    return (field.name, kind) if needed else (field.name, kind, None)

@@ -6,6 +6,8 @@ import json
 import re
 from typing import Any
 
+import msgspec
+
 from attnlab.bench.text import LONGEST_STORED, cleaned
 
 ODD_ESCAPE = re.compile(r'\\[^nt"\\/]')  # what may spell a character that is not printable
@@ -13,7 +15,10 @@ ODD_ESCAPE = re.compile(r'\\[^nt"\\/]')  # what may spell a character that is no
 
 def values_of(text: str) -> Any:
     """The values of a JSON text, `cleaned`; raises ValueError or RecursionError where it is none."""
-    data = json.loads(text)
+    try:
+        data = msgspec.json.decode(text)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        data = json.loads(text)  # NaN and 1e400 are numbers; or it tells what is wrong
     return data if _spells_clean(text) else cleaned(data)
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from attnlab.bench.errors import StoreError, StoreWarning
 from attnlab.bench.store.bounded import bounded
 from attnlab.bench.store.codec import decode, encode
+from attnlab.bench.store.collector import paused_collector
 from attnlab.bench.store.folders import new_folder
 from attnlab.bench.store.json_text import values_of
 from attnlab.bench.store.records import SCHEMA_VERSION, Measurement, RunRecord
@@ -171,6 +172,7 @@ def _warn(text: str) -> None:
     warnings.warn(text, StoreWarning, stacklevel=4)
 
 
+@paused_collector()
 def read_runs(path: Path | str, tell: Callable[[str], None] = _warn) -> list[StoredRun]:
     """The run in a folder, or those in its sub-folders, oldest first.
 
@@ -203,6 +205,7 @@ def latest(measurements: Sequence[Measurement]) -> list[Measurement]:
     return list({m.key: m for m in measurements}.values())
 
 
+@paused_collector()
 def _read_lines(path: Path) -> tuple[tuple[Measurement, ...], tuple[Damage, ...]]:
     try:
         lines = _content(path).split(b"\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -326,3 +327,16 @@ def test_a_pipe_or_a_device_is_not_read(folder: Path, name: str) -> None:
         make(folder / name)
         with pytest.raises(StoreError, match=f"{name} cannot be read: it is no plain file"):
             read_run(folder)
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_the_collector_is_left_as_it_was(folder: Path, on: bool) -> None:
+    before = gc.isenabled()
+    (gc.enable if on else gc.disable)()
+    try:
+        read_runs(folder.parent)
+        with pytest.raises(StoreError):
+            read_runs(folder / "nowhere")
+        assert gc.isenabled() is on
+    finally:
+        (gc.enable if before else gc.disable)()
