@@ -146,9 +146,9 @@ def test_a_layout_and_a_format_of_the_cache(put: Put) -> None:
     put(
         "bench/llm/caches/layouts/toy_layout.py",
         """
-        from attnlab.bench.llm.caches.layout import HSD, Family, Layout
+        from attnlab.bench.llm.caches.layout import HSD, LayoutFamily, Layout
 
-        LAYOUT = Family("toy_layout", "a toy", lambda _: Layout("toy_layout", HSD))
+        LAYOUT = LayoutFamily("toy_layout", "a toy", lambda _: Layout("toy_layout", HSD))
         """,
     )
     put(
