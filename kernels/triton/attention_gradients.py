@@ -60,11 +60,9 @@ def dkdv_kernel(
     HEAD: tl.constexpr = PLAN.head
     V_HEAD: tl.constexpr = PLAN.v_head
     PRECISION: tl.constexpr = PLAN.precision
-    tile, kv_head, sequence = ranges.place(
-        cu_seqlens, sequences, kv_len, kv_heads, PLAN.block_n, PLAN.packed, LAST_FIRST=False
+    first, kv_head, start, q_len, kv_len = ranges.this_tile(
+        cu_seqlens, sequences, q_len, kv_len, kv_heads, OF_KEYS=True, PLAN=PLAN
     )
-    start, q_len, kv_len = ranges.lengths(cu_seqlens, sequence, q_len, kv_len, PLAN.packed)
-    first = tile * PLAN.block_n
     if first >= kv_len:
         return
 
@@ -126,12 +124,9 @@ def dq_kernel(
     HEAD: tl.constexpr = PLAN.head
     V_HEAD: tl.constexpr = PLAN.v_head
     PRECISION: tl.constexpr = PLAN.precision
-    # The causal tiles with most keys start first.
-    tile, head, sequence = ranges.place(
-        cu_seqlens, sequences, q_len, q_heads, PLAN.block_m, PLAN.packed, LAST_FIRST=PLAN.causal
+    first, head, start, q_len, kv_len = ranges.this_tile(
+        cu_seqlens, sequences, q_len, kv_len, q_heads, OF_KEYS=False, PLAN=PLAN
     )
-    start, q_len, kv_len = ranges.lengths(cu_seqlens, sequence, q_len, kv_len, PLAN.packed)
-    first = tile * PLAN.block_m
     if first >= q_len:
         return
 

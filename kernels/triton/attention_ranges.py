@@ -64,6 +64,28 @@ def lengths(
 
 
 @triton.jit
+def this_tile(
+    cu_seqlens: tl.tensor,
+    sequences: tl.tensor,
+    q_len: tl.tensor,
+    kv_len: tl.tensor,
+    heads: tl.tensor,
+    OF_KEYS: tl.constexpr,
+    PLAN: tl.constexpr,
+) -> tl.tuple:
+    """(first row, head, start, queries, keys): this program's tile, of queries or of keys, and its sequence's lengths.
+
+    Of queries with a causal mask, those that see most keys are taken first. A tile may begin past its sequence's end.
+    """
+    BLOCK: tl.constexpr = PLAN.block_n if OF_KEYS else PLAN.block_m
+    LAST_FIRST: tl.constexpr = PLAN.causal and not OF_KEYS
+    rows = kv_len if OF_KEYS else q_len
+    tile, head, sequence = place(cu_seqlens, sequences, rows, heads, BLOCK, PLAN.packed, LAST_FIRST)
+    start, q_len, kv_len = lengths(cu_seqlens, sequence, q_len, kv_len, PLAN.packed)
+    return tile * BLOCK, head, start, q_len, kv_len
+
+
+@triton.jit
 def spans(
     first: tl.tensor,
     last: tl.tensor,

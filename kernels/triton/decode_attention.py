@@ -18,7 +18,8 @@ from attnlab.kernels.triton.attention_arguments import reach, strides
 from attnlab.kernels.triton.cache_forms import Paging
 from attnlab.kernels.triton.decode_arguments import Codecs, Side, check, side
 from attnlab.kernels.triton.decode_cuts import Cut, DecodeTiling, Workspace, cut_call
-from attnlab.kernels.triton.decode_kernel import Plan, Strides, Tensors, decode_kernel
+from attnlab.kernels.triton.decode_forms import Plan, Strides, Tensors
+from attnlab.kernels.triton.decode_kernel import decode_kernel
 from attnlab.kernels.triton.device import LOG2_E
 
 
