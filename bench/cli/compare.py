@@ -31,12 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(options: argparse.Namespace) -> int:
-    from attnlab.bench.analysis.compare import compare, recorded_differences
-    from attnlab.bench.stats.verdict import Verdict
-
     if not (0 < options.target < 1 and math.isfinite(options.target)):
         raise UsageError(f"got --target {options.target:g}; expected a share above 0 and below 1, such as 0.03")
     base, head = _read(options.base), _read(options.head)
+    from attnlab.bench.analysis.compare import compare, recorded_differences  # numpy: not for a typing error
+    from attnlab.bench.stats.verdict import Verdict
+
     found = compare(base, head, options.target)
     if not found:
         raise UsageError(f"{options.base} and {options.head} hold no measurements; nothing to compare")

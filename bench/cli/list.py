@@ -1,19 +1,24 @@
-"""List operators, implementations with their availability here, suites and metrics."""
+"""List operators with how much can run here, or all of one; implementations, axes, suites and metrics."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from attnlab.bench import text_table
+from attnlab.bench import text_table, units
 from attnlab.bench.cli import _options
+from attnlab.bench.cli._usage import check_name
 from attnlab.bench.errors import AttnlabError
-from attnlab.bench.text import reason_of
+from attnlab.bench.text import count, reason_of
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from attnlab.bench.cli._counts import OperatorCounts
     from attnlab.bench.contract.registry import Implementation, Registry
     from attnlab.bench.store.machine import Device
 
@@ -25,6 +30,11 @@ TITLES = {
     "metric": "metrics",
 }
 PIPE_WIDTH = 200  # where there is no terminal to ask: lines long enough for grep
+
+
+ALL = "all"
+KINDS = (*TITLES.values(), ALL)
+WHAT = "operator or kind of thing"
 
 
 @dataclass(frozen=True)
@@ -39,21 +49,60 @@ class ListEntry:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "what",
+        nargs="?",
+        metavar="WHAT",
+        help="an operator, of which all is listed; operators, implementations, axes, suites or metrics; or all",
+    )
     _options.add_plugin(parser)
     _options.add_device(parser)
     _options.add_json(parser)
 
 
 def execute(options: argparse.Namespace) -> int:
+    from attnlab.bench.contract import outline
+
+    alone = outline.is_all(options.plugin)
+    if alone and options.what is not None:
+        check_name(WHAT, options.what, [*KINDS, *(operator.name for operator in outline.operators())])
+    if alone and options.what is None and not options.json:
+        from attnlab.bench.cli._counts import outlined
+        from attnlab.bench.machine.environment import device_at_sight
+
+        device = device_at_sight(options.device)
+        if device is not None:
+            _show_short(outlined(device), len(outline.metrics()), len(outline.suites()), device)
+            return 0
+    return _from_registry(options)
+
+
+def _from_registry(options: argparse.Namespace) -> int:
+    """What is registered; importing all of it takes seconds, most of them for torch."""
+    from attnlab.bench.cli._counts import counted
     from attnlab.bench.machine.environment import choose_device, describe_device
 
     device = describe_device(choose_device(options.device))
-    entries = list(collect(_options.discovered(options.plugin), device))
+    registry = _options.discovered(options.plugin)
+    if options.what is not None:
+        check_name(WHAT, options.what, [*KINDS, *registry.operators.names()])
+    elif not options.json:
+        _show_short(counted(registry, device), len(registry.metrics.names()), len(registry.suites.names()), device)
+        return 0
+    entries = [entry for entry in collect(registry, device) if _is_asked(entry, options.what)]
     if options.json:
         print(json.dumps([asdict(entry) for entry in entries], indent=1))
     else:
-        _show(entries, f"{device.kind} ({device.name})")
+        _show(entries, device)
     return 0
+
+
+def _is_asked(entry: ListEntry, what: str | None) -> bool:
+    if what is None or what == ALL:
+        return True
+    if what in KINDS:
+        return TITLES[entry.kind] == what
+    return entry.name == what if entry.kind == "operator" else re.split("[/.]", entry.name)[0] == what
 
 
 def collect(registry: Registry, device: Device) -> Iterator[ListEntry]:
@@ -93,16 +142,43 @@ def _suite(name: str, registry: Registry) -> ListEntry:
         return ListEntry("suite", name, "", reason=str(error))
 
 
-def _show(entries: list[ListEntry], device: str) -> None:
+def _show_short(operators: Sequence[OperatorCounts], metrics: int, suites: int, device: Device) -> None:
     from rich.text import Text
 
+    console = _headed(device)
+    table = text_table.table()
+    for column in ("operator", "runs here", "cannot", "what"):
+        numeric = column in ("runs here", "cannot")
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold", no_wrap=column == "operator")
+    for o in operators:
+        table.add_row(o.name, str(o.here), str(o.elsewhere or units.MISSING), Text(o.summary))
+    console.print(table)
+    others = ", ".join(f"`{kind}`" for kind in KINDS)
+    told = (
+        f"{count(suites, 'suite')}, {count(metrics, 'metric')}. `attnlab list OPERATOR` lists all of one, with the "
+        f"reasons why something cannot run here. In its place may stand: {others}."
+    )
+    print("\n" + "\n".join(text_table.paragraph(told, text_table.terminal_width(), indent="")))
+
+
+def _headed(device: Device) -> Console:
     console = text_table.console(PIPE_WIDTH)
-    console.print(f"on {device}\n", highlight=False, markup=False)
+    console.print(f"on {device.kind} ({device.name})\n", highlight=False, markup=False)
+    return console
+
+
+def _show(entries: list[ListEntry], device: Device) -> None:
+    from rich.text import Text
+
+    console = _headed(device)
     for kind, title in TITLES.items():
+        of_kind = [entry for entry in entries if entry.kind == kind]
+        if not of_kind:
+            continue
         table = text_table.table(title)
         for column in ("name", "here", "what") if kind == "implementation" else ("name", "what"):
             table.add_column(column, overflow="fold", no_wrap=column == "name")
-        for entry in (e for e in entries if e.kind == kind):
+        for entry in of_kind:
             what = entry.summary + (f" ({entry.note})" if entry.note else "")
             here = [entry.reason or "available"] if kind == "implementation" else []
             unusable = f"cannot be used: {entry.reason}" if entry.reason and not here else what

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attnlab.bench.cli import _options
+from attnlab.bench.cli._usage import check_formats
 from attnlab.bench.errors import StoreError
 from attnlab.bench.store.run_folder import read_runs
 
@@ -30,18 +31,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(options: argparse.Namespace) -> int:
-    from attnlab.bench.reporters import write_report
-
-    registry = _options.discovered(options.plugin)
+    formats = _options.read_names(options.format)
+    check_formats(formats, options.plugin)
     runs = [run for path in options.runs for run in read_runs(path, _options.tell)]
     runs = runs or [read_runs(RESULTS, _options.tell)[-1]]
     for run in runs:
         for damage in run.damages:
             _options.tell(str(damage))
-    _tell_unknown(runs, registry)
+    from attnlab.bench.reporters import write_report  # this and the registry take seconds to import
+
+    _tell_unknown(runs, _options.discovered(options.plugin))
     folder = Path(options.out) if options.out else REPORTS / (runs[0].run.run_id if len(runs) == 1 else "together")
     try:
-        paths = write_report(runs, folder, _options.read_names(options.format))
+        paths = write_report(runs, folder, formats)
     except OSError as error:
         raise StoreError(f"cannot write to {folder}: {error.strerror}; take another folder with --out") from error
     if options.json:

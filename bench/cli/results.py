@@ -37,14 +37,14 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _compact(options: argparse.Namespace) -> int:
-    from attnlab.bench.analysis.parquet import compact
-
     if importlib.util.find_spec("pyarrow") is None:
         raise UsageError("package pyarrow is not installed; install attnlab with its extra 'parquet'")
     out = Path(options.out)
     if out.exists():
         raise StoreError(f"{out} exists already; take another --out, nothing is overwritten")
     runs = _read(options.folder)
+    from attnlab.bench.analysis.parquet import compact
+
     _options.discovered(options.plugin)
     rows = compact(runs, out)
     print(f"{rows} samples in {out}")

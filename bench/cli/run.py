@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import re
 import shlex
 import sys
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 from attnlab.bench import units
 from attnlab.bench.cli import EXIT_FAULTS, EXIT_NOTHING, EXIT_OK, _options
 from attnlab.bench.cli._progress import make_progress
+from attnlab.bench.cli._usage import check_run
 from attnlab.bench.errors import UsageError
 from attnlab.bench.store.records import Outcome
 from attnlab.bench.store.run_folder import check_writable, latest, read_run
@@ -79,21 +79,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(options: argparse.Namespace) -> int:
+    check_run(options)
     from attnlab.bench.cli._resume import Remembering, is_tried_again, open_run
     from attnlab.bench.machine.environment import choose_device
     from attnlab.bench.measure.draft import choose_suite, draft_run
     from attnlab.bench.measure.runner import Limits, Runner
     from attnlab.bench.measure.steps import plan, steps_of
     from attnlab.bench.measure.suite import make_effort
-    from attnlab.bench.measure.suite_file import MOST_ROUNDS
 
-    if not 0 < options.time_limit < math.inf:
-        raise UsageError(f"got --time-limit {options.time_limit:g}; expected seconds above zero")
-    if options.turns is not None and not 0 <= options.turns <= MOST_ROUNDS:
-        raise UsageError(f"got --turns {options.turns}; expected 0 to {MOST_ROUNDS} rounds")
     memory_bytes = None if options.memory_limit is None else read_memory(options.memory_limit)
-    if options.retry and options.resume is None:
-        raise UsageError("got --retry without --resume; name the run of which to measure again what did not pass")
     registry = _options.discovered(options.plugin)
     suite = choose_suite(options.target, registry, _options.read_axes(options.axis), tuple(options.case))
     benches = tuple(plan(suite, registry, _options.read_names(options.impl)))

@@ -15,7 +15,11 @@ from attnlab.bench.store.machine import Device
 
 def missing(implementation: Implementation, device: Device) -> str | None:
     """None, or the first need that this machine and device do not meet, with the remedy."""
-    needs = implementation.needs
+    return unmet(implementation.needs, device)
+
+
+def unmet(needs: Needs, device: Device) -> str | None:
+    """As `missing`, of needs alone."""
     return (
         _device_reason(needs, device)
         or next((reason for name in needs.packages if (reason := _package_reason(name))), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.metadata
 import os
 import platform
@@ -38,12 +39,22 @@ def choose_device(wanted: str) -> str:
     return "cuda" if usable and wanted != "cpu" else "cpu"
 
 
+def device_at_sight(wanted: str) -> Device | None:
+    """What `choose_device` comes to, where that is known without torch: the CPU where NVIDIA's driver is missing."""
+    if wanted == "auto":
+        try:
+            ctypes.CDLL("libcuda.so.1")
+        except OSError:
+            wanted = "cpu"
+    return describe_device("cpu") if wanted == "cpu" else None
+
+
 def describe_device(kind: str) -> Device:
     """The device of that kind, as torch sees it."""
-    import torch
-
     if kind == "cpu":
         return Device("cpu", processor_name(), memory_bytes=_memory_bytes(), cache_bytes=_last_level_cache_bytes())
+    import torch
+
     p: Any = torch.cuda.get_device_properties(torch.cuda.current_device())
     return Device(
         "cuda",

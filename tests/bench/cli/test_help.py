@@ -42,6 +42,34 @@ def test_help_imports_no_torch(arguments: list[str]) -> None:
     assert ended.stdout
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "run --no-such",
+        "run quik",
+        "run my.toml",
+        "run attention --impl naiv",
+        "run attention -a q_len",
+        "run attention --time-limit 0",
+        "list atention",
+        "report --format nonsense",
+        "report nowhere",
+        "compare nowhere nowhere",
+        "results show nowhere",
+        "results compact nowhere",
+    ],
+)
+def test_a_typing_error_imports_no_torch(line: str, tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom attnlab.bench.cli import main\n"
+        f"try: code = main({line.split()!r})\nexcept SystemExit as end: code = end.code\n"
+        "heavy = {'torch', 'numpy', 'scipy', 'pandas', 'matplotlib', 'triton', 'rich'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else code)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert ended.returncode == 2, ended.stderr
+
+
 def test_help_takes_less_than_half_a_second_of_processor_time() -> None:
     """The least of three, for a busy machine can double it; it takes about a fifth of a second."""
 

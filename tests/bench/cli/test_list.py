@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from attnlab.bench import Needs, discover, registry
+from attnlab.bench.cli.list import KINDS, TITLES
 
 
 @pytest.fixture
@@ -53,7 +56,7 @@ def test_what_cannot_run_here_says_why(cli, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_text_has_the_same_names_and_reasons(cli) -> None:
-    text = cli("list", "--device", "cpu").out
+    text = cli("list", "all", "--device", "cpu").out
     assert text.startswith("on cpu (")
     for entry in json.loads(cli("list", "--json", "--device", "cpu").out):
         line = next(line for line in text.splitlines() if line.split(" ")[0] == entry["name"])
@@ -68,6 +71,66 @@ def test_brackets_are_shown_as_they_are(cli) -> None:
         """[red]Fast[/red] [/b]."""
 
     implements("attention", name="bracketed")(one)
-    text = cli("list").out
+    text = cli("list", "all").out
     assert "attention/bracketed" in text
     assert "[red]Fast[/red] [/b]." in text
+
+
+def test_the_short_list_counts_what_can_run_here(cli) -> None:
+    from attnlab.bench import implements
+
+    implements("attention", name="elsewhere", needs=Needs(packages=("no_such_package",)))(lambda inputs: None)
+    entries = json.loads(cli("list", "--json", "--device", "cpu").out)
+    own = [e for e in entries if e["kind"] == "implementation" and e["name"].startswith("attention/")]
+    cannot = sum(e["reason"] is not None for e in own)
+    text = cli("list", "--device", "cpu").out
+    row = next(line for line in text.splitlines() if line.startswith("attention "))
+    assert row.split()[1:3] == [str(len(own) - cannot), str(cannot)]
+    kinds = [e["kind"] for e in entries]
+    assert f"{kinds.count('suite')} suites, {kinds.count('metric')} metrics." in text
+    assert len(text.splitlines()) < kinds.count("operator") + 8
+
+
+def test_all_of_one_operator(cli) -> None:
+    named = {e["name"] for e in json.loads(cli("list", "rope", "--json").out)}
+    every = {e["name"] for e in json.loads(cli("list", "--json").out)}
+    assert named == {"rope"} | {name for name in every if name.startswith(("rope/", "rope."))}
+    text = cli("list", "rope").out
+    assert all(name in text for name in named)
+    assert "attention" not in text
+
+
+@pytest.mark.parametrize("kind", TITLES)
+def test_all_of_one_kind(kind: str, cli) -> None:
+    entries = json.loads(cli("list", TITLES[kind], "--json").out)
+    assert {e["kind"] for e in entries} == {kind}
+    assert len(entries) == [e["kind"] for e in json.loads(cli("list", "--json").out)].count(kind)
+
+
+def test_what_there_is_not(cli) -> None:
+    ended = cli("list", "atention")
+    assert ended.code == 2
+    assert "unknown operator or kind of thing 'atention'; did you mean 'attention'?" in ended.err
+    assert not set(KINDS) & set(registry.operators.names()), "each word has one meaning"
+
+
+def test_the_short_list_of_a_process_of_its_own_imports_no_torch(cli) -> None:
+    code = (
+        "import sys\nfrom attnlab.bench.cli import main\n"
+        "assert main(['list', '--device', 'cpu']) == 0\n"
+        "sys.exit(f'imported torch' if 'torch' in sys.modules else 0)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    whole = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            code.replace(
+                "from attnlab", "import torch\nfrom attnlab.bench import discover\ndiscover()\nfrom attnlab", 1
+            ).replace("if 'torch'", "if not 'torch'"),
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert whole.stdout == ended.stdout, "as what is registered says"

@@ -1,0 +1,49 @@
+"""What is wrong with a command line, as far as it is known before torch is imported, which takes seconds."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Iterable, Sequence
+
+from attnlab.bench.cli import _options
+from attnlab.bench.errors import UnknownName, UsageError
+
+
+def check_run(options: argparse.Namespace) -> None:
+    """Raises UsageError on what `attnlab run` cannot be asked."""
+    from attnlab.bench.contract import outline
+    from attnlab.bench.contract.registry import registry
+    from attnlab.bench.measure.suite import find_suite
+    from attnlab.bench.measure.suite_file import MOST_ROUNDS
+
+    if not 0 < options.time_limit < math.inf:
+        raise UsageError(f"got --time-limit {options.time_limit:g}; expected seconds above zero")
+    if options.turns is not None and not 0 <= options.turns <= MOST_ROUNDS:
+        raise UsageError(f"got --turns {options.turns}; expected 0 to {MOST_ROUNDS} rounds")
+    if options.retry and options.resume is None:
+        raise UsageError("got --retry without --resume; name the run of which to measure again what did not pass")
+    _options.read_axes(options.axis)
+    if options.target.endswith(".toml"):
+        find_suite(options.target, registry)
+    elif outline.is_all(options.plugin):
+        operators = [operator.name for operator in outline.operators()]
+        check_name("suite or operator", options.target, [*outline.suites(), *operators])
+        if options.target in operators:
+            own = [made.name for made in outline.implementations() if made.operator == options.target]
+            for name in _options.read_names(options.impl):
+                check_name(f"implementation of {options.target}", name, own)
+
+
+def check_formats(names: Iterable[str], plugins: Sequence[str]) -> None:
+    """Raises UnknownName on a format of reports that there is not, where no plugin may bring it."""
+    from attnlab.bench.contract import outline
+
+    for name in names if outline.is_all(plugins) else ():
+        check_name("format", name, outline.formats())
+
+
+def check_name(kind: str, name: str, known: Sequence[str]) -> None:
+    """Raises UnknownName where it is not known."""
+    if name not in known:
+        raise UnknownName(kind, name, known)

@@ -1,0 +1,111 @@
+"""What this repository's own files declare, read off their text: names are known in a tenth of the time of importing.
+
+Registering imports torch, which takes seconds. The registry is the truth; a test holds this against it.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import importlib.util
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from attnlab.bench.contract.plugins import ENTRY_POINT_GROUP
+from attnlab.bench.contract.registry import OURS, SUITES, Needs, registry
+
+BENCH = SUITES.parent
+
+
+@dataclass(frozen=True)
+class DeclaredOperator:
+    """An operator of a file under `bench/ops/`."""
+
+    name: str
+    summary: str
+
+
+@dataclass(frozen=True)
+class DeclaredImplementation:
+    """An implementation of a file under `impls/`, with what it needs of the machine."""
+
+    operator: str
+    name: str
+    needs: Needs
+
+
+def is_all(plugins: Sequence[str]) -> bool:
+    """Whether nothing but these files registers anything: no plugin, no entry point, and nothing in this process."""
+    return not (plugins or registry.count() or importlib.metadata.entry_points(group=ENTRY_POINT_GROUP))
+
+
+def operators() -> list[DeclaredOperator]:
+    """By name."""
+    calls = (call for file in _files(BENCH / "ops", "**/*.py") for call in _calls(file, "Operator"))
+    found = (DeclaredOperator(*(_constant(call, word) for word in ("name", "summary"))) for call in calls)
+    return sorted(found, key=lambda operator: operator.name)
+
+
+def implementations() -> list[DeclaredImplementation]:
+    """By file."""
+    spec = importlib.util.find_spec(OURS)
+    roots = [Path(path) for path in (spec.submodule_search_locations or ())] if spec else []
+    return [
+        DeclaredImplementation(ast.literal_eval(call.args[0]), _constant(call, "name"), _needs(call))
+        for root in roots
+        for file in _files(root, "*/*.py")
+        for call in _calls(file, "implements")
+    ]
+
+
+def metrics() -> list[str]:
+    """Their files' names."""
+    return [file.stem for file in _files(BENCH / "analysis" / "metrics", "*.py")]
+
+
+def suites() -> list[str]:
+    return sorted(path.stem for path in SUITES.glob("*.toml"))
+
+
+def formats() -> list[str]:
+    """The formats of reports."""
+    return sorted(
+        ast.literal_eval(line.value)
+        for file in _files(BENCH / "reporters", "*.py")
+        for kind in _tree(file).body
+        if isinstance(kind, ast.ClassDef)
+        for line in kind.body
+        if isinstance(line, ast.AnnAssign) and ast.unparse(line.target) == "name" and line.value is not None
+    )
+
+
+def _files(root: Path, pattern: str) -> Iterator[Path]:
+    for path in sorted(root.glob(pattern)):
+        if not any(part.startswith("_") for part in path.relative_to(root).parts):
+            yield path
+
+
+def _tree(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+def _calls(file: Path, function: str) -> Iterator[ast.Call]:
+    """Calls of that function at the top of a file, and as decorators there."""
+    for line in _tree(file).body:
+        decorators = line.decorator_list if isinstance(line, ast.ClassDef | ast.FunctionDef) else []
+        values = [line.value] if isinstance(line, ast.Assign | ast.AnnAssign) else []
+        for call in (*decorators, *values):
+            if isinstance(call, ast.Call) and ast.unparse(call.func) == function:
+                yield call
+
+
+def _constant(call: ast.Call, word: str) -> Any:
+    return next(ast.literal_eval(given.value) for given in call.keywords if given.arg == word)
+
+
+def _needs(call: ast.Call) -> Needs:
+    declared = next((given.value for given in call.keywords if given.arg == "needs"), None)
+    words = declared.keywords if isinstance(declared, ast.Call) else []
+    return Needs(**{str(given.arg): ast.literal_eval(given.value) for given in words})
