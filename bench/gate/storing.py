@@ -15,10 +15,11 @@ from attnlab.bench.gate.report import GateReport
 from attnlab.bench.machine.environment import PACKAGES
 from attnlab.bench.store.codec import decode, encode
 from attnlab.bench.store.folders import new_folder
+from attnlab.bench.store.json_text import values_of
 from attnlab.bench.store.machine import Ceilings
 from attnlab.bench.store.records import BenchRecord, RunRecord
 from attnlab.bench.store.run_folder import RunWriter
-from attnlab.bench.text import cleaned
+from attnlab.bench.text import one_line
 
 GATE_FILE = "gate.json"
 
@@ -58,11 +59,11 @@ def read_gate(folder: Path) -> GateReport:
     """The report of a gate's folder. Raises StoreError where it is missing or damaged."""
     path = folder / GATE_FILE
     try:
-        return decode(GateReport, cleaned(json.loads(path.read_text(encoding="utf-8"))))
+        return decode(GateReport, values_of(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error.strerror}; give a folder that `attnlab gate` wrote") from error
-    except ValueError as error:
-        raise StoreError(f"{path} is damaged: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise StoreError(f"{path} is damaged: {one_line(str(error))}") from error
 
 
 def _write_arm(

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from attnlab.bench.analysis.compare import compare
+from attnlab.bench.errors import StoreError
 from attnlab.bench.gate.allowances import Allowances
 from attnlab.bench.gate.collection import BenchmarkResults
 from attnlab.bench.gate.outputs import OUTPUTS
@@ -206,3 +207,10 @@ def test_what_was_achieved_is_shown(gate: Gate) -> None:
 
 def test_an_offer_prints_as_its_key() -> None:
     assert offer("quick").key == "toy/quick[N8]"
+
+
+@pytest.mark.parametrize("text", ["", "[" * 100_000, "{}", '{"schema_version": 1, "more": 2}', "null", "\udcff"])
+def test_a_damaged_gate_is_told(text: str, tmp_path: Path) -> None:
+    (tmp_path / "gate.json").write_text(text, encoding="utf-8", errors="surrogateescape")
+    with pytest.raises(StoreError, match=r"gate\.json is damaged: "):
+        read_gate(tmp_path)
