@@ -129,3 +129,12 @@ def test_what_is_piped_has_neither_width_nor_colour(cli, monkeypatch: pytest.Mon
 )
 def test_headings_are_broken_only_as_far_as_must_be(width: int | None, told: list[str]) -> None:
     assert list(fitted([["name", "of measured ceiling"], ["first", "10 %"]], {0}, width)) == told
+
+
+def test_the_table_in_the_readme_is_the_one_that_is_shown() -> None:
+    text = (RESULTS.parent / "README.md").read_text()
+    block = text.partition("$ attnlab results show results/20261122-081015-quick\n")[2].partition("```")[0]
+    before, after = (part.strip("\n").splitlines() for part in block.split("…"))
+    said = shown(QUICK, 80)
+    assert said[: len(before)] == before
+    assert said[said.index(after[0]) :][: len(after)] == after
