@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import signal
+import statistics
 import sys
 from types import SimpleNamespace
 from typing import Any
@@ -65,10 +66,13 @@ class Called:
 
 
 def test_calls_are_made_again_within_a_share_of_the_time_and_often_enough_for_a_rare_fault() -> None:
-    called = Called()
-    called.renewal.begin()
-    again = called.time(400)
-    assert 43 <= again <= 0.25 / 0.75 * 400 + 1, "43 pairs, each of two calls, show a fault in one of 29 with 95 %"
+    counts = []
+    for _ in range(6):  # each is drawn at random, and one of 150 is below 43
+        called = Called()
+        called.renewal.begin()
+        counts.append(called.time(400))
+    assert max(counts) <= 0.25 / 0.75 * 400 + 1
+    assert statistics.mean(counts) >= 43, "43 pairs, each of two calls, show a fault in one of 29 with 95 %"
 
 
 def test_contents_to_judge_are_those_of_every_process_and_come_at_other_moments() -> None:
