@@ -38,7 +38,8 @@ def test_how_it_was_timed_and_its_rates_stand_beside(sessions: Any) -> None:
     assert told["gb_per_s"] == pytest.approx(32 / 1001.5)
     assert told["calls_per_s"] == pytest.approx(1e9 / 1001.5), "a plugin's metric is one like ours"
     assert told["effective_samples"] == 4
-    assert told["flags"] == ["no interval is claimed: too few samples are independent (worth 4, and 30 are needed)"]
+    flags = [flag for flag in told["flags"] if not flag.startswith("the machine was busy")]
+    assert flags == ["no interval is claimed: too few samples are independent (worth 4, and 30 are needed)"]
     assert "share_of_ceiling" not in told, "toy has no dtype, so no ceiling: what is unknown is left out"
 
 
