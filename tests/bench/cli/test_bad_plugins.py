@@ -95,7 +95,7 @@ def test_a_suite_that_a_plugin_breaks_does_not_hide_the_others(cli, tmp_path: Pa
         "from pathlib import Path\nfrom attnlab.bench import registry\n"
         "registry.suites.add('mine', Path(__file__).with_name('mine.toml'), __name__)"
     )
-    ended = cli("list", "--plugin", "bad.py")
+    ended = cli("list", "suites", "--plugin", "bad.py")
     assert ended.code == 0
     assert "mine.toml: cannot be read: No such file or directory" in ended.out
     assert "prefill" in ended.out
@@ -106,7 +106,7 @@ def test_an_implementation_that_fails_to_say_whether_it_is_timed_does_not_hide_t
         "from attnlab.bench import implements\n@implements('attention', name='mine')\nclass Mine:\n"
         "    def run(self, inputs, state): ...\n    def untimed(self, device_kind): raise KeyError(device_kind)\n"
     )
-    ended = cli("list", "--plugin", "bad.py")
+    ended = cli("list", "attention", "--plugin", "bad.py")
     assert ended.code == 0
     assert "untimed(device_kind) fails: KeyError: 'cpu'" in ended.out
     assert "attention/naive" in ended.out
@@ -155,7 +155,7 @@ if getattr(os._exit, "refuses", False):
 )
 def test_no_plugin_ends_attnlab_in_silence(tmp_path: Path, code: str, exit_code: int, said: str) -> None:
     (tmp_path / "bad.py").write_text(code + MINE)
-    command = [sys.executable, "-m", "attnlab.bench", "list", "--plugin", "bad.py"]
+    command = [sys.executable, "-m", "attnlab.bench", "list", "attention", "--plugin", "bad.py"]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert (ended.returncode, said in ended.stderr) == (exit_code, True), ended.stderr
     assert ("mine" in ended.stdout) == (exit_code == 0)
