@@ -21,10 +21,21 @@ from attnlab.bench.machine.clocks.host import HostTimer
 from attnlab.bench.store.machine import Ceilings, Device, Environment, Load
 
 HEALTHY = Environment(
-    device=Device("cpu", "processor"), processor="processor", cores=4, affinity=(0, 1, 2, 3), threads=4,
-    memory_bytes=1 << 34, system="Linux", python="3.11", packages={}, governor="performance",
-    load_average=0.1, variables={}, revision=None, dirty=None,
-)  # fmt: skip
+    device=Device("cpu", "processor"),
+    processor="processor",
+    cores=4,
+    affinity=(0, 1, 2, 3),
+    threads=4,
+    memory_bytes=1 << 34,
+    system="Linux",
+    python="3.11",
+    packages={},
+    governor="performance",
+    load_average=0.1,
+    variables={},
+    revision=None,
+    dirty=None,
+)
 CEILINGS = Ceilings("processor", 4, 1.25e10, {"float32": 2.5e11}, None, 0.0)
 SPREAD = "spread of a repeated matrix product (10th to 90th percentile)"
 EMPTY, KNOWN = "an empty call by clock {}", "a call of known length by clock {}"
@@ -161,8 +172,10 @@ def test_every_probe_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     monkeypatch.setattr(doctor, "PROBES", (later, first))
     assert [(f.name, f.value) for f in doctor.examine(Host().patient())] == [
-        ("device", "processor"), ("load", "processor"), ("gate", "processor"),
-    ]  # fmt: skip
+        ("device", "processor"),
+        ("load", "processor"),
+        ("gate", "processor"),
+    ]
 
 
 # A GPU

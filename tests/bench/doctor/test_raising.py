@@ -48,9 +48,17 @@ def writer(low: list[Device], tmp_path: Path) -> Iterator[RunWriter]:
     """A run with low ceilings and a result that passes them: 5 MFLOP in 10 ms, where 1 FLOP a second was measured."""
     timing = TimingRecord("wall", "warm", 2, 10, 1e6, True, 3, "target")
     result = Measurement(
-        "attention", "mine", {"dtype": "float32"}, "c", Outcome.PASSED, timing=timing, operations=5_000_000,
-        bytes_moved=1000, bytes_written=0, median_ns=1e7,
-    )  # fmt: skip
+        "attention",
+        "mine",
+        {"dtype": "float32"},
+        "c",
+        Outcome.PASSED,
+        timing=timing,
+        operations=5_000_000,
+        bytes_moved=1000,
+        bytes_written=0,
+        median_ns=1e7,
+    )
     writer = RunWriter.create(tmp_path, draft_run(Suite("s", ()), (), "cpu", "attnlab run s"))
     writer.append(result)
     yield writer

@@ -46,10 +46,21 @@ from attnlab.bench.store.records import (
 
 WALL = TimingMethod("wall", "warm")
 ENVIRONMENT = Environment(
-    device=Device("cpu", "a processor"), processor="a processor", cores=2, affinity=(0, 1), threads=2,
-    memory_bytes=1 << 34, system="Linux", python="3.11", packages={"torch": "2.13"}, governor=None,
-    load_average=0.1, variables={}, revision=None, dirty=None,
-)  # fmt: skip
+    device=Device("cpu", "a processor"),
+    processor="a processor",
+    cores=2,
+    affinity=(0, 1),
+    threads=2,
+    memory_bytes=1 << 34,
+    system="Linux",
+    python="3.11",
+    packages={"torch": "2.13"},
+    governor=None,
+    load_average=0.1,
+    variables={},
+    revision=None,
+    dirty=None,
+)
 CEILINGS = Ceilings("a processor", 2, 1e10, {}, None, 0.0)
 
 
@@ -109,9 +120,15 @@ class ArmScript:
         asked = {w.key for w in wanted}
         besides = [replace(o, listed=False) for o in found if o not in own and o.key in asked]
         return Offers(
-            "s.toml", (*own, *besides), self.unknown, self.strays, self.missing_plugins, self.error, self.absent,
+            "s.toml",
+            (*own, *besides),
+            self.unknown,
+            self.strays,
+            self.missing_plugins,
+            self.error,
+            self.absent,
             self.settings,
-        )  # fmt: skip
+        )
 
 
 def offer(name: str, reason: str | None = None, source: str | None = "kernels.py") -> Offer:

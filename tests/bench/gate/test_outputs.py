@@ -154,9 +154,13 @@ def test_a_gate_is_stored_and_read_back(gate: Gate, tmp_path: Path) -> None:
     report, collected = gate
     paths = write_gate(tmp_path, report, collected, (), CEILINGS)
     assert {path.name for path in paths} == {
-        "gate.json", "summary.md", "junit.xml", "bencher.json", "pytest-benchmark-base.json",
+        "gate.json",
+        "summary.md",
+        "junit.xml",
+        "bencher.json",
+        "pytest-benchmark-base.json",
         "pytest-benchmark-head.json",
-    }  # fmt: skip
+    }
     told = [replace(row, reason=None if row.reason is None else printable(row.reason)) for row in report.rows]
     assert read_gate(tmp_path) == replace(report, rows=tuple(told))
     head = read_run(tmp_path / "head")

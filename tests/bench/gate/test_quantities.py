@@ -216,9 +216,7 @@ def test_each_quantity_says_what_it_is() -> None:
 
 def test_the_length_of_calls_that_arrivals_pace_is_not_gated(gated: Make) -> None:
     """Head's calls take twice as long, as a trace would make them; its first token comes as soon."""
-    arms = [
-        ArmScript({"quick": Kernel(ns, log=generation(), axes={"arrivals": "rate:2"})}) for ns in (2e8, 4e8)
-    ]  # fmt: skip
+    arms = [ArmScript({"quick": Kernel(ns, log=generation(), axes={"arrivals": "rate:2"})}) for ns in (2e8, 4e8)]
     report = gated(*arms, looks=(12,)).run()
     (row,) = report.rows
     assert (row.verdict, row.base_ns, row.head_ns) == (None, None, None)

@@ -63,9 +63,11 @@ def test_version_two_the_tightest_limit_counts(tmp_path: Path) -> None:
 def test_version_one(tmp_path: Path) -> None:
     root = tmp_path / "fs"
     job = {
-        "memory.limit_in_bytes": "5000", "memory.usage_in_bytes": "4000", "memory.stat": "total_inactive_file 10",
+        "memory.limit_in_bytes": "5000",
+        "memory.usage_in_bytes": "4000",
+        "memory.stat": "total_inactive_file 10",
         "memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 7\n",
-    }  # fmt: skip
+    }
     group(root, "memory/job", job)
     group(root, "memory", {"memory.limit_in_bytes": "9223372036854771712", "memory.usage_in_bytes": "1"})
     found = own_group(membership(tmp_path, "5:cpu,cpuacct:/other\n4:memory:/job\n0::/\n"), root)

@@ -245,9 +245,11 @@ def test_nvml_is_opened_by_the_uuid_and_only_when_asked(tape: Tape, monkeypatch:
         pass
 
     pynvml = SimpleNamespace(
-        NVMLError=NVMLError, nvmlInit=lambda: asked.append("init"), nvmlDeviceGetHandleByUUID=asked.append,
+        NVMLError=NVMLError,
+        nvmlInit=lambda: asked.append("init"),
+        nvmlDeviceGetHandleByUUID=asked.append,
         nvmlDeviceGetComputeRunningProcesses=lambda handle: [SimpleNamespace(pid=1)],
-    )  # fmt: skip
+    )
     monkeypatch.setitem(sys.modules, "pynvml", pynvml)
     gpu = CudaGpu(CUDA)
     assert asked == []

@@ -27,9 +27,13 @@ def test_a_cool_gpu_needs_no_word() -> None:
 
 @pytest.mark.parametrize(
     ("reason", "words"),
-    [("thermal, by the driver", "by heat"), ("power cap", "by its power limit"), ("power brake", "by its power limit"),
-     ("hardware slowdown", "by its hardware")],
-)  # fmt: skip
+    [
+        ("thermal, by the driver", "by heat"),
+        ("power cap", "by its power limit"),
+        ("power brake", "by its power limit"),
+        ("hardware slowdown", "by its hardware"),
+    ],
+)
 def test_what_holds_the_clocks_down_is_told(reason: str, words: str) -> None:
     (note,) = state_notes([COOL, DeviceState(throttle=(reason,)), COOL])
     assert note.startswith(f"the GPU's clocks were held down {words} in 1 of 3 bursts: ")
@@ -133,8 +137,9 @@ def test_samples_taken_under_heat_are_flagged_and_kept(heated: Any) -> None:
     timed = time_calls([heated.kernel("work", 1e7)], cuda_clocks(heated)[:1], QUICK)
     states = [burst.state for burst in timed.bursts]
     assert states[0].throttle == ()
-    assert states[-1] == DeviceState(1400.0, throttle=("thermal, by the driver",),
-                                     thermal_violation_ns=pytest.approx(heated.device_ns - HEAT))  # fmt: skip
+    assert states[-1] == DeviceState(
+        1400.0, throttle=("thermal, by the driver",), thermal_violation_ns=pytest.approx(heated.device_ns - HEAT)
+    )
     assert timed.record.samples == 240
     samples = [v for burst in timed.bursts for v in burst.series[0].values]
     assert min(samples) == pytest.approx(1e7)
@@ -199,8 +204,13 @@ def stand_in(**missing: Any) -> Any:
 
         return question
 
-    constants = {"NVML_CLOCK_SM": 1, "NVML_CLOCK_MEM": 2, "NVML_TEMPERATURE_GPU": 0,
-                 "NVML_PERF_POLICY_THERMAL": 1, "NVML_PERF_POLICY_POWER": 0}  # fmt: skip
+    constants = {
+        "NVML_CLOCK_SM": 1,
+        "NVML_CLOCK_MEM": 2,
+        "NVML_TEMPERATURE_GPU": 0,
+        "NVML_PERF_POLICY_THERMAL": 1,
+        "NVML_PERF_POLICY_POWER": 0,
+    }
     return SimpleNamespace(NVMLError=NVMLError, **constants, **{name: ask(name) for name in answers})
 
 

@@ -24,11 +24,17 @@ def measured(name: str, cache: str = "cold", case_id: str = "c", **times_ns: lis
     clocks = list(times_ns)
     series = tuple(Series("latency", "ns", clock, "lower", tuple(times)) for clock, times in times_ns.items())
     return Measurement(
-        "op", name, {}, case_id, Outcome.PASSED,
+        "op",
+        name,
+        {},
+        case_id,
+        Outcome.PASSED,
         timing=TimingRecord(clocks[0], cache, 2, 5, 1e6, True, len(times_ns[clocks[0]]), "target"),
         launches=(Launch(1, (Burst(0.0, series),)),),
-        median_ns=sorted(times_ns[clocks[0]])[len(times_ns[clocks[0]]) // 2], ci_low_ns=1.0, ci_high_ns=2.0,
-    )  # fmt: skip
+        median_ns=sorted(times_ns[clocks[0]])[len(times_ns[clocks[0]]) // 2],
+        ci_low_ns=1.0,
+        ci_high_ns=2.0,
+    )
 
 
 CAPTURED = measured("captured", cuda_graph=[10.0] * 40, cuda_events=[14.0] * 40)

@@ -264,8 +264,19 @@ def test_an_interval_that_cannot_be_had_is_missing_not_infinite(toy: Operator[An
 COLD = TimingRecord("fake", "cold", 2, 5, 1e6, True, 20, "target")
 WARM = replace(COLD, cache="warm")
 # A case of 1e9 FLOP and 1e6 bytes: 1 ms at 1 TFLOP/s, 1 µs at 1 TB/s.
-TIMED = Measurement("attention", "mine", {"dtype": "float32"}, "fp32", Outcome.PASSED, timing=COLD,
-                    operations=10**9, bytes_moved=10**6, median_ns=1e6, ci_low_ns=9e5, ci_high_ns=1.1e6)  # fmt: skip
+TIMED = Measurement(
+    "attention",
+    "mine",
+    {"dtype": "float32"},
+    "fp32",
+    Outcome.PASSED,
+    timing=COLD,
+    operations=10**9,
+    bytes_moved=10**6,
+    median_ns=1e6,
+    ci_low_ns=9e5,
+    ci_high_ns=1.1e6,
+)
 DEVICE = Ceilings("gpu", 1, 5e11, {"float32": 5e11}, PublishedPeaks(1e12, {"float32": 1e12}), 0.0)
 
 

@@ -34,16 +34,24 @@ def test_the_shares_sum_to_the_time_from_start_to_last_burst() -> None:
     run = read_run(FIXTURE).run
     start_s = datetime.fromisoformat(run.started).timestamp()
     m = Measurement(
-        "toy", "a", {}, "N4", Outcome.PASSED,
+        "toy",
+        "a",
+        {},
+        "N4",
+        Outcome.PASSED,
         launches=(Launch(1, (burst(start_s + 6.5, 0.5), burst(start_s + 7.5, 0.5))),),
         turns=(Turn(1, Launch(2, (burst(start_s + 11.0, 1.0),))),),
         phases_ns={"set-up": 1e9, "check": 2e9, "timing": 2e9},
-    )  # fmt: skip
+    )
     shares = overhead.shares(StoredRun(FIXTURE, replace(run, run_id="r"), (m,)))
     found = {share.name: share.seconds for share in shares}
     assert found == {
-        "set-up": pytest.approx(1.0), "checking": pytest.approx(2.0), "warming": pytest.approx(0.5),
-        "timing": pytest.approx(1.5), "timing, in turns": pytest.approx(1.0),
-        "turns: processes, set-up, warm-up": pytest.approx(3.0), "the rest: processes, idle": pytest.approx(3.0),
-    }  # fmt: skip
+        "set-up": pytest.approx(1.0),
+        "checking": pytest.approx(2.0),
+        "warming": pytest.approx(0.5),
+        "timing": pytest.approx(1.5),
+        "timing, in turns": pytest.approx(1.0),
+        "turns: processes, set-up, warm-up": pytest.approx(3.0),
+        "the rest: processes, idle": pytest.approx(3.0),
+    }
     assert overhead.overhead(shares) == pytest.approx(7 / 12)

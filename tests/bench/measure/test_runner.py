@@ -19,9 +19,21 @@ from attnlab.bench.store.machine import Ceilings, Device, Environment
 from attnlab.bench.store.records import Measurement, Outcome
 
 ENVIRONMENT = Environment(
-    device=Device("cpu", "processor"), processor="processor", cores=2, affinity=(), threads=2, memory_bytes=1,
-    system="", python="", packages={}, governor=None, load_average=None, variables={}, revision=None, dirty=None,
-)  # fmt: skip
+    device=Device("cpu", "processor"),
+    processor="processor",
+    cores=2,
+    affinity=(),
+    threads=2,
+    memory_bytes=1,
+    system="",
+    python="",
+    packages={},
+    governor=None,
+    load_average=None,
+    variables={},
+    revision=None,
+    dirty=None,
+)
 CEILINGS = Ceilings("processor", 2, 1e10, {"float32": 1e11}, None, 0.0)
 
 
@@ -110,12 +122,25 @@ def test_each_measurement_is_stored_before_the_next_begins(registry: Registry, s
     measured = list(make_runner(registry).run(steps, stage, stage))
     assert [m.case_id for m in measured] == ["N4", "N4", "N8", "N8"]
     assert stage.said[:6] == [
-        "plus starts", "times starts", "judge starts", "plus is ready", "times is ready", "judge is ready",
-    ], "all at once"  # fmt: skip
+        "plus starts",
+        "times starts",
+        "judge starts",
+        "plus is ready",
+        "times is ready",
+        "judge is ready",
+    ], "all at once"
     assert stage.said[6:16] == [
-        "begin plus N4", "phase timing", "plus measures N4", "store plus N4", "end passed",
-        "begin times N4", "phase timing", "times measures N4", "store times N4", "end passed",
-    ]  # fmt: skip
+        "begin plus N4",
+        "phase timing",
+        "plus measures N4",
+        "store plus N4",
+        "end passed",
+        "begin times N4",
+        "phase timing",
+        "times measures N4",
+        "store times N4",
+        "end passed",
+    ]
     assert stage.said[-2:] == ["plus closed", "times closed"]
     assert [order.implementation for order in stage.orders] == ["plus", "times"], "one worker each"
 

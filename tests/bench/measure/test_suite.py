@@ -47,9 +47,15 @@ def test_every_combination_is_a_case(tmp_path: Path) -> None:
         '[[bench]]\noperator = "attention"\n[bench.axes]\nq_len = [64, 96]\nq_heads = [4, 6]\nkv_heads = [2, 4]\n',
     )
     assert ids(load_suite(path, REGISTRY)) == [
-        ["Hq4-Hkv2-Sq64-bf16", "Hq4-Sq64-bf16", "Hq6-Hkv2-Sq64-bf16",
-         "Hq4-Hkv2-Sq96-bf16", "Hq4-Sq96-bf16", "Hq6-Hkv2-Sq96-bf16"]
-    ]  # fmt: skip
+        [
+            "Hq4-Hkv2-Sq64-bf16",
+            "Hq4-Sq64-bf16",
+            "Hq6-Hkv2-Sq64-bf16",
+            "Hq4-Hkv2-Sq96-bf16",
+            "Hq4-Sq96-bf16",
+            "Hq6-Hkv2-Sq96-bf16",
+        ]
+    ]
 
 
 def test_axes_of_the_command_line_replace_those_of_cases_and_of_sweeps(tmp_path: Path) -> None:

@@ -96,9 +96,14 @@ def test_sampling_ends_at_its_target(fake_clock: Any) -> None:
 
 @pytest.mark.parametrize(
     ("least", "samples"),
-    [({"least_s": 1e-9, "least_bursts": 1}, 30), ({"least_s": 1.0}, 1020), ({"least_bursts": 20}, 600),
-     ({"min_samples": 400}, 420), ({"least_s": 1.0, "sampling_limit_s": 0.5}, 510)],
-)  # fmt: skip
+    [
+        ({"least_s": 1e-9, "least_bursts": 1}, 30),
+        ({"least_s": 1.0}, 1020),
+        ({"least_bursts": 20}, 600),
+        ({"min_samples": 400}, 420),
+        ({"least_s": 1.0, "sampling_limit_s": 0.5}, 510),
+    ],
+)
 def test_there_is_a_least_time_and_a_least_number_of_bursts(
     fake_clock: Any, least: dict[str, Any], samples: int
 ) -> None:

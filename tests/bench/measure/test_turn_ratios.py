@@ -38,11 +38,16 @@ def measured(
 
 
 def test_those_near_the_fastest_of_each_case_take_part() -> None:
-    found = contenders([
-        measured("a", 1e6), measured("b", 1.2e6), measured("c", 1.3e6), measured("d", 1e6, "N9"),
-        measured("e", 2e6, "N9"),
-        measured("wrong", 1e6).fail("zeros", outcome=Outcome.WRONG_VALUES),
-    ])  # fmt: skip
+    found = contenders(
+        [
+            measured("a", 1e6),
+            measured("b", 1.2e6),
+            measured("c", 1.3e6),
+            measured("d", 1e6, "N9"),
+            measured("e", 2e6, "N9"),
+            measured("wrong", 1e6).fail("zeros", outcome=Outcome.WRONG_VALUES),
+        ]
+    )
     assert [[m.implementation for m in case] for case in found] == [["a", "b"]], "d has nothing near it"
 
 

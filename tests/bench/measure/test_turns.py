@@ -101,11 +101,15 @@ def test_everything_is_opened_then_takes_turns_to_and_fro_then_is_finished(regis
     found = list(scripted(registry).run(steps(registry, ("plus", "times"), ("N4",), 2), turns, turns))
     done = [said for said in turns.said if said.split()[0] in ("open", "burst", "finish")]
     assert done == [
-        "open plus N4", "open times N4",
-        "burst plus N4", "burst times N4",
-        "burst times N4", "burst plus N4",
-        "finish plus N4", "finish times N4",
-    ]  # fmt: skip
+        "open plus N4",
+        "open times N4",
+        "burst plus N4",
+        "burst times N4",
+        "burst times N4",
+        "burst plus N4",
+        "finish plus N4",
+        "finish times N4",
+    ]
     assert [m.implementation for m in found] == ["plus", "times"]
     assert "phase round 2 of 2" in turns.said
 

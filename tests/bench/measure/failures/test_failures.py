@@ -151,9 +151,7 @@ def test_the_first_token_off_the_references_is_named() -> None:
     case = GenerateCase.parse("toy-random-P4-N3-fp32")
     inputs = GENERATE.make_inputs(case, NORMAL_DRAW, 0, CPU)
     tokens = reference_greedy(inputs.weights, inputs.prompts, 3)
-    expectation = Answers(
-        case, lambda: inputs.weights, inputs.prompts, tokens, noise=1e-4, ties=0.0
-    )  # fmt: skip
+    expectation = Answers(case, lambda: inputs.weights, inputs.prompts, tokens, noise=1e-4, ties=0.0)
     assert first_wrong(expectation, (tokens,), ("tokens",)) is None
     right = logs_of(answer_logits(inputs.weights, inputs.prompts[0], tokens[0]), tokens[0])
     logs = right[None] + torch.tensor([[0.0, 0.0, 0.5]])
@@ -191,9 +189,19 @@ def kept(attnlab, helpers: Path, tmp_path_factory: pytest.TempPathFactory) -> tu
     cwd = tmp_path_factory.mktemp("home")
     (cwd / "mine.py").write_text(PLUGIN)
     ended = attnlab(
-        "run", "toy", "--plugin", helpers / "toy_operator.py", "--plugin", "mine.py", "--impl", "off,raises,same_again",
-        "--turns", "0", "--keep-failures", cwd=cwd,
-    )  # fmt: skip
+        "run",
+        "toy",
+        "--plugin",
+        helpers / "toy_operator.py",
+        "--plugin",
+        "mine.py",
+        "--impl",
+        "off,raises,same_again",
+        "--turns",
+        "0",
+        "--keep-failures",
+        cwd=cwd,
+    )
     (run,) = (cwd / "results").iterdir()
     return run, ended
 
