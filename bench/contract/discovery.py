@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from attnlab.bench.errors import DuplicateName, DuplicateRank, PluginError, UnknownName
 
@@ -112,6 +112,9 @@ class Folder(Table[T]):
     Nothing is imported before the table is asked for what it does not have, and then what is new in the folder.
     """
 
+    of_plugins: ClassVar[list[str]] = []
+    """Names of what modules of others put into such tables in this process."""
+
     def __init__(
         self, kind: str, package: str, holds: str | None, rank_of: Callable[[T], object] | None = None
     ) -> None:
@@ -119,6 +122,11 @@ class Folder(Table[T]):
         self.package, self.holds = package, holds
         self._known_modules: set[str] = set()
         self._open = True
+
+    def add(self, name: str, item: T, module: str) -> None:
+        super().add(name, item, module)
+        if not module.startswith("attnlab."):
+            self.of_plugins.append(name)
 
     def close(self) -> None:
         """Take in what there is; what is put into the folder later is left out."""

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from attnlab.bench.contract.discovery import Table, import_all
+from attnlab.bench.contract.discovery import Folder, Table, import_all
 from attnlab.bench.contract.meddling import Guard
 from attnlab.bench.contract.plugins import load_entry_points, load_plugin
 from attnlab.bench.errors import PluginError, UnknownName
@@ -106,9 +106,10 @@ class Registry:
         return [made for table in self._implementations.values() for made in table]
 
     def count(self) -> int:
-        """How many things are registered in all."""
+        """How many things are registered in all, with what plugins put into the tables of reporters and profilers."""
         tables = (self.operators, self.metrics, self.suites)
-        return sum(len(table.names()) for table in tables) + len(self.all_implementations())
+        own = sum(len(table.names()) for table in tables) + len(self.all_implementations())
+        return own + len(Folder.of_plugins)
 
     def add_implementation(self, made: Implementation) -> None:
         table = self._implementations.setdefault(made.operator, Table(f"implementation of {made.operator}"))

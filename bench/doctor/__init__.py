@@ -7,20 +7,20 @@ from collections.abc import Iterator
 
 from attnlab.bench.contract.discovery import Folder
 from attnlab.bench.doctor import gate
-from attnlab.bench.doctor.finding import Finding, Patient, Probe
+from attnlab.bench.doctor.finding import Finding, Inspection, Patient
 from attnlab.bench.machine.ceilings import Again, measured_beside
 from attnlab.bench.store.machine import Environment
 
-__all__ = ["PROBES", "Finding", "Patient", "Probe", "examine", "measured_now", "patient_here"]
+__all__ = ["INSPECTIONS", "Finding", "Inspection", "Patient", "examine", "measured_now", "patient_here"]
 
-PROBES: Folder[Probe] = Folder("probe", __name__, "PROBES", lambda probe: probe.rank)
+INSPECTIONS: Folder[Inspection] = Folder("inspection", __name__, "INSPECTIONS", lambda inspection: inspection.rank)
 
 
 def examine(patient: Patient) -> Iterator[Finding]:
     """Look at the machine now; takes some ten seconds, on a GPU half a minute, most of them for live pairs."""
     yield Finding("device", patient.environment.device.name)
-    for probe in sorted(PROBES, key=lambda probe: probe.rank):
-        yield from probe.look(patient)
+    for inspection in sorted(INSPECTIONS, key=lambda inspection: inspection.rank):
+        yield from inspection.look(patient)
 
 
 def patient_here(environment: Environment, ceilings: Again) -> Patient:

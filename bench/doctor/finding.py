@@ -1,4 +1,4 @@
-"""A finding of the doctor, and what its probes look at."""
+"""A finding of the doctor, and what its inspections look at."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Patient:
 
 
 @dataclass(frozen=True)
-class Probe:
+class Inspection:
     """One thing to look at, named by its function. Findings are told by rising `rank`."""
 
     rank: int

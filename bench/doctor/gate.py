@@ -1,4 +1,4 @@
-"""Probe of what the regression gate could tell here: a few live pairs of a stand-in, and decisions replayed on them."""
+"""What the regression gate could tell here: a few live pairs of a stand-in, and decisions replayed on them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from attnlab.bench import units
 from attnlab.bench.doctor import product
-from attnlab.bench.doctor.finding import Finding, Patient, Probe
+from attnlab.bench.doctor.finding import Finding, Inspection, Patient
 from attnlab.bench.measure.interleaving import interleave
 from attnlab.bench.stats.paired import log_ratio
 from attnlab.bench.stats.power import least_detectable, replay
@@ -109,4 +109,4 @@ class _Product:
         self._process.communicate()
 
 
-PROBES = (Probe(90, least_slowdown),)
+INSPECTIONS = (Inspection(90, least_slowdown),)

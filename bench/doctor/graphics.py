@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterator
 
 from attnlab.bench import units
-from attnlab.bench.doctor.finding import Finding, Patient, Probe
+from attnlab.bench.doctor.finding import Finding, Inspection, Patient
 from attnlab.bench.machine.clocks import start_all
 from attnlab.bench.machine.clocks.cuda_events import CudaEvents
 from attnlab.bench.machine.gpu import Gpu
@@ -99,4 +99,4 @@ def _others(gpu: Gpu) -> Finding:
     return Finding("other processes on the GPU", str(len(others)), remedy)
 
 
-PROBES = (Probe(50, gpu_findings),)
+INSPECTIONS = (Inspection(50, gpu_findings),)

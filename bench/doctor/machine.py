@@ -10,7 +10,7 @@ import psutil
 
 from attnlab.bench import units
 from attnlab.bench.contract import needs
-from attnlab.bench.doctor.finding import Finding, Patient, Probe
+from attnlab.bench.doctor.finding import Finding, Inspection, Patient
 
 LOOK_S = 0.3
 BUSY = 0.25  # of the cores' time, taken by others
@@ -111,11 +111,11 @@ def _day(unix_s: float) -> str:
     return f"{datetime.fromtimestamp(unix_s, UTC):%Y-%m-%d}"
 
 
-PROBES = (
-    Probe(0, others_now),  # before the doctor itself is at work
-    Probe(60, load),
-    Probe(70, threads),
-    Probe(80, frequency),
-    Probe(100, compiler),
-    Probe(110, ceilings),
+INSPECTIONS = (
+    Inspection(0, others_now),  # before the doctor itself is at work
+    Inspection(60, load),
+    Inspection(70, threads),
+    Inspection(80, frequency),
+    Inspection(100, compiler),
+    Inspection(110, ceilings),
 )

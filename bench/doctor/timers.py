@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Callable, Iterator
 
 from attnlab.bench import units
-from attnlab.bench.doctor.finding import Finding, Patient, Probe
+from attnlab.bench.doctor.finding import Finding, Inspection, Patient
 from attnlab.bench.machine.clocks import start_all
 from attnlab.bench.machine.gpu import Gpu
 
@@ -102,9 +102,9 @@ def steadiness(patient: Patient) -> Iterator[Finding]:
     )
 
 
-PROBES = (
-    Probe(10, resolution),
-    Probe(20, empty_call),
-    Probe(30, known_call),
-    Probe(40, steadiness),
+INSPECTIONS = (
+    Inspection(10, resolution),
+    Inspection(20, empty_call),
+    Inspection(30, known_call),
+    Inspection(40, steadiness),
 )

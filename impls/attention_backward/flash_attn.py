@@ -18,7 +18,7 @@ HEAD_MULTIPLE = 8  # of head sizes; the package fills others up in front of this
 
 
 @dataclass(frozen=True)
-class Call:
+class BackwardCall:
     """The function to call and its keywords; blind: whether some row has no key."""
 
     function: Callable[..., Any]
@@ -38,7 +38,7 @@ class FlashAttn:
     def supports(self, case: AttentionCase) -> str | None:
         return _flash_interface.limits(case, HEAD_MULTIPLE)
 
-    def prepare(self, case: AttentionCase, inputs: AttentionBackwardInputs) -> Call:
+    def prepare(self, case: AttentionCase, inputs: AttentionBackwardInputs) -> BackwardCall:
         module = importlib.import_module("flash_attn.flash_attn_interface")
         keywords: dict[str, Any] = {
             "dropout_p": 0.0,
@@ -52,12 +52,12 @@ class FlashAttn:
         }
         blind = any(case.mask.rows_with_keys(q_len, kv_len) < q_len for q_len, kv_len in case.sequences)
         if not case.packed:
-            return Call(module._flash_attn_backward, keywords, blind)
+            return BackwardCall(module._flash_attn_backward, keywords, blind)
         keywords |= {"cu_seqlens_q": inputs.packed, "cu_seqlens_k": inputs.packed}
         keywords |= {"max_seqlen_q": max(case.packed), "max_seqlen_k": max(case.packed)}
-        return Call(module._flash_attn_varlen_backward, keywords, blind)
+        return BackwardCall(module._flash_attn_varlen_backward, keywords, blind)
 
-    def run(self, inputs: AttentionBackwardInputs, call: Call) -> tuple[Tensor, Tensor, Tensor]:
+    def run(self, inputs: AttentionBackwardInputs, call: BackwardCall) -> tuple[Tensor, Tensor, Tensor]:
         packed = "cu_seqlens_q" in call.keywords
         lse = inputs.lse[0] if packed else inputs.lse  # [Hq, T] or [B, Hq, Sq]
         if call.blind:

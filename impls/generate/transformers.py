@@ -21,7 +21,7 @@ METHODS = ("greedy", "sample", "prompt_lookup")
 
 
 @dataclass(frozen=True, eq=False)
-class Setup:
+class TransformersSetup:
     """A model of transformers, and how it is to generate."""
 
     case: GenerateCase
@@ -38,10 +38,10 @@ class Transformers:
             return f"batch {case.batch} with {case.decoding.method} is not served: 1 only"
         return limits(case, METHODS)
 
-    def prepare(self, case: GenerateCase, inputs: GenerateInputs) -> Setup:
-        return Setup(case, model_of(inputs.weights), settings_of(case.decoding, case.new_tokens))
+    def prepare(self, case: GenerateCase, inputs: GenerateInputs) -> TransformersSetup:
+        return TransformersSetup(case, model_of(inputs.weights), settings_of(case.decoding, case.new_tokens))
 
-    def run(self, inputs: GenerateInputs, setup: Setup) -> GenerateOutputs:
+    def run(self, inputs: GenerateInputs, setup: TransformersSetup) -> GenerateOutputs:
         recorder = inputs.begin()
         with seeded_generators(inputs.seed, inputs.weights.device):
             answers = [answer(setup, recorder, batch) for batch in recorder.batches(setup.case.batch)]
@@ -106,7 +106,7 @@ def seeded_generators(seed: int, device: torch.device) -> Iterator[None]:
         yield
 
 
-def answer(setup: Setup, recorder: Recorder, requests: list[int]) -> Tensor:
+def answer(setup: TransformersSetup, recorder: Recorder, requests: list[int]) -> Tensor:
     """Answers to a batch of requests, int64 [B, N] on the CPU."""
     device = setup.model.device
     prompts = torch.tensor([list(recorder.prompt(request)) for request in requests], device=device)
@@ -128,7 +128,7 @@ def answer(setup: Setup, recorder: Recorder, requests: list[int]) -> Tensor:
 class PassWatcher:
     """Told of each pass by hooks, and of each token as a streamer: of the prompt first, then of every step's tokens."""
 
-    def __init__(self, setup: Setup, recorder: Recorder, requests: list[int]) -> None:
+    def __init__(self, setup: TransformersSetup, recorder: Recorder, requests: list[int]) -> None:
         self._setup, self._recorder, self._requests = setup, recorder, requests
         self._output_tokens = -1  # tokens of each answer; the prompt is yet to come
         self._rows = 0

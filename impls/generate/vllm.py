@@ -33,7 +33,7 @@ SHARE_OF_FREE_MEMORY = 0.9
 
 
 @dataclass(frozen=True, eq=False)
-class Engine:
+class VllmEngine:
     """An engine for the requests of one case, with the weights that it was loaded from."""
 
     case: GenerateCase
@@ -55,7 +55,7 @@ class Vllm:
     """vLLM: its engine, scheduler and paged cache, CUDA graphs and all, without reuse of prefixes between calls."""
 
     def __init__(self) -> None:
-        self._engine: Engine | None = None
+        self._engine: VllmEngine | None = None
 
     def supports(self, case: GenerateCase) -> str | None:
         p = case.decoding.params
@@ -63,14 +63,14 @@ class Vllm:
             return "min-p with top-p is not served: vLLM applies top-p after min-p"
         return limits(case, ("greedy", "sample"), layout=f"paged:{PAGE_TOKENS}", batchings=BATCHINGS)
 
-    def prepare(self, case: GenerateCase, inputs: GenerateInputs) -> Engine:
+    def prepare(self, case: GenerateCase, inputs: GenerateInputs) -> VllmEngine:
         """Copies of the inputs share an engine: it takes minutes to start, and most of the memory."""
         if self._engine is None or not self._engine.serves(case, inputs.weights):
             self._engine = None
-            self._engine = Engine(case, inputs.weights, load_engine(case, inputs.weights))
+            self._engine = VllmEngine(case, inputs.weights, load_engine(case, inputs.weights))
         return self._engine
 
-    def run(self, inputs: GenerateInputs, engine: Engine) -> GenerateOutputs:
+    def run(self, inputs: GenerateInputs, engine: VllmEngine) -> GenerateOutputs:
         recorder = inputs.begin()
         loop = ServingLoop(engine, recorder, inputs.seed)
         if engine.case.batching == "continuous":
@@ -132,7 +132,7 @@ def environment(name: str, value: str) -> Iterator[None]:
 class ServingLoop:
     """One call: requests go in, and after each step what they have more than before is told."""
 
-    def __init__(self, engine: Engine, recorder: Recorder, seed: int) -> None:
+    def __init__(self, engine: VllmEngine, recorder: Recorder, seed: int) -> None:
         self._engine, self._recorder, self._seed = engine.llm.llm_engine, recorder, seed
         self._case = engine.case
         self.answers: list[list[int]] = [[] for _ in range(recorder.requests)]

@@ -331,22 +331,22 @@ def test_a_profiler(put: Put) -> None:
         PROFILERS.discard("toy_profiler")
 
 
-def test_a_probe_of_the_doctor(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_inspection_by_the_doctor(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the least rank of all it is asked first."""
     from attnlab.bench import doctor
 
-    monkeypatch.setattr(doctor, "PROBES", Folder("probe", doctor.__name__, "PROBES"))
+    monkeypatch.setattr(doctor, "INSPECTIONS", Folder("inspection", doctor.__name__, "INSPECTIONS"))
     put(
-        "bench/doctor/toy_probe.py",
+        "bench/doctor/toy_inspection.py",
         """
-        from attnlab.bench.doctor.finding import Finding, Probe
+        from attnlab.bench.doctor.finding import Finding, Inspection
 
 
-        def toy_probe(patient):
+        def toy_inspection(patient):
             yield Finding("toy", f"on {patient.environment.device.name}")
 
 
-        PROBES = (Probe(-1, toy_probe),)
+        INSPECTIONS = (Inspection(-1, toy_inspection),)
         """,
     )
     here = Environment.__new__(Environment)

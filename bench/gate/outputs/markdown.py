@@ -12,7 +12,7 @@ from attnlab.bench.reporters.markdown import name, text
 
 
 @dataclass(frozen=True)
-class Markdown:
+class MarkdownOutput:
     """GitHub's dialect."""
 
     name: str = "markdown"
@@ -88,4 +88,4 @@ def _table(headings: Sequence[str], rows: Iterator[Sequence[str]]) -> Iterator[s
         yield f"| {' | '.join(row)} |"
 
 
-OUTPUT = Markdown()
+OUTPUT = MarkdownOutput()

@@ -27,13 +27,13 @@ class CudaEvents:
 
     def start(self, calls: Sequence[Call], bytes_a_call: int, plan: Plan | None = None) -> Timer:
         refuse_work_elsewhere(self._gpu, calls, rough_ns(self._gpu, calls))
-        return _Timer(self.name, self._cache, self._gpu, calls, Spans(self._gpu, self._cache, self._writing))
+        return _EventsTimer(self.name, self._cache, self._gpu, calls, Spans(self._gpu, self._cache, self._writing))
 
 
 CLOCK = ClockKind(CudaEvents.name, "cuda", 20, CudaEvents)
 
 
-class _Timer:
+class _EventsTimer:
     calls_a_sample = 1
     plan: Plan | None = None
 

@@ -47,7 +47,7 @@ class CudaGraph:
                 f"{plan.copies} and {plan.cache}: make as many as `copies_wanted` says with that plan"
             )
         try:
-            return _Timer(self._gpu, calls, plan, Spans(self._gpu, self._cache, self._writing))
+            return _GraphTimer(self._gpu, calls, plan, Spans(self._gpu, self._cache, self._writing))
         except MemoryError as error:
             raise ClockUnsupported(f"its graphs do not fit into memory: {error}") from error
 
@@ -59,7 +59,7 @@ class CudaGraph:
 CLOCK = ClockKind(CudaGraph.name, "cuda", 10, CudaGraph)
 
 
-class _Timer:
+class _GraphTimer:
     clock = GRAPHS
 
     def __init__(self, gpu: Gpu, calls: Sequence[Call], plan: Plan, spans: Spans) -> None:

@@ -30,7 +30,7 @@ class Cupti:
         self._gpu, self._cache, self._writing = gpu, cache, writing
 
     def start(self, calls: Sequence[Call], bytes_a_call: int, plan: Plan | None = None) -> Timer:
-        timer = _Timer(self.name, self._cache, self._gpu, calls, Spans(self._gpu, self._cache, self._writing))
+        timer = _CuptiTimer(self.name, self._cache, self._gpu, calls, Spans(self._gpu, self._cache, self._writing))
         try:
             timer.burst(1)
         except MeasurementError as error:
@@ -41,7 +41,7 @@ class Cupti:
 CLOCK = ClockKind(Cupti.name, "cuda", 30, Cupti, package="cupti")
 
 
-class _Timer:
+class _CuptiTimer:
     calls_a_sample = 1
     plan: Plan | None = None
     null_ns: float | None = None

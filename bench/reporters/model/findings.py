@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from attnlab.bench import units
 from attnlab.bench.reporters.model.cases import CaseFamily, CaseRef, describe
 from attnlab.bench.reporters.model.outcomes import Reason
-from attnlab.bench.reporters.model.picks import FAR, LEAST_GAIN, Pick, Standing
+from attnlab.bench.reporters.model.picks import FAR, LEAST_GAIN, Pick, Placing
 from attnlab.bench.reporters.model.results import Result
 from attnlab.bench.reporters.model.words import (
     Sentence,
@@ -117,7 +117,7 @@ def _how(e: OperatorResults) -> Iterator[Sentence]:
             f"Those near the fastest took turns in {count(most, 'round')} of fresh processes; one is named where the "
             f"others took {units.format_share(LEAST_GAIN - 1)} longer or more, by a 95 % interval above 1."
         )
-    if untested := [p for p in e.picks if Standing.UNTESTED in p.why]:
+    if untested := [p for p in e.picks if Placing.UNTESTED in p.why]:
         told = f": what is nearer than {FAR:g} times the fastest is not told apart there."
         yield sentence("No turns were taken in fresh processes ", e.where(_cases(untested)), told)
 

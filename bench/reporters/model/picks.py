@@ -22,7 +22,7 @@ FEW = 3  # fewer samples say nothing of how times scatter
 FAR, VERY_FAR = 1.25, 3.0  # times as fast, without turns: with samples enough, and with few
 
 
-class Standing(Enum):
+class Placing(Enum):
     """How a result stands to the fastest of its case; the value says why."""
 
     BEHIND = "slower"
@@ -44,7 +44,7 @@ class Pick:
     case: CaseRef
     best: Result
     level: tuple[Result, ...]
-    why: tuple[Standing, ...]
+    why: tuple[Placing, ...]
     next: Result | None
     next_ratio: float | None
     rounds: int
@@ -62,7 +62,7 @@ class Pick:
     @property
     def unclear(self) -> bool:
         """The machine was busy, and noise cannot be seen through."""
-        return Standing.UNCLEAR in self.why
+        return Placing.UNCLEAR in self.why
 
     @property
     def lead(self) -> float | None:
@@ -84,9 +84,9 @@ def pick(case: CaseRef, results: Iterable[Result]) -> Pick | None:
     compared = [r for r in timed if r.method == method]
     best = min(compared, key=lambda r: _in_fresh_processes(r, compared[0]))
     others = [(r, _standing(best, r)) for r in compared if r is not best]
-    level = tuple(r for r, standing in others if standing is not Standing.BEHIND)
-    beyond = next((r for r, standing in others if standing is Standing.BEHIND), None)
-    why = tuple(dict.fromkeys(standing for _, standing in others if standing is not Standing.BEHIND))
+    level = tuple(r for r, standing in others if standing is not Placing.BEHIND)
+    beyond = next((r for r, standing in others if standing is Placing.BEHIND), None)
+    why = tuple(dict.fromkeys(standing for _, standing in others if standing is not Placing.BEHIND))
     ratio = None if beyond is None else _ratio(best, beyond)
     rounds = len(best.row.measurement.turns)
     return Pick(case, best, level, why, beyond, ratio, rounds, len(timed) - len(compared))
@@ -106,18 +106,18 @@ def _ratio(best: Result, other: Result) -> float:
     return found.median if found else (other.median_ns or 0.0) / (best.median_ns or float("inf"))
 
 
-def _standing(best: Result, other: Result) -> Standing:
+def _standing(best: Result, other: Result) -> Placing:
     """How `other` stands to `best`: by turns where they were taken, else only where it is far behind."""
     pair = (best.row.measurement, other.row.measurement)
     if (found := _turned(best, other)) is not None and found.low is not None:
         if any(turn_ratios.busy_in_turns(m) for m in pair):
-            return Standing.UNCLEAR
-        return Standing.BEHIND if found.low > 1 and found.median >= LEAST_GAIN else Standing.LEVEL
+            return Placing.UNCLEAR
+        return Placing.BEHIND if found.low > 1 and found.median >= LEAST_GAIN else Placing.LEVEL
     if any(turn_ratios.busy(m) for m in pair):
-        return Standing.UNCLEAR
+        return Placing.UNCLEAR
     if (found := turn_ratios.in_one_process(pair[1], pair[0])) is not None and found.low is not None:
-        return Standing.BEHIND if found.low > 1 and found.median >= LEAST_GAIN_OF_ONE_PROCESS else Standing.LEVEL
-    return Standing.BEHIND if _far(best, other) else Standing.UNTESTED
+        return Placing.BEHIND if found.low > 1 and found.median >= LEAST_GAIN_OF_ONE_PROCESS else Placing.LEVEL
+    return Placing.BEHIND if _far(best, other) else Placing.UNTESTED
 
 
 def _far(fast: Result, slow: Result) -> bool:

@@ -10,7 +10,7 @@ from torch import Tensor
 from attnlab.bench import EmbeddingInputs, LinearInputs, ModelWeights, RmsNormInputs, RopeInputs
 from attnlab.bench.llm import embedding_scale, rotary_tables, soft_capped
 from attnlab.impls.generate._engine.kernels import KernelSetup
-from attnlab.impls.generate._engine.layer import Layer
+from attnlab.impls.generate._engine.layer import FusedLayer
 from attnlab.impls.generate._engine.parts import Kernel, Parts
 
 Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
@@ -26,7 +26,7 @@ class Decoder:
 
     def __init__(self, weights: ModelWeights, parts: Parts, positions: int) -> None:
         self.weights, self.config = weights, weights.config
-        self.layers = [Layer.fuse(layer) for layer in weights.layers]
+        self.layers = [FusedLayer.fuse(layer) for layer in weights.layers]
         self.positions = positions
         self.tables = [self._tables(local) for local in (False, True)]
         self.kernels = KernelSetup(weights, self.layers, parts, self.tables[0])

@@ -23,7 +23,7 @@ from attnlab.bench import (
     SwigluCase,
     SwigluInputs,
 )
-from attnlab.impls.generate._engine.layer import Layer
+from attnlab.impls.generate._engine.layer import FusedLayer
 from attnlab.impls.generate._engine.parts import Kernel, Parts
 
 FEW_ROWS = 16  # up to here a matrix product reads weights, beyond it computes
@@ -52,7 +52,7 @@ class KernelSetup:
     """
 
     def __init__(
-        self, weights: ModelWeights, layers: Sequence[Layer], parts: Parts, rope_table: tuple[Tensor, Tensor]
+        self, weights: ModelWeights, layers: Sequence[FusedLayer], parts: Parts, rope_table: tuple[Tensor, Tensor]
     ) -> None:
         self.weights, self.config = weights, weights.config
         self.layers, self.parts, self.rope_table = layers, parts, rope_table

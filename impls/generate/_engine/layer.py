@@ -11,7 +11,7 @@ from attnlab.bench.llm import LayerWeights, rows_of
 
 
 @dataclass(frozen=True, eq=False)
-class Layer:
+class FusedLayer:
     """The weights of one layer, with the projections of one input fused, so that each is one product."""
 
     attention_norm: Tensor  # [H]
@@ -27,7 +27,7 @@ class Layer:
     mlp_branch_norm: Tensor | None  # [H]
 
     @classmethod
-    def fuse(cls, w: LayerWeights) -> Layer:
+    def fuse(cls, w: LayerWeights) -> FusedLayer:
         biases = (w.query_bias, w.key_bias, w.value_bias)
         known = [bias for bias in biases if bias is not None]
         return cls(

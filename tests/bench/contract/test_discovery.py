@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from attnlab.bench.contract.discovery import UNRANKED, Folder, Table, import_named, modules_in
-from attnlab.bench.doctor import PROBES
+from attnlab.bench.doctor import INSPECTIONS
 from attnlab.bench.errors import DuplicateName, DuplicateRank, PluginError, UnknownName
 from attnlab.bench.machine.clocks import CLOCKS
 
@@ -78,8 +78,8 @@ def test_two_files_of_one_rank_are_refused(toys: Path) -> None:
         Folder("toy", TOYS, "TOY", lambda toy: 1).names()
 
 
-@pytest.mark.parametrize("folder", [CLOCKS, PROBES], ids=["clocks", "probes"])
-def test_clocks_and_probes_have_a_rank_each(folder: Folder[Any]) -> None:
+@pytest.mark.parametrize("folder", [CLOCKS, INSPECTIONS], ids=["clocks", "inspections"])
+def test_clocks_and_inspections_have_a_rank_each(folder: Folder[Any]) -> None:
     taken = next(iter(folder))
     with pytest.raises(DuplicateRank):
         folder.add("another", taken, "here")

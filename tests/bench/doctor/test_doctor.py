@@ -165,12 +165,12 @@ def test_a_missing_compiler_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_probe_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """By rank; the first looks at who else is working, before the doctor itself is."""
-    assert min(doctor.PROBES, key=lambda probe: probe.rank).name == "others_now"
+    assert min(doctor.INSPECTIONS, key=lambda inspection: inspection.rank).name == "others_now"
     later, first = (
-        doctor.Probe(rank, lambda patient, name=name: iter([doctor.Finding(name, patient.ceilings.device)]))  # type: ignore[misc]
+        doctor.Inspection(rank, lambda patient, name=name: iter([doctor.Finding(name, patient.ceilings.device)]))  # type: ignore[misc]
         for rank, name in ((2, "gate"), (1, "load"))
     )
-    monkeypatch.setattr(doctor, "PROBES", (later, first))
+    monkeypatch.setattr(doctor, "INSPECTIONS", (later, first))
     assert [(f.name, f.value) for f in doctor.examine(Host().patient())] == [
         ("device", "processor"),
         ("load", "processor"),

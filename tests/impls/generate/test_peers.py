@@ -122,13 +122,13 @@ def test_transformers_computes_the_same_model_of_each_kind(changes: dict[str, An
 
 
 def test_judged_guesses_are_told_as_such() -> None:
-    from attnlab.impls.generate.transformers import PassWatcher, Setup
+    from attnlab.impls.generate.transformers import PassWatcher, TransformersSetup
 
     case = case_of("toy-random-P8-N9-prompt_lookup.3-fp32")
     recorder = inputs_of(case).begin()
     model = torch.nn.Linear(1, 1)
     model.device = CPU  # type: ignore[assignment]
-    watcher = PassWatcher(Setup(case, model, None), recorder, [0])
+    watcher = PassWatcher(TransformersSetup(case, model, None), recorder, [0])
     watcher.put(torch.zeros(1, 8))
     for rows, stood in ((8 + 2, 1), (3 + 1, 3), (1, 0), (2, 0)):
         watcher._before(model, (), {"input_ids": torch.zeros(1, rows)})
