@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -90,6 +91,12 @@ class Table(Generic[T]):
     def module(self, name: str) -> str:
         """The module that registered it."""
         return self._items[name][1]
+
+    def source(self, name: str) -> str:
+        """What a person calls the module that registered it: the file of a plugin, else the module's name."""
+        module = self.module(name)
+        file = getattr(sys.modules.get(module), "__file__", None)
+        return module if module.startswith("attnlab.") or file is None else file
 
     def discard(self, name: str) -> None:
         self._items = {known: entry for known, entry in self._items.items() if known != name}

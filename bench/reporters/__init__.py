@@ -51,6 +51,6 @@ def write_report(
         except Exception as error:  # noqa: BLE001 - a plugin's reporter is foreign code
             faults.append((reporter.name, error))
     if faults:
-        told = "; ".join(f"reporter {name!r} of {REPORTERS.module(name)} fails ({reason_of(e)})" for name, e in faults)
+        told = "; ".join(f"reporter {name!r} of {REPORTERS.source(name)} fails ({reason_of(e)})" for name, e in faults)
         raise PluginError(f"{told}; mend it, or name other formats by --format") from faults[0][1]
     return paths

@@ -89,7 +89,7 @@ def test_all_that_it_brings_is_used(plugin: Path, cli: Callable[..., Any], tmp_p
     plugin.with_name("broken.py").write_text(BROKEN)
     ended = cli("report", folder, "--plugin", plugin.with_name("broken.py"), "--out", written, "--format", "broken,csv")
     assert ended.code == 2
-    assert "reporter 'broken' of broken fails (AttributeError: " in ended.err
+    assert f"reporter 'broken' of {plugin.with_name('broken.py')} fails (AttributeError: " in ended.err
     assert "mend it, or name other formats by --format" in ended.err
     assert (written / "results.csv").is_file(), "it costs the others nothing"
     assert PROFILERS.get("nothing").kernel_times(lambda: None, None) == {}
