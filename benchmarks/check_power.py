@@ -28,7 +28,7 @@ from scipy import stats
 
 from attnlab.bench.contract.axes import DTYPES
 from attnlab.bench.errors import ImpossibleCase
-from attnlab.bench.measure.judging.court import Court
+from attnlab.bench.measuring.judging.court import Court
 from attnlab.bench.ops.attention.case import AttentionCase
 from attnlab.bench.ops.attention.contract import ATTENTION
 from attnlab.bench.ops.attention_backward import ATTENTION_BACKWARD, AttentionBackwardCase

@@ -23,7 +23,7 @@ from scipy import stats
 from attnlab.bench.contract.axes import DTYPES
 from attnlab.bench.contract.registry import discover
 from attnlab.bench.errors import ImpossibleCase, MeasurementError
-from attnlab.bench.measure.judging.court import Court
+from attnlab.bench.measuring.judging.court import Court
 from attnlab.bench.store.records import Outcome
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))

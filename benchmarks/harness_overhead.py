@@ -22,9 +22,9 @@ from attnlab.bench.contract.registry import Implementation
 from attnlab.bench.machine.ceilings import load_or_measure
 from attnlab.bench.machine.clocks.wall import Wall
 from attnlab.bench.machine.environment import describe_device
-from attnlab.bench.measure.harness import measure
-from attnlab.bench.measure.setup import Setup
-from attnlab.bench.measure.timing import Effort, time_calls
+from attnlab.bench.measuring.harness import measure
+from attnlab.bench.measuring.setup import Setup
+from attnlab.bench.measuring.timing import Effort, time_calls
 
 IMPLEMENTATIONS = ("naive", "tiled", "sdpa_flash")
 CASES = ("Hq1-Sq16-D32-fp32", "Hq4-Sq128-bf16-causal", "Hq8-Hkv2-Sq512-bf16-causal")

@@ -4,7 +4,7 @@
 
 Series of made-up times are sampled burst by burst under two rules. *Before*: from 10 samples on, sampling ends at the
 first burst after which half the interval is under the target, for the number of effective samples as estimated.
-*After*: the harness's own rule and interval (`bench/measure/stopping.py`, `bench/stats/summary.py`). Both end at the
+*After*: the harness's own rule and interval (`bench/measuring/stopping.py`, `bench/stats/summary.py`). Both end at the
 limit of samples. Where the level of a series moves there is no median to cover, and an interval that is claimed is
 wrong.
 """
@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attnlab.bench import units
-from attnlab.bench.measure.stopping import Effort, KnownWellEnough
+from attnlab.bench.measuring.stopping import Effort, KnownWellEnough
 from attnlab.bench.stats.summary import effective_samples, order_interval, summarise
 
 Floats = NDArray[np.float64]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from attnlab.bench.measure.common_clock import method_of
+from attnlab.bench.measuring.common_clock import method_of
 from attnlab.bench.store.records import Measurement, Outcome, RunRecord
 
 Facts = list[tuple[str, list[object]]]

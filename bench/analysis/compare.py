@@ -13,7 +13,7 @@ from attnlab.bench.analysis.history.differences import differences
 from attnlab.bench.analysis.history.points import HistoryPoint, point_or_miss
 from attnlab.bench.analysis.metrics import answered_rate, goodput, itl, output_rate, ttft
 from attnlab.bench.contract.metric import Metric, Row
-from attnlab.bench.measure.common_clock import LATENCY
+from attnlab.bench.measuring.common_clock import LATENCY
 from attnlab.bench.stats.paired import log_ratio
 from attnlab.bench.stats.sequential import Looks
 from attnlab.bench.stats.verdict import ALPHA, TARGET, Judgement, LogRatios, Rule, Verdict, judge

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from string import ascii_lowercase
 
 from attnlab.bench.contract.metric import Row
-from attnlab.bench.measure.turn_ratios import busy
+from attnlab.bench.measuring.turn_ratios import busy
 from attnlab.bench.store.records import Measurement, Outcome
 
 BUSY, NO_INTERVAL = "!", "?"

@@ -41,7 +41,7 @@ def discovered(plugins: Sequence[str]) -> Registry:
     """
     from attnlab.bench.contract.plugins import refuse_exits, try_out
     from attnlab.bench.contract.registry import discover
-    from attnlab.bench.measure.settings import kept_settings
+    from attnlab.bench.measuring.settings import kept_settings
 
     said = try_out(plugins)
     if said is not None:

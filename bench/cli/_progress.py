@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 from attnlab.bench import units
 
 if TYPE_CHECKING:
-    from attnlab.bench.measure.steps import Step
+    from attnlab.bench.measuring.steps import Step
     from attnlab.bench.store.records import Measurement
 
 

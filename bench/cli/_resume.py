@@ -13,7 +13,7 @@ from attnlab.bench.cli._options import tell
 from attnlab.bench.contract.named_files import contents
 from attnlab.bench.contract.registry import Registry
 from attnlab.bench.errors import StoreError
-from attnlab.bench.measure.fingerprint import comparable, fingerprint
+from attnlab.bench.measuring.fingerprint import comparable, fingerprint
 from attnlab.bench.store.machine import Code, Device, Environment
 from attnlab.bench.store.records import BenchRecord, Measurement, Outcome, RunRecord
 from attnlab.bench.store.run_folder import RunWriter, latest, read_run

@@ -14,8 +14,8 @@ def check_run(options: argparse.Namespace) -> None:
     """Raises UsageError on what `attnlab run` cannot be asked."""
     from attnlab.bench.contract import outline
     from attnlab.bench.contract.registry import registry
-    from attnlab.bench.measure.suite import find_suite
-    from attnlab.bench.measure.suite_file import MOST_ROUNDS
+    from attnlab.bench.measuring.suite import find_suite
+    from attnlab.bench.measuring.suite_file import MOST_ROUNDS
 
     if not 0 < options.time_limit < math.inf:
         raise UsageError(f"got --time-limit {options.time_limit:g}; expected seconds above zero")

@@ -20,8 +20,8 @@ from attnlab.bench.text import reason_of
 
 if TYPE_CHECKING:
     from attnlab.bench.contract.registry import Implementation, Registry
-    from attnlab.bench.measure.failures.record import Failure
-    from attnlab.bench.measure.failures.replay import ReplayResult
+    from attnlab.bench.measuring.failures.record import Failure
+    from attnlab.bench.measuring.failures.replay import ReplayResult
     from attnlab.bench.store.records import SetDeviations
 
 EPILOG = (
@@ -88,7 +88,7 @@ def execute(options: argparse.Namespace) -> int:
 
 def _failures(folder: Path) -> Iterator[tuple[Path, Failure]]:
     """The failure in a folder, or all of a run's or of its `failures`. Raises StoreError where there is none."""
-    from attnlab.bench.measure.failures.record import FAILURES, RECORD_FILE, read
+    from attnlab.bench.measuring.failures.record import FAILURES, RECORD_FILE, read
 
     for places in ([folder], sorted(folder.iterdir()), sorted((folder / FAILURES).glob("*"))):
         found = [place for place in places if (place / RECORD_FILE).is_file()]
@@ -102,8 +102,8 @@ def _failures(folder: Path) -> Iterator[tuple[Path, Failure]]:
 
 
 def _of_operator(options: argparse.Namespace, registry: Registry) -> Iterator[_Job]:
-    from attnlab.bench.measure.steps import plan
-    from attnlab.bench.measure.suite import operator_suite
+    from attnlab.bench.measuring.steps import plan
+    from attnlab.bench.measuring.suite import operator_suite
 
     suite = operator_suite(options.target, registry, _options.read_axes(options.axis), tuple(options.case))
     (bench,) = plan(suite, registry, _options.read_names(options.impl))
@@ -141,7 +141,7 @@ def _made(job: _Job, device: str, registry: Registry, options: argparse.Namespac
 
     from attnlab.bench.contract import needs
     from attnlab.bench.machine.environment import describe_device
-    from attnlab.bench.measure.failures.replay import check, replay
+    from attnlab.bench.measuring.failures.replay import check, replay
 
     operator = registry.operators.get(job.implementation.operator)
 

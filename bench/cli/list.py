@@ -108,7 +108,7 @@ def _is_asked(entry: ListEntry, what: str | None) -> bool:
 def collect(registry: Registry, device: Device) -> Iterator[ListEntry]:
     """Everything that is registered."""
     from attnlab.bench.contract import needs
-    from attnlab.bench.measure.suite import suite_names
+    from attnlab.bench.measuring.suite import suite_names
 
     for operator in registry.operators:
         yield ListEntry("operator", operator.name, operator.summary)
@@ -133,8 +133,8 @@ def _note(one: Implementation, device: Device) -> str | None:
 
 
 def _suite(name: str, registry: Registry) -> ListEntry:
-    from attnlab.bench.measure.suite import find_suite
-    from attnlab.bench.measure.suite_file import load_suite
+    from attnlab.bench.measuring.suite import find_suite
+    from attnlab.bench.measuring.suite_file import load_suite
 
     try:
         return ListEntry("suite", name, load_suite(find_suite(name, registry), registry).description)

@@ -82,10 +82,10 @@ def execute(options: argparse.Namespace) -> int:
     check_run(options)
     from attnlab.bench.cli._resume import Remembering, is_tried_again, open_run
     from attnlab.bench.machine.environment import choose_device
-    from attnlab.bench.measure.draft import choose_suite, draft_run
-    from attnlab.bench.measure.runner import Limits, Runner
-    from attnlab.bench.measure.steps import plan, steps_of
-    from attnlab.bench.measure.suite import make_effort
+    from attnlab.bench.measuring.draft import choose_suite, draft_run
+    from attnlab.bench.measuring.runner import Limits, Runner
+    from attnlab.bench.measuring.steps import plan, steps_of
+    from attnlab.bench.measuring.suite import make_effort
 
     memory_bytes = None if options.memory_limit is None else read_memory(options.memory_limit)
     registry = _options.discovered(options.plugin)
@@ -133,7 +133,7 @@ def execute(options: argparse.Namespace) -> int:
 
 def _keep(writer: RunWriter, measured: Measurement, run: RunRecord, plugins: tuple[str, ...]) -> None:
     """Keep a failure, and say how it is made again; that it cannot be kept loses nothing else."""
-    from attnlab.bench.measure.failures.keeping import keep_failed
+    from attnlab.bench.measuring.failures.keeping import keep_failed
 
     try:
         folder = keep_failed(writer.folder, measured, run.environment.device.kind, run.seed, plugins)
@@ -147,7 +147,7 @@ def _keep(writer: RunWriter, measured: Measurement, run: RunRecord, plugins: tup
 
 def read_memory(text: str) -> int:
     """Bytes of `8GiB`, `12000MB` or a plain number; raises UsageError on another spelling, or less than torch needs."""
-    from attnlab.bench.measure.runner import LEAST_MEMORY_BYTES
+    from attnlab.bench.measuring.runner import LEAST_MEMORY_BYTES
 
     found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,6})?)\s*([KMGT]?)(i?)B?", text.strip(), re.IGNORECASE | re.ASCII)
     size = float(found[1]) * (1024 if found[3] else 1000) ** " KMGT".index(found[2].upper() or " ") if found else 0.0

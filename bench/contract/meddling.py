@@ -20,13 +20,13 @@ from attnlab.bench.contract.discovery import Folder
 HARNESS = "attnlab.bench"
 # What takes part in a measurement is imported before it is remembered, so that nobody is there first.
 TAKING_PART = (
-    "attnlab.bench.measure.harness",
-    "attnlab.bench.measure.isolation",
-    "attnlab.bench.measure.judging.client",
-    "attnlab.bench.measure.plausibility",
-    "attnlab.bench.measure.settlement",
-    "attnlab.bench.measure.timing",
-    "attnlab.bench.measure.worker",
+    "attnlab.bench.measuring.harness",
+    "attnlab.bench.measuring.isolation",
+    "attnlab.bench.measuring.judging.client",
+    "attnlab.bench.measuring.plausibility",
+    "attnlab.bench.measuring.settlement",
+    "attnlab.bench.measuring.timing",
+    "attnlab.bench.measuring.worker",
     "attnlab.bench.store.codec",
     "attnlab.bench.machine.clocks",
 )

@@ -14,7 +14,7 @@ from pathlib import Path
 from attnlab.bench import units
 from attnlab.bench.doctor import product
 from attnlab.bench.doctor.finding import Finding, Inspection, Patient
-from attnlab.bench.measure.interleaving import interleave
+from attnlab.bench.measuring.interleaving import interleave
 from attnlab.bench.stats.paired import log_ratio
 from attnlab.bench.stats.power import least_detectable, replay
 from attnlab.bench.stats.verdict import TARGET, Rule

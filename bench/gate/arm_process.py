@@ -17,14 +17,14 @@ from attnlab.bench.gate.checkouts import Arm
 from attnlab.bench.gate.environments import ArmEnvironment, own_packages
 from attnlab.bench.gate.messages import ArmOrder, Closing, Offer, Offers, Opening, TimingMethod, outputs_of
 from attnlab.bench.machine.clocks import now
-from attnlab.bench.measure.judging.client import Judge, answer, asked_of
-from attnlab.bench.measure.judging.court import Calls
-from attnlab.bench.measure.judging.process import Contract
-from attnlab.bench.measure.judging.refusals import NotJudged
-from attnlab.bench.measure.judging.verdicts import Findings
-from attnlab.bench.measure.settlement import Grounds, settle
-from attnlab.bench.measure.timing import WarmUp
-from attnlab.bench.measure.worker_process import Process, WorkerEnded
+from attnlab.bench.measuring.judging.client import Judge, answer, asked_of
+from attnlab.bench.measuring.judging.court import Calls
+from attnlab.bench.measuring.judging.process import Contract
+from attnlab.bench.measuring.judging.refusals import NotJudged
+from attnlab.bench.measuring.judging.verdicts import Findings
+from attnlab.bench.measuring.settlement import Grounds, settle
+from attnlab.bench.measuring.timing import WarmUp
+from attnlab.bench.measuring.worker_process import Process, WorkerEnded
 from attnlab.bench.store.codec import decode, encode
 from attnlab.bench.store.machine import Ceilings
 from attnlab.bench.store.plan import Plan

@@ -1,6 +1,6 @@
 """The process of one arm: opens one benchmark at a time and gives a burst of samples whenever it is asked.
 
-Requests are JSON lists of a verb and its arguments; see `bench/measure/channel.py` for how they travel.
+Requests are JSON lists of a verb and its arguments; see `bench/measuring/channel.py` for how they travel.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from attnlab.bench.gate.messages import PROTOCOL, ArmOrder, Closing, Opening, TimingMethod, outputs_of
 from attnlab.bench.machine.ballast import Ballast
-from attnlab.bench.measure.channel import Channel
-from attnlab.bench.measure.worker import limit_memory, make_setup
+from attnlab.bench.measuring.channel import Channel
+from attnlab.bench.measuring.worker import limit_memory, make_setup
 from attnlab.bench.store.codec import decode, encode
 from attnlab.bench.store.plan import Plan
 
 if TYPE_CHECKING:
     from attnlab.bench.gate.rerooting import Rerooting
-    from attnlab.bench.measure.case_sampling import CaseSampling
-    from attnlab.bench.measure.prepared_case import PreparedCase
+    from attnlab.bench.measuring.case_sampling import CaseSampling
+    from attnlab.bench.measuring.prepared_case import PreparedCase
 
 # Two arguments more than other workers get: the file of `rerooting`, which is run before any module of the
 # harness is imported, and as JSON the repository, the arm's checkout and the harness's, earlier checkouts, and where
@@ -32,7 +32,7 @@ TURNING = (
 )
 BOOT = TURNING + "from attnlab.bench.gate.arm_worker import main; main(int(sys.argv[1]), int(sys.argv[2]), turn)"
 JUDGE_BOOT = (
-    TURNING + "from attnlab.bench.measure.judging.process import main; main(int(sys.argv[1]), int(sys.argv[2]))"
+    TURNING + "from attnlab.bench.measuring.judging.process import main; main(int(sys.argv[1]), int(sys.argv[2]))"
 )
 
 
@@ -70,8 +70,8 @@ class _Arm:
         from attnlab.bench.contract.meddling import Guard
         from attnlab.bench.contract.registry import discover, discover_some, import_operators
         from attnlab.bench.gate.offering import find_own_suite, present
-        from attnlab.bench.measure.settings import Apart
-        from attnlab.bench.measure.suite import make_effort
+        from attnlab.bench.measuring.settings import Apart
+        from attnlab.bench.measuring.suite import make_effort
 
         self._order, self._turned, self._channel = order, turned, channel
         import_operators()
@@ -112,7 +112,7 @@ class _Arm:
     def on_open(self, operator: str, implementation: str, case_id: str, check: bool, plan: Any) -> None:
         """Set a benchmark up by a plan that was made before, where one is given, and check it where asked."""
         from attnlab.bench.gate.offering import described
-        from attnlab.bench.measure.harness import prepared_case
+        from attnlab.bench.measuring.harness import prepared_case
 
         self.close()
         contract = self._registry.operators.get(operator)
@@ -129,7 +129,7 @@ class _Arm:
 
     def on_warm(self, clock: str, plan: Any) -> None:
         """Call until the time of a call is stable."""
-        from attnlab.bench.measure.case_sampling import CaseSampling
+        from attnlab.bench.measuring.case_sampling import CaseSampling
 
         with self.prepared.phase("warm-up"), self.prepared.foreign():
             own = None if plan is None else decode(Plan, plan)
@@ -147,8 +147,8 @@ class _Arm:
 
     def on_close(self) -> None:
         """Check what the timed calls returned, measure memory, and free the benchmark."""
-        from attnlab.bench.measure.finish import finish_beside
-        from attnlab.bench.measure.stopping import STOPPED_BY_ROUNDS
+        from attnlab.bench.measuring.finish import finish_beside
+        from attnlab.bench.measuring.stopping import STOPPED_BY_ROUNDS
 
         timed = self.sampling.timed(STOPPED_BY_ROUNDS)
         measurement, beside = finish_beside(self.prepared, self.sampling)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from attnlab.bench.errors import UsageError
-from attnlab.bench.measure.temporary_folders import clear_abandoned, clear_if_abandoned, own_folder
+from attnlab.bench.measuring.temporary_folders import clear_abandoned, clear_if_abandoned, own_folder
 
 WORKTREE = "worktree"
 OWN_FOLDER = re.compile(r"attnlab-(base|head)-[a-z0-9_]{8}")

@@ -13,7 +13,7 @@ from attnlab.bench.gate.pair_records import PairRequest, PairResult, ProcessLoss
 from attnlab.bench.gate.quantities import CONFIGURATION, LATENCY, Quantity, Sample, quantities
 from attnlab.bench.gate.rows import GateRatio, GateRow, LostProcess, QuantityRow, Standing
 from attnlab.bench.gate.thresholds import Target
-from attnlab.bench.measure.judging.verdicts import TIMED
+from attnlab.bench.measuring.judging.verdicts import TIMED
 from attnlab.bench.stats.decision import Decision, PairRatio
 from attnlab.bench.stats.verdict import Judgement, Verdict
 from attnlab.bench.store.records import CheckRecord, Measurement, Outcome

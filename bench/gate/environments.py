@@ -21,7 +21,7 @@ from attnlab.bench.errors import GateClosed, UsageError
 from attnlab.bench.gate.checkouts import Arm
 from attnlab.bench.gate.locks import Requirements, lock_texts, requirements_of
 from attnlab.bench.gate.rerooting import HARNESS
-from attnlab.bench.measure.temporary_folders import own_folder
+from attnlab.bench.measuring.temporary_folders import own_folder
 from attnlab.bench.store.folders import cache_folder
 
 DONE = "attnlab-environment.json"  # written last: without it an environment is broken, and built again

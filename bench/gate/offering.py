@@ -17,9 +17,9 @@ from attnlab.bench.contract.registry import Implementation, Registry
 from attnlab.bench.errors import AttnlabError, UsageError
 from attnlab.bench.gate.messages import Offer, Offers, SuiteSettings
 from attnlab.bench.gate.rerooting import Rerooting
-from attnlab.bench.measure.fingerprint import fingerprint
-from attnlab.bench.measure.suite import Suite, find_suite
-from attnlab.bench.measure.suite_file import load_suite
+from attnlab.bench.measuring.fingerprint import fingerprint
+from attnlab.bench.measuring.suite import Suite, find_suite
+from attnlab.bench.measuring.suite_file import load_suite
 from attnlab.bench.store.machine import Device
 
 Wanted = Sequence[Sequence[str]]  # operator, implementation and case id of each

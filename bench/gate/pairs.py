@@ -10,9 +10,9 @@ from attnlab.bench.gate.arm_process import ArmProcess
 from attnlab.bench.gate.checkouts import Arm
 from attnlab.bench.gate.messages import Offer, Opening, TimingMethod
 from attnlab.bench.gate.pair_records import PairRequest, PairResult, ProcessLoss
-from attnlab.bench.measure.interleaving import interleave
-from attnlab.bench.measure.timing import calls_a_burst
-from attnlab.bench.measure.worker_process import WorkerEnded
+from attnlab.bench.measuring.interleaving import interleave
+from attnlab.bench.measuring.timing import calls_a_burst
+from attnlab.bench.measuring.worker_process import WorkerEnded
 from attnlab.bench.store.records import Burst, Measurement, Outcome
 
 FEW_CALLS = 3  # of a slow benchmark in a burst, which has a median then

@@ -31,10 +31,10 @@ from attnlab.bench.gate.reserve import Reserve
 from attnlab.bench.gate.rows import GateRow, GroupRow, KernelMove
 from attnlab.bench.gate.survey import Survey, besides, chosen
 from attnlab.bench.machine.cgroup import free_memory_bytes
-from attnlab.bench.measure.judging.client import Judge, search_folders
-from attnlab.bench.measure.judging.process import JudgeOrder
-from attnlab.bench.measure.temporary_folders import own_folder
-from attnlab.bench.measure.worker_process import WorkerEnded
+from attnlab.bench.measuring.judging.client import Judge, search_folders
+from attnlab.bench.measuring.judging.process import JudgeOrder
+from attnlab.bench.measuring.temporary_folders import own_folder
+from attnlab.bench.measuring.worker_process import WorkerEnded
 from attnlab.bench.stats.decision import Decision, Decisions, PairRatio, Subject, decide
 from attnlab.bench.stats.verdict import Verdict
 from attnlab.bench.store.codec import encode

@@ -23,7 +23,7 @@ from attnlab.bench.store.records import Measurement, Outcome
 if TYPE_CHECKING:
     from attnlab.bench.contract.metric import Row
     from attnlab.bench.machine.clocks.clock import Clock
-    from attnlab.bench.measure.timing import Effort
+    from attnlab.bench.measuring.timing import Effort
     from attnlab.bench.store.records import RunRecord
 
 RUNS = pytest.StashKey[dict[tuple[str, bool], "RunRecord"]]()
@@ -88,8 +88,8 @@ class AttnlabBench:
         import torch
 
         from attnlab.bench.analysis.metrics import with_remarks
-        from attnlab.bench.measure.settlement import with_times
-        from attnlab.bench.measure.timing import time_calls
+        from attnlab.bench.measuring.settlement import with_times
+        from attnlab.bench.measuring.timing import time_calls
 
         given = marker.MarkerArguments.of(self._given)
         tensors = list(_tensors(touched))
@@ -169,8 +169,8 @@ class WithoutTimes:
 
 def _run(config: pytest.Config, device: str, with_ceilings: bool) -> RunRecord:
     """What is known of this session and machine, made once; with ceilings only where a share of them is asked for."""
-    from attnlab.bench.measure.draft import draft_run
-    from attnlab.bench.measure.suite import Suite
+    from attnlab.bench.measuring.draft import draft_run
+    from attnlab.bench.measuring.suite import Suite
 
     runs = config.stash.setdefault(RUNS, {})
     key = device, with_ceilings
@@ -191,7 +191,7 @@ def _chosen_clocks(device: Any, given: marker.MarkerArguments) -> tuple[Clock, .
 
 
 def _effort(given: marker.MarkerArguments) -> Effort:
-    from attnlab.bench.measure.suite import make_effort
+    from attnlab.bench.measuring.suite import make_effort
 
     limits = {"target": given.target, "sampling_limit_s": given.limit_s, "warmup_limit_s": given.limit_s}
     return make_effort({name: value for name, value in limits.items() if value is not None})

@@ -14,11 +14,11 @@ from attnlab.bench.contract.metric import Row
 from attnlab.bench.contract.registry import Registry, discover
 from attnlab.bench.errors import AttnlabError, UsageError
 from attnlab.bench.machine.environment import choose_device, describe_device
-from attnlab.bench.measure.draft import choose_suite, draft_run
-from attnlab.bench.measure.runner import Limits, Measure, Runner
-from attnlab.bench.measure.settings import kept_settings
-from attnlab.bench.measure.steps import Step, plan, steps_of
-from attnlab.bench.measure.suite import Suite, make_effort
+from attnlab.bench.measuring.draft import choose_suite, draft_run
+from attnlab.bench.measuring.runner import Limits, Measure, Runner
+from attnlab.bench.measuring.settings import kept_settings
+from attnlab.bench.measuring.steps import Step, plan, steps_of
+from attnlab.bench.measuring.suite import Suite, make_effort
 from attnlab.bench.pytesting.options import Options, command_line
 from attnlab.bench.store.records import BenchRecord, RunRecord
 from attnlab.bench.store.run_folder import RunWriter, check_writable

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from attnlab.bench.errors import AttnlabError
-from attnlab.bench.measure.steps import Step
+from attnlab.bench.measuring.steps import Step
 from attnlab.bench.pytesting.figures import extra_info, failure_text
 from attnlab.bench.pytesting.lab import Lab, PlannedSuite
 from attnlab.bench.pytesting.notes import FLAG, RUN, UNTIMED, note

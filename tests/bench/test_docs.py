@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from attnlab.bench import discover
-from attnlab.bench.measure.stopping import Effort
-from attnlab.bench.measure.suite_file import BENCH_KEYS, TOP_KEYS, load_suite
+from attnlab.bench.measuring.stopping import Effort
+from attnlab.bench.measuring.suite_file import BENCH_KEYS, TOP_KEYS, load_suite
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])

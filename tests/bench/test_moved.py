@@ -31,6 +31,8 @@ def test_every_old_name_can_be_imported(old: str) -> None:
         ("axes", "Case"),
         ("contract", "Operator"),
         ("contract", "Deviation"),
+        ("measure.suite", "Suite"),
+        ("measure.judging.court", "Court"),
         ("metrics", "Metric"),
         ("metrics", "rows_of"),
         ("environment", "Environment"),

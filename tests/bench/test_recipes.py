@@ -21,7 +21,7 @@ from attnlab.bench import cli
 from attnlab.bench.contract.discovery import Folder
 from attnlab.bench.contract.registry import discover_one, registry
 from attnlab.bench.machine import clocks
-from attnlab.bench.measure.timing import Effort, time_calls
+from attnlab.bench.measuring.timing import Effort, time_calls
 from attnlab.bench.ops.gelu import GELU
 from attnlab.bench.store.machine import Ceilings, Device, Environment
 

@@ -24,7 +24,7 @@ ROOMS = (
     "profilers",
     "llm",
     "ops",
-    "measure",
+    "measuring",
     "analysis",
     "reporters",
     "gate",

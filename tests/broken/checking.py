@@ -11,11 +11,11 @@ import torch
 from attnlab.bench.contract.axes import Case
 from attnlab.bench.contract.operator_spec import NORMAL_DRAW
 from attnlab.bench.contract.registry import Implementation, Registry, implements
-from attnlab.bench.measure.correctness import Checker
-from attnlab.bench.measure.judging.court import Court
-from attnlab.bench.measure.judging.handing import HereJudge
-from attnlab.bench.measure.judging.refusals import Rejected
-from attnlab.bench.measure.judging.verdicts import owed
+from attnlab.bench.measuring.correctness import Checker
+from attnlab.bench.measuring.judging.court import Court
+from attnlab.bench.measuring.judging.handing import HereJudge
+from attnlab.bench.measuring.judging.refusals import Rejected
+from attnlab.bench.measuring.judging.verdicts import owed
 from attnlab.bench.store.records import CheckRecord, Outcome
 
 from .collection import Defect

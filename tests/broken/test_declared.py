@@ -11,11 +11,11 @@ from torch import Tensor
 
 from attnlab.bench.contract.registry import discover
 from attnlab.bench.machine.clocks.wall import Wall
-from attnlab.bench.measure.harness import measure
-from attnlab.bench.measure.judging.refusals import SHARED_OUTPUT
-from attnlab.bench.measure.prepared_case import ONE_BUFFER
-from attnlab.bench.measure.setup import Setup
-from attnlab.bench.measure.timing import Effort
+from attnlab.bench.measuring.harness import measure
+from attnlab.bench.measuring.judging.refusals import SHARED_OUTPUT
+from attnlab.bench.measuring.prepared_case import ONE_BUFFER
+from attnlab.bench.measuring.setup import Setup
+from attnlab.bench.measuring.timing import Effort
 from attnlab.bench.store.machine import Ceilings
 from attnlab.bench.store.records import Measurement, Outcome
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from attnlab.bench.measure.judging.court import Court
+from attnlab.bench.measuring.judging.court import Court
 from attnlab.bench.ops.generate.case import GenerateCase
 from attnlab.bench.ops.generate.contract import GENERATE
 from attnlab.bench.ops.generate.exams import EXAMS, THIRD

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from attnlab.bench.machine.clocks.wall import Wall
-from attnlab.bench.measure.harness import measure
-from attnlab.bench.measure.renewal import SHARED
-from attnlab.bench.measure.setup import Setup
-from attnlab.bench.measure.timing import Effort
+from attnlab.bench.measuring.harness import measure
+from attnlab.bench.measuring.renewal import SHARED
+from attnlab.bench.measuring.setup import Setup
+from attnlab.bench.measuring.timing import Effort
 from attnlab.bench.ops.attention.case import AttentionCase
 from attnlab.bench.ops.attention.contract import ATTENTION
 from attnlab.bench.ops.attention_backward import ATTENTION_BACKWARD, AttentionBackwardCase

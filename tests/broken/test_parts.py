@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from attnlab.bench.contract.registry import discover
-from attnlab.bench.measure.judging.court import Court
+from attnlab.bench.measuring.judging.court import Court
 from attnlab.bench.store.records import Outcome
 
 from .checking import check, implementation_of, tally

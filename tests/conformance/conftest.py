@@ -13,9 +13,9 @@ from attnlab.bench.contract import needs
 from attnlab.bench.contract.axes import Case
 from attnlab.bench.contract.registry import discover
 from attnlab.bench.machine.environment import describe_device
-from attnlab.bench.measure.harness import measure
-from attnlab.bench.measure.judging.court import Court
-from attnlab.bench.measure.setup import Setup
+from attnlab.bench.measuring.harness import measure
+from attnlab.bench.measuring.judging.court import Court
+from attnlab.bench.measuring.setup import Setup
 from attnlab.bench.store.records import Measurement, Outcome
 
 Conform = Callable[[str, str, Case, str], tuple[Outcome, str | None]]

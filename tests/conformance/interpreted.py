@@ -12,8 +12,8 @@ os.environ["TRITON_INTERPRET"] = "1"  # read where a kernel is defined
 import torch
 
 from attnlab.bench.contract.registry import discover
-from attnlab.bench.measure.harness import measure
-from attnlab.bench.measure.setup import Setup
+from attnlab.bench.measuring.harness import measure
+from attnlab.bench.measuring.setup import Setup
 
 
 def main(*names: str) -> None:

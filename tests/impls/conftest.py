@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from attnlab.bench.contract.registry import Needs, discover
-from attnlab.bench.measure.harness import measure
-from attnlab.bench.measure.setup import Setup
+from attnlab.bench.measuring.harness import measure
+from attnlab.bench.measuring.setup import Setup
 from attnlab.bench.store.records import Measurement
 
 STAND_INS = Path(__file__).parent / "stand_ins"

@@ -17,7 +17,7 @@ import torch
 
 from attnlab.bench.contract.registry import discover_one, registry
 from attnlab.bench.errors import Unavailable
-from attnlab.bench.measure import harness  # noqa: F401 - no file of ours comes with it
+from attnlab.bench.measuring import harness  # noqa: F401 - no file of ours comes with it
 from tests.conformance.cases import OF_OPERATOR
 
 ROOTS = [Path(__file__).resolve().parents[2] / folder for folder in ("impls", "kernels")]

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from attnlab.bench import discover
-from attnlab.bench.measure.fingerprint import sources
+from attnlab.bench.measuring.fingerprint import sources
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = Path(__file__).with_name("executed.py")

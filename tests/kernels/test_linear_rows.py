@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from attnlab.bench.contract.registry import discover
-from attnlab.bench.measure.fingerprint import _hashed, fingerprint
+from attnlab.bench.measuring.fingerprint import _hashed, fingerprint
 from attnlab.kernels.cpu.linear_rows import SOURCE, NoCompiler, linear_rows
 
 BF16, FP16, FP32 = torch.bfloat16, torch.float16, torch.float32

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from attnlab.bench import units
 from attnlab.bench.analysis.history.points import HistoryPoint
 from attnlab.bench.contract.beyond import DOUBTED
-from attnlab.bench.measure.fingerprint import comparable
+from attnlab.bench.measuring.fingerprint import comparable
 from attnlab.bench.text import one_line
 
 NOTHING = "nothing recorded changed"

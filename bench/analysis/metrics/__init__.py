@@ -10,7 +10,7 @@ from attnlab.bench.contract.discovery import import_all
 from attnlab.bench.contract.metric import Metric, Row
 from attnlab.bench.contract.registry import Registry, registry
 from attnlab.bench.llm.generation.events import broken_log
-from attnlab.bench.measure.common_clock import under_common_clocks
+from attnlab.bench.measuring.common_clock import under_common_clocks
 from attnlab.bench.store.records import Measurement, Outcome, RunRecord
 from attnlab.bench.store.run_folder import latest
 

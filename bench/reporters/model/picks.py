@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from attnlab.bench.measure import turn_ratios
+from attnlab.bench.measuring import turn_ratios
 from attnlab.bench.reporters.model.cases import CaseRef
 from attnlab.bench.reporters.model.results import Result
 from attnlab.bench.stats.rounds import Ratio

@@ -127,7 +127,7 @@ def test_file_and_line_are_told(cli, name: str, tmp_path: Path) -> None:
 
 def test_the_good_suite_is_read(plugins_forgotten: None, tmp_path: Path) -> None:
     from attnlab.bench import discover
-    from attnlab.bench.measure.suite_file import load_suite
+    from attnlab.bench.measuring.suite_file import load_suite
 
     path = tmp_path / "mine.toml"
     path.write_text(GOOD)
@@ -153,7 +153,7 @@ def test_what_the_command_line_sets_is_not_blamed_on_the_file(cli, tmp_path: Pat
 
 def test_a_byte_order_mark_is_no_fault(plugins_forgotten: None, tmp_path: Path) -> None:
     from attnlab.bench import discover
-    from attnlab.bench.measure.suite_file import load_suite
+    from attnlab.bench.measuring.suite_file import load_suite
 
     path = tmp_path / "mine.toml"
     path.write_bytes(b"\xef\xbb\xbf" + GOOD.replace("\n", "\r\n").encode())
@@ -162,7 +162,7 @@ def test_a_byte_order_mark_is_no_fault(plugins_forgotten: None, tmp_path: Path) 
 
 def test_cases_that_an_axis_leaves_no_place_for_are_told(plugins_forgotten: None, tmp_path: Path) -> None:
     from attnlab.bench import discover
-    from attnlab.bench.measure.suite_file import load_suite
+    from attnlab.bench.measuring.suite_file import load_suite
 
     path = tmp_path / "mine.toml"
     path.write_text('[[bench]]\noperator = "attention"\ncases = ["Hq2-packed5+3-bf16", "Hq2-Sq8-bf16"]\n')

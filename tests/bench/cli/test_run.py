@@ -169,7 +169,7 @@ def test_a_bench_left_out_is_told(cli, tmp_path: Path) -> None:
 
 
 def test_an_interrupted_run_says_how_to_go_on(cli, helpers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from attnlab.bench.measure.runner import Runner
+    from attnlab.bench.measuring.runner import Runner
 
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt

@@ -15,9 +15,9 @@ import torch
 from attnlab.bench import discover
 from attnlab.bench.contract.meddling import Guard, refusal
 from attnlab.bench.machine.clocks.host import HostTimer
-from attnlab.bench.measure import timing
-from attnlab.bench.measure.harness import measure
-from attnlab.bench.measure.setup import Setup
+from attnlab.bench.measuring import timing
+from attnlab.bench.measuring.harness import measure
+from attnlab.bench.measuring.setup import Setup
 from attnlab.bench.store import deviations
 from attnlab.bench.store.machine import Ceilings
 from attnlab.bench.store.records import Outcome
@@ -27,7 +27,7 @@ import builtins, json, statistics, time
 import torch
 from toy_operator import ToyInputs
 from attnlab.bench import implements
-from attnlab.bench.measure import timing
+from attnlab.bench.measuring import timing
 from attnlab.bench.store import deviations
 from attnlab.bench.machine.clocks import host, now
 {change}
@@ -45,8 +45,8 @@ CHANGES = {
     ),
     "host.HostTimer.burst = lambda self, count: [5.0] * count": ("attnlab.bench.machine.clocks.host.HostTimer.burst",),
     "now.perf_counter_ns = lambda: 1": ("attnlab.bench.machine.clocks.now.perf_counter_ns",),
-    "timing.take_burst.__defaults__ = (1,)": ("attnlab.bench.measure.timing.take_burst",),
-    "timing.Effort = dict": ("attnlab.bench.measure.timing.Effort",),
+    "timing.take_burst.__defaults__ = (1,)": ("attnlab.bench.measuring.timing.take_burst",),
+    "timing.Effort = dict": ("attnlab.bench.measuring.timing.Effort",),
     "from attnlab.bench.machine.clocks import CLOCKS; CLOCKS.replace('wall', CLOCKS.get('cpu_time'))": (
         "attnlab.bench.machine.clocks.CLOCKS._items",
     ),
@@ -54,7 +54,7 @@ CHANGES = {
     "json.dumps = repr": ("json.dumps",),
     "import random; random.SystemRandom.random = lambda self: 1.0": ("random.SystemRandom.random",),
     "builtins.abs = builtins.max = lambda *values: 0": ("builtins.abs", "builtins.max"),
-    "timing.BURST_NS = 1": ("attnlab.bench.measure.timing.BURST_NS",),
+    "timing.BURST_NS = 1": ("attnlab.bench.measuring.timing.BURST_NS",),
     "torch.allclose = lambda *a, **k: True; builtins.print = torch.sub": (),
 }
 

@@ -15,8 +15,8 @@ from attnlab.bench.doctor import raising
 from attnlab.bench.doctor.raising import doubts, raised
 from attnlab.bench.errors import StoreError
 from attnlab.bench.machine import ceilings
-from attnlab.bench.measure.draft import draft_run
-from attnlab.bench.measure.suite import Suite
+from attnlab.bench.measuring.draft import draft_run
+from attnlab.bench.measuring.suite import Suite
 from attnlab.bench.store.machine import Ceilings, Device, Load
 from attnlab.bench.store.records import SCHEMA_VERSION, Measurement, Outcome, TimingRecord
 from attnlab.bench.store.run_folder import RunWriter, read_run

@@ -22,11 +22,11 @@ from attnlab.bench.gate.pairs_file import PairsFile
 from attnlab.bench.gate.session import Session
 from attnlab.bench.gate.thresholds import Thresholds
 from attnlab.bench.llm.generation.events import CallLog, series_of
-from attnlab.bench.measure.judging.verdicts import TIMED, Findings, Question, Ruling
-from attnlab.bench.measure.settlement import Grounds, settle
-from attnlab.bench.measure.stopping import STOPPED_BY_ROUNDS
-from attnlab.bench.measure.timing import WarmUp
-from attnlab.bench.measure.worker_process import WorkerEnded
+from attnlab.bench.measuring.judging.verdicts import TIMED, Findings, Question, Ruling
+from attnlab.bench.measuring.settlement import Grounds, settle
+from attnlab.bench.measuring.stopping import STOPPED_BY_ROUNDS
+from attnlab.bench.measuring.timing import WarmUp
+from attnlab.bench.measuring.worker_process import WorkerEnded
 from attnlab.bench.stats.sequential import Looks
 from attnlab.bench.stats.verdict import Rule
 from attnlab.bench.store.machine import Ceilings, Device, Environment

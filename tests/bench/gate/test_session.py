@@ -22,7 +22,7 @@ from attnlab.bench.gate.session import ArmBroken
 from attnlab.bench.gate.storing import write_gate
 from attnlab.bench.gate.survey import Survey
 from attnlab.bench.machine.clocks.cuda_graph import CudaGraph
-from attnlab.bench.measure.worker_process import WorkerEnded
+from attnlab.bench.measuring.worker_process import WorkerEnded
 from attnlab.bench.stats.verdict import Verdict
 from attnlab.bench.store.machine import PublishedPeaks
 from attnlab.bench.store.plan import Plan

@@ -15,7 +15,7 @@ from attnlab.bench.machine.clocks.cuda_graph import CudaGraph
 from attnlab.bench.machine.clocks.cupti import Cupti, spans
 from attnlab.bench.machine.clocks.spans import HIDE_NS, MAX_HIDE_NS, rough_ns
 from attnlab.bench.machine.gpu import Activity, LaunchCall, Trace
-from attnlab.bench.measure.timing import Effort, time_calls
+from attnlab.bench.measuring.timing import Effort, time_calls
 
 CLOCKS = [CudaGraph, CudaEvents, Cupti]
 BIG = 400_000  # bytes: with a cold L2 a call of it takes 4 µs longer

@@ -9,7 +9,7 @@ import pytest
 
 from attnlab.bench.machine.clocks import cuda_clocks
 from attnlab.bench.machine.slow_clocks import held_down, held_down_notes
-from attnlab.bench.measure.timing import Effort, time_calls
+from attnlab.bench.measuring.timing import Effort, time_calls
 from attnlab.bench.store.records import Burst, DeviceState, Series
 
 FULL = DeviceState(2000.0, throttle=())

@@ -11,7 +11,7 @@ import pytest
 from attnlab.bench.machine.clocks import cuda_clocks
 from attnlab.bench.machine.gpu.nvml import Nvml, words
 from attnlab.bench.machine.throttling import burst_notes, contended, cores_used_by_others, state_notes
-from attnlab.bench.measure.timing import Effort, time_calls
+from attnlab.bench.measuring.timing import Effort, time_calls
 from attnlab.bench.store.records import Burst, DeviceState, HostState, Series
 
 COOL = DeviceState(sm_clock_mhz=1980.0, throttle=(), thermal_violation_ns=7e6)

@@ -15,12 +15,12 @@ import torch
 import torch._dynamo  # inner sessions forget what they imported, and this cannot be imported twice
 
 from attnlab.bench.contract.registry import registry
-from attnlab.bench.measure import runner
-from attnlab.bench.measure.harness import measure
-from attnlab.bench.measure.settlement import with_times
-from attnlab.bench.measure.setup import Setup
-from attnlab.bench.measure.timing import Effort, time_calls
-from attnlab.bench.measure.worker import WorkerOrder
+from attnlab.bench.measuring import runner
+from attnlab.bench.measuring.harness import measure
+from attnlab.bench.measuring.settlement import with_times
+from attnlab.bench.measuring.setup import Setup
+from attnlab.bench.measuring.timing import Effort, time_calls
+from attnlab.bench.measuring.worker import WorkerOrder
 from attnlab.bench.store.machine import Ceilings
 from attnlab.bench.store.records import Measurement, Outcome
 

@@ -18,7 +18,7 @@ HEAVY = (
     "pandas",
     "matplotlib",
     "attnlab.bench.contract.registry.discover",
-    "attnlab.bench.measure.runner",
+    "attnlab.bench.measuring.runner",
 )
 
 

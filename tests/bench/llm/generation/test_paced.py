@@ -15,9 +15,9 @@ from attnlab.bench.cli._table import show
 from attnlab.bench.cli.compare import _lines
 from attnlab.bench.contract.registry import discover
 from attnlab.bench.llm.generation.events import CallLog, RequestLog, series_of
-from attnlab.bench.measure.settlement import with_times
-from attnlab.bench.measure.timing import Timing
-from attnlab.bench.measure.turns import contenders
+from attnlab.bench.measuring.settlement import with_times
+from attnlab.bench.measuring.timing import Timing
+from attnlab.bench.measuring.turns import contenders
 from attnlab.bench.reporters import write_report
 from attnlab.bench.stats.summary import summarise
 from attnlab.bench.store.machine import Ceilings

@@ -19,13 +19,13 @@ from attnlab.bench.contract.registry import Registry, implements
 from attnlab.bench.llm.generation.events import CallLog, Pass, RequestLog, series_of
 from attnlab.bench.llm.generation.recorder import Recorder
 from attnlab.bench.machine.clocks import clocks_for
-from attnlab.bench.measure.correctness import Checker
-from attnlab.bench.measure.harness import measure
-from attnlab.bench.measure.judging.court import Court
-from attnlab.bench.measure.judging.handing import HereJudge
-from attnlab.bench.measure.judging.refusals import Rejected
-from attnlab.bench.measure.setup import Setup
-from attnlab.bench.measure.timing import Effort
+from attnlab.bench.measuring.correctness import Checker
+from attnlab.bench.measuring.harness import measure
+from attnlab.bench.measuring.judging.court import Court
+from attnlab.bench.measuring.judging.handing import HereJudge
+from attnlab.bench.measuring.judging.refusals import Rejected
+from attnlab.bench.measuring.setup import Setup
+from attnlab.bench.measuring.timing import Effort
 from attnlab.bench.ops.generate.case import GenerateCase, GenerateInputs, GenerateOutputs
 from attnlab.bench.ops.generate.contract import GENERATE
 from attnlab.bench.ops.generate.witness import refute

@@ -1,0 +1,111 @@
+"""One implementation on one case: prepare and check it, sample its time, finish -> a measurement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from attnlab.bench.contract.axes import Case
+from attnlab.bench.contract.operator_spec import Operator
+from attnlab.bench.contract.registry import Implementation
+from attnlab.bench.measuring.case_sampling import CaseSampling
+from attnlab.bench.measuring.finish import finish
+from attnlab.bench.measuring.judging.court import Court
+from attnlab.bench.measuring.judging.handing import HereJudge
+from attnlab.bench.measuring.judging.verdicts import owed
+from attnlab.bench.measuring.outcomes import blank_measurement
+from attnlab.bench.measuring.prepared_case import PreparedCase
+from attnlab.bench.measuring.settlement import Grounds, settle
+from attnlab.bench.measuring.setup import Setup
+from attnlab.bench.store.records import Measurement
+
+
+def measure(operator: Operator[Any, Any], case: Case, implementation: Implementation, setup: Setup) -> Measurement:
+    """Measure and judge in this process, for code that is trusted; a run has processes for both (see `isolation`).
+
+    Whatever the implementation raises ends as an outcome with its reason and traceback.
+    """
+    here = HereJudge(operator, case, setup.court or Court(setup.device))
+    with prepared_case(operator, case, implementation, replace(setup, judging=lambda *_: here)) as prepared:
+        claim = time_case(prepared)
+    sets, poisoned = tuple(owed(operator, setup.seed)), not implementation.compiled
+    grounds = Grounds(here.findings, sets, poisoned, testify=partial(here.testify, setup.seed))
+    blank = blank_measurement(operator, case, implementation)
+    return settle(claim, blank, grounds, setup.ceilings, lambda: here.facts(setup.seed))
+
+
+@contextmanager
+def prepared_case(
+    operator: Operator[Any, Any], case: Case, implementation: Implementation, setup: Setup, check: bool = True
+) -> Iterator[PreparedCase]:
+    """An implementation on one case, set up and, where `check`, proved right; what it held is freed at the end."""
+    prepared = PreparedCase(operator, case, implementation, setup, check)
+    try:
+        yield prepared
+    finally:
+        prepared.free()
+
+
+def time_case(prepared: PreparedCase) -> Measurement:
+    """Time it until its median is known, check what timed calls returned, and measure memory, where it is ready."""
+
+    def work() -> Measurement:
+        with prepared.phase("timing"), prepared.foreign():
+            sampling = CaseSampling(prepared)
+            while not sampling.done:
+                sampling.burst()
+                sampling.refuse_what_was_said()
+        return finish(prepared, sampling)
+
+    return prepared.attempt(work)
+
+
+class CaseInTurn:
+    """A prepared case whose bursts are asked for one by one; each answer is what is known of it so far."""
+
+    def __init__(self, prepared: PreparedCase) -> None:
+        self._prepared = prepared
+        self._sampling: CaseSampling | None = None
+
+    @property
+    def sampling(self) -> CaseSampling:
+        assert self._sampling is not None
+        return self._sampling
+
+    def warm_up(self) -> Measurement:
+        """Get ready for bursts."""
+
+        def work() -> Measurement:
+            with self._prepared.phase("warm-up"), self._prepared.foreign():
+                self._sampling = CaseSampling(self._prepared)
+            return self._prepared.measurement
+
+        return self._prepared.attempt(work)
+
+    def pass_over(self) -> Measurement:
+        """Make a call that is not timed."""
+
+        def work() -> Measurement:
+            with self._prepared.foreign():
+                self.sampling.pass_over()
+            return self._prepared.measurement
+
+        return self._prepared.attempt(work)
+
+    def burst(self) -> Measurement:
+        """Take one burst."""
+
+        def work() -> Measurement:
+            with self._prepared.phase("timing"), self._prepared.foreign():
+                self.sampling.burst()
+                self.sampling.refuse_what_was_said()
+            return self._prepared.measurement
+
+        return self._prepared.attempt(work)
+
+    def finish(self, stopped: str) -> Measurement:
+        """End it, with the times of all bursts; stopped: why there are no more."""
+        return self._prepared.attempt(lambda: finish(self._prepared, self.sampling, stopped))
