@@ -8,7 +8,7 @@ CODE := bench impls kernels tests benchmarks scripts setup.py
 OUT ?= build/gpu
 SUITES ?= prefill decode generate-gpu
 
-.PHONY: help bench test lint types mypy pyright check gpu clean
+.PHONY: help bench test docs lint types mypy pyright check gpu clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -28,6 +28,9 @@ bench: $(INSTALLED) ## run the quick suite (on the GPU where there is one) and w
 test: $(INSTALLED) ## run the tests
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(PYTEST_ARGS)
 
+docs: $(INSTALLED) ## build the site of the documentation, to be read without a network: build/site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 lint: $(INSTALLED) ## check style and formatting
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
@@ -40,7 +43,7 @@ mypy: $(INSTALLED)
 pyright: $(INSTALLED)
 	$(BIN)/pyright
 
-check: lint types test ## all of the above
+check: lint types test docs ## all of the above
 
 # A GPU machine's own Python, packages and driver are what is measured: no virtual environment here.
 gpu: ## on a machine with an NVIDIA GPU: its tests and suites, packed into $(OUT)/gpu.tar.gz

@@ -15,7 +15,7 @@ from attnlab.bench.measuring.stopping import Effort
 from attnlab.bench.measuring.suite_file import BENCH_KEYS, TOP_KEYS, load_suite
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 PATH = re.compile(r"`((?:bench|impls|kernels|tests|benchmarks|scripts|docs|results|reports)/[\w./-]+)`")
 MODULE = re.compile(r"\battnlab\.(?:bench|impls|kernels)(?:\.[a-z_]\w*)+")
@@ -59,12 +59,12 @@ def has_name(dotted: str) -> bool:
     return is_module(module) and hasattr(importlib.import_module(module), name)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_links_lead_somewhere(page: Path) -> None:
     assert list(broken_links(page)) == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_files_and_modules_that_are_named_are_there(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert missing_paths(text) == []
