@@ -103,7 +103,7 @@ def _by_length(
     for family in swept:
         places = {case.case_id: float(case.length or 0) for case in family.cases}
         curves = [
-            Curve(name, tuple(PlotPoint(places[r.case.case_id], q.value(r) or 0.0, *_interval(q, r)) for r in found))
+            Curve(name, tuple(_of(r, places[r.case.case_id], q.value(r) or 0.0, *_interval(q, r)) for r in found))
             for name, found in _by_implementation(implementations, shown, family.cases)
         ]
         if curves:
@@ -117,6 +117,7 @@ def _by_length(
                 (),
                 q.reference,
                 q.reference_label,
+                metric=q.metric,
             )
     single = [case for family in families if family not in swept for case in family.cases]
     single = [case for case in single if any(r.case == case for r in shown)]
@@ -127,12 +128,16 @@ def _by_length(
 def _dots(q: _Quantity, cases: Sequence[CaseRef], implementations: Sequence[str], shown: Sequence[Result]) -> Panel:
     places = {case.case_id: float(row) for row, case in enumerate(cases)}
     curves = tuple(
-        Curve(name, tuple(PlotPoint(q.value(r) or 0.0, places[r.case.case_id], *_interval(q, r)) for r in found))
+        Curve(name, tuple(_of(r, q.value(r) or 0.0, places[r.case.case_id], *_interval(q, r)) for r in found))
         for name, found in _by_implementation(implementations, shown, cases)
     )
     title = "single cases" if len(cases) > 1 else cases[0].case_id
     rows = tuple(case.case_id for case in cases)
-    return Panel("dots", title, q.label, "", q.unit, curves, rows, q.reference, q.reference_label)
+    return Panel("dots", title, q.label, "", q.unit, curves, rows, q.reference, q.reference_label, metric=q.metric)
+
+
+def _of(result: Result, x: float, y: float, low: float | None = None, high: float | None = None) -> PlotPoint:
+    return PlotPoint(x, y, low, high, result.implementation, result.case.case_id)
 
 
 def _by_implementation(
@@ -157,8 +162,8 @@ def _rooflines(implementations: Sequence[str], results: Sequence[Result], ceilin
         curves = []
         for name in implementations:
             members = [r for r in results if r.timed and r.implementation == name and _dtype(r) == dtype]
-            pairs = [(r.number("intensity_flop_per_byte"), r.number("tflop_per_s")) for r in members]
-            if points := tuple(PlotPoint(x, y) for x, y in pairs if x and y):
+            pairs = [(r, r.number("intensity_flop_per_byte"), r.number("tflop_per_s")) for r in members]
+            if points := tuple(_of(r, x, y) for r, x, y in pairs if x and y):
                 curves.append(Curve(name, points))
         if curves and (rate := ceilings.rate(dtype)) is not None:
             copied = ceilings.bandwidth if ceilings.read_bandwidth is not None else None
@@ -175,6 +180,7 @@ def _rooflines(implementations: Sequence[str], results: Sequence[Result], ceilin
                 tuple(curves),
                 roofs=tuple(roofs),
                 notes=notes,
+                metric="tflop_per_s",
             )
 
 
@@ -196,7 +202,18 @@ def _errors(implementations: Sequence[str], results: Sequence[Result]) -> Iterat
     for wrong in (False, True):
         for place, name in enumerate(rows):
             members = [r for r in known if r.implementation == name and r.wrong is wrong]
-            if points := tuple(PlotPoint(r.number("error_of_budget") or 0.0, float(place)) for r in members):
+            if points := tuple(_of(r, r.number("error_of_budget") or 0.0, float(place)) for r in members):
                 curves.append(Curve(name, points, wrong))
     if curves:
-        yield Panel("dots", "all cases", "error over budget", "", "share", tuple(curves), rows, 1.0, "limit")
+        yield Panel(
+            "dots",
+            "all cases",
+            "error over budget",
+            "",
+            "share",
+            tuple(curves),
+            rows,
+            1.0,
+            "limit",
+            metric="error_of_budget",
+        )

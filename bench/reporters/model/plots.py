@@ -9,12 +9,17 @@ from attnlab.bench import units
 
 @dataclass(frozen=True)
 class PlotPoint:
-    """low and high bound y in panels of lines, x in panels of dots."""
+    """One mark. implementation, case: the result that it is of, where it is of one.
+
+    low and high bound y in panels of lines, x in panels of dots.
+    """
 
     x: float
     y: float
     low: float | None = None
     high: float | None = None
+    implementation: str = ""
+    case: str = ""
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ class Panel:
     """One pair of axes. kind: `lines` over lengths, `dots` in named rows, `scatter`, or `roofline`.
 
     Quantities are in the stored units, those of a scatter's x in x_unit. reference: a value to mark, with its label.
-    notes: what has to be said of what is drawn, a line each.
+    notes: what has to be said of what is drawn, a line each. metric: what each point has of its result, by name.
     """
 
     kind: str
@@ -57,6 +62,7 @@ class Panel:
     logarithmic: bool = True
     x_unit: str = ""
     notes: tuple[str, ...] = ()
+    metric: str = ""
 
     @property
     def description(self) -> str:

@@ -1,0 +1,305 @@
+"""A panel as a Vega-Lite specification: the same description that matplotlib draws, to be hovered over and filtered.
+
+Names and titles stand beside the plot, in the page, where they wrap and can be selected: the specification has neither
+a title nor a legend. `SPECS` has a function for each kind of panel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from attnlab.bench import units
+from attnlab.bench.reporters.draw.look import INK, MUTED, RULE, TONES, WRONG, Mark
+from attnlab.bench.reporters.model.plots import Curve, Panel, PlotPoint, Roof
+
+Spec = dict[str, Any]
+Paint = Callable[[str], str]
+
+SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
+HEIGHT, ROW = 240, 44  # pixels: of a panel, of a named row
+TICKS = 5
+LEAST = 1e-3  # where a value of 0 is drawn on a logarithmic axis
+CROSS = "M-1-.6-.4 0-1 .6-.6 1 0 .4 .6 1 1 .6 .4 0 1-.6 .6-1 0-.4-.6-1Z"
+SHAPES = {
+    "o": "circle",
+    "s": "square",
+    "^": "triangle-up",
+    "D": "diamond",
+    "v": "triangle-down",
+    "P": "cross",
+    "X": CROSS,
+    "<": "triangle-left",
+    ">": "triangle-right",
+}
+VARIABLES = {tone.light: f"var({tone.variable})" for tone in TONES}
+
+
+def on_page(colour: str) -> str:
+    """A colour of the light page as the CSS variable that stands for it on both."""
+    return VARIABLES.get(colour, colour)
+
+
+def panel_spec(panel: Panel, marks: Mapping[str, Mark], paint: Paint = str) -> Spec | None:
+    """The specification of a panel, as wide as what holds it; None of a kind that is drawn as a picture alone.
+
+    marks: of each curve's name. paint: what is written for a colour of the light page. Each value has `name` (of its
+    curve), `x`, `y`, `shown` (with its unit), and where they are known `low`, `high`, `interval`, `implementation`,
+    `case`.
+    """
+    make = SPECS.get(panel.kind)
+    if make is None:
+        return None
+    body = make(panel, paint)
+    return {
+        "$schema": SCHEMA,
+        "description": panel.description,
+        "width": "container",
+        "height": HEIGHT,
+        "autosize": {"type": "fit", "contains": "padding"},
+        "background": "transparent",
+        "config": _config(paint),
+        "usermeta": {"kind": panel.kind, "metric": panel.metric},
+        "data": {"name": "points", "values": [row for c in panel.curves for row in _rows(panel, c)]},
+        **body,
+        "encoding": {**body["encoding"], **_look(panel, marks, paint)},
+    }
+
+
+def _config(paint: Paint) -> Spec:
+    axis = {
+        "labelColor": paint(MUTED.light),
+        "titleColor": paint(MUTED.light),
+        "gridColor": paint(RULE.light),
+        "domainColor": paint(MUTED.light),
+        "titleFontWeight": "normal",
+        "titleFontSize": 12,
+        "labelFontSize": 11,
+        "ticks": False,
+        "labelPadding": 6,
+        "labelOverlap": "greedy",
+    }
+    return {
+        "font": "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif",
+        "view": {"stroke": None},
+        "axis": axis,
+        "text": {"color": paint(MUTED.light), "fontSize": 11},
+        "rule": {"color": paint(MUTED.light)},
+    }
+
+
+def _rows(panel: Panel, curve: Curve) -> list[Spec]:
+    return [_row(panel, curve, point) for point in sorted(curve.points, key=lambda p: p.x)]
+
+
+def _row(panel: Panel, curve: Curve, point: PlotPoint) -> Spec:
+    across = panel.kind == "dots"
+    value = point.x if across else point.y
+    row: Spec = {"name": curve.name, "x": point.x, "y": point.y, "shown": units.format_value(value, panel.unit)}
+    if across:
+        row["row"] = panel.rows[round(point.y)]
+    if curve.wrong:
+        row["wrong"] = True
+    if point.low is not None and point.high is not None:
+        row |= {"low": point.low, "high": point.high}
+        row["interval"] = units.format_interval(point.low, point.high, panel.unit)
+    if point.implementation:
+        row["implementation"] = point.implementation
+    if point.case:
+        row["case"] = point.case
+    return row
+
+
+def _look(panel: Panel, marks: Mapping[str, Mark], paint: Paint) -> Spec:
+    """Colour and shape of each name, and what hovering shows."""
+    names = list(dict.fromkeys(curve.name for curve in panel.curves))
+    colours = [paint(marks[name].colour) for name in names]
+    shapes = [SHAPES[marks[name].marker] for name in names]
+    colour: Spec = {"field": "name", "type": "nominal", "scale": {"domain": names, "range": colours}, "legend": None}
+    shape: Spec = {"field": "name", "type": "nominal", "scale": {"domain": names, "range": shapes}, "legend": None}
+    if any(curve.wrong for curve in panel.curves):
+        colour["condition"] = {"test": "datum.wrong", "value": paint(WRONG.light)}
+        shape["condition"] = {"test": "datum.wrong", "value": CROSS}
+    return {"color": colour, "shape": shape, "tooltip": _tooltip(panel)}
+
+
+def _tooltip(panel: Panel) -> list[Spec]:
+    """Fields that no point has are left out."""
+    points = [point for curve in panel.curves for point in curve.points]
+    value = (panel.x_label if panel.kind == "dots" else panel.y_label) or "value"
+    shown = [("shown", value)]
+    if any(p.low is not None for p in points):
+        shown.append(("interval", "95 % interval"))
+    if any(p.case for p in points):
+        shown.append(("case", "case"))
+    elif panel.kind == "lines":
+        shown.append(("x", panel.x_label))
+    return [{"field": "name", "title": "of"}, *({"field": f, "title": title} for f, title in shown)]
+
+
+def label(value: str, unit: str) -> str:
+    """The expression that writes a tick: `1.5 ms`, `64 KiB`, `20 %`, `2×`."""
+    if unit == "B":
+        steps = [(units.GIB, "GiB"), (units.MIB, "MiB"), (1 << 10, "KiB")]
+        parts = "".join(f"{value} >= {size} ? format({value} / {size}, '~r') + ' {name}' : " for size, name in steps)
+        return f"{parts}format({value}, '~r') + ' B'"
+    if unit in ("share", "ratio"):
+        return f"format(100 * {value}, '.3~g') + ' %'" if unit == "share" else f"format({value}, '.3~g') + '×'"
+    scales = {"ns": (1e-9, "s"), "TFLOP/s": (1e12, "FLOP/s"), "GB/s": (1e9, "B/s")}
+    factor, name = scales.get(unit, (1.0, unit))
+    if unit not in scales:
+        return f"format({value}, ',.6~g'){f' + {chr(39)} {_literal(name)}{chr(39)}' if name else ''}"
+    return f"replace(format({value} * {factor:g}, '.3~s'), regexp('([a-zA-Zµ]?)$'), ' $1{name}')"
+
+
+def _literal(text: str) -> str:
+    """Text inside quotes of an expression; a unit may be a plugin's."""
+    return text.replace("\\", "\\\\").replace("'", "\\'")
+
+
+def quantity(channel: str, title: str, unit: str, logarithmic: bool, **rest: Any) -> Spec:
+    """The encoding of a quantity: its scale, and an axis with ticks in its unit; `rest` replaces parts of the axis."""
+    binary = unit in ("B", "ratio")
+    scale: Spec = {"type": "log", "nice": False, **({"base": 2} if binary else {})} if logarithmic else {"zero": False}
+    axis: Spec = {"labelExpr": label("datum.value", unit), "tickCount": TICKS, "domain": False}
+    if logarithmic and not binary:
+        axis["labelExpr"] = f"{_round_tick(channel)} ? {axis['labelExpr']} : ''"
+        axis["gridOpacity"] = {"condition": {"test": _round_tick(channel), "value": 1}, "value": 0}
+    return {
+        "field": channel,
+        "type": "quantitative",
+        "title": title or None,
+        "scale": {**scale, "padding": 12},
+        "axis": {**axis, **rest},
+    }
+
+
+def _round_tick(channel: str) -> str:
+    """Whether a tick of a logarithmic axis is one of few: 1, 2 and 5 over three decades, 1 over more, any over one."""
+    decades = f"log(domain('{channel}')[1] / domain('{channel}')[0]) / LN10"
+    digit = "round(100 * datum.value / pow(10, floor(log(datum.value) / LN10 + 1e-9)))"
+    return f"({decades} < 1 || {digit} == 100 || ({decades} < 3 && ({digit} == 200 || {digit} == 500)))"
+
+
+def _lines(panel: Panel, paint: Paint) -> Spec:
+    lengths = sorted({point.x for curve in panel.curves for point in curve.points})
+    x = quantity("x", panel.x_label, panel.x_unit, lengths[0] > 0, grid=False, domain=True)
+    x["axis"] = {**x["axis"], "values": lengths, "labelExpr": label("datum.value", panel.x_unit)}
+    y = quantity("y", panel.y_label, panel.unit, panel.logarithmic)
+    marks: list[Spec] = [
+        {"mark": {"type": "line", "strokeWidth": 1.6}, "encoding": {"shape": None}},
+        *_intervals(panel, "y"),
+        {"mark": {"type": "point", "filled": True, "size": 45, "opacity": 1}},
+    ]
+    return {"encoding": {"x": x, "y": y}, "layer": [*_reference(panel, "y"), *marks]}
+
+
+def _intervals(panel: Panel, along: str) -> list[Spec]:
+    if not any(point.low is not None for curve in panel.curves for point in curve.points):
+        return []
+    ends = {along: {"field": "low", "type": "quantitative"}, f"{along}2": {"field": "high"}}
+    return [{"mark": {"type": "rule", "strokeWidth": 1.2}, "encoding": {**ends, "shape": None}}]
+
+
+def _reference(panel: Panel, along: str) -> list[Spec]:
+    """A dashed line at the value to mark; above rows with its label, which nothing is under there."""
+    if panel.reference is None:
+        return []
+    at = {"field": along, "type": "quantitative"}
+    own: Spec = {"x": None, "y": None, "color": None, "shape": None, "tooltip": None, along: at}
+    one: Spec = {"values": [{along: panel.reference}]}
+    layers: list[Spec] = [{"data": one, "mark": {"type": "rule", "strokeDash": [4, 3]}, "encoding": own}]
+    if panel.reference_label and along == "x":
+        mark = {"type": "text", "text": panel.reference_label}
+        layers.append({"data": one, "mark": mark, "encoding": {**own, "y": {"value": -8}}})
+    return layers
+
+
+def _dots(panel: Panel, paint: Paint) -> Spec:
+    """Rows one under the other, each with its name above its line."""
+    x = quantity("x", panel.x_label, panel.unit, panel.logarithmic)
+    y: Spec = {
+        "field": "row",
+        "type": "nominal",
+        "sort": list(panel.rows),
+        "scale": {"domain": list(panel.rows)},
+        "axis": {"labels": False, "grid": True, "domain": False, "title": None},
+    }
+    names: Spec = {
+        "data": {"name": "rows", "values": [{"row": name} for name in panel.rows]},
+        "mark": {
+            "type": "text",
+            "align": "left",
+            "baseline": "bottom",
+            "dy": -5,
+            "color": paint(INK.light),
+            "limit": {"expr": "width"},
+        },
+        "encoding": {
+            "x": {"value": 0},
+            "text": {"field": "row"},
+            "color": None,
+            "shape": None,
+            "tooltip": {"field": "row", "title": "row"},
+        },
+    }
+    dots: Spec = {"mark": {"type": "point", "filled": True, "size": 50, "opacity": 0.9}}
+    body: Spec = {
+        "height": ROW * len(panel.rows),
+        "encoding": {"x": x, "y": y},
+        "layer": [*_reference(panel, "x"), names, *_intervals(panel, "x"), dots],
+    }
+    if panel.logarithmic:
+        body["transform"] = [{"calculate": f"max(datum.x, {LEAST})", "as": "x"}]
+    return body
+
+
+def _scatter(panel: Panel, paint: Paint) -> Spec:
+    x = quantity("x", panel.x_label, panel.x_unit, panel.logarithmic and panel.x_unit != "share", grid=False)
+    y = quantity("y", panel.y_label, panel.unit, False)
+    y["scale"]["zero"] = True
+    points: Spec = {"mark": {"type": "point", "filled": True, "size": 60, "opacity": 0.9}}
+    return {"encoding": {"x": x, "y": y}, "layer": [*_reference(panel, "y"), points]}
+
+
+def _roofline(panel: Panel, paint: Paint) -> Spec:
+    points = [point for curve in panel.curves for point in curve.points]
+    ridges = [roof.rate / width for roof in panel.roofs for width in (roof.bandwidth, roof.copied or roof.bandwidth)]
+    low = min([*(p.x for p in points), *(ridge / 3 for ridge in ridges)])
+    high = max([*(p.x for p in points), *(ridge * 2 for ridge in ridges)])
+    x = quantity("x", panel.x_label, panel.x_unit, True, grid=False, domain=True)
+    x["scale"]["domain"] = [low, high]
+    y = quantity("y", panel.y_label, panel.unit, True)
+    roofs = [_roof(roof, low, high, bool(place), paint) for place, roof in enumerate(panel.roofs)]
+    marks: Spec = {"mark": {"type": "point", "filled": True, "size": 55, "opacity": 0.9}}
+    return {"encoding": {"x": x, "y": y}, "layer": [*(line for roof in roofs for line in roof), marks]}
+
+
+def _roof(roof: Roof, low: float, high: float, dashed: bool, paint: Paint) -> list[Spec]:
+    """The roof, and dotted that of what is read and written alike; hovering over a line says what it is."""
+    top = roof.rate / units.TERA
+    rate = units.format_tick(top, "TFLOP/s")
+    widths = [(roof.bandwidth, [6, 4] if dashed else [1, 0], "read" if roof.copied else "")]
+    widths += [(roof.copied, [2, 3], "read and written")] if roof.copied else []
+    layers = []
+    for bandwidth, dash, how in widths:
+        told = f"{roof.name} roof: {rate}, {units.format_tick(bandwidth / units.GB, 'GB/s')} {how}".rstrip()
+        corners = [(low, low * bandwidth / units.TERA), (roof.rate / bandwidth, top), (high, top)]
+        layers.append(_line(corners, told, dash, paint(MUTED.light)))
+    return layers
+
+
+def _line(corners: Sequence[tuple[float, float]], told: str, dash: Sequence[int], colour: str) -> Spec:
+    return {
+        "data": {"values": [{"x": x, "y": y, "told": told} for x, y in corners]},
+        "mark": {"type": "line", "strokeDash": list(dash), "strokeWidth": 1.4},
+        "encoding": {"color": {"value": colour}, "shape": None, "tooltip": {"field": "told", "title": "line"}},
+    }
+
+
+SPECS: dict[str, Callable[[Panel, Paint], Spec]] = {
+    "lines": _lines,
+    "dots": _dots,
+    "scatter": _scatter,
+    "roofline": _roofline,
+}
