@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from attnlab.bench import units
+from attnlab.bench.reporters.model.folds import Fold
 from attnlab.bench.reporters.model.growths import GrowthRow
 from attnlab.bench.reporters.model.outcomes import ABSENT
 from attnlab.bench.reporters.model.picks import Pick
@@ -48,15 +49,16 @@ def render(report: Report) -> Iterator[str]:
 
 
 def _section(section: Section) -> Iterator[str]:
+    found = section.findings
     yield ""
-    yield " ".join(words(f.words) for f in section.findings if f.kind == "found")
-    for finding in section.findings:
-        if finding.kind == "wrong":
-            yield ""
-            yield f"> **WRONG RESULT:** {words(finding.words)}"
-    if silent := [words(f.words) for f in section.findings if f.kind == "not shown"]:
+    yield f"**{words(found.verdict)}**"
+    yield ""
+    yield " ".join(map(words, found.sentences))
+    for wrong in found.wrong:
         yield ""
-        yield " ".join(silent)
+        yield f"> **WRONG RESULT:** {words(wrong)}"
+    if found.folds:
+        yield from _folds(found.folds)
     if section.note:
         yield ""
         yield text(section.note)
@@ -67,6 +69,19 @@ def _section(section: Section) -> Iterator[str]:
     yield from _results(section)
     if section.growths:
         yield from _growths(section.growths, section.length_axis or "length")
+
+
+def _folds(folds: Sequence[Fold]) -> Iterator[str]:
+    """One line a reason; with its cases, folded away, where there are any."""
+    yield ""
+    yield f"<details><summary>What has no time, and warnings ({len(folds)})</summary>"
+    yield ""
+    for fold in folds:
+        who = f" ({', '.join(map(name, fold.implementations))})" if fold.implementations else ""
+        yield f"- {words(fold.words)}{who}"
+        yield from (f"  - {words(member.words)}" for member in fold.members)
+    yield ""
+    yield "</details>"
 
 
 def _study(study: Study) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What was found, in plain words."""
+"""What was found, in plain words: a verdict, two sentences at most, and the rest by reason."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from dataclasses import dataclass
 
 from attnlab.bench import units
 from attnlab.bench.reporters.model.cases import CaseFamily, CaseRef, describe
+from attnlab.bench.reporters.model.folds import Fold, FoldMember, folds
 from attnlab.bench.reporters.model.outcomes import Reason
 from attnlab.bench.reporters.model.picks import FAR, LEAST_GAIN, Pick, Placing
 from attnlab.bench.reporters.model.results import Result
-from attnlab.bench.reporters.model.words import (
-    Sentence,
-    TextRun,
-    enumerated,
-    from_to,
-    name,
-    names,
-    sentence,
-)
+from attnlab.bench.reporters.model.words import Sentence, TextRun, enumerated, from_to, name, names, sentence
 from attnlab.bench.store.records import Outcome, RunRecord
-from attnlab.bench.text import count, one_line
+from attnlab.bench.text import count
 
 SHARE = "share_of_ceiling"
-MOST_FLAGS, MOST_TIES = 4, 2
-BROKE = {"out of memory": "ran out of memory"}
+MOST_NAMED = 2  # clauses of the verdict that name their cases; more count them
+MOST_WINNERS = 3  # in the verdict; the table of picks has them all
+MOST_WRONG = 3  # names in the verdict
 
 
 @dataclass(frozen=True)
-class ReportFinding:
-    """One thing to know; kind is `found`, `wrong` (to be shown loudly) or `not shown` (what has no time)."""
+class Findings:
+    """What to know first.
 
-    kind: str
-    words: Sentence
+    verdict: which to use, by how much, and which are right. sentences: two at most. wrong: one for each implementation
+    with a wrong result, to be shown loudly. folds: the rest by reason, to be folded away.
+    """
+
+    verdict: Sentence
+    sentences: tuple[Sentence, ...]
+    wrong: tuple[Sentence, ...]
+    folds: tuple[Fold, ...]
 
 
 @dataclass(frozen=True)
@@ -54,81 +54,96 @@ class OperatorResults:
         return describe(cases, self.families, self.length_axis)
 
 
-def findings(e: OperatorResults) -> list[ReportFinding]:
-    found = [_measured(e), _right(e), *_use(e), *_light(e)]
-    wrong = [_wrong(reason) for reason in e.reasons if reason.kind == "wrong"]
-    silent = [*_unavailable(e), *_broken(e), *_untimed(e), *_nondeterministic(e), *_flagged(e), *_missing(e)]
-    return (
-        [ReportFinding("found", words) for words in found]
-        + [ReportFinding("wrong", words) for words in wrong]
-        + [ReportFinding("not shown", words) for words in silent]
+def findings(e: OperatorResults) -> Findings:
+    return Findings(
+        verdict=_verdict(e),
+        sentences=(*_light(e), _measured(e)),
+        wrong=tuple(_wrong(reason) for reason in e.reasons if reason.kind == "wrong"),
+        folds=(*folds(e.reasons, e.results), *_how(e)),
     )
 
 
-def _measured(e: OperatorResults) -> Sentence:
-    environment = e.run.environment
-    threads = f" with {count(environment.threads, 'thread')}" if environment.device.kind == "cpu" else ""
-    methods = sorted({result.method for result in e.results if result.method})
-    timed = " and ".join(f"the clock {clock} with {cache} caches" for clock, cache in methods)
-    ran = {r.implementation for r in e.results if r.outcome is not Outcome.UNAVAILABLE}
-    return sentence(
-        name(e.operator),
-        f" was measured on {environment.device.name}{threads}: {len(ran)} of "
-        f"{count(len(e.implementations), 'implementation')} ran, on {count(len(e.cases), 'case')}"
-        f"{f', timed by {timed}' if timed else ''}.",
-    )
-
-
-def _right(e: OperatorResults) -> Sentence:
-    wrong = {r.implementation for r in e.results if r.wrong}
-    right = [
-        i for i in e.implementations if i not in wrong and any(r.passed for r in e.results if r.implementation == i)
-    ]
-    if not right:
+def _verdict(e: OperatorResults) -> Sentence:
+    """One sentence: which to use, and which are right."""
+    if not any(r.passed for r in e.results):
         return sentence("No implementation passed its check, so no time is shown.")
-    return sentence("Right wherever they ran: ", names(right), ".")
+    clauses = _Use(e).clauses() or [sentence("nothing that passed was timed")]
+    right = _right(e)
+    first, *rest = enumerated([*clauses, *([right] if right else [])], "; ", "; ")
+    return sentence(first.text[:1].upper() + first.text[1:], rest, ".")
 
 
-def _use(e: OperatorResults) -> Iterator[Sentence]:
-    told_apart = [p for p in e.picks if p.told_apart]
-    if told_apart == list(e.picks) and len({p.names for p in e.picks}) == 1:
-        only = name(told_apart[0].best.implementation)
-        yield sentence("Use ", only, ": the fastest ", e.where(_cases(e.picks)), _lead(e.picks), ".")
-    else:
-        for group in _grouped(told_apart):
-            best = name(group[0].best.implementation)
-            yield sentence("Use ", best, " ", e.where(_cases(group)), _lead(group), ".")
-    yield from _ties(e, [p for p in e.picks if p.level and not p.unclear])
-    if unclear := [p for p in e.picks if p.unclear]:
-        told = ", as the machine was busy and its noise cannot be seen through. Measure again when nothing else runs."
-        yield sentence("Which is fastest is not known ", e.where(_cases(unclear)), told)
-    yield from _how(e)
-    for group in _grouped([p for p in e.picks if p.alone]):
-        alone = name(group[0].best.implementation)
-        yield sentence("Only ", alone, " passed and was timed ", e.where(_cases(group)), ".")
-    if uncompared := sum(p.uncompared for p in e.picks):
-        yield sentence(f"Not compared, as they were timed by another method: {count(uncompared, 'result')}.")
+class _Use:
+    """Clauses of the verdict: which to use where, those of most cases first; what is level, and what stands alone.
+
+    Cases are named where the clauses are few, else counted.
+    """
+
+    def __init__(self, e: OperatorResults) -> None:
+        self.e = e
+        self.winners = _grouped([p for p in e.picks if p.told_apart])
+        self.unclear = [p for p in e.picks if p.unclear]
+        self.level = _grouped([p for p in e.picks if p.level and not p.unclear])
+        self.alone = _grouped([p for p in e.picks if p.alone])
+        clauses = len(self.winners) + bool(self.unclear) + len(self.level) + len(self.alone)
+        self.named = clauses <= MOST_NAMED
+
+    def clauses(self) -> list[Sentence]:
+        found = [self._use()] if self.winners else []
+        if self.unclear:
+            found.append(
+                sentence("which is fastest is not known ", self._where(self.unclear), ", as the machine was busy")
+            )
+        if self.level:
+            who = names(sorted(self.level[0][0].names)) if len(self.level) == 1 else [TextRun("the fastest")]
+            found.append(sentence("not told apart: ", who, " ", self._where(_flat(self.level))))
+        if self.alone:
+            only = name(self.alone[0][0].best.implementation) if len(self.alone) == 1 else TextRun("one implementation")
+            found.append(sentence("only ", only, " passed and was timed ", self._where(_flat(self.alone))))
+        return found
+
+    def _use(self) -> Sentence:
+        if len(self.winners) == 1 and len(self.winners[0]) == len(self.e.picks):
+            (group,) = self.winners
+            return sentence("use ", self._best(group), ": the fastest ", self._where(group), _lead(group))
+        parts = [
+            [self._best(group), TextRun(" "), *self._where(group), TextRun(_lead(group))] for group in self.winners
+        ]
+        shown = parts[:MOST_WINNERS]
+        if left := sum(map(len, self.winners[MOST_WINNERS:])):
+            shown.append([TextRun(f"others in {left}")])
+        return sentence("use ", enumerated(shown, "; ", "; "))
+
+    def _best(self, group: Sequence[Pick]) -> TextRun:
+        return name(group[0].best.implementation)
+
+    def _where(self, group: Sequence[Pick]) -> list[TextRun]:
+        cases = [p.case for p in group]
+        if self.named or len(cases) == len(self.e.cases):
+            return self.e.where(cases)
+        return [TextRun(f"in {len(cases)} of {count(len(self.e.cases), 'case')}")]
 
 
-def _how(e: OperatorResults) -> Iterator[Sentence]:
-    """What tells two apart, and what was not looked at."""
-    if most := max((p.rounds for p in e.picks), default=0):
-        yield sentence(
-            f"Those near the fastest took turns in {count(most, 'round')} of fresh processes; one is named where the "
-            f"others took {units.format_share(LEAST_GAIN - 1)} longer or more, by a 95 % interval above 1."
-        )
-    if untested := [p for p in e.picks if Placing.UNTESTED in p.why]:
-        told = f": what is nearer than {FAR:g} times the fastest is not told apart there."
-        yield sentence("No turns were taken in fresh processes ", e.where(_cases(untested)), told)
+def _flat(groups: Sequence[Sequence[Pick]]) -> list[Pick]:
+    return [p for group in groups for p in group]
 
 
-def _ties(e: OperatorResults, ties: Sequence[Pick]) -> Iterator[Sentence]:
-    groups = _grouped(ties)
-    if len(groups) > MOST_TIES:
-        yield sentence("The fastest are not told apart ", e.where(_cases(ties)), ".")
-    elif groups:
-        parts = [[*names(sorted(g[0].names)), TextRun(" "), *e.where(_cases(g))] for g in groups]
-        yield sentence("Not told apart: ", enumerated(parts, "; ", "; "), ".")
+def _right(e: OperatorResults) -> Sentence | None:
+    """Of those that ran, which gave no wrong result and at least one right one; None where none is right."""
+    ran = [i for i in e.implementations if any(_ran(r) for r in e.results if r.implementation == i)]
+    wrong = [i for i in ran if any(r.wrong for r in e.results if r.implementation == i)]
+    right = [i for i in ran if i not in wrong and any(r.passed for r in e.results if r.implementation == i)]
+    told = {1: "it is right", 2: "both are right"}.get(len(ran), f"all {len(ran)} that ran are right")
+    if len(right) < len(ran):
+        told = f"{len(right)} of the {len(ran)} that ran {'is' if len(right) == 1 else 'are'} right"
+    if not wrong:
+        return sentence(told) if right else None
+    who = names(wrong) if len(wrong) <= MOST_WRONG else [TextRun(str(len(wrong)))]
+    return sentence(told, ", ", who, f" {'is' if len(wrong) == 1 else 'are'} wrong")
+
+
+def _ran(result: Result) -> bool:
+    return result.outcome is not Outcome.UNAVAILABLE
 
 
 def _grouped(picks: Sequence[Pick]) -> list[list[Pick]]:
@@ -154,32 +169,62 @@ def _light(e: OperatorResults) -> Iterator[Sentence]:
     """How far the fastest results are from the least time that the device allows."""
     known = [p for p in e.picks if p.best.number(SHARE) is not None]
     passing = [p for p in known if SHARE in p.best.remarks]
-    yield from _beyond(passing, len(known))
-    known = [p for p in known if SHARE not in p.best.remarks]
-    if not known:
+    within = [p for p in known if SHARE not in p.best.remarks]
+    if not within:
+        if passing:
+            where = f"{len(passing)} of {count(len(known), 'case')}"
+            why = _beyond(passing)
+            yield sentence(f"No share of the speed of light can be given in {where}, where {why}.")
         return
-    shares = sorted(p.best.number(SHARE) or 0.0 for p in known)
+    shares = sorted(p.best.number(SHARE) or 0.0 for p in within)
     reached = from_to([units.format_share(shares[0]), units.format_share(shares[-1])])
-    bounds = [p.best.figures.get("bound") for p in known]
-    kinds = sorted({str(bound) for bound in bounds if bound})
-    bound_by = " and ".join(
-        kind if len(kinds) == 1 else f"{kind} in {count(bounds.count(kind), 'case')}" for kind in kinds
-    )
+    without = f"{len(passing)} of {count(len(known), 'case')}"
+    none = f"; no share can be given in {without}, where {_beyond(passing)}" if passing else ""
+    bound = _bound(within)
     yield sentence(
-        f"{'In the others the' if passing else 'The'} fastest reach {reached} of the speed of light, the least time at "
-        "the rates measured here, "
-        f"which is bound by {bound_by}."
+        f"The fastest reach {reached} of the speed of light, the least time at the rates measured here"
+        f"{f', which is bound by {bound}' if bound else ''}{none}."
     )
 
 
-def _beyond(passed: Sequence[Pick], cases: int) -> Iterator[Sentence]:
+def _bound(picks: Sequence[Pick]) -> str:
+    bounds = Counter(str(bound) for p in picks if (bound := p.best.figures.get("bound")))
+    kinds = sorted(bounds)
+    return " and ".join(kind if len(kinds) == 1 else f"{kind} in {count(bounds[kind], 'case')}" for kind in kinds)
+
+
+def _beyond(passed: Sequence[Pick]) -> str:
     """What is wrong with the ceilings that the fastest results pass; their shares say nothing of how good they are."""
     causes = Counter(p.best.remarks[SHARE].general for p in passed)
-    if causes:
-        told = "; ".join(f"{cause} ({count(n, 'case')})" for cause, n in causes.most_common())
-        yield sentence(
-            f"No share of the speed of light can be given in {len(passed)} of {count(cases, 'case')}, where {told}."
-        )
+    return "; ".join(f"{cause} ({count(n, 'case')})" for cause, n in causes.most_common())
+
+
+def _measured(e: OperatorResults) -> Sentence:
+    environment = e.run.environment
+    threads = f" with {count(environment.threads, 'thread')}" if environment.device.kind == "cpu" else ""
+    methods = sorted({result.method for result in e.results if result.method})
+    timed = " and ".join(f"the clock {clock} with {cache} caches" for clock, cache in methods)
+    ran = {r.implementation for r in e.results if _ran(r)}
+    return sentence(
+        name(e.operator),
+        f" was measured on {environment.device.name}{threads}: {len(ran)} of "
+        f"{count(len(e.implementations), 'implementation')} ran, on {count(len(e.cases), 'case')}"
+        f"{f', timed by {timed}' if timed else ''}{_missing(e)}.",
+    )
+
+
+def _missing(e: OperatorResults) -> str:
+    planned = {
+        (implementation, case_id)
+        for bench in e.run.benches
+        if bench.operator == e.operator
+        for implementation in bench.implementations
+        for case_id in bench.cases
+    }
+    missing = planned - {(r.implementation, r.case.case_id) for r in e.results}
+    return (
+        f"; it is not complete: {len(missing)} of {count(len(planned), 'measurement')} are missing" if missing else ""
+    )
 
 
 def _wrong(reason: Reason) -> Sentence:
@@ -191,71 +236,23 @@ def _wrong(reason: Reason) -> Sentence:
     )
 
 
-def _unavailable(e: OperatorResults) -> Iterator[Sentence]:
-    """Grouped by reason, for one missing package or GPU often stops several; what never ran comes first."""
-    groups: dict[tuple[str, tuple[CaseRef, ...]], list[str]] = {}
-    for reason in e.reasons:
-        if reason.kind == "unavailable":
-            groups.setdefault((reason.text, reason.cases), []).append(reason.implementation)
-    parts: list[list[TextRun]] = []
-    for (text, cases), members in sorted(groups.items(), key=lambda group: -len(group[0][1])):
-        where = [] if len(cases) == len(e.cases) else [TextRun(" "), *e.where(cases)]
-        parts.append([*names(members), *where, TextRun(f" ({text})")])
-    if parts:
-        yield sentence("Could not run: ", enumerated(parts, "; ", "; "), ".")
-
-
-def _broken(e: OperatorResults) -> Iterator[Sentence]:
-    for reason in e.reasons:
-        if reason.kind == "broken":
-            verb = BROKE.get(reason.outcome, reason.outcome)
-            yield sentence(name(reason.implementation), f" {verb} ", reason.where, f" ({reason.text}).")
-
-
-def _untimed(e: OperatorResults) -> Iterator[Sentence]:
-    groups: dict[str, list[Reason]] = {}
-    for reason in e.reasons:
-        if reason.kind == "untimed":
-            groups.setdefault(reason.text, []).append(reason)
-    for text, members in groups.items():
-        yield sentence(
-            "Checked and right, but not timed: ",
-            names(dict.fromkeys(r.implementation for r in members)),
-            f" ({text}).",
+def _how(e: OperatorResults) -> Iterator[Fold]:
+    """How the fastest are told apart, and what was not looked at."""
+    told = []
+    if most := max((p.rounds for p in e.picks if not p.alone), default=0):
+        told.append(
+            sentence(
+                f"Those near the fastest took turns in {count(most, 'round')} of fresh processes; one is named where "
+                f"the others took {units.format_share(LEAST_GAIN - 1)} longer or more, by a 95 % interval above 1."
+            )
         )
-
-
-def _nondeterministic(e: OperatorResults) -> Iterator[Sentence]:
-    moving = [
-        i
-        for i in e.implementations
-        if any(
-            r.passed and (c := r.row.measurement.check) and c.deterministic is False
-            for r in e.results
-            if r.implementation == i
-        )
-    ]
-    if moving:
-        yield sentence("Not the same bit for bit from call to call: ", names(moving), ".")
-
-
-def _flagged(e: OperatorResults) -> Iterator[Sentence]:
-    kinds = (flag.partition(" (")[0] for r in e.results for flag in r.row.measurement.flags)  # without its own figures
-    flags = Counter(kinds)
-    if flags:
-        listed = "; ".join(f"{one_line(flag)} ({count(n, 'result')})" for flag, n in flags.most_common(MOST_FLAGS))
-        more = f"; and {count(len(flags) - MOST_FLAGS, 'other')}" if len(flags) > MOST_FLAGS else ""
-        yield sentence(f"Warnings, told in the column flags: {listed}{more}.")
-
-
-def _missing(e: OperatorResults) -> Iterator[Sentence]:
-    planned = {
-        (implementation, case_id)
-        for bench in e.run.benches
-        if bench.operator == e.operator
-        for implementation in bench.implementations
-        for case_id in bench.cases
-    }
-    missing = planned - {(r.implementation, r.case.case_id) for r in e.results}
-    if missing:
-        yield sentence(f"The run is not complete: {len(missing)} of {count(len(planned), 'measurement')} are missing.")
+    if untested := [p for p in e.picks if Placing.UNTESTED in p.why]:
+        what = f": what is nearer than {FAR:g} times the fastest is not told apart there."
+        told.append(sentence("No turns were taken in fresh processes ", e.where(_cases(untested)), what))
+    if unclear := [p for p in e.picks if p.unclear]:
+        what = ", as the machine was busy and its noise cannot be seen through. Measure again when nothing else runs."
+        told.append(sentence("Which is fastest is not known ", e.where(_cases(unclear)), what))
+    if uncompared := sum(p.uncompared for p in e.picks):
+        told.append(sentence(f"Not compared, as they were timed by another method: {count(uncompared, 'result')}."))
+    if told:
+        yield Fold("how", sentence("How the fastest are told apart"), (), tuple(FoldMember(words) for words in told))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from attnlab.bench.store.records import Outcome
 from attnlab.bench.text import one_line
 
 ABSENT = "not measured"
+UNKNOWN = "no reason was stored"
 
 
 @dataclass(frozen=True)
@@ -31,12 +33,17 @@ class MatrixRow:
 
 @dataclass(frozen=True)
 class Reason:
-    """Why one implementation did not pass, or was not timed, on some cases; detail: traceback, what was printed."""
+    """Why one implementation did not pass, or was not timed, on some cases.
+
+    general: the text without the values of the case's axes, `cache … is not served`. detail: traceback, and
+    what was printed.
+    """
 
     implementation: str
     kind: str
     outcome: str
     text: str
+    general: str
     where: Sentence
     cases: tuple[CaseRef, ...]
     detail: str | None
@@ -79,7 +86,8 @@ def reasons(
             implementation,
             kind,
             outcome,
-            one_line(members[0].reason or "") or "no reason was stored",
+            one_line(members[0].reason or "") or UNKNOWN,
+            _general(members[0]) or UNKNOWN,
             sentence(describe([r.case for r in members], families, axis)),
             tuple(r.case for r in members),
             next(filter(None, map(_detail, members)), None),
@@ -88,6 +96,13 @@ def reasons(
             grouped.items(), key=lambda item: place.get(item[0][0], len(place))
         )
     ]
+
+
+def _general(result: Result) -> str:
+    text = one_line(result.reason or "")
+    for axis, value in result.row.measurement.case.items():
+        text = re.sub(rf"\b{re.escape(f'{axis} {value}')}(?![\w.:])", f"{axis} …", text)
+    return text
 
 
 def _detail(result: Result) -> str | None:

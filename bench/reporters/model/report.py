@@ -12,7 +12,7 @@ from attnlab.bench.contract.metric import Metric, Row
 from attnlab.bench.contract.operator_spec import Operator
 from attnlab.bench.contract.registry import Registry, registry
 from attnlab.bench.reporters.model.cases import CaseFamily, CaseRef, families, refer
-from attnlab.bench.reporters.model.findings import OperatorResults, ReportFinding, findings
+from attnlab.bench.reporters.model.findings import Findings, OperatorResults, findings
 from attnlab.bench.reporters.model.growths import GrowthRow, growths
 from attnlab.bench.reporters.model.outcomes import MatrixRow, Reason, matrix, reasons
 from attnlab.bench.reporters.model.panels import plots
@@ -39,7 +39,7 @@ class Section:
     cases: tuple[CaseRef, ...]
     implementations: tuple[str, ...]
     results: tuple[Result, ...]
-    findings: tuple[ReportFinding, ...]
+    findings: Findings
     picks: tuple[Pick, ...]
     matrix: tuple[MatrixRow, ...]
     reasons: tuple[Reason, ...]
@@ -144,7 +144,7 @@ def _section(stored: StoredRun, name: str, rows: Sequence[Row], metrics: Sequenc
         cases=cases,
         implementations=implementations,
         results=results,
-        findings=tuple(findings(evidence)),
+        findings=findings(evidence),
         picks=chosen,
         matrix=tuple(matrix(implementations, cases, results)),
         reasons=why,

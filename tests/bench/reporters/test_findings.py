@@ -11,8 +11,22 @@ from attnlab.bench.store.records import BenchRecord, Measurement, Outcome
 from attnlab.bench.text import count
 
 
-def said(section: Section, kind: str | None = None) -> str:
-    return " ".join(plain(f.words) for f in section.findings if kind in (None, f.kind))
+def told(section: Section) -> str:
+    """The verdict and the sentences after it."""
+    return " ".join(map(plain, (section.findings.verdict, *section.findings.sentences)))
+
+
+def folded(section: Section) -> list[str]:
+    """Each fold's line with its implementations, and the lines beneath it."""
+    lines = []
+    for fold in section.findings.folds:
+        lines.append(f"{plain(fold.words)} ({', '.join(fold.implementations)})")
+        lines += [plain(member.words) for member in fold.members]
+    return lines
+
+
+def said(section: Section) -> str:
+    return " ".join([told(section), *map(plain, section.findings.wrong), *folded(section)])
 
 
 def of(synthetic: SimpleNamespace, measurements: list[Measurement], baseline: str | None = None) -> Section:
@@ -26,51 +40,77 @@ def of(synthetic: SimpleNamespace, measurements: list[Measurement], baseline: st
     return section
 
 
-def test_the_first_paragraph_says_what_was_measured_and_which_to_use(section: Section) -> None:
-    text = said(section, "found")
-    assert text.startswith(
+def test_the_verdict_says_which_to_use_by_how_much_and_who_is_right(section: Section) -> None:
+    assert plain(section.findings.verdict) == (
+        "Use sdpa_flash in 8 of 10 cases, 1.12× to 2.24× as fast as the next; not told apart: flex and sdpa_flash on "
+        "Hq9-Hkv3-bf16-causal-smollm2 at q_len 512 and Hq9-Hkv3-fp32-causal-smollm2 at q_len 512; 7 of the 8 that ran "
+        "are right, mine is wrong."
+    )
+
+
+def test_two_sentences_more_say_how_near_the_limit_and_what_was_measured(section: Section) -> None:
+    light, measured = map(plain, section.findings.sentences)
+    assert light.startswith("The fastest reach 43.2 % to 48.4 % of the speed of light")
+    assert "bound by compute" in light
+    assert measured == (
         "attention was measured on Example Processor 9000 with 2 threads: 8 of 11 implementations ran, on 10 "
         "cases, timed by the clock wall with warm caches."
     )
-    assert "Right wherever they ran: naive, tiled, compiled, sdpa_math, sdpa_flash, flex and triton." in text
-    assert "Use sdpa_flash in 8 of 10 cases, 1.12× to 2.24× as fast as the next." in text
-    assert "bound by compute" in text
-    assert "43.2 % to 48.4 % of the speed of light" in text
 
 
 def test_ties_are_not_told_apart(section: Section) -> None:
-    assert (
-        "Not told apart: flex and sdpa_flash on Hq9-Hkv3-bf16-causal-smollm2 at "
-        "q_len 512 and Hq9-Hkv3-fp32-causal-smollm2 at q_len 512."
-    ) in said(section)
     tie = next(p for p in section.picks if p.level)
     assert tie.lead is None
     assert not tie.told_apart
 
 
 def test_wrong_results_are_loud(section: Section) -> None:
-    text = said(section, "wrong")
+    (text,) = map(plain, section.findings.wrong)
     assert text.startswith("mine gave wrong values on Hq9-Hkv3-bf16-causal-smollm2,")
     assert "Do not use it there; no time of a wrong result is shown." in text
     assert "relative RMS error 2.10e-02" in text
-    assert "mine" not in said(section, "found")
 
 
-def test_what_has_no_time_is_told_with_its_reason(section: Section) -> None:
-    text = said(section, "not shown")
-    assert "Could not run: sdpa_cudnn and flashinfer (needs an NVIDIA GPU); flash_attn (package" in text
-    assert "flex on Hq9-Hkv3-packed100+37+900-bf16-causal (packed sequences are not served)" in text
-    assert "sdpa_math ran out of memory on Hq9-Hkv3-fp32-causal-smollm2 at q_len 2048 (can't allocate" in text
-    assert "flex timed out on" in text
-    assert "Checked and right, but not timed: triton (runs in Triton's interpreter" in text
-    assert "Not the same bit for bit from call to call: flex." in text
-    assert "Warnings, told in the column flags: sampling ended by its time limit, before" in text
+def test_what_has_no_time_is_one_line_a_reason(section: Section) -> None:
+    lines = folded(section)
+    assert "Could not run: needs an NVIDIA GPU (sdpa_cudnn, flashinfer)" in lines
+    assert "sdpa_cudnn and flashinfer in all 10 cases" in lines
+    assert "Could not run: packed sequences are not served (flex)" in lines
+    assert "flex on Hq9-Hkv3-packed100+37+900-bf16-causal" in lines
+    assert any(line.startswith("Ran out of memory: can't allocate memory (sdpa_math)") for line in lines)
+    assert "Timed out: took longer than 60 s (flex)" in lines
+    assert any(line.startswith("Right, but not timed: runs in Triton's interpreter") for line in lines)
+    assert "Not the same bit for bit from call to call (flex)" in lines
+    assert any(line.startswith("Warning: sampling ended by its time limit, before") for line in lines)
+    details = [m.detail for fold in section.findings.folds for m in fold.members if m.detail]
+    assert any("MemoryError: 2.3 GiB" in detail for detail in details)
+
+
+def test_one_reason_of_many_values_is_one_line(synthetic: SimpleNamespace) -> None:
+    short, long = synthetic.cases()[:2]
+    found = [
+        synthetic.measurement("a", case, Outcome.UNAVAILABLE, reason=f"q_len {case.q_len} is not served")
+        for case in (short, long)
+    ]
+    (fold,) = of(synthetic, [synthetic.timed("b", short), *found]).findings.folds[:1]
+    assert (plain(fold.words), fold.implementations) == ("Could not run: q_len … is not served", ("a",))
+    assert len(fold.members) == 2
+
+
+def test_what_took_no_turns_is_said_once(synthetic: SimpleNamespace) -> None:
+    cases = synthetic.cases()[:4]
+    found = [replace(synthetic.timed(n, c, ns=ns), turns=()) for c in cases for n, ns in (("a", 1e6), ("b", 1.1e6))]
+    text = said(of(synthetic, found))
+    assert text.count("No turns were taken in fresh processes") == 1
+    assert "No turns were taken in fresh processes in all 4 cases: what is nearer than 1.25 times" in text
 
 
 def test_one_winner_everywhere_is_said_once(synthetic: SimpleNamespace) -> None:
     cases = synthetic.cases()[:4]
     found = [synthetic.timed("slow", c, ns=4e6) for c in cases] + [synthetic.timed("quick", c, ns=1e6) for c in cases]
-    assert "Use quick: the fastest in all 4 cases, 4.00× as fast as the next." in said(of(synthetic, found))
+    assert "Use quick: the fastest in all 4 cases, 4.00× as fast as the next; both are right." in said(
+        of(synthetic, found)
+    )
 
 
 def test_winners_by_length_are_named_by_range(synthetic: SimpleNamespace) -> None:
@@ -78,14 +118,14 @@ def test_winners_by_length_are_named_by_range(synthetic: SimpleNamespace) -> Non
     found = [synthetic.timed("a", c, ns=2e6) for c in cases]
     found += [synthetic.timed("b", c, ns=1e6 if c.q_len >= 512 else 8e6) for c in cases]
     text = said(of(synthetic, found))
-    assert "Use b on Hq9-Hkv3-bf16-causal-smollm2 at q_len 512 to 2048, 2.00× as fast as the next." in text
-    assert "Use a on Hq9-Hkv3-bf16-causal-smollm2 at q_len 128, 4.00× as fast as the next." in text
+    assert "Use b on Hq9-Hkv3-bf16-causal-smollm2 at q_len 512 to 2048, 2.00× as fast as the next;" in text
+    assert "; a on Hq9-Hkv3-bf16-causal-smollm2 at q_len 128, 4.00× as fast as the next; both are right." in text
 
 
 def test_the_only_one_is_no_winner(synthetic: SimpleNamespace) -> None:
     case = synthetic.cases()[0]
     text = said(of(synthetic, [synthetic.timed("only", case)]))
-    assert "Only only passed and was timed in the one case." in text
+    assert text.startswith("Only only passed and was timed in the one case; it is right.")
     assert "Use only" not in text
 
 
@@ -111,7 +151,7 @@ def test_many_ties_are_counted(synthetic: SimpleNamespace) -> None:
     found = [synthetic.timed("a", c, ns=1e6) for c in cases]
     found += [synthetic.timed(f"b{n}", c, ns=1.001e6) for n, c in enumerate(cases)]
     text = said(of(synthetic, found))
-    assert "The fastest are not told apart in all 4 cases." in text
+    assert text.startswith("Not told apart: the fastest in all 4 cases; all 5 that ran are right.")
 
 
 def test_figures_of_two_methods_are_not_compared(synthetic: SimpleNamespace) -> None:
@@ -136,7 +176,7 @@ def test_nothing_passed(synthetic: SimpleNamespace) -> None:
 def test_an_unfinished_run_says_so(synthetic: SimpleNamespace) -> None:
     run = synthetic.stored_run()
     (section,) = build_report([replace(run, measurements=run.measurements[:-5])]).sections
-    assert "The run is not complete: 5 of 110 measurements are missing." in said(section)
+    assert "; it is not complete: 5 of 110 measurements are missing." in said(section)
     assert section.matrix[-1].cells[-1].text == "not measured"
 
 
@@ -151,8 +191,8 @@ def test_above_the_ceiling_is_explained(synthetic: SimpleNamespace) -> None:
 def test_above_some_ceilings_the_others_still_have_a_share(synthetic: SimpleNamespace) -> None:
     first, second = synthetic.cases()[:2]
     text = said(of(synthetic, [synthetic.timed("quick", first, ns=10.0), synthetic.timed("quick", second)]))
-    assert "No share of the speed of light can be given in 1 of 2 cases" in text
-    assert "In the others the fastest reach" in text
+    assert "; no share can be given in 1 of 2 cases, where the result passes the measured" in text
+    assert "The fastest reach" in text
 
 
 def test_words() -> None:

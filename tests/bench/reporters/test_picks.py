@@ -60,7 +60,7 @@ def test_the_best_is_the_best_of_fresh_processes(synthetic: SimpleNamespace) -> 
     """`a` came out faster in the one process whose time is shown, and slower in every other."""
     section = one_case(synthetic, a=taken([1.1e6] * 6), b=taken([1e6] * 6))
     assert section.picks[0].names == ("b",)
-    assert "Use b: the fastest in the one case, 1.10× as fast as the next." in said(section)
+    assert "Use b: the fastest in the one case, 1.10× as fast as the next; both are right." in said(section)
 
 
 def test_without_turns_what_is_near_is_not_told_apart(synthetic: SimpleNamespace) -> None:
