@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from attnlab.bench.contract.discovery import Folder, Table, import_all
 from attnlab.bench.contract.meddling import Guard
 from attnlab.bench.contract.plugins import load_entry_points, load_plugin
+from attnlab.bench.contract.unfinished import unfinished_function
 from attnlab.bench.errors import PluginError, UnknownName
 
 if TYPE_CHECKING:
@@ -171,6 +172,18 @@ def _run_of(target: Any, built: Any, operator: str, name: str) -> Callable[[Any,
     return run
 
 
+METHODS = ("run", "prepare", "supports", "untimed", "configuration")
+
+
+def _refuse_unfinished(target: Any, built: Any, operator: str, name: str) -> None:
+    """Raises PluginError where a call of one of its methods would return before its work is done."""
+    methods = {f"{method} ": getattr(built, method, None) for method in METHODS}
+    for method, function in methods.items() if inspect.isclass(target) else (("", built),):
+        unfinished = unfinished_function(function)
+        if unfinished is not None:
+            raise PluginError(f"implementation {name!r} of {operator}: {method}{unfinished}")
+
+
 def implements(
     operator: str,
     *,
@@ -203,33 +216,50 @@ def implements(
     """
 
     def register(target: T) -> T:
-        _check_declared(operator, name, rounds, static_output)
-        built: Any = target() if inspect.isclass(target) else target
-        module = getattr(target, "__module__", "?")
-        (into or registry).add_implementation(
-            Implementation(
-                operator=operator,
-                name=name,
-                summary=(inspect.getdoc(target) or "").partition("\n")[0],
-                module=module,
-                source=_source_file(target, module, sys._getframe(1).f_code.co_filename),
-                needs=needs,
-                supports=getattr(built, "supports", _nothing),
-                prepare=getattr(built, "prepare", _nothing),
-                run=_run_of(target, built, operator, name),
-                untimed=getattr(built, "untimed", _nothing),
-                configuration=getattr(built, "configuration", _nothing),
-                compiled=compiled,
-                unverified=unverified,
-                memory_seen=memory_seen,
-                built_from=built_from or tuple(getattr(built, "built_from", ())),
-                rounds=rounds,
-                static_output=static_output,
-            )
+        made = implementation_of(
+            target,
+            operator,
+            name,
+            sys._getframe(1).f_code.co_filename,
+            needs=needs,
+            unverified=unverified,
+            compiled=compiled,
+            memory_seen=memory_seen,
+            built_from=built_from,
+            rounds=rounds,
+            static_output=static_output,
         )
+        (into or registry).add_implementation(made)
         return target
 
     return register
+
+
+def implementation_of(
+    target: Any, operator: str, name: str, offered_in: str, built_from: tuple[str, ...] = (), **declared: Any
+) -> Implementation:
+    """What `implements` registers of a function or class; offered_in: the file of whoever offers it.
+
+    Raises PluginError where it can be none.
+    """
+    _check_declared(operator, name, declared.get("rounds"), declared.get("static_output", False))
+    built: Any = target() if inspect.isclass(target) else target
+    _refuse_unfinished(target, built, operator, name)
+    module = getattr(target, "__module__", "?")
+    return Implementation(
+        operator=operator,
+        name=name,
+        summary=(inspect.getdoc(target) or "").partition("\n")[0],
+        module=module,
+        source=_source_file(target, module, offered_in),
+        supports=getattr(built, "supports", _nothing),
+        prepare=getattr(built, "prepare", _nothing),
+        run=_run_of(target, built, operator, name),
+        untimed=getattr(built, "untimed", _nothing),
+        configuration=getattr(built, "configuration", _nothing),
+        built_from=built_from or tuple(getattr(built, "built_from", ())),
+        **{"needs": ANYWHERE, **declared},
+    )
 
 
 def _source_file(target: Any, module: str, registering: str) -> str:

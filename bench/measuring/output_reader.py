@@ -11,6 +11,7 @@ from torch import Tensor
 
 from attnlab.bench.contract.axes import Case
 from attnlab.bench.contract.operator_spec import Span, TensorSpec
+from attnlab.bench.contract.unfinished import unfinished_result
 from attnlab.bench.machine.clocks import now
 from attnlab.bench.measuring.judging.court import AnyOperator
 from attnlab.bench.measuring.judging.plain import check_plain
@@ -52,6 +53,9 @@ class OutputReader:
 
         Raises Rejected where it is anything else.
         """
+        unfinished = unfinished_result(returned)
+        if unfinished is not None:
+            raise Rejected(Outcome.FAILED, unfinished)
         outputs = self.operator.results(inputs, returned)
         got = tuple(outputs) if isinstance(outputs, (tuple, list)) else (outputs,)
         specs = specs or self.operator.outputs(self.case)

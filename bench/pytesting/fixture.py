@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
-from types import GeneratorType
 from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
 from attnlab.bench.contract.metric import Row
+from attnlab.bench.contract.unfinished import unfinished_function, unfinished_result
 from attnlab.bench.errors import AttnlabError, UnknownName, UsageError
 from attnlab.bench.machine import clocks
 from attnlab.bench.pytesting import marker
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
     from attnlab.bench.store.records import RunRecord
 
 RUNS = pytest.StashKey[dict[tuple[str, bool], "RunRecord"]]()
-LAZY = (GeneratorType, map, filter, zip)  # nothing is computed until they are iterated
 CALLABLE = "callable"  # stands where suites have an operator's name
 
 
@@ -57,6 +54,7 @@ class AttnlabBench:
         if self._used:
             pytest.fail("attnlab_bench was called twice; a test has one benchmark: write one for each", pytrace=False)
         self._used = True
+        _refuse(unfinished_function(function))
         untimed = why_untimed(self._item.config, self._benchmark)
         if untimed is not None:
             note(self._item, UNTIMED, untimed)
@@ -115,16 +113,13 @@ class AttnlabBench:
 
 def _done(result: Any) -> Any:
     """What a call returned; the test fails where that stands for work that is yet to be done."""
-    is_future = isinstance(result, Future) and not result.done()
-    if is_future or inspect.isawaitable(result) or inspect.isasyncgen(result) or isinstance(result, LAZY):
-        if inspect.iscoroutine(result) or inspect.isgenerator(result):
-            result.close()
-        pytest.fail(
-            f"attnlab_bench got a function that returns a {type(result).__name__}, whose work is done where it is "
-            "awaited or iterated; pass one that does so, such as lambda: asyncio.run(f()) or lambda: list(f())",
-            pytrace=False,
-        )
+    _refuse(unfinished_result(result))
     return result
+
+
+def _refuse(unfinished: str | None) -> None:
+    if unfinished is not None:
+        pytest.fail(f"attnlab_bench got a function that {unfinished}", pytrace=False)
 
 
 @contextmanager

@@ -104,6 +104,18 @@ def test_every_set_of_inputs_is_checked(toy: Operator[Any, Any], setup: Setup) -
     assert m.check.deterministic is True
 
 
+def test_what_returns_before_its_work_is_done_has_no_time(toy: Operator[Any, Any], setup: Setup) -> None:
+    async def later(inputs: Any) -> Any:
+        return inputs.x * 2
+
+    m = measure(toy, case(toy), implementation(lambda inputs: later(inputs)), setup)
+    assert (m.outcome, m.median_ns) == (Outcome.FAILED, None)
+    assert m.reason == (
+        "returns a coroutine, whose work is done where it is awaited; give a function that does so, such as lambda: "
+        "asyncio.run(f())"
+    )
+
+
 def test_calls_alternate_between_two_sets_of_inputs(
     toy: Operator[Any, Any], setup: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:

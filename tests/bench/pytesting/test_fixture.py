@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
-import functools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +10,6 @@ from typing import Any
 import pytest
 
 from attnlab.bench.machine import clocks
-from attnlab.bench.pytesting import fixture
 from attnlab.bench.store.machine import Ceilings, PublishedPeaks
 
 TIMES_NS = (1000.0, 1200.0, 800.0)
@@ -196,45 +193,39 @@ def test_calls_on_a_gpu_are_timed_by_its_clocks(sessions: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("function", "kind"),
-    [("async def f():\n    return 1\n", "coroutine"), ("def f():\n    yield 1\n", "generator")],
+    ("function", "said"),
+    [
+        ("async def f():\n    return 1\n", "is an async function*awaited*such as lambda: asyncio.run(f())*"),
+        ("def f():\n    yield 1\n", "is a generator function*iterated*such as lambda: list(f())*"),
+        ("f = lambda: map(abs, [1])\n", "returns a map*iterated*"),
+    ],
 )
-def test_work_that_is_put_off_is_not_timed(user: User, function: str, kind: str) -> None:
+def test_work_that_is_put_off_is_not_timed(user: User, function: str, said: str) -> None:
     result = user.run(f"{function}\ndef test_it(attnlab_bench):\n    attnlab_bench(f)\n")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines([f"*a function that returns a {kind}, whose work is done where it is awaited*"])
-
-
-async def _coroutine() -> int:
-    return 1
-
-
-async def _asynchronous_generator():
-    yield 1
-
-
-class _Callable:
-    async def __call__(self) -> int:
-        return 1
+    result.stdout.fnmatch_lines([f"*attnlab_bench got a function that {said}"])
+    result.stdout.no_fnmatch_line("*never awaited*")
 
 
 @pytest.mark.parametrize(
     "call",
     [
-        _coroutine,
-        functools.partial(_coroutine),
-        _Callable(),
-        _asynchronous_generator,
-        lambda: (n for n in [1]),
-        lambda: map(abs, [1]),
-        concurrent.futures.Future,
+        "lambda: asyncio.run(answer())",
+        "lambda: runner.run(answer())",
+        "lambda: list(tokens())",
+        "lambda: next(tokens())",
+        "lambda: asyncio.run(collect(stream()))",
+        "lambda: pool.submit(abs, 1).result()",
     ],
 )
-def test_what_stands_for_work_to_be_done_is_no_result(call) -> None:
-    with pytest.raises(pytest.fail.Exception, match="whose work is done where it is awaited or iterated"):
-        fixture._done(call())
-
-
-@pytest.mark.parametrize("result", [None, 1, [1], iter([1]), {1: 2}])
-def test_what_is_done_is_a_result(result) -> None:
-    assert fixture._done(result) is result
+def test_what_is_advised_is_timed(user: User, call: str) -> None:
+    source = (
+        "import asyncio, concurrent.futures\n"
+        "async def answer():\n    await asyncio.sleep(0)\n    return 1\n"
+        "def tokens():\n    yield 1\n"
+        "async def stream():\n    yield 1\n"
+        "async def collect(items):\n    return [item async for item in items]\n"
+        "runner, pool = asyncio.Runner(), concurrent.futures.ThreadPoolExecutor(1)\n"
+        f"def test_it(attnlab_bench):\n    assert attnlab_bench({call}) in (1, [1])\n"
+    )
+    assert list(user.benchmarks(source)) == ["test_it"]
