@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attnlab.bench.analysis.metrics import known_metrics, rows_of
-from attnlab.bench.contract.metric import Metric, Row
+from attnlab.bench.analysis.metrics import figured_of, known_metrics
+from attnlab.bench.contract.metric import Row
 from attnlab.bench.store.records import Measurement, RunRecord
 from attnlab.bench.store.run_folder import StoredRun, latest, read_runs
 
@@ -58,11 +58,12 @@ def frame(runs: Sequence[StoredRun]) -> pd.DataFrame:
     import pandas as pd
 
     metrics = known_metrics()
-    rows = [row for stored in runs for row in rows_of(stored.run, stored.measurements)]
+    rows = [figured for stored in runs for figured in figured_of(stored.run, stored.measurements, metrics)]
     taken = {*FIXED, *(metric.name for metric in metrics)}
-    axes = _axes((row.measurement for row in rows), taken)
+    axes = _axes((row.measurement for row, _ in rows), taken)
     order = [*FIXED[:6], *axes, *FIXED[6:], *(metric.name for metric in metrics)]
-    table = pd.DataFrame([_record(row, metrics, axes) for row in rows], columns=order)
+    unknown = dict.fromkeys(metric.name for metric in metrics)
+    table = pd.DataFrame([_record(row, axes) | unknown | values for row, values in rows], columns=order)
     for name in (*TIMES, *(metric.name for metric in metrics)):
         if not any(isinstance(value, str) for value in table[name]):
             table[name] = table[name].astype(float)  # a column of None alone would not be numbers
@@ -81,7 +82,7 @@ def samples_frame(runs: Sequence[StoredRun]) -> pd.DataFrame:
     return pd.DataFrame(records, columns=[*identity, *axes, *ours])
 
 
-def _record(row: Row, metrics: Sequence[Metric], axes: dict[str, str]) -> dict[str, Any]:
+def _record(row: Row, axes: dict[str, str]) -> dict[str, Any]:
     m, run, shown = row.measurement, row.run, row.passed
     return {
         "run_id": run.run_id,
@@ -107,7 +108,7 @@ def _record(row: Row, metrics: Sequence[Metric], axes: dict[str, str]) -> dict[s
         "fingerprint": m.fingerprint,
         "files": "; ".join(f"{axis} {held}" for axis, held in sorted(m.files.items())) or None,
         "code": "; ".join(f"{code.name} {code.sha256} {code.revision or 'untracked'}" for code in run.code) or None,
-    } | {metric.name: metric.value(row) for metric in metrics}
+    }
 
 
 def _samples(run: RunRecord, m: Measurement, axes: dict[str, str]) -> Iterator[dict[str, Any]]:

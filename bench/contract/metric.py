@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from attnlab.bench import units
 from attnlab.bench.contract.beyond import Remark
@@ -55,6 +55,17 @@ class Row:
         return m.operations or 0, m.bytes_moved or 0, m.case.get("dtype")
 
 
+class Figure(NamedTuple):
+    """What a metric says of one row: its value, what is wrong with that, and how the metric fails."""
+
+    value: Value = None
+    remark: Remark | None = None
+    fault: str | None = None
+
+
+NO_FIGURE = Figure()
+
+
 @dataclass(frozen=True)
 class _Fault:
     error: Exception
@@ -89,22 +100,26 @@ class Metric:
 
     def remark_on(self, row: Row) -> Remark | None:
         """What is wrong with the row's value; None where nothing is, or where none is shown."""
-        if self.remark is None or self.value(row) is None:
-            return None
-        try:
-            return self.remark(row)
-        except Exception:  # noqa: BLE001 - foreign code; `fault_on` tells it
-            return None
+        return self.figure(row).remark
 
     def fault_on(self, row: Row) -> str | None:
         """That the metric fails on the row, and how; the row's other figures are shown without it."""
+        return self.figure(row).fault
+
+    def figure(self, row: Row) -> Figure:
+        """All that the metric says of a row, worked out once."""
+        found = self._answer(row)
+        if isinstance(found, _Fault):
+            return Figure(fault=self._failing(found.error))
+        if found is None or self.remark is None:
+            return NO_FIGURE if found is None else Figure(found)
         try:
-            found = self._answer(row)
-            if self.remark is not None and not isinstance(found, _Fault) and found is not None:
-                self.remark(row)
+            return Figure(found, self.remark(row))
         except Exception as error:  # noqa: BLE001 - foreign code
-            found = _Fault(error)
-        return f"metric {self.name!r} fails ({reason_of(found.error)})" if isinstance(found, _Fault) else None
+            return Figure(found, fault=self._failing(error))
+
+    def _failing(self, error: Exception) -> str:
+        return f"metric {self.name!r} fails ({reason_of(error)})"
 
     def _answer(self, row: Row) -> Value | _Fault:
         """A plugin's metric is foreign code, and what it gives may be of any class."""

@@ -39,8 +39,10 @@ def under_common_clocks(measurements: Sequence[Measurement]) -> list[Measurement
         groups.setdefault((m.operator, m.case_id), []).append(m)
     chosen = {key: common_method(group) for key, group in groups.items()}
     shown = [_under(m, chosen[m.operator, m.case_id]) for m in measurements]
-    calls = {key: {_calls(m) for m in shown if (m.operator, m.case_id) == key} - {None} for key in groups}
-    return [_marked(m, calls[m.operator, m.case_id]) for m in shown]
+    calls: dict[tuple[str, str], set[int | None]] = {}
+    for m in shown:
+        calls.setdefault((m.operator, m.case_id), set()).add(_calls(m))
+    return [_marked(m, calls[m.operator, m.case_id] - {None}) for m in shown]
 
 
 def _calls(measurement: Measurement) -> int | None:

@@ -10,7 +10,8 @@ import msgspec
 
 from attnlab.bench.text import LONGEST_STORED, cleaned
 
-ODD_ESCAPE = re.compile(r'\\[^nt"\\/]')  # what may spell a character that is not printable
+ODD_ESCAPE = re.compile(rb'\\[^nt"\\/]')  # what may spell a character that is not printable
+DELETE = b"\x7f"
 
 
 def values_of(text: str) -> Any:
@@ -19,9 +20,14 @@ def values_of(text: str) -> Any:
         data = msgspec.json.decode(text)
     except (msgspec.DecodeError, ValueError, RecursionError):
         data = json.loads(text)  # NaN and 1e400 are numbers; or it tells what is wrong
-    return data if _spells_clean(text) else cleaned(data)
+    return data if spells_clean(text.encode("utf-8", "surrogatepass")) else cleaned(data)
 
 
-def _spells_clean(text: str) -> bool:
-    """Whether no value can hold what `cleaned` changes, told by the text alone: that is short, and plain ASCII."""
-    return len(text) <= LONGEST_STORED and text.isascii() and text.isprintable() and not ODD_ESCAPE.search(text)
+def spells_clean(text: bytes) -> bool:
+    """Whether no value of a JSON text can hold what `cleaned` changes, told by the text alone.
+
+    That is short, plain ASCII, and spells no odd character; a control character as such no JSON text may hold.
+    """
+    if len(text) > LONGEST_STORED or not text.isascii() or DELETE in text:
+        return False
+    return b"\\" not in text or not ODD_ESCAPE.search(text)

@@ -17,10 +17,10 @@ from typing import Any
 
 from attnlab.bench.errors import StoreError, StoreWarning
 from attnlab.bench.store.bounded import bounded
-from attnlab.bench.store.codec import decode, encode
+from attnlab.bench.store.codec import decode, decode_text, encode
 from attnlab.bench.store.collector import paused_collector
 from attnlab.bench.store.folders import new_folder
-from attnlab.bench.store.json_text import values_of
+from attnlab.bench.store.json_text import spells_clean, values_of
 from attnlab.bench.store.records import SCHEMA_VERSION, Measurement, RunRecord
 from attnlab.bench.store.upgrades import upgraded
 from attnlab.bench.text import one_line
@@ -141,13 +141,23 @@ def _unwritable(folder: Path, error: OSError) -> StoreError:
 
 def read_run(folder: Path) -> StoredRun:
     """Read one run; raises StoreError where run.json is missing, damaged or of a later schema."""
+    run = read_record(folder)
+    measurements, damages = _read_lines(folder / MEASUREMENTS_FILE)
+    return StoredRun(folder, run, measurements, damages)
+
+
+def read_record(folder: Path) -> RunRecord:
+    """What is known of a whole run, without its measurements; raises StoreError as `read_run`."""
     path = folder / RUN_FILE
     try:
-        data = values_of(_content(path).decode("utf-8"))
+        text = _content(path)
+        if spells_clean(text) and (plain := decode_text(RunRecord, text, SCHEMA_VERSION)) is not None:
+            return _sound_run(plain)
+        data = values_of(text.decode("utf-8"))
         later = _later_schema(data)
         if later is not None:
             raise StoreError(f"{path} {later}; update attnlab, or read it with the version that wrote it")
-        run = _sound_run(decode(RunRecord, data))
+        return _sound_run(decode(RunRecord, data))
     except (FileNotFoundError, NotADirectoryError):
         raise StoreError(
             f"{folder} holds no run: {RUN_FILE} is missing; give a folder that `attnlab run` wrote"
@@ -156,8 +166,6 @@ def read_run(folder: Path) -> StoredRun:
         raise StoreError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise StoreError(f"{path} is damaged: {one_line(str(error))}; restore it, or run the suite again") from error
-    measurements, damages = _read_lines(folder / MEASUREMENTS_FILE)
-    return StoredRun(folder, run, measurements, damages)
 
 
 def _content(path: Path) -> bytes:
@@ -219,13 +227,20 @@ def _read_lines(path: Path) -> tuple[tuple[Measurement, ...], tuple[Damage, ...]
         if not line.strip():
             continue
         try:
-            data = values_of(line.decode("utf-8"))
-            if (later := _later_schema(data)) is not None:
-                raise ValueError(later)
-            measurements.append(_sound(decode(Measurement, upgraded(data))))
+            measurements.append(_sound(_measurement(line)))
         except (ValueError, RecursionError) as error:
             damages.append(Damage(path, number, f"unreadable measurement: {one_line(str(error))}"))
     return tuple(measurements), tuple(damages)
+
+
+def _measurement(line: bytes) -> Measurement:
+    """What a line holds; raises ValueError or RecursionError where that is no measurement that can be read here."""
+    if spells_clean(line) and (plain := decode_text(Measurement, line, SCHEMA_VERSION)) is not None:
+        return plain
+    data = values_of(line.decode("utf-8"))
+    if (later := _later_schema(data)) is not None:
+        raise ValueError(later)
+    return decode(Measurement, upgraded(data))
 
 
 def _sound(measurement: Measurement) -> Measurement:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from attnlab.bench.contract.beyond import DOUBTED
 from attnlab.bench.contract.discovery import import_all
-from attnlab.bench.contract.metric import Metric, Row
+from attnlab.bench.contract.metric import NO_FIGURE, Metric, Row, Value
 from attnlab.bench.contract.registry import Registry, registry
 from attnlab.bench.llm.generation.events import broken_log
 from attnlab.bench.measuring.common_clock import under_common_clocks
@@ -15,11 +16,23 @@ from attnlab.bench.store.records import Measurement, Outcome, RunRecord
 from attnlab.bench.store.run_folder import latest
 
 
+class Figured(NamedTuple):
+    """A row, and the value of each metric that has one, by the metric's name."""
+
+    row: Row
+    values: dict[str, Value]
+
+
 def rows_of(run: RunRecord, measurements: Sequence[Measurement]) -> list[Row]:
     """A row for each implementation and case of one run, the latest where one was measured again.
 
     The measurements of a case are shown by one clock, the best that all of them have samples of.
     """
+    return [figured.row for figured in figured_of(run, measurements, known_metrics())]
+
+
+def figured_of(run: RunRecord, measurements: Sequence[Measurement], metrics: Sequence[Metric]) -> list[Figured]:
+    """As `rows_of`, with the values of these metrics, which are asked once."""
     kept = [without_pace(m) for m in under_common_clocks(latest(measurements))]
     found = {m.key: m for m in kept}
     baselines = {
@@ -29,7 +42,7 @@ def rows_of(run: RunRecord, measurements: Sequence[Measurement]) -> list[Row]:
         for case_id in bench.cases
     }
     rows = [Row(run, m, found.get((m.operator, baselines.get((m.operator, m.case_id), ""), m.case_id))) for m in kept]
-    return [with_remarks(row) for row in rows]
+    return [_figured(row, metrics) for row in rows]
 
 
 def without_pace(m: Measurement) -> Measurement:
@@ -41,15 +54,21 @@ def without_pace(m: Measurement) -> Measurement:
 
 def with_remarks(row: Row) -> Row:
     """The row with what is wrong with its figures among the flags, by the ceilings and the rules that there are now."""
+    return _figured(row, known_metrics()).row
+
+
+def _figured(row: Row, metrics: Sequence[Metric]) -> Figured:
     kept = [flag for flag in row.measurement.flags if not flag.startswith(DOUBTED)]
     if (broken := broken_log(row.measurement)) is not None:
         kept.append(f"its log cannot be, so that no figure is made of it: {broken}")
-    metrics = known_metrics()
-    remarks = [metric.remark_on(row) for metric in metrics]
-    said = [remark.words for remark in remarks if remark is not None]
-    faults = [fault for metric in metrics if (fault := metric.fault_on(row)) is not None]
+    figures = {metric.name: figure for metric in metrics if (figure := metric.figure(row)) is not NO_FIGURE}
+    said = [figure.remark.words for figure in figures.values() if figure.remark is not None]
+    faults = [figure.fault for figure in figures.values() if figure.fault is not None]
     flags = tuple(dict.fromkeys((*kept, *said, *faults)))
-    return replace(row, measurement=replace(row.measurement, flags=flags))
+    values = {name: figure.value for name, figure in figures.items()}
+    if flags == row.measurement.flags:
+        return Figured(row, values)
+    return Figured(replace(row, measurement=replace(row.measurement, flags=flags)), values)
 
 
 def known_metrics(source: Registry = registry) -> list[Metric]:

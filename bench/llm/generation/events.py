@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from attnlab.bench.llm.generation.logs import FAILED, NO_TOKEN, PASSES, CallLog, Pass, RequestLog
 from attnlab.bench.llm.generation.rules import fault
-from attnlab.bench.store.records import Burst, Measurement, Series
+from attnlab.bench.store.records import Burst, Launch, Measurement, Series
 
 __all__ = [
     "FAILED",
@@ -27,6 +28,7 @@ __all__ = [
 CLOCK = "wall"
 _LOG = ("event_request", "event_time", "event_tokens")
 _OF_ALL = ("request_arrival", "request_prompt")
+NEEDED = {*_LOG, *_OF_ALL}
 _OF_SOME = ("request_tokenise", "request_first_sample", "request_failed", "request_numbers_only")
 
 UNITS = {"cache": "B"}
@@ -90,7 +92,7 @@ def log_in(series: Sequence[Series]) -> CallLog | None:
     Raises ValueError where series do not fit each other.
     """
     found = {one.quantity: one.values for one in series}
-    if not all(name in found for name in (*_LOG, *_OF_ALL)):
+    if not found.keys() >= NEEDED:
         return None
     passes = list(_passes_in(found))
     known = {name for kind in PASSES for name in (f"{kind}_pass", f"{kind}_bytes", f"{kind}_rows")}
@@ -101,29 +103,50 @@ def log_in(series: Sequence[Series]) -> CallLog | None:
 
 def calls_of(measurement: Measurement) -> list[list[RequestLog]]:
     """The requests of every call that was timed, in order; [] where no log was kept."""
-    bursts = [burst for launch in measurement.launches for burst in launch.bursts]
-    return [requests for burst in bursts if (requests := requests_of(burst))]
+    return [list(read.requests) for read in _read_logs(measurement.launches) if read.requests]
 
 
 def requests_of(burst: Burst) -> list[RequestLog]:
     """The requests of the call that a burst is of; [] where no log was kept, or one that cannot be."""
-    try:
-        log = log_in(burst.series)
-    except ValueError:
-        return []
-    return [] if log is None or fault(log) else list(log.requests)
+    return list(_read_log(burst).requests)
 
 
 def broken_log(measurement: Measurement) -> str | None:
     """Why a stored log cannot be; None where all can. Runs of earlier versions were not held against the rules."""
-    for burst in (burst for launch in measurement.launches for burst in launch.bursts):
-        try:
-            log = log_in(burst.series)
-        except ValueError as error:
-            return str(error)
-        if log is not None and (why := fault(log)):
-            return why
-    return None
+    return next((read.fault for read in _read_logs(measurement.launches) if read.fault is not None), None)
+
+
+class _ReadLog(NamedTuple):
+    """The requests of a burst's log, or why that cannot be."""
+
+    requests: tuple[RequestLog, ...] = ()
+    fault: str | None = None
+
+
+NO_LOG = _ReadLog()
+
+
+def _read_log(burst: Burst) -> _ReadLog:
+    try:
+        log = log_in(burst.series)
+    except ValueError as error:
+        return _ReadLog(fault=str(error))
+    if log is None:
+        return NO_LOG
+    return _ReadLog(fault=why) if (why := fault(log)) else _ReadLog(log.requests)
+
+
+_last_read: tuple[tuple[Launch, ...], list[_ReadLog]] = ((), [])
+
+
+def _read_logs(launches: tuple[Launch, ...]) -> list[_ReadLog]:
+    """The logs of all bursts. Those asked for last are kept: twenty metrics ask for the same ones in a row."""
+    global _last_read
+    kept, logs = _last_read
+    if kept is not launches:
+        logs = [_read_log(burst) for launch in launches for burst in launch.bursts]
+        _last_read = launches, logs
+    return logs
 
 
 def _requests_in(found: Mapping[str, tuple[float, ...]]) -> Iterator[RequestLog]:

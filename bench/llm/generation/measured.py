@@ -62,7 +62,9 @@ def joules_a_token(measurement: Measurement) -> float | None:
     for launch in measurement.launches:
         for before, burst in zip(launch.bursts, launch.bursts[1:], strict=False):
             spent = (burst.state.energy_j if burst.state else None, before.state.energy_j if before.state else None)
+            if spent[0] is None or spent[1] is None:
+                continue
             tokens = sum(request.chunks[-1][1] for request in requests_of(burst) if request.answered)
-            if spent[0] is not None and spent[1] is not None and tokens:
+            if tokens:
                 found.append((spent[0] - spent[1]) / tokens)
     return median(found)

@@ -196,6 +196,8 @@ def _of_counts(log: CallLog, terms: Terms | None) -> Iterator[str]:
 
 
 def _number(value: object) -> bool:
+    if type(value) is float:  # most are, and asking for the class of a number is slow
+        return math.isfinite(value)
     return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 

@@ -28,6 +28,16 @@ def test_escapes_are_found_behind_one_another(parts: list[str]) -> None:
     assert values_of(text) == cleaned(json.loads(text))
 
 
+@pytest.mark.parametrize("character", [chr(code) for code in (*range(32), 127)])
+def test_a_control_character_as_such_is_refused_or_cleaned(character: str) -> None:
+    text = f'"a{character}b"'
+    try:
+        found = values_of(text)
+    except ValueError:
+        return
+    assert found == cleaned(f"a{character}b")
+
+
 def test_a_long_text_is_cut() -> None:
     assert len(values_of(json.dumps({"a": "x" * 1_000_000}))["a"]) <= LONGEST_STORED
 

@@ -10,11 +10,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attnlab.bench.store.codec import decode
-from attnlab.bench.store.records import Measurement
+from attnlab.bench.store.codec import decode, decode_text
+from attnlab.bench.store.records import SCHEMA_VERSION, Measurement
 from attnlab.bench.store.strict_codec import decode_strictly
 from attnlab.bench.store.upgrades import upgraded
 
@@ -45,7 +46,8 @@ def tamper(draw: Callable[[st.SearchStrategy[Any]], Any], data: dict[str, Any]) 
     if what == "leave out":
         del holder[key]
     elif what == "add" and isinstance(holder, dict):
-        holder[draw(st.sampled_from(["colour", "", "\udce9", "plan", "state"]))] = draw(st.sampled_from(ODD))
+        added = draw(st.sampled_from(["colour", "", "\udce9", "plan", "state"]))
+        holder[added] = copy.deepcopy(draw(st.sampled_from(ODD)))
     else:
         holder[key] = copy.deepcopy(draw(st.sampled_from(ODD)))
 
@@ -67,8 +69,31 @@ def test_the_fast_decoder_is_as_strict(data: st.DataObject) -> None:
     assert told(decode, measurement) == told(decode_strictly, measurement)
 
 
+@given(st.data())
+@settings(max_examples=400, deadline=None)
+def test_a_text_is_read_as_its_values_are_or_not_at_once(data: st.DataObject) -> None:
+    measurement = today(data.draw(st.sampled_from(measurements())))
+    for _ in range(data.draw(st.integers(1, 2))):
+        tamper(data.draw, measurement)
+    text = json.dumps(measurement).encode()
+    at_once = decode_text(Measurement, text, SCHEMA_VERSION)
+    assert at_once is None or repr(at_once) == told(decode, json.loads(text))
+
+
+def today(measurement: dict[str, Any]) -> dict[str, Any]:
+    return copy.deepcopy(measurement) | {"schema_version": SCHEMA_VERSION}
+
+
+@pytest.mark.parametrize("version", [None, "5", SCHEMA_VERSION - 1, SCHEMA_VERSION + 1])
+def test_a_text_of_another_schema_is_not_read_at_once(version: object) -> None:
+    text = json.dumps(measurements()[0] | {"schema_version": version}).encode()
+    assert decode_text(Measurement, text, SCHEMA_VERSION) is None
+
+
 def test_what_was_not_tampered_with_is_read_alike() -> None:
     assert len(measurements()) > 30
     for measurement in measurements():
+        text = json.dumps(today(measurement)).encode()
+        assert repr(decode_text(Measurement, text, SCHEMA_VERSION)) == told(decode, today(measurement))
         assert told(decode, measurement) == told(decode_strictly, measurement)
         assert not told(decode, measurement).startswith("refused")
