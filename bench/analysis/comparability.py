@@ -24,16 +24,23 @@ def paced(side: Side) -> bool:
     return any(m.paced is not None for m in side.measurements)
 
 
+def unchecked(side: Side) -> bool:
+    """Whether anything of it was imported, of which nothing here knows whether it is right."""
+    return any(m.outcome is Outcome.UNCHECKED for m in side.measurements)
+
+
 def incomparable(base: Side | None, head: Side | None) -> str | None:
     """The first reason why two sides must not be set against each other."""
     if base is None or head is None:
         return f"{'base' if base is None else 'head'} has no such measurement"
     for name, side in (("base", base), ("head", head)):
         for m in side.measurements:
-            if m.outcome is not Outcome.PASSED:
+            if not m.outcome.may_have_speed:
                 return f"{name}: {m.outcome.value}: {m.reason or 'no reason stored'}"
             if (not m.median_ns and m.paced is None) or m.timing is None:
                 return f"{name}: not timed: {m.untimed or 'no time stored'}"
+    if unchecked(base) != unchecked(head):
+        return f"{'base' if unchecked(base) else 'head'} was imported and never checked, and the other side was checked"
     return next(_differences(base, head), None)
 
 

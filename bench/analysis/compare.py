@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from attnlab.bench.analysis.comparability import Side, apart, incomparable, paced
+from attnlab.bench.analysis.comparability import Side, apart, incomparable, paced, unchecked
 from attnlab.bench.analysis.history.differences import differences
 from attnlab.bench.analysis.history.points import HistoryPoint, point_or_miss
 from attnlab.bench.analysis.metrics import answered_rate, goodput, itl, output_rate, ttft
@@ -46,7 +46,8 @@ class Comparison:
     figure: what is compared where that is not the latency, such as `TTFT`, with its unit and values; of a benchmark
     that is paced by its arrivals there is one of each. low, high: of the ratio's interval. base_spread, head_spread:
     the largest over the least of a side's runs. apart: what differs where the sides are of two machines or devices: the
-    ratio is then that of the machines, and there is no verdict.
+    ratio is then that of the machines, and there is no verdict. unchecked: whether another tool measured both, so that
+    nobody knows whether they are right; there is no verdict either.
     """
 
     operator: str
@@ -68,6 +69,7 @@ class Comparison:
     base_value: float | None = None
     head_value: float | None = None
     apart: tuple[str, ...] = ()
+    unchecked: bool = False
 
 
 def compare(base: Sequence[StoredRun], head: Sequence[StoredRun], target: float = TARGET) -> list[Comparison]:
@@ -163,13 +165,15 @@ def _compared(key: Key, base: Side | None, head: Side | None) -> tuple[Compariso
     if paced(base):  # what it measures instead is worked out where it is shown
         count = min(len(base.runs), len(head.runs))
         known = Basis.RUNS if count > 1 else Basis.NOTHING
-        return Comparison(*key, None, basis=known, units=count if count > 1 else 0, apart=apart(base, head)), []
+        told = Comparison(*key, None, basis=known, units=count if count > 1 else 0, apart=apart(base, head))
+        return replace(told, unchecked=unchecked(base)), []
     base_ns, head_ns = (statistics.median(m.median_ns or 0.0 for m in s.measurements) for s in (base, head))
     plain = Comparison(*key, None, None, base_ns, head_ns, head_ns / base_ns, apart=apart(base, head))
+    plain = replace(plain, unchecked=unchecked(base))
     count = min(len(base.runs), len(head.runs))
     if count > 1:
         plain = replace(plain, basis=Basis.RUNS, units=count, base_spread=_spread(base), head_spread=_spread(head))
-    return plain, [] if plain.apart else _pairs(base, head)
+    return plain, [] if plain.apart or plain.unchecked else _pairs(base, head)
 
 
 def _spread(side: Side) -> float:

@@ -37,6 +37,7 @@ FIXED = (
     "fingerprint",
     "files",
     "code",
+    "imported",
 )
 TIMES = ("median_ns", "ci_low_ns", "ci_high_ns")
 
@@ -46,8 +47,8 @@ def load(path: Path | str, samples: bool = False) -> pd.DataFrame:
 
     One row for each implementation and case, with the case's axes, the outcome and every metric as
     columns; or, with `samples`, one row for each stored value of each quantity. What was not measured
-    is NaN or None, never 0, and a result that did not pass has no figure of speed. An axis whose name
-    is that of another column is called `axis_<name>`.
+    is NaN or None, never 0, and a wrong result has no figure of speed. What was imported is `unchecked`.
+    An axis whose name is that of another column is called `axis_<name>`.
     """
     runs = read_runs(path)
     return samples_frame(runs) if samples else frame(runs)
@@ -71,7 +72,7 @@ def frame(runs: Sequence[StoredRun]) -> pd.DataFrame:
 
 
 def samples_frame(runs: Sequence[StoredRun]) -> pd.DataFrame:
-    """One row for each value stored of a result that passed, of any quantity."""
+    """One row for each value stored of a result that passed or is unchecked, of any quantity."""
     import pandas as pd
 
     kept = [(stored.run, m) for stored in runs for m in latest(stored.measurements)]
@@ -83,7 +84,7 @@ def samples_frame(runs: Sequence[StoredRun]) -> pd.DataFrame:
 
 
 def _record(row: Row, axes: dict[str, str]) -> dict[str, Any]:
-    m, run, shown = row.measurement, row.run, row.passed
+    m, run, shown = row.measurement, row.run, row.measurement.outcome.may_have_speed
     return {
         "run_id": run.run_id,
         "started": run.started,
@@ -108,11 +109,12 @@ def _record(row: Row, axes: dict[str, str]) -> dict[str, Any]:
         "fingerprint": m.fingerprint,
         "files": "; ".join(f"{axis} {held}" for axis, held in sorted(m.files.items())) or None,
         "code": "; ".join(f"{code.name} {code.sha256} {code.revision or 'untracked'}" for code in run.code) or None,
+        "imported": str(run.imported) if run.imported else None,
     }
 
 
 def _samples(run: RunRecord, m: Measurement, axes: dict[str, str]) -> Iterator[dict[str, Any]]:
-    if not Row(run, m).passed:
+    if not m.outcome.may_have_speed:
         return
     identity = {
         "run_id": run.run_id,

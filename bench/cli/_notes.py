@@ -75,6 +75,8 @@ def _reason(m: Measurement) -> str | None:
     """Why a result that is not wrong has no latency."""
     if m.outcome is Outcome.UNAVAILABLE:
         return f"unavailable: {m.reason}"
+    if m.outcome is Outcome.UNCHECKED:
+        return f"no latency: {m.untimed}" if m.untimed else None
     if m.outcome is not Outcome.PASSED:
         return None
     return m.paced or (f"right, not timed: {m.untimed}" if m.untimed else None)

@@ -26,7 +26,7 @@ SAID = 200  # characters of what a process printed
 
 
 def show(stored: StoredRun, registry: Registry) -> None:
-    """Print the run; a speed stands beside `passed` only.
+    """Print the run; a wrong result has no speed.
 
     It is as wide as the terminal. What is piped has neither a width nor colours.
     """
@@ -41,7 +41,7 @@ def lines(stored: StoredRun, registry: Registry, width: int | None) -> Iterator[
     marks = Marks()
     for (operator, case), group in itertools.groupby(rows, lambda r: (r.measurement.operator, r.measurement.case_id)):
         in_case = list(group)
-        right = [row for row in in_case if row.passed]
+        right = [row for row in in_case if row.measurement.outcome.may_have_speed]
         yield from _title(operator, case, width)
         if right:
             figures = list(_figures(operator, right, known, registry))
@@ -132,7 +132,7 @@ def _fastest(case: str, rows: list[Row], metrics: list[Metric]) -> Iterator[str]
 def _faults(rows: list[Row]) -> Iterator[str]:
     """What is wrong or failed."""
     for m in (row.measurement for row in rows):
-        if m.outcome not in (Outcome.PASSED, Outcome.UNAVAILABLE):
+        if not m.outcome.may_have_speed and m.outcome is not Outcome.UNAVAILABLE:
             yield f"! {m.implementation}: {m.outcome.value}: {m.reason}"
             if m.printed:
                 yield f"    its process printed: {one_line(m.printed, SAID)}"

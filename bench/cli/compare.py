@@ -68,7 +68,9 @@ def _lines(found: list[Comparison], sides: Sequence[Sequence[StoredRun]]) -> Ite
     if told:
         yield from _tables(told, text_table.terminal_width())
         yield ""
-    if any(c.verdict is None and not c.apart for c in told):
+    if any(c.unchecked for c in told):
+        yield "Unchecked: another tool measured it, and nothing here knows whether it is right. There is no verdict.\n"
+    if any(c.verdict is None and not c.apart and not c.unchecked for c in told):
         yield (
             "No verdict: these runs did not take turns. What the machine did meanwhile is in their ratio, and no "
             "number of runs takes it out. Measure both together with `attnlab gate`.\n"
@@ -103,7 +105,7 @@ def _rows(ranked: Sequence[Comparison], name: Callable[[Comparison], str]) -> li
     rows = []
     for c in ranked:
         sides = (c.base_ns, c.head_ns) if c.figure is None else (c.base_value, c.head_value)
-        verdict = c.verdict.value if c.verdict else "two machines" if c.apart else "no verdict"
+        verdict = c.verdict.value if c.verdict else _without_verdict(c)
         interval = units.format_interval(c.low, c.high, "ratio")
         times = (units.format_value(value, c.unit) for value in sides)
         spread = "" if c.apart or c.units == 0 else _known_by(c)
@@ -119,6 +121,10 @@ def _rows(ranked: Sequence[Comparison], name: Callable[[Comparison], str]) -> li
     )
     kept = [at for at in range(len(headings)) if any(row[at] not in ("", units.MISSING) for row in rows)]
     return [tuple(row[at] for at in kept) for row in (headings, *rows)]
+
+
+def _without_verdict(c: Comparison) -> str:
+    return "unchecked" if c.unchecked else "two machines" if c.apart else "no verdict"
 
 
 def _benchmark(c: Comparison) -> str:
@@ -141,7 +147,8 @@ def _machine(side: Sequence[StoredRun]) -> str:
     told = []
     for stored in side:
         e = stored.run.environment
-        device = f"{e.device.name}, {count(e.threads, 'thread')}" if e.device.kind == "cpu" else e.device.name
+        threads = "" if e.device.kind != "cpu" or e.threads is None else f", {count(e.threads, 'thread')}"
+        device = f"{e.device.name}{threads}"
         timings = [m.timing for m in stored.measurements if m.timing]
         methods = dict.fromkeys(f"clock {timing.clock}, {timing.cache} caches" for timing in timings)
         told.append("; ".join((device, *methods)))

@@ -112,7 +112,7 @@ def execute(options: argparse.Namespace) -> int:
         make_effort(run.effort),
         Limits(options.time_limit, memory_bytes),
         tuple(options.plugin),
-        run.seed,
+        run.drawn_from,
         cache=run.cache,
         keep_failures=writer.folder if options.keep_failures else None,
     )
@@ -136,7 +136,7 @@ def _keep(writer: RunWriter, measured: Measurement, run: RunRecord, plugins: tup
     from attnlab.bench.measuring.failures.keeping import keep_failed
 
     try:
-        folder = keep_failed(writer.folder, measured, run.environment.device.kind, run.seed, plugins)
+        folder = keep_failed(writer.folder, measured, run.environment.device.kind, run.drawn_from, plugins)
     except OSError as error:
         print(f"attnlab: a failed check cannot be kept in {writer.folder}: {error.strerror}", file=sys.stderr)
         return

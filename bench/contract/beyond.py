@@ -84,5 +84,5 @@ def _held(run: RunRecord, touched_bytes: int | None) -> bool | None:
         return None
     if touched_bytes <= device.cache_bytes:
         return True
-    most = device.cache_bytes * (run.environment.threads if device.kind == "cpu" else 1)
+    most = device.cache_bytes * ((run.environment.threads or 1) if device.kind == "cpu" else 1)
     return None if touched_bytes <= most else False

@@ -78,8 +78,9 @@ class Metric:
     unit: `ns`, `B`, `share`, `ratio`, another unit as text, or "" for a word. direction: which way is
     better. `compute` gets a row and returns None where the quantity was not measured. `remark` says what is wrong
     with a row's value where that is more than there can be. Metrics are shown by rising `rank`, which no two share;
-    those without one come in the order in which they were registered. Unless `of_any_outcome`, a result that did not
-    pass has no value, whatever `compute` says: no figure of speed is shown for a wrong result.
+    those without one come in the order in which they were registered. Unless `of_any_outcome`, a result that may not
+    have a speed has no value, whatever `compute` says: no figure of speed is shown for a wrong result. Of an unchecked
+    result, what `compute` cannot tell is what its tool reported under the metric's name.
     """
 
     name: str
@@ -123,10 +124,12 @@ class Metric:
 
     def _answer(self, row: Row) -> Value | _Fault:
         """A plugin's metric is foreign code, and what it gives may be of any class."""
-        if not (row.passed or self.of_any_outcome):
+        if not (row.measurement.outcome.may_have_speed or self.of_any_outcome):
             return None
         try:
             found = self.compute(row)
+            if found is None:
+                found = row.measurement.reported.get(self.name)
             if found is None or isinstance(found, str):
                 return found and one_line(found)
             return float(found) if math.isfinite(found) else None

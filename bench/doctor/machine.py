@@ -25,7 +25,7 @@ BOOST_FILES = {
 def load(patient: Patient) -> Iterator[Finding]:
     """The load of the last minute."""
     average, cores = patient.environment.load_average, patient.environment.cores
-    if average is None:
+    if average is None or cores is None:
         yield Finding("load average", units.MISSING)
         return
     remedy = "stop what else is running, or times will be long and scattered" if average > 0.5 * cores else None
@@ -51,7 +51,7 @@ def threads(patient: Patient) -> Iterator[Finding]:
     """Whether there are as many threads as cores to run them."""
     environment = patient.environment
     usable = len(environment.affinity) or environment.cores
-    off = environment.threads > usable
+    off = environment.threads is not None and usable is not None and environment.threads > usable
     yield Finding(
         "threads",
         f"{environment.threads} on {usable} usable cores",

@@ -84,7 +84,7 @@ class Lab:
             make_effort(run.effort),
             Limits(),
             plugins,
-            run.seed,
+            run.drawn_from,
             untimed,
             run.cache,
         )

@@ -11,9 +11,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+UNKNOWN = "unknown"
+"""What stands for a name that nobody knows."""
+
+
 @dataclass(frozen=True)
 class Device:
-    """What calls run on. kind is "cpu" or "cuda"; capability is CUDA's, as (major, minor)."""
+    """What calls run on. kind is "cpu", "cuda" or "unknown"; capability is CUDA's, as (major, minor)."""
 
     kind: str
     name: str
@@ -42,14 +46,14 @@ class Code:
 
 @dataclass(frozen=True)
 class Environment:
-    """All that may explain a difference between two runs."""
+    """All that may explain a difference between two runs; None and "unknown" are what an imported file does not say."""
 
     device: Device
     processor: str
-    cores: int
+    cores: int | None
     affinity: tuple[int, ...]
-    threads: int
-    memory_bytes: int
+    threads: int | None
+    memory_bytes: int | None
     system: str
     python: str
     packages: dict[str, str]
@@ -102,7 +106,7 @@ class Ceilings:
     """
 
     device: str
-    threads: int
+    threads: int | None
     bandwidth: float
     rates: dict[str, float]
     published: PublishedPeaks | None

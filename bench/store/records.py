@@ -1,6 +1,8 @@
 """The stored schema: what is kept of one measurement and of one run.
 
 History of SCHEMA_VERSION, newest first:
+6  a result may be `unchecked`, with figures `reported` by the tool that measured it, and a run `imported` from that
+   tool; what such a file does not say of the machine, of the timing and of the seed is None
 5  a check has `deviations`, each with its name, value, limit and unit; before, two errors of each output stood for
    whatever was measured, see `store/upgrades.py`
 4  what was added so that others can audit a run; each is None or empty in files of version 3: of a burst the state of
@@ -22,10 +24,11 @@ from functools import cached_property
 from typing import Any
 
 from attnlab.bench.store.deviations import Deviation
+from attnlab.bench.store.imported import Imported
 from attnlab.bench.store.machine import Ceilings, Code, Environment
 from attnlab.bench.store.plan import Plan
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 TOGETHER = "together"  # of the axis `arrivals`: all requests are there when a call begins
 DEFINITIONS_VERSION = 2  # 2: the clocks of a GPU leave out what a span adds to its calls; hot is hot
 
@@ -35,6 +38,7 @@ __all__ = [
     "Deviation",
     "DeviceState",
     "HostState",
+    "Imported",
     "Launch",
     "Measurement",
     "Outcome",
@@ -46,9 +50,10 @@ __all__ = [
 
 
 class Outcome(Enum):
-    """What came of one implementation on one case."""
+    """What came of one implementation on one case; unchecked: another tool measured it, and nothing here checked it."""
 
     PASSED = "passed"
+    UNCHECKED = "unchecked"
     WRONG_SHAPE = "wrong_shape"
     WRONG_DTYPE = "wrong_dtype"
     WRONG_VALUES = "wrong_values"
@@ -56,6 +61,11 @@ class Outcome(Enum):
     FAILED = "failed"
     TIMED_OUT = "timed_out"
     OUT_OF_MEMORY = "out_of_memory"
+
+    @property
+    def may_have_speed(self) -> bool:
+        """Whether a time of it may be shown: a wrong result has none."""
+        return self in (Outcome.PASSED, Outcome.UNCHECKED)
 
 
 @dataclass(frozen=True)
@@ -193,7 +203,7 @@ class TimingRecord:
 
 
 SPEED = ("timing", "median_ns", "ci_low_ns", "ci_high_ns")
-"""Fields of a measurement that only a result that passed has: a wrong result has no speed."""
+"""Fields of a measurement that only a result with a speed has: a wrong result has none."""
 
 
 @dataclass(frozen=True)
@@ -204,11 +214,14 @@ class Measurement:
     and its 95 % interval are of the main clock, within one process: never compare revisions by them; None where calls
     are `paced`. flags are warnings in plain words. printed: what its process printed while it was at it, the beginning
     and the end, of printed_bytes in all. files: what the files hold that the case names, as hashes by axis. turns: what
-    it did in fresh processes, beside others of its case; no time that is shown is of these. phases_ns: elapsed time by
-    phase (inputs, set-up, check, timing, check timed, memory), of which timing holds warm-up and sampling.
+    it did in fresh processes, beside others of its case; no time that is shown is of these. reported: figures that the
+    tool worked out itself which measured a result that is unchecked, by names of metrics, in their units. phases_ns:
+    elapsed time by phase (inputs, set-up, check, timing, check timed, memory), of which timing holds warm-up and
+    sampling.
 
-    Raises ValueError where a result that did not pass has a time or a figure of speed (any of `SPEED`). Raw samples may
-    stay: what was timed before a result turned out wrong.
+    Raises ValueError where a result that is neither passed nor unchecked has a time or a figure of speed (any of
+    `SPEED`), and where one that is not unchecked has `reported`. Raw samples may stay: what was timed before a result
+    turned out wrong.
     """
 
     operator: str
@@ -236,13 +249,18 @@ class Measurement:
     files: dict[str, str] = field(default_factory=dict)
     printed: str | None = None
     printed_bytes: int | None = None
+    reported: dict[str, float] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
     definitions_version: int = DEFINITIONS_VERSION
 
     def __post_init__(self) -> None:
         held = [name for name in SPEED if getattr(self, name) is not None]
-        if held and self.outcome is not Outcome.PASSED:
+        if held and not self.outcome.may_have_speed:
             raise ValueError(f"got {', '.join(held)} of a result that is {self.outcome.value}, expected none")
+        if self.reported and self.outcome is not Outcome.UNCHECKED:
+            raise ValueError(
+                f"got reported of a result that is {self.outcome.value}, expected it of unchecked ones alone"
+            )
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -295,7 +313,8 @@ class RunRecord:
 
     effort: how long was timed at most, by name of the fields of `timing.Effort`; empty in runs that were stored before
     it was. code: where implementations and operators of others are written. cache: what a GPU's L2 was to hold
-    when a call starts, "cold" or "hot"; what each measurement's clock found is in its `TimingRecord`.
+    when a call starts, "cold" or "hot"; what each measurement's clock found is in its `TimingRecord`. imported: the
+    file that it was made of; None of what was measured here.
     """
 
     run_id: str
@@ -305,7 +324,7 @@ class RunRecord:
     benches: tuple[BenchRecord, ...]
     environment: Environment
     ceilings: Ceilings
-    seed: int
+    seed: int | None
     plugins: tuple[str, ...] = ()
     code: tuple[Code, ...] = ()
     effort: dict[str, float] = field(default_factory=dict)
@@ -313,3 +332,11 @@ class RunRecord:
     schema_version: int = SCHEMA_VERSION
     definitions_version: int = DEFINITIONS_VERSION
     extra: dict[str, Any] = field(default_factory=dict)
+    imported: Imported | None = None
+
+    @property
+    def drawn_from(self) -> int:
+        """The seed; raises ValueError of a run that was imported, which nothing here can go on with."""
+        if self.seed is None:
+            raise ValueError(f"got run {self.run_id}, which has no seed; expected one that was measured here")
+        return self.seed

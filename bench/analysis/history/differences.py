@@ -88,9 +88,9 @@ def _facts(point: HistoryPoint) -> Iterator[tuple[str, str]]:
     yield "device", c.device_kind if c.device_kind == "cpu" else c.device
     yield "multiprocessors", str(c.multiprocessors or ABSENT)
     yield "processor", c.processor
-    yield "cores", str(c.cores)
-    yield "usable cores", str(c.usable_cores)
-    yield "threads", str(c.threads)
+    yield "cores", str(c.cores or ABSENT)
+    yield "usable cores", str(c.usable_cores or ABSENT)
+    yield "threads", str(c.threads or ABSENT)
     yield "clock", c.clock
     yield "caches", c.cache
     yield FINGERPRINT, m.fingerprint or ABSENT
@@ -111,8 +111,9 @@ def _facts(point: HistoryPoint) -> Iterator[tuple[str, str]]:
         yield f"code of {code.name}", code.sha256 or ABSENT
         yield f"revision of {code.name}", _revision(code.revision, code.dirty)
     yield from ((f"effort {name}", f"{value:g}") for name, value in sorted(run.effort.items()))
-    yield "sets of inputs", str(point.timing.copies)
-    yield "seed", str(run.seed)
+    yield "sets of inputs", str(point.timing.copies or ABSENT)
+    yield "seed", ABSENT if run.seed is None else str(run.seed)
+    yield "tool", ABSENT if run.imported is None else f"{run.imported.tool} {run.imported.version or ''}".strip()
     yield "warnings", "; ".join(_warnings(m.flags)) or ABSENT
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from attnlab.bench.errors import StoreError
-from attnlab.bench.store.records import Measurement, Outcome, RunRecord, TimingRecord
+from attnlab.bench.store.records import Measurement, RunRecord, TimingRecord
 from attnlab.bench.store.run_folder import StoredRun
 
 
@@ -16,39 +16,42 @@ from attnlab.bench.store.run_folder import StoredRun
 class Conditions:
     """The machine and the method of a time: times of different conditions are never joined by a line.
 
-    usable_cores: how many the process could run on; which they were is told as a difference. files: what those hold
-    that the case names, such as `arrivals 1a2b…`; none in runs that did not record it.
+        usable_cores: how many the process could run on; which they were is told as a difference. files: what those hold
+    such as `arrivals 1a2b…`; none in runs that did not record it. imported: the tool
+        that measured, where that was another.
     """
 
     device_kind: str
     device: str
     multiprocessors: int | None
     processor: str
-    cores: int
-    usable_cores: int
-    threads: int
+    cores: int | None
+    usable_cores: int | None
+    threads: int | None
     clock: str
     cache: str
     definitions_version: int
     files: tuple[str, ...] = ()
+    imported: str | None = None
 
     def __str__(self) -> str:
         parts = (
             "" if self.device_kind == "cpu" else self.device,
             self.processor,
-            f"{self.usable_cores} of {self.cores} cores",
-            f"{self.threads} threads",
+            "" if self.cores is None else f"{self.usable_cores} of {self.cores} cores",
+            "" if self.threads is None else f"{self.threads} threads",
             f"clock {self.clock}",
             f"{self.cache} caches",
             f"definitions {self.definitions_version}",
             *(f"file of {held}" for held in self.files),
+            "" if self.imported is None else f"imported from {self.imported}, unchecked",
         )
         return ", ".join(part for part in parts if part)
 
 
 @dataclass(frozen=True)
 class HistoryPoint:
-    """A time of a right result, with all that was recorded of its run."""
+    """A time of a right result, or of one that is unchecked, with all that was recorded of its run."""
 
     run: RunRecord
     measurement: Measurement
@@ -70,6 +73,7 @@ class HistoryPoint:
             cache=self.timing.cache,
             definitions_version=self.measurement.definitions_version,
             files=tuple(f"{axis} {held}" for axis, held in sorted(self.measurement.files.items())),
+            imported=self.run.imported.tool if self.run.imported else None,
         )
 
     @property
@@ -90,8 +94,8 @@ Found = TypeVar("Found", HistoryPoint, Miss, HistoryPoint | Miss)
 
 
 def point_or_miss(run: RunRecord, m: Measurement) -> HistoryPoint | Miss:
-    """The time of a right result, or why there is none."""
-    if m.outcome is not Outcome.PASSED:
+    """The time of a result that may have one, or why there is none."""
+    if not m.outcome.may_have_speed:
         return Miss(run, f"{m.outcome.value}: {m.reason}" if m.reason else m.outcome.value)
     if m.paced is not None:
         return Miss(run, f"not timed: {m.paced}")

@@ -64,7 +64,10 @@ def findings(e: OperatorResults) -> Findings:
 
 
 def _verdict(e: OperatorResults) -> Sentence:
-    """One sentence: which to use, and which are right."""
+    """One sentence: which to use, and which are right; of what was imported, that nobody knows."""
+    if e.run.imported is not None:
+        told = "nothing here checked whether these results are right, so that none is recommended."
+        return sentence(f"Imported from {e.run.imported}: {told}")
     if not any(r.passed for r in e.results):
         return sentence("No implementation passed its check, so no time is shown.")
     clauses = _Use(e).clauses() or [sentence("nothing that passed was timed")]
@@ -201,7 +204,9 @@ def _beyond(passed: Sequence[Pick]) -> str:
 
 def _measured(e: OperatorResults) -> Sentence:
     environment = e.run.environment
-    threads = f" with {count(environment.threads, 'thread')}" if environment.device.kind == "cpu" else ""
+    threads = ""
+    if environment.device.kind == "cpu" and environment.threads is not None:
+        threads = f" with {count(environment.threads, 'thread')}"
     methods = sorted({result.method for result in e.results if result.method})
     timed = " and ".join(f"the clock {clock} with {cache} caches" for clock, cache in methods)
     ran = {r.implementation for r in e.results if _ran(r)}

@@ -14,9 +14,9 @@ from attnlab.bench.reporters.model.words import Sentence, names, sentence
 from attnlab.bench.text import count, one_line
 
 MOST_FLAGS = 4
-LEADS = {"unavailable": "Could not run", "untimed": "Right, but not timed"}
+LEADS = {"unavailable": "Could not run", "untimed": "Right, but not timed", "unchecked": "Without a latency"}
 BROKE = {"out of memory": "Ran out of memory"}
-ORDER = ("broken", "untimed", "unavailable")
+ORDER = ("broken", "untimed", "unchecked", "unavailable")
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class FoldMember:
 class Fold:
     """One line, and what is folded away beneath it.
 
-    kind: `broken`, `untimed`, `unavailable` (a reason why there is no time), `moving` (not the same bit for bit),
-    `flag` (a warning) or `how` (how the fastest are told apart). implementations: that it is about.
+    kind: `broken`, `untimed`, `unchecked`, `unavailable` (a reason why there is no time), `moving` (not the same bit
+    for bit), `flag` (a warning) or `how` (how the fastest are told apart). implementations: that it is about.
     """
 
     kind: str

@@ -18,7 +18,7 @@ UNKNOWN = "no reason was stored"
 
 @dataclass(frozen=True)
 class Cell:
-    """One outcome: kind is `passed`, `untimed`, `wrong`, `broken`, `unavailable` or `absent`."""
+    """One outcome: kind is `passed`, `untimed`, `unchecked`, `wrong`, `broken`, `unavailable` or `absent`."""
 
     kind: str
     text: str
@@ -52,6 +52,8 @@ class Reason:
 def kind_of(result: Result) -> str:
     if result.passed:
         return "passed" if result.timed else "untimed"
+    if result.outcome is Outcome.UNCHECKED:
+        return "unchecked"
     if result.outcome in WRONG:
         return "wrong"
     return "broken" if result.outcome in BROKEN else Outcome.UNAVAILABLE.value

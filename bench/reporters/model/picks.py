@@ -76,7 +76,7 @@ class Pick:
 
 def pick(case: CaseRef, results: Iterable[Result]) -> Pick | None:
     """None where nothing that passed was timed; what failed requests had less to do, and is not set against others."""
-    whole = (r for r in results if r.timed and not r.number("failed_requests"))
+    whole = (r for r in results if r.passed and r.timed and not r.number("failed_requests"))
     timed = sorted(whole, key=lambda r: r.median_ns or 0.0)
     if not timed:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -35,15 +36,15 @@ def environment(run: RunRecord) -> list[ProvenanceRow]:
     facts = [
         ProvenanceRow("device", f"{device.name} ({device.kind}{capability})"),
         ProvenanceRow("multiprocessors", str(device.multiprocessors) if device.multiprocessors else ""),
-        ProvenanceRow("device memory", units.format_bytes(device.memory_bytes) if device.kind != "cpu" else ""),
+        ProvenanceRow("device memory", units.format_bytes(device.memory_bytes) if device.kind == "cuda" else ""),
         ProvenanceRow("last-level cache", units.format_bytes(device.cache_bytes) if device.cache_bytes else ""),
         ProvenanceRow("driver", device.driver or ""),
         ProvenanceRow("processor", e.processor),
         ProvenanceRow(
             "cores and threads",
-            f"{e.cores} cores, {len(e.affinity) or e.cores} usable, {e.threads} threads used",
+            f"{e.cores} cores, {len(e.affinity) or e.cores} usable, {e.threads} threads used" if e.threads else "",
         ),
-        ProvenanceRow("memory", units.format_bytes(e.memory_bytes)),
+        ProvenanceRow("memory", units.format_bytes(e.memory_bytes) if e.memory_bytes else ""),
         ProvenanceRow("frequency governor", e.governor or ""),
         ProvenanceRow(
             "load average at start", units.format_number(e.load_average) if e.load_average is not None else ""
@@ -72,7 +73,7 @@ def _ceilings(ceilings: Ceilings) -> Iterable[ProvenanceRow]:
 
 
 def _rates(bandwidths: Mapping[str, float | None], rates: Mapping[str, float]) -> str:
-    known = {how: value for how, value in bandwidths.items() if value is not None}
+    known = {how: value for how, value in bandwidths.items() if value is not None and not math.isnan(value)}
     parts = [f"{units.format_count(value)}B/s {how}".rstrip() for how, value in known.items()]
     return ", ".join([*parts, *(f"{dtype} {_rate(rates, dtype)}" for dtype in rates)])
 
@@ -88,12 +89,13 @@ def provenance(stored: StoredRun, results: Iterable[Result]) -> list[ProvenanceR
     run = stored.run
     kept = list(results)
     facts = [
+        ProvenanceRow("imported from", _source(run)),
         ProvenanceRow("command", run.command, is_code=True),
         ProvenanceRow("run", run.run_id),
         ProvenanceRow("suite", run.suite),
         ProvenanceRow("started", run.started),
         ProvenanceRow("revision", _revision(run.environment.revision, run.environment.dirty) or "not known"),
-        ProvenanceRow("seed", str(run.seed)),
+        ProvenanceRow("seed", "" if run.seed is None else str(run.seed)),
         ProvenanceRow("plugins", ", ".join(run.plugins)),
         *(ProvenanceRow(f"code of {code.name}", _code(code)) for code in run.code),
         ProvenanceRow("files of cases", ", ".join(dict.fromkeys(_held(kept)))),
@@ -103,6 +105,14 @@ def provenance(stored: StoredRun, results: Iterable[Result]) -> list[ProvenanceR
         *(ProvenanceRow("damaged, left out", f"line {d.line} of {d.path.name}: {d.reason}") for d in stored.damages),
     ]
     return [fact for fact in facts if fact.text]
+
+
+def _source(run: RunRecord) -> str:
+    """The file of another tool that the run was made of; "" where there is none."""
+    if run.imported is None:
+        return ""
+    lost = "; ".join(("", *run.imported.left_out))
+    return f"{run.imported}, SHA-256 {run.imported.sha256}; nothing here checked its results{lost}"
 
 
 def _revision(revision: str | None, dirty: bool | None) -> str | None:
@@ -130,10 +140,13 @@ def _methods(timings: Iterable[TimingRecord | None]) -> list[str]:
     kept = [timing for timing in timings if timing is not None]
     texts = []
     for clock, cache in dict.fromkeys((t.clock, t.cache) for t in kept):
-        counts = sorted(t.samples for t in kept if (t.clock, t.cache) == (clock, cache))
-        copies = sorted({t.copies for t in kept if (t.clock, t.cache) == (clock, cache)})
-        texts.append(
-            f"clock {clock}, {cache} caches, {_range(counts)} samples a result, calls rotating "
-            f"through {' or '.join(map(str, copies))} sets of inputs, warm-up left out"
-        )
+        own = [t for t in kept if (t.clock, t.cache) == (clock, cache)]
+        counts = sorted(t.samples for t in own if t.samples is not None)
+        copies = sorted({t.copies for t in own if t.copies is not None})
+        parts = [f"clock {clock}", f"{cache} caches"]
+        if counts:
+            parts.append(f"{_range(counts)} samples a result")
+        if copies:
+            parts.append(f"calls rotating through {' or '.join(map(str, copies))} sets of inputs, warm-up left out")
+        texts.append(", ".join(parts))
     return texts
