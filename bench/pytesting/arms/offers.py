@@ -48,7 +48,7 @@ def offer(item: pytest.Function, arm: Path) -> Offer:
         operator=CALLABLE,
         implementation=name,
         case_id=case_id,
-        module=item.module.__name__,
+        module=getattr(item.module, "__name__", ""),
         source=relative(item.path, arm) if item.path.is_relative_to(arm) else None,
         fingerprint=content(item.path),
         values=dict(_values(_parameters(item)[1])),
