@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from attnlab.bench import text_table, units
 from attnlab.bench.analysis.metrics import known_metrics, rows_of
 from attnlab.bench.cli._notes import NO_INTERVAL, Marks, reasons
+from attnlab.bench.contract.labels import label_cases
 from attnlab.bench.contract.metric import Metric, Row, remarked
 from attnlab.bench.contract.operator_spec import OF_A_KERNEL
 from attnlab.bench.reporters.model.cases import CaseRef
@@ -38,11 +39,11 @@ def lines(stored: StoredRun, registry: Registry, width: int | None) -> Iterator[
     known = known_metrics(registry)
     rows = rows_of(stored.run, stored.measurements)
     rows.sort(key=lambda row: (row.measurement.operator, _place(stored, row), *_standing(row)))
-    marks = Marks()
+    marks, spelled = Marks(), _spelled(rows, registry)
     for (operator, case), group in itertools.groupby(rows, lambda r: (r.measurement.operator, r.measurement.case_id)):
         in_case = list(group)
         right = [row for row in in_case if row.measurement.outcome.may_have_speed]
-        yield from _title(operator, case, width)
+        yield from _title(operator, spelled[operator, case], width)
         if right:
             figures = list(_figures(operator, right, known, registry))
             yield from text_table.fitted(*_cells(right, figures, marks), width)
@@ -58,6 +59,16 @@ def lines(stored: StoredRun, registry: Registry, width: int | None) -> Iterator[
 def _place(stored: StoredRun, row: Row) -> int:
     cases = [case for bench in stored.run.benches for case in bench.cases]
     return cases.index(row.measurement.case_id)
+
+
+def _spelled(rows: list[Row], registry: Registry) -> dict[tuple[str, str], str]:
+    """Each case's id with every axis that varies among those of its operator, also where that is at its default."""
+    found: dict[tuple[str, str], str] = {}
+    for operator in dict.fromkeys(row.measurement.operator for row in rows):
+        case_type = registry.operators.get(operator).case_type if operator in registry.operators else None
+        labels = label_cases((r.measurement.case_id for r in rows if r.measurement.operator == operator), case_type)
+        found |= {(operator, case_id): label.spelled for case_id, label in labels.by_id.items()}
+    return found
 
 
 def _standing(row: Row) -> tuple[bool, float]:

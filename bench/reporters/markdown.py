@@ -59,6 +59,9 @@ def _section(section: Section) -> Iterator[str]:
         yield f"> **WRONG RESULT:** {words(wrong)}"
     if found.folds:
         yield from _folds(found.folds)
+    if section.shared:
+        yield ""
+        yield f"Cases are named by what differs; {text(section.shared)}."
     if section.note:
         yield ""
         yield text(section.note)
@@ -100,7 +103,7 @@ def _study(study: Study) -> Iterator[str]:
 def _picks(picks: Sequence[Pick]) -> Iterator[str]:
     rows = [
         [
-            name(p.case.case_id),
+            name(p.case.label),
             f"**{name(p.best.implementation)}**" if p.told_apart else ", ".join(map(name, p.names)),
             units.format_ratio(p.lead) if not p.level else "not told apart",
             p.best.share("share_of_ceiling"),
@@ -119,7 +122,7 @@ def _results(section: Section) -> Iterator[str]:
     found = {(r.case.case_id, r.implementation): r for r in section.results}
     best = {(p.case.case_id, p.best.implementation) for p in section.picks if p.told_apart}
     rows = [
-        [name(c.case_id), *(_cell(found.get((c.case_id, i)), (c.case_id, i) in best) for i in shown)]
+        [name(c.label), *(_cell(found.get((c.case_id, i)), (c.case_id, i) in best) for i in shown)]
         for c in section.cases
     ]
     over = f" (speed-up over {name(section.baseline)})" if section.baseline else ""

@@ -47,6 +47,11 @@ class Answer:
     def implementation(self) -> str:
         return self.result.implementation
 
+    @property
+    def label(self) -> str:
+        """Of the case, among those of the section."""
+        return self.result.case.label
+
     @cached_property
     def calls(self) -> list[list[RequestLog]]:
         return calls_of(self.result.row.measurement)

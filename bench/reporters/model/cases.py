@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+from attnlab.bench.contract.labels import CaseLabel, label_cases
 from attnlab.bench.contract.operator_spec import Operator
 from attnlab.bench.errors import UsageError
 from attnlab.bench.reporters.model.words import TextRun, enumerated, name
@@ -14,11 +15,31 @@ from attnlab.bench.text import count
 
 @dataclass(frozen=True)
 class CaseRef:
-    """A case, and its family: the id without the length, which is None where there is none."""
+    """A case, and its family: the id without the length, which is None where there is none.
+
+    among: how it is told from the other cases of its section; None where it stands for itself.
+    """
 
     case_id: str
     family: str
     length: int | None
+    among: CaseLabel | None = field(default=None, compare=False, repr=False)
+    axis: str | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def label(self) -> str:
+        """What tells it from the other cases, also where that is a default; the id where it is alone."""
+        return self.among.short if self.among else self.case_id
+
+    @property
+    def family_label(self) -> str:
+        """The label without the length; the id without it where nothing else varies."""
+        return (self.among.without(self.axis) if self.among and self.length is not None else "") or self.family
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The axes that vary among the cases and are whole numbers, with its values."""
+        return self.among.sizes if self.among else {}
 
 
 @dataclass(frozen=True)
@@ -35,23 +56,34 @@ class CaseFamily:
     @property
     def label_of_one(self) -> str:
         """What to call a family of a single case."""
-        return self.label if self.swept else self.cases[0].case_id
+        return self.label if self.swept else self.cases[0].label
 
 
-def refer(case_id: str, operator: Operator[Any, Any] | None) -> CaseRef:
-    """A case by its id; without the operator's contract it is a family of its own."""
+@dataclass(frozen=True)
+class Referred:
+    """The cases of a section by id, and what all of them share: `Hq9, bf16, causal`."""
+
+    by_id: Mapping[str, CaseRef]
+    common: tuple[str, ...]
+
+
+def refer(ids: Iterable[str], operator: Operator[Any, Any] | None) -> Referred:
+    """Cases by their ids; without the operator's contract each is a family of its own."""
+    labels = label_cases(ids, operator.case_type if operator else None)
+    return Referred({case_id: _ref(label, operator) for case_id, label in labels.by_id.items()}, labels.common)
+
+
+def _ref(label: CaseLabel, operator: Operator[Any, Any] | None) -> CaseRef:
+    case_id = label.case_id
     if operator is None or operator.length_axis is None:
-        return CaseRef(case_id, case_id, None)
+        return CaseRef(case_id, case_id, None, label)
     try:
-        case = operator.case_type.parse(case_id)
+        length = getattr(operator.case_type.parse(case_id), operator.length_axis)
     except UsageError:  # stored by another version of the plugin
-        return CaseRef(case_id, case_id, None)
-    length = getattr(case, operator.length_axis)
+        return CaseRef(case_id, case_id, None, label)
     if not isinstance(length, int):
-        return CaseRef(case_id, case_id, None)
-    token = case.axes()[operator.length_axis].token(length)
-    rest = "-".join(part for part in case_id.split("-") if part != token)
-    return CaseRef(case_id, rest or case_id, length)
+        return CaseRef(case_id, case_id, None, label)
+    return CaseRef(case_id, label.family(operator.length_axis) or case_id, length, label, operator.length_axis)
 
 
 def families(refs: Iterable[CaseRef]) -> tuple[CaseFamily, ...]:
@@ -60,8 +92,37 @@ def families(refs: Iterable[CaseRef]) -> tuple[CaseFamily, ...]:
     for ref in refs:
         grouped.setdefault(ref.family, {})[ref] = None
     return tuple(
-        CaseFamily(label, tuple(sorted(members, key=lambda ref: ref.length or 0))) for label, members in grouped.items()
+        CaseFamily(next(iter(members)).family_label, tuple(sorted(members, key=lambda ref: ref.length or 0)))
+        for members in grouped.values()
     )
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Cases that differ in the size of one axis alone, by rising size."""
+
+    axis: str
+    label: str
+    cases: tuple[CaseRef, ...]
+
+    def size(self, case: CaseRef) -> int:
+        return case.sizes[self.axis]
+
+
+def sweeps(refs: Sequence[CaseRef], first: str | None) -> tuple[Sweep, ...]:
+    """Every sweep of two sizes or more; those of the axis `first` come first."""
+    axes = dict.fromkeys(axis for ref in refs for axis in ref.sizes)
+    found = []
+    for axis in sorted(axes, key=lambda axis: axis != first):
+        grouped: dict[str, list[CaseRef]] = {}
+        for ref in refs:
+            if ref.among and axis in ref.sizes:
+                grouped.setdefault(ref.among.family(axis), []).append(ref)
+        for family, members in grouped.items():
+            own = tuple(sorted(dict.fromkeys(members), key=lambda ref: ref.sizes[axis]))
+            if len(own) > 1:
+                found.append(Sweep(axis, (own[0].among.without(axis) if own[0].among else "") or family, own))
+    return tuple(found)
 
 
 def describe(chosen: Iterable[CaseRef], among: Sequence[CaseFamily], axis: str | None) -> list[TextRun]:

@@ -131,8 +131,8 @@ def _dots(q: _Quantity, cases: Sequence[CaseRef], implementations: Sequence[str]
         Curve(name, tuple(_of(r, q.value(r) or 0.0, places[r.case.case_id], *_interval(q, r)) for r in found))
         for name, found in _by_implementation(implementations, shown, cases)
     )
-    title = "single cases" if len(cases) > 1 else cases[0].case_id
-    rows = tuple(case.case_id for case in cases)
+    title = "single cases" if len(cases) > 1 else cases[0].label
+    rows = tuple(case.label for case in cases)
     return Panel("dots", title, q.label, "", q.unit, curves, rows, q.reference, q.reference_label, metric=q.metric)
 
 

@@ -26,7 +26,10 @@ from attnlab.bench.store.run_folder import StoredRun
 
 @dataclass(frozen=True)
 class Section:
-    """One operator in one run: results are compared within a section only."""
+    """One operator in one run: results are compared within a section only.
+
+    common: what all cases share, as their labels leave it out.
+    """
 
     name: str
     operator: str
@@ -34,6 +37,7 @@ class Section:
     device: str
     baseline: str | None
     length_axis: str | None
+    common: tuple[str, ...]
     note: str | None
     families: tuple[CaseFamily, ...]
     cases: tuple[CaseRef, ...]
@@ -46,6 +50,11 @@ class Section:
     growths: tuple[GrowthRow, ...]
     plots: tuple[Plot, ...]
     studies: tuple[Study, ...] = ()
+
+    @property
+    def shared(self) -> str:
+        """`all: bf16, causal`; "" where nothing is shared or there is one case."""
+        return f"all: {', '.join(self.common)}" if self.common else ""
 
     @property
     def drawn(self) -> list[str]:
@@ -114,7 +123,8 @@ def _section(stored: StoredRun, name: str, rows: Sequence[Row], metrics: Sequenc
     benches = [bench for bench in run.benches if bench.operator == name]
     operator: Operator[Any, Any] | None = source.operators.get(name) if name in source.operators else None
     ids = unique([*(c for b in benches for c in b.cases), *(row.measurement.case_id for row in rows)])
-    refs = {case_id: refer(case_id, operator) for case_id in ids}
+    referred = refer(ids, operator)
+    refs = referred.by_id
     grouped = families(refs.values())
     cases = tuple(case for family in grouped for case in family.cases)
     implementations = tuple(
@@ -137,6 +147,7 @@ def _section(stored: StoredRun, name: str, rows: Sequence[Row], metrics: Sequenc
         device=run.environment.device.name,
         baseline=", ".join(unique(b.baseline for b in benches if b.baseline)) or None,
         length_axis=axis,
+        common=referred.common,
         note=None
         if operator
         else f"The operator {name} is not known here (its plugin is not loaded), so lengths are not.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from attnlab.bench import discover, registry
 from attnlab.bench.cli._table import lines
 from attnlab.bench.contract.registry import Registry
+from attnlab.bench.errors import ImpossibleCase
 from attnlab.bench.store.run_folder import read_run
 from attnlab.bench.text_table import fitted
 
@@ -28,11 +30,21 @@ def headings(said: list[str]) -> list[str]:
     return [line for line in said if line.startswith("implementation")]
 
 
+def is_id(line: str, ids: set[str]) -> bool:
+    """Whether it names one of the cases, with every axis that varies."""
+    known = discover().operators
+    for operator in map(known.get, known.names()):
+        with suppress(ImpossibleCase):
+            if operator.case_type.parse(line).id in ids:
+                return True
+    return False
+
+
 @pytest.mark.parametrize("run", RUNS, ids=[run.name for run in RUNS])
 @pytest.mark.parametrize("width", [40, 80])
 def test_nothing_is_wider_than_the_terminal(run: Path, width: int) -> None:
     ids = {m.case_id for m in read_run(run).measurements}
-    said = [line for line in shown(run, width) if line not in ids]
+    said = [line for line in shown(run, width) if not is_id(line, ids)]
     assert max(map(len, said)) <= width, "but for an id, which is left whole so that it can be copied"
 
 
@@ -95,11 +107,15 @@ def test_a_reason_is_told_once() -> None:
 
 
 def test_of_an_operator_that_nothing_here_knows_it_shows_a_kernels_figures() -> None:
-    known = shown(QUICK, None)
     unknowing = Registry()
     for metric in registry.metrics:
         unknowing.metrics.add(metric.name, metric, registry.metrics.module(metric.name))
-    assert list(lines(read_run(QUICK), unknowing, None)) == known
+    of_case = re.compile(r"^attention(?:_backward)?  \S+$")  # without the contract a case is named by its id
+    known, found = (
+        [line for line in said if not of_case.match(line)]
+        for said in (shown(QUICK, None), list(lines(read_run(QUICK), unknowing, None)))
+    )
+    assert found == known
 
 
 def test_a_plugins_metric_is_a_column(cli, helpers: Path) -> None:

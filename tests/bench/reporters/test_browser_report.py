@@ -141,8 +141,8 @@ def test_a_wide_light_page_sorts_and_filters(html: str, tmp_path: Path) -> None:
     filtered = answer["filtered"]
     assert isinstance(filtered, list)
     assert sorted(filtered) == [
-        "sdpa_flash Hq9-Hkv3-Sq512-bf16-causal-smollm2",
-        "sdpa_flash Hq9-Hkv3-Sq512-fp32-causal-smollm2",
+        "sdpa_flash Hq9-Hkv3-Sq512-D64-bf16-causal-smollm2",
+        "sdpa_flash Hq9-Hkv3-Sq512-D64-fp32-causal-smollm2",
     ]
     assert answer["requests"] == []
     assert answer["overflow"] == 0

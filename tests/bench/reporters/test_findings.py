@@ -43,8 +43,8 @@ def of(synthetic: SimpleNamespace, measurements: list[Measurement], baseline: st
 def test_the_verdict_says_which_to_use_by_how_much_and_who_is_right(section: Section) -> None:
     assert plain(section.findings.verdict) == (
         "Use sdpa_flash in 8 of 10 cases, 1.12× to 2.24× as fast as the next; not told apart: flex and sdpa_flash on "
-        "Hq9-Hkv3-bf16-causal-smollm2 at q_len 512 and Hq9-Hkv3-fp32-causal-smollm2 at q_len 512; 7 of the 8 that ran "
-        "are right, mine is wrong."
+        "Hq9-Hkv3-D64-bf16-causal-smollm2 at q_len 512 and Hq9-Hkv3-D64-fp32-causal-smollm2 at q_len 512; 7 of the 8 "
+        "that ran are right, mine is wrong."
     )
 
 
@@ -66,7 +66,7 @@ def test_ties_are_not_told_apart(section: Section) -> None:
 
 def test_wrong_results_are_loud(section: Section) -> None:
     (text,) = map(plain, section.findings.wrong)
-    assert text.startswith("mine gave wrong values on Hq9-Hkv3-bf16-causal-smollm2,")
+    assert text.startswith("mine gave wrong values on Hq9-Hkv3-D64-bf16-causal-smollm2,")
     assert "Do not use it there; no time of a wrong result is shown." in text
     assert "relative RMS error 2.10e-02" in text
 
@@ -76,7 +76,7 @@ def test_what_has_no_time_is_one_line_a_reason(section: Section) -> None:
     assert "Could not run: needs an NVIDIA GPU (sdpa_cudnn, flashinfer)" in lines
     assert "sdpa_cudnn and flashinfer in all 10 cases" in lines
     assert "Could not run: packed sequences are not served (flex)" in lines
-    assert "flex on Hq9-Hkv3-packed100+37+900-bf16-causal" in lines
+    assert "flex on Hq9-Hkv3-packed100+37+900-Sq1037-D64-bf16-causal" in lines
     assert any(line.startswith("Ran out of memory: can't allocate memory (sdpa_math)") for line in lines)
     assert "Timed out: took longer than 60 s (flex)" in lines
     assert any(line.startswith("Right, but not timed: runs in Triton's interpreter") for line in lines)

@@ -101,7 +101,9 @@ def test_the_page_has_every_column_and_its_definition(report: Report, html: str,
 
 def test_figures_in_the_page(results: list[dict[str, str]]) -> None:
     (row,) = (
-        r for r in results if r["implementation"] == "sdpa_flash" and r["case"] == "Hq9-Hkv3-Sq128-bf16-causal-smollm2"
+        r
+        for r in results
+        if r["implementation"] == "sdpa_flash" and r["case"] == "Hq9-Hkv3-Sq128-D64-bf16-causal-smollm2"
     )
     assert row["latency"] == "97.9 µs"
     assert row["95 % interval"] == "96.9 to 99.1 µs"
@@ -151,7 +153,7 @@ def test_markdown(synthetic: SimpleNamespace, report: Report) -> None:
     assert text.startswith("# attention\n")
     assert "> **WRONG RESULT:** `mine` gave wrong values on" in text
     assert "Use `sdpa_flash` in 8 of 10 cases" in text
-    assert "| `Hq9-Hkv3-Sq128-bf16-causal-smollm2` | 564 µs (1.00×) |" in text
+    assert "| `Hq9-Hkv3-Sq128-D64-bf16-causal-smollm2` | 564 µs (1.00×) |" in text
     assert "**97.9 µs** (5.76×)" in text
     assert "| **wrong values** |" in text
     assert "- command: `attnlab run quick --device cpu`" in text

@@ -29,6 +29,13 @@ PLAIN, GUESSED = "toy-random-P32-N8-fp32", "toy-random-P32-N8-prompt_lookup.2-fp
 STATIC = "toy-random-B2-R4-P32-N8-paged.16-fp32-poisson.2"
 CONTINUOUS = "toy-random-B2-R4-P32-N8-paged.16-fp32-continuous-poisson.2"
 LONGER = "toy-random-P64-N8-fp32"
+LABELS = {
+    PLAIN: "B1-P32-greedy",
+    GUESSED: "B1-P32-prompt_lookup.2",
+    STATIC: "B2-R4-P32-paged.16-static-poisson.2",
+    CONTINUOUS: "B2-R4-P32-paged.16-continuous-poisson.2",
+    LONGER: "B1-P64",
+}
 
 
 def call(ttft_ms: float, itl_ms: float, drift: float, case: GenerateCase) -> CallLog:
@@ -93,7 +100,7 @@ def study(report: Report) -> Study:
 
 
 def test_ratios_are_paired_so_that_drift_which_both_share_is_none(study: Study) -> None:
-    (table,) = (t for t in study.tables if t.title == PLAIN)
+    (table,) = (t for t in study.tables if t.title == LABELS[PLAIN])
     rows = {row[0]: row for row in table.rows}
     assert rows["mine"][-3:-1] == ("2.00× (2.00 to 2.00)", "3.00× (3.00 to 3.00)")
     assert rows["peer"][-3:] == ("–", "–", "–")
@@ -108,7 +115,7 @@ def test_the_words(study: Study) -> None:
 
 def test_where_the_first_token_goes(study: Study) -> None:
     (table,) = (t for t in study.tables if t.title.startswith("Where"))
-    row = next(row for row in table.rows if row[0] == f"mine, {PLAIN}")
+    row = next(row for row in table.rows if row[0] == f"mine, {LABELS[PLAIN]}")
     assert table.headings[1:] == ("tokenise", "prefill", "sample", "other")
     assert row[1:4] == ("100 µs", "94.5 ms", "200 µs")
 
@@ -131,7 +138,7 @@ def test_batches_under_load(study: Study) -> None:
 
 def test_what_one_implementation_answered_is_in_one_table(study: Study) -> None:
     (table,) = (t for t in study.tables if t.title == "Answered by one implementation")
-    assert [row[0] for row in table.rows] == [f"mine, {text}" for text in (GUESSED, STATIC, CONTINUOUS, LONGER)]
+    assert [row[0] for row in table.rows] == [f"mine, {LABELS[text]}" for text in (GUESSED, STATIC, CONTINUOUS, LONGER)]
 
 
 def test_every_picture_is_drawn(report: Report, study: Study, tmp_path: Path) -> None:

@@ -26,12 +26,12 @@ from attnlab.bench.store.machine import Device
     ],
 )
 def test_family(case_id: str, family: str, length: int | None) -> None:
-    assert refer(case_id, ATTENTION) == CaseRef(case_id, family, length)
+    assert refer([case_id], ATTENTION).by_id[case_id] == CaseRef(case_id, family, length)
 
 
 def test_without_the_operator_each_case_stands_alone() -> None:
-    assert refer("Hq9-Sq128-bf16", None) == CaseRef("Hq9-Sq128-bf16", "Hq9-Sq128-bf16", None)
-    assert refer("Sq128-bf16", replace(ATTENTION, length_axis=None)).length is None
+    assert refer(["Hq9-Sq128-bf16"], None).by_id["Hq9-Sq128-bf16"] == CaseRef("Hq9-Sq128-bf16", "Hq9-Sq128-bf16", None)
+    assert refer(["Sq128-bf16"], replace(ATTENTION, length_axis=None)).by_id["Sq128-bf16"].length is None
 
 
 def test_describing_cases() -> None:
@@ -52,14 +52,14 @@ def test_describing_cases() -> None:
 
 def test_growth_is_fitted_for_swept_families(section: Section) -> None:
     found = {(g.family.label, g.implementation): g for g in section.growths}
-    naive = found["Hq9-Hkv3-fp32-causal-smollm2", "naive"]
+    naive = found["Hq9-Hkv3-D64-fp32-causal-smollm2", "naive"]
     assert naive.time.fit is not None
     assert naive.time.fit.low < 2 < naive.time.fit.high
     assert naive.memory.text.startswith("2.00 (")
-    assert found["Hq9-Hkv3-fp32-causal-smollm2", "tiled"].memory.text.startswith("1.00 (")
-    assert found["Hq9-Hkv3-fp32-causal-smollm2", "sdpa_flash"].memory.text == "0 at every length"
-    assert ("Hq9-Hkv3-bf16-causal-smollm2", "mine") not in found  # wrong: it has no time
-    assert found["Hq9-Hkv3-bf16-causal-smollm2", "flex"].time.points == 3  # one length timed out
+    assert found["Hq9-Hkv3-D64-fp32-causal-smollm2", "tiled"].memory.text.startswith("1.00 (")
+    assert found["Hq9-Hkv3-D64-fp32-causal-smollm2", "sdpa_flash"].memory.text == "0 at every length"
+    assert ("Hq9-Hkv3-D64-bf16-causal-smollm2", "mine") not in found  # wrong: it has no time
+    assert found["Hq9-Hkv3-D64-bf16-causal-smollm2", "flex"].time.points == 3  # one length timed out
 
 
 def test_the_matrix_has_every_implementation_on_every_case(section: Section) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from attnlab.bench import units
+from attnlab.bench.contract.labels import label_cases
 from attnlab.bench.errors import AttnlabError
 from attnlab.bench.llm.caches import format_of, layout_of
 from attnlab.bench.llm.caches.cache import check_fit
@@ -39,14 +40,10 @@ ASSUMPTION = (
 
 @dataclass(frozen=True)
 class CacheSetting:
-    """What cases of one comparison share: all axes but layout, cache and context."""
+    """What cases of one comparison share: all axes but layout, cache and context; label: among the others."""
 
     case: DecodeCase
-
-    @property
-    def label(self) -> str:
-        context = DecodeCase.axes()["context"].token(self.case.context)
-        return "-".join(token for token in self.case.id.split("-") if token != context)
+    label: str
 
 
 @dataclass(frozen=True)
@@ -109,7 +106,7 @@ def make(results: Sequence[Result]) -> Study | None:
 
 def _settings(results: Sequence[Result]) -> Iterator[tuple[CacheSetting, list[TimedEntry]]]:
     """Timed results by what they share, where there are two variants or more."""
-    grouped: dict[str, tuple[CacheSetting, list[TimedEntry]]] = {}
+    grouped: dict[str, tuple[DecodeCase, list[TimedEntry]]] = {}
     for result in results:
         if not result.timed:
             continue
@@ -125,11 +122,12 @@ def _settings(results: Sequence[Result]) -> Iterator[tuple[CacheSetting, list[Ti
             inputs=case.inputs,
             context=max(case.q_len, 1),
         )
-        key = shared.id
-        grouped.setdefault(key, (CacheSetting(shared), []))[1].append(TimedEntry(result, case))
-    for setting, entries in grouped.values():
-        if len({entry.variant for entry in entries}) > 1:
-            yield setting, entries
+        grouped.setdefault(shared.id, (shared, []))[1].append(TimedEntry(result, case))
+    several = {key: found for key, found in grouped.items() if len({entry.variant for entry in found[1]}) > 1}
+    labels = label_cases(several, DecodeCase).by_id
+    for key, (shared, entries) in several.items():
+        label = labels[key].without("context") or labels[key].family("context")
+        yield CacheSetting(shared, label), entries
 
 
 @dataclass(frozen=True)

@@ -81,11 +81,11 @@ def _plain(answer: Answer, among: Sequence[Answer]) -> Iterator[Answer]:
     return (a for a in among if a.implementation == answer.implementation and a.case == answer.plain)
 
 
-def _by_case(found: Sequence[Answer]) -> dict[str, list[Answer]]:
+def _by_case(found: Sequence[Answer]) -> list[list[Answer]]:
     grouped: dict[str, list[Answer]] = {}
     for answer in found:
         grouped.setdefault(answer.case.id, []).append(answer)
-    return grouped
+    return list(grouped.values())
 
 
 def _ratio(found: Ratio | None) -> str:
@@ -98,7 +98,7 @@ def _ratio(found: Ratio | None) -> str:
 
 def _compared(found: Sequence[Answer], base: str | None) -> Iterator[Sentence]:
     """The best of each case against the baseline."""
-    for case_id, members in _by_case(found).items():
+    for members in _by_case(found):
         others = [a for a in members if a.implementation != base]
         plain = next((a for a in members if a.implementation == base), None)
         if plain is None or not others:
@@ -106,7 +106,7 @@ def _compared(found: Sequence[Answer], base: str | None) -> Iterator[Sentence]:
         best = min(others, key=_to_wait)
         yield sentence(
             "On ",
-            name(case_id),
+            name(members[0].label),
             ", ",
             name(best.implementation),
             " has its first token after ",
@@ -143,23 +143,23 @@ def _figures(a: Answer) -> tuple[str, ...]:
 def _answering(found: Sequence[Answer], base: str | None) -> Iterator[StudyTable]:
     """A table for each case that several implementations answered, and one of all others."""
     single: list[Answer] = []
-    for case_id, members in _by_case(found).items():
+    for members in _by_case(found):
         plain = next((a for a in members if a.implementation == base), None)
         if len(members) == 1:
             single += members
         elif plain is None:
             rows = tuple((a.implementation, *_figures(a)) for a in members)
-            yield StudyTable(case_id, "Medians.", ("implementation", *ANSWERING), rows)
+            yield StudyTable(members[0].label, "Medians.", ("implementation", *ANSWERING), rows)
         else:
             headings = (f"TTFT over {base}", f"ITL over {base}", f"whole over {base}")
             yield StudyTable(
-                case_id,
+                members[0].label,
                 f"Medians. {RATIOS}",
                 ("implementation", *ANSWERING, *headings),
                 tuple((a.implementation, *_figures(a), *_against(a, plain)) for a in members),
             )
     if single:
-        rows = tuple((f"{a.implementation}, {a.case.id}", *_figures(a)) for a in single)
+        rows = tuple((f"{a.implementation}, {a.label}", *_figures(a)) for a in single)
         yield StudyTable("Answered by one implementation", "Medians.", ("result", *ANSWERING), rows)
 
 
@@ -172,7 +172,7 @@ def _against(answer: Answer, plain: Answer) -> tuple[str, ...]:
 
 def _first_token(found: Sequence[Answer]) -> Iterator[StudyTable]:
     rows = tuple(
-        (f"{a.implementation}, {a.case.id}", *(units.format_time(parts.get(part)) for part in PARTS))
+        (f"{a.implementation}, {a.label}", *(units.format_time(parts.get(part)) for part in PARTS))
         for a in found
         if (parts := a.parts_of_first_token()) is not None
     )
@@ -204,7 +204,7 @@ class _SpeculativeResult:
             " by ",
             name(self.answer.implementation),
             " on ",
-            name(self.plain.case.id),
+            name(self.plain.label),
             f" is {_ratio(self.speedup)} as fast as one token a pass: "
             f"{units.format_share(self.rate)} of its guesses were accepted, "
             f"{units.format_number(self.answer.result.number('acceptance_length'))} tokens a pass.",
@@ -279,7 +279,7 @@ def _serving(found: Sequence[Answer]) -> Iterator[StudyTable]:
         m, case = a.result.row.measurement, a.case
         rows.append(
             (
-                f"{a.implementation}, {case.id}",
+                f"{a.implementation}, {a.label}",
                 f"{case.requests} by {case.batch}",
                 _how(a),
                 units.format_number(a.result.number("output_tok_per_s")),
@@ -333,7 +333,7 @@ def _batched(found: Sequence[Answer]) -> Iterator[Sentence]:
                 "At the same load, continuous batching by ",
                 name(a.implementation),
                 " on ",
-                name(a.case.id),
+                name(a.label),
                 f" gives {units.format_number(a.result.number('output_tok_per_s'))} tok/s and a first token after "
                 f"{units.format_time(a.result.number('ttft_ns'))}, static batching "
                 f"{units.format_number(static.result.number('output_tok_per_s'))} and "
@@ -364,7 +364,7 @@ def _same_load(a: Answer, b: Answer) -> bool:
 def _gap_panels(
     found: Sequence[Answer], by_place: Callable[[Answer, int], list[tuple[float, float]]], label: str
 ) -> Iterator[Panel]:
-    for case_id, members in _by_case(found).items():
+    for members in _by_case(found):
         if len(members) == 1 and members[0].case.requests == 1:
             continue
         curves = []
@@ -373,11 +373,11 @@ def _gap_panels(
             if len(places) > 1:
                 curves.append(Curve(a.implementation, tuple(PlotPoint(x, y) for x, y in places)))
         if curves:
-            yield Panel("lines", case_id, "token of the answer", label, "ns", tuple(curves))
+            yield Panel("lines", members[0].label, "token of the answer", label, "ns", tuple(curves))
 
 
 def _part_panels(found: Sequence[Answer]) -> Iterator[Panel]:
-    for case_id, members in _by_case(found).items():
+    for members in _by_case(found):
         known = [(a, parts) for a in members if (parts := a.parts_of_first_token()) is not None]
         if known:
             curves = tuple(
@@ -386,7 +386,7 @@ def _part_panels(found: Sequence[Answer]) -> Iterator[Panel]:
                 if (points := tuple(PlotPoint(p[part], float(n)) for n, (_, p) in enumerate(known) if p.get(part)))
             )
             rows = tuple(a.implementation for a, _ in known)
-            yield Panel("dots", case_id, "time to first token", "", "ns", curves, rows)
+            yield Panel("dots", members[0].label, "time to first token", "", "ns", curves, rows)
 
 
 def _guess_panels(guessed: Sequence[_SpeculativeResult]) -> Iterator[Panel]:
