@@ -58,6 +58,18 @@ def format_time(ns: float | None) -> str:
     return _scaled(ns, _TIMES)
 
 
+def format_duration(seconds: float) -> str:
+    """`75.2` -> `1 min 15 s`, in steps that get coarser: none below a second, five seconds over a minute."""
+    whole = max(1, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(5 * round(seconds / 5), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest and minutes < 10 else f"{round(seconds / 60)} min"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
 def format_bytes(count: float | None) -> str:
     """`1536` -> `1.50 KiB`."""
     return _scaled(count, _BYTES)

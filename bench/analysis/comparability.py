@@ -58,6 +58,7 @@ def _differences(base: Side, head: Side) -> Iterator[str]:
     two = Side([*base.runs, *head.runs], [*base.measurements, *head.measurements])
     for side in (base, head) if apart(base, head) else (two,):
         yield from _unlike([*_of_machine(side), *_of_method(side)])
+    yield from _unlike([("ways of measuring", ["a quick look" if r.quick else "in full" for r in two.runs])])
     yield from _unlike([("versions of the definitions", [m.definitions_version for m in two.measurements])])
     for axis in dict.fromkeys(axis for m in two.measurements for axis in m.files):
         held = list(dict.fromkeys(m.files[axis] for m in two.measurements if axis in m.files))  # older runs do not say

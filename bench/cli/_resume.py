@@ -104,11 +104,17 @@ def _check_same(before: RunRecord, now: RunRecord, folder: Path) -> None:
         what = f"of {before.suite!r}, not of {now.suite!r}"
     elif _cases(before.benches) != _cases(now.benches):
         what = f"of {before.suite!r} with other cases or implementations than this command's"
+    elif before.quick != now.quick:
+        what = f"of {before.suite!r} {_way(before)}, not {_way(now)}"
     else:
         _check_machine(before.environment, now.environment, folder)
         return
     own = f"{before.command} --resume {shlex.quote(str(folder))}"
     raise StoreError(f"{folder} is a run {what}; resume it by its own command: {own}")
+
+
+def _way(run: RunRecord) -> str:
+    return "as a quick look (--quick)" if run.quick else "in full"
 
 
 def _cases(benches: tuple[BenchRecord, ...]) -> list[tuple[str, tuple[str, ...], tuple[str, ...]]]:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from attnlab.bench.store.run_folder import StoredRun
 
 LATENCY, FAILED = "latency_ns", "failed_requests"
+QUICK_LOOK = (
+    "This is a quick look: no gate takes it, and it is compared with quick looks alone. In full: leave --quick out."
+)
 SAID = 200  # characters of what a process printed
 
 
@@ -54,6 +57,8 @@ def lines(stored: StoredRun, registry: Registry, width: int | None) -> Iterator[
         yield ""
     for mark, line in (*marks.words(), *reasons(rows)):
         yield from text_table.paragraph(line, width, indent="", mark=mark)
+    if stored.run.quick:
+        yield from text_table.paragraph(QUICK_LOOK, width, indent="")
 
 
 def _place(stored: StoredRun, row: Row) -> int:

@@ -21,6 +21,8 @@ def check_run(options: argparse.Namespace) -> None:
         raise UsageError(f"got --time-limit {options.time_limit:g}; expected seconds above zero")
     if options.turns is not None and not 0 <= options.turns <= MOST_ROUNDS:
         raise UsageError(f"got --turns {options.turns}; expected 0 to {MOST_ROUNDS} rounds")
+    if options.quick and options.turns:
+        raise UsageError(f"got --turns {options.turns} with --quick, which takes no turns; leave one of them out")
     if options.retry and options.resume is None:
         raise UsageError("got --retry without --resume; name the run of which to measure again what did not pass")
     _options.read_axes(options.axis)

@@ -77,6 +77,8 @@ def _lines(found: list[Comparison], sides: Sequence[Sequence[StoredRun]]) -> Ite
         )
     if any(c.figure is not None for c in told):
         yield "A case that is paced by its arrivals has no latency: what it measures is compared instead.\n"
+    if told and any(stored.run.quick for side in sides for stored in side):
+        yield "Quick looks (--quick): checked once, few samples.\n"
     if any(c.basis is Basis.INTERLEAVED for c in told):
         yield "Pairs of processes took turns: drift of the machine cancels out.\n"
     for reason in dict.fromkeys(c.reason for c in found if c.verdict is Verdict.INCOMPARABLE):

@@ -71,6 +71,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="rounds of fresh processes in which those near the fastest of a case take turns (6; 0: none)",
     )
     parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="a quick look: check once, take few samples and no turns; the run is marked, and no gate takes it",
+    )
+    parser.add_argument(
+        "--plan", action="store_true", help="say what would be measured, and about how long it takes, and end"
+    )
+    parser.add_argument(
         "--keep-failures",
         action="store_true",
         help="keep inputs and outputs of failed checks, and what is wrong first, in the run's folder (see `check`)",
@@ -80,24 +88,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     check_run(options)
+    from attnlab.bench.cli._forecast import forecast_of, tell_all
     from attnlab.bench.cli._resume import Remembering, is_tried_again, open_run
     from attnlab.bench.machine.environment import choose_device
     from attnlab.bench.measuring.draft import choose_suite, draft_run
     from attnlab.bench.measuring.runner import Limits, Runner
     from attnlab.bench.measuring.steps import plan, steps_of
-    from attnlab.bench.measuring.suite import make_effort
+    from attnlab.bench.measuring.suite import make_effort, quick_look
 
     memory_bytes = None if options.memory_limit is None else read_memory(options.memory_limit)
     registry = _options.discovered(options.plugin)
     suite = choose_suite(options.target, registry, _options.read_axes(options.axis), tuple(options.case))
+    if options.quick:
+        suite = quick_look(suite)
+    elif options.turns is not None:
+        suite = replace(suite, effort={**suite.effort, "turns": options.turns})
     benches = tuple(plan(suite, registry, _options.read_names(options.impl)))
     device = choose_device(options.device)
     for note in suite.notes:
         print(f"attnlab: {note}", file=sys.stderr)
+    if options.plan:
+        draft = draft_run(suite, benches, device, options.command_line, tuple(options.plugin), timed=False)
+        return _tell_plan(options, draft, registry)
     if options.resume is None:
         check_writable(Path(options.out))  # before the seconds that measuring the ceilings takes
-    if options.turns is not None:
-        suite = replace(suite, effort={**suite.effort, "turns": options.turns})
     draft = draft_run(suite, benches, device, options.command_line, tuple(options.plugin))
     writer, run, before = open_run(options, draft, registry)
     every = steps_of(list(run.benches), registry)
@@ -116,9 +130,13 @@ def execute(options: argparse.Namespace) -> int:
         cache=run.cache,
         keep_failures=writer.folder if options.keep_failures else None,
     )
+    forecast = forecast_of(run, steps, registry)
+    if not options.json:
+        tell_all(forecast.lines(), sys.stderr)
     started = time.monotonic()
+    left = forecast.time_left(started)
     try:
-        with make_progress(len(steps), quiet=options.json) as progress:
+        with make_progress(len(steps), options.json, left) as progress:
             for measured in runner.run(steps, Remembering(writer, again), progress, kept):
                 if options.keep_failures:
                     _keep(writer, measured, run, tuple(options.plugin))
@@ -129,6 +147,25 @@ def execute(options: argparse.Namespace) -> int:
     finally:
         writer.close()
     return _conclude(options, writer, registry, len(steps), len(every) - len(steps), time.monotonic() - started)
+
+
+def _tell_plan(options: argparse.Namespace, draft: RunRecord, registry: Registry) -> int:
+    """Say what the run would take, and measure nothing: not even ceilings that are not known yet."""
+    from attnlab.bench.cli._forecast import forecast_of, tell_all
+    from attnlab.bench.cli._resume import is_tried_again
+    from attnlab.bench.measuring.steps import steps_of
+
+    done: set[tuple[str, str, str]] = set()
+    if options.resume is not None:
+        before = latest(read_run(Path(options.resume)).measurements)
+        done = {m.key for m in before if not is_tried_again(m, options)}
+    steps = [step for step in steps_of(list(draft.benches), registry) if step.key not in done]
+    forecast = forecast_of(draft, steps, registry)
+    if options.json:
+        print(json.dumps(forecast.record()))
+    else:
+        tell_all(forecast.lines(), sys.stdout)
+    return EXIT_OK if forecast.cost.running or not steps else EXIT_NOTHING
 
 
 def _keep(writer: RunWriter, measured: Measurement, run: RunRecord, plugins: tuple[str, ...]) -> None:

@@ -190,6 +190,10 @@ def _no_facts(case: Any, seed: int, device: torch.device) -> tuple[Fact, ...]:
     return ()
 
 
+def _no_bytes(case: Any) -> int:
+    return 0
+
+
 def _returned(inputs: Any, returned: Any) -> Any:
     return returned
 
@@ -222,6 +226,9 @@ class Operator(Generic[C, I]):
     source and "needles" for inputs on which a wrong edge dominates a row.
     operations(case): unmasked multiply-adds, each counted as two operations (FLOP).
     bytes_moved(case): distinct bytes that the result depends on, read once, and the output written once.
+    input_bytes(case): what a set of inputs takes, where a call does not move just that: a table of which it reads a few
+    rows, weights that it reads again and again. plain_bytes(case): what an implementation holds beside that keeps every
+    intermediate, such as scores. Both are for estimates alone.
     length_axis: the axis along which growth of time and memory is fitted.
     needle_draws: how many sets of needle inputs it takes for each row to meet each kind of needle.
     checked_draws: how many sets of data are checked before anything is timed, 1 where a call takes seconds.
@@ -256,6 +263,8 @@ class Operator(Generic[C, I]):
     operations: Callable[[C], int]
     bytes_moved: Callable[[C], int]
     check: Check[C, I]
+    input_bytes: Callable[[C], int] | None = None
+    plain_bytes: Callable[[C], int] = _no_bytes
     length_axis: str | None = None
     headlines: tuple[str, ...] = OF_A_KERNEL
     needle_draws: int = 1

@@ -110,8 +110,7 @@ class LivePair:
         for wave in waves:
             for number in wave:
                 with _naming(number):
-                    check = self._arms[number].name in wanted.check
-                    both[number].begin_open(wanted.offer, check, plan, wanted.following)
+                    both[number].begin_open(wanted.offer, self._arms[number].name in wanted.check, plan)
             for number in wave:
                 with _naming(number):
                     opened.append(both[number].opening())

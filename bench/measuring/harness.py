@@ -31,7 +31,7 @@ def measure(operator: Operator[Any, Any], case: Case, implementation: Implementa
     here = HereJudge(operator, case, setup.court or Court(setup.device))
     with prepared_case(operator, case, implementation, replace(setup, judging=lambda *_: here)) as prepared:
         claim = time_case(prepared)
-    sets, poisoned = tuple(owed(operator, setup.seed)), not implementation.compiled
+    sets, poisoned = tuple(owed(operator, setup.seed, bool(setup.effort.quick))), not implementation.compiled
     grounds = Grounds(here.findings, sets, poisoned, testify=partial(here.testify, setup.seed))
     blank = blank_measurement(operator, case, implementation)
     return settle(claim, blank, grounds, setup.ceilings, lambda: here.facts(setup.seed))

@@ -196,7 +196,7 @@ class PreparedCase:
 
     def _check(self, inputs: Any, state: Any) -> Content:
         """On `inputs`, and on needles; what `inputs` hold afterwards."""
-        sets = tuple(owed(self.operator, self.setup.seed))
+        sets = tuple(owed(self.operator, self.setup.seed, bool(self.setup.effort.quick)))
         with self.phase("check"):
             self.checker.check(inputs, state, sets)
         self.refuse_meddling()

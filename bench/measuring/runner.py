@@ -31,7 +31,7 @@ from attnlab.bench.measuring.turns import Round, contenders, lacking, with_turn
 from attnlab.bench.measuring.worker import WorkerOrder
 from attnlab.bench.store.codec import encode
 from attnlab.bench.store.machine import Ceilings, Environment
-from attnlab.bench.store.records import Measurement, Outcome
+from attnlab.bench.store.records import QUICK, Measurement, Outcome
 
 MEMORY_SHARE = 0.8  # of what is available now, for one worker
 TURN_WARMUP_S = 0.1  # for each case in each fresh process
@@ -125,7 +125,8 @@ class Runner:
                 for _, group in itertools.groupby(steps, key=lambda step: (step.rounds, step.rounds and step.table)):
                     members = list(group)
                     take = self._in_rounds if members[0].rounds else self._one_by_one
-                    for step, found in take(members, hands, progress):
+                    for step, taken in take(members, hands, progress):
+                        found = self._marked(taken)
                         sink.append(found)
                         progress.end(step, found)
                         measured.append(found)
@@ -194,6 +195,12 @@ class Runner:
                 yield step, measured
         for step, found in ready:
             yield step, found.worker.finish(step.case.id, found.blank, partial(progress.phase, step))
+
+    def _marked(self, measured: Measurement) -> Measurement:
+        """The measurement, flagged where it is of a quick look."""
+        if not self.effort.quick or measured.outcome is Outcome.UNAVAILABLE:
+            return measured
+        return replace(measured, flags=(QUICK, *measured.flags))
 
     def _in_turns(
         self, measured: Sequence[Measurement], pool: _Pool, sink: Sink, progress: Progress
@@ -271,7 +278,8 @@ class Runner:
         return pool.workers[who]
 
     def _hearing(self, implementation: Implementation, outputs: Path, pool: _Pool, check: bool = True) -> Hearing:
-        sets = tuple(owed(self.registry.operators.get(implementation.operator), self.seed)) if check else ()
+        operator, quick = self.registry.operators.get(implementation.operator), bool(self.effort.quick)
+        sets = tuple(owed(operator, self.seed, quick)) if check else ()
         run = self.keep_failures
         keep = None if run is None else (str(run.resolve()), implementation.name, self.seed, self.plugins)
         return Hearing(pool.judge, self.registry, implementation, outputs, self.seed, sets, self.ceilings, keep)

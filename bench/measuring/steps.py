@@ -51,7 +51,7 @@ def plan(suite: Suite, registry: Registry, only: tuple[str, ...] = ()) -> list[B
             benches.append(BenchRecord(bench.operator, names, baseline, cases, bench.rounds))
     if not benches:
         wanted = f"none of {', '.join(only)} is" if only else "no implementation is"
-        raise UsageError(f"nothing to measure: {wanted} in {suite.name}; `attnlab list` names what there is")
+        raise UsageError(f"nothing to measure: {wanted} in {suite.name}; `attnlab list all` names what there is")
     return benches
 
 

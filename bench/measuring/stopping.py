@@ -22,7 +22,8 @@ class Effort:
 
     target: half the width of the median's 95 % interval over the median, at which sampling stops. least_s,
     least_bursts and min_samples: what is sampled in any case, within the limits. turns: rounds of fresh processes in
-    which those of a case that come near its fastest take turns; 0 for none.
+    which those of a case that come near its fastest take turns; 0 for none. quick: 1 of a quick look (`a_quick_look`),
+    which is checked on one set of drawn inputs and one of needles; no suite's file may ask for it.
     """
 
     target: float = 0.01
@@ -33,6 +34,7 @@ class Effort:
     least_s: float = 0.2
     least_bursts: int = 5
     turns: int = 6
+    quick: int = 0
 
 
 class StoppingRule(Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from attnlab.bench.measuring.timing import Effort
 
 EAGER = "naive"  # what every operator's plain implementation is called
+QUICK_LIMITS = {"sampling_limit_s": 0.1, "warmup_limit_s": 0.1, "least_s": 0.03, "least_bursts": 3}
+QUICK_TARGET = 0.05
+QUICK_ROUNDS = 2
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ def find_suite(name: str, registry: Registry) -> Path:
     if name.endswith(".toml"):
         path = Path(name)
         if not path.is_file():
-            raise SuiteError(f"{path}: no such suite file; `attnlab list` names those that come along")
+            raise SuiteError(f"{path}: no such suite file; `attnlab list suites` names those that come along")
         return path
     if name not in registry.suites:
         raise UnknownName("suite or operator", name, [*suite_names(registry), *registry.operators.names()])
@@ -90,6 +93,19 @@ def with_axes(cases: Iterable[Case], axes: Mapping[str, Any]) -> list[Case]:
         own = {name: value for name, value in case.chosen().items() if name not in axes}
         varied += sweep(type(case), {**own, **axes})
     return unique(varied)
+
+
+def quick_look(suite: Suite) -> Suite:
+    """The suite as `attnlab run --quick` takes it: checked once, few samples, no turns; what is quicker stays as it is.
+
+    Runs of it are marked (`RunRecord.quick`), for its figures never stand beside those of a full run unmarked.
+    """
+    default = asdict(make_effort({}))
+    own = {**default, **suite.effort}
+    limits = {name: min(own[name], most) for name, most in QUICK_LIMITS.items()}
+    effort = {**suite.effort, **limits, "target": max(own["target"], QUICK_TARGET), "turns": 0, "quick": 1}
+    benches = tuple(replace(bench, rounds=min(bench.rounds, QUICK_ROUNDS)) for bench in suite.benches)
+    return replace(suite, effort=effort, benches=benches)
 
 
 def make_effort(effort: Mapping[str, float]) -> Effort:

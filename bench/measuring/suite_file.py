@@ -143,7 +143,8 @@ class _SuiteFile(TomlFile):
     def effort(self, table: Mapping[str, Any]) -> dict[str, float]:
         from attnlab.bench.measuring.timing import Effort
 
-        self.no_other_keys(table, tuple(f.name for f in fields(Effort)), "effort")
+        keys = tuple(f.name for f in fields(Effort) if f.name != "quick")  # a suite is measured in full, by gates too
+        self.no_other_keys(table, keys, "effort")
         for key, value in table.items():
             if key == "turns":
                 if not is_whole(value) or not 0 <= value <= MOST_ROUNDS:

@@ -192,6 +192,7 @@ ATTENTION_BACKWARD: Operator[AttentionBackwardCase, AttentionBackwardInputs] = O
     make_inputs=make_inputs,
     operations=operations,
     bytes_moved=bytes_moved,
+    plain_bytes=attention_math.score_bytes,
     check=ErrorBudget(
         sample=sample_heads,
         select=select_heads,

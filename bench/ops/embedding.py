@@ -82,6 +82,11 @@ def bytes_moved(case: EmbeddingCase) -> int:
     return ID_BYTES * case.rows + (case.distinct + case.rows) * case.width * case.element_bytes
 
 
+def input_bytes(case: EmbeddingCase) -> int:
+    """The ids and the whole table."""
+    return ID_BYTES * case.rows + case.vocabulary * case.width * case.element_bytes
+
+
 def compute(inputs: EmbeddingInputs, rows: Tensor, dtype: torch.dtype) -> OutputTerms:
     out = inputs.table.index_select(0, inputs.ids[rows.to(inputs.ids.device)]).to(dtype)
     return OutputTerms((out,), (out.abs(),))
@@ -100,6 +105,7 @@ EMBEDDING: Operator[EmbeddingCase, EmbeddingInputs] = Operator(
     make_inputs=make_inputs,
     operations=operations,
     bytes_moved=bytes_moved,
+    input_bytes=input_bytes,
     check=row_budget(compute, changed("one id further", compute, next_row, lambda case: case.vocabulary > 1)),
     length_axis="rows",
     needle_draws=2,

@@ -30,10 +30,10 @@ from attnlab.bench.store.plan import Plan
 
 SCHEMA_VERSION = 6
 TOGETHER = "together"  # of the axis `arrivals`: all requests are there when a call begins
-CALLABLE = "callable"  # stands where an implementation has its operator's name: of what a test times
 DEFINITIONS_VERSION = 2  # 2: the clocks of a GPU leave out what a span adds to its calls; hot is hot
 
 __all__ = [
+    "QUICK",
     "Burst",
     "CheckRecord",
     "Deviation",
@@ -203,6 +203,8 @@ class TimingRecord:
     nulls_ns: dict[str, float] = field(default_factory=dict)
 
 
+QUICK = "a quick look: checked once, few samples (--quick)"
+"""The flag of what was measured so; see `RunRecord.quick`."""
 SPEED = ("timing", "median_ns", "ci_low_ns", "ci_high_ns")
 """Fields of a measurement that only a result with a speed has: a wrong result has none."""
 
@@ -341,3 +343,8 @@ class RunRecord:
         if self.seed is None:
             raise ValueError(f"got run {self.run_id}, which has no seed; expected one that was measured here")
         return self.seed
+
+    @property
+    def quick(self) -> bool:
+        """Whether it is a quick look (`attnlab run --quick`), which never stands beside full runs unmarked."""
+        return bool(self.effort.get("quick"))

@@ -16,9 +16,9 @@ from attnlab.bench.store.run_folder import StoredRun
 class Conditions:
     """The machine and the method of a time: times of different conditions are never joined by a line.
 
-        usable_cores: how many the process could run on; which they were is told as a difference. files: what those hold
-    such as `arrivals 1a2b…`; none in runs that did not record it. imported: the tool
-        that measured, where that was another.
+    usable_cores: how many the process could run on; which they were is told as a difference. files: what those hold
+    that the case names, such as `arrivals 1a2b…`; none in runs that did not record it. imported: the tool that
+    measured, where that was another. quick: whether it is of quick looks (`RunRecord.quick`).
     """
 
     device_kind: str
@@ -33,6 +33,7 @@ class Conditions:
     definitions_version: int
     files: tuple[str, ...] = ()
     imported: str | None = None
+    quick: bool = False
 
     def __str__(self) -> str:
         parts = (
@@ -45,6 +46,7 @@ class Conditions:
             f"definitions {self.definitions_version}",
             *(f"file of {held}" for held in self.files),
             "" if self.imported is None else f"imported from {self.imported}, unchecked",
+            "quick looks" if self.quick else "",
         )
         return ", ".join(part for part in parts if part)
 
@@ -74,6 +76,7 @@ class HistoryPoint:
             definitions_version=self.measurement.definitions_version,
             files=tuple(f"{axis} {held}" for axis, held in sorted(self.measurement.files.items())),
             imported=self.run.imported.tool if self.run.imported else None,
+            quick=self.run.quick,
         )
 
     @property

@@ -138,11 +138,15 @@ class Findings:
         )
 
 
-def owed(operator: Operator[Any, Any], seed: int) -> Iterator[Owed]:
-    """The sets of inputs that each implementation of a case is checked on, in order: name, draw and content."""
+def owed(operator: Operator[Any, Any], seed: int, quick: bool = False) -> Iterator[Owed]:
+    """The sets of inputs that each implementation of a case is checked on, in order: name, draw and content.
+
+    quick: one drawn set and one of needles alone, which are among the others.
+    """
     base = seed
-    seeds = [seed + 1, seed + 2][-operator.checked_draws :]
+    draws, needles = (1, min(1, operator.needle_draws)) if quick else (operator.checked_draws, operator.needle_draws)
+    seeds = [seed + 1, seed + 2][-draws:]
     for number, drawn in enumerate(seeds):
         yield "redrawn" if number + 1 == len(seeds) else "drawn", NORMAL_DRAW, Content(base, drawn)
-    for needle in range(seed + 3, seed + 3 + operator.needle_draws):
+    for needle in range(seed + 3, seed + 3 + needles):
         yield "needles", NEEDLE_DRAW, Content(needle, needle)

@@ -20,6 +20,11 @@ CHUNK_SCORES = 1 << 24  # scores in memory at a time
 EDGES = (16, 32, 64, 128, 256)
 
 
+def score_bytes(case: AttentionCase) -> int:
+    """Scores in float32, what they are masked to, and probabilities: all that plain code holds at once."""
+    return 3 * 4 * case.batch * case.q_heads * case.q_len * case.kv_len
+
+
 def sample_rows(case: AttentionCase) -> Tensor:
     """The query rows to compare: all of a short case; else all edges and a seeded sample of the rest.
 

@@ -70,6 +70,7 @@ ATTENTION: Operator[AttentionCase, AttentionInputs] = Operator(
     make_inputs=make_inputs,
     operations=operations,
     bytes_moved=bytes_moved,
+    plain_bytes=attention_math.score_bytes,
     check=with_roundings(
         ErrorBudget(
             sample=attention_math.sample_rows,

@@ -29,6 +29,11 @@ def bytes_moved(case: DecodeCase) -> int:
     return row * (seeing + case.batch * case.q_len) + case.cache_bytes(case.seen) + 4 * case.batch
 
 
+def plain_bytes(case: DecodeCase) -> int:
+    """Keys or values of the whole context for every query head, decoded and in float32."""
+    return (2 + 4) * case.batch * case.q_heads * case.longest * case.head_dim
+
+
 def make_inputs(case: DecodeCase, draw: str, seed: int, device: torch.device) -> DecodeInputs:
     """Seeded queries and a cache filled with seeded tokens."""
     return _inputs_of(case, draw_tokens(case, draw, seed, device), device)
@@ -67,6 +72,7 @@ DECODE_ATTENTION: Operator[DecodeCase, DecodeInputs] = Operator(
     make_inputs=make_inputs,
     operations=operations,
     bytes_moved=bytes_moved,
+    plain_bytes=plain_bytes,
     check=with_roundings(
         ErrorBudget(
             sample=decode_math.sample_sequences,

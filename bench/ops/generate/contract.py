@@ -21,7 +21,7 @@ from attnlab.bench.llm.models.tokenizer import Tokenizer
 from attnlab.bench.llm.models.weights import ModelWeights
 from attnlab.bench.ops.generate.case import GenerateCase, GenerateInputs, GenerateOutputs
 from attnlab.bench.ops.generate.check import ExactTokens
-from attnlab.bench.ops.generate.cost import bytes_moved, operations
+from attnlab.bench.ops.generate.cost import bytes_moved, input_bytes, operations
 from attnlab.bench.ops.generate.exams import EXAMS, exam_cases, is_many
 from attnlab.bench.ops.generate.witness import attest, refute
 from attnlab.bench.store.records import Series
@@ -116,6 +116,7 @@ GENERATE: Operator[GenerateCase, GenerateInputs] = Operator(
     make_inputs=make_inputs,
     operations=operations,
     bytes_moved=bytes_moved,
+    input_bytes=input_bytes,
     check=ExactTokens(weights_for),
     length_axis="prompt_len",
     headlines=("ttft_ns", "itl_ns", "output_tok_per_s", "acceptance_rate", "goodput_per_s", "speedup"),

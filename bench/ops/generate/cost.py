@@ -91,3 +91,10 @@ def bytes_moved(case: GenerateCase) -> int:
     looking = [stride] * len(lengths)
     cached = cache_bytes(config, case.placing, case.format, dtype, lengths, looking) if lengths else 0
     return weights + case.requests * (cached + ID_BYTES * case.total)
+
+
+def input_bytes(case: GenerateCase) -> int:
+    """The weights, and the caches of a full batch at their longest."""
+    config, dtype = case.config, case.torch_dtype
+    cached = cache_bytes(config, case.placing, case.format, dtype, [case.total] * case.batch)
+    return config.weight_bytes(dtype) + cached

@@ -54,7 +54,7 @@ COMMAND_LINES = {
     "time limit": ("run attention --time-limit 0", "got --time-limit 0; expected seconds above zero"),
     "endless time limit": ("run attention --time-limit inf", "got --time-limit inf; expected seconds above zero"),
     "undefined time limit": ("run attention --time-limit nan", "got --time-limit nan; expected seconds above zero"),
-    "suite file": ("run my.toml", "my.toml: no such suite file; `attnlab list` names those"),
+    "suite file": ("run my.toml", "my.toml: no such suite file; `attnlab list suites` names those"),
     "plugin file": ("list --plugin mine.py", "mine.py' is no file; give a path to a .py file or a module's name"),
     "plugin module": ("list --plugin no_such_kernel", "does not import: ModuleNotFoundError"),
     "resumed run": ("run attention --resume nowhere", "nowhere holds no run: run.json is missing; give a folder"),

@@ -16,8 +16,8 @@ from attnlab.bench.cli import build_parser
 ROOT = Path(__file__).parents[3]
 MOST_FLAGS = {
     "gate": 13,
-    "run": 14,
-}  # what may be lost is named, one option a kind; a run may take turns, keep failures and try them again, within memory
+    "run": 16,
+}  # what may be lost is named, one option a kind; a run may be planned, or take turns, keep failures and try again
 HELP_CPU_S = 0.5
 COMMANDS = cli.COMMANDS.names()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,10 +77,14 @@ def test_wall_and_processor_time_are_stored(toys: Toys) -> None:
 
 
 def test_a_line_for_each_where_there_is_no_terminal(toys: Toys) -> None:
-    lines = toys.ended.stderr.splitlines()
+    what, took, memory, *lines = toys.ended.stderr.splitlines()
+    assert what == "toys: 4 measurements, of 2 implementations on 2 cases"
+    assert took.startswith("time: about ")
+    assert memory.startswith("memory: up to ")
     assert len(lines) == 4
-    assert lines[0].startswith("[1/4] toy/plus N4: passed, ")
-    assert lines[3].startswith("[4/4] toy/times N8: passed, ")
+    assert re.fullmatch(r"\[1/4\] toy/plus N4: passed, [\d.]+ .s; about \d+ s left", lines[0])
+    assert re.fullmatch(r"\[4/4\] toy/times N8: passed, [\d.]+ .s", lines[3])
+    assert all(line.isprintable() for line in toys.ended.stderr.splitlines()), "no control codes"
 
 
 def test_it_ends_with_a_table_and_what_to_do_next(toys: Toys) -> None:
