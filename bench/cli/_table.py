@@ -87,14 +87,15 @@ def _title(operator: str, case: str, width: int | None) -> Iterator[str]:
 
 
 def _figures(operator: str, rows: list[Row], known: list[Metric], registry: Registry) -> Iterator[Metric]:
-    """What a short table shows of the operator: its headlines and what plugins measure, where any row has a value."""
+    """What a short table shows of the operator where any row has it: headlines, and what plugins and tools bring."""
     named = registry.operators.get(operator).headlines if operator in registry.operators else OF_A_KERNEL
     by_name = {metric.name: metric for metric in known}
-    others = [name for name in by_name if not registry.metrics.module(name).startswith("attnlab.")]
+    reported = {name for row in rows for name in row.measurement.reported}
+    others = [n for n in by_name if n in reported or not registry.metrics.module(n).startswith("attnlab.")]
     for metric in (by_name[name] for name in dict.fromkeys((*named, *others)) if name in by_name):
         if any(metric.value(row) is not None for row in rows):
             yield metric
-    if FAILED in by_name and FAILED not in named and any(map(by_name[FAILED].value, rows)):
+    if FAILED in by_name and FAILED not in (*named, *others) and any(map(by_name[FAILED].value, rows)):
         yield by_name[FAILED]
 
 

@@ -56,7 +56,10 @@ def execute(options: argparse.Namespace) -> int:
 def _tell_unknown(runs: Sequence[StoredRun], registry: Registry) -> None:
     """Name what only plugins know. They are never imported because a stored run names them: that would be its code."""
     unknown = dict.fromkeys(
-        m.operator for run in runs for m in run.measurements if m.operator not in registry.operators
+        m.operator
+        for run in runs
+        for m in run.measurements
+        if run.run.imported is None and m.operator not in registry.operators
     )
     plugins = dict.fromkeys(plugin for run in runs for plugin in run.run.plugins)
     if unknown:

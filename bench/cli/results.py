@@ -1,4 +1,4 @@
-"""Show stored runs again, or turn many runs into one Parquet table."""
+"""Show, import, export, merge and remove stored runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action = ACTIONS.get(name)
         summary = (action.__doc__ or "").partition("\n")[0]
         epilog = getattr(action, "EPILOG", None)
-        sub = actions.add_parser(name, help=summary, description=summary, epilog=epilog, parents=[SHARED])
+        sub = actions.add_parser(name.rstrip("_"), help=summary, description=summary, epilog=epilog, parents=[SHARED])
         action.add_arguments(sub)
         sub.set_defaults(act=action.execute)
 

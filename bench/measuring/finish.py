@@ -79,6 +79,7 @@ def _show(prepared: PreparedCase) -> None:
 def _refuse_still_inputs(prepared: PreparedCase, timed: Timing) -> None:
     """A host's clock has new content before each call."""
     calls, samples = prepared.renewal.calls, timed.record.samples
+    assert samples is not None, "of a time that was taken here"
     if timed.record.clock in HOST_CLOCKS and calls < samples:
         reason = f"had new inputs for {calls} of {samples} timed calls"
         raise Rejected(Outcome.FAILED, f"{reason}; expected it to leave what renews them as it is")

@@ -124,6 +124,7 @@ def testimony(testify: Testify | None, record: TimingRecord, bursts: Sequence[Bu
     """What is to be said of what timed calls said of themselves, each of which is a burst of its own."""
     if testify is None:
         return Attestation()
+    assert record.copies is not None, "of a time that was taken here"
     calls = [(burst.series, sum(samples_of(record, [burst]))) for burst in bursts]
     return testify(record.copies, calls)
 

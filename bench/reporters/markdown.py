@@ -132,13 +132,14 @@ def _results(section: Section) -> Iterator[str]:
 def _cell(result: Result | None, best: bool) -> str:
     if result is None:
         return ABSENT
-    if result.passed and result.row.measurement.paced is not None:
+    if result.outcome.may_have_speed and result.row.measurement.paced is not None:
         return _served(result)
     if not result.timed:
         return f"**{text(result.outcome_text)}**" if result.wrong else text(result.outcome_text)
     speedup = result.number("speedup")
     shown = units.format_time(result.median_ns)
     shown = f"**{shown}**" if best else shown
+    shown = shown if result.passed else f"{shown} ({text(result.outcome_text)})"
     return shown if speedup is None else f"{shown} ({units.format_ratio(speedup)})"
 
 
@@ -146,7 +147,8 @@ def _served(result: Result) -> str:
     """Of a case that is paced by its arrivals, whose calls have no latency."""
     rates = [units.format_number(result.number(name)) for name in ("answered_per_s", "offered_per_s", "goodput_per_s")]
     first, gap = (units.format_time(result.number(name)) for name in ("ttft_ns", "itl_ns"))
-    return f"TTFT {first}, ITL {gap}; {rates[0]} of {rates[1]} requests/s, {rates[2]} of them good"
+    served = f"TTFT {first}, ITL {gap}; {rates[0]} of {rates[1]} requests/s, {rates[2]} of them good"
+    return served if result.passed else f"{served} ({text(result.outcome_text)})"
 
 
 def _growths(growths: Sequence[GrowthRow], axis: str) -> Iterator[str]:

@@ -186,16 +186,16 @@ class TimingRecord:
     short to be timed alone. effective: how many independent samples they are worth; with fewer than 30 no
     interval is claimed. plan: how the clock laid the calls out, None where it plans nothing. nulls_ns: what a
     span reads of nothing, by clock, which was subtracted from each of that clock's samples; none of a clock that has
-    no such part.
+    no such part. Of a time that was imported, what its file does not say is None, and cache and stopped are "unknown".
     """
 
     clock: str
     cache: str
-    copies: int
-    warmup_calls: int
-    warmup_ns: float
-    warmup_stable: bool
-    samples: int
+    copies: int | None
+    warmup_calls: int | None
+    warmup_ns: float | None
+    warmup_stable: bool | None
+    samples: int | None
     stopped: str
     calls_a_sample: int = 1
     effective: float | None = None

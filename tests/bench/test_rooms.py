@@ -26,6 +26,7 @@ ROOMS = (
     "ops",
     "measuring",
     "analysis",
+    "exchange",
     "reporters",
     "gate",
     "doctor",

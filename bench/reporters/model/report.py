@@ -149,7 +149,7 @@ def _section(stored: StoredRun, name: str, rows: Sequence[Row], metrics: Sequenc
         length_axis=axis,
         common=referred.common,
         note=None
-        if operator
+        if operator or run.imported
         else f"The operator {name} is not known here (its plugin is not loaded), so lengths are not.",
         families=grouped,
         cases=cases,

@@ -1,0 +1,224 @@
+"""Files as other tools write them, made by the structure that each documents; tests change what they look at."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+
+def pytest_benchmark() -> dict[str, Any]:
+    def bench(name: str, params: dict[str, Any] | None, param: str | None, **stats: Any) -> dict[str, Any]:
+        return {
+            "group": None,
+            "name": name,
+            "fullname": f"tests/test_sort.py::{name}",
+            "params": params,
+            "param": param,
+            "extra_info": {},
+            "options": {"disable_gc": False, "timer": "perf_counter", "warmup": False},
+            "stats": {"min": 1e-6, "mean": 2e-6, "rounds": 3, "iterations": 10, **stats},
+        }
+
+    return {
+        "machine_info": {
+            "node": "host",
+            "processor": "x86_64",
+            "python_version": "3.11.7",
+            "release": "6.1",
+            "system": "Linux",
+            "cpu": {"brand_raw": "Some CPU", "count": 8},
+        },
+        "commit_info": {"id": "0123abcd", "dirty": True, "time": None},
+        "benchmarks": [
+            bench("test_sort[10]", {"n": 10}, "10", median=2e-6, data=[1e-6, 2e-6, 4e-6]),
+            bench("test_sort[100]", {"n": 100}, "100", median=5e-6),
+        ],
+        "datetime": "2026-01-31T12:00:00.123456+00:00",
+        "version": "5.3.1",
+    }
+
+
+def google_benchmark() -> dict[str, Any]:
+    def row(name: str, kind: str = "iteration", **more: Any) -> dict[str, Any]:
+        return {
+            "name": name,
+            "run_name": name,
+            "run_type": kind,
+            "repetitions": 2,
+            "threads": 1,
+            "iterations": 1000,
+            "time_unit": "us",
+            **more,
+        }
+
+    fill = "BM_fill<int>/1024/threads:2"
+    return {
+        "context": {
+            "date": "2026-01-31T12:00:00+01:00",
+            "host_name": "host",
+            "executable": "/home/me/build/bench_fill",
+            "num_cpus": 4,
+            "mhz_per_cpu": 3000,
+            "load_avg": [0.5, 0.4, 0.3],
+            "library_version": "v1.9.1",
+            "library_build_type": "release",
+        },
+        "benchmarks": [
+            row(fill, real_time=10.0, cpu_time=8.0, bytes_per_second=2e9, repetition_index=0),
+            row(fill, real_time=14.0, cpu_time=10.0, bytes_per_second=4e9, repetition_index=1),
+            row(fill, "aggregate", aggregate_name="mean", real_time=12.0, cpu_time=9.0),
+            row(fill, "aggregate", aggregate_name="cv", real_time=0.2, cpu_time=0.1),
+            row("BM_only", "aggregate", aggregate_name="median", real_time=3.0, cpu_time=3.0, time_unit="ms"),
+            row("BM_only", "aggregate", aggregate_name="stddev", real_time=0.1, cpu_time=0.1, time_unit="ms"),
+            row("BM_broken", error_occurred=True, error_message="no such file", real_time=0.0, cpu_time=0.0),
+            row("BM_skipped", skipped=True, skip_message="not here", real_time=0.0, cpu_time=0.0),
+        ],
+    }
+
+
+def asv() -> dict[str, Any]:
+    return {
+        "version": 2,
+        "commit_hash": "1d6e075b55fd438984714602727cc08b103e15eb",
+        "env_name": "virtualenv-py3.11-numpy",
+        "date": 1769860000000,
+        "params": {"cpu": "Some CPU", "machine": "host", "num_cpu": "2", "os": "Linux 6.1", "ram": "1000000"},
+        "python": "3.11",
+        "requirements": {"numpy": "2.0"},
+        "env_vars": {},
+        "result_columns": [
+            "result",
+            "params",
+            "version",
+            "started_at",
+            "duration",
+            "stats_ci_99_a",
+            "stats_ci_99_b",
+            "stats_q_25",
+            "stats_q_75",
+            "stats_number",
+            "stats_repeat",
+            "samples",
+            "profile",
+        ],
+        "results": {
+            "bench.Sort.time_sort": [
+                [2e-6, math.nan, 8e-6, None],
+                [["10", "1000"], ["'a'", "'b'"]],
+                "190c",
+                1769860001000,
+                1.1,
+                *[[0.0, None, 0.0, None]] * 4,
+                [5, None, 1, None],
+                [3, None, 2, None],
+                [[1e-6, 2e-6, 3e-6], None, None, None],
+            ],
+            "bench.peakmem_list": [[28078080], [], "3548", 1769860002000, 0.2],
+        },
+        "durations": {},
+    }
+
+
+ASV_BENCHMARKS: dict[str, Any] = {
+    "bench.Sort.time_sort": {"param_names": ["n", "kind"], "type": "time", "unit": "seconds"},
+    "bench.peakmem_list": {"param_names": [], "type": "peakmemory", "unit": "bytes"},
+    "version": 2,
+}
+"""What lies in `benchmarks.json` beside the machine's folder."""
+
+
+def nvbench() -> dict[str, Any]:
+    def value(name: str, kind: str, what: Any) -> dict[str, Any]:
+        return {"name": name, "type": kind, "value": str(what)}
+
+    def summary(tag: str, kind: str, what: Any) -> dict[str, Any]:
+        return {"tag": tag, "name": tag, "hint": "", "description": "", "data": [value("value", kind, what)]}
+
+    def state(elements: int, *summaries: dict[str, Any], **more: Any) -> dict[str, Any]:
+        return {
+            "name": f"Device=0 Elements={elements}",
+            "device": 0,
+            "type_config_index": 0,
+            "axis_values": [value("T", "string", "I32"), value("Elements", "int64", elements)],
+            "summaries": list(summaries),
+            "is_skipped": False,
+            **more,
+        }
+
+    cold = "nv/cold/time/gpu"
+    return {
+        "meta": {"argv": ["bench"], "version": {"json": {"string": "1.0.0"}, "nvbench": {"string": "0.1.0"}}},
+        "devices": [
+            {
+                "id": 0,
+                "name": "NVIDIA H100",
+                "sm_version": 900,
+                "number_of_sms": 132,
+                "global_memory_size": 80000000000,
+                "l2_cache_size": 50000000,
+            }
+        ],
+        "benchmarks": [
+            {
+                "name": "copy",
+                "index": 0,
+                "states": [
+                    state(
+                        1024,
+                        summary("nv/cold/sample_size", "int64", 12),
+                        summary(f"{cold}/mean", "float64", 1.25e-6),
+                        summary(f"{cold}/stdev/relative", "float64", 0.05),
+                        summary("nv/cold/bw/global/bytes_per_second", "float64", 3e12),
+                        summary("nv/batch/time/gpu/mean", "float64", 1e-6),
+                    ),
+                    state(
+                        2048,
+                        summary("nv/cold/sample_size", "int64", 7),
+                        summary(f"{cold}/mean", "float64", 3e-6),
+                        summary(f"{cold}/median", "float64", 2e-6),
+                    ),
+                    state(4096, is_skipped=True, skip_reason="too large"),
+                ],
+            }
+        ],
+    }
+
+
+def vllm(detailed: bool = True) -> dict[str, Any]:
+    saved = {
+        "date": "20260131-120000",
+        "endpoint_type": "openai",
+        "backend": "openai",
+        "label": None,
+        "model_id": "meta-llama/Llama-3.1-8B",
+        "tokenizer_id": "meta-llama/Llama-3.1-8B",
+        "num_prompts": 3,
+        "request_rate": 4.0,
+        "burstiness": 1.0,
+        "max_concurrency": None,
+        "duration": 2.0,
+        "completed": 2,
+        "failed": 1,
+        "total_input_tokens": 20,
+        "total_output_tokens": 5,
+        "request_throughput": 1.0,
+        "request_goodput": None,
+        "output_throughput": 2.5,
+        "total_token_throughput": 12.5,
+        "mean_ttft_ms": 150.0,
+        "median_ttft_ms": 150.0,
+        "p99_ttft_ms": 199.0,
+        "median_tpot_ms": 20.0,
+        "median_itl_ms": 20.0,
+        "p99_itl_ms": 29.0,
+    }
+    details = {
+        "input_lens": [10, 10, 10],
+        "output_lens": [3, 2, 0],
+        "start_times": [1000.0, 1000.25, 1000.5],
+        "ttfts": [0.1, 0.2, 0.0],
+        "itls": [[0.02, 0.03], [0.01], []],
+        "generated_texts": ["", "", ""],
+        "errors": ["", "", "Bad Gateway"],
+    }
+    return saved | details if detailed else saved
