@@ -38,6 +38,7 @@ from attnlab.bench.gate.quantities import Sample
 from attnlab.bench.gate.quantities.calls import bursts_of, of_bursts
 from attnlab.bench.gate.report import GateReport
 from attnlab.bench.gate.session import Session
+from attnlab.bench.gate.suite_source import SuiteSource
 from attnlab.bench.gate.thresholds import Thresholds
 from attnlab.bench.machine import ceilings
 from attnlab.bench.machine.environment import describe_environment
@@ -93,8 +94,7 @@ def _measure(folder: Path, gates: int, pairs: int) -> None:
     with tempfile.TemporaryDirectory(prefix="attnlab-power-") as place:
         root = make_repository(Path(place) / "repository")
         ask = Ask(
-            suite=str(root / SUITE_FILE),
-            plugins=(str(root / PLUGIN),),
+            sources=(SuiteSource(str(root / SUITE_FILE), (str(root / PLUGIN),)),),
             thresholds=Thresholds(),
             environment=environment,
             ceilings=ceilings.load_or_measure(environment.device),

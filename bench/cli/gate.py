@@ -9,13 +9,22 @@ from dataclasses import replace
 from pathlib import Path
 
 from attnlab.bench.cli import EXIT_INTERRUPTED, _options
+from attnlab.bench.errors import UsageError
 from attnlab.bench.gate.checkouts import checked_out, repository, revision_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--base", required=True, metavar="REV", help="the revision to compare with: main, HEAD~1, v1.2")
     parser.add_argument("--head", default="worktree", metavar="REV", help="what is gated (worktree: as it lies there)")
-    parser.add_argument("--suite", required=True, metavar="SUITE", help="a suite's name, or a .toml file")
+    parser.add_argument("--suite", metavar="SUITE", help="a suite's name, or a .toml file")
+    parser.add_argument(
+        "--pytest",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="TEST",
+        help="files of tests that use the fixture attnlab_bench, folders, or patterns in quotes",
+    )
     parser.add_argument("--thresholds", metavar="FILE", help="TOML: target, alpha, pairs, targets by benchmark")
     parser.add_argument("--prepare", metavar="CMD", help="a shell command that builds an arm, run in its checkout")
     parser.add_argument("--isolated", action="store_true", help="an environment a side, by --prepare or its own lock")
@@ -34,6 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(options: argparse.Namespace) -> int:
+    if not options.suite and not options.pytest:
+        raise UsageError("the gate was given nothing to measure; name --suite SUITE, --pytest TEST, or both")
     repo = repository(Path.cwd())
     for revision in (options.base, options.head):
         revision_of(repo, revision)  # told before the seconds that imports, and measuring the ceilings, may take
@@ -41,13 +52,19 @@ def execute(options: argparse.Namespace) -> int:
     from attnlab.bench.gate.outputs.github import annotate, summarise
     from attnlab.bench.gate.outputs.terminal import show
     from attnlab.bench.gate.running import ask_for, run_gate
+    from attnlab.bench.gate.source import Source
+    from attnlab.bench.gate.suite_source import SuiteSource
     from attnlab.bench.gate.thresholds import load_thresholds
 
     thresholds_file = Path(options.thresholds) if options.thresholds else None
     thresholds = load_thresholds(thresholds_file).allowing(options.allow_removed, options.allow_new_baseline)
+    sources: list[Source] = [SuiteSource(options.suite, tuple(options.plugin))] if options.suite else []
+    if options.pytest:
+        from attnlab.bench.pytesting.arms.source import PytestSource
+
+        sources.append(PytestSource(tuple(options.pytest)))
     ask = ask_for(
-        options.suite,
-        tuple(options.plugin),
+        sources,
         thresholds,
         options.command_line,
         strict=options.strict,

@@ -43,15 +43,20 @@ def main(answers_descriptor: int, parent: int, turned: Rerooting) -> None:
     limit_memory(order.device, order.memory_limit_bytes)
     keep_compiled_in(order.compiled_folder)
     with channel.telling_why_it_is_broken():
-        if order.protocol != PROTOCOL:
-            raise RuntimeError(
-                f"this checkout's harness speaks protocol {PROTOCOL}, the gate's {order.protocol}; "
-                "check the head revision out and run its own gate there"
-            )
+        refuse_other_protocols(order.protocol)
         arm = _Arm(order, turned, channel)
     channel.send("ready", None)
     for verb, *arguments in channel.requests():
         getattr(arm, f"on_{verb}")(*arguments)
+
+
+def refuse_other_protocols(of_gate: int) -> None:
+    """Raise RuntimeError where the gate speaks another than this harness."""
+    if of_gate != PROTOCOL:
+        raise RuntimeError(
+            f"this checkout's harness speaks protocol {PROTOCOL}, the gate's {of_gate}; "
+            "check the head revision out and run its own gate there"
+        )
 
 
 COMPILERS = ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "TORCH_EXTENSIONS_DIR", "CUDA_CACHE_PATH")
@@ -109,8 +114,13 @@ class _Arm:
         offers = make_offers(self._suite, wanted, self._registry, device, self._turned, self._missing)
         self._channel.send("offers", encode(offers))
 
-    def on_open(self, operator: str, implementation: str, case_id: str, check: bool, plan: Any) -> None:
-        """Set a benchmark up by a plan that was made before, where one is given, and check it where asked."""
+    def on_open(
+        self, operator: str, implementation: str, case_id: str, check: bool, plan: Any, following: str | None
+    ) -> None:
+        """Set a benchmark up by a plan that was made before, where one is given, and check it where asked.
+
+        What is following changes nothing here.
+        """
         from attnlab.bench.gate.offering import described
         from attnlab.bench.measuring.harness import prepared_case
 

@@ -40,6 +40,11 @@ class Arm:
         return str(self.root / path.relative_to(repo)) if path.is_absolute() and repo in path.parents else file
 
 
+def placed(file: Path) -> Path:
+    """An absolute path; a file that is a link is not followed, since each arm has its own."""
+    return file.parent.resolve() / file.name
+
+
 def repository(folder: Path) -> Path:
     """The root of the git repository that holds `folder`. Raises UsageError where there is none."""
     found = _git(folder, "rev-parse", "--show-toplevel")

@@ -6,13 +6,14 @@ something else by, closes the gate unless it is allowed by name.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from attnlab.bench.gate.allowances import DROPPED, NO_SUITE, Allowance, Allowances
-from attnlab.bench.gate.messages import Offer, Offers
+from attnlab.bench.gate.allowances import DROPPED, NO_SUITE, OTHER_TEST, Allowance, Allowances
+from attnlab.bench.gate.messages import Offer, Offers, benchmark_key
 from attnlab.bench.gate.rows import GateRow, Standing
 from attnlab.bench.gate.thresholds import Thresholds
+from attnlab.bench.store.records import CALLABLE
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,16 @@ class Matching:
     pairings: dict[str, Pairing]
     rows: tuple[GateRow, ...]
     notes: tuple[str, ...]
+
+    @classmethod
+    def of_all(cls, found: Iterable[Matching]) -> Matching:
+        """Those of several sources as one."""
+        all_found = list(found)
+        return cls(
+            {key: pairing for one in all_found for key, pairing in one.pairings.items()},
+            tuple(row for one in all_found for row in one.rows),
+            tuple(dict.fromkeys(note for one in all_found for note in one.notes)),
+        )
 
     @property
     def uncovered(self) -> dict[str, str]:
@@ -52,7 +63,7 @@ def match(base: Offers, head: Offers, thresholds: Thresholds, others_differ: boo
     for key in dict.fromkeys([*of_head, *of_base]):
         sides = [offer for offer in (of_base.get(key), of_head.get(key)) if offer is not None]
         if not others_differ and all(offer.source is None for offer in sides):
-            outside[f"{sides[0].operator}/{sides[0].implementation}"] = None
+            outside[sides[0].group] = None
             continue
         found = _set_side_by_side(of_base.get(key), of_head.get(key), base.error is not None, allowances)
         if isinstance(found, Pairing):
@@ -61,6 +72,7 @@ def match(base: Offers, head: Offers, thresholds: Thresholds, others_differ: boo
             known, target = sides[-1], thresholds.target_of(key).share
             row = GateRow(known.operator, known.implementation, known.case_id, found.standing, target, found.reason)
             rows.append(replace(row, allowed_by=found.allowed_by))
+    rows += [_broken(file, reason, thresholds) for file, reason in head.broken.items()]
     notes = []
     if outside:
         notes.append(f"not compared, since they lie outside this repository: {', '.join(outside)}")
@@ -68,8 +80,16 @@ def match(base: Offers, head: Offers, thresholds: Thresholds, others_differ: boo
         if offers.error is not None:
             notes.append(f"{arm}: {offers.error}")
         notes += [f"{arm} has no plugin {plugin}" for plugin in offers.missing_plugins]
+        notes += [f"{arm}: {note}" for note in offers.notes]
+    notes += [f"base: {file}: {reason}" for file, reason in base.broken.items()]
     notes += _other_settings(base, head)
     return Matching(pairings, tuple(_with_hints(rows)), tuple(notes))
+
+
+def _broken(file: str, reason: str, thresholds: Thresholds) -> GateRow:
+    """A file of tests that head cannot collect, whatever base has of it."""
+    target = thresholds.target_of(benchmark_key(CALLABLE, file, "")).share
+    return GateRow(CALLABLE, file, "", Standing.WRONG, target, f"head: {reason}")
 
 
 @dataclass(frozen=True)
@@ -100,8 +120,9 @@ def _set_side_by_side(
         if allowed:
             return _Refusal(Standing.MISSING, "head's suite no longer has it", allowed)
         return Pairing(base, head, DROPPED)
-    allowed = allowances.find(head.key, Allowance.NEW_BASELINE)
-    return Pairing(base, head, NO_SUITE if no_suite and not allowed else None)
+    uncovered = NO_SUITE if no_suite else OTHER_TEST if base.code != head.code else None
+    allowed = uncovered and allowances.find(head.key, Allowance.NEW_BASELINE)
+    return Pairing(base, head, None if allowed else uncovered)
 
 
 def _differences(base: Offer, head: Offer) -> Iterator[str]:

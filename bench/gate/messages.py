@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from attnlab.bench.store.plan import Plan
-from attnlab.bench.store.records import Measurement, Series, TimingRecord
+from attnlab.bench.store.records import CALLABLE, Measurement, Series, TimingRecord
 
-PROTOCOL = 3
+PROTOCOL = 4
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,8 @@ class Offer:
     repository's. reason: why it cannot run here, None where it may. values: every axis of the case, those at their
     default too, which an id leaves out. operations and bytes_moved: of one call, by the arm's contract; None where that
     cannot say. files: what those hold that the case names, by axis. listed: whether the arm's own suite has it, and not
-    just the other's.
+    just the other's. code: a hash of what a test itself does, None of an implementation. line: where it begins in its
+    source.
     """
 
     operator: str
@@ -79,20 +80,28 @@ class Offer:
     compiled: bool = False
     contract: tuple[str, ...] = ()
     files: dict[str, str] = field(default_factory=dict)
+    code: str | None = None
+    line: int | None = None
 
     @property
     def key(self) -> str:
         """Such as `attention/naive[Hq8-bf16]`."""
         return benchmark_key(self.operator, self.implementation, self.case_id)
 
+    @property
+    def group(self) -> str:
+        """Such as `attention/naive`."""
+        return group_key(self.operator, self.implementation)
+
 
 @dataclass(frozen=True)
 class Offers:
-    """All that an arm has of its suite.
+    """All that an arm has of one source.
 
-    suite: the suite's file. unknown: operators and implementations that the suite names and the arm has not. strays:
-    modules that were loaded from outside its checkout. missing_plugins: plugins that it has not. error:
-    what is wrong with the suite; absent: whether that is that there is none.
+    suite: the suite's file; empty of tests. unknown: operators and implementations that the suite names and the arm has
+    not. strays: modules that were loaded from outside its checkout. missing_plugins: plugins that it has not. error:
+    what is wrong with the suite; absent: whether that is that there is none. broken: files of tests that cannot be
+    collected, and why. notes: what else is to be told.
     """
 
     suite: str
@@ -103,6 +112,8 @@ class Offers:
     error: str | None = None
     absent: bool = False
     settings: SuiteSettings = field(default_factory=SuiteSettings)
+    broken: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -154,7 +165,14 @@ class Closing:
 
 
 def benchmark_key(operator: str, implementation: str, case_id: str) -> str:
-    return f"{operator}/{implementation}[{case_id}]"
+    """A test is called as pytest calls it: `tests/bench_sort.py::test_sort[1000]`, or without an id of parameters."""
+    name = group_key(operator, implementation)
+    return name if operator == CALLABLE and not case_id else f"{name}[{case_id}]"
+
+
+def group_key(operator: str, implementation: str) -> str:
+    """What the cases of an implementation, or the parameters of a test, have in common."""
+    return implementation if operator == CALLABLE else f"{operator}/{implementation}"
 
 
 def comparison_key(benchmark: str, quantity: str) -> str:

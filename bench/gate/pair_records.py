@@ -43,9 +43,13 @@ class PairResult:
 
 @dataclass(frozen=True)
 class PairRequest:
-    """What is to be measured: a benchmark, the arms whose check is still owed, and how it was timed before."""
+    """What is to be measured: a benchmark, the arms whose check is still owed, and how it was timed before.
+
+    following: the key of what is measured after it in the same processes, if anything is.
+    """
 
     offer: Offer
     blank: Measurement
     check: frozenset[str] = frozenset()
     method: TimingMethod | None = None
+    following: str | None = None

@@ -110,7 +110,8 @@ class LivePair:
         for wave in waves:
             for number in wave:
                 with _naming(number):
-                    both[number].begin_open(wanted.offer, self._arms[number].name in wanted.check, plan)
+                    check = self._arms[number].name in wanted.check
+                    both[number].begin_open(wanted.offer, check, plan, wanted.following)
             for number in wave:
                 with _naming(number):
                     opened.append(both[number].opening())

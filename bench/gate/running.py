@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from attnlab.bench.errors import GateClosed, UsageError
+from attnlab.bench.errors import GateClosed
 from attnlab.bench.gate.ask import Ask
-from attnlab.bench.gate.checkouts import Arm
+from attnlab.bench.gate.checkouts import Arm, placed
 from attnlab.bench.gate.environments import ArmEnvironment, isolated, undetected_changes
 from attnlab.bench.gate.error_rates import error_rates
 from attnlab.bench.gate.pairs_file import PairsFile
 from attnlab.bench.gate.report import GateReport
 from attnlab.bench.gate.session import ArmBroken, Session
+from attnlab.bench.gate.source import Source
 from attnlab.bench.gate.storing import make_folder, write_gate
 from attnlab.bench.gate.thresholds import Thresholds, load_thresholds
 from attnlab.bench.machine.ceilings import load_or_measure
@@ -25,8 +26,7 @@ from attnlab.bench.machine.environment import choose_device, describe_environmen
 
 
 def ask_for(
-    suite: str,
-    plugins: tuple[str, ...],
+    sources: Sequence[Source],
     thresholds: Thresholds,
     command: str,
     device: str = "auto",
@@ -36,7 +36,7 @@ def ask_for(
     """What is asked of a gate on this machine. Raises UsageError where it has no such device."""
     environment = describe_environment(choose_device(device))
     ceilings = load_or_measure(environment.device)
-    return Ask(suite, plugins, thresholds, environment, ceilings, command, strict, against_itself=against_itself)
+    return Ask(tuple(sources), thresholds, environment, ceilings, command, strict, against_itself=against_itself)
 
 
 def run_gate(
@@ -53,14 +53,15 @@ def run_gate(
 ) -> tuple[GateReport, Path]:
     """Measure, decide and write; on Ctrl-C what was measured so far is written and reported as interrupted.
 
-    only: keys of the benchmarks to gate; all of the suite where None. thresholds_file: where the thresholds asked for
+    only: keys of the benchmarks to gate; all of the sources where None. thresholds_file: where the thresholds asked for
     were read from; where it is the repository's, base's count. isolate: whether each arm has an environment of its own.
 
     Raises GateClosed where an arm cannot be built or measured at all; what was measured until then stays in
     the gate's folder.
     """
-    ask = with_bases_thresholds(_resolved(ask, repo, (base, head)), thresholds_file, repo, base)
-    folder = make_folder(out, f"{datetime.now(UTC):%Y%m%d-%H%M%S}-gate-{Path(ask.suite).stem}")
+    ask = replace(ask, sources=tuple(source.placed(repo, (base, head)) for source in ask.sources))
+    ask = with_bases_thresholds(ask, thresholds_file, repo, base)
+    folder = make_folder(out, f"{datetime.now(UTC):%Y%m%d-%H%M%S}-gate-{ask.stem}")
     pairs = PairsFile(folder)
     try:
         with _built(base, head, prepare, isolate, tell) as environments:
@@ -81,16 +82,6 @@ def run_gate(
         pairs.close()
         _remove_if_empty(folder, pairs.path)
     return report, folder
-
-
-def _resolved(ask: Ask, repo: Path, arms: tuple[Arm, Arm]) -> Ask:
-    """Paths of the suite and of plugins made absolute. Raises UsageError where neither arm has the suite's file."""
-    suite = ask.suite
-    if suite.endswith(".toml"):
-        suite = str(placed(Path(suite)))
-        if not any(Path(arm.own_place(repo, suite)).is_file() for arm in arms):
-            raise UsageError(f"{ask.suite}: no such suite file in {' or in '.join(arm.label for arm in arms)}")
-    return replace(ask, suite=suite, plugins=tuple(map(_absolute, ask.plugins)))
 
 
 def with_bases_thresholds(ask: Ask, file: Path | None, repo: Path, base: Arm) -> Ask:
@@ -114,15 +105,6 @@ def with_bases_thresholds(ask: Ask, file: Path | None, repo: Path, base: Arm) ->
         thresholds=of_base,
         notes=(*ask.notes, f"{file} differs between base and head ({', '.join(changed)}): base's counts here"),
     )
-
-
-def _absolute(plugin: str) -> str:
-    return str(placed(Path(plugin).expanduser())) if plugin.endswith(".py") or "/" in plugin else plugin
-
-
-def placed(file: Path) -> Path:
-    """An absolute path; a file that is a link is not followed, since each arm has its own."""
-    return file.parent.resolve() / file.name
 
 
 @contextmanager

@@ -8,39 +8,31 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 from attnlab.bench import units
 from attnlab.bench.contract.contents import new_secret
-from attnlab.bench.errors import SuiteError
-from attnlab.bench.gate.arm_process import ArmProcess, begin_process
-from attnlab.bench.gate.arm_worker import JUDGE_BOOT
+from attnlab.bench.gate.arm_process import ArmProcess
 from attnlab.bench.gate.ask import Ask
 from attnlab.bench.gate.checkouts import Arm
 from attnlab.bench.gate.collection import BenchmarkResults, as_ratio
 from attnlab.bench.gate.environments import ArmEnvironment
 from attnlab.bench.gate.kernel_move import explained, what_moved
 from attnlab.bench.gate.matching import Matching, match
-from attnlab.bench.gate.messages import PROTOCOL, ArmOrder, Offer, Offers, comparison_key
-from attnlab.bench.gate.pairs import LivePair, StartArm, StrayModules
+from attnlab.bench.gate.messages import Offer, Offers, comparison_key
+from attnlab.bench.gate.pairs import LivePair, StrayModules
 from attnlab.bench.gate.pairs_file import PairsFile
 from attnlab.bench.gate.quantities import LATENCY, quantities
 from attnlab.bench.gate.report import ArmRecord, GateReport
 from attnlab.bench.gate.reserve import Reserve
 from attnlab.bench.gate.rows import GateRow, GroupRow, KernelMove
-from attnlab.bench.gate.survey import Survey, besides, chosen
-from attnlab.bench.machine.cgroup import free_memory_bytes
-from attnlab.bench.measuring.judging.client import Judge, search_folders
-from attnlab.bench.measuring.judging.process import JudgeOrder
+from attnlab.bench.gate.setting import Setting
+from attnlab.bench.gate.source import Processes
+from attnlab.bench.gate.survey import besides, chosen
 from attnlab.bench.measuring.temporary_folders import own_folder
 from attnlab.bench.measuring.worker_process import WorkerEnded
 from attnlab.bench.stats.decision import Decision, Decisions, PairRatio, Subject, decide
 from attnlab.bench.stats.verdict import Verdict
-from attnlab.bench.store.codec import encode
-
-MEMORY_SHARE = 0.4  # of what is available now, for each of the two processes
-HARNESS_FILE = Path("bench", "gate", "arm_worker.py")
 
 
 class ArmBroken(Exception):
@@ -51,8 +43,8 @@ class ArmBroken(Exception):
 class Session:
     """Measures two arms. `tell` gets lines of progress; `pairs` keeps what was measured on disk.
 
-    start begins a process of an arm; a stand-in needs none. only: keys of the benchmarks to gate, None for all.
-    environments: an arm's own, by name; none where both run in the gate's.
+    only: keys of the benchmarks to gate, None for all. environments: an arm's own, by name; none where both run in the
+    gate's.
     """
 
     repo: Path
@@ -61,7 +53,6 @@ class Session:
     ask: Ask
     pairs: PairsFile
     tell: Callable[[str], None] = lambda line: None
-    start: StartArm | None = None
     only: frozenset[str] | None = None
     environments: Mapping[str, ArmEnvironment] = field(default_factory=dict)
     collected: dict[str, BenchmarkResults] = field(default_factory=dict)
@@ -70,20 +61,18 @@ class Session:
     _decisions: Decisions[str] = field(default_factory=lambda: Decisions[str]())
     _moved: dict[str, KernelMove | str] = field(default_factory=dict)
     _started: float = field(default_factory=time.time)
-    _shared: str = ""
-    _secret: int = field(default_factory=new_secret)
-    _known: Survey | None = None
-    _judges: dict[str, Judge] = field(default_factory=dict)
-    _judges_end: ExitStack = field(default_factory=ExitStack)
+    _open: list[Processes] = field(default_factory=list)
+    _of: dict[str, Processes] = field(default_factory=dict)
 
     def run(self) -> None:
         """Measure and decide. Raises ArmBroken, and UsageError on a suite that neither arm knows.
 
         What was measured before an exception is in `collected` and on disk.
         """
-        with own_folder("gate") as folder, ExitStack() as judges:
-            self._shared, self._judges_end = str(folder), judges
-            self._matched = self._match()
+        with own_folder("gate") as folder, ExitStack() as stack:
+            setting = self._setting(folder)
+            self._open = [stack.enter_context(source.opened(setting)) for source in self.ask.sources]
+            self._matched = Matching.of_all([self._match(processes) for processes in self._open])
             rule = self.ask.thresholds.rule
             reserve = Reserve(self._one_pair)
             self._first_pairs(reserve)
@@ -103,7 +92,7 @@ class Session:
         notes += [f"threshold {p!r} fits no benchmark" for p in thresholds.unused([row.key for row in rows])]
         return GateReport(
             run_id=run_id,
-            suite=self.ask.suite,
+            suite=self.ask.label,
             started=datetime.fromtimestamp(self._started, UTC).isoformat(timespec="seconds"),
             command=self.ask.command,
             seconds=time.time() - self._started,
@@ -141,15 +130,28 @@ class Session:
         verdicts = self._decisions.verdicts
         return {name: verdicts[key] for name, key in keys.items() if key in verdicts}
 
-    def _match(self) -> Matching:
-        """Ask both arms what they have of their own suites, and each of the other's."""
+    def _setting(self, folder: Path) -> Setting:
+        return Setting(
+            repo=self.repo,
+            base=self.base,
+            head=self.head,
+            device=self.ask.environment.device.kind,
+            ceilings=self.ask.ceilings,
+            time_limit_s=self.ask.time_limit_s,
+            folder=folder,
+            secret=new_secret(),
+            environments=self.environments,
+        )
+
+    def _match(self, of: Processes) -> Matching:
+        """Ask both arms what they have of one source, and each of what the other has."""
         arms = (self.head,) if self.ask.against_itself else (self.base, self.head)
         with ExitStack() as stack:
             processes = []
             for arm in arms:
                 self.tell(f"looking at {arm.label}")
                 with self._telling_whose(arm):
-                    processes.append(self._process(arm))
+                    processes.append(of.start(arm))
                 stack.callback(processes[-1].close)
             for arm, process in zip(arms, processes, strict=True):
                 with self._telling_whose(arm):
@@ -159,11 +161,12 @@ class Session:
                 lacking = [besides(own[1], own[0]), besides(own[0], own[1])]
                 own = [self._offers(*asked) for asked in zip(arms, processes, lacking, strict=True)]
         base, head = own[0], own[-1]
-        self._check_known(base, head)
-        self._known = Survey.of(base, head)
+        of.survey(base, head)
         ours = [self.environments.get(arm.name) for arm in (self.base, self.head)]
         others_differ = ours[0] is not None and ours[1] is not None and bool(ours[0].differences(ours[1]))
-        return match(chosen(base, self.only), chosen(head, self.only), self.ask.thresholds, others_differ)
+        found = match(chosen(base, self.only), chosen(head, self.only), self.ask.thresholds, others_differ)
+        self._of |= dict.fromkeys(found.pairings, of)
+        return found
 
     def _offers(self, arm: Arm, process: ArmProcess, wanted: Sequence[Offer] = ()) -> Offers:
         with self._telling_whose(arm):
@@ -172,20 +175,6 @@ class Session:
             raise ArmBroken(str(StrayModules(arm, offers.strays)))
         return offers
 
-    def _check_known(self, base: Offers, head: Offers) -> None:
-        """Raise SuiteError where no side has a suite, head's cannot be read, or names what nobody has."""
-        if head.error is not None and (base.error is not None or not head.absent):
-            raise SuiteError(head.error)
-        lost = [plugin for plugin in head.missing_plugins if plugin in base.missing_plugins]
-        if lost:
-            raise SuiteError(f"neither base nor head has the plugin {', '.join(lost)}; see --plugin")
-        of_base = {name for o in base.found for name in (o.operator, f"{o.operator}/{o.implementation}")}
-        unknown = [name for name in head.unknown if name not in of_base]
-        if unknown:
-            raise SuiteError(f"{head.suite}: names {', '.join(unknown)}, which neither base nor head has")
-        if not head.found and not base.found:
-            raise SuiteError(f"{head.suite} names nothing that base or head has; see `attnlab list all`")
-
     @contextmanager
     def _telling_whose(self, arm: Arm) -> Iterator[None]:
         try:
@@ -193,44 +182,6 @@ class Session:
         except WorkerEnded as end:
             detail = f"\n{end.detail}" if end.detail else ""
             raise ArmBroken(f"{arm.label} cannot be measured: {end}{detail}") from end
-
-    def _process(self, arm: Arm) -> ArmProcess:
-        if self.start is not None:
-            return self.start(arm)
-        kind = self.ask.environment.device.kind
-        shared = Path(self._shared, arm.name)
-        shared.mkdir(exist_ok=True)
-        order = ArmOrder(
-            protocol=PROTOCOL,
-            suite=arm.own_place(self.repo, self.ask.suite),
-            plugins=self.ask.plugins,
-            device=kind,
-            ceilings=dict(encode(self.ask.ceilings)),
-            seed=0,
-            secret=self._secret,
-            memory_limit_bytes=int(MEMORY_SHARE * free_memory_bytes()) if kind == "cpu" else None,
-            shared_folder=str(shared),
-            compiled_folder=str(Path(self._shared, f"compiled-{arm.name}")),
-            modules=self._known.modules[arm.name] if self._known else None,
-            settings=self._known.settings if self._known else None,
-        )
-        own = (self.head.root / HARNESS_FILE).is_file() and (self.repo / HARNESS_FILE).is_file()
-        harness = self.head.root if own else self.repo
-        environment = self.environments.get(arm.name)
-        judge = self._judge(arm, harness, environment)
-        judge.start()
-        contracts = self._known.contracts[arm.name] if self._known else {}
-        return ArmProcess(arm, self.repo, harness, order, self.ask.time_limit_s, judge, environment, contracts)
-
-    def _judge(self, arm: Arm, harness: Path, environment: ArmEnvironment | None) -> Judge:
-        """The arm's judge, which has the arm's contracts and is kept over all pairs."""
-        if arm.name not in self._judges:
-            kind = self.ask.environment.device.kind
-            plugins = [arm.own_place(self.repo, plugin) for plugin in self.ask.plugins]
-            begin = partial(begin_process, JUDGE_BOOT, arm, self.repo, harness, kind, environment)
-            judge = self._judges[arm.name] = Judge(JudgeOrder(kind, search_folders(plugins)), begin)
-            self._judges_end.callback(judge.close)
-        return self._judges[arm.name]
 
     def _first_pairs(self, reserve: Reserve) -> None:
         """A pair of each benchmark, which shows what there is to compare of it; again where a process was lost."""
@@ -245,7 +196,7 @@ class Session:
         subjects = {}
         for key, collected in self.collected.items():
             for name in collected.gated if collected.open else ():
-                group = f"{collected.offer.operator}/{collected.offer.implementation}"
+                group = collected.offer.group
                 subjects[comparison_key(key, name)] = Subject(
                     collected.targets[name].share,
                     quantities()[name].floor_on(kind),
@@ -257,14 +208,19 @@ class Session:
     def _one_pair(self, keys: Sequence[str]) -> Iterator[tuple[str, PairRatio]]:
         """Measure these benchmarks in one more live pair: what it says of each comparison."""
         wanted = [key for key in keys if self.collected[key].open]
-        if not wanted:
-            return
-        self._number += 1
-        pair = LivePair(self.base, self.head, self._process, self._number)
+        if wanted:
+            self._number += 1
+        for processes in self._open:
+            own = [key for key in wanted if self._of[key] is processes]
+            if own:
+                yield from self._pair_of(processes, own)
+
+    def _pair_of(self, processes: Processes, keys: Sequence[str]) -> Iterator[tuple[str, PairRatio]]:
+        pair = LivePair(self.base, self.head, processes.start, self._number)
         try:
-            for key in wanted:
+            for key, following in zip(keys, [*keys[1:], None], strict=True):
                 collected = self.collected[key]
-                taken = pair.measure(collected.wanted())
+                taken = pair.measure(replace(collected.wanted(), following=following))
                 self.pairs.append(self._number, collected.offer, taken)
                 ratios = collected.add(self._number, taken)
                 said = _percent(ratios[LATENCY]) if LATENCY in ratios else taken.why
@@ -281,15 +237,15 @@ class Session:
         slower = {k: d.first.ratio for k, d in decided.items() if d is not None and d.verdict is Verdict.SLOWER}
         if not slower or self.ask.against_itself:
             return
-        pair = LivePair(self.base, self.head, self._process, 0)
-        try:
-            for key, ratio in slower.items():
+        for key, ratio in slower.items():
+            pair = LivePair(self.base, self.head, self._of[key].start, 0)
+            try:
                 found = pair.kernels(self.collected[key].offer)
-                base_ns = self.collected[key].base.median_ns
-                if found is not None and base_ns is not None:
-                    self._moved[key] = what_moved(*found, change_ns=(ratio - 1) * base_ns)
-        finally:
-            pair.close()
+            finally:
+                pair.close()
+            base_ns = self.collected[key].base.median_ns
+            if found is not None and base_ns is not None:
+                self._moved[key] = what_moved(*found, change_ns=(ratio - 1) * base_ns)
 
 
 def _record(arm: Arm, environments: Mapping[str, ArmEnvironment]) -> ArmRecord:

@@ -34,6 +34,7 @@ class Grounds:
     findings: the judge's. owed: sets of inputs on which outputs had to be handed over; none where the check was made in
     an earlier process. process: its number; None where it is this one. shows: whether it had to make calls that the
     parent timed. testify: what is to be said of what timed calls said of themselves; None where they say nothing.
+    judged: whether outputs are judged; those of a test are checked by itself.
     """
 
     findings: Findings
@@ -43,6 +44,7 @@ class Grounds:
     seen: Observation | None = None
     shows: bool = False
     testify: Testify | None = None
+    judged: bool = True
 
 
 def settle(
@@ -96,7 +98,7 @@ def _timed(
     why = no_times(record, taken, grounds.seen)
     if why is None and grounds.shows and (grounds.seen is None or grounds.seen.call_ns is None):
         why = "its process made no calls for its times to be held against"
-    if why is None and not grounds.findings.timed:
+    if why is None and grounds.judged and not grounds.findings.timed:
         why = NO_TIMED_OUTPUT
     if why is not None or record is None:
         return told.fail(why)

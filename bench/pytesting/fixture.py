@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
@@ -10,22 +10,21 @@ import pytest
 
 from attnlab.bench.contract.metric import Row
 from attnlab.bench.contract.unfinished import unfinished_function, unfinished_result
-from attnlab.bench.errors import AttnlabError, UnknownName, UsageError
-from attnlab.bench.machine import clocks
+from attnlab.bench.errors import AttnlabError
 from attnlab.bench.pytesting import marker
 from attnlab.bench.pytesting.notes import FLAG, UNTIMED, note
 from attnlab.bench.pytesting.options import command_line
 from attnlab.bench.pytesting.replay import PASSED, REPLAY, BenchmarkFixture, hand_over, leave_out, why_untimed
-from attnlab.bench.store.records import Measurement, Outcome
+from attnlab.bench.pytesting.timed_call import TimedCall
 
 if TYPE_CHECKING:
     from attnlab.bench.contract.metric import Row
-    from attnlab.bench.machine.clocks.clock import Clock
-    from attnlab.bench.measuring.timing import Effort
     from attnlab.bench.store.records import RunRecord
 
+Taker = Callable[[pytest.Item, Callable[[], Any], Mapping[str, Any], object], Any]
+"""Given a test, its call, the marker's arguments and those of the call, gives what the first call returned."""
 RUNS = pytest.StashKey[dict[tuple[str, bool], "RunRecord"]]()
-CALLABLE = "callable"  # stands where suites have an operator's name
+TAKER = pytest.StashKey["Taker"]()  # of a session in which others than the fixture time the calls
 
 
 class AttnlabBench:
@@ -55,21 +54,32 @@ class AttnlabBench:
             pytest.fail("attnlab_bench was called twice; a test has one benchmark: write one for each", pytrace=False)
         self._used = True
         _refuse(unfinished_function(function))
+
+        def call() -> Any:
+            return function(*arguments, **keywords)
+
+        taker = self._item.config.stash.get(TAKER, None)
+        if taker is not None:
+            with failing():
+                return taker(self._item, call, self._given, (arguments, keywords))
         untimed = why_untimed(self._item.config, self._benchmark)
         if untimed is not None:
             note(self._item, UNTIMED, untimed)
             if self._benchmark is None:
-                return _done(function(*arguments, **keywords))
+                return done(call())
             return self._benchmark.pedantic(function, arguments, keywords)
-        result = _done(function(*arguments, **keywords))
+        result = done(call())
         with failing():
-            self._row = self._measured(lambda: function(*arguments, **keywords), (arguments, keywords, result))
+            self._row = self._measured(call, (arguments, keywords, result))
         if self._row.measurement.timing is None:  # faster than light
             pytest.fail(self._row.measurement.reason or "", pytrace=False)
         return result
 
     def conclude(self) -> None:
         """After the test: hand its times over where it passed."""
+        if TAKER in self._item.config.stash:
+            leave_out(self._item, self._benchmark)
+            return
         if self._benchmark is None or not self._used or why_untimed(self._item.config, self._benchmark):
             return
         if self._row is None or self._row.measurement.timing is None or not self._item.stash.get(PASSED, False):
@@ -83,35 +93,21 @@ class AttnlabBench:
         hand_over(self._benchmark, self._item.stash[REPLAY], m.values("latency", clock), clock)
 
     def _measured(self, call: Callable[[], Any], touched: object) -> Row:
-        import torch
-
         from attnlab.bench.analysis.metrics import with_remarks
         from attnlab.bench.measuring.settlement import with_times
         from attnlab.bench.measuring.timing import time_calls
 
-        given = marker.MarkerArguments.of(self._given)
-        tensors = list(_tensors(touched))
-        device = given.device or ("cuda" if any(tensor.is_cuda for tensor in tensors) else "cpu")
-        dtype = given.dtype or next((_name(t.dtype) for t in tensors if t.dtype.is_floating_point), None)
-        run = _run(self._item.config, device, bool(given.bytes or given.operations))
-        chosen = _chosen_clocks(torch.device(device), given)
-        timed = time_calls([call], chosen, _effort(given), bytes_a_call=given.bytes or 0)
-        measurement = Measurement(
-            operator=CALLABLE,
-            implementation=self._item.name,
-            case={} if dtype is None else {"dtype": dtype},
-            case_id="",
-            outcome=Outcome.PASSED,
-            operations=given.operations,
-            bytes_moved=given.bytes,
-        )
-        row = with_remarks(Row(run, with_times(measurement, timed, run.ceilings)))
+        timed_call = TimedCall.of(call, self._given, touched)
+        given = timed_call.given
+        run = _run(self._item.config, timed_call.device, bool(given.bytes or given.operations))
+        timed = time_calls([call], timed_call.clocks, timed_call.effort, bytes_a_call=given.bytes or 0)
+        row = with_remarks(Row(run, with_times(timed_call.measurement(self._item.name), timed, run.ceilings)))
         for flag in row.measurement.flags:
             note(self._item, FLAG, flag)
         return row
 
 
-def _done(result: Any) -> Any:
+def done(result: Any) -> Any:
     """What a call returned; the test fails where that stands for work that is yet to be done."""
     _refuse(unfinished_result(result))
     return result
@@ -172,38 +168,3 @@ def _run(config: pytest.Config, device: str, with_ceilings: bool) -> RunRecord:
     if key not in runs:
         runs[key] = draft_run(Suite("pytest", ()), (), device, command_line(config), timed=with_ceilings)
     return runs[key]
-
-
-def _chosen_clocks(device: Any, given: marker.MarkerArguments) -> tuple[Clock, ...]:
-    """All of the device, or the one that was named."""
-    here = clocks.clocks_for(device, given.cache)
-    if given.clock is None:
-        return here
-    named = tuple(clock for clock in here if clock.name == given.clock)
-    if not named:
-        raise UsageError(f"marker attnlab: {UnknownName('clock', given.clock, [clock.name for clock in here])}")
-    return named
-
-
-def _effort(given: marker.MarkerArguments) -> Effort:
-    from attnlab.bench.measuring.suite import make_effort
-
-    limits = {"target": given.target, "sampling_limit_s": given.limit_s, "warmup_limit_s": given.limit_s}
-    return make_effort({name: value for name, value in limits.items() if value is not None})
-
-
-def _tensors(value: Any) -> Iterator[Any]:
-    """The tensors in a value, in lists, tuples and dictionaries too."""
-    import torch
-
-    if isinstance(value, torch.Tensor):
-        yield value
-    elif isinstance(value, dict):
-        yield from _tensors(list(value.values()))
-    elif isinstance(value, (list, tuple)):
-        for part in value:
-            yield from _tensors(part)
-
-
-def _name(dtype: Any) -> str:
-    return str(dtype).removeprefix("torch.")

@@ -16,6 +16,7 @@ from attnlab.bench.gate.outputs import words
 from attnlab.bench.gate.report import GateReport
 from attnlab.bench.gate.rows import GateRow, Standing
 from attnlab.bench.gate.running import ask_for, run_gate
+from attnlab.bench.gate.suite_source import SuiteSource
 from attnlab.bench.gate.thresholds import Thresholds, load_thresholds
 from attnlab.bench.pytesting.lab import Lab, PlannedSuite
 from attnlab.bench.pytesting.notes import FLAG, RUN, note
@@ -110,7 +111,8 @@ class SuiteGate:
         self.tested = only
         whole = any(item.key is None for item in mine)
         suite = str(self.planned.path) if self.planned.target.endswith(".toml") else self.planned.target
-        ask = ask_for(suite, self._options.plugins, self._thresholds, self._command, self._options.device)
+        source = SuiteSource(suite, self._options.plugins)
+        ask = ask_for([source], self._thresholds, self._command, self._options.device)
         with checked_out(self._repo, self._base, WORKTREE) as (base, head):
             report, folder = run_gate(
                 self._repo,

@@ -148,7 +148,7 @@ def subtitle(report: GateReport) -> str:
     against = "itself" if report.against_itself else report.head.label
     device = report.environment.device.name
     return (
-        f"{report.base.label} against {against}, suite {report.suite}, on {device}, "
+        f"{report.base.label} against {against}, of {report.suite}, on {device}, "
         f"{report.pairs} live pairs in all, {report.seconds:.0f} s"
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,9 @@ from attnlab.bench.gate.checkouts import Arm
 from attnlab.bench.gate.messages import Offer, Offers, Opening, SuiteSettings, TimingMethod
 from attnlab.bench.gate.pairs_file import PairsFile
 from attnlab.bench.gate.session import Session
+from attnlab.bench.gate.setting import Setting
+from attnlab.bench.gate.suite_source import check_known
+from attnlab.bench.gate.survey import Survey
 from attnlab.bench.gate.thresholds import Thresholds
 from attnlab.bench.llm.generation.events import CallLog, series_of
 from attnlab.bench.measuring.judging.verdicts import TIMED, Findings, Question, Ruling
@@ -164,7 +167,7 @@ class FakeArm:
     def offers(self, wanted: Sequence[Offer] = ()) -> Offers:
         return self._script.offers(wanted)
 
-    def begin_open(self, offer: Offer, check: bool, plan: Plan | None = None) -> None:
+    def begin_open(self, offer: Offer, check: bool, plan: Plan | None = None, following: str | None = None) -> None:
         self._kernel = self._script.kernels[offer.implementation]
         self._offer, self.checked, self.plan, self._calls, self._bursts = offer, check, plan, 0, []
 
@@ -260,6 +263,27 @@ class FakeArm:
         return CheckRecord((*sets, SetDeviations("timed", (small,))), (), (), True, 1.0, True)
 
 
+@dataclass(frozen=True)
+class Scripted:
+    """A source whose arms need no process."""
+
+    start: Callable[[Arm], Any]
+    label: str = "s.toml"
+    stem: str = "s"
+    plugins: tuple[str, ...] = ()
+    known: list[Survey] = field(default_factory=list)
+
+    def placed(self, repo: Path, arms: Sequence[Arm]) -> Scripted:
+        return self
+
+    def opened(self, setting: Setting) -> AbstractContextManager[Scripted]:
+        return nullcontext(self)
+
+    def survey(self, base: Offers, head: Offers) -> None:
+        check_known(base, head)
+        self.known.append(Survey.of(base, head))
+
+
 @dataclass
 class Gated:
     """A session with scripted arms, and all that it started."""
@@ -302,8 +326,7 @@ def gated(tmp_path: Path) -> Callable[..., Gated]:
             return made
 
         ask = Ask(
-            suite="s.toml",
-            plugins=(),
+            sources=(Scripted(start),),
             thresholds=Thresholds(target, Rule(Looks(tuple(looks))), allowances=allow or Allowances()),
             environment=ENVIRONMENT,
             ceilings=CEILINGS,
@@ -311,7 +334,7 @@ def gated(tmp_path: Path) -> Callable[..., Gated]:
             **more,
         )
         told: list[str] = []
-        session = Session(tmp_path, arms[0], arms[1], ask, PairsFile(tmp_path), told.append, start=start)
+        session = Session(tmp_path, arms[0], arms[1], ask, PairsFile(tmp_path), told.append)
         return Gated(session, started, told)
 
     return make

@@ -8,8 +8,9 @@ import pytest
 
 from attnlab.bench.gate.allowances import Allowances
 from attnlab.bench.gate.ask import Ask
-from attnlab.bench.gate.checkouts import Arm
-from attnlab.bench.gate.running import placed, with_bases_thresholds
+from attnlab.bench.gate.checkouts import Arm, placed
+from attnlab.bench.gate.running import with_bases_thresholds
+from attnlab.bench.gate.suite_source import SuiteSource
 from attnlab.bench.gate.thresholds import load_thresholds
 
 from .conftest import CEILINGS, ENVIRONMENT
@@ -28,7 +29,7 @@ def asked(repo: Path, of_base: str | None, of_head: str) -> Ask:
     base = Arm("base", repo.parent / "base", "abc", "main")
     if of_base is not None:
         (base.root / "gate.toml").write_text(of_base)
-    ask = Ask("s.toml", (), load_thresholds(file), ENVIRONMENT, CEILINGS, "attnlab gate")
+    ask = Ask((SuiteSource("s.toml"),), load_thresholds(file), ENVIRONMENT, CEILINGS, "attnlab gate")
     return with_bases_thresholds(ask, file, repo, base)
 
 
@@ -53,7 +54,7 @@ def test_a_file_that_base_has_not(repo: Path) -> None:
 def test_a_file_from_outside_the_repository_is_the_same_for_both(repo: Path, tmp_path: Path) -> None:
     outside = tmp_path / "outside.toml"
     outside.write_text("target = 0.5\n")
-    ask = Ask("s.toml", (), load_thresholds(outside), ENVIRONMENT, CEILINGS, "attnlab gate")
+    ask = Ask((SuiteSource("s.toml"),), load_thresholds(outside), ENVIRONMENT, CEILINGS, "attnlab gate")
     base = Arm("base", tmp_path / "base", "abc", "main")
     assert with_bases_thresholds(ask, outside, repo, base) == ask
 

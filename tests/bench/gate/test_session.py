@@ -194,8 +194,8 @@ def test_both_are_measured_with_bases_settings(gated: Make) -> None:
     gate = gated(ArmScript(settings=quick), ArmScript(settings=thorough))
     (note,) = gate.run().notes
     assert "effort.warmup_limit_s 5.0 → 0.1, cache cold → hot" in note
-    assert gate.session._known is not None
-    assert gate.session._known.settings == quick
+    (source,) = gate.session.ask.sources
+    assert source.known[0].settings == quick  # type: ignore[attr-defined]
 
 
 def test_an_implementation_that_was_renamed_closes_and_names_both(gated: Make) -> None:
