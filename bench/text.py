@@ -10,6 +10,7 @@ LONGEST_REASON = 600  # characters of one line
 LONGEST_MESSAGE = 4_000  # characters of a message of ours, which may list names
 LONGEST_BLOCK = 8_000  # characters of several lines: a traceback, what a process printed
 LONGEST_STORED = 100_000  # characters of any text in a file of results; ids of cases and commands may be long
+BRIEF = 200  # characters of a reason in a terminal
 END_SHARE = 0.6  # of what is kept of a long text: its end says more than its beginning
 CUT = " … {} characters left out … "
 
@@ -37,6 +38,17 @@ def shortened(text: str, limit: int, clean: Callable[[str], str] = str) -> str:
     room = max(0, limit - len(CUT) - len(str(len(text))))
     end = min(int(END_SHARE * room), len(last))
     return f"{first[: room - end]}{CUT.format(len(text) - room)}{last[len(last) - end :]}"
+
+
+def brief(text: str, limit: int = BRIEF) -> str:
+    """The whole sentences at its beginning that fit, with a sign that there is more; the text where all of it fits.
+
+    For a terminal; what is stored stays whole. A library's message goes on with advice where ours would end.
+    """
+    if len(text) <= limit:
+        return text
+    end = text.rfind(". ", 0, limit)
+    return f"{text[: end + 1]} …" if end > 0 else shortened(text, limit)
 
 
 def one_line(text: str, limit: int = LONGEST_REASON) -> str:

@@ -16,7 +16,11 @@ if TYPE_CHECKING:
     from attnlab.bench.contract.registry import Registry
 
 
-def add_plugin(parser: argparse.ArgumentParser) -> None:
+Arguments = argparse._ActionsContainer
+"""A parser, or a group of its arguments."""
+
+
+def add_plugin(parser: Arguments) -> None:
     parser.add_argument(
         "--plugin",
         action="append",
@@ -26,11 +30,11 @@ def add_plugin(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_device(parser: argparse.ArgumentParser) -> None:
+def add_device(parser: Arguments) -> None:
     parser.add_argument("--device", default="auto", metavar="KIND", help="auto (a GPU where there is one), cpu or cuda")
 
 
-def add_json(parser: argparse.ArgumentParser) -> None:
+def add_json(parser: Arguments) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON on standard output")
 
 

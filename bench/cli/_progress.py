@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from attnlab.bench import units
+from attnlab.bench.text import brief
 
 if TYPE_CHECKING:
     from rich.progress import ProgressColumn
@@ -175,4 +176,4 @@ def describe(measurement: Measurement) -> str:
     if measurement.paced is not None and measurement.reason is None:
         return f"{measurement.outcome.value}, {measurement.paced}"
     reason = measurement.reason or (f"not timed: {measurement.untimed}" if measurement.untimed else None)
-    return measurement.outcome.value + (f": {reason}" if reason else "")
+    return measurement.outcome.value + (f": {brief(reason)}" if reason else "")

@@ -16,7 +16,7 @@ from attnlab.bench.reporters.model.cases import CaseRef
 from attnlab.bench.reporters.model.picks import pick
 from attnlab.bench.reporters.model.results import result_of
 from attnlab.bench.store.records import Measurement, Outcome
-from attnlab.bench.text import one_line
+from attnlab.bench.text import brief, one_line
 
 if TYPE_CHECKING:
     from attnlab.bench.contract.registry import Registry
@@ -150,6 +150,6 @@ def _faults(rows: list[Row]) -> Iterator[str]:
     """What is wrong or failed."""
     for m in (row.measurement for row in rows):
         if not m.outcome.may_have_speed and m.outcome is not Outcome.UNAVAILABLE:
-            yield f"! {m.implementation}: {m.outcome.value}: {m.reason}"
+            yield f"! {m.implementation}: {m.outcome.value}: {brief(m.reason or 'no reason stored')}"
             if m.printed:
                 yield f"    its process printed: {one_line(m.printed, SAID)}"

@@ -20,7 +20,7 @@ from attnlab.bench.cli._usage import check_run
 from attnlab.bench.errors import UsageError
 from attnlab.bench.store.records import Outcome
 from attnlab.bench.store.run_folder import check_writable, latest, read_run
-from attnlab.bench.text import count
+from attnlab.bench.text import brief, count
 
 if TYPE_CHECKING:
     from attnlab.bench.contract.registry import Registry
@@ -37,9 +37,22 @@ EPILOG = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", metavar="SUITE|OPERATOR", help="a suite's name, a .toml file or an operator")
-    parser.add_argument("--impl", action="append", default=[], metavar="NAMES", help="only these implementations")
-    parser.add_argument("--case", action="append", default=[], metavar="ID", help="a case of the operator, by id")
-    parser.add_argument(
+    _add_what(parser.add_argument_group("what is measured"))
+    _add_how(parser.add_argument_group("how it is measured"))
+    run = parser.add_argument_group("the run")
+    run.add_argument(
+        "--plan", action="store_true", help="say what would be measured, and about how long it takes, and end"
+    )
+    run.add_argument("--out", default="results", metavar="FOLDER", help="where the run's folder is made (results)")
+    run.add_argument("--resume", metavar="RUN", help="go on with this run's folder, measuring only what it lacks")
+    run.add_argument("--retry", action="store_true", help="with --resume: measure again what did not pass, too")
+    _options.add_json(run)
+
+
+def _add_what(group: _options.Arguments) -> None:
+    group.add_argument("--impl", action="append", default=[], metavar="NAMES", help="only these implementations")
+    group.add_argument("--case", action="append", default=[], metavar="ID", help="a case of the operator, by id")
+    group.add_argument(
         "-a",
         "--axis",
         action="append",
@@ -47,43 +60,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="AXIS=VALUES",
         help="set or sweep an axis: q_len=1024,4096",
     )
-    _options.add_plugin(parser)
-    _options.add_device(parser)
-    parser.add_argument("--out", default="results", metavar="FOLDER", help="where the run's folder is made (results)")
-    parser.add_argument("--resume", metavar="RUN", help="go on with this run's folder, measuring only what it lacks")
-    parser.add_argument("--retry", action="store_true", help="with --resume: measure again what did not pass, too")
-    parser.add_argument(
+    _options.add_plugin(group)
+    _options.add_device(group)
+
+
+def _add_how(group: _options.Arguments) -> None:
+    group.add_argument(
+        "--quick",
+        action="store_true",
+        help="a quick look at whatever is run (not the suite of that name): check once, take few samples and no "
+        "turns; the run is marked, and no gate takes it",
+    )
+    group.add_argument(
+        "--turns",
+        type=int,
+        metavar="N",
+        help="rounds of fresh processes in which those near the fastest of a case take turns (6; 0: none)",
+    )
+    group.add_argument(
         "--time-limit",
         type=float,
         default=120.0,
         metavar="S",
         help="seconds for one implementation and case (120)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--memory-limit",
         metavar="BYTES",
         help="memory for one implementation, such as 8GiB or 500MB (80 %% of what is free; of a GPU, all)",
     )
-    parser.add_argument(
-        "--turns",
-        type=int,
-        metavar="N",
-        help="rounds of fresh processes in which those near the fastest of a case take turns (6; 0: none)",
-    )
-    parser.add_argument(
-        "--quick",
-        action="store_true",
-        help="a quick look: check once, take few samples and no turns; the run is marked, and no gate takes it",
-    )
-    parser.add_argument(
-        "--plan", action="store_true", help="say what would be measured, and about how long it takes, and end"
-    )
-    parser.add_argument(
+    group.add_argument(
         "--keep-failures",
         action="store_true",
         help="keep inputs and outputs of failed checks, and what is wrong first, in the run's folder (see `check`)",
     )
-    _options.add_json(parser)
 
 
 def execute(options: argparse.Namespace) -> int:
@@ -241,7 +251,7 @@ def _tell_unmeasured(bench: BenchRecord, measured: Sequence[Measurement]) -> boo
     passed = {m.case_id for m in own if m.outcome is Outcome.PASSED}
     lost = [case for case in bench.cases if case not in passed]
     if lost:
-        reasons = dict.fromkeys(f"{m.implementation}: {m.reason}" for m in own if m.case_id in lost)
+        reasons = dict.fromkeys(f"{m.implementation}: {brief(m.reason or '')}" for m in own if m.case_id in lost)
         named, why = (", ".join(list(told)[:MOST_NAMED]) for told in (lost, reasons))
         more = f" and {len(lost) - MOST_NAMED} more" if len(lost) > MOST_NAMED else ""
         print(

@@ -11,6 +11,7 @@ from attnlab.bench.text import (
     LONGEST_REASON,
     LONGEST_STORED,
     block,
+    brief,
     cleaned,
     one_line,
     printable,
@@ -92,3 +93,12 @@ def test_values_of_a_file_are_cleaned_with_their_keys() -> None:
 
 def test_a_block_keeps_its_lines() -> None:
     assert block("  one\n\x1b[1mtwo\n") == "  one\n [1mtwo\n"
+
+
+def test_a_brief_text_ends_with_a_sentence() -> None:
+    """Of torch's message of exhausted memory what was asked for and what was free is left, its advice is not."""
+    asked = "CUDA out of memory. Tried to allocate 48.00 MiB. GPU 0 has 79.18 GiB of which 42.56 MiB is free."
+    advice = f" If reserved memory is large try {'setting this ' * 20}. See documentation."
+    assert brief(asked + advice) == f"{asked} …"
+    assert brief(asked) == asked
+    assert brief("x" * 500) == shortened("x" * 500, 200)

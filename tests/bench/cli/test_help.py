@@ -15,10 +15,11 @@ from attnlab.bench.cli import build_parser
 
 ROOT = Path(__file__).parents[3]
 MOST_FLAGS = {
-    "gate": 13,
+    "gate": 14,
     "run": 16,
 }  # what may be lost is named, one option a kind; a run may be planned, or take turns, keep failures and try again
 HELP_CPU_S = 0.5
+HEAVY = {"torch", "numpy", "scipy", "pandas", "matplotlib", "triton", "rich", "duckdb", "pyarrow", "vl_convert"}
 COMMANDS = cli.COMMANDS.names()
 
 
@@ -34,7 +35,7 @@ def test_help_imports_no_torch(arguments: list[str]) -> None:
     code = (
         "import sys\nfrom attnlab.bench.cli import main\n"
         f"try: main({arguments!r})\nexcept SystemExit as end: assert end.code == 0\n"
-        "heavy = {'torch', 'numpy', 'scipy', 'pandas', 'matplotlib', 'triton', 'rich'} & set(sys.modules)\n"
+        f"heavy = {HEAVY} & set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -55,6 +56,10 @@ def test_help_imports_no_torch(arguments: list[str]) -> None:
         "report --format nonsense",
         "report nowhere",
         "compare nowhere nowhere",
+        "run attention --quick --turns 3",
+        "history nothing nowhere",
+        "gate --suite nosuch --base HEAD",
+        "results nosuch",
         "results show nowhere",
         "results compact nowhere",
     ],
@@ -63,7 +68,7 @@ def test_a_typing_error_imports_no_torch(line: str, tmp_path: Path) -> None:
     code = (
         "import sys\nfrom attnlab.bench.cli import main\n"
         f"try: code = main({line.split()!r})\nexcept SystemExit as end: code = end.code\n"
-        "heavy = {'torch', 'numpy', 'scipy', 'pandas', 'matplotlib', 'triton', 'rich'} & set(sys.modules)\n"
+        f"heavy = {HEAVY} & set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else code)"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
