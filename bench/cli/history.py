@@ -37,11 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(options: argparse.Namespace) -> int:
-    from attnlab.bench.analysis.history.lines import benchmark, tried
-    from attnlab.bench.cli import _history
-
     name, folder = _places(options.benchmark, options.results)
     runs = in_order(_read(folder))
+    from attnlab.bench.analysis.history.lines import benchmark, tried  # scipy: not for a typing error
+    from attnlab.bench.cli import _history
+
     chosen = _choose(tried(runs), name, _options.read_names(options.impl), _options.read_names(options.case))
     found = [one for source in chosen if (one := benchmark(source)) is not None]
     if not found:
