@@ -54,6 +54,10 @@ from .llm.sampling_params import SamplingParams as SamplingParams
 from .machine.clocks.clock import Clock as Clock
 from .machine.clocks.clock import ClockKind as ClockKind
 from .machine.clocks.clock import Timer as Timer
+from .notebook.checking import CheckResult as CheckResult
+from .notebook.checking import check as check
+from .notebook.measured import measure as measure
+from .notebook.result import MeasureResult as MeasureResult
 from .ops._shared.caching import DecodeCase as DecodeCase
 from .ops._shared.typed import TypedCase as TypedCase
 from .ops.attention.case import AttentionCase as AttentionCase
@@ -96,6 +100,8 @@ from .store.deviations import Deviation as Deviation
 from .store.records import Measurement as Measurement
 from .store.records import Outcome as Outcome
 from .store.records import RunRecord as RunRecord
+from .store.run_folder import StoredRun as StoredRun
+from .store.run_folder import read_run as read_run
 
 __all__ = [
     "BATCHINGS",
@@ -115,6 +121,7 @@ __all__ = [
     "CacheError",
     "Case",
     "Check",
+    "CheckResult",
     "Clock",
     "ClockKind",
     "DecodeCase",
@@ -142,6 +149,7 @@ __all__ = [
     "LinearInputs",
     "Llama3Scaling",
     "Mask",
+    "MeasureResult",
     "Measurement",
     "Metric",
     "ModelConfig",
@@ -162,6 +170,7 @@ __all__ = [
     "SamplingCase",
     "SamplingInputs",
     "SamplingParams",
+    "StoredRun",
     "SwigluCase",
     "SwigluInputs",
     "TensorSpec",
@@ -172,6 +181,7 @@ __all__ = [
     "YardstickOutput",
     "axis",
     "cache_bytes",
+    "check",
     "columns",
     "config_of",
     "constant",
@@ -185,9 +195,11 @@ __all__ = [
     "load",
     "load_model",
     "load_tokenizer",
+    "measure",
     "mutable",
     "of_measurement",
     "pass_bytes",
+    "read_run",
     "registry",
     "rope_tables",
     "size",

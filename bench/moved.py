@@ -158,13 +158,13 @@ def content_of(*modules: str) -> Callable[[str], Any]:
 class _Moved(ModuleType):
     """A module under its old name.
 
-    `registry` is a name of the public edge as well, whose place the module takes once it is imported: so it has what
-    the thing of its own name has, too.
+    `registry` and `measure` are names of the public edge as well, whose place the module takes once it is imported: so
+    it has what the thing of its own name has, too, and is called as that is.
     """
 
     def __init__(self, name: str, modules: Sequence[str]) -> None:
         super().__init__(name)
-        self._content, self._first = content_of(*modules), modules[0]
+        self._content = content_of(*modules)
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -173,7 +173,17 @@ class _Moved(ModuleType):
             own = self.__name__.removeprefix(f"{HERE}.")
             if name.startswith("__") or own not in sys.modules[HERE].__all__:
                 raise
-        return getattr(getattr(importlib.import_module(self._first), own), name)
+        return getattr(self._own(), name)
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        """What the thing of its own name does, where the edge has one."""
+        return self._own()(*arguments, **keywords)
+
+    def _own(self) -> Any:
+        edge, own = sys.modules[HERE], self.__name__.removeprefix(f"{HERE}.")
+        found = edge.__getattr__(own)
+        setattr(edge, own, self)  # whose place it takes, as that of any package that is imported
+        return found
 
 
 class _OldNames(importlib.abc.MetaPathFinder, importlib.abc.Loader):

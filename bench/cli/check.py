@@ -7,22 +7,21 @@ import json
 import os
 import shlex
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attnlab.bench import units
 from attnlab.bench.cli import EXIT_FAULTS, EXIT_NOTHING, EXIT_OK, _options
-from attnlab.bench.errors import AttnlabError, StoreError, Unavailable, UsageError
+from attnlab.bench.errors import AttnlabError, StoreError, UsageError
+from attnlab.bench.measuring.failures.words import finding_lines
 from attnlab.bench.store.codec import encode
-from attnlab.bench.text import reason_of
+from attnlab.bench.store.records import Outcome
 
 if TYPE_CHECKING:
     from attnlab.bench.contract.registry import Implementation, Registry
     from attnlab.bench.measuring.failures.record import Failure
     from attnlab.bench.measuring.failures.replay import ReplayResult
-    from attnlab.bench.store.records import SetDeviations
 
 EPILOG = (
     "Nothing is isolated or limited in time, so that breakpoint() and `python -m pdb -m attnlab.bench check …` stop in "
@@ -139,9 +138,7 @@ def _made(job: _Job, device: str, registry: Registry, options: argparse.Namespac
     """The code, what it is called in a word, and what came of it; told as it comes."""
     import torch
 
-    from attnlab.bench.contract import needs
-    from attnlab.bench.machine.environment import describe_device
-    from attnlab.bench.measuring.failures.replay import check, replay
+    from attnlab.bench.measuring.failures.replay import attempted, check, replay
 
     operator = registry.operators.get(job.implementation.operator)
 
@@ -149,52 +146,33 @@ def _made(job: _Job, device: str, registry: Registry, options: argparse.Namespac
         if not options.json:
             print("\n".join(lines), flush=True)
 
-    try:
-        reason = needs.missing(job.implementation, describe_device(device))
-        reason = reason or job.implementation.supports(job.case)
-        if reason is not None:
-            raise Unavailable(reason)
-        where = torch.device(device)
+    where = torch.device(device)
+
+    def work() -> ReplayResult:
         if job.folder is not None and job.failure is not None:
-            found = replay(job.folder, job.failure, operator, job.case, job.implementation, where)
-        else:
-            found = check(operator, job.case, job.implementation, where)
-    except Unavailable as error:
-        show(f"{job.key}: unavailable: {error}")
+            return replay(job.folder, job.failure, operator, job.case, job.implementation, where)
+        return check(operator, job.case, job.implementation, where)
+
+    found = attempted(job.implementation, job.case, device, work)
+    if found.outcome is Outcome.UNAVAILABLE:
+        show(f"{job.key}: unavailable: {found.reason}")
         return EXIT_NOTHING, "unavailable", None
-    except StoreError:
-        raise
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code; its traceback is what is looked for
-        traceback.print_exc()
+    if found.error is not None:
+        traceback.print_exception(found.error)
         if options.pdb:
             import pdb
 
-            pdb.post_mortem(error.__traceback__)
-        show(f"{job.key}: raised {reason_of(error)}")
+            pdb.post_mortem(found.error.__traceback__)
+        show(f"{job.key}: {found.reason}")
         return EXIT_FAULTS, "failed", None
     show(*_lines(job, found))
     return (EXIT_OK if found.reason is None else EXIT_FAULTS), found.outcome.value, found
 
 
-def _shares(sets: Iterable[SetDeviations]) -> dict[str, float]:
-    """The largest share of its budget that each output takes, and those of what outputs are judged by together."""
-    shares: dict[str, float] = {}
-    for deviation in (deviation for one in sets for deviation in one.deviations):
-        name = deviation.output or deviation.name
-        shares[name] = max(deviation.share_of_budget, shares.get(name, 0.0))
-    return shares
-
-
 def _lines(job: _Job, found: ReplayResult) -> Iterator[str]:
     told = "right" if found.reason is None else f"{found.outcome.value}: {found.reason}"
     yield f"{job.key}: {told}"
-    for name, verdict in found.sets:
-        shares = [f"{name} {units.format_share(share)}" for name, share in _shares(verdict.sets).items()]
-        yield f"  {name}: error of budget {', '.join(shares)}" if shares else f"  {name}: {verdict.reason}"
-    if found.wrong is not None:
-        yield from _wrong_lines(found.wrong)
-    elif found.reason is not None and found.sets:
-        yield "  no single element is wrong: all are judged together"
+    yield from (f"  {line}" for line in finding_lines(found))
     if found.same is not None:
         yield f"  the kept output came again: {'to the bit' if found.same else 'no, it is another one now'}"
     if job.failure is not None:
@@ -202,19 +180,6 @@ def _lines(job: _Job, found: ReplayResult) -> Iterator[str]:
             yield f"  it was kept as {job.failure.outcome.value}: {job.failure.reason}"
         if job.failure.omitted:
             yield f"  {job.failure.omitted}"
-
-
-def _wrong_lines(wrong: Any) -> Iterator[str]:
-    yield f"  first wrong: {wrong.place}{f' ({wrong.what})' if wrong.what else ''}"
-    if wrong.expected:
-        yield f"    expected {_numbers(wrong.expected)}"
-    yield f"    got      {_numbers(wrong.got)}"
-    if wrong.error is not None and wrong.allowed is not None:
-        yield f"    error {wrong.error:.2e}, allowed {wrong.allowed:.2e}"
-
-
-def _numbers(values: Sequence[float]) -> str:
-    return "  ".join(f"{value:.6g}" for value in values)
 
 
 def _as_json(job: _Job, found: Found) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import sys
 import sysconfig
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -115,6 +116,19 @@ class Registry:
     def add_implementation(self, made: Implementation) -> None:
         table = self._implementations.setdefault(made.operator, Table(f"implementation of {made.operator}"))
         table.add(made.name, made, made.module)
+
+    def with_implementations(self, made: Iterable[Implementation]) -> Registry:
+        """One that has these besides, in a table of their own; all else is what this one has.
+
+        What is there already stays as it is.
+        """
+        other = Registry()
+        other.operators, other.metrics, other.suites = self.operators, self.metrics, self.suites
+        other._implementations = {name: copy(table) for name, table in self._implementations.items()}
+        for one in made:
+            if one.name not in other.implementations(one.operator):
+                other.add_implementation(one)
+        return other
 
     @contextmanager
     def watched(self) -> Iterator[None]:

@@ -55,6 +55,7 @@ def draft_run(
     command: str,
     plugins: tuple[str, ...] = (),
     timed: bool = True,
+    known: Registry = registry,
 ) -> RunRecord:
     """The record of a run that starts now; `device` is "cpu" or "cuda", `command` is what repeats the run.
 
@@ -72,7 +73,7 @@ def draft_run(
         ceilings=(ceilings.load_or_measure if timed else ceilings.load)(environment.device),
         seed=0,
         plugins=plugins,
-        code=code_of_others(benches),
+        code=code_of_others(benches, known),
         effort=dict(suite.effort),
         cache=suite.cache,
     )

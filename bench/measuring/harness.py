@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -13,7 +13,7 @@ from attnlab.bench.contract.operator_spec import Operator
 from attnlab.bench.contract.registry import Implementation
 from attnlab.bench.measuring.case_sampling import CaseSampling
 from attnlab.bench.measuring.finish import finish
-from attnlab.bench.measuring.judging.court import Court
+from attnlab.bench.measuring.judging.court import AnyOperator, Court
 from attnlab.bench.measuring.judging.handing import HereJudge
 from attnlab.bench.measuring.judging.verdicts import owed
 from attnlab.bench.measuring.outcomes import blank_measurement
@@ -28,13 +28,30 @@ def measure(operator: Operator[Any, Any], case: Case, implementation: Implementa
 
     Whatever the implementation raises ends as an outcome with its reason and traceback.
     """
-    here = HereJudge(operator, case, setup.court or Court(setup.device))
-    with prepared_case(operator, case, implementation, replace(setup, judging=lambda *_: here)) as prepared:
+    trusted = TrustedCase(operator, case, implementation, setup)
+    with trusted.prepared() as prepared:
         claim = time_case(prepared)
-    sets, poisoned = tuple(owed(operator, setup.seed, bool(setup.effort.quick))), not implementation.compiled
-    grounds = Grounds(here.findings, sets, poisoned, testify=partial(here.testify, setup.seed))
-    blank = blank_measurement(operator, case, implementation)
-    return settle(claim, blank, grounds, setup.ceilings, lambda: here.facts(setup.seed))
+    return trusted.settled(claim, blank_measurement(operator, case, implementation))
+
+
+class TrustedCase:
+    """One implementation on one case that is judged in this process, and believed to do no more than it is for."""
+
+    def __init__(self, operator: AnyOperator, case: Case, implementation: Implementation, setup: Setup) -> None:
+        self._operator, self._case, self._implementation, self._setup = operator, case, implementation, setup
+        self._judge = HereJudge(operator, case, setup.court or Court(setup.device))
+
+    def prepared(self) -> AbstractContextManager[PreparedCase]:
+        """Set up and checked; what it held is freed at the end."""
+        setup = replace(self._setup, judging=lambda *_: self._judge)
+        return prepared_case(self._operator, self._case, self._implementation, setup)
+
+    def settled(self, claim: Measurement, blank: Measurement, final: bool = True) -> Measurement:
+        """The measurement that comes of what is claimed; see `settlement.settle`."""
+        seed, quick = self._setup.seed, bool(self._setup.effort.quick)
+        sets, poisoned = tuple(owed(self._operator, seed, quick)), not self._implementation.compiled
+        grounds = Grounds(self._judge.findings, sets, poisoned, testify=partial(self._judge.testify, seed))
+        return settle(claim, blank, grounds, self._setup.ceilings, lambda: self._judge.facts(seed), final)
 
 
 @contextmanager

@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
+
 from attnlab.bench import units
 from attnlab.bench.contract import needs
 from attnlab.bench.contract.contents import new_secret
@@ -17,12 +19,15 @@ from attnlab.bench.contract.meddling import refusal
 from attnlab.bench.contract.named_files import contents
 from attnlab.bench.contract.registry import Implementation, Registry
 from attnlab.bench.machine.cgroup import free_memory_bytes
+from attnlab.bench.machine.clocks import clocks_for
+from attnlab.bench.measuring.here import HereWorker
 from attnlab.bench.measuring.interleaving import interleave
 from attnlab.bench.measuring.isolation import Worker
 from attnlab.bench.measuring.judging.client import Hearing, Judge, search_folders
 from attnlab.bench.measuring.judging.process import JudgeOrder
 from attnlab.bench.measuring.judging.verdicts import owed
 from attnlab.bench.measuring.outcomes import blank_measurement
+from attnlab.bench.measuring.setup import Setup
 from attnlab.bench.measuring.steps import Step
 from attnlab.bench.measuring.temporary_folders import own_folder
 from attnlab.bench.measuring.timing import Effort
@@ -67,11 +72,14 @@ class Sink(Protocol):
     def append(self, measurement: Measurement) -> None: ...
 
 
+AnyWorker = Worker | HereWorker
+
+
 @dataclass(frozen=True)
 class _Hands:
     """The worker of a step, and what is stored where that does not survive it."""
 
-    worker: Worker
+    worker: AnyWorker
     blank: Measurement
 
 
@@ -81,7 +89,7 @@ class _Pool:
 
     folder: Path
     judge: Judge
-    workers: dict[tuple[str, str], Worker] = field(default_factory=dict)
+    workers: dict[tuple[str, str], AnyWorker] = field(default_factory=dict)
     _files: Iterator[int] = field(default_factory=itertools.count)
 
     def new_file(self) -> Path:
@@ -95,7 +103,8 @@ class Runner:
 
     untimed says why results are only checked, where they are not to be timed; cache what the L2 of a GPU
     is to hold when a call starts; secret what contents hang on that all workers meet; keep_failures the folder of
-    the run in which failed checks are kept.
+    the run in which failed checks are kept; here the names of implementations that are measured in this process, as no
+    other can import them: they are trusted.
     """
 
     registry: Registry
@@ -109,6 +118,7 @@ class Runner:
     cache: str = "cold"
     secret: int = field(default_factory=new_secret)
     keep_failures: Path | None = None
+    here: tuple[str, ...] = ()
 
     def run(
         self, steps: list[Step], sink: Sink, progress: Progress, before: Sequence[Measurement] = ()
@@ -240,7 +250,7 @@ class Runner:
             missing = needs.missing(implementation, self.environment.device)
             if missing is None and not implementation.meddles:
                 self._worker(implementation, pool).start()
-        if pool.workers:
+        if any(not isinstance(worker, HereWorker) for worker in pool.workers.values()):
             pool.judge.start()
         for worker in pool.workers.values():
             worker.wait()
@@ -268,9 +278,12 @@ class Runner:
             return blank.fail(refusal(implementation.meddles))
         return _Hands(self._worker(implementation, pool), blank)
 
-    def _worker(self, implementation: Implementation, pool: _Pool) -> Worker:
+    def _worker(self, implementation: Implementation, pool: _Pool) -> AnyWorker:
         """The worker of an implementation, with a file of its own for outputs."""
         who = implementation.operator, implementation.name
+        if who not in pool.workers and implementation.name in self.here:
+            operator = self.registry.operators.get(implementation.operator)
+            pool.workers[who] = HereWorker(operator, implementation, self._setup())
         if who not in pool.workers:
             outputs = pool.new_file()
             hearing = self._hearing(implementation, outputs, pool)
@@ -283,6 +296,19 @@ class Runner:
         run = self.keep_failures
         keep = None if run is None else (str(run.resolve()), implementation.name, self.seed, self.plugins)
         return Hearing(pool.judge, self.registry, implementation, outputs, self.seed, sets, self.ceilings, keep)
+
+    def _setup(self) -> Setup:
+        """How this process measures."""
+        device = torch.device(self.environment.device.kind)
+        return Setup(
+            device=device,
+            clocks=clocks_for(device, self.cache),
+            ceilings=self.ceilings,
+            effort=self.effort,
+            seed=self.seed,
+            untimed=self.untimed,
+            secret=self.secret,
+        )
 
     def _order(self, implementation: Implementation, outputs: Path) -> WorkerOrder:
         limit = self.limits.memory_bytes

@@ -10,12 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from attnlab.bench.contract import needs
 from attnlab.bench.contract.axes import Case
 from attnlab.bench.contract.contents import write
 from attnlab.bench.contract.operator_spec import NORMAL_DRAW, TensorSpec, tensors
 from attnlab.bench.contract.registry import Implementation
 from attnlab.bench.contract.wrong import Wrong, first_wrong
-from attnlab.bench.errors import StoreError
+from attnlab.bench.errors import StoreError, Unavailable
+from attnlab.bench.machine.environment import describe_device
 from attnlab.bench.measuring.correctness import Checker, poisoned_memory
 from attnlab.bench.measuring.failures.keeping import refused_outputs
 from attnlab.bench.measuring.failures.record import INPUTS, OUTPUTS, Failure, read_tensors
@@ -24,7 +26,8 @@ from attnlab.bench.measuring.judging.handing import HereJudge, question
 from attnlab.bench.measuring.judging.plain import Outputs, take
 from attnlab.bench.measuring.judging.refusals import Rejected
 from attnlab.bench.measuring.judging.verdicts import TIMED, Question, Ruling, owed
-from attnlab.bench.store.records import Outcome
+from attnlab.bench.store.records import CheckRecord, Outcome
+from attnlab.bench.text import reason_of
 
 
 @dataclass
@@ -33,6 +36,7 @@ class ReplayResult:
 
     sets: of each set of inputs that was judged its name and verdict. wrong: what is wrong first. reason: why it is
     refused, None where it is right. same: whether a kept output came again to the bit; None where none was kept.
+    record: all figures as a run stores them; None where there are none. error: what the implementation raised.
     """
 
     outcome: Outcome = Outcome.PASSED
@@ -40,6 +44,8 @@ class ReplayResult:
     wrong: Wrong | None = None
     sets: list[tuple[str, Ruling]] = field(default_factory=list)
     same: bool | None = None
+    record: CheckRecord | None = None
+    error: BaseException | None = None
 
 
 class ExplainingJudge(HereJudge):
@@ -79,7 +85,26 @@ def check(
         state = implementation.prepare(case, inputs)
         checker.check(inputs, state, owed(operator, seed))
 
-    return _told(replayed, made)
+    _told(replayed, made)
+    replayed.record = judge.findings.record(poisoned=not implementation.compiled)
+    return replayed
+
+
+def attempted(
+    implementation: Implementation, case: Case, device: str, work: Callable[[], ReplayResult]
+) -> ReplayResult:
+    """What `work` finds; that the implementation cannot serve the case here, or raises, is an outcome too."""
+    try:
+        reason = needs.missing(implementation, describe_device(device)) or implementation.supports(case)
+        if reason is not None:
+            raise Unavailable(reason)
+        return work()
+    except Unavailable as error:
+        return ReplayResult(Outcome.UNAVAILABLE, str(error))
+    except StoreError:
+        raise
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code; its traceback is what is looked for
+        return ReplayResult(Outcome.FAILED, f"raised {reason_of(error)}", error=error)
 
 
 def replay(

@@ -1,0 +1,1 @@
+"""For Python and notebooks: check and measure a function."""
