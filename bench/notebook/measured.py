@@ -73,7 +73,7 @@ def measure(
         make_effort(run.effort),
         Limits(),
         plugins,
-        run.seed,
+        run.seed or 0,
         here=tuple(member.implementation.name for member in members if member.here),
     )
     sink = _Kept()

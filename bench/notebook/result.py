@@ -165,7 +165,7 @@ class MeasureResult:
         bench = self.run.benches[0]
         cases = bench.cases[0] if len(bench.cases) == 1 else f"in {len(bench.cases)} cases"
         device = self.run.environment.device
-        threads = f", {count(self.run.environment.threads, 'thread')}" if device.kind == "cpu" else ""
+        threads = f", {count(self.run.environment.threads or 1, 'thread')}" if device.kind == "cpu" else ""
         why = f": {self.reason}" if self.reason else ""
         return f"{self.verdict}: {self.implementation} on {bench.operator} {cases}, {device.name}{threads}{why}"
 

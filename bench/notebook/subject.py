@@ -64,15 +64,10 @@ def _one(case: object, operator: str | None, registry: Registry) -> tuple[str, C
         raise UsageError(f"got a case that is a {type(case).__name__}; {HOW}")
     text = case.strip()
     if text in registry.operators:
-        named, id = text, None
-    else:
-        parts = _NAMED.fullmatch(text)
-        named, id = (parts[1], parts[2]) if parts else (None, text)
-    if named is not None:
-        registry.operators.get(named)
-        _chosen(text, [named], operator)
-        case_type = registry.operators.get(named).case_type
-        return named, case_type() if id is None else case_type.parse(id)
+        return _chosen(text, [text], operator), registry.operators.get(text).case_type()
+    if (parts := _NAMED.fullmatch(text)) is not None:
+        case_type = registry.operators.get(parts[1]).case_type
+        return _chosen(text, [parts[1]], operator), case_type.parse(parts[2])
     if operator is not None:
         return operator, registry.operators.get(operator).case_type.parse(text)
     return _by_id(text, registry)
