@@ -41,20 +41,20 @@ class CaseLabel:
     @property
     def short(self) -> str:
         """`Hq4-Sq512`: what varies."""
-        return self.without(None) or self.case_id
+        return self.without() or self.case_id
 
     @property
     def spelled(self) -> str:
         """`Hq4-Sq512-bf16-causal`: its id with every axis that varies; read as an id, it is the same case."""
         return _joined(self.whole) or self.case_id
 
-    def without(self, axis: str | None) -> str:
-        """What varies but for one axis; "" where nothing else does."""
-        return _joined(token for token in self.varying if token.axis != axis)
+    def without(self, *axes: str) -> str:
+        """What varies but for some axes; "" where nothing else does."""
+        return _joined(token for token in self.varying if token.axis not in axes)
 
-    def family(self, axis: str) -> str:
-        """The id without one axis: cases of one family differ in nothing else."""
-        return _family(self.whole, axis)
+    def family(self, *axes: str) -> str:
+        """The id without some axes: cases of one family differ in nothing else."""
+        return _family(self.whole, *axes)
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -135,8 +135,8 @@ def _swept(name: str, cases: Mapping[str, Tokens]) -> set[str]:
     return {case_id for members in families.values() if len(members) > 1 for case_id in members}
 
 
-def _family(tokens: Tokens, axis: str) -> str:
-    return _joined(token for token in tokens if token.in_id and token.axis != axis)
+def _family(tokens: Tokens, *axes: str) -> str:
+    return _joined(token for token in tokens if token.in_id and token.axis not in axes)
 
 
 def _joined(tokens: Iterable[AxisToken]) -> str:

@@ -10,16 +10,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from attnlab.bench import units
-from attnlab.bench.reporters.draw.look import INK, MUTED, RULE, TONES, WRONG, Mark
-from attnlab.bench.reporters.model.plots import Curve, Panel, PlotPoint, Roof
+from attnlab.bench.reporters.draw.look import INK, MAP_ENDS, MUTED, RULE, TONES, WRONG, Mark
+from attnlab.bench.reporters.model.plots import ACROSS, Callout, Curve, Panel, PlotPoint, Roof, least_drawn
 
 Spec = dict[str, Any]
 Paint = Callable[[str], str]
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
-HEIGHT, ROW = 240, 44  # pixels: of a panel, of a named row
+HEIGHT, ROW, CELL = 240, 44, 34  # pixels: of a panel, of a named row, of a map's
 TICKS = 5
-LEAST = 1e-3  # where a value of 0 is drawn on a logarithmic axis
 CROSS = "M-1-.6-.4 0-1 .6-.6 1 0 .4 .6 1 1 .6 .4 0 1-.6 .6-1 0-.4-.6-1Z"
 SHAPES = {
     "o": "circle",
@@ -89,15 +88,22 @@ def _config(paint: Paint) -> Spec:
 
 
 def _rows(panel: Panel, curve: Curve) -> list[Spec]:
-    return [_row(panel, curve, point) for point in sorted(curve.points, key=lambda p: p.x)]
+    points = curve.points if panel.kind == "curve" else sorted(curve.points, key=lambda p: p.x)
+    place = [c.name for c in panel.curves].index(curve.name) if panel.kind == "bars" else None
+    return [{**_row(panel, curve, p), "place": n if place is None else place} for n, p in enumerate(points)]
 
 
 def _row(panel: Panel, curve: Curve, point: PlotPoint) -> Spec:
-    across = panel.kind == "dots"
-    value = point.x if across else point.y
+    value = point.x if panel.kind in ACROSS else point.y
     row: Spec = {"name": curve.name, "x": point.x, "y": point.y, "shown": units.format_value(value, panel.unit)}
-    if across:
+    if panel.rows:
         row["row"] = panel.rows[round(point.y)]
+    if panel.columns:
+        row["column"] = panel.columns[round(point.x)]
+    if panel.kind == "map":
+        row |= {"value": point.value, "shown": units.format_value(point.value, panel.unit)}
+    if point.label:
+        row["label"] = point.label
     if curve.wrong:
         row["wrong"] = True
     if point.low is not None and point.high is not None:
@@ -126,10 +132,16 @@ def _look(panel: Panel, marks: Mapping[str, Mark], paint: Paint) -> Spec:
 def _tooltip(panel: Panel) -> list[Spec]:
     """Fields that no point has are left out."""
     points = [point for curve in panel.curves for point in curve.points]
-    value = (panel.x_label if panel.kind == "dots" else panel.y_label) or "value"
+    value = (panel.x_label if panel.kind in ACROSS else panel.y_label) or "value"
+    if panel.kind == "map":
+        value = "over the fastest"
     shown = [("shown", value)]
     if any(p.low is not None for p in points):
         shown.append(("interval", "95 % interval"))
+    if any(p.label for p in points):
+        shown.append(("label", {"map": "latency", "curve": "load"}.get(panel.kind, "what")))
+    if panel.kind == "timeline":
+        shown.append(("column", "run"))
     if any(p.case for p in points):
         shown.append(("case", "case"))
     elif panel.kind == "lines":
@@ -174,6 +186,14 @@ def quantity(channel: str, title: str, unit: str, logarithmic: bool, **rest: Any
     }
 
 
+def _values(panel: Panel, channel: str, title: str) -> Spec:
+    """The axis of values, over the range of all panels that this one is compared with."""
+    found = quantity(channel, title, panel.unit, panel.logarithmic)
+    if panel.extent is not None and min(panel.extent) > 0:
+        found["scale"]["domain"] = list(panel.extent)
+    return found
+
+
 def _round_tick(channel: str) -> str:
     """Whether a tick of a logarithmic axis is one of few: 1, 2 and 5 over three decades, 1 over more, any over one."""
     decades = f"log(domain('{channel}')[1] / domain('{channel}')[0]) / LN10"
@@ -183,9 +203,10 @@ def _round_tick(channel: str) -> str:
 
 def _lines(panel: Panel, paint: Paint) -> Spec:
     lengths = sorted({point.x for curve in panel.curves for point in curve.points})
-    x = quantity("x", panel.x_label, panel.x_unit, lengths[0] > 0, grid=False, domain=True)
-    x["axis"] = {**x["axis"], "values": lengths, "labelExpr": label("datum.value", panel.x_unit)}
-    y = quantity("y", panel.y_label, panel.unit, panel.logarithmic)
+    x = quantity("x", panel.x_label, panel.x_unit, panel.x_logarithmic, grid=False, domain=True)
+    ticks: Spec = {"tickMinStep": 1} if panel.whole else {"values": lengths}
+    x["axis"] = {**x["axis"], **ticks, "labelExpr": label("datum.value", panel.x_unit)}
+    y = _values(panel, "y", panel.y_label)
     marks: list[Spec] = [
         {"mark": {"type": "line", "strokeWidth": 1.6}, "encoding": {"shape": None}},
         *_intervals(panel, "y"),
@@ -215,9 +236,8 @@ def _reference(panel: Panel, along: str) -> list[Spec]:
     return layers
 
 
-def _dots(panel: Panel, paint: Paint) -> Spec:
-    """Rows one under the other, each with its name above its line."""
-    x = quantity("x", panel.x_label, panel.unit, panel.logarithmic)
+def _named_rows(panel: Panel, paint: Paint) -> tuple[Spec, Spec]:
+    """The axis of rows one under the other, and each one's name above its line."""
     y: Spec = {
         "field": "row",
         "type": "nominal",
@@ -243,6 +263,13 @@ def _dots(panel: Panel, paint: Paint) -> Spec:
             "tooltip": {"field": "row", "title": "row"},
         },
     }
+    return y, names
+
+
+def _dots(panel: Panel, paint: Paint) -> Spec:
+    """Marks in rows."""
+    x = _values(panel, "x", panel.x_label)
+    y, names = _named_rows(panel, paint)
     dots: Spec = {"mark": {"type": "point", "filled": True, "size": 50, "opacity": 0.9}}
     body: Spec = {
         "height": ROW * len(panel.rows),
@@ -250,16 +277,94 @@ def _dots(panel: Panel, paint: Paint) -> Spec:
         "layer": [*_reference(panel, "x"), names, *_intervals(panel, "x"), dots],
     }
     if panel.logarithmic:
-        body["transform"] = [{"calculate": f"max(datum.x, {LEAST})", "as": "x"}]
+        body["transform"] = [{"calculate": f"max(datum.x, {least_drawn(panel.values):g})", "as": "x"}]
     return body
 
 
 def _scatter(panel: Panel, paint: Paint) -> Spec:
-    x = quantity("x", panel.x_label, panel.x_unit, panel.logarithmic and panel.x_unit != "share", grid=False)
+    x = quantity("x", panel.x_label, panel.x_unit, panel.x_logarithmic and panel.x_unit != "share", grid=False)
     y = quantity("y", panel.y_label, panel.unit, False)
     y["scale"]["zero"] = True
     points: Spec = {"mark": {"type": "point", "filled": True, "size": 60, "opacity": 0.9}}
     return {"encoding": {"x": x, "y": y}, "layer": [*_reference(panel, "y"), points]}
+
+
+def _bars(panel: Panel, paint: Paint) -> Spec:
+    """Parts of a whole in rows, stacked in the order of the curves."""
+    x = quantity("x", panel.x_label, panel.unit, False)
+    x |= {"stack": "zero", "scale": {"zero": True}}
+    y, names = _named_rows(panel, paint)
+    names["mark"]["dy"] = -8
+    bars: Spec = {
+        "mark": {"type": "bar", "height": 14, "yOffset": 4},
+        "encoding": {"order": {"field": "place", "type": "quantitative"}, "shape": None},
+    }
+    return {"height": ROW * len(panel.rows), "encoding": {"x": x, "y": y}, "layer": [names, bars]}
+
+
+def _curve(panel: Panel, paint: Paint) -> Spec:
+    """Points joined load by load, each with its load; a ring about a knee."""
+    body = _scatter(panel, paint)
+    joined: Spec = {
+        "mark": {"type": "line", "strokeWidth": 1.4},
+        "encoding": {"order": {"field": "place", "type": "quantitative"}, "shape": None},
+    }
+    loads: Spec = {
+        "mark": {"type": "text", "dy": -10},
+        "encoding": {"text": {"field": "label"}, "color": None, "shape": None},
+    }
+    rings = [_ring(callout, paint) for callout in panel.callouts if callout.y is not None]
+    return {**body, "layer": [joined, *body["layer"], loads, *rings]}
+
+
+def _ring(callout: Callout, paint: Paint) -> Spec:
+    mark = {"type": "point", "size": 200, "filled": False, "color": paint(INK.light)}
+    own: Spec = {"color": None, "shape": None, "tooltip": {"field": "told", "title": "here"}}
+    return {"data": {"values": [{"x": callout.x, "y": callout.y, "told": callout.text}]}, "mark": mark, "encoding": own}
+
+
+def _map(panel: Panel, paint: Paint) -> Spec:
+    """Cells that are darker the larger their value; each says what it is."""
+    low, high = panel.extent or (min(panel.values), max(panel.values))
+    axes: Spec = {
+        "x": _places("column", panel.columns, panel.x_label),
+        "y": _places("row", panel.rows, panel.y_label),
+    }
+    scale = {
+        "type": "log" if panel.logarithmic else "linear",
+        "domain": [low, max(high, low * 1.01)],
+        "range": list(MAP_ENDS),
+    }
+    colour = {"field": "value", "type": "quantitative", "scale": scale, "legend": None}
+    middle = (low * high) ** 0.5 if panel.logarithmic else (low + high) / 2
+    ink = {"condition": {"test": f"datum.value > {middle:g}", "value": "white"}, "value": "#1c1f23"}
+    cells: Spec = {"mark": {"type": "rect"}, "encoding": {"color": colour, "shape": None}}
+    texts: Spec = {"mark": {"type": "text"}, "encoding": {"text": {"field": "label"}, "color": ink, "shape": None}}
+    return {"height": CELL * len(panel.rows) + ROW, "encoding": axes, "layer": [cells, texts]}
+
+
+def _places(field: str, names: Sequence[str], title: str) -> Spec:
+    axis = {"labelAngle": 0, "domain": False, "grid": False}
+    return {"field": field, "type": "nominal", "sort": list(names), "title": title, "axis": axis}
+
+
+def _timeline(panel: Panel, paint: Paint) -> Spec:
+    """Runs in their order; a change is a dashed line between two of them, which says what it is."""
+    runs = ", ".join(f"'{_literal(name)}'" for name in panel.columns)
+    x = quantity(
+        "x", panel.x_label, "", False, grid=False, domain=True, tickMinStep=1, labelExpr=f"[{runs}][datum.value]"
+    )
+    x["scale"]["domain"] = [0, max(1, len(panel.columns) - 1)]
+    line: Spec = {"mark": {"type": "line", "strokeWidth": 1.4}, "encoding": {"shape": None}}
+    points: Spec = {"mark": {"type": "point", "filled": True, "size": 40, "opacity": 1}}
+    layers = [line, *_intervals(panel, "y"), points]
+    for callout, note in zip(panel.callouts, panel.notes, strict=False):
+        at: Spec = {"values": [{"x": callout.x, "told": note, "number": callout.text}]}
+        own: Spec = {"y": None, "color": None, "shape": None, "tooltip": {"field": "told", "title": "change"}}
+        layers.append({"data": at, "mark": {"type": "rule", "strokeDash": [4, 3], "strokeWidth": 2}, "encoding": own})
+        above = {**own, "y": {"value": -8}, "text": {"field": "number"}}
+        layers.append({"data": at, "mark": {"type": "text"}, "encoding": above})
+    return {"encoding": {"x": x, "y": _values(panel, "y", panel.y_label)}, "layer": layers}
 
 
 def _roofline(panel: Panel, paint: Paint) -> Spec:
@@ -302,4 +407,8 @@ SPECS: dict[str, Callable[[Panel, Paint], Spec]] = {
     "dots": _dots,
     "scatter": _scatter,
     "roofline": _roofline,
+    "bars": _bars,
+    "curve": _curve,
+    "map": _map,
+    "timeline": _timeline,
 }

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 from matplotlib.axis import XAxis
 from matplotlib.figure import FigureBase
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from attnlab.bench import units
 from attnlab.bench.reporters.draw.look import INK, MUTED, RULE, WRONG, Mark
-from attnlab.bench.reporters.draw.ticks import logarithmic_ticks
-from attnlab.bench.reporters.model.plots import Curve, Panel
+from attnlab.bench.reporters.draw.ticks import binary_ticks, logarithmic_ticks
+from attnlab.bench.reporters.model.plots import Curve, Panel, least_drawn
 
 WIDTH_IN = 4.2
 LEGEND_ROW_IN = 0.21
 SIDE_IN = 0.15
 LONGEST_LABEL = 18
 CHARACTER_IN = 0.08  # width of a character of a label, about
-MOST_TICKS = 7
+MOST_TICKS, MOST_STEPS = 7, 5
+NEAR = 0.6  # of the largest value: an axis of values below begins at 0
 
 
 @dataclass(frozen=True)
@@ -77,31 +79,44 @@ class Canvas:
             ax.plot([x], [y], color=mark.colour, marker=mark.marker, markersize=4.5, linestyle="none")
             ax.text(x + 0.1, y, short(name), va="center_baseline", color=INK.light)
 
-    def scatter(self, ax: Axes, curve: Curve, least: float = 0.0, shift: float = 0.0) -> None:
+    def scatter(self, ax: Axes, curve: Curve, least: float | None = None, shift: float = 0.0) -> None:
         """Marks without a line; x below `least` is drawn there."""
         mark = self.marks[curve.name]
         colour, marker = (WRONG.light, "x") if curve.wrong else (mark.colour, mark.marker)
         for p in curve.points:
             if p.low is not None and p.high is not None:
                 ax.plot([p.low, p.high], [p.y + shift] * 2, color=colour, linewidth=1)
-        x, y = [max(p.x, least) for p in curve.points], [p.y + shift for p in curve.points]
+        x = [p.x if least is None else max(p.x, least) for p in curve.points]
+        y = [p.y + shift for p in curve.points]
         ax.plot(x, y, color=colour, marker=marker, markersize=4.5, linestyle="none", alpha=0.85, clip_on=False)
 
-    def scale(self, ax: Axes, which: str, limits: tuple[float, float], unit: str, ticks: Sequence[float] = ()) -> None:
-        """A logarithmic axis with ticks at round values, or at the given ones as far as they are readable."""
+    def scale(self, ax: Axes, which: str, span: Span) -> None:
+        """An axis over the span, with ticks at round values, or at the given ones as far as they are readable."""
         axis = ax.xaxis if which == "x" else ax.yaxis
+        low, high = span.limits
+        kind = "log" if span.logarithmic else "linear"
         if isinstance(axis, XAxis):
-            ax.set_xscale("log")
-            ax.set_xlim(*limits)
+            ax.set_xscale(kind)
+            ax.set_xlim(low, high)
         else:
-            ax.set_yscale("log")
-            ax.set_ylim(*limits)
-        ticks = ticks[:: -(-len(ticks) // MOST_TICKS)] if ticks else ()
-        places = list(ticks) or logarithmic_ticks(*limits, binary=unit in ("B", "ratio"))
-        axis.set_major_locator(FixedLocator(places))
+            ax.set_yscale(kind)
+            ax.set_ylim(low, high)
+        if span.ticks:
+            axis.set_major_locator(FixedLocator(span.readable))
+        elif span.logarithmic:
+            axis.set_major_locator(FixedLocator(logarithmic_ticks(low, high, binary=span.unit in ("B", "ratio"))))
+        elif span.unit == "B":
+            axis.set_major_locator(FixedLocator(binary_ticks(low, high, MOST_STEPS)))
+        else:
+            axis.set_major_locator(MaxNLocator(MOST_STEPS, integer=span.whole))
         axis.set_minor_locator(NullLocator())
-        axis.set_major_formatter(FuncFormatter(lambda value, _: units.format_tick(value, unit)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: units.format_tick(value, span.unit)))
         ax.grid(axis="x" if which == "x" else "y", color=RULE.light, linewidth=0.7)
+
+    def values(self, share: float = 0.06) -> Span:
+        """The span of the panel's values, or of those that it is compared with."""
+        panel = self.panel
+        return Span(panel.extent or panel.values, panel.unit, panel.logarithmic, share)
 
     @property
     def reference(self) -> list[float]:
@@ -115,6 +130,48 @@ def short(text: str) -> str:
     return text if len(text) <= LONGEST_LABEL else f"{text[: half - 1]}…{text[-half:]}"
 
 
+@dataclass(frozen=True)
+class Span:
+    """What an axis has to hold. share: of the range that is left free at both ends. ticks: where it is to have some."""
+
+    values: Sequence[float]
+    unit: str
+    logarithmic: bool
+    share: float
+    ticks: Sequence[float] = ()
+    whole: bool = False
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """From 0 on where the values are not near each other; a 0 on a logarithmic axis is at its end."""
+        if self.logarithmic:
+            return room([max(value, self.least) for value in self.values], self.share)
+        low, high = min(self.values), max(self.values)
+        spare = self.share * (high - low) or 0.05 * abs(high) or 1.0
+        if self.whole or self.ticks:
+            return low - spare, high + spare
+        return (0.0 if 0 <= low <= NEAR * high else low - spare), high + spare
+
+    @property
+    def least(self) -> float:
+        """Where a 0 is drawn on a logarithmic axis; below it nothing is."""
+        return least_drawn(self.values)
+
+    @property
+    def readable(self) -> list[float]:
+        """The ticks that are far enough from the one before."""
+        low, high = self.limits
+
+        def place(value: float) -> float:
+            return math.log(value / low) / math.log(high / low) if self.logarithmic else (value - low) / (high - low)
+
+        kept: list[float] = []
+        for value in sorted(self.ticks):
+            if not kept or place(value) - place(kept[-1]) >= 1 / (2 * MOST_TICKS):
+                kept.append(value)
+        return kept[:: -(-len(kept) // MOST_TICKS)] if kept else []
+
+
 def room(values: Sequence[float], share: float) -> tuple[float, float]:
     """The range of positive values with room at both ends, on a logarithmic axis."""
     low, high = min(values), max(values)
@@ -124,7 +181,7 @@ def room(values: Sequence[float], share: float) -> tuple[float, float]:
 
 def legend_names(panel: Panel) -> list[str]:
     """Names that nothing else in the panel tells."""
-    if panel.kind == "lines":
+    if panel.kind in ("lines", "map"):
         return []
     return [name for name in dict.fromkeys(c.name for c in panel.curves) if name not in panel.rows]
 

@@ -4,28 +4,31 @@ from __future__ import annotations
 
 from matplotlib.ticker import NullLocator
 
-from attnlab.bench.reporters.draw.canvas import Canvas, legend_in, legend_names, room
+from attnlab.bench.reporters.draw.canvas import Canvas, legend_in, legend_names
 from attnlab.bench.reporters.draw.look import INK, MUTED, RULE
 from attnlab.bench.reporters.model.plots import Panel
 
 ROW_IN, HEAD_IN = 0.5, 0.88
 BOTTOM_IN, TOP_IN = 0.47, 0.4
-LEAST = 1e-3  # where a value of 0 is drawn
+LABEL_IN = 0.2  # of the reference, between title and rows
 ROW_SPREAD = 0.3  # of a row's height, over which dots of several implementations are set apart
 
 
 def dots_in(panel: Panel) -> float:
     """Height of the panel, in inches."""
-    return HEAD_IN + ROW_IN * len(panel.rows) + legend_in(panel)
+    return HEAD_IN + _label_in(panel) + ROW_IN * len(panel.rows) + legend_in(panel)
+
+
+def _label_in(panel: Panel) -> float:
+    return LABEL_IN if panel.reference is not None and panel.reference_label else 0.0
 
 
 def draw_dots(canvas: Canvas) -> None:
     """One row a name; the reference is a line across all of them."""
     panel = canvas.panel
-    ax = canvas.axes(left=0.2, right=0.25, bottom=BOTTOM_IN, top=TOP_IN)
-    points = [p for curve in panel.curves for p in curve.points]
-    values = [max(v, LEAST) for p in points for v in (p.x, p.low, p.high) if v is not None]
-    canvas.scale(ax, "x", room([*values, *canvas.reference], 0.05), panel.unit)
+    ax = canvas.axes(left=0.2, right=0.25, bottom=BOTTOM_IN, top=TOP_IN + _label_in(panel))
+    span = canvas.values(0.05)
+    canvas.scale(ax, "x", span)
     ax.set_ylim(len(panel.rows) - 0.5, -0.75)
     ax.yaxis.set_major_locator(NullLocator())
     for value in canvas.reference:
@@ -40,4 +43,4 @@ def draw_dots(canvas: Canvas) -> None:
     shared = legend_names(panel) and len(panel.curves) > 1
     for place, curve in enumerate(panel.curves):
         shift = ROW_SPREAD * (place / (len(panel.curves) - 1) - 0.5) if shared else 0.0
-        canvas.scatter(ax, curve, least=LEAST, shift=shift)
+        canvas.scatter(ax, curve, least=span.least if span.logarithmic else None, shift=shift)

@@ -15,16 +15,19 @@ class Tone:
     dark: str
 
 
-# Hues told apart by all common kinds of colour vision (after Okabe and Ito), at a contrast of 4.5 or more.
+# Ten colours that stay far apart for every common kind of colour vision (the model is that of Machado, Oliveira and
+# Fernandes, 2009), found by search: any two differ by a CIE76 distance of 17 or more; each has a contrast of 3 or more.
 PALETTE = (
-    Tone("--series-0", "#0067a5", "#5db7ec"),
-    Tone("--series-1", "#b84a00", "#ff9447"),
-    Tone("--series-2", "#007a59", "#35c79e"),
-    Tone("--series-3", "#9a3f90", "#e79bdb"),
-    Tone("--series-4", "#7d6200", "#e3c34a"),
-    Tone("--series-5", "#4a45a8", "#aeb2ff"),
-    Tone("--series-6", "#98203f", "#ff8aa0"),
-    Tone("--series-7", "#556069", "#b9c1c8"),
+    Tone("--series-0", "#0758bd", "#b4a7ff"),
+    Tone("--series-1", "#a32640", "#fdb1b5"),
+    Tone("--series-2", "#769e4d", "#ccfd97"),
+    Tone("--series-3", "#a43789", "#c85fac"),
+    Tone("--series-4", "#1d9cd4", "#8cc3e5"),
+    Tone("--series-5", "#794f02", "#b6812f"),
+    Tone("--series-6", "#2f0055", "#f7f0fb"),
+    Tone("--series-7", "#b2858d", "#e5547d"),
+    Tone("--series-8", "#12263a", "#0086e2"),
+    Tone("--series-9", "#3d0c00", "#ff8671"),
 )
 INK = Tone("--ink", "#1c1f22", "#e6e8ea")
 MUTED = Tone("--muted", "#5a6168", "#a3abb3")
@@ -32,7 +35,10 @@ RULE = Tone("--rule", "#dfe2e5", "#32373c")
 WRONG = Tone("--wrong", "#b3131f", "#ff8078")
 TONES = (*PALETTE, INK, MUTED, RULE, WRONG)
 
-MARKERS = "os^DvPX<>"  # nine, so that no pair of colour and marker returns before the 72nd name
+MAP_ENDS = ("#e8f1fa", "#0a3d75")  # of the smallest and the largest value: by lightness, which all can tell
+
+MARKERS = "os^DvPX<>"  # nine, so that no pair of colour and marker returns before the 90th name
+DASHES: tuple[tuple[float, ...], ...] = ((), (4, 1.5), (1.5, 1.5))  # of the first ten names, of the next …
 
 
 @dataclass(frozen=True)
@@ -41,11 +47,16 @@ class Mark:
 
     colour: str
     marker: str
+    dashes: tuple[float, ...] = ()
 
 
 def marks(names: Sequence[str]) -> dict[str, Mark]:
     """A mark for each name, by its place."""
     return {
-        name: Mark(PALETTE[place % len(PALETTE)].light, MARKERS[place % len(MARKERS)])
+        name: Mark(
+            PALETTE[place % len(PALETTE)].light,
+            MARKERS[place % len(MARKERS)],
+            DASHES[place // len(PALETTE) % len(DASHES)],
+        )
         for place, name in enumerate(dict.fromkeys(names))
     }

@@ -1,12 +1,16 @@
-"""Panels of one mark a name over two quantities: latency across on a logarithmic axis, a share up on a plain one."""
+"""Panels of two quantities: marks of one name each, or curves with their knees."""
 
 from __future__ import annotations
 
+from typing import Any
+
+from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from attnlab.bench import units
-from attnlab.bench.reporters.draw.canvas import Canvas, room
-from attnlab.bench.reporters.draw.look import RULE
+from attnlab.bench.reporters.draw.canvas import Canvas, Span
+from attnlab.bench.reporters.draw.look import INK, MUTED, RULE
+from attnlab.bench.reporters.model.plots import Curve
 
 HEIGHT_IN = 3.0
 
@@ -16,11 +20,30 @@ def draw_scatter(canvas: Canvas) -> None:
     panel = canvas.panel
     ax = canvas.axes(left=0.66, right=0.25, bottom=0.62, top=0.42)
     points = [p for curve in panel.curves for p in curve.points]
-    canvas.scale(ax, "x", room([p.x for p in points], 0.08), panel.x_unit)
-    top = max((p.y for p in points), default=0.0) or 1e-3
-    ax.set_ylim(-0.06 * top, 1.12 * top)
+    x = [p.x for p in points]
+    canvas.scale(ax, "x", Span(x, panel.x_unit, panel.x_logarithmic, 0.08))
+    top = max(panel.extent or [p.y for p in points]) or 1e-3
+    ax.set_ylim(-0.06 * top, 1.16 * top)
     ax.yaxis.set_major_locator(MaxNLocator(5))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: units.format_tick(value, panel.unit)))
     ax.grid(axis="y", color=RULE.light, linewidth=0.7)
+    for value in canvas.reference:
+        ax.axhline(value, color=MUTED.light, linewidth=1, dashes=(3, 2))
     for curve in panel.curves:
+        if panel.kind == "curve":
+            _join(canvas, ax, curve)
         canvas.scatter(ax, curve)
+    for callout in panel.callouts:
+        if callout.y is not None:
+            ax.plot(callout.x, callout.y, marker="o", markersize=11, fillstyle="none", color=INK.light, clip_on=False)
+            ax.annotate(callout.text, (callout.x, callout.y), (7, -11), textcoords="offset points", color=INK.light)
+
+
+def _join(canvas: Canvas, ax: Axes, curve: Curve) -> None:
+    """A line in the order of the points, each with its label."""
+    mark = canvas.marks[curve.name]
+    x, y = [p.x for p in curve.points], [p.y for p in curve.points]
+    ax.plot(x, y, color=mark.colour, linewidth=1.3, dashes=mark.dashes)
+    for p in curve.points:
+        style: dict[str, Any] = {"textcoords": "offset points", "color": MUTED.light, "fontsize": 7.5, "ha": "center"}
+        ax.annotate(p.label, (p.x, p.y), (0, 6), **style)

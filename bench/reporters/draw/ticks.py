@@ -48,6 +48,16 @@ def _linear(low: float, high: float) -> list[float]:
     return [step * n for n in range(first, last + 1)]
 
 
+def binary_ticks(low: float, high: float, most: int) -> list[float]:
+    """Bytes in round numbers of KiB, MiB or GiB on a plain axis."""
+    size = next((size for size in (1 << 30, 1 << 20, 1 << 10) if high >= size), 1)
+    first, last = low / size, high / size
+    rough = (last - first) / most
+    unit = 10.0 ** math.floor(math.log10(rough)) if rough > 0 else 1.0
+    step = next(m * unit for m in (1, 2, 5, 10) if m * unit >= rough)
+    return [step * n * size for n in range(math.ceil(first / step - 1e-9), math.floor(last / step + 1e-9) + 1)]
+
+
 def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
     """Places near the wanted ones, in the same order, `gap` apart and inside the bounds where they fit."""
     order = sorted(range(len(wanted)), key=lambda i: wanted[i])

@@ -18,6 +18,8 @@ from attnlab.bench.ops.generate.contract import GENERATE
 from attnlab.bench.reporters.model.results import Result
 from attnlab.bench.stats.rounds import Ratio, RoundFigure, ratio
 
+WAITING, OTHER = "waiting", "other"
+
 Figure = Callable[[list[RequestLog]], float | None]
 
 
@@ -99,16 +101,20 @@ class Answer:
         return [((place + 0.5) * stretch + 1, gap) for place, gap in sorted(by_place.items())]
 
     def parts_of_first_token(self) -> dict[str, float] | None:
-        """Median time of each part of TTFT, for requests that need not wait; None where parts were not logged."""
+        """Median time of each part of TTFT, and what is in none of them; None where parts were not logged.
+
+        That is waiting for the most part where requests share the passes.
+        """
         m = self.result.row.measurement
         parts = {"tokenise": m.values("request_tokenise"), "sample": m.values("request_first_sample")}
         whole = median(first for call in self.calls if (first := first_token_ns(call)) is not None)
         prefill = m.values("prefill_pass")
-        if whole is None or not prefill or self.case.requests > 1:
+        if whole is None or not prefill:
             return None
         found = {"prefill": statistics.median(prefill)}
         found |= {name: statistics.median(values) for name, values in parts.items() if values}
-        return found | {"other": max(0.0, whole - sum(found.values()))}
+        rest = max(0.0, whole - sum(found.values()))
+        return found | ({WAITING: rest} if self.case.requests > 1 else {OTHER: rest})
 
 
 def answers(results: Sequence[Result]) -> list[Answer]:

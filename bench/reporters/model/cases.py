@@ -34,7 +34,7 @@ class CaseRef:
     @property
     def family_label(self) -> str:
         """The label without the length; the id without it where nothing else varies."""
-        return (self.among.without(self.axis) if self.among and self.length is not None else "") or self.family
+        return (self.among.without(self.axis) if self.among and self.axis else "") or self.family
 
     @property
     def sizes(self) -> dict[str, int]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
-from attnlab.bench.reporters.model.cases import CaseFamily, CaseRef
-from attnlab.bench.reporters.model.plots import Curve, Panel, Plot, PlotPoint, Roof
+from attnlab.bench.reporters.model.cases import CaseRef, Sweep, sweeps
+from attnlab.bench.reporters.model.maps import maps
+from attnlab.bench.reporters.model.plots import Curve, Panel, Plot, PlotPoint, Roof, compared
 from attnlab.bench.reporters.model.results import Result
 from attnlab.bench.store.machine import Ceilings, rate_of
 
@@ -29,7 +31,7 @@ class _Quantity:
     reference_label: str = ""
 
     def value(self, result: Result) -> float | None:
-        """None where there is nothing to draw; axes are logarithmic, so that 0 is not drawn."""
+        """None where there is nothing to draw: a time or a ratio is no 0, and memory of none is told, not drawn."""
         value = result.number(self.metric) if result.timed else None
         return value if value is not None and value > 0 else None
 
@@ -64,23 +66,22 @@ _MEMORY = _Quantity(
 
 
 def plots(
-    families: Sequence[CaseFamily],
+    cases: Sequence[CaseRef],
     implementations: Sequence[str],
     axis: str | None,
     results: Sequence[Result],
     ceilings: Ceilings,
 ) -> tuple[Plot, ...]:
     """Every plot that has something to show."""
+    shown = _Shown(tuple(cases), tuple(implementations), axis, tuple(results))
     latency, speedup, memory = (
-        Plot(q.name, q.title, q.caption, tuple(_by_length(q, families, implementations, axis, results)))
-        for q in (_LATENCY, _SPEEDUP, _MEMORY)
+        Plot(q.name, q.title, q.caption, compared(list(_by_size(q, shown)))) for q in (_LATENCY, _SPEEDUP, _MEMORY)
     )
     roofline = Plot(
         "roofline",
         "Roofline",
-        "Each result by its arithmetic intensity and rate; nearer to the roof is better. Dotted: of what is read and "
-        "written alike.",
-        tuple(_rooflines(implementations, results, ceilings)),
+        "Each result by its arithmetic intensity and rate; nearer to the roof is better.",
+        compared(list(_rooflines(implementations, results, ceilings))),
     )
     error = Plot(
         "error",
@@ -88,41 +89,85 @@ def plots(
         "Each mark is the largest error of one case over what the contract allows; right of 100 % is wrong.",
         tuple(_errors(implementations, results)),
     )
-    return tuple(plot for plot in (latency, speedup, roofline, memory, error) if plot.panels)
+    every = (latency, *_by_other_sizes(shown), *maps(shown.sweeps, cases, implementations, results))
+    return tuple(plot for plot in (*every, speedup, roofline, memory, error) if plot.says_something)
 
 
-def _by_length(
-    q: _Quantity,
-    families: Sequence[CaseFamily],
-    implementations: Sequence[str],
-    axis: str | None,
-    results: Sequence[Result],
-) -> Iterator[Panel]:
-    shown = [r for r in results if q.value(r) is not None]
-    swept = [family for family in families if family.swept and axis is not None]
-    for family in swept:
-        places = {case.case_id: float(case.length or 0) for case in family.cases}
-        curves = [
-            Curve(name, tuple(_of(r, places[r.case.case_id], q.value(r) or 0.0, *_interval(q, r)) for r in found))
-            for name, found in _by_implementation(implementations, shown, family.cases)
-        ]
-        if curves:
-            yield Panel(
-                "lines",
-                family.label,
-                axis or "",
-                q.label,
-                q.unit,
-                tuple(curves),
-                (),
-                q.reference,
-                q.reference_label,
-                metric=q.metric,
-            )
-    single = [case for family in families if family not in swept for case in family.cases]
-    single = [case for case in single if any(r.case == case for r in shown)]
+@dataclass(frozen=True)
+class _Shown:
+    """What panels are made of."""
+
+    cases: tuple[CaseRef, ...]
+    implementations: tuple[str, ...]
+    axis: str | None
+    results: tuple[Result, ...]
+
+    @cached_property
+    def sweeps(self) -> tuple[Sweep, ...]:
+        return sweeps(self.cases, self.axis)
+
+    @cached_property
+    def main(self) -> tuple[Sweep, ...]:
+        """One sweep for each case that is in any: over the length where it can be."""
+        kept: list[Sweep] = []
+        seen: set[str] = set()
+        for sweep in self.sweeps:
+            ids = {case.case_id for case in sweep.cases}
+            if sweep.axis == self.axis or not ids & seen:
+                kept.append(sweep)
+                seen |= ids
+        return tuple(kept)
+
+
+def _by_size(q: _Quantity, given: _Shown) -> Iterator[Panel]:
+    """Lines over each sweep, and dots of the cases in none; of the baseline alone only where there is nothing else."""
+    shown = [r for r in given.results if q.value(r) is not None]
+    told = {r.case.case_id for r in shown if not _is_base(r)}
+    if not told and q.reference is None:
+        told = {r.case.case_id for r in shown}
+    for sweep in given.main:
+        if any(case.case_id in told for case in sweep.cases):
+            yield _lines(q, sweep, given.implementations, shown)
+    swept = {case.case_id for sweep in given.main for case in sweep.cases}
+    single = [case for case in given.cases if case.case_id in told - swept]
     for start in range(0, len(single), ROWS_A_PANEL):
-        yield _dots(q, single[start : start + ROWS_A_PANEL], implementations, shown)
+        yield _dots(q, single[start : start + ROWS_A_PANEL], given.implementations, shown)
+
+
+def _is_base(result: Result) -> bool:
+    """Whether it is what others are set against."""
+    base = result.row.baseline
+    return base is not None and base.implementation == result.implementation
+
+
+def _by_other_sizes(given: _Shown) -> Iterator[Plot]:
+    """Latency over each axis that is swept, but for what is shown already."""
+    shown = [r for r in given.results if _LATENCY.value(r) is not None]
+    for axis in dict.fromkeys(sweep.axis for sweep in given.sweeps):
+        own = [sweep for sweep in given.sweeps if sweep.axis == axis and sweep not in given.main]
+        told = [sweep for sweep in own if any(r.case in sweep.cases and not _is_base(r) for r in shown)]
+        panels = [_lines(_LATENCY, sweep, given.implementations, shown) for sweep in told]
+        if panels:
+            yield Plot(f"latency-{axis}", f"Latency by {axis}", _LATENCY.caption, compared(panels))
+
+
+def _lines(q: _Quantity, sweep: Sweep, implementations: Sequence[str], shown: Sequence[Result]) -> Panel:
+    sizes = {case.case_id: float(sweep.size(case)) for case in sweep.cases}
+    curves = [
+        Curve(name, tuple(_of(r, sizes[r.case.case_id], q.value(r) or 0.0, *_interval(q, r)) for r in own))
+        for name, own in _by_implementation(implementations, shown, sweep.cases)
+    ]
+    return Panel(
+        "lines",
+        sweep.label,
+        sweep.axis,
+        q.label,
+        q.unit,
+        tuple(curves),
+        reference=q.reference,
+        reference_label=q.reference_label,
+        metric=q.metric,
+    )
 
 
 def _dots(q: _Quantity, cases: Sequence[CaseRef], implementations: Sequence[str], shown: Sequence[Result]) -> Panel:

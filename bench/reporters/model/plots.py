@@ -1,17 +1,22 @@
-"""What a plot shows, as data without a drawing library: panels of lines, dots or rooflines."""
+"""What a plot shows, as data without a drawing library: panels of lines, dots, bars, maps or rooflines."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from attnlab.bench import units
+
+DECADE = 10.0  # an axis is logarithmic where values span more
+ACROSS = ("dots", "bars")  # kinds whose value is x, in named rows
 
 
 @dataclass(frozen=True)
 class PlotPoint:
     """One mark. implementation, case: the result that it is of, where it is of one.
 
-    low and high bound y in panels of lines, x in panels of dots.
+    low and high bound y in panels of lines, x in panels of dots. value: what the colour of a map's cell tells, where
+    its x and y are places among the columns and rows. label: what is written beside it.
     """
 
     x: float
@@ -20,6 +25,8 @@ class PlotPoint:
     high: float | None = None
     implementation: str = ""
     case: str = ""
+    value: float | None = None
+    label: str = ""
 
 
 @dataclass(frozen=True)
@@ -42,11 +49,25 @@ class Roof:
 
 
 @dataclass(frozen=True)
-class Panel:
-    """One pair of axes. kind: `lines` over lengths, `dots` in named rows, `scatter`, or `roofline`.
+class Callout:
+    """Something to mark: a point with a word beside it, or without y a line across at x."""
 
-    Quantities are in the stored units, those of a scatter's x in x_unit. reference: a value to mark, with its label.
-    notes: what has to be said of what is drawn, a line each. metric: what each point has of its result, by name.
+    x: float
+    text: str
+    y: float | None = None
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One pair of axes.
+
+    kind: `lines` over a size, `dots` in named rows, `bars` (parts of a whole in named rows, stacked in the order of
+    the curves), `scatter`, `curve` (points joined in their order), `map` (cells in named rows and columns), `timeline`
+    (over runs, which are the columns) or `roofline`.
+
+    Quantities are in the stored units, those of x in x_unit, and where `whole` they are whole numbers. reference: a
+    value to mark, with its label. notes: what has to be said of what is drawn, a line each. metric: what each point has
+    of its result, by name. extent: the least and largest value of all panels that it is compared with.
     """
 
     kind: str
@@ -59,10 +80,38 @@ class Panel:
     reference: float | None = None
     reference_label: str = ""
     roofs: tuple[Roof, ...] = ()
-    logarithmic: bool = True
     x_unit: str = ""
     notes: tuple[str, ...] = ()
     metric: str = ""
+    columns: tuple[str, ...] = ()
+    callouts: tuple[Callout, ...] = ()
+    extent: tuple[float, float] | None = None
+    whole: bool = False
+
+    @property
+    def values(self) -> list[float]:
+        """All that the axis of values has to hold, with the reference."""
+        points = [p for curve in self.curves for p in curve.points]
+        if self.kind == "bars":
+            rows: dict[float, float] = {}
+            for p in points:
+                rows[p.y] = rows.get(p.y, 0.0) + p.x
+            return list(rows.values())
+        if self.kind == "map":
+            return [p.value for p in points if p.value is not None]
+        if self.kind == "roofline":
+            return [*(p.y for p in points), *(roof.rate / units.TERA for roof in self.roofs)]
+        own = [v for p in points for v in (p.x if self.kind in ACROSS else p.y, p.low, p.high) if v is not None]
+        return own if self.reference is None else [*own, self.reference]
+
+    @property
+    def logarithmic(self) -> bool:
+        """Whether the values span more than a decade; parts of a whole are always to scale."""
+        return self.kind != "bars" and spans_decades(self.extent or self.values)
+
+    @property
+    def x_logarithmic(self) -> bool:
+        return not self.whole and spans_decades([p.x for curve in self.curves for p in curve.points])
 
     @property
     def description(self) -> str:
@@ -71,9 +120,32 @@ class Panel:
         return f"{self.y_label or self.x_label}, {self.title}: {'; '.join([*spans, *self.notes])}"
 
     def _span(self, curve: Curve) -> str:
-        values = sorted(p.x if self.kind == "dots" else p.y for p in curve.points)
+        of_map = [p.value or 0.0 for p in curve.points] if self.kind == "map" else None
+        values = sorted(of_map or [p.x if self.kind in ACROSS else p.y for p in curve.points])
         low, high = (units.format_value(v, self.unit) for v in (values[0], values[-1]))
         return low if low == high else f"{low} to {high}"
+
+
+def spans_decades(values: Iterable[float]) -> bool:
+    """Whether they are to be drawn on a logarithmic axis, on which a 0 is drawn at its end."""
+    found = list(values)
+    positive = [value for value in found if value > 0]
+    return bool(positive) and max(positive) > DECADE * min(positive) * (DECADE if len(positive) < len(found) else 1.0)
+
+
+def least_drawn(values: Iterable[float]) -> float:
+    """Where a 0 among the values is drawn on a logarithmic axis: to the left of all others; else their least."""
+    found = list(values)
+    positive = [value for value in found if value > 0]
+    return min(positive, default=1.0) / (1.0 if len(positive) == len(found) else 3.0)
+
+
+def compared(panels: Sequence[Panel]) -> tuple[Panel, ...]:
+    """The same panels with one range of values for all; the unit of all is one."""
+    values = [value for panel in panels for value in panel.values]
+    if len(panels) < 2 or not values:
+        return tuple(panels)
+    return tuple(replace(panel, extent=(min(values), max(values))) for panel in panels)
 
 
 @dataclass(frozen=True)
@@ -84,6 +156,12 @@ class Plot:
     title: str
     caption: str
     panels: tuple[Panel, ...]
+
+    @property
+    def says_something(self) -> bool:
+        """Whether there are two points to compare, or something wrong."""
+        curves = [curve for panel in self.panels for curve in panel.curves]
+        return sum(len(curve.points) for curve in curves) > 1 or any(curve.wrong for curve in curves)
 
     @property
     def drawn(self) -> list[str]:

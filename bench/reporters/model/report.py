@@ -160,6 +160,6 @@ def _section(stored: StoredRun, name: str, rows: Sequence[Row], metrics: Sequenc
         matrix=tuple(matrix(implementations, cases, results)),
         reasons=why,
         growths=tuple(growths(grouped, implementations, results)),
-        plots=plots(grouped, implementations, axis, results, run.ceilings),
+        plots=plots(cases, implementations, axis, results, run.ceilings),
         studies=studies(name, results),
     )

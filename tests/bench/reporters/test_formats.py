@@ -181,10 +181,11 @@ def test_plot_files_show_no_speed_of_a_wrong_result(synthetic: SimpleNamespace, 
     case = synthetic.cases()[0]
     found = (
         synthetic.timed("fine", case, ns=1e6),
+        synthetic.timed("good", case, ns=2e6),
         synthetic.timed("wrong", case, Outcome.WRONG_VALUES, synthetic.LEAK_NS, check=synthetic.check(7.0)),
     )
     run = synthetic.stored_run()
-    bench = BenchRecord("attention", ("fine", "wrong"), "fine", (case.id,))
+    bench = BenchRecord("attention", ("fine", "good", "wrong"), "fine", (case.id,))
     stored = replace(run, run=replace(run.run, benches=(bench,)), measurements=found)
     paths = {path.name: path for path in REPORTERS.get("plots").write(build_report([stored]), tmp_path)}
     stems = ("latency", "speedup", "roofline", "memory", "error")

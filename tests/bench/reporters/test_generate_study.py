@@ -116,8 +116,15 @@ def test_the_words(study: Study) -> None:
 def test_where_the_first_token_goes(study: Study) -> None:
     (table,) = (t for t in study.tables if t.title.startswith("Where"))
     row = next(row for row in table.rows if row[0] == f"mine, {LABELS[PLAIN]}")
-    assert table.headings[1:] == ("tokenise", "prefill", "sample", "other")
-    assert row[1:4] == ("100 µs", "94.5 ms", "200 µs")
+    assert table.headings[1:] == ("waiting", "tokenise", "prefill", "sample", "other")
+    assert row[1:5] == ("–", "100 µs", "94.5 ms", "200 µs")
+    (panel,) = next(plot for plot in study.plots if plot.name == "ttft").panels
+    assert panel.kind == "bars"
+    assert f"mine, {LABELS[PLAIN]}" in panel.rows
+    whole = sum(
+        p.x for curve in panel.curves for p in curve.points if p.y == panel.rows.index(f"mine, {LABELS[PLAIN]}")
+    )
+    assert whole == pytest.approx(105e6)  # the median time to first token
 
 
 def test_acceptance_stands_beside_time_and_by_place(study: Study) -> None:
@@ -142,9 +149,31 @@ def test_what_one_implementation_answered_is_in_one_table(study: Study) -> None:
 
 
 def test_every_picture_is_drawn(report: Report, study: Study, tmp_path: Path) -> None:
-    assert [plot.name for plot in study.plots] == ["itl", "icl", "ttft", "speculation", "load", "context"]
+    assert [plot.name for plot in study.plots] == ["itl", "icl", "ttft", "load", "context"]
     written = PlotFiles().write(report, tmp_path)
     assert {f"{plot.name}.png" for plot in study.plots} <= {path.name for path in written}
+
+
+def test_throughput_over_latency_is_a_curve_over_rates_with_its_knee() -> None:
+    discover()
+    loads = {1: (100, 20), 2: (110, 10), 4: (130, 5), 8: (900, 4.9), 16: (2500, 4.8)}
+    text = "toy-random-B2-R4-P32-N8-paged.16-fp32-continuous-rate.{}"
+    found = [measurement("mine", text.format(rate), *times, 0) for rate, times in loads.items()]
+    bench = BenchRecord("generate", ("mine",), None, tuple(m.case_id for m in found))
+    made: Any = synthetic.stored_run(benches=(bench,))
+    (section,) = build_report([replace(made, measurements=tuple(found), damages=())]).sections
+    (panel,) = next(plot for plot in section.studies[0].plots if plot.name == "load").panels
+    assert (panel.kind, panel.x_label) == ("curve", "time to first token")
+    (curve,) = panel.curves
+    assert (curve.name, [p.label for p in curve.points]) == ("mine", ["1/s", "2/s", "4/s", "8/s", "16/s"])
+    (bend,) = panel.callouts
+    assert (bend.x, bend.text) == (curve.points[2].x, "knee")
+
+
+def test_gaps_are_over_whole_tokens_and_have_one_range(study: Study) -> None:
+    panels = next(plot for plot in study.plots if plot.name == "itl").panels
+    assert all(panel.whole for panel in panels)
+    assert len({panel.extent for panel in panels}) == 1
 
 
 def test_page_and_markdown_have_it(report: Report) -> None:

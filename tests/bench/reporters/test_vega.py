@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from attnlab.bench.reporters.draw.look import WRONG, marks
-from attnlab.bench.reporters.model.plots import Curve, Panel, PlotPoint, Roof
+from attnlab.bench.reporters.model.plots import Curve, Panel, PlotPoint, Roof, compared
 from attnlab.bench.reporters.model.report import Section
 from attnlab.bench.reporters.vega import SPECS, on_page, panel_spec
+
+from .test_pictures import KINDS
 
 vl_convert: Any = pytest.importorskip("vl_convert", reason="vl-convert-python is not installed")
 
@@ -55,6 +57,31 @@ def test_every_panel_of_a_report_compiles(section: Section) -> None:
             assert not set(re.findall(r'"#[0-9a-f]{6}"', json.dumps(found)))  # the page's variables instead
 
 
+@pytest.mark.parametrize("panel", KINDS, ids=lambda panel: panel.kind)
+def test_every_kind_compiles_to_a_drawing(panel: Panel) -> None:
+    assert panel.kind in SPECS
+    svg = vl_convert.vegalite_to_svg(json.dumps(spec(panel)))
+    assert "NaN" not in svg
+    shown = set(re.findall(r">([^<>]+)</text>", svg))
+    expected = {
+        "bars": "r",
+        "curve": "1e+06/s",
+        "map": "1 ms",
+        "timeline": "2026-01-01",
+        "dots": "limit",
+        "scatter": "x",
+    }
+    assert expected.get(panel.kind, "n") in shown
+
+
+def test_panels_that_are_compared_have_one_domain() -> None:
+    panels = compared(
+        [Panel("lines", t, "n", "y", "ns", (points((1, y), (2, 2 * y)),)) for t, y in (("a", 1e6), ("b", 4e6))]
+    )
+    domains = [spec(panel)["encoding"]["y"]["scale"]["domain"] for panel in panels]
+    assert domains == [[1e6, 8e6]] * 2
+
+
 def test_values_name_their_result_and_are_written_out(section: Section) -> None:
     latency = next(plot for plot in section.plots if plot.name == "latency").panels[0]
     values = spec(latency)["data"]["values"]
@@ -93,7 +120,7 @@ def test_ticks_over_many_decades_are_few() -> None:
 
 
 def test_a_plain_axis_where_the_panel_is_not_logarithmic() -> None:
-    panel = Panel("lines", "t", "q_len", "speed-up", "ratio", (points((128, 1.0), (512, 1.2)),), logarithmic=False)
+    panel = Panel("lines", "t", "q_len", "speed-up", "ratio", (points((128, 1.0), (512, 1.2)),))
     assert {"1×", "1.1×", "1.2×"} <= texts(panel)
 
 

@@ -13,7 +13,7 @@ from attnlab.bench.llm.caches.cache import check_fit
 from attnlab.bench.llm.caches.capacity import Memory, Occupancy, Traffic, simulate
 from attnlab.bench.ops._shared.caching import DecodeCase
 from attnlab.bench.ops.decode_attention.contract import DECODE_ATTENTION
-from attnlab.bench.reporters.model.plots import Curve, Panel, Plot, PlotPoint
+from attnlab.bench.reporters.model.plots import Curve, Panel, Plot, PlotPoint, compared
 from attnlab.bench.reporters.model.results import Result
 from attnlab.bench.reporters.model.studies import Study, StudyTable
 from attnlab.bench.reporters.model.words import Sentence, name, sentence
@@ -92,8 +92,8 @@ def make(results: Sequence[Result]) -> Study | None:
         return None
     capacity, words, panel = _capacity(results)
     plots = (
-        Plot("layouts", "Latency by context", LATENCY_CAPTION, tuple(latency)),
-        Plot("pareto", "Error against latency", PARETO_CAPTION, tuple(pareto)),
+        Plot("layouts", "Latency by context", LATENCY_CAPTION, compared(latency)),
+        Plot("pareto", "Error against latency", PARETO_CAPTION, compared(pareto)),
         Plot("capacity", "Sequences that fit", ASSUMPTION, (panel,) if panel else ()),
     )
     return Study(
@@ -191,8 +191,9 @@ class _SettingEntries:
         others = {variant: entry for variant, entry in longest.items() if variant != PLAIN}
         best = min(others.values(), key=lambda e: e.median_ns)
         ratio = plain.median_ns / best.median_ns
-        error = best.result.number("format_error")
-        bits = best.result.number("cache_bits")
+        error, bits = best.result.number("format_error"), best.result.number("cache_bits")
+        kept = [f"{units.format_number(bits)} bits a value"] if bits is not None else []
+        kept += [f"a format error of {units.format_share(error)}"] if error is not None else []
         yield sentence(
             "For ",
             name(self.setting.label),
@@ -203,7 +204,7 @@ class _SettingEntries:
             f" takes {units.format_time(best.median_ns)}, {units.format_ratio(ratio)} as fast as contiguous keys and "
             f"values by ",
             name(plain.result.implementation),
-            f", at {units.format_number(bits)} bits a value and a format error of {units.format_share(error)}.",
+            f"{', at ' if kept else ''}{' and '.join(kept)}.",
         )
         for fit in self.fits:
             if fit.crossing is not None and fit.crossing.pays is Pays.FROM:

@@ -8,8 +8,9 @@ from attnlab.bench import units
 from attnlab.bench.contract.axes import DTYPES
 from attnlab.bench.llm.generation.events import PASSES
 from attnlab.bench.llm.generation.measured import NEAR_TIES, median
-from attnlab.bench.reporters.model.answers import Answer, answers, first_token_ns, gap_ns, whole_ns
-from attnlab.bench.reporters.model.plots import Curve, Panel, Plot, PlotPoint
+from attnlab.bench.reporters.model.answers import OTHER, WAITING, Answer, answers, first_token_ns, gap_ns, whole_ns
+from attnlab.bench.reporters.model.loads import load_panels
+from attnlab.bench.reporters.model.plots import Curve, Panel, Plot, PlotPoint, compared
 from attnlab.bench.reporters.model.results import Result
 from attnlab.bench.reporters.model.studies import Study, StudyTable
 from attnlab.bench.reporters.model.words import Sentence, name, sentence
@@ -22,7 +23,7 @@ RATIOS = (
     "Ratios are paired: the median over rounds in which both took turns on the same prompts, with its 95 % interval."
 )
 SHORT = {"prompt_lookup": "lookup", "draft_model": "draft"}
-PARTS = ("tokenise", "prefill", "sample", "other")
+PARTS = (WAITING, "tokenise", "prefill", "sample", OTHER)
 
 
 def make(results: Sequence[Result]) -> Study | None:
@@ -39,42 +40,43 @@ def make(results: Sequence[Result]) -> Study | None:
             "itl",
             "Gaps over the answer",
             "Median inter-token latency by place in the answer; lower is better.",
-            tuple(_gap_panels(found, Answer.gaps_by_place, "inter-token latency")),
+            compared(list(_gap_panels(found, Answer.gaps_by_place, "inter-token latency"))),
         ),
         Plot(
             "icl",
             "Stalls over the answer",
             "Largest gap between chunks by place in the answer, not shared among the "
             "tokens that come after it; lower is better.",
-            tuple(_gap_panels(found, Answer.stalls_by_place, "inter-chunk latency")),
+            compared(list(_gap_panels(found, Answer.stalls_by_place, "inter-chunk latency"))),
         ),
         Plot(
             "ttft",
             "The first token",
-            "Median time of each part of the time to first token.",
+            "Median time of each part of the time to first token; lower is better.",
             tuple(_part_panels(found)),
         ),
         Plot(
             "speculation",
             "Guesses that pay",
             f"Speed-up over plain decoding, by guesses accepted. {RATIOS}",
-            tuple(_guess_panels(guessed)),
+            compared(list(_guess_panels(guessed))),
         ),
         Plot(
             "load",
             "Throughput and latency",
-            "Tokens of all requests a second over each request's time per token; upper left is better.",
-            tuple(_load_panels(found)),
+            "Tokens of all requests a second over what each request waits, load by load; upper left is better, and "
+            "beyond the knee more load costs more waiting than it brings.",
+            tuple(load_panels(found)),
         ),
         Plot(
             "context",
             "Memory by context",
             "Bytes of the key-value cache by length of the prompt.",
-            tuple(_memory_panels(found)),
+            compared(list(_memory_panels(found))),
         ),
     )
     words = [*_compared(found, base), *(guess.words() for guess in guessed), *_batched(found)]
-    return Study("Generation", tuple(words), tuple(tables), tuple(plot for plot in plots if plot.panels))
+    return Study("Generation", tuple(words), tuple(tables), tuple(plot for plot in plots if plot.says_something))
 
 
 def _plain(answer: Answer, among: Sequence[Answer]) -> Iterator[Answer]:
@@ -373,20 +375,20 @@ def _gap_panels(
             if len(places) > 1:
                 curves.append(Curve(a.implementation, tuple(PlotPoint(x, y) for x, y in places)))
         if curves:
-            yield Panel("lines", members[0].label, "token of the answer", label, "ns", tuple(curves))
+            yield Panel("lines", members[0].label, "token of the answer", label, "ns", tuple(curves), whole=True)
 
 
 def _part_panels(found: Sequence[Answer]) -> Iterator[Panel]:
-    for members in _by_case(found):
-        known = [(a, parts) for a in members if (parts := a.parts_of_first_token()) is not None]
-        if known:
-            curves = tuple(
-                Curve(part, points)
-                for part in PARTS
-                if (points := tuple(PlotPoint(p[part], float(n)) for n, (_, p) in enumerate(known) if p.get(part)))
-            )
-            rows = tuple(a.implementation for a, _ in known)
-            yield Panel("dots", members[0].label, "time to first token", "", "ns", curves, rows)
+    """A bar for each answer whose parts were logged."""
+    known = [(a, parts) for a in found if (parts := a.parts_of_first_token()) is not None]
+    curves = []
+    for part in PARTS:
+        timed = [(row, a, value) for row, (a, parts) in enumerate(known) if (value := parts.get(part))]
+        points = (PlotPoint(v, row, None, None, a.implementation, a.case.id) for row, a, v in timed)
+        curves += [Curve(part, tuple(points))] if timed else []
+    if curves:
+        rows = tuple(f"{a.implementation}, {a.label}" for a, _ in known)
+        yield Panel("bars", "all cases", "time to first token", "", "ns", tuple(curves), rows, metric="ttft_ns")
 
 
 def _guess_panels(guessed: Sequence[_SpeculativeResult]) -> Iterator[Panel]:
@@ -397,17 +399,6 @@ def _guess_panels(guessed: Sequence[_SpeculativeResult]) -> Iterator[Panel]:
             grouped.setdefault(label, []).append(Curve(g.short_label, (PlotPoint(g.rate, g.speedup.median),)))
     for label, curves in grouped.items():
         yield Panel("scatter", label, "guesses accepted", "speed-up", "ratio", tuple(curves), x_unit="share")
-
-
-def _load_panels(found: Sequence[Answer]) -> Iterator[Panel]:
-    grouped: dict[str, list[PlotPoint]] = {}
-    for a in _served(found):
-        rate, each = a.result.number("output_tok_per_s"), a.result.number("tpot_ns")
-        if rate and each:
-            grouped.setdefault(f"{a.implementation}, {a.case.batching}", []).append(PlotPoint(each, rate))
-    if any(len(points) > 1 for points in grouped.values()) or len(grouped) > 1:
-        curves = tuple(Curve(label, tuple(sorted(points, key=lambda p: p.x))) for label, points in grouped.items())
-        yield Panel("scatter", "all loads", "time per token", "throughput", "tok/s", curves, x_unit="ns")
 
 
 def _memory_panels(found: Sequence[Answer]) -> Iterator[Panel]:
