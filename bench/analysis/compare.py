@@ -17,13 +17,12 @@ from attnlab.bench.measuring.common_clock import LATENCY
 from attnlab.bench.stats.paired import log_ratio
 from attnlab.bench.stats.sequential import Looks
 from attnlab.bench.stats.verdict import ALPHA, TARGET, Judgement, LogRatios, Rule, Verdict, judge
-from attnlab.bench.store.records import Launch
+from attnlab.bench.store.records import INTERLEAVED, Launch
 from attnlab.bench.store.run_folder import StoredRun, latest
 
 FIGURES = (ttft.METRIC, itl.METRIC, goodput.METRIC, answered_rate.METRIC, output_rate.METRIC)
 """What is compared of benchmarks whose calls have no latency."""
 
-INTERLEAVED = "interleaved"  # key of RunRecord.extra: the id that both runs of one gate share
 Key = tuple[str, str, str]
 
 

@@ -4,17 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from attnlab.bench.analysis.frame import samples_frame
 from attnlab.bench.errors import StoreError
 from attnlab.bench.store.run_folder import StoredRun
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def compact(runs: Sequence[StoredRun], out: Path) -> int:
     """Write every sample of the runs to `out`, and return their number; raises StoreError."""
     table = samples_frame(runs)
     try:
-        table.to_parquet(out, index=False)
+        write_parquet(table, out)
     except OSError as error:
         raise StoreError(f"cannot write {out}: {error.strerror or error}; take another --out") from error
     return len(table)
+
+
+def write_parquet(table: pd.DataFrame, out: Path) -> None:
+    """A column of values of several types becomes text, since Parquet has one type a column; raises OSError."""
+    mixed = {str(name): table[name].map(_text) for name in table.columns if _is_mixed(table[name])}
+    table.assign(**mixed).to_parquet(out, index=False)
+
+
+def _is_mixed(column: pd.Series[Any]) -> bool:
+    return column.dtype == object and len({type(value) for value in column.dropna()}) > 1
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None or value != value else str(value)  # NaN is no text

@@ -7,21 +7,18 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from attnlab.bench.analysis.compare import INTERLEAVED
 from attnlab.bench.errors import StoreError
 from attnlab.bench.gate.collection import BenchmarkResults
 from attnlab.bench.gate.outputs import OUTPUTS, Samples
 from attnlab.bench.gate.report import GateReport
 from attnlab.bench.machine.environment import PACKAGES
 from attnlab.bench.store.codec import decode, encode
-from attnlab.bench.store.folders import new_folder
+from attnlab.bench.store.folders import GATE_FILE, new_folder
 from attnlab.bench.store.json_text import values_of
 from attnlab.bench.store.machine import Ceilings
-from attnlab.bench.store.records import BenchRecord, RunRecord
+from attnlab.bench.store.records import INTERLEAVED, BenchRecord, RunRecord
 from attnlab.bench.store.run_folder import RunWriter
 from attnlab.bench.text import one_line
-
-GATE_FILE = "gate.json"
 
 
 def make_folder(parent: Path, run_id: str) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from attnlab.bench.analysis.csv_file import write_csv
 from attnlab.bench.analysis.frame import frame
 from attnlab.bench.reporters.model.report import Report
 
@@ -18,7 +19,7 @@ class CsvTable:
 
     def write(self, report: Report, folder: Path) -> list[Path]:
         path = folder / f"results{self.suffix}"
-        frame(report.stored).to_csv(path, index=False)
+        write_csv(frame(report.stored), path)
         return [path]
 
 

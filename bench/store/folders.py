@@ -6,6 +6,7 @@ import errno
 import os
 from pathlib import Path
 
+GATE_FILE = "gate.json"  # in the folder of a gate, beside its two runs
 SAME_NAME_TRIES = 1000  # runs of one suite that start in the same second
 
 

@@ -31,6 +31,7 @@ from attnlab.bench.store.plan import Plan
 SCHEMA_VERSION = 6
 TOGETHER = "together"  # of the axis `arrivals`: all requests are there when a call begins
 CALLABLE = "callable"  # stands where an implementation has its operator's name: of what a test times
+INTERLEAVED = "interleaved"  # key of RunRecord.extra: the id that both runs of one gate share
 DEFINITIONS_VERSION = 2  # 2: the clocks of a GPU leave out what a span adds to its calls; hot is hot
 
 __all__ = [

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from attnlab.bench.analysis.compare import INTERLEAVED, Basis, Comparison, compare, recorded_differences
+from attnlab.bench.analysis.compare import Basis, Comparison, compare, recorded_differences
 from attnlab.bench.stats.verdict import Verdict
 from attnlab.bench.store.machine import Ceilings, Device, Environment
 from attnlab.bench.store.records import (
     DEFINITIONS_VERSION,
+    INTERLEAVED,
     Burst,
     Launch,
     Measurement,
