@@ -1,56 +1,66 @@
-"""HTML: one page that stands alone, with its style, script and pictures inside."""
+"""HTML: one page that stands alone, with its data, style, script, pictures and plotting library inside."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from attnlab.bench import units
+from attnlab.bench.contract.axes import unique
+from attnlab.bench.reporters import vega
 from attnlab.bench.reporters.draw.look import TONES, marks
 from attnlab.bench.reporters.model.plots import Plot
 from attnlab.bench.reporters.model.report import Report, Section
 from attnlab.bench.reporters.model.results import Column, Result
 from attnlab.bench.reporters.model.studies import Study
+from attnlab.bench.reporters.page.bundle import Bundle, bundle
+from attnlab.bench.reporters.page.commands import again
+from attnlab.bench.reporters.page.data import section_data
+from attnlab.bench.reporters.page.drawings import DrawnPlot, LegendEntry, drawn, legend, template
+from attnlab.bench.reporters.page.lead import lead
+from attnlab.bench.reporters.page.standings import Standing, headline_columns, standings
 from attnlab.bench.store.records import Outcome
+from attnlab.bench.text import cleaned, printable
 
 TEMPLATES = Path(__file__).with_name("templates")
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """One panel as inline SVG, and what it shows in words."""
-
-    svg: Markup
-    description: str
-
-
-@dataclass(frozen=True)
-class DrawnPlot:
-    title: str
-    caption: str
-    drawings: tuple[Drawing, ...]
+SCRIPTS = ("numbers", "choice", "rows", "standings", "table", "plots", "controls", "main")
+ROWS_A_PAGE = 200
+LATENCY = "latency_ns"
 
 
 @dataclass(frozen=True)
 class View:
-    """A section with its drawings; `key` starts its ids, `results` are those that ran, `columns` those with a value.
+    """A section as the page shows it.
 
-    studies: each with its drawn plots.
+    key: starts its ids. results: those that ran, ranked; columns: those with a value, among them `headlines`, of which
+    `standings` has a figure each. legend: the marks of implementations. lead: the plot of the first screen. studies:
+    each with its drawn plots. data: for the script.
     """
 
     key: str
     section: Section
-    plots: tuple[DrawnPlot, ...]
     results: tuple[Result, ...]
     columns: tuple[Column, ...]
+    headlines: tuple[Column, ...]
+    standings: tuple[Standing, ...]
+    legend: tuple[LegendEntry, ...]
+    lead: DrawnPlot | None
+    plots: tuple[DrawnPlot, ...]
     studies: tuple[tuple[Study, tuple[DrawnPlot, ...]], ...]
+    data: dict[str, Any]
+
+    def again(self, result: Result) -> str:
+        """The command that takes the result's figures again."""
+        return again(result.row.run, self.section.operator, result.implementation, result.case.case_id)
 
 
 @dataclass(frozen=True)
@@ -66,21 +76,42 @@ class HtmlPage:
         return [path]
 
 
-def render(report: Report) -> str:
-    """The whole page."""
-    environment = _environment()
-    script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return environment.get_template("page.html").render(
-        report=report,
-        views=[_view(section, report.columns, f"s{number}") for number, section in enumerate(report.sections)],
-        light={tone.variable: tone.light for tone in TONES},
-        dark={tone.variable: tone.dark for tone in TONES},
-        script=Markup(script),
-        script_digest=digest,
-        units=units,
-        sort_key=_sort_key,
+def render(report: Report, library: Bundle | None = None, rows_a_page: int = ROWS_A_PAGE) -> str:
+    """The whole page; `library` is that of the plots, the installed one where None."""
+    library = library or bundle()
+    views = [_view(section, report.columns, f"s{number}") for number, section in enumerate(report.sections)]
+    script = "\n".join((TEMPLATES / "scripts" / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
+    script = f'"use strict";\n(() => {{\n{script}}})();\n'
+    data = {"rowsPerPage": rows_a_page, "config": vega.config(vega.on_page), "sections": [view.data for view in views]}
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            report=report,
+            views=views,
+            light={tone.variable: tone.light for tone in TONES},
+            dark={tone.variable: tone.dark for tone in TONES},
+            data=htmlsafe_json_dumps(cleaned(data), separators=(",", ":"), ensure_ascii=False),
+            library=library,
+            script=Markup(script),
+            digests=[_digest(script), *([library.digest] if library else [])],
+            units=units,
+            rows_a_page=rows_a_page,
+            definitions=_definitions(report, views),
+        )
     )
+
+
+def _definitions(report: Report, views: Sequence[View]) -> list[Column]:
+    """Every column once by its heading; that of a length may have two."""
+    streamed = [column for view in views for column in view.columns if column.name == LATENCY]
+    found = {column.heading: column for column in (*streamed, *report.columns)}
+    return list(found.values())
+
+
+def _digest(script: str) -> str:
+    """As a content security policy names what may run."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
 @cache
@@ -91,30 +122,57 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_shown,
     )
+
+
+def _shown(value: Any) -> Any:
+    """What stands in a page: names of plugins may hold marks of direction, which would turn what is around them."""
+    return printable(value) if type(value) is str else value
 
 
 def _view(section: Section, columns: Sequence[Column], key: str) -> View:
     results = tuple(_ranked(section))
-    return View(
-        key,
-        section,
-        tuple(_drawn(plot, section.drawn, key) for plot in section.plots),
-        results,
-        tuple(column for column in columns if any(column.value(result) is not None for result in results)),
-        tuple((study, tuple(_drawn(plot, plot.drawn, key) for plot in study.plots)) for study in section.studies),
+    named = (_named(column, section) for column in columns)
+    known = tuple(column for column in named if any(column.value(result) is not None for result in results))
+    headlines = headline_columns(section, known, results)
+    first = lead(section, known)
+    places = {(r.implementation, r.case.case_id): number for number, r in enumerate(results)}
+    names = unique([*section.drawn, *(first.drawn if first else ())])
+    plots = tuple(drawn(plot, names, key, places) for plot in _others(section.plots, first))
+    studies = tuple(
+        (study, tuple(drawn(plot, plot.drawn, f"{key}-study", places) for plot in study.plots))
+        for study in section.studies
     )
+    shown = None if first is None else drawn(first, names, f"{key}-lead", places)
+    data = section_data(section, key, results, known, marks(names))
+    data["headlines"] = [column.name for column in headlines]
+    data["plots"] = _specs([*([shown] if shown else []), *plots, *(plot for _, some in studies for plot in some)])
+    data["templates"] = _templates(section, names)
+    rows = standings(section, headlines)
+    return View(key, section, results, known, headlines, rows, legend(marks(names)), shown, plots, studies, data)
 
 
-def _drawn(plot: Plot, names: Sequence[str], key: str) -> DrawnPlot:
-    from attnlab.bench.reporters.draw.figures import inline_svg
+def _named(column: Column, section: Section) -> Column:
+    """The length of a call that streams its results is called so."""
+    return replace(column, label="whole call") if column.name == LATENCY and section.streams else column
 
-    look = marks(names)
-    drawings = [
-        Drawing(Markup(inline_svg(panel, look, f"{key}-{plot.name}-{number}")), panel.description)
-        for number, panel in enumerate(plot.panels)
-    ]
-    return DrawnPlot(plot.title, plot.caption, tuple(drawings))
+
+def _others(plots: Sequence[Plot], first: Plot | None) -> list[Plot]:
+    """The plots without the panel that leads the section."""
+    led = first.panels[0] if first else None
+    left = [replace(plot, panels=tuple(p for p in plot.panels if p is not led)) for plot in plots]
+    return [plot for plot in left if plot.panels]
+
+
+def _specs(plots: Sequence[DrawnPlot]) -> dict[str, Any]:
+    return {d.key: d.spec for plot in plots for d in plot.drawings if d.spec is not None}
+
+
+def _templates(section: Section, names: Sequence[str]) -> dict[str, Any]:
+    """By metric: the specification for lines over another axis than the length."""
+    made = (template(plot, names) for plot in section.plots)
+    return {spec["usermeta"]["metric"]: spec for spec in made if spec is not None}
 
 
 def _ranked(section: Section) -> list[Result]:
@@ -122,12 +180,6 @@ def _ranked(section: Section) -> list[Result]:
     place = {case.case_id: position for position, case in enumerate(section.cases)}
     ran = [result for result in section.results if result.outcome is not Outcome.UNAVAILABLE]
     return sorted(ran, key=lambda r: (place[r.case.case_id], r.median_ns or float("inf")))
-
-
-def _sort_key(column: Column, result: Result) -> str:
-    """What the page's script sorts by: a plain number or a word; empty sorts last."""
-    value = column.value(result)
-    return "" if value is None else value if isinstance(value, str) else repr(value)
 
 
 REPORTER = HtmlPage()

@@ -19,17 +19,17 @@ Paint = Callable[[str], str]
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 HEIGHT, ROW, CELL = 240, 44, 34  # pixels: of a panel, of a named row, of a map's
 TICKS = 5
-CROSS = "M-1-.6-.4 0-1 .6-.6 1 0 .4 .6 1 1 .6 .4 0 1-.6 .6-1 0-.4-.6-1Z"
-SHAPES = {
-    "o": "circle",
-    "s": "square",
-    "^": "triangle-up",
-    "D": "diamond",
-    "v": "triangle-down",
-    "P": "cross",
+CROSS = "M-1-.6-.6-1 0-.4 .6-1 1-.6 .4 0 1 .6 .6 1 0 .4-.6 1-1 .6-.4 0Z"
+SHAPES = {  # paths in a box from -1 to 1
+    "o": "M1 0A1 1 0 1 1-1 0 1 1 0 1 1 1 0Z",
+    "s": "M-.85-.85H.85V.85H-.85Z",
+    "^": "M0-1 1 .8H-1Z",
+    "D": "M0-1 1 0 0 1-1 0Z",
+    "v": "M0 1-1-.8H1Z",
+    "P": "M-.35-1H.35V-.35H1V.35H.35V1H-.35V.35H-1V-.35H-.35Z",
     "X": CROSS,
-    "<": "triangle-left",
-    ">": "triangle-right",
+    "<": "M-1 0 .8-1V1Z",
+    ">": "M1 0-.8 1V-1Z",
 }
 VARIABLES = {tone.light: f"var({tone.variable})" for tone in TONES}
 
@@ -56,16 +56,18 @@ def panel_spec(panel: Panel, marks: Mapping[str, Mark], paint: Paint = str) -> S
         "width": "container",
         "height": HEIGHT,
         "autosize": {"type": "fit", "contains": "padding"},
+        "padding": {"left": 20 if panel.kind in ACROSS else 4, "top": 6, "right": 20, "bottom": 4},
         "background": "transparent",
-        "config": _config(paint),
-        "usermeta": {"kind": panel.kind, "metric": panel.metric},
+        "config": config(paint),
+        "usermeta": {"kind": panel.kind, "metric": panel.metric, "plain": _plain(panel)},
         "data": {"name": "points", "values": [row for c in panel.curves for row in _rows(panel, c)]},
         **body,
         "encoding": {**body["encoding"], **_look(panel, marks, paint)},
     }
 
 
-def _config(paint: Paint) -> Spec:
+def config(paint: Paint) -> Spec:
+    """What all specifications have in common: fonts, and the colours of axes."""
     axis = {
         "labelColor": paint(MUTED.light),
         "titleColor": paint(MUTED.light),
@@ -85,6 +87,13 @@ def _config(paint: Paint) -> Spec:
         "text": {"color": paint(MUTED.light), "fontSize": 11},
         "rule": {"color": paint(MUTED.light)},
     }
+
+
+def _plain(panel: Panel) -> dict[str, str]:
+    """How ticks are written on an axis that is made linear, by channel."""
+    if panel.kind in ACROSS:
+        return {"x": label("datum.value", panel.unit)}
+    return {"x": label("datum.value", panel.x_unit), "y": label("datum.value", panel.unit)}
 
 
 def _rows(panel: Panel, curve: Curve) -> list[Spec]:
@@ -153,14 +162,14 @@ def label(value: str, unit: str) -> str:
     """The expression that writes a tick: `1.5 ms`, `64 KiB`, `20 %`, `2×`."""
     if unit == "B":
         steps = [(units.GIB, "GiB"), (units.MIB, "MiB"), (1 << 10, "KiB")]
-        parts = "".join(f"{value} >= {size} ? format({value} / {size}, '~r') + ' {name}' : " for size, name in steps)
-        return f"{parts}format({value}, '~r') + ' B'"
+        parts = "".join(f"{value} >= {size} ? format({value} / {size}, '.3~r') + ' {name}' : " for size, name in steps)
+        return f"{parts}format({value}, '.3~r') + ' B'"
     if unit in ("share", "ratio"):
         return f"format(100 * {value}, '.3~g') + ' %'" if unit == "share" else f"format({value}, '.3~g') + '×'"
     scales = {"ns": (1e-9, "s"), "TFLOP/s": (1e12, "FLOP/s"), "GB/s": (1e9, "B/s")}
     factor, name = scales.get(unit, (1.0, unit))
     if unit not in scales:
-        return f"format({value}, ',.6~g'){f' + {chr(39)} {_literal(name)}{chr(39)}' if name else ''}"
+        return f"format({value}, '.6~r'){f' + {chr(39)} {_literal(name)}{chr(39)}' if name else ''}"
     return f"replace(format({value} * {factor:g}, '.3~s'), regexp('([a-zA-Zµ]?)$'), ' $1{name}')"
 
 
@@ -232,7 +241,7 @@ def _reference(panel: Panel, along: str) -> list[Spec]:
     layers: list[Spec] = [{"data": one, "mark": {"type": "rule", "strokeDash": [4, 3]}, "encoding": own}]
     if panel.reference_label and along == "x":
         mark = {"type": "text", "text": panel.reference_label}
-        layers.append({"data": one, "mark": mark, "encoding": {**own, "y": {"value": -8}}})
+        layers.append({"data": one, "mark": mark, "encoding": {**own, "y": {"value": -14}}})
     return layers
 
 
@@ -362,7 +371,7 @@ def _timeline(panel: Panel, paint: Paint) -> Spec:
         at: Spec = {"values": [{"x": callout.x, "told": note, "number": callout.text}]}
         own: Spec = {"y": None, "color": None, "shape": None, "tooltip": {"field": "told", "title": "change"}}
         layers.append({"data": at, "mark": {"type": "rule", "strokeDash": [4, 3], "strokeWidth": 2}, "encoding": own})
-        above = {**own, "y": {"value": -8}, "text": {"field": "number"}}
+        above = {**own, "y": {"value": -14}, "text": {"field": "number"}}
         layers.append({"data": at, "mark": {"type": "text"}, "encoding": above})
     return {"encoding": {"x": x, "y": _values(panel, "y", panel.y_label)}, "layer": layers}
 

@@ -9,7 +9,7 @@ from typing import Any
 from attnlab.bench.analysis.metrics import known_metrics, rows_of
 from attnlab.bench.contract.axes import unique
 from attnlab.bench.contract.metric import Metric, Row
-from attnlab.bench.contract.operator_spec import Operator
+from attnlab.bench.contract.operator_spec import OF_A_KERNEL, Operator
 from attnlab.bench.contract.registry import Registry, registry
 from attnlab.bench.reporters.model.cases import CaseFamily, CaseRef, families, refer
 from attnlab.bench.reporters.model.findings import Findings, OperatorResults, findings
@@ -28,7 +28,8 @@ from attnlab.bench.store.run_folder import StoredRun
 class Section:
     """One operator in one run: results are compared within a section only.
 
-    common: what all cases share, as their labels leave it out.
+    common: what all cases share, as their labels leave it out. headlines: its main metrics by name. streams: a call
+    gives its results one after another, so that its length is no kernel's latency.
     """
 
     name: str
@@ -50,6 +51,8 @@ class Section:
     growths: tuple[GrowthRow, ...]
     plots: tuple[Plot, ...]
     studies: tuple[Study, ...] = ()
+    headlines: tuple[str, ...] = OF_A_KERNEL
+    streams: bool = False
 
     @property
     def shared(self) -> str:
@@ -162,4 +165,6 @@ def _section(stored: StoredRun, name: str, rows: Sequence[Row], metrics: Sequenc
         growths=tuple(growths(grouped, implementations, results)),
         plots=plots(cases, implementations, axis, results, run.ceilings),
         studies=studies(name, results),
+        headlines=operator.headlines if operator else OF_A_KERNEL,
+        streams=operator is not None and operator.observe is not None,
     )

@@ -1,0 +1,19 @@
+"""The command that takes one figure again."""
+
+from __future__ import annotations
+
+import shlex
+
+from attnlab.bench.store.records import RunRecord
+
+
+def again(run: RunRecord, operator: str, implementation: str, case_id: str) -> str:
+    """`attnlab run OPERATOR --impl NAME --case ID`, on the kind of device that the run was on, with its plugins."""
+    head, tail = again_around(run, operator)
+    return f"{head} --impl {shlex.quote(implementation)} --case {shlex.quote(case_id)}{tail}"
+
+
+def again_around(run: RunRecord, operator: str) -> tuple[str, str]:
+    """What is alike in the commands of all results of an operator: before `--impl`, and after the case."""
+    plugins = "".join(f" --plugin {shlex.quote(plugin)}" for plugin in run.plugins)
+    return f"attnlab run {shlex.quote(operator)}", f" --device {run.environment.device.kind}{plugins}"
