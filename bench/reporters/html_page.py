@@ -145,7 +145,7 @@ def _view(section: Section, columns: Sequence[Column], key: str) -> View:
         for study in section.studies
     )
     shown = None if first is None else drawn(first, names, f"{key}-lead", places)
-    data = section_data(section, key, results, known, marks(names))
+    data = section_data(section, key, results, known)
     data["headlines"] = [column.name for column in headlines]
     data["plots"] = _specs([*([shown] if shown else []), *plots, *(plot for _, some in studies for plot in some)])
     data["templates"] = _templates(section, names)

@@ -11,19 +11,14 @@ from typing import Any
 
 from attnlab.bench.contract.axes import unique
 from attnlab.bench.contract.metric import Value
-from attnlab.bench.reporters.draw.look import Mark
 from attnlab.bench.reporters.model.report import Section
 from attnlab.bench.reporters.model.results import Column, Result
 from attnlab.bench.reporters.page.commands import again_around
-from attnlab.bench.reporters.vega import SHAPES, on_page
 
 DIGITS = 6
-INTERVAL = "interval"
 
 
-def section_data(
-    section: Section, key: str, results: Sequence[Result], columns: Sequence[Column], marks: Mapping[str, Mark]
-) -> dict[str, Any]:
+def section_data(section: Section, key: str, results: Sequence[Result], columns: Sequence[Column]) -> dict[str, Any]:
     """Everything but the plots; implementations, cases and outcomes are numbers in the rows, and names once."""
     names = unique(result.implementation for result in results)
     cases = unique(result.case.case_id for result in results)
@@ -38,8 +33,8 @@ def section_data(
         "run": section.run_id,
         "baseline": section.baseline,
         "lengthAxis": section.length_axis,
-        "implementations": [{"name": name, **_mark(marks.get(name))} for name in names],
-        "cases": [{"id": case_id, "axes": axes} for case_id, axes in zip(cases, _axes(cases, results), strict=True)],
+        "implementations": [{"name": name} for name in names],
+        "cases": _cases(cases, results),
         "outcomes": outcomes,
         "columns": [{"name": c.name, "heading": c.heading, "unit": c.unit, "numeric": c.numeric} for c in columns],
         "rows": {
@@ -64,17 +59,16 @@ def _numbered(*items: Sequence[Any]) -> list[tuple[str, Sequence[Any]]]:
     return list(zip(("implementation", "case", "outcome", "method"), items, strict=True))
 
 
-def _mark(mark: Mark | None) -> dict[str, str]:
-    return {} if mark is None else {"colour": on_page(mark.colour), "shape": SHAPES[mark.marker]}
-
-
-def _axes(case_ids: Sequence[str], results: Sequence[Result]) -> list[dict[str, Any]]:
-    """Of each case the axes that vary among them."""
-    by_id = {result.case.case_id: result.row.measurement.case for result in results}
-    axes = [by_id[case_id] for case_id in case_ids]
+def _cases(case_ids: Sequence[str], results: Sequence[Result]) -> list[dict[str, Any]]:
+    """Each with its label, and the axes that vary among them."""
+    by_id = {result.case.case_id: result for result in results}
+    axes = [by_id[case_id].row.measurement.case for case_id in case_ids]
     names = unique(name for values in axes for name in values)
     varying = [name for name in names if len({str(values.get(name)) for values in axes}) > 1]
-    return [{name: values.get(name) for name in varying} for values in axes]
+    return [
+        {"id": case_id, "label": by_id[case_id].case.label, "axes": {name: values.get(name) for name in varying}}
+        for case_id, values in zip(case_ids, axes, strict=True)
+    ]
 
 
 def _short(value: Value) -> Value:
@@ -82,7 +76,7 @@ def _short(value: Value) -> Value:
 
 
 def _state(result: Result) -> str:
-    return "wrong" if result.wrong else "passed" if result.timed else ""
+    return "wrong" if result.wrong else "passed" if result.passed and result.timed else ""
 
 
 def _remarks(results: Sequence[Result]) -> dict[str, dict[str, str]]:

@@ -21,8 +21,8 @@ def lead(section: Section, columns: Sequence[Column]) -> Plot | None:
     headline = section.headlines[0]
     found = [(plot, p) for plot in section.plots for p in plot.panels if p.metric == headline and p.kind in KINDS]
     if found:
-        plot, panel = max(found, key=lambda pair: (pair[1].kind == "lines", _points(pair[1])))
-        return replace(plot, panels=(panel,))
+        plot, fullest = max(found, key=lambda pair: (pair[1].kind == "lines", _points(pair[1])))
+        return replace(plot, panels=(fullest,))
     column = next((column for column in columns if column.name == headline), None)
     panel = _by_case(section, column) if column is not None else None
     if column is None or panel is None:
@@ -41,6 +41,7 @@ def _by_case(section: Section, column: Column) -> Panel | None:
     for result in section.results:
         if isinstance(column.value(result), float):
             by_case.setdefault(result.case.case_id, []).append(result)
+    labels = {result.case.case_id: result.case.label for result in section.results}
     rows = sorted(by_case, key=lambda case_id: -len(by_case[case_id]))[:MOST_ROWS]
     if not rows:
         return None
@@ -57,4 +58,13 @@ def _by_case(section: Section, column: Column) -> Panel | None:
     if not curves:
         return None
     title = "by case" if len(rows) == len(by_case) else f"the {len(rows)} cases that most ran"
-    return Panel("dots", title, column.label, "", column.unit, tuple(curves), tuple(rows), metric=column.name)
+    return Panel(
+        "dots",
+        title,
+        column.label,
+        "",
+        column.unit,
+        tuple(curves),
+        tuple(labels[case_id] for case_id in rows),
+        metric=column.name,
+    )

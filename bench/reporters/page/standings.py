@@ -20,8 +20,9 @@ WORST = "error_of_budget"  # of which the largest counts, not the range
 class Standing:
     """One row.
 
-    right: on how many cases it is; kind: `passed`, `wrong` or `broken`. fastest: the number of cases, of those where
-    two or more were timed, in which it is the fastest or not told apart from it. figures: a text for each column.
+    right: on how many cases it is; kind: `passed`, `wrong`, `broken` or `unchecked`. fastest: the number of cases, of
+    those where two or more were timed, in which it is the fastest or not told apart from it. figures: a text for each
+    column.
     """
 
     implementation: str
@@ -62,6 +63,8 @@ def _right(results: Sequence[Result]) -> tuple[str, str]:
     passed, total = sum(r.passed for r in results), len(results)
     if wrong := sum(r.wrong for r in results):
         return f"{wrong} of {total} wrong", "wrong"
+    if all(r.outcome is Outcome.UNCHECKED for r in results):
+        return "unchecked", "unchecked"
     kind = "broken" if any(r.outcome in BROKEN for r in results) else "passed"
     return f"{passed} of {total}", kind
 

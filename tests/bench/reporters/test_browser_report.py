@@ -28,6 +28,7 @@ pytestmark = pytest.mark.browser
 WIDTHS = (390, 768, 1280)
 PRINTED = 703  # pixels between the margins of A4
 CASE = "Hq9-Hkv3-Sq512-bf16-causal-smollm2"
+LABEL = "Hq9-Hkv3-Sq512-D64-bf16-causal-smollm2"
 FORMULA = "=cmd|'/c calc'!A1"
 
 Open = Callable[..., Any]
@@ -102,29 +103,6 @@ def drawn_everywhere(page: Any) -> None:
     page.evaluate("scrollTo(0, 0)")
 
 
-<<<<<<< HEAD
-def test_a_wide_light_page_sorts_and_filters(html: str, tmp_path: Path) -> None:
-    answer = probed(html, tmp_path, 1200)
-    rising = answer["rising"]
-    assert isinstance(rising, list)
-    times = [milliseconds(text) for text in rising if text != "–"]
-    assert times == sorted(times)
-    assert len(times) > 40
-    assert set(rising[len(times) :]) == {"–"}  # not measured comes last, both ways
-    falling = answer["falling"]
-    assert isinstance(falling, list)
-    assert [milliseconds(text) for text in falling[: len(times)]] == times[::-1]
-    assert set(falling[len(times) :]) == {"–"}
-    assert (answer["state"], answer["turned"], answer["left"]) == ("ascending", "descending", None)
-    names = answer["names"]
-    assert isinstance(names, list)
-    assert names == sorted(names, key=str.lower)
-    filtered = answer["filtered"]
-    assert isinstance(filtered, list)
-    assert sorted(filtered) == [
-        "sdpa_flash Hq9-Hkv3-Sq512-D64-bf16-causal-smollm2",
-        "sdpa_flash Hq9-Hkv3-Sq512-D64-fp32-causal-smollm2",
-=======
 def column(page: Any, heading: str) -> list[str]:
     """The texts of a column of the results."""
     found: list[str] = page.evaluate(
@@ -203,9 +181,9 @@ def test_chips_drive_plots_and_tables_alike(page: Any) -> None:
     chip(page, "flex").click(modifiers=["Shift"])
     assert set(column(page, "implementation")) == {"flex"} == {value["name"] for value in values(page)}
     page.locator("details.cases summary").first.click()
-    chip(page, CASE).click(modifiers=["Shift"])
-    assert column(page, "case") == [CASE]
-    assert [value["case"] for value in values(page)] == [CASE]
+    chip(page, LABEL).click(modifiers=["Shift"])
+    assert column(page, "case") == [LABEL]
+    assert [value["case"] for value in values(page)] == [LABEL]
     standing = page.locator("table.standings tr[data-implementation=flex]").inner_text()
     assert "1 of 1" in standing
     assert " to " not in standing
@@ -227,10 +205,10 @@ def test_another_baseline_gives_other_speedups(page: Any) -> None:
             strict=True,
         )
     )
-    assert after["sdpa_flash", CASE] == "1.00×"
-    ratio = float(before["naive", CASE][:-1]) / float(before["sdpa_flash", CASE][:-1])
-    assert float(after["naive", CASE][:-1]) == pytest.approx(ratio, rel=0.01)
-    assert after["triton", CASE] == "–"  # not timed
+    assert after["sdpa_flash", LABEL] == "1.00×"
+    ratio = float(before["naive", LABEL][:-1]) / float(before["sdpa_flash", LABEL][:-1])
+    assert float(after["naive", LABEL][:-1]) == pytest.approx(ratio, rel=0.01)
+    assert after["triton", LABEL] == "–"  # not timed
     page.locator("[data-drawings$='-speedup']").first.scroll_into_view_if_needed()
     shown = values(page, "[data-drawings$='-speedup'] [data-plot]")
     assert {v["shown"] for v in shown if v["name"] == "sdpa_flash"} == {"1.00×"}
@@ -292,17 +270,17 @@ def test_the_address_keeps_the_choice(page: Any, open_page: Open) -> None:
 
 
 def test_a_link_leads_to_its_row(page: Any, open_page: Open) -> None:
-    place = column(page, "case").index(CASE)
+    place = column(page, "case").index(LABEL)
     page.locator("table.results tbody tr").nth(place).locator("th a").click()
     marked = page.locator("tr.marked")
-    assert CASE in marked.inner_text()
+    assert LABEL in marked.inner_text()
     assert marked.bounding_box()["y"] < 800
     other = open_page(address=page.evaluate("location.hash"))
-    assert other.locator("tr.marked td.case").inner_text() == CASE
+    assert other.locator("tr.marked td.case").inner_text() == LABEL
 
 
 def test_a_row_has_the_command_that_takes_it_again(page: Any) -> None:
-    place = list(zip(column(page, "implementation"), column(page, "case"), strict=True)).index(("flex", CASE))
+    place = list(zip(column(page, "implementation"), column(page, "case"), strict=True)).index(("flex", LABEL))
     row = page.locator("table.results tbody tr").nth(place)
     row.locator("details.again summary").click()
     assert (
@@ -344,7 +322,8 @@ def test_what_is_shown_is_downloaded_as_csv(page: Any) -> None:
     chip(page, "sdpa_flash").click(modifiers=["Shift"])
     headings, *rows = downloaded(page)
     assert len(rows) == 10
-    found = dict(zip(headings, next(row for row in rows if row[1] == CASE), strict=True))
+    assert CASE in {row[headings.index("case_id")] for row in rows}
+    found = dict(zip(headings, next(row for row in rows if row[1] == LABEL), strict=True))
     assert found["implementation"] == "sdpa_flash"
     assert float(found["latency_ns"]) > 1e4
     assert found["again"].startswith("attnlab run attention --impl sdpa_flash")
@@ -356,7 +335,6 @@ def hostile_run(synthetic: SimpleNamespace, named: str) -> Report:
     names = [named, f"{named} 2", FORMULA, "fine"]
     found = [
         replace(synthetic.timed("naive", case), implementation=name, flags=(named,)) for case in cases for name in names
->>>>>>> 9c8d389 (The page answers on its first screen, and can be touched: one file, with data, plots and the plotting library inside)
     ]
     found.append(
         replace(synthetic.measure("mine", cases[0]), implementation=f"wrong {named}", reason=named, detail=named)
@@ -422,7 +400,9 @@ def test_a_hundred_thousand_rows_are_paged(open_page: Open, html: str) -> None:
     assert page.told == []
 
 
-def test_a_large_run_has_its_first_rows_and_some_panels_in_the_file(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_run_has_its_first_rows_and_some_panels_in_the_file(
+    report: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(drawings, "MOST_PANELS", 2)
     monkeypatch.setattr(drawings, "MOST_POINTS", 30)
     (section,) = report.sections

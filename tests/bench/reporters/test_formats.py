@@ -21,6 +21,7 @@ from attnlab.bench.store.records import BenchRecord, Outcome
 
 HOSTILE = "<script>alert('x')</script>|`$x^2$`\n*b*"
 VOID = {"meta", "link", "input"}
+SCRIPTS = 3  # the data, the plotting library, and the page's own
 
 
 class Page(HTMLParser):
@@ -82,7 +83,7 @@ def test_every_format_is_known() -> None:
 def test_the_page_is_well_formed_and_stands_alone(html: str, page: Page) -> None:
     assert page.open == []
     assert len(page.ids) == len(set(page.ids))
-    assert page.tags.count("script") == 1
+    assert page.tags.count("script") == SCRIPTS
     assert not re.search(r"https?://", html)
     assert not re.search(r'(src|href)="(?!#|data:)', html)
     assert "default-src 'none'" in html
@@ -111,7 +112,6 @@ def test_figures_in_the_page(results: list[dict[str, str]]) -> None:
     assert row["of measured ceiling"] == "43.2 %"
     assert row["bound by"] == "compute"
     assert row["peak memory"] == "0 B"  # measured, and none
-    assert row["q_len"] == "128"
 
 
 def test_a_wrong_result_shows_no_speed_in_the_page(
@@ -128,6 +128,7 @@ def test_a_wrong_result_shows_no_speed_in_the_page(
         "bound by",
         "error of budget",
         "deterministic",
+        "again",
     }
     for row in wrong:
         assert {key for key, text in row.items() if text != "–"} <= allowed
@@ -213,7 +214,7 @@ def test_names_of_plugins_are_escaped_everywhere(synthetic: SimpleNamespace, tmp
     page = paths["index.html"].read_text(encoding="utf-8")
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert" in page
-    assert Page(page).tags.count("script") == 1
+    assert Page(page).tags.count("script") == SCRIPTS
     summary = paths["summary.md"].read_text(encoding="utf-8")
     assert "<script>" not in summary
     assert "\n*b*" not in summary

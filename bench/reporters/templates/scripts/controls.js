@@ -20,7 +20,7 @@ function drawControls(section) {
   lists.append(words(section));
   parts.push(lists);
   if (section.cases.length > 1 && section.cases.length <= MOST_CHIPS) {
-    const named = section.cases.map((one) => ({ name: one.id }));
+    const named = section.cases.map((one) => ({ name: one.label, title: one.id }));
     parts.push(make("details", { class: "cases" }, make("summary", {}), chips(section, "cases", named)));
   }
   const all = make("details", { class: "controls" }, make("summary", {}, "choose what is shown"), make("div", {}, ...parts));
@@ -42,9 +42,9 @@ function chips(section, what, entries) {
       section.choice.hidden[what] = now;
       change(section, { page: "" });
     };
-    const title = `${entry.name}\nShift and click: this one alone`;
+    const title = `${entry.title ?? entry.name}\nShift and click: this one alone`;
     const chip = make("button", { type: "button", class: "chip", title, onclick: toggle }, make("span", {}, entry.name));
-    if (entry.shape) chip.prepend(symbol(entry));
+    if (what === "implementations") chip.prepend(symbol(section, entry.name));
     group.append(chip);
   });
   const all = (empty) => () => {
@@ -63,15 +63,10 @@ function chips(section, what, entries) {
   return group;
 }
 
-function symbol(entry) {
-  const space = "http://www.w3.org/2000/svg";
-  const svg = document.createElementNS(space, "svg");
-  const path = document.createElementNS(space, "path");
-  for (const [name, value] of Object.entries({ class: "mark", viewBox: "-1.3 -1.3 2.6 2.6", "aria-hidden": "true" })) svg.setAttribute(name, value);
-  path.setAttribute("d", entry.shape);
-  path.style.fill = entry.colour;
-  svg.append(path);
-  return svg;
+// The mark of an implementation, as in the first table.
+function symbol(section, name) {
+  const rows = [...section.element.querySelectorAll("table.standings tbody tr")];
+  return rows.find((row) => row.dataset.implementation === name)?.querySelector("svg.mark")?.cloneNode(true) ?? "";
 }
 
 function list(section, name, options, label = name) {

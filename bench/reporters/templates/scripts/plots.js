@@ -95,7 +95,7 @@ function chosenValues(section, base) {
 // A value with its case in words, and its speed-up over the baseline that was chosen.
 function withResult(section, base, value) {
   if (value.r === undefined) return value;
-  const full = { ...value, case: caseOf(section, value.r) };
+  const full = { ...value, case: labelOf(section, value.r) };
   if (base.usermeta.metric !== SPEEDUP || !section.choice.baseline) return full;
   const ratio = speedup(section, value.r);
   if (ratio === null) return null;

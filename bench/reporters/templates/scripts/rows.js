@@ -6,11 +6,12 @@ const collator = new Intl.Collator("en", { numeric: true });
 
 const nameOf = (section, row) => section.implementations[section.rows.implementation[row]].name;
 const caseOf = (section, row) => section.cases[section.rows.case[row]].id;
+const labelOf = (section, row) => section.cases[section.rows.case[row]].label;
 
 // A column's value in a row: a number, a word, or null; a speed-up is over the baseline that was chosen.
 function valueOf(section, column, row) {
   if (column === "implementation") return nameOf(section, row);
-  if (column === "case") return caseOf(section, row);
+  if (column === "case") return labelOf(section, row);
   if (column === "outcome") return section.outcomes[section.rows.outcome[row]];
   if (column === SPEEDUP && section.choice.baseline) return speedup(section, row);
   return section.rows.values[column]?.[row] ?? null;
@@ -66,7 +67,7 @@ function chosenRows(section) {
 
 function searched(section, row) {
   const flags = section.rows.values.flags?.[row] ?? "";
-  return [nameOf(section, row), caseOf(section, row), valueOf(section, "outcome", row), flags].join(" ").toLowerCase();
+  return [nameOf(section, row), caseOf(section, row), labelOf(section, row), valueOf(section, "outcome", row), flags].join(" ").toLowerCase();
 }
 
 // What has no value stays last, whichever way.

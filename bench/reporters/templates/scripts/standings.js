@@ -26,6 +26,7 @@ function drawStandings(section, shown) {
 function rightText(section, rows) {
   const wrong = rows.filter((row) => section.rows.state[row] === "wrong").length;
   if (wrong) return `${wrong} of ${rows.length} wrong`;
+  if (rows.every((row) => valueOf(section, "outcome", row) === "unchecked")) return "unchecked";
   const passed = rows.filter((row) => valueOf(section, "outcome", row).startsWith("passed")).length;
   return `${passed} of ${rows.length}`;
 }

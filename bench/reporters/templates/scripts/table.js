@@ -40,7 +40,7 @@ function line(section, row) {
     "tr",
     { id, class: section.rows.timed[row] ? undefined : "out" },
     make("th", { scope: "row", class: "name pinned" }, link),
-    make("td", { class: "name case" }, caseOf(section, row)),
+    make("td", { class: "name case", title: caseOf(section, row) }, labelOf(section, row)),
     make("td", outcome, valueOf(section, "outcome", row)),
     ...cells,
     make("td", { class: "more" }, commandOf(section, row)),
@@ -108,9 +108,10 @@ function mark(id) {
 // All rows that are shown, in their order, in stored units.
 function csvOf(section) {
   const columns = ["implementation", "case", "outcome", ...section.columns.map((column) => column.name)];
-  const extra = ["ci_low_ns", "ci_high_ns", "again"];
+  const extra = ["case_id", "ci_low_ns", "ci_high_ns", "again"];
   const lines = sortedRows(section, chosenRows(section)).map((row) => [
     ...columns.map((column) => valueOf(section, column, row)),
+    caseOf(section, row),
     section.rows.low[row],
     section.rows.high[row],
     again(section, row),
