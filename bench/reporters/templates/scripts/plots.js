@@ -81,9 +81,10 @@ function specOf(section, base) {
   if (!values.length) return null;
   const spec = structuredClone({ ...base, data: { ...base.data, values } });
   if (base.usermeta.kind === "dots") keepRows(spec, values);
-  if (metric === SPEEDUP && section.choice.baseline) for (const { scale } of Object.values(spec.encoding)) delete scale?.domain;
+  const channel = base.usermeta.kind === "dots" ? "x" : "y"; // of the values
+  if (metric === SPEEDUP && section.choice.baseline) delete spec.encoding[channel].scale.domain;
   const wanted = section.choice.scale;
-  if (wanted && metric) scaleTo(spec, base.usermeta.kind === "dots" ? "x" : "y", wanted);
+  if (wanted && metric) scaleTo(spec, channel, wanted);
   return spec;
 }
 
