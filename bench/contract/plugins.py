@@ -121,6 +121,7 @@ TRIAL_LIMIT_S = 60.0
 TOLD_BYTES = 1000
 TRIAL = """
 import json, os, sys
+from contextlib import nullcontext
 sys.path[:] = json.loads(sys.argv[1])
 from attnlab.bench.errors import PluginError
 from attnlab.bench.contract.process_output import OutputPipe
@@ -128,14 +129,16 @@ from attnlab.bench.text import one_line, reason_of
 from attnlab.bench.contract.plugins import load_plugin
 from attnlab.bench.contract.registry import registry
 write, end = os.write, int(sys.argv[3])
+class Unwatched:
+    count, watched = registry.count, nullcontext
 try:
     for plugin in json.loads(sys.argv[2]):
-        load_plugin(plugin, registry)
+        load_plugin(plugin, Unwatched())
 except PluginError:
     pass
 write(end, b"imported or told")
 """
-"""What runs in the process that tries plugins out."""
+"""What runs in the process that tries plugins out: nothing is watched there, which would take the whole harness."""
 
 SAID = 400  # characters of what an import printed that a message holds
 

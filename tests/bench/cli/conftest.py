@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
 
 from attnlab.bench.cli import main
+from attnlab.bench.contract.plugins import try_out
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,20 @@ class Ended:
     err: str
 
 
+TRY_OUT = cache(try_out)
+
+
+@pytest.fixture
+def trials_shared(monkeypatch: pytest.MonkeyPatch, helpers: Path) -> None:
+    """A plugin that is one of the tests' helpers is tried in a process of its own once, not by each command again."""
+
+    def share(plugins: Sequence[str]) -> str | None:
+        ours = all(Path(plugin).parent == helpers for plugin in plugins)
+        return TRY_OUT(tuple(plugins)) if ours else try_out(plugins)
+
+    monkeypatch.setattr("attnlab.bench.contract.plugins.try_out", share)
+
+
 @pytest.fixture
 def cli(
     capsys: pytest.CaptureFixture[str],
@@ -29,6 +45,7 @@ def cli(
     tmp_path: Path,
     ceilings_cache: Path,
     plugins_forgotten: None,
+    trials_shared: None,
 ) -> Iterator[Callable[..., Ended]]:
     """Runs `attnlab …` in an empty current folder."""
     monkeypatch.chdir(tmp_path)
