@@ -25,6 +25,11 @@ REPORTS = Path("reports")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("runs", nargs="*", metavar="RUN", help="folders of runs (the newest under results/)")
     parser.add_argument("--out", metavar="FOLDER", help="where to write (reports/ and the run's name)")
+    parser.add_argument(
+        "--history",
+        metavar="FOLDER",
+        help="earlier runs: what moved since the last one on the same machine, and the history with its changes",
+    )
     parser.add_argument("--format", action="append", default=[], metavar="NAMES", help="only these formats")
     _options.add_plugin(parser)
     _options.add_json(parser)
@@ -35,7 +40,8 @@ def execute(options: argparse.Namespace) -> int:
     check_formats(formats, options.plugin)
     runs = [run for path in options.runs for run in read_runs(path, _options.tell)]
     runs = runs or [read_runs(RESULTS, _options.tell)[-1]]
-    for run in runs:
+    earlier = read_runs(Path(options.history), _options.tell) if options.history else []
+    for run in (*runs, *earlier):
         for damage in run.damages:
             _options.tell(str(damage))
     from attnlab.bench.reporters import write_report  # this and the registry take seconds to import
@@ -43,7 +49,7 @@ def execute(options: argparse.Namespace) -> int:
     _tell_unknown(runs, _options.discovered(options.plugin))
     folder = Path(options.out) if options.out else REPORTS / (runs[0].run.run_id if len(runs) == 1 else "together")
     try:
-        paths = write_report(runs, folder, formats)
+        paths = write_report(runs, folder, formats, earlier=earlier)
     except OSError as error:
         raise StoreError(f"cannot write to {folder}: {error.strerror}; take another folder with --out") from error
     if options.json:

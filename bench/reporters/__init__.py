@@ -30,16 +30,21 @@ REPORTERS: Folder[Reporter] = Folder("format", __name__, "REPORTER")
 
 
 def write_report(
-    runs: Sequence[StoredRun], folder: Path, formats: Sequence[str] | None = None, source: Registry = registry
+    runs: Sequence[StoredRun],
+    folder: Path,
+    formats: Sequence[str] | None = None,
+    source: Registry = registry,
+    earlier: Sequence[StoredRun] = (),
 ) -> list[Path]:
     """Write a report of the runs in the given formats (all where None or none) and return the files.
 
-    Operators and metrics that `source` knows are used: call `discover` first. Raises UnknownName for
-    an unknown format, before anything is written, OSError where the folder cannot be written, and PluginError where a
-    reporter fails, after the other formats are written.
+    earlier: runs that these are set among, for their history and what moved since the last one. Operators and metrics
+    that `source` knows are used: call `discover` first. Raises UnknownName for an unknown format, before anything is
+    written, OSError where the folder cannot be written, and PluginError where a reporter fails, after the other formats
+    are written.
     """
     chosen = [REPORTERS.get(name) for name in formats or REPORTERS.names()]
-    report = build_report(runs, source)
+    report = build_report(runs, source, earlier)
     folder.mkdir(parents=True, exist_ok=True)
     paths: list[Path] = []
     faults: list[tuple[str, Exception]] = []

@@ -12,7 +12,7 @@ from attnlab.bench.reporters.draw.look import INK, MUTED
 from attnlab.bench.reporters.model.plots import Panel
 
 HEIGHT_IN, ROW_IN = 2.6, 0.17
-CHARACTERS, MOST_TICKS = 74, 5
+CHARACTERS, MOST_TICKS = 74, 4
 TOP_IN, BOTTOM_IN = 0.6, 0.4
 
 

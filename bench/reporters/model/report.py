@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from attnlab.bench.analysis.metrics import known_metrics, rows_of
@@ -11,6 +11,8 @@ from attnlab.bench.contract.axes import unique
 from attnlab.bench.contract.metric import Metric, Row
 from attnlab.bench.contract.operator_spec import OF_A_KERNEL, Operator
 from attnlab.bench.contract.registry import Registry, registry
+from attnlab.bench.reporters.model.among import RunAmong, all_runs
+from attnlab.bench.reporters.model.beside import beside
 from attnlab.bench.reporters.model.cases import CaseFamily, CaseRef, families, refer
 from attnlab.bench.reporters.model.findings import Findings, OperatorResults, findings
 from attnlab.bench.reporters.model.growths import GrowthRow, growths
@@ -20,7 +22,9 @@ from attnlab.bench.reporters.model.picks import Pick, picks
 from attnlab.bench.reporters.model.plots import Plot
 from attnlab.bench.reporters.model.provenance import ProvenanceRow, environment, provenance
 from attnlab.bench.reporters.model.results import Column, Result, columns, result_of
+from attnlab.bench.reporters.model.since import since_last
 from attnlab.bench.reporters.model.studies import Study, studies
+from attnlab.bench.reporters.model.timeline import history
 from attnlab.bench.store.run_folder import StoredRun
 
 
@@ -87,13 +91,17 @@ class Report:
     stored: tuple[StoredRun, ...]
 
 
-def build_report(stored: Sequence[StoredRun], source: Registry = registry) -> Report:
-    """Work out a report; operators and metrics of plugins are known once these are loaded (`discover`)."""
+def build_report(stored: Sequence[StoredRun], source: Registry = registry, earlier: Sequence[StoredRun] = ()) -> Report:
+    """Work out a report; operators and metrics of plugins are known once these are loaded (`discover`).
+
+    earlier: runs that it is set among and that have no section; what is of another machine or later is left out.
+    """
     metrics = known_metrics(source)
     sections: list[Section] = []
     facts: list[RunFacts] = []
+    every = all_runs(stored, earlier) if len(stored) + len(earlier) > 1 else ()
     for one in stored:
-        made = _sections(one, metrics, source)
+        made = [_among(section, one, stored, every) for section in _sections(one, metrics, source)]
         results = [result for section in made for result in section.results]
         facts.append(RunFacts(one.run.run_id, tuple(environment(one.run)), tuple(provenance(one, results))))
         sections += made
@@ -106,6 +114,16 @@ def build_report(stored: Sequence[StoredRun], source: Registry = registry) -> Re
         runs=tuple(facts),
         stored=tuple(stored),
     )
+
+
+def _among(section: Section, one: StoredRun, given: Sequence[StoredRun], every: Sequence[StoredRun]) -> Section:
+    """The section with what it is among other runs."""
+    if not every:
+        return section
+    cases = {case.case_id: case for case in section.cases}
+    among = RunAmong(one, section.operator, cases, tuple(given), tuple(every))
+    found = [study for study in (since_last(among), history(among), *beside(among)) if study is not None]
+    return replace(section, studies=(*section.studies, *found))
 
 
 def _day(stored: StoredRun) -> str:

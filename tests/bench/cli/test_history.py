@@ -164,3 +164,15 @@ def test_plots_that_cannot_be_written(cli, results: Path) -> None:
     assert ended.code == 2
     assert "cannot write to file/below: " in ended.err
     assert ended.err.rstrip().endswith("take another folder with --out")
+
+
+def test_a_report_of_one_run_has_the_history_of_a_folder(cli, results: Path) -> None:
+    newest = sorted(results.iterdir())[-1]
+    ended = cli("report", newest, "--history", results, "--format", "markdown,plots", "--out", "report")
+    assert ended.code == 0, ended.err
+    written = {Path(line).name: Path(line) for line in ended.out.splitlines()}
+    assert "history.png" in written
+    summary = written["summary.md"].read_text(encoding="utf-8")
+    assert "### History on this machine" in summary
+    assert "### Since the last run" in summary
+    assert cli("report", newest, "--history", "nowhere").code == 2
