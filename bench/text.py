@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,7 @@ LONGEST_MESSAGE = 4_000  # characters of a message of ours, which may list names
 LONGEST_BLOCK = 8_000  # characters of several lines: a traceback, what a process printed
 LONGEST_STORED = 100_000  # characters of any text in a file of results; ids of cases and commands may be long
 BRIEF = 200  # characters of a reason in a terminal
+LONGEST_STEM = 120  # characters of a file's name that is made of others, before its suffix
 END_SHARE = 0.6  # of what is kept of a long text: its end says more than its beginning
 CUT = " … {} characters left out … "
 
@@ -95,6 +97,14 @@ def cleaned(data: Any) -> Any:
     if isinstance(data, dict):
         return {cleaned(key): cleaned(value) for key, value in data.items()}
     return data
+
+
+def file_stem(text: str) -> str:
+    """A name as that of a file: letters, digits, - and _; two that differ in what is replaced or cut stay apart."""
+    plain = "".join(c if (c.isascii() and c.isalnum()) or c in "-_" else "_" for c in text)
+    if plain == text and len(plain) <= LONGEST_STEM:
+        return plain
+    return f"{plain[:LONGEST_STEM]}-{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
 
 
 def count(number: int, noun: str) -> str:

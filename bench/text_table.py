@@ -18,9 +18,26 @@ GAP = "  "  # between columns
 
 def columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """A line for each row, its cells padded to the widest of their column; nothing is folded or cut."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths = [max(map(width_of, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        yield GAP.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        yield GAP.join(_left(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def width_of(text: str) -> int:
+    """Characters of a terminal that the text takes: two where a letter is wide, none of a mark upon another."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len  # names in other scripts are few
+
+    return cell_len(text)
+
+
+def _left(text: str, width: int) -> str:
+    return text + " " * (width - width_of(text))
+
+
+def _right(text: str, width: int) -> str:
+    return " " * (width - width_of(text)) + text
 
 
 def terminal_width() -> int | None:
@@ -41,14 +58,14 @@ def fitted(rows: Sequence[Sequence[str]], left: Collection[int], width: int | No
     block of its own, a line a cell. Nothing is cut.
     """
     headings, *body = rows
-    cells = [max((len(row[at]) for row in body), default=0) for at in range(len(headings))]
+    cells = [max((width_of(row[at]) for row in body), default=0) for at in range(len(headings))]
     for height in range(1, max(len(heading.split()) for heading in headings) + 1):
         broken = [_broken(heading, cell, height) for heading, cell in zip(headings, cells, strict=True)]
-        widths = [max(cell, *map(len, lines)) for cell, lines in zip(cells, broken, strict=True)]
+        widths = [max(cell, *map(width_of, lines)) for cell, lines in zip(cells, broken, strict=True)]
         if width is None or sum(widths) + len(GAP) * (len(widths) - 1) <= width:
             for row in (*zip(*broken, strict=True), *body):
                 sized = enumerate(zip(row, widths, strict=True))
-                yield GAP.join(c.ljust(size) if at in left else c.rjust(size) for at, (c, size) in sized).rstrip()
+                yield GAP.join(_left(c, size) if at in left else _right(c, size) for at, (c, size) in sized).rstrip()
             return
     for row in body:
         yield row[0]

@@ -63,7 +63,8 @@ def lines(stored: StoredRun, registry: Registry, width: int | None) -> Iterator[
 
 def _place(stored: StoredRun, row: Row) -> int:
     cases = [case for bench in stored.run.benches for case in bench.cases]
-    return cases.index(row.measurement.case_id)
+    own = row.measurement.case_id
+    return cases.index(own) if own in cases else len(cases)
 
 
 def _spelled(rows: list[Row], registry: Registry) -> dict[tuple[str, str], str]:

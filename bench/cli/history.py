@@ -13,6 +13,7 @@ from attnlab.bench.analysis.history.points import in_order
 from attnlab.bench.cli import _options
 from attnlab.bench.errors import StoreError, UnknownName
 from attnlab.bench.store.run_folder import read_runs
+from attnlab.bench.text import file_stem
 
 if TYPE_CHECKING:
     from attnlab.bench.analysis.history.lines import BenchmarkHistory, BenchmarkRuns, Key
@@ -113,8 +114,7 @@ def _plot(benchmarks: Sequence[BenchmarkHistory], folder: Path) -> list[Path]:
 
     groups: dict[str, list[BenchmarkHistory]] = {}
     for one in benchmarks:
-        stem = "".join(c if c.isalnum() or c in "-_" else "_" for c in f"{one.operator}-{one.implementation}")
-        groups.setdefault(stem, []).append(one)
+        groups.setdefault(file_stem(f"{one.operator}-{one.implementation}"), []).append(one)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         return [path for stem, members in groups.items() for path in write_timelines(members, folder / stem)]

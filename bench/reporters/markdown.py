@@ -18,7 +18,7 @@ from attnlab.bench.reporters.model.studies import Study
 from attnlab.bench.reporters.model.words import Sentence
 from attnlab.bench.store.records import Outcome
 
-PLAIN = re.compile(r"[A-Za-z0-9 _.,+:;=@/()-]+")
+PLAIN = re.compile(r"[A-Za-z0-9 _.,+:;=@/()\[\]-]+")
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,8 @@ def name(raw: str) -> str:
 def text(raw: str) -> str:
     """Nothing in it is markup, and it stays on one line of one cell."""
     escaped = re.sub(r"\s+", " ", raw).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*_\[\]|#~])", r"\\\1", escaped)
+    escaped = re.sub(r"([\\`*_\[\]|#~])", r"\\\1", escaped)
+    return re.sub(r"@(?=\w)", "@<!-- -->", escaped).replace("$", "&#36;")  # nobody is called, and no formula begins
 
 
 REPORTER = Markdown()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from attnlab.bench.reporters.draw.look import marks
 from attnlab.bench.reporters.model.report import Report
+from attnlab.bench.text import file_stem
 
 
 @dataclass(frozen=True)
@@ -25,13 +26,9 @@ class PlotFiles:
             plots = [(plot, section.drawn) for plot in section.plots]
             plots += [(plot, plot.drawn) for study in section.studies for plot in study.plots]
             for plot, drawn in plots:
-                stem = plot.name if alone else f"{_file_name(section.name)}-{plot.name}"
+                stem = plot.name if alone else f"{file_stem(section.name)}-{plot.name}"
                 paths += write_plot(plot, marks(drawn), folder / stem)
         return paths
-
-
-def _file_name(text: str) -> str:
-    return "".join(c if c.isalnum() or c in "-_" else "_" for c in text)
 
 
 REPORTER = PlotFiles()

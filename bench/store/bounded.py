@@ -6,13 +6,14 @@ from dataclasses import replace
 from typing import Any
 
 from attnlab.bench.store.records import Measurement
-from attnlab.bench.text import block, one_line
+from attnlab.bench.text import LONGEST_STORED, block, one_line
 
 MOST_WORDS = 20  # flags, and names of phases
+NAMES = ("operator", "implementation", "case_id")
 
 
 def bounded(measurement: Measurement) -> Measurement:
-    """The measurement with one line for each reason, and as many flags and phases as a reader looks at."""
+    """The measurement with one line for each name and reason, and as many flags and phases as a reader looks at."""
     m = measurement
     words = {
         "reason": m.reason and one_line(m.reason),
@@ -21,6 +22,7 @@ def bounded(measurement: Measurement) -> Measurement:
         "configuration": m.configuration and one_line(m.configuration),
         "printed": m.printed and block(m.printed),
         "flags": tuple(one_line(flag) for flag in m.flags[:MOST_WORDS]),
+        **{name: one_line(getattr(m, name), LONGEST_STORED) for name in NAMES},
         "phases_ns": {one_line(phase): ns for phase, ns in list(m.phases_ns.items())[:MOST_WORDS]},
     }
     changed: dict[str, Any] = {name: value for name, value in words.items() if value != getattr(m, name)}

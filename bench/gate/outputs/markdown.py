@@ -53,7 +53,7 @@ def _rows(report: GateReport) -> Iterator[Sequence[str]]:
     for row in words.ordered(report):
         yield [
             f"**{text(words.verdict(row))}**" if row in report.regressions else text(words.verdict(row)),
-            f"`{row.key}`",
+            name(row.key),
             text(words.change(row.first)),
             text(words.times(row)),
             text(words.explanation(row)),

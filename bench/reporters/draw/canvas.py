@@ -124,10 +124,10 @@ class Canvas:
         return [] if self.panel.reference is None else [self.panel.reference]
 
 
-def short(text: str) -> str:
+def short(text: str, longest: int = LONGEST_LABEL) -> str:
     """A name cut in its middle where it is long, for names often differ at their ends."""
-    half = LONGEST_LABEL // 2
-    return text if len(text) <= LONGEST_LABEL else f"{text[: half - 1]}…{text[-half:]}"
+    half = longest // 2
+    return text if len(text) <= longest else f"{text[: half - 1]}…{text[-half:]}"
 
 
 @dataclass(frozen=True)

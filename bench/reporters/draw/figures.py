@@ -14,6 +14,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from attnlab.bench.reporters.draw.canvas import SIDE_IN, WIDTH_IN, Canvas
+from attnlab.bench.reporters.draw.fitting import cut_to_page
 from attnlab.bench.reporters.draw.look import INK, TONES, Mark
 from attnlab.bench.reporters.draw.panel import draw, height_in
 from attnlab.bench.reporters.model.plots import Panel, Plot
@@ -46,7 +47,8 @@ def write_plot(plot: Plot, marks: Mapping[str, Mark], stem: Path) -> list[Path]:
 
 
 def save(figure: Figure, stem: Path) -> list[Path]:
-    """A figure on a white page, as PNG and as SVG."""
+    """A figure on a white page, as PNG and as SVG; text that would leave the page is cut."""
+    cut_to_page(figure)
     paths = [stem.with_name(f"{stem.name}.{suffix}") for suffix in ("png", "svg")]
     figure.savefig(paths[0], dpi=DOTS_PER_INCH, facecolor="white", metadata={"Software": None})
     figure.savefig(paths[1], facecolor="white", metadata={"Date": None, "Creator": None})
