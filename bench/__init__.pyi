@@ -57,6 +57,7 @@ from .machine.clocks.clock import Timer as Timer
 from .notebook.checking import CheckResult as CheckResult
 from .notebook.checking import check as check
 from .notebook.measured import measure as measure
+from .notebook.plotting import plot as plot
 from .notebook.result import MeasureResult as MeasureResult
 from .ops._shared.caching import DecodeCase as DecodeCase
 from .ops._shared.typed import TypedCase as TypedCase
@@ -199,6 +200,7 @@ __all__ = [
     "mutable",
     "of_measurement",
     "pass_bytes",
+    "plot",
     "read_run",
     "registry",
     "rope_tables",

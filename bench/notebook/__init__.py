@@ -1,1 +1,1 @@
-"""For Python and notebooks: check and measure a function."""
+"""For Python and notebooks: check and measure a function, and plot what was measured."""

@@ -1,4 +1,4 @@
-"""What `measure` gives: figures, a table, a DataFrame, and a run to store."""
+"""What `measure` gives: figures, a table, a DataFrame, a plot, and a run to store."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attnlab.bench import html_table, text_table, units
 from attnlab.bench.analysis.frame import frame
@@ -22,6 +22,7 @@ from attnlab.bench.text import count
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
 NOT_STORED = Path("not stored")
 INSTEAD = "speedup"  # of the metrics: the ratio by rounds is shown in its place
@@ -124,6 +125,12 @@ class MeasureResult:
     def frame(self) -> pd.DataFrame:
         """One row for each implementation and case, as `load` gives it."""
         return frame([self.stored])
+
+    def plot(self, **options: Any) -> Figure:
+        """As `attnlab.bench.plot` of the frame."""
+        from attnlab.bench.notebook.plotting import plot
+
+        return plot(self, **options)
 
     def save(self, path: Path | str) -> Path:
         """Store it as a run in a folder of its own below `path`, which is returned; nothing is overwritten.

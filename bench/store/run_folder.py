@@ -22,6 +22,7 @@ from attnlab.bench.store.collector import paused_collector
 from attnlab.bench.store.folders import new_folder
 from attnlab.bench.store.json_text import spells_clean, values_of
 from attnlab.bench.store.records import SCHEMA_VERSION, Measurement, RunRecord
+from attnlab.bench.store.shown import as_html, in_a_line
 from attnlab.bench.store.upgrades import upgraded
 from attnlab.bench.text import one_line
 
@@ -50,6 +51,16 @@ class StoredRun:
     run: RunRecord
     measurements: tuple[Measurement, ...]
     damages: tuple[Damage, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"StoredRun({self._line()})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return as_html(self._line(), latest(self.measurements))
+
+    def _line(self) -> str:
+        return in_a_line(str(self.path), self.run, latest(self.measurements), len(self.damages))
 
 
 class RunWriter:
@@ -139,8 +150,9 @@ def _unwritable(folder: Path, error: OSError) -> StoreError:
     return StoreError(f"cannot write to {folder}: {error.strerror}; take another folder with --out")
 
 
-def read_run(folder: Path) -> StoredRun:
+def read_run(folder: Path | str) -> StoredRun:
     """Read one run; raises StoreError where run.json is missing, damaged or of a later schema."""
+    folder = Path(folder)
     run = read_record(folder)
     measurements, damages = _read_lines(folder / MEASUREMENTS_FILE)
     return StoredRun(folder, run, measurements, damages)

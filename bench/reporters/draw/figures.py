@@ -46,6 +46,22 @@ def write_plot(plot: Plot, marks: Mapping[str, Mark], stem: Path) -> list[Path]:
         return save(_grid(plot, marks), stem)
 
 
+class ShownFigure(Figure):
+    """A figure that a notebook shows, whether or not pyplot was imported there."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        with settings():
+            self.savefig(buffer, format="png", dpi=DOTS_PER_INCH // 2, facecolor="white")
+        return buffer.getvalue()
+
+
+def figure_of(plot: Plot, marks: Mapping[str, Mark]) -> Figure:
+    """Every panel of a plot, for whoever goes on with the figure."""
+    with settings():
+        return _grid(plot, marks)
+
+
 def save(figure: Figure, stem: Path) -> list[Path]:
     """A figure on a white page, as PNG and as SVG; text that would leave the page is cut."""
     cut_to_page(figure)
@@ -60,7 +76,7 @@ def _grid(plot: Plot, marks: Mapping[str, Mark]) -> Figure:
     rows = [plot.panels[start : start + columns] for start in range(0, len(plot.panels), columns)]
     heights = [max(height_in(panel) for panel in row) for row in rows]
     width, total = WIDTH_IN * columns, sum(heights) + TITLE_IN
-    figure = Figure(figsize=(width, total))
+    figure = ShownFigure(figsize=(width, total))
     figure.text(SIDE_IN / width, 1 - 0.28 / total, plot.title, fontsize=12, weight="bold", color=INK.light)
     parts = figure.subfigures(len(rows) + 1, columns, height_ratios=[TITLE_IN, *heights], squeeze=False)
     for line, row, height in zip(parts[1:], rows, heights, strict=True):

@@ -67,7 +67,8 @@ class Panel:
 
     Quantities are in the stored units, those of x in x_unit, and where `whole` they are whole numbers. reference: a
     value to mark, with its label. notes: what has to be said of what is drawn, a line each. metric: what each point has
-    of its result, by name. extent: the least and largest value of all panels that it is compared with.
+    of its result, by name. extent: the least and largest value of all panels that it is compared with. scale: "log" or
+    "linear" of its axes, where that is asked for.
     """
 
     kind: str
@@ -87,6 +88,7 @@ class Panel:
     callouts: tuple[Callout, ...] = ()
     extent: tuple[float, float] | None = None
     whole: bool = False
+    scale: str | None = None
 
     @property
     def values(self) -> list[float]:
@@ -107,10 +109,14 @@ class Panel:
     @property
     def logarithmic(self) -> bool:
         """Whether the values span more than a decade; parts of a whole are always to scale."""
+        if self.scale is not None:
+            return self.scale == "log"
         return self.kind != "bars" and spans_decades(self.extent or self.values)
 
     @property
     def x_logarithmic(self) -> bool:
+        if self.scale is not None:
+            return self.scale == "log"
         return not self.whole and spans_decades([p.x for curve in self.curves for p in curve.points])
 
     @property
