@@ -94,9 +94,9 @@ def _table(given: Any) -> pd.DataFrame:
 
     if isinstance(given, StoredRun):
         return frame_of([given])
-    if isinstance(given, HasFrame) and not isinstance(given, pd.DataFrame):
-        return given.frame
     if not isinstance(given, pd.DataFrame):
+        if isinstance(given, HasFrame):
+            return given.frame
         raise UsageError(f"got a {type(given).__name__} to plot; expected what load gives, or a result of measure")
     names = list(given.columns)
     lacking = [name for name in IDENTITY if name not in names]
