@@ -42,8 +42,7 @@ def by_plugin(attnlab, helpers: Path, hostile_folder: Path) -> dict[tuple[str, s
         "my/mykernel.py",
         "--impl",
         "mine,prepared",
-        "--turns",
-        "0",
+        "--quick",
         *SMALL,
         "-a",
         "mask=full,causal",
@@ -89,7 +88,8 @@ def test_an_entry_point_of_an_installed_package(attnlab, helpers: Path, tmp_path
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-kernels\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[attnlab.implementations]\nfast = their_kernels.fast\n")
-    ended = attnlab("run", "attention", "--impl", "theirs", *SMALL, "--json", cwd=tmp_path, PYTHONPATH=str(site))
+    asked = ("run", "attention", "--impl", "theirs", *SMALL, "--quick", "--json")
+    ended = attnlab(*asked, cwd=tmp_path, PYTHONPATH=str(site))
     assert ended.returncode == 0, ended.stderr
     (found,) = measured(json.loads(ended.stdout)["run"], tmp_path).values()
     assert found.outcome is Outcome.PASSED

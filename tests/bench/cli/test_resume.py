@@ -44,7 +44,7 @@ def wait_until(fact: Callable[[], bool]) -> None:
 def killed(tmp_path_factory: pytest.TempPathFactory, helpers: Path, user_environment: dict[str, str]) -> Killed:
     home = tmp_path_factory.mktemp("home")
     sizes = ",".join(map(str, SIZES))
-    command = ["run", "toy", "--plugin", str(helpers / "gated.py"), "--impl", "gated", "-a", f"n={sizes}"]
+    command = ["run", "toy", "--plugin", str(helpers / "gated.py"), "--impl", "gated", "--quick", "-a", f"n={sizes}"]
     with (home / "log").open("w") as log:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "attnlab.bench", *command],

@@ -120,6 +120,7 @@ def test_json_is_the_only_output_and_faults_give_exit_code_1(cli, helpers: Path)
         "N107",
         "--case",
         "N8",
+        "--quick",
         "--json",
     )
     assert ended.code == 1

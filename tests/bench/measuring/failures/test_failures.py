@@ -197,8 +197,7 @@ def kept(attnlab, helpers: Path, tmp_path_factory: pytest.TempPathFactory) -> tu
         "mine.py",
         "--impl",
         "off,raises,same_again",
-        "--turns",
-        "0",
+        "--quick",
         "--keep-failures",
         cwd=cwd,
     )
