@@ -384,6 +384,8 @@ def _roofline(panel: Panel, paint: Paint) -> Spec:
     x = quantity("x", panel.x_label, panel.x_unit, True, grid=False, domain=True)
     x["scale"]["domain"] = [low, high]
     y = quantity("y", panel.y_label, panel.unit, True)
+    if panel.extent is not None and min(panel.extent) > 0:
+        y["scale"]["domain"] = list(panel.extent)
     roofs = [_roof(roof, low, high, bool(place), paint) for place, roof in enumerate(panel.roofs)]
     marks: Spec = {"mark": {"type": "point", "filled": True, "size": 55, "opacity": 0.9}}
     return {"encoding": {"x": x, "y": y}, "layer": [*(line for roof in roofs for line in roof), marks]}

@@ -9,7 +9,7 @@ from typing import Any
 from attnlab.bench.contract.labels import CaseLabel, label_cases
 from attnlab.bench.contract.operator_spec import Operator
 from attnlab.bench.errors import UsageError
-from attnlab.bench.reporters.model.words import TextRun, enumerated, name
+from attnlab.bench.reporters.model.words import TextRun, enumerated, listed, name
 from attnlab.bench.text import count
 
 
@@ -131,6 +131,8 @@ def describe(chosen: Iterable[CaseRef], among: Sequence[CaseFamily], axis: str |
     total = sum(len(family.cases) for family in among)
     if len(wanted) == total:
         return [TextRun("in the one case" if total == 1 else f"in all {total} cases")]
+    if len(among) == 1:
+        return [TextRun(_at(among[0], wanted, axis))]
     parts = [_part(family, wanted, axis) for family in among if any(c.case_id in wanted for c in family.cases)]
     if len(parts) > 3:
         return [TextRun(f"in {len(wanted)} of {count(total, 'case')}")]
@@ -138,15 +140,15 @@ def describe(chosen: Iterable[CaseRef], among: Sequence[CaseFamily], axis: str |
 
 
 def _part(family: CaseFamily, wanted: set[str], axis: str | None) -> list[TextRun]:
-    inside = [c.case_id in wanted for c in family.cases]
-    if all(inside):
+    if all(c.case_id in wanted for c in family.cases):
         return [name(family.label_of_one)]
+    return [name(family.label), TextRun(f" {_at(family, wanted, axis)}")]
+
+
+def _at(family: CaseFamily, wanted: set[str], axis: str | None) -> str:
+    """`at q_len 512 to 2048`."""
+    inside = [c.case_id in wanted for c in family.cases]
     lengths = [str(c.length) for c in family.cases if c.case_id in wanted]
     first = inside.index(True)
     contiguous = len(lengths) > 2 and all(inside[first : first + len(lengths)])
-    text = f"{lengths[0]} to {lengths[-1]}" if contiguous else _and(lengths)
-    return [name(family.label), TextRun(f" at {axis} {text}")]
-
-
-def _and(texts: Sequence[str]) -> str:
-    return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
+    return f"at {axis} {f'{lengths[0]} to {lengths[-1]}' if contiguous else listed(lengths)}"

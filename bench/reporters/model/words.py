@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -50,6 +50,16 @@ def enumerated(parts: Sequence[Iterable[TextRun] | TextRun], last: str = " and "
 
 def names(texts: Iterable[str], last: str = " and ") -> list[TextRun]:
     return enumerated([name(text) for text in texts], last)
+
+
+def known(text: str, value: float | None, form: Callable[[float], str]) -> list[str]:
+    """The text with the value in place of `{}`; [] where there is none, for a sentence never has a missing value."""
+    return [] if value is None else [text.format(form(value))]
+
+
+def listed(parts: Sequence[str]) -> str:
+    """`a, b and c`."""
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
 def from_to(texts: Sequence[str]) -> str:

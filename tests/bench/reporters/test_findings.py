@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
+import pytest
+
+from attnlab.bench.contract.registry import discover
 from attnlab.bench.reporters.model.report import Section, build_report
 from attnlab.bench.reporters.model.words import enumerated, from_to, name, plain, sentence
 from attnlab.bench.store.records import BenchRecord, Measurement, Outcome
+from attnlab.bench.store.run_folder import read_run
 from attnlab.bench.text import count
+from attnlab.bench.units import MISSING
 
 
 def told(section: Section) -> str:
@@ -118,8 +124,8 @@ def test_winners_by_length_are_named_by_range(synthetic: SimpleNamespace) -> Non
     found = [synthetic.timed("a", c, ns=2e6) for c in cases]
     found += [synthetic.timed("b", c, ns=1e6 if c.q_len >= 512 else 8e6) for c in cases]
     text = said(of(synthetic, found))
-    assert "Use b on Hq9-Hkv3-bf16-causal-smollm2 at q_len 512 to 2048, 2.00× as fast as the next;" in text
-    assert "; a on Hq9-Hkv3-bf16-causal-smollm2 at q_len 128, 4.00× as fast as the next; both are right." in text
+    assert "Use b at q_len 512 to 2048, 2.00× as fast as the next;" in text
+    assert "; a at q_len 128, 4.00× as fast as the next; both are right." in text
 
 
 def test_the_only_one_is_no_winner(synthetic: SimpleNamespace) -> None:
@@ -199,3 +205,26 @@ def test_words() -> None:
     assert plain(sentence("a ", name("b"), "", enumerated([name("x"), name("y"), name("z")]))) == "a bx, y and z"
     assert (count(1, "case"), count(3, "case")) == ("1 case", "3 cases")
     assert (from_to(["1×", "1×"]), from_to(["1×", "2×"])) == ("1×", "1× to 2×")
+
+
+RESULTS = Path(__file__).parents[3] / "results"
+RUNS = (
+    "20261122-081015-quick",
+    "20261122-125720-decode-quick",
+    "20261126-160740-generate-quick",
+    "h100/20261126-151714-attention",
+    "h100/20261126-151801-decode_attention",
+    "h100/20261126-151859-generate",
+)
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_sentences_of_stored_runs_have_no_missing_value_and_are_few(run: str) -> None:
+    discover()
+    for section in build_report([read_run(RESULTS / run)]).sections:
+        assert len(section.findings.sentences) <= 2
+        studied = [one for study in section.studies for one in study.sentences]
+        sentences = [section.findings.verdict, *section.findings.sentences, *section.findings.wrong, *studied]
+        assert all(MISSING not in plain(one) for one in sentences)
+        assert len(set(map(plain, sentences))) == len(sentences)
+        assert said(section).count("No turns were taken") <= 1

@@ -108,8 +108,8 @@ def test_ratios_are_paired_so_that_drift_which_both_share_is_none(study: Study) 
 
 def test_the_words(study: Study) -> None:
     said = [plain(sentence) for sentence in study.sentences]
-    assert any("mine has its first token after 105 ms and one every 21.0 ms" in s for s in said)
-    assert any("prompt_lookup:2 by mine" in s and "50.0 % of its guesses were accepted" in s for s in said)
+    assert any("mine has its first token after 105 ms, one every 21.0 ms and no stall over" in s for s in said)
+    assert any("prompt_lookup:2 by mine" in s and "had 50.0 % of its guesses accepted" in s for s in said)
     assert any("At the same load, continuous batching by mine" in s for s in said)
 
 

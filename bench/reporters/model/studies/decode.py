@@ -16,7 +16,7 @@ from attnlab.bench.ops.decode_attention.contract import DECODE_ATTENTION
 from attnlab.bench.reporters.model.plots import Curve, Panel, Plot, PlotPoint, compared
 from attnlab.bench.reporters.model.results import Result
 from attnlab.bench.reporters.model.studies import Study, StudyTable
-from attnlab.bench.reporters.model.words import Sentence, name, sentence
+from attnlab.bench.reporters.model.words import Sentence, known, listed, name, sentence
 from attnlab.bench.stats.break_even import BreakEven, CostLine, Pays, break_even, fit_line
 
 OPERATOR = "decode_attention"
@@ -192,8 +192,10 @@ class _SettingEntries:
         best = min(others.values(), key=lambda e: e.median_ns)
         ratio = plain.median_ns / best.median_ns
         error, bits = best.result.number("format_error"), best.result.number("cache_bits")
-        kept = [f"{units.format_number(bits)} bits a value"] if bits is not None else []
-        kept += [f"a format error of {units.format_share(error)}"] if error is not None else []
+        kept = [
+            *known("{} bits a value", bits, units.format_number),
+            *known("a format error of {}", error, units.format_share),
+        ]
         yield sentence(
             "For ",
             name(self.setting.label),
@@ -204,7 +206,7 @@ class _SettingEntries:
             f" takes {units.format_time(best.median_ns)}, {units.format_ratio(ratio)} as fast as contiguous keys and "
             f"values by ",
             name(plain.result.implementation),
-            f"{', at ' if kept else ''}{' and '.join(kept)}.",
+            f"{', at ' if kept else ''}{listed(kept)}.",
         )
         for fit in self.fits:
             if fit.crossing is not None and fit.crossing.pays is Pays.FROM:
@@ -290,9 +292,9 @@ class _SettingEntries:
 
 def _said(found: BreakEven) -> str:
     if found.pays is Pays.FROM:
-        low = units.format_count(found.low)
-        high = units.format_count(found.high)
-        return f"from a context of {units.format_count(found.length)} (95 %: {low} to {high})"
+        low, high = units.format_count(found.low), units.format_count(found.high)
+        between = f" (95 %: {low} to {high})" if units.MISSING not in (low, high) else ""
+        return f"from a context of {units.format_count(found.length)}{between}"
     return {
         Pays.ALWAYS: "at every context measured",
         Pays.NEVER: "at none, and not beyond",

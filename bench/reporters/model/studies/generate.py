@@ -13,7 +13,7 @@ from attnlab.bench.reporters.model.loads import load_panels
 from attnlab.bench.reporters.model.plots import Curve, Panel, Plot, PlotPoint, compared
 from attnlab.bench.reporters.model.results import Result
 from attnlab.bench.reporters.model.studies import Study, StudyTable
-from attnlab.bench.reporters.model.words import Sentence, name, sentence
+from attnlab.bench.reporters.model.words import Sentence, known, listed, name, sentence
 from attnlab.bench.stats.rounds import Ratio
 
 OPERATOR = "generate"
@@ -76,7 +76,9 @@ def make(results: Sequence[Result]) -> Study | None:
         ),
     )
     words = [*_compared(found, base), *(guess.words() for guess in guessed), *_batched(found)]
-    return Study("Generation", tuple(words), tuple(tables), tuple(plot for plot in plots if plot.says_something))
+    return Study(
+        "Generation", tuple(filter(None, words)), tuple(tables), tuple(plot for plot in plots if plot.says_something)
+    )
 
 
 def _plain(answer: Answer, among: Sequence[Answer]) -> Iterator[Answer]:
@@ -106,19 +108,18 @@ def _compared(found: Sequence[Answer], base: str | None) -> Iterator[Sentence]:
         if plain is None or not others:
             continue
         best = min(others, key=_to_wait)
-        yield sentence(
-            "On ",
-            name(members[0].label),
-            ", ",
-            name(best.implementation),
-            " has its first token after ",
-            f"{units.format_time(best.result.number('ttft_ns'))} and one every "
-            f"{units.format_time(best.result.number('itl_ns'))}, with no stall over "
-            f"{units.format_time(best.result.number('icl_max_ns'))}: ",
-            f"{_ratio(best.over(plain, first_token_ns))} and {_ratio(best.over(plain, gap_ns))} as fast as ",
-            name(plain.implementation),
-            ".",
-        )
+        told = [
+            *known("its first token after {}", best.result.number("ttft_ns"), units.format_time),
+            *known("one every {}", best.result.number("itl_ns"), units.format_time),
+            *known("no stall over {}", best.result.number("icl_max_ns"), units.format_time),
+        ]
+        turned = {"first token": best.over(plain, first_token_ns), "gaps": best.over(plain, gap_ns)}
+        ratios = [f"{_ratio(ratio)} in its {what}" for what, ratio in turned.items() if ratio is not None]
+        if told:
+            against = sentence(f": {listed(ratios)} as fast as ", name(plain.implementation)) if ratios else ()
+            yield sentence(
+                "On ", name(best.label), ", ", name(best.implementation), f" has {listed(told)}", against, "."
+            )
 
 
 def _to_wait(answer: Answer) -> float:
@@ -201,16 +202,13 @@ class _SpeculativeResult:
         return f"{SHORT[case.decoding.method]}{case.decoding.number} {self.answer.implementation}"
 
     def words(self) -> Sentence:
-        return sentence(
-            name(self.answer.case.decoding.write()),
-            " by ",
-            name(self.answer.implementation),
-            " on ",
-            name(self.plain.label),
-            f" is {_ratio(self.speedup)} as fast as one token a pass: "
-            f"{units.format_share(self.rate)} of its guesses were accepted, "
-            f"{units.format_number(self.answer.result.number('acceptance_length'))} tokens a pass.",
-        )
+        """Nothing where neither speed-up nor guesses are known."""
+        result = self.answer.result
+        told = [f"is {_ratio(self.speedup)} as fast as one token a pass"] if self.speedup is not None else []
+        told += known("had {} of its guesses accepted", self.rate, units.format_share)
+        told += known("made {} tokens a pass", result.number("acceptance_length"), units.format_number)
+        subject = (name(self.answer.case.decoding.write()), " by ", name(self.answer.implementation))
+        return sentence(*subject, " on ", name(self.plain.label), f" {listed(told)}.") if told else ()
 
     def row(self) -> tuple[str, ...]:
         m = self.answer.result.row.measurement
@@ -331,17 +329,27 @@ def _batched(found: Sequence[Answer]) -> Iterator[Sentence]:
     for a in found:
         static = next((b for b in found if _same_load(a, b)), None)
         if a.case.batching == "continuous" and static is not None:
-            yield sentence(
-                "At the same load, continuous batching by ",
-                name(a.implementation),
-                " on ",
-                name(a.label),
-                f" gives {units.format_number(a.result.number('output_tok_per_s'))} tok/s and a first token after "
-                f"{units.format_time(a.result.number('ttft_ns'))}, static batching "
-                f"{units.format_number(static.result.number('output_tok_per_s'))} and "
-                f"{units.format_time(static.result.number('ttft_ns'))}: {_ratio(a.over(static, first_token_ns))} "
-                f"as fast to the first token{'' if a.paced else f', {_ratio(a.over(static, whole_ns))} to the last'}.",
-            )
+            sides = [_load_told(side) for side in (a, static)]
+            first, whole = a.over(static, first_token_ns), None if a.paced else a.over(static, whole_ns)
+            ratios = [f"{_ratio(first)} as fast to the first token"] if first is not None else []
+            ratios += [f"{_ratio(whole)} to the last"] if whole is not None else []
+            if all(sides):
+                yield sentence(
+                    "At the same load, continuous batching by ",
+                    name(a.implementation),
+                    " on ",
+                    name(a.label),
+                    f" gives {sides[0]}, static batching {sides[1]}{f': {listed(ratios)}' if ratios else ''}.",
+                )
+
+
+def _load_told(a: Answer) -> str:
+    return listed(
+        [
+            *known("{} tok/s", a.result.number("output_tok_per_s"), units.format_number),
+            *known("a first token after {}", a.result.number("ttft_ns"), units.format_time),
+        ]
+    )
 
 
 def _same_load(a: Answer, b: Answer) -> bool:
