@@ -90,9 +90,9 @@ def _choose(
     """Those that fit the name and both options; raises UnknownName on a name that no run has."""
     chosen = list(known)
     if name is not None:
-        parts = name.rstrip("/").count("/") + 1
-        chosen = [one for one in chosen if _prefix(one.key, parts) == name.rstrip("/")]
+        chosen = [one for one in chosen if name.rstrip("/") in (_prefix(one.key, parts) for parts in (1, 2, 3))]
         if not chosen:
+            parts = name.rstrip("/").count("/") + 1
             raise UnknownName("benchmark", name, {_prefix(one.key, parts) for one in known})
     for kind, place, wanted in (("implementation", 1, impls), ("case", 2, cases)):
         for text in wanted:

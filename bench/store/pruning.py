@@ -5,7 +5,8 @@ from __future__ import annotations
 import fcntl
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +21,9 @@ OWN = (RUN_FILE, MEASUREMENTS_FILE, "failures")
 """What a run's folder holds; one with anything else in it is not removed."""
 
 TEXTS = (".html", ".md", ".csv", ".json", ".txt", ".toml", ".yml", ".yaml")
+WORD = re.compile(r"[\w.+-]+")
+"""What a run's id is made of."""
+
 AGE = re.compile(r"(\d{1,4})([hdw])")
 UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 BEING_REMOVED = ".removing-"  # begins the name of a folder that is on its way out
@@ -152,7 +156,17 @@ def _named(known: set[str], reports: tuple[Path, ...]) -> dict[str, str]:
                 raise StoreError(
                     f"{file} cannot be read: {error.strerror}; what it names is not known, so nothing is removed"
                 ) from error
-            for name in known - found.keys():
-                if re.search(rf"(?<![\w-]){re.escape(name)}(?![\w])", text):
-                    found[name] = f"named in {file}"
+            found |= dict.fromkeys(_in_text(known - found.keys(), text), f"named in {file}")
     return found
+
+
+def _in_text(names: Set[str], text: str) -> Iterator[str]:
+    """Those that the text has as a word, or as the beginning of one: one too many is kept rather than one too few."""
+    words = sorted(set(WORD.findall(text)))
+    for name in names:
+        if WORD.fullmatch(name):
+            place = bisect_left(words, name)
+            if place < len(words) and words[place].startswith(name):
+                yield name
+        elif name in text:
+            yield name

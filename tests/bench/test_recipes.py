@@ -196,6 +196,70 @@ def test_a_reporter(put: Put, tmp_path: Path) -> None:
         REPORTERS.discard("toy_reporter")
 
 
+def test_a_reader_of_another_tools_files(put: Put, tmp_path: Path) -> None:
+    from attnlab.bench.exchange.importing import import_file
+    from attnlab.bench.exchange.readers import READERS
+    from attnlab.bench.store.run_folder import read_run
+
+    put(
+        "bench/exchange/readers/toy_reader.py",
+        """
+        from attnlab.bench.exchange.foreign import (
+            Collected, Contents, nanoseconds, timed, unchecked, unknown_environment
+        )
+
+
+        class ToyReader:
+            name, summary = "toy-reader", "a toy's times"
+
+            def fits(self, data):
+                return isinstance(data, dict) and "toys" in data
+
+            def read(self, data, path):
+                found = Collected()
+                for name, us in data["toys"].items():
+                    found.gather(name, lambda: [
+                        unchecked("toy:toys", name, {}, **timed("toy", [nanoseconds(us, "us", "time")]))
+                    ])
+                return Contents("1", None, unknown_environment(), tuple(found.measurements), tuple(found.left_out))
+
+
+        READER = ToyReader()
+        """,
+    )
+    (tmp_path / "toys.json").write_text('{"toys": {"ball": 3, "kite": -1}}')
+    try:
+        done = import_file(tmp_path / "toys.json", tmp_path / "results")
+        assert [m.median_ns for m in read_run(done.folder).measurements] == [3000.0]
+        assert done.left_out == ("kite: got time -1 us, expected a time above zero",)
+    finally:
+        READERS.discard("toy-reader")
+
+
+def test_a_writer_for_another_tool(put: Put, tmp_path: Path) -> None:
+    from attnlab.bench.exchange.writers import WRITERS, export
+
+    put(
+        "bench/exchange/writers/toy_writer.py",
+        """
+        class ToyWriter:
+            name, suffix, summary = "toy-writer", ".toy", "a toy"
+
+            def write(self, runs, path, samples):
+                path.write_text("a toy")
+                return f"{len(runs)} toys"
+
+
+        WRITER = ToyWriter()
+        """,
+    )
+    try:
+        assert export([], "toy-writer", tmp_path / "out.toy") == "0 toys"
+        assert (tmp_path / "out.toy").read_text() == "a toy"
+    finally:
+        WRITERS.discard("toy-writer")
+
+
 def test_a_format_of_the_gates_verdicts(put: Put) -> None:
     from attnlab.bench.gate.outputs import OUTPUTS
 

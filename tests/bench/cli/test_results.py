@@ -60,7 +60,7 @@ def test_imported_runs_have_a_history_and_ratios_but_no_verdict(cli, imported: P
     assert compared.code == 0
     assert "unchecked  5.00 µs  6.00 µs        1.20×" in compared.out
     assert "nothing here knows whether it is right. There is no verdict." in compared.out
-    lines = json.loads(cli("history", "results", "--json").out)["benchmarks"]
+    lines = json.loads(cli("history", "pytest-benchmark:tests/test_sort.py", "results", "--json").out)["benchmarks"]
     assert [len(line["points"]) for one in lines for line in one["lines"]] == [2, 2]
     assert {line["conditions"]["imported"] for one in lines for line in one["lines"]} == {"pytest-benchmark"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import pytest
 from attnlab.bench.errors import StoreError, UnknownName, UsageError
 from attnlab.bench.exchange.importing import ImportedRun, import_file
 from attnlab.bench.exchange.readers import READERS
+from attnlab.bench.exchange.writers import WRITERS
 from attnlab.bench.store.run_folder import read_run
 from tests.helpers import foreign_files
 
@@ -33,6 +35,12 @@ def made(folder: Path, text: str | bytes, form: str = "auto") -> ImportedRun:
 
 def test_there_is_a_file_for_every_reader() -> None:
     assert set(FILES) == set(READERS.names())
+
+
+def test_the_help_names_every_format() -> None:
+    for action, formats in (("import_", READERS), ("export", WRITERS)):
+        told = importlib.import_module(f"attnlab.bench.cli._results.{action}").EPILOG
+        assert all(name in told for name in formats.names())
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -63,6 +63,18 @@ def test_a_run_is_named_by_its_id_where_its_folder_was_renamed(results: Path, tm
     assert kept(results, (tmp_path / "reports",))["renamed"] is not None
 
 
+def test_a_run_that_many_words_look_like_is_found_among_them(results: Path, tmp_path: Path) -> None:
+    names = [f"202601{day:02d}-000000-s" for day in range(1, 29)]
+    for one in (*names, "my run"):
+        put(results, one)
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports" / "page.md").write_text(
+        f"results/{names[3]}/run.json, {names[5]}-latency.png and 'my run'. x{names[7]}"
+    )
+    found = kept(results, (tmp_path / "reports",))
+    assert {one for one, why in found.items() if why is not None} == {names[3], names[5], "my run"}
+
+
 def test_a_real_report_names_its_runs(results: Path, tmp_path: Path) -> None:
     from attnlab.bench.reporters import write_report
     from attnlab.bench.store.run_folder import read_run
