@@ -18,7 +18,7 @@ from attnlab.bench import units
 from attnlab.bench.contract.axes import unique
 from attnlab.bench.reporters import vega
 from attnlab.bench.reporters.draw.look import TONES, marks
-from attnlab.bench.reporters.model.plots import Plot
+from attnlab.bench.reporters.model.plots import Panel, Plot
 from attnlab.bench.reporters.model.report import Report, Section
 from attnlab.bench.reporters.model.results import Column, Result
 from attnlab.bench.reporters.model.studies import Study
@@ -34,7 +34,7 @@ from attnlab.bench.text import cleaned, printable
 TEMPLATES = Path(__file__).with_name("templates")
 SCRIPTS = ("numbers", "choice", "rows", "standings", "table", "plots", "controls", "main")
 ROWS_A_PAGE = 200
-LATENCY = "latency_ns"
+LATENCY, WHOLE_CALL = "latency_ns", "whole call"
 
 
 @dataclass(frozen=True)
@@ -136,6 +136,7 @@ def _view(section: Section, columns: Sequence[Column], key: str) -> View:
     named = (_named(column, section) for column in columns)
     known = tuple(column for column in named if any(column.value(result) is not None for result in results))
     headlines = headline_columns(section, known, results)
+    section = _whole_calls(section) if section.streams else section
     first = lead(section, known)
     places = {(r.implementation, r.case.case_id): number for number, r in enumerate(results)}
     names = unique([*section.drawn, *(first.drawn if first else ())])
@@ -155,7 +156,22 @@ def _view(section: Section, columns: Sequence[Column], key: str) -> View:
 
 def _named(column: Column, section: Section) -> Column:
     """The length of a call that streams its results is called so."""
-    return replace(column, label="whole call") if column.name == LATENCY and section.streams else column
+    return replace(column, label=WHOLE_CALL) if column.name == LATENCY and section.streams else column
+
+
+def _whole_calls(section: Section) -> Section:
+    """With plots that call the length of a call so, too."""
+
+    def named(panel: Panel) -> Panel:
+        x, y = (WHOLE_CALL if label == "latency" else label for label in (panel.x_label, panel.y_label))
+        return replace(panel, x_label=x, y_label=y)
+
+    def renamed(plot: Plot) -> Plot:
+        if not any(panel.metric == LATENCY for panel in plot.panels):
+            return plot
+        return replace(plot, title=WHOLE_CALL.capitalize(), panels=tuple(map(named, plot.panels)))
+
+    return replace(section, plots=tuple(map(renamed, section.plots)))
 
 
 def _others(plots: Sequence[Plot], first: Plot | None) -> list[Plot]:

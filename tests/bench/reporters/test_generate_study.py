@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from attnlab.bench.reporters import markdown
 from attnlab.bench.reporters.html_page import render
 from attnlab.bench.reporters.model.report import Report, build_report
 from attnlab.bench.reporters.model.studies import Study
-from attnlab.bench.reporters.model.words import plain
+from attnlab.bench.reporters.model.words import name, plain, sentence, whole
 from attnlab.bench.reporters.plot_files import PlotFiles
 from attnlab.bench.store.records import BenchRecord, Burst, Launch, Measurement, Outcome, Series
 
@@ -177,7 +178,11 @@ def test_gaps_are_over_whole_tokens_and_have_one_range(study: Study) -> None:
 
 
 def test_page_and_markdown_have_it(report: Report) -> None:
-    assert "Where the time to first token goes" in render(report)
+    page = render(report)
+    assert "Where the time to first token goes" in page
+    headings = re.findall(r'<th scope="col"[^>]*>(?:<button[^>]*>)?([^<]+)', page)
+    assert "whole call" in headings
+    assert "latency" not in headings  # which a kernel has
     assert "### Speculative decoding" in markdown.render(report)
 
 
@@ -187,3 +192,8 @@ def test_no_study_of_what_was_not_timed() -> None:
     made: Any = synthetic.stored_run(benches=(bench,))
     (section,) = build_report([replace(made, measurements=(wrong,), damages=())]).sections
     assert section.studies == ()
+
+
+def test_a_sentence_that_lacks_a_value_is_left_out() -> None:
+    assert whole(sentence("It takes ", name("a – b"), " 3 ms."))
+    assert not whole(sentence("It takes ", name("a"), " –."))
