@@ -142,8 +142,8 @@ def _view(section: Section, columns: Sequence[Column], key: str) -> View:
     names = unique([*section.drawn, *(first.drawn if first else ())])
     plots = tuple(drawn(plot, names, key, places) for plot in _others(section.plots, first))
     studies = tuple(
-        (study, tuple(drawn(plot, plot.drawn, f"{key}-study", places) for plot in study.plots))
-        for study in section.studies
+        (study, tuple(drawn(plot, plot.drawn, f"{key}-study{number}", places) for plot in study.plots))
+        for number, study in enumerate(section.studies, start=1)
     )
     shown = None if first is None else drawn(first, names, f"{key}-lead", places)
     data = section_data(section, key, results, known)
