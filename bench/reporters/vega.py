@@ -17,7 +17,7 @@ Spec = dict[str, Any]
 Paint = Callable[[str], str]
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
-HEIGHT, ROW, CELL = 240, 44, 34  # pixels: of a panel, of a named row, of a map's
+HEIGHT, ROW, CELL, AXIS = 240, 40, 34, 60  # pixels: of a panel, of a named row, of a map's, of an axis
 TICKS = 5
 CROSS = "M-1-.6-.6-1 0-.4 .6-1 1-.6 .4 0 1 .6 .6 1 0 .4-.6 1-1 .6-.4 0Z"
 SHAPES = {  # paths in a box from -1 to 1
@@ -59,7 +59,7 @@ def panel_spec(panel: Panel, marks: Mapping[str, Mark], paint: Paint = str) -> S
         "padding": {"left": 20 if panel.kind in ACROSS else 4, "top": 6, "right": 20, "bottom": 4},
         "background": "transparent",
         "config": config(paint),
-        "usermeta": {"kind": panel.kind, "metric": panel.metric, "plain": _plain(panel)},
+        "usermeta": {"kind": panel.kind, "metric": panel.metric, "plain": _plain(panel), "row": ROW},
         "data": {"name": "points", "values": [row for c in panel.curves for row in _rows(panel, c)]},
         **body,
         "encoding": {**body["encoding"], **_look(panel, marks, paint)},
@@ -281,7 +281,7 @@ def _dots(panel: Panel, paint: Paint) -> Spec:
     y, names = _named_rows(panel, paint)
     dots: Spec = {"mark": {"type": "point", "filled": True, "size": 50, "opacity": 0.9}}
     body: Spec = {
-        "height": ROW * len(panel.rows),
+        "height": ROW * len(panel.rows) + AXIS,
         "encoding": {"x": x, "y": y},
         "layer": [*_reference(panel, "x"), names, *_intervals(panel, "x"), dots],
     }
@@ -308,7 +308,7 @@ def _bars(panel: Panel, paint: Paint) -> Spec:
         "mark": {"type": "bar", "height": 14, "yOffset": 4},
         "encoding": {"order": {"field": "place", "type": "quantitative"}, "shape": None},
     }
-    return {"height": ROW * len(panel.rows), "encoding": {"x": x, "y": y}, "layer": [names, bars]}
+    return {"height": ROW * len(panel.rows) + AXIS, "encoding": {"x": x, "y": y}, "layer": [names, bars]}
 
 
 def _curve(panel: Panel, paint: Paint) -> Spec:

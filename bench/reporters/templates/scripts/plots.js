@@ -107,7 +107,7 @@ function withResult(section, base, value) {
 function keepRows(spec, values) {
   const left = new Set(values.map((value) => value.row));
   const rows = spec.encoding.y.scale.domain.filter((name) => left.has(name));
-  spec.height = (spec.height / spec.encoding.y.scale.domain.length) * rows.length;
+  spec.height -= spec.usermeta.row * (spec.encoding.y.scale.domain.length - rows.length);
   spec.encoding.y.scale.domain = spec.encoding.y.sort = rows;
   for (const layer of spec.layer) if (layer.data?.name === "rows") layer.data.values = rows.map((row) => ({ row }));
 }
