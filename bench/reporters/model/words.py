@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from attnlab.bench import units
-
 
 @dataclass(frozen=True)
 class TextRun:
@@ -38,11 +36,6 @@ def sentence(*parts: str | TextRun | Iterable[TextRun]) -> Sentence:
 
 def plain(pieces: Sentence) -> str:
     return "".join(piece.text for piece in pieces)
-
-
-def whole(pieces: Sentence) -> bool:
-    """Whether no value is missing in it; one that lacks a value says less than its table does."""
-    return not any(units.MISSING in piece.text for piece in pieces if not piece.is_name)
 
 
 def enumerated(parts: Sequence[Iterable[TextRun] | TextRun], last: str = " and ", between: str = ", ") -> list[TextRun]:

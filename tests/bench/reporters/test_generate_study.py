@@ -17,7 +17,7 @@ from attnlab.bench.reporters import markdown
 from attnlab.bench.reporters.html_page import render
 from attnlab.bench.reporters.model.report import Report, build_report
 from attnlab.bench.reporters.model.studies import Study
-from attnlab.bench.reporters.model.words import name, plain, sentence, whole
+from attnlab.bench.reporters.model.words import plain
 from attnlab.bench.reporters.plot_files import PlotFiles
 from attnlab.bench.store.records import BenchRecord, Burst, Launch, Measurement, Outcome, Series
 
@@ -192,8 +192,3 @@ def test_no_study_of_what_was_not_timed() -> None:
     made: Any = synthetic.stored_run(benches=(bench,))
     (section,) = build_report([replace(made, measurements=(wrong,), damages=())]).sections
     assert section.studies == ()
-
-
-def test_a_sentence_that_lacks_a_value_is_left_out() -> None:
-    assert whole(sentence("It takes ", name("a – b"), " 3 ms."))
-    assert not whole(sentence("It takes ", name("a"), " –."))

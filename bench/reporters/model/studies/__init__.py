@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 from attnlab.bench.contract.discovery import Folder
 from attnlab.bench.reporters.model.plots import Plot
 from attnlab.bench.reporters.model.results import Result
-from attnlab.bench.reporters.model.words import Sentence, whole
+from attnlab.bench.reporters.model.words import Sentence
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,6 @@ MAKERS: Folder[Maker] = Folder("study", __name__, None)
 
 
 def studies(operator: str, results: Sequence[Result]) -> tuple[Study, ...]:
-    """Every study of the operator that finds something, without sentences that lack a value."""
+    """Every study of the operator that finds something."""
     made = [maker.make(results) for maker in MAKERS if operator == maker.OPERATOR]
-    found = (study for study in made if study is not None)
-    return tuple(replace(study, sentences=tuple(filter(whole, study.sentences))) for study in found)
+    return tuple(study for study in made if study is not None)
