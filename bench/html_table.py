@@ -12,7 +12,10 @@ from attnlab.bench.text import block, printable
 
 LONGEST_CELL = 300  # characters; more is cut in its middle
 MOST_ROWS = 60  # of a notebook's table; the others are counted
-_CELL = "text-align:{};padding:0.15em 0.8em;white-space:normal;overflow-wrap:anywhere"
+_CELL = {
+    "left": "text-align:left;padding:0.15em 0.8em;white-space:normal;overflow-wrap:break-word;max-width:32em",
+    "right": "text-align:right;padding:0.15em 0.8em;white-space:nowrap",
+}
 
 
 def escaped(text: str) -> str:
@@ -28,7 +31,8 @@ def paragraph(text: str, bold: bool = False) -> str:
 
 def preformatted(text: str) -> str:
     """Lines as they are, such as a traceback."""
-    return f'<pre style="margin:0.3em 0;white-space:pre-wrap;font-size:0.9em">{html.escape(block(text))}</pre>'
+    style = "margin:0.3em 0;white-space:pre-wrap;font-family:monospace;font-size:0.9em"
+    return f'<pre style="{style}">{html.escape(block(text))}</pre>'
 
 
 def folded(summary: str, inside: str) -> str:
@@ -58,4 +62,4 @@ def _cells(row: Sequence[str], sides: Sequence[str]) -> str:
 def _cell(kind: str, text: str, side: str, more: str = "") -> str:
     half = LONGEST_CELL // 2
     cut = text if len(text) <= LONGEST_CELL else f"{text[:half]} … {text[-half:]}"
-    return f'<{kind}{more} style="{_CELL.format(side)}">{escaped(cut)}</{kind}>'
+    return f'<{kind}{more} style="{_CELL[side]}">{escaped(cut)}</{kind}>'

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from attnlab.bench import html_table, units
-from attnlab.bench.store.records import Measurement, RunRecord
+from attnlab.bench.store.records import Measurement, Outcome, RunRecord
 from attnlab.bench.text import count, one_line
 
 HEADINGS = ("verdict", "operator", "case", "implementation", "latency", "95 % interval", "reason")
@@ -24,9 +24,21 @@ def in_a_line(where: str, run: RunRecord, measurements: Sequence[Measurement], d
 
 
 def as_html(title: str, measurements: Sequence[Measurement]) -> str:
-    """The line, and a row for each measurement."""
-    table = html_table.table(HEADINGS, [_cells(m) for m in measurements], WORDS)
-    return html_table.page([html_table.paragraph(title, bold=True), *([table] if measurements else [])])
+    """The line, a row for each measurement, and a line for each reason why some could not run."""
+    ran = [m for m in measurements if m.outcome is not Outcome.UNAVAILABLE]
+    table = html_table.table(HEADINGS, [_cells(m) for m in ran], WORDS)
+    return html_table.page(
+        [html_table.paragraph(title, bold=True), *([table] if ran else []), *_unavailable(measurements)]
+    )
+
+
+def _unavailable(measurements: Sequence[Measurement]) -> Iterator[str]:
+    who: dict[str, dict[str, None]] = {}
+    for m in measurements:
+        if m.outcome is Outcome.UNAVAILABLE:
+            who.setdefault(m.reason or "no reason is known", {})[m.implementation] = None
+    for reason, names in who.items():
+        yield html_table.paragraph(f"unavailable: {', '.join(names)}: {reason}")
 
 
 def _cells(m: Measurement) -> list[str]:

@@ -17,8 +17,12 @@ def test_a_run_is_a_line_and_a_table_with_verdicts_first() -> None:
     html = ET.fromstring(stored._repr_html_())
     assert [cell.text for cell in html.iter("th")][:4] == ["verdict", "operator", "case", "implementation"]
     rows = list(html.iter("tr"))[1:]
-    assert len(rows) == len(stored.measurements) or "more rows" in stored._repr_html_()
-    assert {row[0].text for row in rows} <= {"passed", "unavailable"}
+    assert {row[0].text for row in rows} == {"passed"}
+    assert len(rows) == sum(m.outcome is Outcome.PASSED for m in stored.measurements)
+    told = [line.text or "" for line in html.iter("p")][1:]
+    (gpu,) = (line for line in told if line.endswith(": needs an NVIDIA GPU"))
+    assert gpu.startswith("unavailable: ")
+    assert "flash_attn, " in gpu
     naive = next(row for row in rows if row[3].text == "naive" and row[2].text == "Hq9-Hkv3-Sq256-bf16-causal-smollm2")
     assert naive[4].text == "4.58 ms"
 
