@@ -68,6 +68,8 @@ class Forecast:
             f"{count(len(cases), 'case')}{of}{more}"
         )
         yield f"time: about {units.format_duration(self.cost.seconds)}{self._parts()}"
+        if limited := sum(one.limited for one in running):
+            yield f"{limited} of {count(len(running), 'measurement')} may be ended by the limit of time (--time-limit)"
         there = f"{units.format_bytes(self.memory_bytes)} are free now" if self.on_cpu else self._of_gpu()
         yield f"memory: up to {units.format_bytes(self.cost.bytes)} at once; {there}"
         if self.beyond:
@@ -111,11 +113,11 @@ class Forecast:
         }
 
 
-def forecast_of(run: RunRecord, steps: Sequence[Step], registry: Registry) -> Forecast:
-    """What these steps of a run will take."""
+def forecast_of(run: RunRecord, steps: Sequence[Step], registry: Registry, limit_s: float) -> Forecast:
+    """What these steps of a run will take, each of which is ended after `limit_s`."""
     environment = run.environment
     device = environment.device
-    terms = Terms(device, run.ceilings, make_effort(run.effort))
+    terms = Terms(device, run.ceilings, make_effort(run.effort), limit_s)
     unknown_s = 0.0 if math.isfinite(run.ceilings.bandwidth) else CEILINGS_S
     cost = run_cost(steps, registry, terms, usable_cores(environment), unknown_s)
     memory = free_memory_bytes() if device.kind == "cpu" else device.memory_bytes or 0

@@ -140,7 +140,7 @@ def execute(options: argparse.Namespace) -> int:
         cache=run.cache,
         keep_failures=writer.folder if options.keep_failures else None,
     )
-    forecast = forecast_of(run, steps, registry)
+    forecast = forecast_of(run, steps, registry, options.time_limit)
     if not options.json:
         tell_all(forecast.lines(), sys.stderr)
     started = time.monotonic()
@@ -170,7 +170,7 @@ def _tell_plan(options: argparse.Namespace, draft: RunRecord, registry: Registry
         before = latest(read_run(Path(options.resume)).measurements)
         done = {m.key for m in before if not is_tried_again(m, options)}
     steps = [step for step in steps_of(list(draft.benches), registry) if step.key not in done]
-    forecast = forecast_of(draft, steps, registry)
+    forecast = forecast_of(draft, steps, registry, options.time_limit)
     if options.json:
         print(json.dumps(forecast.record()))
     else:

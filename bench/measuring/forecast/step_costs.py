@@ -41,7 +41,8 @@ class StepCost:
     """What a step is estimated to take. phases: by name; none of a step that cannot run here. call_s: one call.
 
     first: whether it is the first of its process. bytes: what it holds at once, without the process's own; plain_bytes:
-    those of them that an implementation holds only if it keeps every intermediate.
+    those of them that an implementation holds only if it keeps every intermediate. limited: whether it would
+    take longer than a step may.
     """
 
     step: Step
@@ -50,6 +51,7 @@ class StepCost:
     first: bool = False
     bytes: int = 0
     plain_bytes: int = 0
+    limited: bool = False
 
     @property
     def runs(self) -> bool:
@@ -72,11 +74,12 @@ class StepCost:
 
 @dataclass(frozen=True)
 class Terms:
-    """What costs are worked out by."""
+    """What costs are worked out by; limit_s: after which a step is ended."""
 
     device: Device
     ceilings: Ceilings
     effort: Effort
+    limit_s: float = math.inf
 
 
 def call_seconds(operator: Operator[Any, Any], case: Case, terms: Terms, pace: paces.Pace) -> float:
@@ -146,7 +149,12 @@ def step_cost(
         phases |= _timed(step, call_s, pace, effort, observed)
     plain = operator.plain_bytes(case)
     number = SETS_HELD if operator.redrawn is None else SETS_SHARED
-    return StepCost(step, phases, call_s, first_call, number * held + plain, plain)
+    whole_s = sum(work.fixed_s + work.calls * call_s for work in phases.values())
+    limited = whole_s > terms.limit_s and not step.rounds
+    if limited:
+        share = terms.limit_s / whole_s
+        phases = {name: Work(share * work.fixed_s, share * work.calls) for name, work in phases.items()}
+    return StepCost(step, phases, call_s, first_call, number * held + plain, plain, limited)
 
 
 def _timed(step: Step, call_s: float, pace: paces.Pace, effort: Effort, observed: bool) -> dict[str, Work]:

@@ -33,6 +33,8 @@ def test_a_plan_for_machines(cli) -> None:
 def test_what_is_beyond_memory_is_told(cli) -> None:
     ended = cli("run", "attention", "--impl", "naive", "-a", "q_len=262144", "--plan")
     assert ended.code == 0
+    assert "1 of 1 measurement may be ended by the limit of time (--time-limit)" in ended.out
+    assert "time: about 2 min" in ended.out, "no step takes longer than its limit"
     beyond = ended.out.splitlines()[-1]
     assert beyond.startswith("beyond memory: attention Sq262144-bf16 takes up to ")
     assert "of it only where all intermediates are kept" in beyond
