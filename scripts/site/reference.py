@@ -157,7 +157,7 @@ def python(stub: str) -> str:
             names = [alias.name for alias in node.names]
             rooms.setdefault(node.module.partition(".")[0], []).extend(names)
     lines = [
-        "# From Python",
+        "# Public names",
         "",
         "`attnlab.bench` has these names. Each is loaded when it is first asked for.",
         "",
