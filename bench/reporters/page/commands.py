@@ -14,6 +14,11 @@ def again(run: RunRecord, operator: str, implementation: str, case_id: str) -> s
 
 
 def again_around(run: RunRecord, operator: str) -> tuple[str, str]:
-    """What is alike in the commands of all results of an operator: before `--impl`, and after the case."""
+    """What is alike in the commands of all results of an operator: before `--impl`, and after the case.
+
+    What was imported cannot be taken again here: its line is a remark to a shell.
+    """
+    if run.imported is not None:
+        return f"# {run.imported.tool} measured it, and nothing here can:", ""
     plugins = "".join(f" --plugin {shlex.quote(plugin)}" for plugin in run.plugins)
     return f"attnlab run {shlex.quote(operator)}", f" --device {run.environment.device.kind}{plugins}"

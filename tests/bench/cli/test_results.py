@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from attnlab.bench.analysis.frame import load
+from attnlab.bench.reporters.page.commands import again
+from attnlab.bench.store.run_folder import read_run
 from tests.helpers import foreign_files
 
 SCHEMA_6 = Path(__file__).parents[1] / "store" / "fixtures" / "schema-6"
@@ -48,6 +50,13 @@ def test_what_was_imported_is_told_apart_wherever_it_is_read(cli, imported: Path
     assert "2.00 µs (unchecked)" in page
     assert "Which to use" not in page
     assert "imported from: pytest-benchmark 5.3.1, bench.json, SHA-256 " in page
+
+
+def test_no_command_says_that_it_takes_an_imported_figure_again(cli, imported: Path) -> None:
+    run = read_run(imported).run
+    assert again(run, "pytest-benchmark:x", "test_sort", "n=10").startswith(
+        "# pytest-benchmark measured it, and nothing"
+    )
 
 
 def test_imported_runs_have_a_history_and_ratios_but_no_verdict(cli, imported: Path, foreign: Path) -> None:
