@@ -20,7 +20,7 @@ from attnlab.bench.reporters.draw.panel import draw, height_in
 from attnlab.bench.reporters.model.plots import Panel, Plot
 
 DOTS_PER_INCH = 160
-COLUMNS = 3
+COLUMNS, MOST_PANELS = 3, 36
 TITLE_IN = 0.42
 _SETTINGS: dict[Any, Any] = {
     "font.family": "sans-serif",
@@ -72,12 +72,14 @@ def save(figure: Figure, stem: Path) -> list[Path]:
 
 
 def _grid(plot: Plot, marks: Mapping[str, Mark]) -> Figure:
-    columns = min(COLUMNS, len(plot.panels))
-    rows = [plot.panels[start : start + columns] for start in range(0, len(plot.panels), columns)]
+    panels = plot.panels[:MOST_PANELS]
+    columns = min(COLUMNS, len(panels))
+    rows = [panels[start : start + columns] for start in range(0, len(panels), columns)]
     heights = [max(height_in(panel) for panel in row) for row in rows]
     width, total = WIDTH_IN * columns, sum(heights) + TITLE_IN
     figure = ShownFigure(figsize=(width, total))
-    figure.text(SIDE_IN / width, 1 - 0.28 / total, plot.title, fontsize=12, weight="bold", color=INK.light)
+    left_out = f" ({len(panels)} of {len(plot.panels)} panels)" if len(plot.panels) > len(panels) else ""
+    figure.text(SIDE_IN / width, 1 - 0.28 / total, plot.title + left_out, fontsize=12, weight="bold", color=INK.light)
     parts = figure.subfigures(len(rows) + 1, columns, height_ratios=[TITLE_IN, *heights], squeeze=False)
     for line, row, height in zip(parts[1:], rows, heights, strict=True):
         for part, panel in zip(line, row, strict=False):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,6 +14,9 @@ from attnlab.bench.reporters.model.results import Result
 from attnlab.bench.store.machine import Ceilings, rate_of
 
 ROWS_A_PANEL = 12  # dots of more cases go to a next panel
+
+
+ByCase = Mapping[str, Sequence[Result]]
 
 
 @dataclass(frozen=True)
@@ -118,13 +121,21 @@ class _Shown:
                 seen |= ids
         return tuple(kept)
 
+    def by_case(self, q: _Quantity) -> ByCase:
+        """The results that have the quantity."""
+        found: dict[str, list[Result]] = {}
+        for result in self.results:
+            if q.value(result) is not None:
+                found.setdefault(result.case.case_id, []).append(result)
+        return found
+
 
 def _by_size(q: _Quantity, given: _Shown) -> Iterator[Panel]:
     """Lines over each sweep, and dots of the cases in none; of the baseline alone only where there is nothing else."""
-    shown = [r for r in given.results if q.value(r) is not None]
-    told = {r.case.case_id for r in shown if not _is_base(r)}
+    shown = given.by_case(q)
+    told = _told(shown)
     if not told and q.reference is None:
-        told = {r.case.case_id for r in shown}
+        told = set(shown)
     for sweep in given.main:
         if any(case.case_id in told for case in sweep.cases):
             yield _lines(q, sweep, given.implementations, shown)
@@ -132,6 +143,11 @@ def _by_size(q: _Quantity, given: _Shown) -> Iterator[Panel]:
     single = [case for case in given.cases if case.case_id in told - swept]
     for start in range(0, len(single), ROWS_A_PANEL):
         yield _dots(q, single[start : start + ROWS_A_PANEL], given.implementations, shown)
+
+
+def _told(shown: ByCase) -> set[str]:
+    """The cases of which more than the baseline is shown."""
+    return {case_id for case_id, results in shown.items() if not all(map(_is_base, results))}
 
 
 def _is_base(result: Result) -> bool:
@@ -142,16 +158,17 @@ def _is_base(result: Result) -> bool:
 
 def _by_other_sizes(given: _Shown) -> Iterator[Plot]:
     """Latency over each axis that is swept, but for what is shown already."""
-    shown = [r for r in given.results if _LATENCY.value(r) is not None]
+    shown, main = given.by_case(_LATENCY), set(given.main)
+    told = _told(shown)
     for axis in dict.fromkeys(sweep.axis for sweep in given.sweeps):
-        own = [sweep for sweep in given.sweeps if sweep.axis == axis and sweep not in given.main]
-        told = [sweep for sweep in own if any(r.case in sweep.cases and not _is_base(r) for r in shown)]
-        panels = [_lines(_LATENCY, sweep, given.implementations, shown) for sweep in told]
+        own = [sweep for sweep in given.sweeps if sweep.axis == axis and sweep not in main]
+        own = [sweep for sweep in own if any(case.case_id in told for case in sweep.cases)]
+        panels = [_lines(_LATENCY, sweep, given.implementations, shown) for sweep in own]
         if panels:
             yield Plot(f"latency-{axis}", f"Latency by {axis}", _LATENCY.caption, compared(panels))
 
 
-def _lines(q: _Quantity, sweep: Sweep, implementations: Sequence[str], shown: Sequence[Result]) -> Panel:
+def _lines(q: _Quantity, sweep: Sweep, implementations: Sequence[str], shown: ByCase) -> Panel:
     sizes = {case.case_id: float(sweep.size(case)) for case in sweep.cases}
     curves = [
         Curve(name, tuple(_of(r, sizes[r.case.case_id], q.value(r) or 0.0, *_interval(q, r)) for r in own))
@@ -170,7 +187,7 @@ def _lines(q: _Quantity, sweep: Sweep, implementations: Sequence[str], shown: Se
     )
 
 
-def _dots(q: _Quantity, cases: Sequence[CaseRef], implementations: Sequence[str], shown: Sequence[Result]) -> Panel:
+def _dots(q: _Quantity, cases: Sequence[CaseRef], implementations: Sequence[str], shown: ByCase) -> Panel:
     places = {case.case_id: float(row) for row, case in enumerate(cases)}
     curves = tuple(
         Curve(name, tuple(_of(r, q.value(r) or 0.0, places[r.case.case_id], *_interval(q, r)) for r in found))
@@ -186,14 +203,16 @@ def _of(result: Result, x: float, y: float, low: float | None = None, high: floa
 
 
 def _by_implementation(
-    implementations: Iterable[str], results: Sequence[Result], cases: Sequence[CaseRef]
+    implementations: Iterable[str], shown: ByCase, cases: Sequence[CaseRef]
 ) -> Iterator[tuple[str, list[Result]]]:
     """Results on these cases, in the order of the cases; implementations without any are left out."""
-    place = {case.case_id: position for position, case in enumerate(cases)}
+    found: dict[str, list[Result]] = {}
+    for case in cases:
+        for result in shown.get(case.case_id, ()):
+            found.setdefault(result.implementation, []).append(result)
     for name in implementations:
-        found = [r for r in results if r.implementation == name and r.case.case_id in place]
-        if found:
-            yield name, sorted(found, key=lambda r: place[r.case.case_id])
+        if name in found:
+            yield name, found[name]
 
 
 def _interval(q: _Quantity, result: Result) -> tuple[float | None, float | None]:

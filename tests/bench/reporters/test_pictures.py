@@ -174,3 +174,9 @@ def test_nothing_is_drawn_of_the_baseline_alone(synthetic: SimpleNamespace) -> N
 def test_one_point_is_no_plot(synthetic: SimpleNamespace) -> None:
     section = of(synthetic, [synthetic.timed("only", AttentionCase())])
     assert section.plots == ()
+
+
+def test_of_very_many_panels_a_file_has_some_and_says_so(tmp_path: Path) -> None:
+    plot = Plot("p", "Latency", "", tuple(lines(1e6, 2e6) for _ in range(40)))
+    svg = write_plot(plot, marks(plot.drawn), tmp_path / "p")[1].read_text(encoding="utf-8")
+    assert "Latency (36 of 40 panels)" in svg
