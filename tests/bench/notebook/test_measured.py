@@ -13,6 +13,8 @@ import attnlab.bench
 from attnlab.bench import MeasureResult, Outcome, Unavailable, UsageError, load, measure, read_run
 from attnlab.bench.measuring import runner
 from attnlab.bench.measuring.here import IN_THIS_PROCESS
+from attnlab.bench.measuring.timing import Effort
+from attnlab.bench.notebook import measured
 from attnlab.bench.reporters import write_report
 from tests.bench.notebook.test_checking import parsed, words
 
@@ -35,8 +37,10 @@ def clock(known_ceilings: None, fake_clock: Any, monkeypatch: pytest.MonkeyPatch
 
 @pytest.fixture(scope="module")
 def beside(toy: str, known_ceilings: None) -> MeasureResult:
-    """A function and a registered implementation, truly timed."""
-    return measure(double, toy, against="times", n=[8, 64], rounds=6)
+    """A function and a registered implementation, truly timed, after little of a warm-up."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(measured, "make_effort", lambda effort: Effort(warmup_limit_s=0.1, turns=0))
+        return measure(double, toy, against="times", n=[8, 64], rounds=6)
 
 
 def test_a_function_alone_is_timed_until_its_median_is_known(toy: str, clock: Any) -> None:
