@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from attnlab.bench.cli import EXIT_INTERRUPTED, _options
-from attnlab.bench.errors import UsageError
+from attnlab.bench.errors import StoreError, UsageError
 from attnlab.bench.gate.checkouts import checked_out, repository, revision_of
 
 
@@ -39,16 +39,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         )
     parser.add_argument("--strict", action="store_true", help="exit code 4 where any verdict is inconclusive")
     _options.add_plugin(parser)
+    parser.add_argument("--comment", metavar="FILE.md", help="write the verdicts as a comment on a pull request")
     parser.add_argument("--out", default="results", metavar="FOLDER", help="where the gate's folder is made (results)")
 
 
 def execute(options: argparse.Namespace) -> int:
     if not options.suite and not options.pytest:
         raise UsageError("the gate was given nothing to measure; name --suite SUITE, --pytest TEST, or both")
+    comment = Path(options.comment) if options.comment else None
+    if comment is not None and not comment.absolute().parent.is_dir():
+        raise UsageError(f"--comment {comment}: there is no folder {comment.parent}; make it first")
     repo = repository(Path.cwd())
     for revision in (options.base, options.head):
         revision_of(repo, revision)  # told before the seconds that imports, and measuring the ceilings, may take
 
+    from attnlab.bench.gate.outputs.comment import render
     from attnlab.bench.gate.outputs.github import annotate, summarise
     from attnlab.bench.gate.outputs.terminal import show
     from attnlab.bench.gate.running import ask_for, run_gate
@@ -85,11 +90,20 @@ def execute(options: argparse.Namespace) -> int:
             isolate=options.isolated,
         )
     show(report)
+    if comment is not None:
+        _write_comment(comment, render(report))
     if os.environ.get("GITHUB_ACTIONS") == "true":
         annotate(report)
         summarise(report)
     print(f"\nGate: {folder}")
     return EXIT_INTERRUPTED if report.interrupted else report.exit_code
+
+
+def _write_comment(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"--comment {path} cannot be written: {error.strerror}; the gate's folder has it") from error
 
 
 def _tell(line: str) -> None:

@@ -62,7 +62,8 @@ class Implementation:
     the harness when it was imported, by name; it is measured only where that is nothing. built_from: what it is made of
     that its files do not import by name: implementations (`rope/triton`), modules or packages, files beside its own.
     rounds: what it rounds beyond what the contract asks for, by a name that the contract's check knows; it is judged by
-    a yardstick that rounds the same, and is marked. static_output: whether calls on all inputs return one buffer.
+    a yardstick that rounds the same, and is marked. static_output: whether calls on all inputs return one buffer. line:
+    where in its source what is timed begins.
     """
 
     operator: str
@@ -83,6 +84,7 @@ class Implementation:
     meddles: tuple[str, ...] = ()
     rounds: str | None = None
     static_output: bool = False
+    line: int | None = None
 
     @property
     def key(self) -> str:
@@ -260,12 +262,14 @@ def implementation_of(
     built: Any = target() if inspect.isclass(target) else target
     _refuse_unfinished(target, built, operator, name)
     module = getattr(target, "__module__", "?")
+    source = _source_file(target, module, offered_in)
     return Implementation(
         operator=operator,
         name=name,
         summary=(inspect.getdoc(target) or "").partition("\n")[0],
         module=module,
-        source=_source_file(target, module, offered_in),
+        source=source,
+        line=_line_in(source, target),
         supports=getattr(built, "supports", _nothing),
         prepare=getattr(built, "prepare", _nothing),
         run=_run_of(target, built, operator, name),
@@ -274,6 +278,13 @@ def implementation_of(
         built_from=built_from or tuple(getattr(built, "built_from", ())),
         **{"needs": ANYWHERE, **declared},
     )
+
+
+def _line_in(source: str, target: Any) -> int | None:
+    """The line at which a function, or the `run` of a class, begins; None where it is written elsewhere."""
+    timed: Any = getattr(target, "run", None) if inspect.isclass(target) else target
+    made = getattr(inspect.unwrap(timed), "__code__", None)
+    return made.co_firstlineno if made is not None and made.co_filename == source else None
 
 
 def _source_file(target: Any, module: str, registering: str) -> str:

@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 
 from attnlab.bench.gate.quantities.calls import times_ns
+from attnlab.bench.measuring.modes import modes_told
 from attnlab.bench.store.records import Launch, Measurement, Outcome
 
 
@@ -43,6 +44,11 @@ class ArmResults:
     def median_ns(self) -> float | None:
         """The median of the launches' medians; None where none was timed."""
         return statistics.median(map(_median, self.launches)) if self.launches else None
+
+    @property
+    def modes(self) -> str | None:
+        """Where times fall into two modes, within processes or from one to the next; None where they do not."""
+        return modes_told(self.samples) or modes_told([*map(_median, self.launches)], " of its processes")
 
     def stored(self) -> Measurement | None:
         """As a measurement with a launch for each pair; None where nothing is known of it."""

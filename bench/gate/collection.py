@@ -166,10 +166,23 @@ class BenchmarkResults:
             base_configuration=self.base.measurement.configuration if self.base.measurement else None,
             head_configuration=self.head.measurement.configuration if self.head.measurement else None,
             quantities=tuple(self._quantity_rows(decided)) if compared else (),
-            flags=tuple(
-                dict.fromkeys((*self.base.remarks("base"), *self.head.remarks("head"), *self._retried(compared)))
-            ),
+            source=self.offer.source,
+            line=self.offer.line,
+            flags=tuple(dict.fromkeys(self._remarks(compared))),
         )
+
+    def _remarks(self, compared: bool) -> Iterator[str]:
+        yield from self._modes()
+        for name, arm in (("base", self.base), ("head", self.head)):
+            yield from arm.remarks(name)
+        yield from self._retried(compared)
+
+    def _modes(self) -> Iterator[str]:
+        """Where the times of all processes of an arm fall into two modes; that decides nothing."""
+        for name, arm in (("base", self.base), ("head", self.head)):
+            told = None if self.paced else arm.modes
+            if told is not None:
+                yield f"{name}: {told}"
 
     def _retried(self, compared: bool) -> list[str]:
         return [f"pair {one.pair} is left out: {one.reason}" for one in self.lost] if compared else []

@@ -71,7 +71,7 @@ def match(base: Offers, head: Offers, thresholds: Thresholds, others_differ: boo
         else:
             known, target = sides[-1], thresholds.target_of(key).share
             row = GateRow(known.operator, known.implementation, known.case_id, found.standing, target, found.reason)
-            rows.append(replace(row, allowed_by=found.allowed_by))
+            rows.append(replace(row, allowed_by=found.allowed_by, source=known.source, line=known.line))
     rows += [_broken(file, reason, thresholds) for file, reason in head.broken.items()]
     notes = []
     if outside:
@@ -89,7 +89,7 @@ def match(base: Offers, head: Offers, thresholds: Thresholds, others_differ: boo
 def _broken(file: str, reason: str, thresholds: Thresholds) -> GateRow:
     """A file of tests that head cannot collect, whatever base has of it."""
     target = thresholds.target_of(benchmark_key(CALLABLE, file, "")).share
-    return GateRow(CALLABLE, file, "", Standing.WRONG, target, f"head: {reason}")
+    return GateRow(CALLABLE, file, "", Standing.WRONG, target, f"head: {reason}", source=file)
 
 
 @dataclass(frozen=True)

@@ -118,6 +118,7 @@ class _OfferMaker:
             made.compiled,
             _place(self._registry, operator),
             contents(case),
+            line=made.line,
         )
 
     def besides(self, wanted: Wanted) -> Iterator[Offer]:

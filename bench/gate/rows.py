@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from attnlab.bench.gate.messages import benchmark_key, comparison_key
+from attnlab.bench.gate.messages import benchmark_key, comparison_key, group_key
 from attnlab.bench.stats.verdict import Verdict
 from attnlab.bench.store.records import Outcome
 
@@ -128,7 +128,7 @@ class GateRow:
     target: the least slowdown to stop, as a share. base_ns and head_ns: medians of a call over all pairs. moved: what
     made it slower; unexplained: why nothing is named. uncovered: why the gate cannot pass although this was compared.
     allowed_by: the option that lets it through, such as `--allow-removed 'attention/naive*'`. quantities: what else was
-    judged of it.
+    judged of it. source, line: of what is timed, on head, or on base where head has it not.
     """
 
     operator: str
@@ -153,6 +153,18 @@ class GateRow:
     quantities: tuple[QuantityRow, ...] = ()
     flags: tuple[str, ...] = ()
     unseen: bool = False
+    source: str | None = None
+    line: int | None = None
+
+    @property
+    def place(self) -> str | None:
+        """Such as `kernels/softmax.py:12`; None where it is no file of the repository."""
+        return None if self.source is None else f"{self.source}:{self.line}" if self.line else self.source
+
+    @property
+    def group(self) -> str:
+        """Such as `attention/naive`."""
+        return group_key(self.operator, self.implementation)
 
     @property
     def key(self) -> str:

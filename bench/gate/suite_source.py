@@ -23,14 +23,15 @@ from attnlab.bench.store.codec import encode
 
 @dataclass(frozen=True)
 class SuiteSource:
-    """suite: a name, or a file's path; one within the repository is each arm's own."""
+    """suite: a name, or a file's path; one within the repository is each arm's own. asked: as it was given."""
 
     suite: str
     plugins: tuple[str, ...] = ()
+    asked: str = ""
 
     @property
     def label(self) -> str:
-        return self.suite
+        return self.asked or self.suite
 
     @property
     def stem(self) -> str:
@@ -42,7 +43,7 @@ class SuiteSource:
             suite = str(placed(Path(suite)))
             if not any(Path(arm.own_place(repo, suite)).is_file() for arm in arms):
                 raise UsageError(f"{self.suite}: no such suite file in {' or in '.join(arm.label for arm in arms)}")
-        return replace(self, suite=suite, plugins=tuple(map(_absolute, self.plugins)))
+        return replace(self, suite=suite, asked=self.suite, plugins=tuple(map(_absolute, self.plugins)))
 
     @contextmanager
     def opened(self, setting: Setting) -> Iterator[SuiteProcesses]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import random
+import sys
 
 BLOCKS = 4
 LARGEST_BLOCK = 1 << 20  # floats
@@ -23,9 +24,13 @@ class Ballast:
         self.blocks: list[object] = []
 
     def shift(self) -> None:
-        """Take new blocks in place of the old."""
-        import torch
-
+        """Take new blocks in place of the old: torch's, where it was imported."""
+        torch = sys.modules.get("torch")
         # the new before the old are given back, or they would take the same place
         sizes = [self._random.randrange(1, LARGEST_BLOCK) for _ in range(BLOCKS)]
-        self.blocks = [torch.zeros(size).add_(1.0) for size in sizes]
+        if torch is None:
+            import numpy as np
+
+            self.blocks = [np.ones(size, dtype=np.float32) for size in sizes]
+        else:
+            self.blocks = [torch.zeros(size).add_(1.0) for size in sizes]

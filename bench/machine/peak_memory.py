@@ -7,12 +7,12 @@ import gc
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
-_CPU: Any = torch.autograd.DeviceType.CPU  # type: ignore[attr-defined]
 VISIBLE_BYTES = 32 << 20  # below this the process's own high-water mark drowns in the interpreter's noise
 
 
@@ -33,6 +33,8 @@ def _new_output_bytes(outputs: Sequence[Tensor], kept: int) -> int:
 
 
 def _cuda_peak(call: Callable[[], Sequence[Tensor]], device: torch.device) -> int:
+    import torch
+
     torch.cuda.synchronize(device)
     torch.cuda.reset_peak_memory_stats(device)
     before = torch.cuda.memory_allocated(device)
@@ -43,6 +45,9 @@ def _cuda_peak(call: Callable[[], Sequence[Tensor]], device: torch.device) -> in
 
 
 def _cpu_peak(call: Callable[[], Sequence[Tensor]]) -> int:
+    import torch
+
+    cpu: Any = torch.autograd.DeviceType.CPU  # type: ignore[attr-defined]
     activities = [torch.profiler.ProfilerActivity.CPU]
     with torch.profiler.profile(activities=activities, profile_memory=True) as profile:
         outputs = call()
@@ -50,7 +55,7 @@ def _cpu_peak(call: Callable[[], Sequence[Tensor]]) -> int:
     sizes = sorted(
         (event.start_ns(), event.nbytes())
         for event in events.kineto_results.events()
-        if event.name() == "[memory]" and event.device_type() == _CPU
+        if event.name() == "[memory]" and event.device_type() == cpu
     )
     peak = total = 0
     for _, size in sizes:

@@ -13,6 +13,7 @@ from attnlab.bench.machine.throttling import burst_notes
 from attnlab.bench.measuring.common_clock import LATENCY
 from attnlab.bench.measuring.judging.refusals import ROUNDED, NotJudged
 from attnlab.bench.measuring.judging.verdicts import Findings, Owed
+from attnlab.bench.measuring.modes import modes_told
 from attnlab.bench.measuring.observation import Observation
 from attnlab.bench.measuring.plausibility import judge_speed, no_times, samples_of
 from attnlab.bench.measuring.timing import STOPPED_AT_TARGET, STOPPED_BY_ROUNDS, Timing
@@ -146,14 +147,15 @@ def with_times(
     )
     if done.paced is not None:  # how narrow the interval of its calls' length is says nothing
         return replace(done, flags=timed.notes, median_ns=None, ci_low_ns=None, ci_high_ns=None)
-    return judge_speed(replace(done, flags=(*timed.notes, *_flags(done, timed.summary))), ceilings)
+    samples = samples_of(timed.record, timed.bursts)
+    return judge_speed(replace(done, flags=(*timed.notes, *_flags(done, timed.summary, samples))), ceilings)
 
 
 def _finite(bound: float) -> float | None:
     return bound if math.isfinite(bound) else None
 
 
-def _flags(measurement: Measurement, summary: Summary) -> Iterator[str]:
+def _flags(measurement: Measurement, summary: Summary, samples: Sequence[float]) -> Iterator[str]:
     timing, check = measurement.timing, measurement.check
     in_turn = timing is not None and timing.stopped == STOPPED_BY_ROUNDS  # warmed by a call each
     if timing is not None and not timing.warmup_stable and not in_turn:
@@ -162,6 +164,9 @@ def _flags(measurement: Measurement, summary: Summary) -> Iterator[str]:
         yield f"no interval is claimed: {summary.unclaimed}"
     elif timing is not None and timing.stopped not in (STOPPED_AT_TARGET, STOPPED_BY_ROUNDS):
         yield f"sampling ended by its {timing.stopped}, before the interval was as narrow as asked"
+    modes = None if in_turn else modes_told(samples)
+    if modes is not None:
+        yield modes
     if check is not None and check.withheld:
         yield f"judged without {', '.join(check.withheld)}, which it does not give"
     if check is not None and check.rounds is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -42,6 +43,7 @@ class TimedCall:
 
     @property
     def torch_device(self) -> torch.device:
+        """Imports torch."""
         import torch
 
         return torch.device(self.device)
@@ -49,7 +51,7 @@ class TimedCall:
     @property
     def clocks(self) -> tuple[Clock, ...]:
         """All of the device, or the one that was named. Raises UsageError where there is none of that name."""
-        here = clocks.clocks_for(self.torch_device, self.given.cache)
+        here = clocks.clocks_for("cpu" if self.device == "cpu" else self.torch_device, self.given.cache)
         if self.given.clock is None:
             return here
         named = tuple(clock for clock in here if clock.name == self.given.clock)
@@ -81,9 +83,10 @@ class TimedCall:
 
 
 def tensors_in(value: Any) -> Iterator[torch.Tensor]:
-    """The tensors in a value, in lists, tuples and dictionaries too."""
-    import torch
-
+    """The tensors in a value, in lists, tuples and dictionaries too; none where nobody imported torch."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return
     if isinstance(value, torch.Tensor):
         yield value
     elif isinstance(value, dict):

@@ -26,13 +26,15 @@ def workflow_commands(report: GateReport) -> Iterator[str]:
     for row in report.rows:
         worse = [found for found in row.judged if found.verdict is Verdict.SLOWER]
         if worse:
-            yield _error(f"{words.verdict(worse[0])}: {worse[0].title}", "; ".join(map(_said, worse)))
+            yield _error(f"{words.verdict(worse[0])}: {worse[0].title}", "; ".join(map(_said, worse)), row)
     for group in report.groups:
         if group.verdict is Verdict.SLOWER:
             yield _error(f"slower: {words.group_name(group)}", words.change(group.first))
-    for found in report.closed:
-        said = words.explanation(found) if isinstance(found, GateRow) else words.quantity(found)
-        yield _error(f"{found.closing}: {found.title}", said or found.closing)
+    for row in report.rows:
+        for found in row.judged:
+            if found.closed:
+                said = words.explanation(found) if isinstance(found, GateRow) else words.quantity(found)
+                yield _error(f"{found.closing}: {found.title}", said or found.closing, row)
 
 
 def _said(found: VerdictRow) -> str:
@@ -49,8 +51,11 @@ def summarise(report: GateReport) -> None:
             file.write(render(report))
 
 
-def _error(title: str, message: str) -> str:
-    return f"::error title={_escaped(title, title=True)}::{_escaped(message)}"
+def _error(title: str, message: str, row: GateRow | None = None) -> str:
+    """At the file and line of what is timed, where that is the repository's."""
+    place = "" if row is None or row.source is None else f"file={_escaped(row.source, title=True)},"
+    place += f"line={row.line}," if place and row is not None and row.line else ""
+    return f"::error {place}title={_escaped(title, title=True)}::{_escaped(message)}"
 
 
 def _escaped(text: str, title: bool = False) -> str:

@@ -52,17 +52,17 @@ def _group_case(group: GroupRow, report: GateReport) -> ET.Element:
 
 def _benchmark_case(row: GateRow, report: GateReport) -> ET.Element:
     seconds = units.ns_to_seconds(row.head_ns) if row.head_ns else 0.0
-    case = ET.Element("testcase", classname=_class(row), name=row.case_id, time=f"{seconds:.9f}")
+    case = ET.Element("testcase", classname=_class(row), name=row.case_id or row.group, time=f"{seconds:.9f}")
     return _with_verdict(case, row, (words.verdict(row), words.change(row.first), words.explanation(row)), report)
 
 
 def _quantity_case(row: GateRow, found: QuantityRow, report: GateReport) -> ET.Element:
-    case = ET.Element("testcase", classname=_class(row), name=f"{row.case_id} {found.label}", time="0")
+    case = ET.Element("testcase", classname=_class(row), name=f"{row.case_id} {found.label}".lstrip(), time="0")
     return _with_verdict(case, found, (words.quantity(found),), report)
 
 
 def _class(row: GateRow) -> str:
-    return f"{row.operator}.{row.implementation}"
+    return row.group.replace("/", ".")
 
 
 def _with_verdict(

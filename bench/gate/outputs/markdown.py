@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from attnlab.bench import units
 from attnlab.bench.gate.outputs import Samples, words
+from attnlab.bench.gate.outputs.plain import code
 from attnlab.bench.gate.report import GateReport
-from attnlab.bench.reporters.markdown import name, text
+from attnlab.bench.reporters.markdown import text
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def _lines(report: GateReport) -> Iterator[str]:
     yield ""
     yield text(words.rule(report))
     yield ""
-    yield f"Again: {name(report.command)}"
+    yield f"Again: {code(report.command, cell=False)}"
 
 
 def _rows(report: GateReport) -> Iterator[Sequence[str]]:
@@ -53,7 +54,7 @@ def _rows(report: GateReport) -> Iterator[Sequence[str]]:
     for row in words.ordered(report):
         yield [
             f"**{text(words.verdict(row))}**" if row in report.regressions else text(words.verdict(row)),
-            name(row.key),
+            code(row.key),
             text(words.change(row.first)),
             text(words.times(row)),
             text(words.explanation(row)),
@@ -62,7 +63,7 @@ def _rows(report: GateReport) -> Iterator[Sequence[str]]:
             said = text(words.verdict(found)) if found.gated else "reported"
             yield [
                 f"**{said}**" if found in report.regressions else said,
-                f"`{row.key}` {text(found.label)}",
+                f"{code(row.key)} {text(found.label)}",
                 text(words.quantity_change(found)),
                 text(words.quantity_values(found)),
                 text("; ".join(words.quantity_remarks(found))),
@@ -72,7 +73,7 @@ def _rows(report: GateReport) -> Iterator[Sequence[str]]:
 def _achieved(report: GateReport) -> Iterator[Sequence[str]]:
     for found in report.achieved:
         yield [
-            f"`{found.key}`",
+            code(found.key),
             str(found.pairs),
             words.scatter(found),
             f"{found.alarms} of {found.decisions} replayed",

@@ -56,7 +56,7 @@ def _document(report: GateReport, arm: ArmRecord, rows: Sequence[tuple[GateRow, 
 def _benchmarks(rows: Sequence[tuple[GateRow, Sequence[float]]]) -> Iterator[dict[str, Any]]:
     for row, values in rows:
         yield {
-            "group": f"{row.operator} {row.case_id}",
+            "group": f"{row.operator} {row.case_id}".rstrip(),
             "name": row.key,
             "fullname": row.key,
             "params": None,

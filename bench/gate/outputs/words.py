@@ -107,6 +107,11 @@ def times(row: GateRow) -> str:
 
 def explanation(row: GateRow) -> str:
     """What else there is to say of a row; empty where there is nothing."""
+    return "; ".join([*causes(row), *row.flags])
+
+
+def causes(row: GateRow) -> list[str]:
+    """Why a row is as it is, as far as that is known."""
     said = [text for text in (row.reason, row.uncovered) if text]
     if row.allowed_by is not None:
         said.append(f"allowed by {row.allowed_by}")
@@ -121,7 +126,7 @@ def explanation(row: GateRow) -> str:
         said.append(f"what moved: {row.moved.name}, {before} → {after}")
     if row.unexplained is not None:
         said.append(row.unexplained)
-    return "; ".join([*said, *row.flags])
+    return said
 
 
 def group_name(group: GroupRow) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from attnlab.bench.contract.discovery import Folder
 from attnlab.bench.errors import ClockUnsupported, MeasurementError, UsageError
@@ -51,12 +51,12 @@ def start_all(
     return Timers(tuple(timers), tuple(notes))
 
 
-def clocks_for(device: torch.device, cache: str = COLD) -> tuple[Clock, ...]:
+def clocks_for(device: torch.device | Literal["cpu"], cache: str = COLD) -> tuple[Clock, ...]:
     """The clocks of a device: the preferred one first, then those to fall back on and to record beside it.
 
     `cache` is what the L2 of a GPU is to hold when a call starts; the caches of a CPU are warm always.
     """
-    if device.type == "cuda":
+    if device != "cpu" and device.type == "cuda":
         from attnlab.bench.machine.gpu.cuda import CudaGpu
 
         return cuda_clocks(CudaGpu(device), cache)

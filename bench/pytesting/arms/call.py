@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -54,9 +55,11 @@ class GatedCall:
         return "burst", encode(self._timed.burst(count))
 
     def on_kernels(self) -> tuple[str, Any]:
-        """Time by kernel (on a CPU by operation) of one call, in nanoseconds."""
+        """Time by kernel (on a CPU by operation) of one call, in nanoseconds; nothing where no torch is at work."""
         from attnlab.bench.profilers import PROFILERS, USUAL
 
+        if "torch" not in sys.modules:
+            return "kernels", {}
         self._shift()
         return "kernels", PROFILERS.get(USUAL).kernel_times(self._call.call, self._call.torch_device)
 
@@ -74,22 +77,21 @@ class GatedCall:
         return self._sampling
 
     def _memory(self) -> tuple[Series, ...]:
-        """The allocator's peak in a call, and on a CPU the process's."""
+        """The peak of torch's allocator in a call, where there is torch, and on a CPU the process's."""
         from attnlab.bench.machine import peak_memory
 
         def call() -> list[torch.Tensor]:
             return list(tensors_in(self._call.call()))
 
-        found = [Series("peak_memory", "B", None, "lower", (float(peak_memory.peak_bytes(call, self._device)),))]
+        found = []
+        if "torch" in sys.modules:
+            peak = peak_memory.peak_bytes(call, self._call.torch_device)
+            found.append(Series("peak_memory", "B", None, "lower", (float(peak),)))
         if self._call.device == "cpu":
             grown = peak_memory.process_peak_bytes(call)
             if grown is not None:
                 found.append(Series("peak_resident_memory", "B", None, "lower", (float(grown),)))
         return tuple(found)
-
-    @property
-    def _device(self) -> torch.device:
-        return self._call.torch_device
 
     def _shift(self) -> bool:
         """Move the heap about, on a CPU; whether it was."""

@@ -19,14 +19,15 @@ from attnlab.bench.pytesting.arms.process import PytestProcess
 
 @dataclass(frozen=True)
 class PytestSource:
-    """tests: files, folders and shell patterns; those within the repository are each arm's own."""
+    """tests: files, folders and shell patterns; those within the repository are each arm's own. asked: as given."""
 
     tests: tuple[str, ...]
+    asked: tuple[str, ...] = ()
     plugins: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
-        return f"tests {' '.join(self.tests)}"
+        return f"tests {' '.join(self.asked or self.tests)}"
 
     @property
     def stem(self) -> str:
@@ -45,7 +46,7 @@ class PytestSource:
             if not any(_matches(arm.own_place(repo, pattern)) for arm in arms):
                 raise UsageError(f"--pytest {test}: no such file in {' or in '.join(arm.label for arm in arms)}")
         named = [str(placed(Path(test))) for test in self.tests]
-        return replace(self, tests=tuple(dict.fromkeys([*named, *_gone(named, repo, *arms)])))
+        return replace(self, tests=tuple(dict.fromkeys([*named, *_gone(named, repo, *arms)])), asked=self.tests)
 
     def opened(self, setting: Setting) -> AbstractContextManager[PytestProcesses]:
         return nullcontext(PytestProcesses(self, setting))
@@ -76,8 +77,8 @@ class PytestProcesses:
         if not (base.found or head.found or base.broken or head.broken):
             notes = [f"; {note}" for note in dict.fromkeys((*base.notes, *head.notes))]
             raise SuiteError(
-                f"{self.source.label}: no test of base or head uses the fixture {FIXTURE}{''.join(notes)}; "
-                "see docs/pytest.md"
+                f"{self.source.label}: no test of base or head uses the fixture {FIXTURE}{''.join(notes)}; of a folder "
+                "pytest collects the files that its python_files fits, test_*.py where that is not set"
             )
 
 

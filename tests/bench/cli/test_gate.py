@@ -220,6 +220,18 @@ def test_usage(arguments: tuple[str, ...], said: str, project: Project) -> None:
     assert project.state() == before
 
 
+def test_nothing_to_measure(project: Project) -> None:
+    ended = project.cli("gate", "--base", "HEAD")
+    assert ended.code == 2
+    assert "name --suite SUITE, --pytest TEST, or both" in ended.err
+    ended = project.cli("gate", "--base", "HEAD", "--pytest", "tests/none_*.py")
+    assert ended.code == 2
+    assert "no such file in base HEAD" in ended.err
+    ended = project.cli("gate", "--base", "HEAD", "--suite", "suite.toml", "--comment", "nowhere/c.md")
+    assert ended.code == 2
+    assert "there is no folder nowhere" in ended.err
+
+
 def test_no_repository(cli: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     ended = cli("gate", "--base", "main", "--suite", "quick")
@@ -233,6 +245,75 @@ def test_an_arm_that_cannot_be_built_fails_closed(project: Project) -> None:
     assert "base HEAD" in err
     assert "ended with exit code 1" in err
     assert "building base" in err
+
+
+BENCH = """
+import time
+
+import pytest
+from nap import nap
+
+made = []
+
+
+@pytest.fixture(scope="session")
+def seconds():
+    made.append(1)
+    return 0.002
+
+
+def test_slower(attnlab_bench, seconds):
+    assert attnlab_bench(nap, seconds) == seconds
+    assert made == [1]
+
+
+def test_same(attnlab_bench, seconds):
+    attnlab_bench(time.sleep, seconds)
+    assert made == [1], "the session's fixture is shared"
+
+
+@pytest.mark.parametrize("name", [{names}])
+def test_named(attnlab_bench, name):
+    assert attnlab_bench(str.upper, name) == {upper}
+"""
+NAP = "import time\n\n\ndef nap(seconds):\n    time.sleep({factor} * seconds)\n    return seconds\n"
+
+
+@pytest.mark.slow
+def test_benchmarks_of_tests_are_gated(project: Project) -> None:
+    """One is slower, one is the same, one has another id on head; pairs are real."""
+
+    def write(factor: float, names: str, upper: str) -> None:
+        (project.root / "tests").mkdir(exist_ok=True)
+        (project.root / "nap.py").write_text(NAP.format(factor=factor))
+        (project.root / "tests" / "bench_nap.py").write_text(BENCH.format(names=names, upper=upper))
+
+    write(1.0, '"a", "b"', "name.upper()")
+    project.commit()
+    write(2.0, '"a", "c"', "name.upper()")
+    before = project.state()
+    tests, comment = ("--pytest", "tests/bench_*.py"), project.root.parent / "comment.md"
+    ended = project.cli(
+        "gate", "--base", "HEAD", *tests, "--thresholds", "gate.toml", "--out", "../out", "--comment", comment
+    )
+    assert ended.code == 1, ended.out + ended.err
+    assert ended.out.count("Regression: tests/bench_nap.py::test_slower (latency).") == 1
+    rows = {
+        row["implementation"] + row["case_id"]: row
+        for row in json.loads((project.folder() / "gate.json").read_text())["rows"]
+    }
+    found = {
+        name.removeprefix("tests/bench_nap.py::test_"): (row["standing"], row["verdict"]) for name, row in rows.items()
+    }
+    assert found["slower"] == ("compared", "slower")
+    assert found["same"] in [("compared", "same"), ("compared", "inconclusive")]
+    assert (found["namedb"], found["namedc"]) == (("missing on head", None), ("new", None))
+    assert rows["tests/bench_nap.py::test_slower"]["first"]["ratio"] == pytest.approx(1.9, abs=0.25)
+    assert "`tests/bench_nap.py:" in comment.read_text()
+    assert project.state() == before
+    again = project.cli("compare", project.folder() / "base", project.folder() / "head")
+    assert "bench_nap.py::test_slower" in again.out
+    assert again.code == 0
 
 
 TINY = """

@@ -116,6 +116,7 @@ class ArmScript:
     suite: tuple[str, ...] | None = None  # the kernels that its own suite names; all where None
     absent: bool = False
     settings: SuiteSettings = field(default_factory=SuiteSettings)
+    torn: dict[str, str] = field(default_factory=dict)  # files of tests
 
     def offers(self, wanted: Sequence[Offer]) -> Offers:
         found = self.found if self.found is not None else [offer(name) for name in self.kernels]
@@ -131,6 +132,7 @@ class ArmScript:
             self.error,
             self.absent,
             self.settings,
+            self.torn,
         )
 
 
@@ -157,6 +159,7 @@ class FakeArm:
         self.alone: list[bool] = []  # of each burst, whether the other arm stood still
         self.checked: bool | None = None
         self.plan: Plan | None = None
+        self.followed: list[str | None] = []
         self.ceilings = lambda: CEILINGS
         self._bursts: list[Burst] = []
 
@@ -169,6 +172,7 @@ class FakeArm:
 
     def begin_open(self, offer: Offer, check: bool, plan: Plan | None = None, following: str | None = None) -> None:
         self._kernel = self._script.kernels[offer.implementation]
+        self.followed.append(following)
         self._offer, self.checked, self.plan, self._calls, self._bursts = offer, check, plan, 0, []
 
     def opening(self) -> Opening:

@@ -80,7 +80,7 @@ def test_annotations_are_for_failures_only(gate: Gate, capsys: pytest.CaptureFix
     annotate(gate[0])
     said = capsys.readouterr().out.splitlines()
     assert len(said) == 2
-    assert re.match(r"::error title=slower%3A toy/slow\[N8\]::\+(9|10)\.\d %25", said[0])
+    assert re.match(r"::error file=kernels\.py,title=slower%3A toy/slow\[N8\]::\+(9|10)\.\d %25", said[0])
     assert "50%25 <off>" in said[1]
     assert list(workflow_commands(replace(gate[0], against_itself=True))) == []
 
@@ -156,6 +156,7 @@ def test_a_gate_is_stored_and_read_back(gate: Gate, tmp_path: Path) -> None:
     assert {path.name for path in paths} == {
         "gate.json",
         "summary.md",
+        "comment.md",
         "junit.xml",
         "bencher.json",
         "pytest-benchmark-base.json",

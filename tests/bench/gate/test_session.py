@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,7 +27,7 @@ from attnlab.bench.measuring.worker_process import WorkerEnded
 from attnlab.bench.stats.verdict import Verdict
 from attnlab.bench.store.machine import PublishedPeaks
 from attnlab.bench.store.plan import Plan
-from attnlab.bench.store.records import Outcome
+from attnlab.bench.store.records import CALLABLE, Outcome
 from attnlab.bench.store.run_folder import read_run
 
 from .conftest import CEILINGS, ArmScript, Gated, Kernel, offer
@@ -196,6 +197,69 @@ def test_both_are_measured_with_bases_settings(gated: Make) -> None:
     assert "effort.warmup_limit_s 5.0 → 0.1, cache cold → hot" in note
     (source,) = gate.session.ask.sources
     assert source.known[0].settings == quick  # type: ignore[attr-defined]
+
+
+def arm_of_tests(code: str | None, names: Sequence[str] = ("quick",), **more: Any) -> ArmScript:
+    """What an arm offers of pytest's tests."""
+    found = [replace(offer(name), operator=CALLABLE, case_id="", code=code) for name in names]
+    return ArmScript({name: Kernel() for name in names}, found=found, **more)
+
+
+def test_a_test_is_called_as_pytest_calls_it(gated: Make) -> None:
+    (row,) = gated(arm_of_tests("1"), arm_of_tests("1")).run().rows
+    assert (row.key, row.group, row.verdict) == ("quick", "quick", Verdict.SAME)
+
+
+def test_a_test_whose_own_code_changed_is_measured_and_closes(gated: Make) -> None:
+    report = gated(arm_of_tests("1"), arm_of_tests("2")).run()
+    (row,) = report.rows
+    assert (row.verdict, report.exit_code) == (Verdict.SAME, 3)
+    assert "the test's own code is not what it was" in report.conclusion
+    report = gated(arm_of_tests("1"), arm_of_tests("2"), allow=Allowances(new_baseline=("quick",))).run()
+    assert report.exit_code == 0
+
+
+def test_a_file_of_tests_that_head_cannot_collect_closes(gated: Make) -> None:
+    torn = {"tests/bench_torn.py": "it cannot be collected: no such module"}
+    report = gated(arm_of_tests("1", torn=torn), arm_of_tests("1", torn=torn)).run()
+    assert report.exit_code == 3
+    assert "tests/bench_torn.py: wrong or failing on head" in report.conclusion
+    assert "base: tests/bench_torn.py: it cannot be collected: no such module" in report.notes
+
+
+def test_a_file_of_tests_that_base_cannot_collect_leaves_its_tests_new(gated: Make) -> None:
+    base = arm_of_tests("1", torn={"tests/bench_torn.py": "no such module"})
+    report = gated(base, arm_of_tests("1", ("quick", "fresh"))).run()
+    assert report.exit_code == 3
+    assert [(row.key, row.standing) for row in report.rows][-1] == ("fresh", Standing.NEW)
+    assert "base: tests/bench_torn.py: no such module" in report.notes
+
+
+def test_several_sources_are_one_family_each_with_processes_of_its_own(gated: Make) -> None:
+    gate = gated()
+    other = gated(arm_of_tests("1"), arm_of_tests("1"))
+    gate.session.ask = replace(gate.session.ask, sources=(*gate.session.ask.sources, *other.session.ask.sources))
+    report = gate.run()
+    assert [(row.key, row.verdict) for row in report.rows] == [("toy/quick[N8]", Verdict.SAME), ("quick", Verdict.SAME)]
+    assert len(gate.started) == len(other.started) == 2 + 2 * 8
+    assert report.suite == "s.toml, s.toml"
+
+
+def test_each_process_is_told_what_follows(gated: Make) -> None:
+    gate = gated(arm_of_tests("1", ("one", "two")), arm_of_tests("1", ("one", "two")))
+    gate.run()
+    assert gate.started[2].followed == ["two", None]
+
+
+def test_two_modes_are_told_and_decide_nothing(gated: Make) -> None:
+    """Some processes take 1.4 times as long for life, on both sides: all pairs say that nothing changed."""
+    modes = (1.0, 1.4, 1.0, 1.0, 1.4, 1.0, 1.4, 1.4, 1.0, 1.0, 1.0, 1.4, 1.0, 1.4, 1.4, 1.0)
+    report = gated(one(by_pair=modes), one(by_pair=modes), looks=(16,)).run()
+    (row,) = report.rows
+    assert row.verdict is Verdict.SAME
+    assert report.exit_code == 0
+    told = [re.fullmatch(r"(base|head): two modes: 56 % at .*s, 44 % at 1.40 ms", f) for f in row.flags]
+    assert [found[1] for found in told if found] == ["base", "head"], row.flags
 
 
 def test_an_implementation_that_was_renamed_closes_and_names_both(gated: Make) -> None:
