@@ -1,6 +1,7 @@
 """What plugins import: the one list, from which `__init__.py` loads each name when it is first asked for."""
 
 from .analysis.frame import load as load
+from .analysis.index.query import query as query
 from .contract.axes import Case as Case
 from .contract.axes import axis as axis
 from .contract.axes import dtype_axis as dtype_axis
@@ -201,6 +202,7 @@ __all__ = [
     "of_measurement",
     "pass_bytes",
     "plot",
+    "query",
     "read_run",
     "registry",
     "rope_tables",

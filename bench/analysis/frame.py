@@ -2,44 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attnlab.bench.analysis.metrics import figured_of, known_metrics
-from attnlab.bench.contract.metric import Row
+from attnlab.bench.analysis import columns
+from attnlab.bench.analysis.index.index import Index
+from attnlab.bench.analysis.index.opening import through_index
+from attnlab.bench.analysis.index.table import frame_of
+from attnlab.bench.analysis.metrics import figured_of, known_metrics, own_metrics
+from attnlab.bench.errors import StoreWarning
+from attnlab.bench.store.damages import tell_damages
 from attnlab.bench.store.records import Measurement, RunRecord
 from attnlab.bench.store.run_folder import StoredRun, latest, read_runs
 
 if TYPE_CHECKING:
     import pandas as pd
-
-FIXED = (
-    "run_id",
-    "started",
-    "suite",
-    "operator",
-    "implementation",
-    "case_id",
-    "outcome",
-    "reason",
-    "median_ns",
-    "ci_low_ns",
-    "ci_high_ns",
-    "clock",
-    "cache",
-    "samples",
-    "deterministic",
-    "untimed",
-    "configuration",
-    "device",
-    "flags",
-    "fingerprint",
-    "files",
-    "code",
-    "imported",
-)
-TIMES = ("median_ns", "ci_low_ns", "ci_high_ns")
 
 
 def load(path: Path | str, samples: bool = False) -> pd.DataFrame:
@@ -50,8 +29,24 @@ def load(path: Path | str, samples: bool = False) -> pd.DataFrame:
     is NaN or None, never 0, and a wrong result has no figure of speed. What was imported is `unchecked`.
     An axis whose name is that of another column is called `axis_<name>`.
     """
-    runs = read_runs(path)
+    if not samples and len(known_metrics()) == len(own_metrics()):  # a plugin's metric is worked out from the runs
+        table = through_index(path, _warn, _table_of)
+        if table is not None:
+            return table
+    runs = read_runs(path, _warn)
+    for stored in runs:
+        tell_damages(stored.damages, _warn)
     return samples_frame(runs) if samples else frame(runs)
+
+
+def _table_of(index: Index) -> pd.DataFrame:
+    for run in index.runs:
+        tell_damages(run.damages, _warn)
+    return frame_of(index)
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, StoreWarning, stacklevel=2)
 
 
 def frame(runs: Sequence[StoredRun]) -> pd.DataFrame:
@@ -60,12 +55,16 @@ def frame(runs: Sequence[StoredRun]) -> pd.DataFrame:
 
     metrics = known_metrics()
     rows = [figured for stored in runs for figured in figured_of(stored.run, stored.measurements, metrics)]
-    taken = {*FIXED, *(metric.name for metric in metrics)}
-    axes = _axes((row.measurement for row, _ in rows), taken)
-    order = [*FIXED[:6], *axes, *FIXED[6:], *(metric.name for metric in metrics)]
+    axes = columns.axes_of(
+        (row.measurement.case for row, _ in rows), (*columns.FIXED, *(metric.name for metric in metrics))
+    )
     unknown = dict.fromkeys(metric.name for metric in metrics)
-    table = pd.DataFrame([_record(row, axes) | unknown | values for row, values in rows], columns=order)
-    for name in (*TIMES, *(metric.name for metric in metrics)):
+    records = [
+        columns.of_run(row.run) | columns.of_row(row) | _case(row.measurement, axes) | unknown | values
+        for row, values in rows
+    ]
+    table = pd.DataFrame(records, columns=columns.in_order(axes, metrics))
+    for name in (*columns.TIMES, *unknown):
         if not any(isinstance(value, str) for value in table[name]):
             table[name] = table[name].astype(float)  # a column of None alone would not be numbers
     return table
@@ -78,39 +77,9 @@ def samples_frame(runs: Sequence[StoredRun]) -> pd.DataFrame:
     kept = [(stored.run, m) for stored in runs for m in latest(stored.measurements)]
     ours = ("quantity", "unit", "clock", "launch", "burst", "started_s", "sample", "value")
     identity = ("run_id", "operator", "implementation", "case_id", "device")
-    axes = _axes((m for _, m in kept), {*ours, *identity})
+    axes = columns.axes_of((m.case for _, m in kept), (*ours, *identity))
     records = [record for run, m in kept for record in _samples(run, m, axes)]
     return pd.DataFrame(records, columns=[*identity, *axes, *ours])
-
-
-def _record(row: Row, axes: dict[str, str]) -> dict[str, Any]:
-    m, run, shown = row.measurement, row.run, row.measurement.outcome.may_have_speed
-    return {
-        "run_id": run.run_id,
-        "started": run.started,
-        "suite": run.suite,
-        "operator": m.operator,
-        "implementation": m.implementation,
-        "case_id": m.case_id,
-        **_case(m, axes),
-        "outcome": m.outcome.value,
-        "reason": m.reason,
-        "median_ns": m.median_ns if shown else None,
-        "ci_low_ns": m.ci_low_ns if shown else None,
-        "ci_high_ns": m.ci_high_ns if shown else None,
-        "clock": m.timing.clock if m.timing and shown else None,
-        "cache": m.timing.cache if m.timing and shown else None,
-        "samples": m.timing.samples if m.timing and shown else None,
-        "deterministic": m.check.deterministic if m.check else None,
-        "untimed": m.untimed,
-        "configuration": m.configuration,
-        "device": run.environment.device.name,
-        "flags": "; ".join(m.flags) or None,
-        "fingerprint": m.fingerprint,
-        "files": "; ".join(f"{axis} {held}" for axis, held in sorted(m.files.items())) or None,
-        "code": "; ".join(f"{code.name} {code.sha256} {code.revision or 'untracked'}" for code in run.code) or None,
-        "imported": str(run.imported) if run.imported else None,
-    }
 
 
 def _samples(run: RunRecord, m: Measurement, axes: dict[str, str]) -> Iterator[dict[str, Any]]:
@@ -137,12 +106,6 @@ def _samples(run: RunRecord, m: Measurement, axes: dict[str, str]) -> Iterator[d
                         "sample": position,
                         "value": value,
                     }
-
-
-def _axes(measurements: Iterable[Measurement], taken: set[str]) -> dict[str, str]:
-    """Column names to axis names, in the order in which the axes first appear."""
-    names = dict.fromkeys(name for m in measurements for name in m.case)
-    return {f"axis_{name}" if name in taken else name: name for name in names}
 
 
 def _case(m: Measurement, axes: dict[str, str]) -> dict[str, Any]:

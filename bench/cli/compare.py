@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,8 @@ from attnlab.bench import text_table, units
 from attnlab.bench.cli import EXIT_NOTHING, EXIT_OK, _options
 from attnlab.bench.errors import UsageError
 from attnlab.bench.store.codec import encode
-from attnlab.bench.store.run_folder import read_runs
+from attnlab.bench.store.damages import tell_damages
+from attnlab.bench.store.run_folder import run_folders
 from attnlab.bench.text import count
 
 if TYPE_CHECKING:
@@ -49,9 +49,12 @@ def execute(options: argparse.Namespace) -> int:
 
 
 def _read(path: str) -> list[StoredRun]:
-    runs = read_runs(path, _options.tell)
-    for damage in (damage for run in runs for damage in run.damages):
-        print(f"attnlab: {damage}; left out", file=sys.stderr)
+    run_folders(path)
+    from attnlab.bench.analysis.sides import side_of  # numpy: not for a typing error
+
+    runs = side_of(path, _options.tell, _options.tell)
+    for run in runs:
+        tell_damages(run.damages, _options.tell)
     return runs
 
 

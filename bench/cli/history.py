@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from attnlab.bench.analysis.history.points import in_order
 from attnlab.bench.cli import _options
 from attnlab.bench.errors import StoreError, UnknownName
-from attnlab.bench.store.run_folder import read_runs
+from attnlab.bench.store.run_folder import run_folders
 from attnlab.bench.text import file_stem
 
 if TYPE_CHECKING:
-    from attnlab.bench.analysis.history.lines import BenchmarkHistory, BenchmarkRuns, Key
-    from attnlab.bench.store.run_folder import StoredRun
+    from attnlab.bench.analysis.history.lines import BenchmarkHistory, Key
 
 RESULTS = "results"
 PLOTS = "reports/history"
@@ -39,15 +36,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     name, folder = _places(options.benchmark, options.results)
-    runs = in_order(_read(folder))
-    from attnlab.bench.analysis.history.lines import benchmark, tried  # scipy: not for a typing error
+    run_folders(folder)
+    from attnlab.bench.analysis.history.lines import benchmark  # scipy: not for a typing error
+    from attnlab.bench.analysis.history.sources import opened_source
     from attnlab.bench.cli import _history
 
-    chosen = _choose(tried(runs), name, _options.read_names(options.impl), _options.read_names(options.case))
-    found = [one for source in chosen if (one := benchmark(source)) is not None]
+    source = opened_source(folder, _options.tell, _options.tell)
+    if len(source.runs) == 1:
+        raise StoreError(
+            f"{folder} holds one run, {source.runs[0]}, and a history needs two or more; "
+            "run the suite again, or give the folder that holds several"
+        )
+    impls, cases = _options.read_names(options.impl), _options.read_names(options.case)
+    chosen = _choose(source.benchmarks(), name, impls, cases)
+    found = [one for runs in source.of(chosen) if (one := benchmark(runs)) is not None]
     if not found:
         raise StoreError(
-            f"none of {len(chosen)} benchmarks chosen has a time in {len(runs)} runs of {folder}; "
+            f"none of {len(chosen)} benchmarks chosen has a time in {len(source.runs)} runs of {folder}; "
             "see why with `attnlab report`, or choose others"
         )
     paths = _plot(found, Path(options.out))
@@ -69,36 +74,19 @@ def _holds_runs(folder: Path) -> bool:
     return (folder / "run.json").exists() or any(folder.glob("*/run.json"))
 
 
-def _read(folder: Path) -> list[StoredRun]:
-    runs: dict[str, StoredRun] = {}
-    for run in read_runs(folder, _options.tell):
-        for damage in run.damages:
-            print(f"attnlab: {damage}; left out", file=sys.stderr)
-        if (kept := runs.setdefault(run.run.run_id, run)) is not run:
-            print(f"attnlab: {run.path} is run {run.run.run_id} as {kept.path} is; left out", file=sys.stderr)
-    if len(runs) == 1:
-        raise StoreError(
-            f"{folder} holds one run, {next(iter(runs))}, and a history needs two or more; "
-            "run the suite again, or give the folder that holds several"
-        )
-    return list(runs.values())
-
-
-def _choose(
-    known: Sequence[BenchmarkRuns], name: str | None, impls: Sequence[str], cases: Sequence[str]
-) -> list[BenchmarkRuns]:
+def _choose(known: Sequence[Key], name: str | None, impls: Sequence[str], cases: Sequence[str]) -> list[Key]:
     """Those that fit the name and both options; raises UnknownName on a name that no run has."""
     chosen = list(known)
     if name is not None:
-        chosen = [one for one in chosen if name.rstrip("/") in (_prefix(one.key, parts) for parts in (1, 2, 3))]
+        chosen = [one for one in chosen if name.rstrip("/") in (_prefix(one, parts) for parts in (1, 2, 3))]
         if not chosen:
             parts = name.rstrip("/").count("/") + 1
-            raise UnknownName("benchmark", name, {_prefix(one.key, parts) for one in known})
+            raise UnknownName("benchmark", name, {_prefix(one, parts) for one in known})
     for kind, place, wanted in (("implementation", 1, impls), ("case", 2, cases)):
         for text in wanted:
-            if all(one.key[place] != text for one in chosen):
-                raise UnknownName(kind, text, {one.key[place] for one in chosen})
-        chosen = [one for one in chosen if not wanted or one.key[place] in wanted]
+            if all(one[place] != text for one in chosen):
+                raise UnknownName(kind, text, {one[place] for one in chosen})
+        chosen = [one for one in chosen if not wanted or one[place] in wanted]
     if not chosen:
         raise StoreError("no run measured any of these implementations on any of these cases; ask for fewer at once")
     return chosen

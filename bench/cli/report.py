@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from attnlab.bench.cli import _options
 from attnlab.bench.cli._usage import check_formats
 from attnlab.bench.errors import StoreError
-from attnlab.bench.store.run_folder import read_runs
+from attnlab.bench.store.damages import tell_damages
+from attnlab.bench.store.run_folder import read_runs, run_folders
 
 if TYPE_CHECKING:
     from attnlab.bench.contract.registry import Registry
@@ -38,12 +39,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(options: argparse.Namespace) -> int:
     formats = _options.read_names(options.format)
     check_formats(formats, options.plugin)
-    runs = [run for path in options.runs for run in read_runs(path, _options.tell)]
-    runs = runs or [read_runs(RESULTS, _options.tell)[-1]]
-    earlier = read_runs(Path(options.history), _options.tell) if options.history else []
+    runs = [run for path in options.runs for run in read_runs(path, _options.tell)] or [_newest()]
+    earlier = _earlier(options.history, runs) if options.history else []
     for run in (*runs, *earlier):
-        for damage in run.damages:
-            _options.tell(str(damage))
+        tell_damages(run.damages, _options.tell)
     from attnlab.bench.reporters import write_report  # this and the registry take seconds to import
 
     _tell_unknown(runs, _options.discovered(options.plugin))
@@ -57,6 +56,21 @@ def execute(options: argparse.Namespace) -> int:
     else:
         print("\n".join(str(path) for path in paths))
     return 0
+
+
+def _newest() -> StoredRun:
+    run_folders(RESULTS)
+    from attnlab.bench.analysis.index.newest import newest_run  # numpy: not for a typing error
+
+    return newest_run(RESULTS, _options.tell)
+
+
+def _earlier(folder: str, runs: Sequence[StoredRun]) -> list[StoredRun]:
+    run_folders(folder)
+    from attnlab.bench.analysis.sides import side_of
+
+    operators = {m.operator for run in runs for m in run.measurements}
+    return side_of(folder, _options.tell, _options.tell, operators)
 
 
 def _tell_unknown(runs: Sequence[StoredRun], registry: Registry) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from attnlab.bench.analysis.frame import FIXED
+from attnlab.bench.analysis.columns import FIXED
 from attnlab.bench.analysis.frame import frame as frame_of
 from attnlab.bench.analysis.metrics import known_metrics
 from attnlab.bench.contract.axes import Case

@@ -6,6 +6,7 @@ import dataclasses
 import enum
 import math
 import types
+from collections.abc import Container
 from functools import cache
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
@@ -43,14 +44,14 @@ def decode(kind: type[T], data: Any) -> T:
         return decode_strictly(kind, data)  # tells why not; or null is a number here, or one number has many digits
 
 
-def decode_text(kind: type[T], text: bytes, version: int) -> T | None:
-    """The dataclass that a JSON text of this `schema_version` encodes; None where `decode` has to be asked for it.
+def decode_text(kind: type[T], text: bytes, versions: Container[int]) -> T | None:
+    """The dataclass that a JSON text of these schema versions encodes; None where `decode` has to be asked for it.
 
     It takes no more than `decode` does of the text's values, in a third of the time.
     """
     try:
         seen = _decoder(_closed(cast(Any, kind))).decode(text)
-        return _decoder(cast(Any, kind)).decode(text) if seen.schema_version == version else None
+        return _decoder(cast(Any, kind)).decode(text) if seen.schema_version in versions else None
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import itertools
 import json
 import math
 import os
@@ -13,34 +14,24 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from attnlab.bench.errors import StoreError, StoreWarning
 from attnlab.bench.store.bounded import bounded
 from attnlab.bench.store.codec import decode, decode_text, encode
 from attnlab.bench.store.collector import paused_collector
+from attnlab.bench.store.damages import Damage
 from attnlab.bench.store.folders import new_folder
 from attnlab.bench.store.json_text import spells_clean, values_of
 from attnlab.bench.store.records import SCHEMA_VERSION, Measurement, RunRecord
 from attnlab.bench.store.shown import as_html, in_a_line
-from attnlab.bench.store.upgrades import upgraded
+from attnlab.bench.store.upgrades import STRICT_SINCE, upgraded
 from attnlab.bench.text import one_line
 
 RUN_FILE = "run.json"
 MEASUREMENTS_FILE = "measurements.jsonl"
+SAME_FORM = range(STRICT_SINCE, SCHEMA_VERSION + 1)  # schema versions of measurements that need no upgrade
 MOST_OF_ANY = 10**30  # operations, bytes: more is no work of this world, and no float
-
-
-@dataclass(frozen=True)
-class Damage:
-    """A line that could not be read, and why."""
-
-    path: Path
-    line: int
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.path}:{self.line}: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -154,7 +145,14 @@ def read_run(folder: Path | str) -> StoredRun:
     """Read one run; raises StoreError where run.json is missing, damaged or of a later schema."""
     folder = Path(folder)
     run = read_record(folder)
-    measurements, damages = _read_lines(folder / MEASUREMENTS_FILE)
+    return stored_run(folder, run, read_lines(folder))
+
+
+def stored_run(folder: Path, run: RunRecord, lines: Sequence[Line]) -> StoredRun:
+    """The run that its record and its lines make."""
+    path = folder / MEASUREMENTS_FILE
+    measurements = tuple(line.held for line in lines if not isinstance(line.held, str))
+    damages = tuple(Damage(path, line.number, line.held) for line in lines if isinstance(line.held, str))
     return StoredRun(folder, run, measurements, damages)
 
 
@@ -163,7 +161,7 @@ def read_record(folder: Path) -> RunRecord:
     path = folder / RUN_FILE
     try:
         text = _content(path)
-        if spells_clean(text) and (plain := decode_text(RunRecord, text, SCHEMA_VERSION)) is not None:
+        if spells_clean(text) and (plain := decode_text(RunRecord, text, range(1, SCHEMA_VERSION + 1))) is not None:
             return _sound_run(plain)
         data = values_of(text.decode("utf-8"))
         later = _later_schema(data)
@@ -192,6 +190,19 @@ def _warn(text: str) -> None:
     warnings.warn(text, StoreWarning, stacklevel=4)
 
 
+def run_folders(path: Path | str) -> list[Path]:
+    """The folder where it is a run's, or those in it that are, by name. Raises StoreError where there is none."""
+    folder = Path(path)
+    if not folder.exists():
+        raise StoreError(f"{folder} does not exist; expected a run, or a folder of runs")
+    if (folder / RUN_FILE).exists():
+        return [folder]
+    found = sorted(file.parent for file in folder.glob(f"*/{RUN_FILE}"))
+    if not found:
+        raise StoreError(f"{folder} holds no run: {RUN_FILE} is missing; give a folder that `attnlab run` wrote")
+    return found
+
+
 @paused_collector()
 def read_runs(path: Path | str, tell: Callable[[str], None] = _warn) -> list[StoredRun]:
     """The run in a folder, or those in its sub-folders, oldest first.
@@ -199,22 +210,18 @@ def read_runs(path: Path | str, tell: Callable[[str], None] = _warn) -> list[Sto
     A run among several that cannot be read costs the others nothing: `tell` is told of it. Raises StoreError where
     there is none that can be read.
     """
-    folder = Path(path)
-    if not folder.exists():
-        raise StoreError(f"{folder} does not exist; expected a run, or a folder of runs")
-    if (folder / RUN_FILE).exists():
-        return [read_run(folder)]
+    folders = run_folders(path)
+    if folders == [Path(path)]:
+        return [read_run(folders[0])]
     runs: list[StoredRun] = []
     broken: list[StoreError] = []
-    for file in sorted(folder.glob(f"*/{RUN_FILE}")):
+    for folder in folders:
         try:
-            runs.append(read_run(file.parent))
+            runs.append(read_run(folder))
         except StoreError as error:
             broken.append(error)
-    if not runs and broken:
-        raise broken[0]
     if not runs:
-        raise StoreError(f"{folder} holds no run: {RUN_FILE} is missing; give a folder that `attnlab run` wrote")
+        raise broken[0]
     for why in broken:
         tell(f"{why}; the other runs are read without it")
     return sorted(runs, key=lambda stored: (stored.run.started, stored.run.run_id))
@@ -225,29 +232,43 @@ def latest(measurements: Sequence[Measurement]) -> list[Measurement]:
     return list({m.key: m for m in measurements}.values())
 
 
+class Line(NamedTuple):
+    """A line of a run's measurements: its number from 1, where it lies in bytes, and what it holds, or why nothing."""
+
+    number: int
+    offset: int
+    length: int
+    held: Measurement | str
+
+
 @paused_collector()
-def _read_lines(path: Path) -> tuple[tuple[Measurement, ...], tuple[Damage, ...]]:
+def read_lines(folder: Path) -> list[Line]:
+    """The lines of a run's measurements that hold something; raises StoreError where they cannot be read."""
+    path = folder / MEASUREMENTS_FILE
     try:
-        lines = _content(path).split(b"\n")
+        texts = _content(path).split(b"\n")
     except FileNotFoundError:
-        return (), ()
+        return []
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error.strerror}") from error
-    measurements: list[Measurement] = []
-    damages: list[Damage] = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            measurements.append(_sound(_measurement(line)))
-        except (ValueError, RecursionError) as error:
-            damages.append(Damage(path, number, f"unreadable measurement: {one_line(str(error))}"))
-    return tuple(measurements), tuple(damages)
+    offsets = itertools.accumulate((len(text) + 1 for text in texts), initial=0)
+    return [
+        Line(number, offset, len(text), _held(text))
+        for number, (offset, text) in enumerate(zip(offsets, texts, strict=False), start=1)
+        if text.strip()
+    ]
+
+
+def _held(line: bytes) -> Measurement | str:
+    try:
+        return _sound(_measurement(line))
+    except (ValueError, RecursionError) as error:
+        return f"unreadable measurement: {one_line(str(error))}"
 
 
 def _measurement(line: bytes) -> Measurement:
     """What a line holds; raises ValueError or RecursionError where that is no measurement that can be read here."""
-    if spells_clean(line) and (plain := decode_text(Measurement, line, SCHEMA_VERSION)) is not None:
+    if spells_clean(line) and (plain := decode_text(Measurement, line, SAME_FORM)) is not None:
         return plain
     data = values_of(line.decode("utf-8"))
     if (later := _later_schema(data)) is not None:

@@ -109,11 +109,16 @@ def point_or_miss(run: RunRecord, m: Measurement) -> HistoryPoint | Miss:
 
 def started(run: RunRecord) -> datetime:
     """When a run started; a time without a zone is taken as UTC. Raises StoreError on text that is no time."""
+    return start_of(run.run_id, run.started)
+
+
+def start_of(run_id: str, text: str) -> datetime:
+    """As `started`, of the run's id and of what it has stored."""
     try:
-        found = datetime.fromisoformat(run.started)
+        found = datetime.fromisoformat(text)
     except ValueError:
         raise StoreError(
-            f"run {run.run_id} started at {run.started!r}, expected a time such as 2026-01-31T12:00:00+00:00; "
+            f"run {run_id} started at {text!r}, expected a time such as 2026-01-31T12:00:00+00:00; "
             "mend its run.json, or move the run elsewhere"
         ) from None
     return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -71,6 +71,11 @@ def _figured(row: Row, metrics: Sequence[Metric]) -> Figured:
     return Figured(replace(row, measurement=replace(row.measurement, flags=flags)), values)
 
 
+def own_metrics() -> list[Metric]:
+    """The metrics that come with the harness, as `known_metrics` orders them."""
+    return [metric for metric in known_metrics() if registry.metrics.module(metric.name).startswith(f"{__name__}.")]
+
+
 def known_metrics(source: Registry = registry) -> list[Metric]:
     """All metrics, ours and those of loaded plugins, in the order in which they are shown."""
     import_all(__name__)

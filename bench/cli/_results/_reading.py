@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 
 from attnlab.bench.cli import _options
+from attnlab.bench.store.damages import tell_damages
 from attnlab.bench.store.run_folder import StoredRun, read_runs
 
 
@@ -20,6 +20,6 @@ def read_all(folders: Sequence[str]) -> list[StoredRun]:
     for folder in folders:
         for run in read_runs(folder, _options.tell):
             found.setdefault(str(run.path.resolve()), run)
-    for damage in (damage for run in found.values() for damage in run.damages):
-        print(f"attnlab: {damage}; left out", file=sys.stderr)
+    for run in found.values():
+        tell_damages(run.damages, _options.tell)
     return list(found.values())
