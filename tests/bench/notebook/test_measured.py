@@ -50,7 +50,7 @@ def test_a_function_alone_is_timed_until_its_median_is_known(toy: str, clock: An
     assert found.median_ns == pytest.approx(1.005e6)
     assert found.interval_ns == (1e6, 1.01e6)
     assert found.error_of_budget == 0.0
-    assert found.flags == (IN_THIS_PROCESS,)
+    assert IN_THIS_PROCESS in found.flags, "beside what a busy machine adds"
     assert found.speedups == {}
     assert found.measurements[0].timing.stopped == "target"
     assert found.measurements[0].launches[0].process == os.getpid()
@@ -68,11 +68,11 @@ def test_the_share_of_the_ceiling_is_given_where_the_operator_has_a_dtype(clock:
 
 def test_what_it_shows_begins_with_the_verdict(toy: str, clock: Any) -> None:
     found = measure(double, toy)
-    title, headings, row, note = repr(found).splitlines()
+    title, headings, row, *notes = repr(found).splitlines()
     assert title.startswith("passed: double on toy N8, ")
     assert headings.split()[:3] == ["verdict", "implementation", "latency"]
     assert row.split()[:2] == ["passed", "double"]
-    assert note == f"  double: {IN_THIS_PROCESS}"
+    assert f"  double: {IN_THIS_PROCESS}" in notes
     html = parsed(found._repr_html_())
     assert [cell.text for cell in html.iter("td")][:2] == ["passed", "double"]
     assert "color" not in found._repr_html_(), "it is read on any background"
