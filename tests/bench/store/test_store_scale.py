@@ -17,7 +17,11 @@ FIXTURE = Path(__file__).parent / "fixtures" / "schema-5"
 
 @pytest.fixture(scope="module")
 def store_scale() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("store_scale", ROOT / "benchmarks" / "store_scale.py")
+    return benchmark("store_scale")
+
+
+def benchmark(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -46,3 +50,14 @@ def test_a_ratio_is_of_one_round(store_scale: ModuleType) -> None:
     alone = store_scale.Reading("alone", 10, (1e3, 2e3, 4e3))
     row = store_scale.row(store_scale.Reading("mine", 10, (2e3, 6e3, 4e3)), alone)
     assert row == "| 10 | mine | 250,000 | 4.00 µs | 2.00× (1.00× to 3.00×) |"
+
+
+def test_a_folder_grows_by_runs_that_every_way_reads(tmp_path: Path) -> None:
+    module = benchmark("store_index")
+    folder = module.grown(200, tmp_path / "results")
+    runs = [read_run(path) for path in sorted(folder.iterdir())]
+    assert [len(run.measurements) for run in runs] == [100, 100]
+    assert all(run.damages == () for run in runs)
+    assert module.floor(folder) == 200
+    assert len(module.WAYS["load"](folder)) == len(module.WAYS["read_runs, then the table"](folder)) == 200
+    assert module.WAYS["newest run"](folder) == runs[-1]
