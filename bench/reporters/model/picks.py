@@ -65,6 +65,11 @@ class Pick:
         return Placing.UNCLEAR in self.why
 
     @property
+    def fastest(self) -> tuple[str, ...]:
+        """The best and those not told apart from it; none where nothing else was timed, or noise hides which it is."""
+        return () if self.alone or self.unclear else self.names
+
+    @property
     def lead(self) -> float | None:
         """The next one's time over the best's; None unless they are told apart."""
         return self.next_ratio if self.told_apart else None

@@ -89,8 +89,8 @@ def _remarks(results: Sequence[Result]) -> dict[str, dict[str, str]]:
 
 
 def _picks(section: Section, cases: Mapping[str, int], names: Mapping[str, int]) -> dict[str, list[int]]:
-    """The fastest of each case where two or more were timed, and those that are not told apart from it."""
-    return {str(cases[p.case.case_id]): [names[name] for name in p.names] for p in section.picks if not p.alone}
+    """The fastest of each case and those not told apart from it, where two or more were timed and it is known."""
+    return {str(cases[p.case.case_id]): [names[name] for name in p.fastest] for p in section.picks if p.fastest}
 
 
 def _command(section: Section, results: Sequence[Result]) -> list[str]:

@@ -49,7 +49,7 @@ def standings(section: Section, columns: Sequence[Column]) -> tuple[Standing, ..
     best_ns = {p.case.case_id: p.best.median_ns or 1.0 for p in section.picks}
     fastest = dict.fromkeys(by_name, 0)
     for pick in section.picks:
-        for name in () if pick.alone else pick.names:
+        for name in pick.fastest:
             fastest[name] += 1
     rows = [
         Standing(name, *_right(results), fastest[name], tuple(_figure(column, results) for column in columns))

@@ -59,7 +59,7 @@ def test_fresh_processes_tell_apart_and_nothing_else(
 def test_the_best_is_the_best_of_fresh_processes(synthetic: SimpleNamespace) -> None:
     """`a` came out faster in the one process whose time is shown, and slower in every other."""
     section = one_case(synthetic, a=taken([1.1e6] * 6), b=taken([1e6] * 6))
-    assert section.picks[0].names == ("b",)
+    assert section.picks[0].names == section.picks[0].fastest == ("b",)
     assert "Use b: the fastest in the one case, 1.10× as fast as the next; both are right." in said(section)
 
 
@@ -72,6 +72,7 @@ def test_without_turns_what_is_near_is_not_told_apart(synthetic: SimpleNamespace
 def test_a_busy_machine_has_no_winner_however_clear(synthetic: SimpleNamespace) -> None:
     section = one_case(synthetic, a=taken([1e6] * 6, waited=0.5), b=taken([2e6] * 6))
     assert section.picks[0].unclear
+    assert section.picks[0].fastest == ()
     text = said(section)
     assert "Which is fastest is not known in the one case, as the machine was busy" in text
     assert "Use " not in text
