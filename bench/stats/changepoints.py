@@ -14,6 +14,8 @@ from scipy import stats
 LEVEL = 0.01  # chance at which a series without change is split
 MIN_VALUES = 10  # of 9 values no order has a chance of under 1 %: 2 of the 126 ways to part 4 from 5 are as clear
 PERMUTATIONS = 1999  # a p-value of 1 % is then 20 of 2000
+MANY_VALUES = 1000  # of longer series fewer orders are tried, so that their time grows with their length alone
+FEWEST_PERMUTATIONS = 199  # a p-value of 1 % is then 2 of 200
 SEED = 20_240_229
 ROUNDS = 4  # in which changes may move because a neighbour did
 _CHUNK = 64
@@ -74,7 +76,7 @@ def _search(logs: Floats, start: int, end: int, level: float) -> list[int]:
     """Split where a permutation test says so, and go on with both parts."""
     if end - start < MIN_VALUES:
         return []
-    place, p_value = _test(logs[start:end], _splits(end - start), level)
+    place, p_value = _test(logs[start:end], _layers(end - start), level)
     if p_value > level:
         return []
     middle = start + place
@@ -101,59 +103,84 @@ def _confirm(logs: Floats, places: list[int], level: float) -> list[tuple[int, f
 
 
 @dataclass(frozen=True)
-class _Splits:
-    """Splits of stretches: where each starts, is split and ends, and what standardises its difference."""
+class _Layer:
+    """Stretches of one length, and every split of each."""
 
-    start: NDArray[np.intp]
-    split: NDArray[np.intp]
-    end: NDArray[np.intp]
+    starts: NDArray[np.intp]
+    length: int
 
-    def heights(self, scores: Floats) -> Floats:
-        """[orders, values] to [orders, splits]: differences of means over their standard error, in one unit."""
-        sums = np.concatenate([np.zeros((len(scores), 1)), np.cumsum(scores, axis=1)], axis=1)
-        left, length = self.split - self.start, self.end - self.start
-        before = sums[:, self.start]
-        excess = sums[:, self.split] - before - left / length * (sums[:, self.end] - before)
-        found: Floats = np.abs(excess) * np.sqrt(length / (left * (length - left)))
+    def heights(self, sums: Floats) -> Floats:
+        """Running sums [orders, values + 1] to [orders, stretches, splits].
+
+        A height is the difference of the means over its standard error, in one unit for all lengths.
+        """
+        left = np.arange(1, self.length)
+        before = sums[:, self.starts, None]
+        whole = sums[:, self.starts + self.length, None] - before
+        found: Floats = sums[:, self.starts[:, None] + left]
+        found -= before
+        found -= left / self.length * whole
+        np.abs(found, out=found)
+        found *= np.sqrt(self.length / (left * (self.length - left)))
         return found
 
 
-def _stretch(start: int, end: int) -> NDArray[np.intp]:
-    inner = np.arange(start + 1, end)
-    return np.stack([np.full_like(inner, start), inner, np.full_like(inner, end)])
+Layers = tuple[_Layer, ...]
 
 
-def _whole(size: int) -> _Splits:
-    return _Splits(*_stretch(0, size))
+def _whole(size: int) -> Layers:
+    return (_Layer(np.zeros(1, dtype=np.intp), size),)
 
 
-def _splits(size: int) -> _Splits:
-    """Of stretches from the whole down to the shortest, in layers of equal lengths that overlap by half."""
-    found = [_stretch(0, size)]
+def _layers(size: int) -> Layers:
+    """Stretches from the whole down to the shortest, in layers of equal lengths that overlap by half."""
+    found = [*_whole(size)]
     length = size * _SHRINK
     while length >= _SHORTEST:
         count = 2 * math.ceil(size / length) - 1
         width = math.ceil(length)
-        found += [_stretch(start, start + width) for start in {int(s) for s in np.linspace(0, size - width, count)}]
+        found.append(_Layer(np.unique(np.linspace(0, size - width, count).astype(np.intp)), width))
         length *= _SHRINK
-    return _Splits(*np.concatenate(found, axis=1))
+    return tuple(found)
 
 
-def _test(logs: Floats, splits: _Splits, level: float | None) -> tuple[int, float]:
+def _sums(scores: Floats) -> Floats:
+    """[orders, values] to [orders, values + 1]."""
+    return np.concatenate([np.zeros((len(scores), 1)), np.cumsum(scores, axis=1)], axis=1)
+
+
+def _highest(layers: Layers, scores: Floats) -> tuple[int, float]:
+    """The split of the greatest height, and that height."""
+    best, reached = 0, -1.0
+    for layer in layers:
+        heights = layer.heights(_sums(scores[None]))[0]
+        stretch, split = np.unravel_index(int(np.argmax(heights)), heights.shape)
+        if heights[stretch, split] > reached:
+            best, reached = int(layer.starts[stretch] + split) + 1, float(heights[stretch, split])
+    return best, reached
+
+
+def _permutations(size: int) -> int:
+    """Fixed by the length alone, so that the chance of a false alarm stays as it is; fewer find as much in long ones."""
+    return max(FEWEST_PERMUTATIONS, PERMUTATIONS * MANY_VALUES // max(size, MANY_VALUES))
+
+
+def _test(logs: Floats, layers: Layers, level: float | None) -> tuple[int, float]:
     """The best split and its permutation p-value; tries stop once it is certain to be above `level`."""
     scores = _scores(logs)
-    heights = splits.heights(scores[None])[0]
-    best = int(np.argmax(heights))
-    reached = heights[best] * (1 - 1e-9)  # the same parts in another order differ by rounding
+    best, height = _highest(layers, scores)
+    reached = height * (1 - 1e-9)  # the same parts in another order differ by rounding
     source = np.random.default_rng(SEED)
-    most = math.inf if level is None else level * (PERMUTATIONS + 1) - 1
+    permutations = _permutations(len(scores))
+    most = math.inf if level is None else level * (permutations + 1) - 1
     tried = as_high = 0
-    while tried < PERMUTATIONS and as_high <= most:
-        orders = np.tile(scores, (min(_CHUNK, PERMUTATIONS - tried), 1))
-        found = splits.heights(source.permuted(orders, axis=1))
-        as_high += int((found.max(axis=1) >= reached).sum())
+    while tried < permutations and as_high <= most:
+        orders = np.tile(scores, (min(_CHUNK, permutations - tried), 1))
+        sums = _sums(source.permuted(orders, axis=1))
+        highest = np.max([layer.heights(sums).max(axis=(1, 2)) for layer in layers], axis=0)
+        as_high += int((highest >= reached).sum())
         tried += len(orders)
-    return int(splits.split[best]), (as_high + 1) / (tried + 1)
+    return best, (as_high + 1) / (tried + 1)
 
 
 def _scores(logs: Floats) -> Floats:
