@@ -161,7 +161,7 @@ def _highest(layers: Layers, scores: Floats) -> tuple[int, float]:
 
 
 def _permutations(size: int) -> int:
-    """Fixed by the length alone, so that the chance of a false alarm stays as it is; fewer find as much in long ones."""
+    """Fixed by the length alone, so that the chance of a false alarm stays; in long series fewer find as much."""
     return max(FEWEST_PERMUTATIONS, PERMUTATIONS * MANY_VALUES // max(size, MANY_VALUES))
 
 
