@@ -55,6 +55,8 @@ def brief(text: str, limit: int = BRIEF) -> str:
 
 def one_line(text: str, limit: int = LONGEST_REASON) -> str:
     """On one line, printable, at most `limit` characters."""
+    if len(text) <= limit and text.isascii() and text.isprintable():
+        return " ".join(text.split())
     return shortened(text, limit, lambda part: " ".join(printable(part).split()))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from attnlab.bench import units
@@ -39,6 +40,10 @@ class Row:
 
     def measured_light(self) -> SpeedOfLight | None:
         """The least time of this case at the rates measured on the device."""
+        return self._measured_light
+
+    @cached_property
+    def _measured_light(self) -> SpeedOfLight | None:
         operations, bytes_moved, dtype = self._costs()
         written = self.measurement.bytes_written
         return None if dtype is None else measured_light(self.run.ceilings, operations, bytes_moved, dtype, written)
@@ -80,7 +85,8 @@ class Metric:
     with a row's value where that is more than there can be. Metrics are shown by rising `rank`, which no two share;
     those without one come in the order in which they were registered. Unless `of_any_outcome`, a result that may not
     have a speed has no value, whatever `compute` says: no figure of speed is shown for a wrong result. Of an unchecked
-    result, what `compute` cannot tell is what its tool reported under the metric's name.
+    result, what `compute` cannot tell is what its tool reported under the metric's name. `needs`: quantities without
+    any of which `compute` gives None, so that it need not be asked; () where it is always asked.
     """
 
     name: str
@@ -93,6 +99,13 @@ class Metric:
     rank: int = UNRANKED
     of_any_outcome: bool = False
     remark: Callable[[Row], Remark | None] | None = None
+    needs: tuple[str, ...] = ()
+
+    def tells_of(self, measurement: Measurement) -> bool:
+        """Whether there may be a value, told by the outcome and by what was measured."""
+        if not (measurement.outcome.may_have_speed or self.of_any_outcome):
+            return False
+        return not self.needs or bool(measurement.reported) or any(name in measurement.series for name in self.needs)
 
     def value(self, row: Row) -> Value:
         """The row's value; None where it was not measured, is undefined, may not be shown, or the metric fails."""
@@ -124,7 +137,7 @@ class Metric:
 
     def _answer(self, row: Row) -> Value | _Fault:
         """A plugin's metric is foreign code, and what it gives may be of any class."""
-        if not (row.measurement.outcome.may_have_speed or self.of_any_outcome):
+        if not self.tells_of(row.measurement):
             return None
         try:
             found = self.compute(row)

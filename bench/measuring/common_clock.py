@@ -76,10 +76,8 @@ def _methods(measurement: Measurement) -> list[Method]:
     assert timing is not None
     recorded = (
         str(series.clock)
-        for launch in measurement.launches
-        for burst in launch.bursts
-        for series in burst.series
-        if series.quantity == LATENCY and series.clock not in (None, NO_LATENCY) and series.values
+        for series in measurement.series.get(LATENCY, ())
+        if series.clock not in (None, NO_LATENCY) and series.values
     )
     return [method_of(timing, clock) for clock in dict.fromkeys((timing.clock, *recorded))]
 

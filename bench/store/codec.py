@@ -38,7 +38,7 @@ def decode(kind: type[T], data: Any) -> T:
     null stands for None where that is allowed, and for a number that was not finite where it is not.
     """
     try:
-        msgspec.convert(data, _closed(cast(Any, kind)))  # of a dataclass itself it would let unknown keys pass
+        msgspec.convert(data, _keys_of(cast(Any, kind), Any))  # of a dataclass itself it would let unknown keys pass
         return msgspec.convert(data, kind)
     except (msgspec.ValidationError, ValueError, RecursionError):
         return decode_strictly(kind, data)  # tells why not; or null is a number here, or one number has many digits
@@ -50,8 +50,9 @@ def decode_text(kind: type[T], text: bytes, versions: Container[int]) -> T | Non
     It takes no more than `decode` does of the text's values, in a third of the time.
     """
     try:
-        seen = _decoder(_closed(cast(Any, kind))).decode(text)
-        return _decoder(cast(Any, kind)).decode(text) if seen.schema_version in versions else None
+        _decoder(_keys_of(cast(Any, kind), msgspec.Raw)).decode(text)
+        made = _decoder(cast(Any, kind)).decode(text)
+        return made if made.schema_version in versions else None
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
 
@@ -62,18 +63,25 @@ def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
 
 
 @cache
-def _closed(kind: Any) -> Any:
-    """The type in msgspec's terms, where each dataclass has become a struct that refuses unknown keys."""
+def _keys_of(kind: Any, other: Any) -> Any:
+    """The type in msgspec's terms, where each dataclass has become a struct that refuses unknown keys.
+
+    What holds no dataclass, and so no keys to refuse, is of the type `other`.
+    """
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         hints = get_type_hints(kind)
-        fields = [_field(f, _closed(hints[f.name])) for f in dataclasses.fields(kind)]
-        return msgspec.defstruct(kind.__name__, fields, kw_only=True, forbid_unknown_fields=True)
+        fields = [_field(f, _keys_of(hints[f.name], other)) for f in dataclasses.fields(kind)]
+        return msgspec.defstruct(kind.__name__, fields, kw_only=True, forbid_unknown_fields=True, gc=False)
     origin, parts = get_origin(kind), get_args(kind)
-    if origin is None:
-        return kind
-    if origin in (Union, types.UnionType):
-        return _closed(next(part for part in parts if part is not type(None))) | None  # unions here are `X | None`
-    return origin[tuple(part if part is ... else _closed(part) for part in parts)]
+    if origin is None or not any(map(_holds_dataclass, parts)):
+        return other
+    if origin in (Union, types.UnionType):  # unions here are `X | None`
+        return _keys_of(next(part for part in parts if part is not type(None)), other) | None
+    return origin[tuple(part if part is ... else _keys_of(part, other) for part in parts)]
+
+
+def _holds_dataclass(kind: Any) -> bool:
+    return dataclasses.is_dataclass(kind) or any(map(_holds_dataclass, get_args(kind)))
 
 
 def _field(field: dataclasses.Field[Any], kind: Any) -> tuple[str, Any] | tuple[str, Any, Any]:

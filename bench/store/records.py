@@ -21,6 +21,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 from attnlab.bench.store.deviations import Deviation
@@ -286,15 +287,17 @@ class Measurement:
 
     def values(self, quantity: str, clock: str | None = None) -> list[float]:
         """All values of a quantity (of one clock, where given); [] where it was not measured."""
-        found = self._series.get(quantity, ())
-        return [value for series in found if clock in (None, series.clock) for value in series.values]
+        found = self.series.get(quantity, ())
+        return list(chain.from_iterable(series.values for series in found if clock in (None, series.clock)))
 
     @cached_property
-    def _series(self) -> dict[str, list[Series]]:
-        """All series by their quantity, of which every metric asks."""
+    def series(self) -> dict[str, list[Series]]:
+        """All series of its launches by their quantity, of which every metric asks."""
         found: dict[str, list[Series]] = {}
-        for series in (series for launch in self.launches for burst in launch.bursts for series in burst.series):
-            found.setdefault(series.quantity, []).append(series)
+        for launch in self.launches:
+            for burst in launch.bursts:
+                for series in burst.series:
+                    found.setdefault(series.quantity, []).append(series)
         return found
 
 

@@ -42,7 +42,16 @@ def figured_of(run: RunRecord, measurements: Sequence[Measurement], metrics: Seq
         for case_id in bench.cases
     }
     rows = [Row(run, m, found.get((m.operator, baselines.get((m.operator, m.case_id), ""), m.case_id))) for m in kept]
-    return [_figured(row, metrics) for row in rows]
+    telling: dict[tuple[Outcome, bool, frozenset[str]], list[Metric]] = {}
+    for m in kept:
+        if (kind := _kind(m)) not in telling:
+            telling[kind] = [metric for metric in metrics if metric.tells_of(m)]
+    return [_figured(row, telling[_kind(row.measurement)]) for row in rows]
+
+
+def _kind(m: Measurement) -> tuple[Outcome, bool, frozenset[str]]:
+    """All by which metrics say whether they tell anything of a measurement."""
+    return m.outcome, bool(m.reported), frozenset(m.series)
 
 
 def without_pace(m: Measurement) -> Measurement:

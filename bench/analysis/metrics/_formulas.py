@@ -20,6 +20,11 @@ Above = Callable[[RunRecord, float | None, str, int | None], Remark | None]
 DECODING, PREFILL = ("decode", "verify"), ("prefill",)
 
 
+def quantities_of_passes(passes: Sequence[str]) -> tuple[str, ...]:
+    """What is stored of passes of these kinds."""
+    return tuple(f"{kind}_{name}" for kind in passes for name in ("pass", "bytes"))
+
+
 def largest(values: Iterable[float]) -> float | None:
     """None of nothing."""
     return max(values, default=None)

@@ -21,5 +21,6 @@ METRIC = Metric(
     formula="(accepted + passes) / passes, of one sequence",
     compute=value,
     rank=25,
+    needs=("accepted",),
 )
 registry.metrics.add(METRIC.name, METRIC, __name__)

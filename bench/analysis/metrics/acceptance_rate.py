@@ -21,5 +21,6 @@ METRIC = Metric(
     formula="accepted / drafted, over all passes",
     compute=of_measurement(of),
     rank=24,
+    needs=("drafted",),
 )
 registry.metrics.add(METRIC.name, METRIC, __name__)

@@ -17,5 +17,6 @@ METRIC = Metric(
     formula="8 · bytes of the cache that must be read / (2 · tokens · key-value heads · head size)",
     compute=of_measurement(of),
     rank=127,
+    needs=("cache_bits",),
 )
 registry.metrics.add(METRIC.name, METRIC, __name__)

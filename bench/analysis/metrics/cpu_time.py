@@ -17,5 +17,6 @@ METRIC = Metric(
     formula="median of the samples of the clock cpu_time",
     compute=of_measurement(of),
     rank=110,
+    needs=("latency",),
 )
 registry.metrics.add(METRIC.name, METRIC, __name__)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from attnlab.bench.analysis.metrics._formulas import DECODING, remark_on_passes, share_of_bandwidth
+from attnlab.bench.analysis.metrics._formulas import (
+    DECODING,
+    quantities_of_passes,
+    remark_on_passes,
+    share_of_bandwidth,
+)
 from attnlab.bench.contract.beyond import above_measured
 from attnlab.bench.contract.metric import Metric
 from attnlab.bench.contract.registry import registry
@@ -20,5 +25,6 @@ METRIC = Metric(
     compute=share,
     remark=remark,
     rank=72,
+    needs=quantities_of_passes(DECODING),
 )
 registry.metrics.add(METRIC.name, METRIC, __name__)

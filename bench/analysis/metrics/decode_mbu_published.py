@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 
-from attnlab.bench.analysis.metrics._formulas import DECODING, remark_on_passes, share_of_bandwidth
+from attnlab.bench.analysis.metrics._formulas import (
+    DECODING,
+    quantities_of_passes,
+    remark_on_passes,
+    share_of_bandwidth,
+)
 from attnlab.bench.contract.beyond import above_published
 from attnlab.bench.contract.metric import Metric
 from attnlab.bench.contract.registry import registry
@@ -29,5 +34,6 @@ METRIC = Metric(
     compute=share,
     remark=remark,
     rank=73,
+    needs=quantities_of_passes(DECODING),
 )
 registry.metrics.add(METRIC.name, METRIC, __name__)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from attnlab.bench.contract.metric import Metric, Row
 from attnlab.bench.contract.registry import registry
 from attnlab.bench.llm.generation import measured
+from attnlab.bench.llm.generation.events import EVENTS
 
 
 def value(row: Row) -> float | None:
@@ -20,5 +21,6 @@ METRIC = Metric(
     formula="difference of NVML's counter / tokens, median over calls",
     compute=value,
     rank=92,
+    needs=(EVENTS,),
 )
 registry.metrics.add(METRIC.name, METRIC, __name__)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attnlab.bench.contract.metric import Metric, of_measurement
 from attnlab.bench.contract.registry import registry
-from attnlab.bench.llm.generation.events import calls_of
+from attnlab.bench.llm.generation.events import EVENTS, calls_of
 from attnlab.bench.store.records import Measurement
 
 
@@ -22,5 +22,6 @@ METRIC = Metric(
     formula="number of requests without an answer",
     compute=of_measurement(of),
     rank=21,
+    needs=(EVENTS,),
 )
 registry.metrics.add(METRIC.name, METRIC, __name__)

@@ -17,5 +17,6 @@ METRIC = Metric(
     formula="median of the times that first calls took",
     compute=of_measurement(of),
     rank=101,
+    needs=("first_call",),
 )
 registry.metrics.add(METRIC.name, METRIC, __name__)

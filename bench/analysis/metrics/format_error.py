@@ -18,5 +18,6 @@ METRIC = Metric(
     formula="RMS(attention over decoded − attention over original) / RMS(attention over original)",
     compute=of_measurement(of),
     rank=125,
+    needs=("format_error",),
 )
 registry.metrics.add(METRIC.name, METRIC, __name__)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from attnlab.bench.contract.metric import Metric, of_measurement
 from attnlab.bench.contract.registry import registry
 from attnlab.bench.llm.generation import latencies, measured
+from attnlab.bench.llm.generation.events import EVENTS
 from attnlab.bench.llm.generation.latencies import Objectives
 from attnlab.bench.store.records import Measurement
 from attnlab.bench.units import NS_PER_MS
@@ -28,5 +29,6 @@ METRIC = Metric(
     formula="requests that keep both / (last token − first arrival), median over calls",
     compute=of_measurement(of),
     rank=23,
+    needs=(EVENTS,),
 )
 registry.metrics.add(METRIC.name, METRIC, __name__)

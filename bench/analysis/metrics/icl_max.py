@@ -6,6 +6,7 @@ from attnlab.bench.analysis.metrics._formulas import largest, of_calls
 from attnlab.bench.contract.metric import Metric, of_measurement
 from attnlab.bench.contract.registry import registry
 from attnlab.bench.llm.generation import latencies
+from attnlab.bench.llm.generation.events import EVENTS
 
 of = of_calls(latencies.largest_stall_ns, largest)
 
@@ -18,5 +19,6 @@ METRIC = Metric(
     formula="largest of (time of a chunk - time of the chunk before)",
     compute=of_measurement(of),
     rank=16,
+    needs=(EVENTS,),
 )
 registry.metrics.add(METRIC.name, METRIC, __name__)

@@ -6,6 +6,7 @@ from attnlab.bench.analysis.metrics._formulas import of_samples
 from attnlab.bench.contract.metric import Metric, of_measurement
 from attnlab.bench.contract.registry import registry
 from attnlab.bench.llm.generation import measured
+from attnlab.bench.llm.generation.events import EVENTS
 
 of = of_samples(measured.of_gaps)
 
@@ -18,5 +19,6 @@ METRIC = Metric(
     formula="median of (gap / tokens of the chunk)",
     compute=of_measurement(of),
     rank=13,
+    needs=(EVENTS,),
 )
 registry.metrics.add(METRIC.name, METRIC, __name__)

@@ -17,5 +17,6 @@ METRIC = Metric(
     formula="bytes of all planes and block tables",
     compute=of_measurement(of),
     rank=91,
+    needs=("cache",),
 )
 registry.metrics.add(METRIC.name, METRIC, __name__)

@@ -6,6 +6,7 @@ from attnlab.bench.analysis.metrics._formulas import of_calls
 from attnlab.bench.contract.metric import Metric, of_measurement
 from attnlab.bench.contract.registry import registry
 from attnlab.bench.llm.generation import latencies
+from attnlab.bench.llm.generation.events import EVENTS
 
 of = of_calls(latencies.output_rate)
 
@@ -18,5 +19,6 @@ METRIC = Metric(
     formula="tokens / (last token − first arrival), median over calls",
     compute=of_measurement(of),
     rank=20,
+    needs=(EVENTS,),
 )
 registry.metrics.add(METRIC.name, METRIC, __name__)

@@ -17,5 +17,6 @@ METRIC = Metric(
     formula="high-water mark of the allocator in a call − bytes of the outputs",
     compute=of_measurement(of),
     rank=90,
+    needs=("peak_memory",),
 )
 registry.metrics.add(METRIC.name, METRIC, __name__)

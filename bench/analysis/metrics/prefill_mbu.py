@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from attnlab.bench.analysis.metrics._formulas import PREFILL, remark_on_passes, share_of_bandwidth
+from attnlab.bench.analysis.metrics._formulas import (
+    PREFILL,
+    quantities_of_passes,
+    remark_on_passes,
+    share_of_bandwidth,
+)
 from attnlab.bench.contract.beyond import above_measured
 from attnlab.bench.contract.metric import Metric
 from attnlab.bench.contract.registry import registry
@@ -20,5 +25,6 @@ METRIC = Metric(
     compute=share,
     remark=remark,
     rank=74,
+    needs=quantities_of_passes(PREFILL),
 )
 registry.metrics.add(METRIC.name, METRIC, __name__)

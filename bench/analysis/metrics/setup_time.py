@@ -17,5 +17,6 @@ METRIC = Metric(
     formula="median of the times that prepare took",
     compute=of_measurement(of),
     rank=100,
+    needs=("setup",),
 )
 registry.metrics.add(METRIC.name, METRIC, __name__)

@@ -6,6 +6,7 @@ from attnlab.bench.analysis.metrics._formulas import of_requests
 from attnlab.bench.contract.metric import Metric, of_measurement
 from attnlab.bench.contract.registry import registry
 from attnlab.bench.llm.generation import latencies
+from attnlab.bench.llm.generation.events import EVENTS
 
 of = of_requests(latencies.tpot_ns)
 
@@ -18,5 +19,6 @@ METRIC = Metric(
     formula="median of ((last − first chunk) / (tokens − those of the first chunk))",
     compute=of_measurement(of),
     rank=19,
+    needs=(EVENTS,),
 )
 registry.metrics.add(METRIC.name, METRIC, __name__)

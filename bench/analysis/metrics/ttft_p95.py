@@ -6,6 +6,7 @@ from attnlab.bench.analysis.metrics._formulas import of_requests, percentile
 from attnlab.bench.contract.metric import Metric, of_measurement
 from attnlab.bench.contract.registry import registry
 from attnlab.bench.llm.generation import latencies
+from attnlab.bench.llm.generation.events import EVENTS
 
 of = of_requests(latencies.ttft_ns, percentile(0.95))
 
@@ -18,5 +19,6 @@ METRIC = Metric(
     formula="95th percentile of (first token − arrival)",
     compute=of_measurement(of),
     rank=12,
+    needs=(EVENTS,),
 )
 registry.metrics.add(METRIC.name, METRIC, __name__)

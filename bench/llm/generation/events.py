@@ -6,11 +6,13 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from attnlab.bench.llm.generation.kept import kept_of_launches
 from attnlab.bench.llm.generation.logs import FAILED, NO_TOKEN, PASSES, CallLog, Pass, RequestLog
 from attnlab.bench.llm.generation.rules import fault
-from attnlab.bench.store.records import Burst, Launch, Measurement, Series
+from attnlab.bench.store.records import Burst, Measurement, Series
 
 __all__ = [
+    "EVENTS",
     "FAILED",
     "NO_TOKEN",
     "PASSES",
@@ -26,7 +28,9 @@ __all__ = [
 ]
 
 CLOCK = "wall"
-_LOG = ("event_request", "event_time", "event_tokens")
+EVENTS = "event_request"
+"""The quantity that is stored wherever a log is."""
+_LOG = (EVENTS, "event_time", "event_tokens")
 _OF_ALL = ("request_arrival", "request_prompt")
 NEEDED = {*_LOG, *_OF_ALL}
 _OF_SOME = ("request_tokenise", "request_first_sample", "request_failed", "request_numbers_only")
@@ -103,7 +107,7 @@ def log_in(series: Sequence[Series]) -> CallLog | None:
 
 def calls_of(measurement: Measurement) -> list[list[RequestLog]]:
     """The requests of every call that was timed, in order; [] where no log was kept."""
-    return [list(read.requests) for read in _read_logs(measurement.launches) if read.requests]
+    return [list(read.requests) for read in _read_logs(measurement) if read.requests]
 
 
 def requests_of(burst: Burst) -> list[RequestLog]:
@@ -113,7 +117,7 @@ def requests_of(burst: Burst) -> list[RequestLog]:
 
 def broken_log(measurement: Measurement) -> str | None:
     """Why a stored log cannot be; None where all can. Runs of earlier versions were not held against the rules."""
-    return next((read.fault for read in _read_logs(measurement.launches) if read.fault is not None), None)
+    return next((read.fault for read in _read_logs(measurement) if read.fault is not None), None)
 
 
 class _ReadLog(NamedTuple):
@@ -136,17 +140,12 @@ def _read_log(burst: Burst) -> _ReadLog:
     return _ReadLog(fault=why) if (why := fault(log)) else _ReadLog(log.requests)
 
 
-_last_read: tuple[tuple[Launch, ...], list[_ReadLog]] = ((), [])
-
-
-def _read_logs(launches: tuple[Launch, ...]) -> list[_ReadLog]:
-    """The logs of all bursts. Those asked for last are kept: twenty metrics ask for the same ones in a row."""
-    global _last_read
-    kept, logs = _last_read
-    if kept is not launches:
-        logs = [_read_log(burst) for launch in launches for burst in launch.bursts]
-        _last_read = launches, logs
-    return logs
+@kept_of_launches
+def _read_logs(measurement: Measurement) -> list[_ReadLog]:
+    """The logs of all bursts, for which twenty metrics ask in a row."""
+    if EVENTS not in measurement.series:
+        return []
+    return [_read_log(burst) for launch in measurement.launches for burst in launch.bursts]
 
 
 def _requests_in(found: Mapping[str, tuple[float, ...]]) -> Iterator[RequestLog]:
@@ -154,7 +153,7 @@ def _requests_in(found: Mapping[str, tuple[float, ...]]) -> Iterator[RequestLog]
     times: list[list[float]] = [[] for _ in arrivals]
     tokens: list[list[int]] = [[] for _ in arrivals]
     for request, time_ns, count in zip(*(found[name] for name in _LOG), strict=True):
-        if request not in range(len(arrivals)):
+        if not (0 <= request < len(arrivals) and request == int(request)):
             raise ValueError(f"it has an event of request {request:g} where there are {len(arrivals)}")
         times[int(request)].append(time_ns)
         tokens[int(request)].append(_whole(count))
@@ -184,6 +183,8 @@ def _passes_in(found: Mapping[str, tuple[float, ...]]) -> Iterator[Pass]:
 
 
 def _whole(value: float) -> int:
+    if type(value) is float and value.is_integer():  # most are
+        return int(value)
     if not math.isfinite(value) or int(value) != value:
         raise ValueError(f"it has {value:g} where a whole number is expected")
     return int(value)

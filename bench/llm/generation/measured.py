@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 
 from attnlab.bench import units
 from attnlab.bench.llm.generation.events import RequestLog, calls_of, requests_of
+from attnlab.bench.llm.generation.kept import kept_of_launches
 from attnlab.bench.llm.generation.latencies import icl_ns, itl_ns
 from attnlab.bench.store.records import Measurement
 
@@ -20,11 +21,13 @@ def of_requests(measurement: Measurement, figure: Callable[[RequestLog], float |
     return [value for request in requests if (value := figure(request)) is not None]
 
 
+@kept_of_launches
 def of_gaps(measurement: Measurement) -> list[float]:
     """Every inter-token latency of every request of every call."""
     return [gap for call in calls_of(measurement) for request in call for gap in itl_ns(request)]
 
 
+@kept_of_launches
 def of_chunks(measurement: Measurement) -> list[float]:
     """Every inter-chunk latency of every request of every call."""
     return [gap for call in calls_of(measurement) for request in call for gap in icl_ns(request)]
@@ -41,6 +44,7 @@ def median(values: Iterable[float]) -> float | None:
     return statistics.median(known) if known else None
 
 
+@kept_of_launches
 def read_rates(measurement: Measurement, kinds: tuple[str, ...]) -> list[float]:
     """Bytes that each pass of these kinds had to read over the time that it took, in bytes a second."""
     rates = []

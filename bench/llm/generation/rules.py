@@ -125,7 +125,7 @@ def _of_tokens(r: RequestLog, terms: Terms | None) -> Iterator[str]:
     """Their number rises, to that of the answer."""
     before = 0
     for count in r.tokens:
-        if not isinstance(count, Integral) or isinstance(count, bool) or count < 0:
+        if not _whole(count) or count < 0:
             yield f"has {count!r} tokens at an event; expected a whole number"
             return
         if count < before:
@@ -195,8 +195,12 @@ def _of_counts(log: CallLog, terms: Terms | None) -> Iterator[str]:
         yield f"it reused {reused:g} tokens; expected at most the {terms.requests * terms.prompt_tokens} of all prompts"
 
 
+def _whole(value: object) -> bool:
+    return type(value) is int or (isinstance(value, Integral) and not isinstance(value, bool))
+
+
 def _number(value: object) -> bool:
-    if type(value) is float:  # most are, and asking for the class of a number is slow
+    if type(value) is float or type(value) is int:  # most are, and asking for the class of a number is slow
         return math.isfinite(value)
     return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 

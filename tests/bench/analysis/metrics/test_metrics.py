@@ -5,12 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from attnlab.bench.analysis import metrics
-from attnlab.bench.analysis.metrics import known_metrics, rows_of
+from attnlab.bench.analysis.metrics import figured_of, known_metrics, rows_of
 from attnlab.bench.contract.discovery import UNRANKED
 from attnlab.bench.contract.metric import Metric, Row
 from attnlab.bench.contract.registry import Registry, registry
@@ -29,7 +30,9 @@ from attnlab.bench.store.records import (
     SetDeviations,
     TimingRecord,
 )
+from attnlab.bench.store.run_folder import read_run
 
+STORED = sorted((Path(__file__).parents[4] / "results").glob("*-quick"))
 METRICS = {metric.name: metric for metric in known_metrics()}
 WALL = TimingRecord("wall", "warm", 2, 10, 1e6, True, 3, "target")
 
@@ -185,6 +188,22 @@ def test_nothing_is_a_size_of_which_no_metric_fails() -> None:
 def test_infinite_values_are_not_shown() -> None:
     endless = Metric("endless", "e", "", "lower", "s", "f", lambda row: float("inf"))
     assert endless.value(Row(run(), measured())) is None
+
+
+@pytest.mark.parametrize("folder", STORED, ids=lambda path: path.name)
+def test_a_metric_that_is_not_asked_would_have_told_nothing(folder: Path) -> None:
+    stored = read_run(folder)
+    asked_always = [replace(metric, needs=()) for metric in known_metrics()]
+    found = figured_of(stored.run, stored.measurements, known_metrics())
+    assert found == figured_of(stored.run, stored.measurements, asked_always)
+    assert any(len(values) < len(known_metrics()) for _, values in found)
+
+
+def test_what_a_tool_reported_needs_no_samples() -> None:
+    unchecked = measured(median_ns=None, outcome=Outcome.UNCHECKED, timing=None, reported={"ttft_ns": 5e6})
+    assert METRICS["ttft_ns"].value(Row(run(), unchecked)) == 5e6
+    ((_, values),) = figured_of(run(), [unchecked], known_metrics())
+    assert values["ttft_ns"] == 5e6
 
 
 def test_metrics_need_no_torch() -> None:
