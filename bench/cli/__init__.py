@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import NoReturn, Protocol
 
+from attnlab.bench.cli._parser import SuggestingParser
 from attnlab.bench.contract.discovery import Folder
 from attnlab.bench.errors import AttnlabError
 from attnlab.bench.text import message_of
@@ -24,7 +25,7 @@ EXIT_USAGE = 2
 EXIT_NOTHING = 3
 EXIT_INTERRUPTED = 128 + signal.SIGINT
 
-SHARED = argparse.ArgumentParser(add_help=False)
+SHARED = SuggestingParser(add_help=False)
 SHARED.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
 
@@ -40,7 +41,7 @@ COMMANDS: Folder[Command] = Folder("command", __name__, None)
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = SuggestingParser(
         prog="attnlab",
         description="Benchmarks of the operators that LLM inference spends its time in: "
         "correct first, then fast, then compared.",

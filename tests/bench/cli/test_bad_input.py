@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from attnlab.bench.cli import main
+
 COMMAND_LINES = {
     "operator with a typing error": ("run atention", "unknown suite or operator 'atention'; did you mean 'attention'?"),
     "suite with a typing error": ("run quik", "did you mean 'quick'?"),
@@ -145,3 +147,23 @@ def test_nothing_to_measure_is_an_error(cli, tmp_path: Path) -> None:
     ended = cli("run", "mine.toml", "--impl", "tiled")
     assert ended.code == 2
     assert "nothing to measure: none of tiled is in mine" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("runn", "attnlab: error: argument COMMAND: got 'runn'; did you mean run?"),
+        ("xyz", "got 'xyz'; expected one of check, compare, "),
+        ("run quick --plam", "attnlab run: error: unknown option --plam; did you mean --plan?"),
+        ("run quick --devise=cuda", "attnlab run: error: unknown option --devise; did you mean --device?"),
+        ("run quick --zzz", "attnlab run: error: unknown option --zzz\n"),
+        ("run quick more", "attnlab run: error: unknown argument more"),
+        ("results qeury", "attnlab results: error: argument ACTION: got 'qeury'; did you mean query?"),
+        ("results query x --formt csv", "attnlab results query: error: unknown option --formt; did you mean --format?"),
+    ],
+)
+def test_a_typing_error_is_told_what_was_likely_meant(line: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(line.split())
+    assert ended.value.code == 2
+    assert told in capsys.readouterr().err
