@@ -15,9 +15,9 @@ from attnlab.bench.cli import build_parser
 
 ROOT = Path(__file__).parents[3]
 MOST_FLAGS = {
-    "gate": 14,
+    "gate": 15,
     "run": 16,
-}  # what may be lost is named, one option a kind; a run may be planned, or take turns, keep failures and try again
+}  # what is gated and what may be lost are named, one option a kind; a run may be planned, take turns, and try again
 HELP_CPU_S = 0.5
 HEAVY = {"torch", "numpy", "scipy", "pandas", "matplotlib", "triton", "rich", "duckdb", "pyarrow", "vl_convert"}
 COMMANDS = cli.COMMANDS.names()
