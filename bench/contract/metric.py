@@ -109,7 +109,7 @@ class Metric:
 
     def value(self, row: Row) -> Value:
         """The row's value; None where it was not measured, is undefined, may not be shown, or the metric fails."""
-        found = self._answer(row)
+        found = self._answer(row) if self.tells_of(row.measurement) else None
         return None if isinstance(found, _Fault) else found
 
     def remark_on(self, row: Row) -> Remark | None:
@@ -122,11 +122,17 @@ class Metric:
 
     def figure(self, row: Row) -> Figure:
         """All that the metric says of a row, worked out once."""
+        return self.asked(row) if self.tells_of(row.measurement) else NO_FIGURE
+
+    def asked(self, row: Row) -> Figure:
+        """As `figure`, of a row of whose measurement `tells_of` was asked already."""
         found = self._answer(row)
+        if found is None:
+            return NO_FIGURE
         if isinstance(found, _Fault):
             return Figure(fault=self._failing(found.error))
-        if found is None or self.remark is None:
-            return NO_FIGURE if found is None else Figure(found)
+        if self.remark is None:
+            return Figure(found)
         try:
             return Figure(found, self.remark(row))
         except Exception as error:  # noqa: BLE001 - foreign code
@@ -137,8 +143,6 @@ class Metric:
 
     def _answer(self, row: Row) -> Value | _Fault:
         """A plugin's metric is foreign code, and what it gives may be of any class."""
-        if not self.tells_of(row.measurement):
-            return None
         try:
             found = self.compute(row)
             if found is None:

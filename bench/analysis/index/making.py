@@ -28,8 +28,14 @@ def make_segments(folder: Path, place: Path, tasks: Sequence[Task]) -> Iterator[
     if processes == 1 or whole < ALONE_BYTES:
         yield from (make_segment(folder, place, batch) for batch in batches(tasks, BATCH_BYTES))
         return
-    share = max(1, min(BATCH_BYTES, -(-whole // processes)))
-    yield from _by_processes(folder, place, list(batches(tasks, share)), processes)
+    yield from _by_processes(folder, place, list(batches(tasks, batch_bytes(tasks, processes))), processes)
+
+
+def batch_bytes(tasks: Sequence[Task], processes: int) -> int:
+    """The most bytes of a batch, so that each process has as many batches as the others, of about the same length."""
+    sizes = [measured_bytes(task.key) for task in tasks]
+    rounds = max(1, -(-sum(sizes) // (BATCH_BYTES * processes)))
+    return sum(sizes) // (rounds * processes) + max(sizes)
 
 
 def batches(tasks: Sequence[Task], most_bytes: int) -> Iterator[list[Task]]:

@@ -43,15 +43,14 @@ def figured_of(run: RunRecord, measurements: Sequence[Measurement], metrics: Seq
     }
     rows = [Row(run, m, found.get((m.operator, baselines.get((m.operator, m.case_id), ""), m.case_id))) for m in kept]
     telling: dict[tuple[Outcome, bool, frozenset[str]], list[Metric]] = {}
-    for m in kept:
-        if (kind := _kind(m)) not in telling:
+    figured = []
+    for row in rows:
+        m = row.measurement
+        kind = m.outcome, bool(m.reported), frozenset(m.series)  # all by which `tells_of` judges
+        if kind not in telling:
             telling[kind] = [metric for metric in metrics if metric.tells_of(m)]
-    return [_figured(row, telling[_kind(row.measurement)]) for row in rows]
-
-
-def _kind(m: Measurement) -> tuple[Outcome, bool, frozenset[str]]:
-    """All by which metrics say whether they tell anything of a measurement."""
-    return m.outcome, bool(m.reported), frozenset(m.series)
+        figured.append(_figured(row, telling[kind]))
+    return figured
 
 
 def without_pace(m: Measurement) -> Measurement:
@@ -63,14 +62,14 @@ def without_pace(m: Measurement) -> Measurement:
 
 def with_remarks(row: Row) -> Row:
     """The row with what is wrong with its figures among the flags, by the ceilings and the rules that there are now."""
-    return _figured(row, known_metrics()).row
+    return _figured(row, [metric for metric in known_metrics() if metric.tells_of(row.measurement)]).row
 
 
 def _figured(row: Row, metrics: Sequence[Metric]) -> Figured:
     kept = [flag for flag in row.measurement.flags if not flag.startswith(DOUBTED)]
     if (broken := broken_log(row.measurement)) is not None:
         kept.append(f"its log cannot be, so that no figure is made of it: {broken}")
-    figures = {metric.name: figure for metric in metrics if (figure := metric.figure(row)) is not NO_FIGURE}
+    figures = {metric.name: figure for metric in metrics if (figure := metric.asked(row)) is not NO_FIGURE}
     said = [figure.remark.words for figure in figures.values() if figure.remark is not None]
     faults = [figure.fault for figure in figures.values() if figure.fault is not None]
     flags = tuple(dict.fromkeys((*kept, *said, *faults)))

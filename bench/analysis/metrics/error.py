@@ -13,10 +13,13 @@ def largest_share(row: Row) -> float | None:
     check = row.measurement.check
     if check is None:
         return None
-    deviations = [deviation for one in check.sets for deviation in one.deviations]
-    if any(math.isnan(deviation.value) for deviation in deviations):
-        return None
-    return max((deviation.share_of_budget for deviation in deviations), default=None)
+    shares = []
+    for one in check.sets:
+        for deviation in one.deviations:
+            if math.isnan(deviation.value):
+                return None
+            shares.append(deviation.share_of_budget)
+    return max(shares, default=None)
 
 
 METRIC = Metric(

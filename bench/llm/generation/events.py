@@ -105,6 +105,7 @@ def log_in(series: Sequence[Series]) -> CallLog | None:
     return CallLog(tuple(_requests_in(found)), tuple(passes), {one.quantity: one.values[0] for one in others})
 
 
+@kept_of_launches
 def calls_of(measurement: Measurement) -> list[list[RequestLog]]:
     """The requests of every call that was timed, in order; [] where no log was kept."""
     return [list(read.requests) for read in _read_logs(measurement) if read.requests]

@@ -14,7 +14,7 @@ import pytest
 
 from attnlab.bench.analysis.frame import frame
 from attnlab.bench.analysis.index import making
-from attnlab.bench.analysis.index.making import batches
+from attnlab.bench.analysis.index.making import BATCH_BYTES, batch_bytes, batches
 from attnlab.bench.analysis.index.opening import opened
 from attnlab.bench.analysis.index.segments import Task
 from attnlab.bench.analysis.index.table import frame_of
@@ -96,3 +96,13 @@ def test_batches_are_as_large_as_they_may_be() -> None:
     tasks = [Task(str(at), (0, 0, 0, 0, 0, size, 0, 0), at) for at, size in enumerate(sizes)]
     assert [[int(task.name) for task in batch] for batch in batches(tasks, 10)] == [[0, 1], [2], [3, 4, 5]]
     assert list(batches([], 10)) == []
+
+
+@pytest.mark.parametrize("runs", [100, 1_000, 10_000])
+def test_each_process_has_as_many_batches_as_the_others_and_as_long_ones(runs: int) -> None:
+    tasks = [Task(str(at), (0, 0, 0, 0, 0, 560_000, 0, 0), at) for at in range(runs)]
+    found = [len(batch) for batch in batches(tasks, batch_bytes(tasks, 2))]
+    assert sum(found) == runs
+    assert len(found) % 2 == 0
+    assert max(found) <= 1.1 * min(found)
+    assert max(found) * 560_000 <= 1.1 * BATCH_BYTES
