@@ -65,9 +65,9 @@ class Section:
 
     @property
     def drawn(self) -> list[str]:
-        """The implementations that any plot shows."""
-        shown = {curve.name for plot in self.plots for panel in plot.panels for curve in panel.curves}
-        return [name for name in self.implementations if name in shown]
+        """The implementations that any plot shows, and then the other names of curves."""
+        shown = dict.fromkeys(name for plot in self.plots for name in plot.drawn)
+        return list(dict.fromkeys([*(name for name in self.implementations if name in shown), *shown]))
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,13 @@ def test_plots_show_what_passed(section: Section) -> None:
     assert "sdpa_flash 97.9 µs to 22.5 ms" in plots["latency"].panels[0].description
 
 
+def test_a_curve_of_no_implementation_has_a_mark_too(section: Section) -> None:
+    plot = section.plots[0]
+    curve = replace(plot.panels[0].curves[0], name="the limit")
+    more = replace(section, plots=(replace(plot, panels=(replace(plot.panels[0], curves=(curve,)),)), *section.plots))
+    assert more.drawn == [*section.drawn, "the limit"]
+
+
 def test_an_unknown_operator_has_no_lengths(synthetic: SimpleNamespace) -> None:
     run = synthetic.stored_run()
     without_operators = Registry()
