@@ -131,6 +131,8 @@ def _is_plain_timing(timing: TimingRecord) -> bool:
 
 
 def _finite(value: Any) -> bool:
+    if isinstance(value, (str, int)):  # most are
+        return True
     if isinstance(value, (list, tuple)):
         return all(map(_finite, value))
     if isinstance(value, dict):
@@ -203,8 +205,9 @@ def _json(value: Any) -> str:
 
 
 def _text(row: Mapping[str, Any]) -> bytes:
-    if any(type(value) is int and abs(value) > LARGEST for value in row.values()):
-        raise NoRow
+    for value in row.values():
+        if type(value) is int and abs(value) > LARGEST:
+            raise NoRow
     try:
         text = msgspec.json.encode(row)
     except (OverflowError, TypeError, ValueError, RecursionError) as error:
