@@ -30,6 +30,11 @@ from collections.abc import Iterable
 from attnlab.bench.text import LONGEST_MESSAGE, printable, shortened
 
 
+def nearest(name: str, known: Iterable[str], likeness: float = 0.5) -> str | None:
+    """The known name that is most like `name`, of those whose likeness (0 to 1, difflib's ratio) is at least that."""
+    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=likeness)), None)
+
+
 class AttnlabError(Exception):
     """Base of all errors that attnlab raises on purpose. exit_code is what the command line ends with."""
 
@@ -45,8 +50,8 @@ class UnknownName(UsageError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)
-        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names) or 'none'}"
+        near = nearest(name, names)
+        hint = f"did you mean {near!r}?" if near else f"known: {', '.join(names) or 'none'}"
         super().__init__(f"unknown {kind} {name!r}; {hint}")
         self.kind, self.name, self.known = kind, name, names
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 from collections.abc import Iterable, Sequence
 from typing import Any
+
+from attnlab.bench.errors import nearest
 
 
 class SuggestingParser(argparse.ArgumentParser):
@@ -17,16 +18,16 @@ class SuggestingParser(argparse.ArgumentParser):
             known = [name for action in self._actions for name in action.option_strings]
             unknown = left[0].partition("=")[0]
             what = "option" if unknown.startswith("-") else "argument"
-            self.error(f"unknown {what} {unknown}{_nearest(unknown, known, '; ')}")
+            self.error(f"unknown {what} {unknown}{_hint(unknown, known, '; ')}")
         return options, left
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
             known = [str(choice) for choice in action.choices]
-            hint = _nearest(str(value), known) or f"expected one of {', '.join(known)}"
+            hint = _hint(str(value), known) or f"expected one of {', '.join(known)}"
             raise argparse.ArgumentError(action, f"got {value!r}; {hint}")
 
 
-def _nearest(name: str, known: Iterable[str], before: str = "") -> str:
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"{before}did you mean {near[0]}?" if near else ""
+def _hint(name: str, known: Iterable[str], before: str = "") -> str:
+    near = nearest(name, known)
+    return f"{before}did you mean {near}?" if near else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Any
 from attnlab.bench.contract.axes import Case, unique
 from attnlab.bench.contract.operator_spec import Operator
 from attnlab.bench.contract.registry import Registry
-from attnlab.bench.errors import AttnlabError, UnknownName, UsageError
+from attnlab.bench.errors import AttnlabError, UnknownName, UsageError, nearest
 from attnlab.bench.measuring.suite import with_axes
 from attnlab.bench.text import one_line
 
@@ -93,7 +92,7 @@ def _by_id(text: str, registry: Registry) -> tuple[str, Case]:
             read[name] = registry.operators.get(name).case_type.parse(text)
         except AttnlabError:
             continue
-    if not read and difflib.get_close_matches(text, registry.operators.names(), n=1, cutoff=0.7):
+    if not read and nearest(text, registry.operators.names(), likeness=0.7):
         raise UnknownName("operator", one_line(text, 80), registry.operators.names())
     name = _chosen(text, list(read), None)
     return name, read[name]

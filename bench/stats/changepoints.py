@@ -152,8 +152,9 @@ def _sums(scores: Floats) -> Floats:
 def _highest(layers: Layers, scores: Floats) -> tuple[int, float]:
     """The split of the greatest height, and that height."""
     best, reached = 0, -1.0
+    sums = _sums(scores[None])
     for layer in layers:
-        heights = layer.heights(_sums(scores[None]))[0]
+        heights = layer.heights(sums)[0]
         stretch, split = np.unravel_index(int(np.argmax(heights)), heights.shape)
         if heights[stretch, split] > reached:
             best, reached = int(layer.starts[stretch] + split) + 1, float(heights[stretch, split])

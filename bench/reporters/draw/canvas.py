@@ -12,7 +12,7 @@ from matplotlib.figure import FigureBase
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from attnlab.bench import units
-from attnlab.bench.reporters.draw.look import INK, MUTED, RULE, WRONG, Mark
+from attnlab.bench.reporters.draw.look import INK, MUTED, RULE, WRONG, Mark, plain
 from attnlab.bench.reporters.draw.ticks import binary_ticks, logarithmic_ticks
 from attnlab.bench.reporters.model.plots import Curve, Panel, least_drawn
 
@@ -46,12 +46,7 @@ class Canvas:
                 1 - (bottom + top) / self.height_in,
             )
         )
-        ax.set_facecolor("none")
-        for side, spine in ax.spines.items():
-            spine.set_visible(side == "bottom")
-            spine.set_color(MUTED.light)
-        ax.tick_params(colors=MUTED.light, length=0)
-        ax.set_axisbelow(True)
+        plain(ax)
         ax.set_xlabel(self.panel.x_label, color=MUTED.light)
         self._title()
         self._legend()

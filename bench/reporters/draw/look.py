@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
@@ -60,3 +64,13 @@ def marks(names: Sequence[str]) -> dict[str, Mark]:
         )
         for place, name in enumerate(dict.fromkeys(names))
     }
+
+
+def plain(ax: Axes) -> None:
+    """Axes without a background, of which the bottom line alone is drawn, below what they hold."""
+    ax.set_facecolor("none")
+    for side, spine in ax.spines.items():
+        spine.set_visible(side == "bottom")
+        spine.set_color(MUTED.light)
+    ax.tick_params(colors=MUTED.light, length=0)
+    ax.set_axisbelow(True)

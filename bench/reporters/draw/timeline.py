@@ -18,7 +18,7 @@ from attnlab.bench.analysis.history.lines import BenchmarkHistory, Change, Histo
 from attnlab.bench.analysis.history.points import HistoryPoint, Miss, in_time
 from attnlab.bench.reporters.draw.canvas import SIDE_IN, room
 from attnlab.bench.reporters.draw.figures import save, settings
-from attnlab.bench.reporters.draw.look import INK, MUTED, RULE, WRONG, Mark, marks
+from attnlab.bench.reporters.draw.look import INK, MUTED, RULE, WRONG, Mark, marks, plain
 from attnlab.bench.reporters.draw.ticks import logarithmic_ticks
 
 WIDTH_IN = 8.4
@@ -132,12 +132,7 @@ def _set_axes(ax: Axes, panel: _Panel) -> None:
     missed = [place for place, found in enumerate(panel.runs) if isinstance(found, Miss)]
     values = [v for p in points for v in (p.median_ns, *_interval(p))]
     low, high = room(values, 0.1)
-    ax.set_facecolor("none")
-    for side, spine in ax.spines.items():
-        spine.set_visible(side == "bottom")
-        spine.set_color(MUTED.light)
-    ax.tick_params(colors=MUTED.light, length=0)
-    ax.set_axisbelow(True)
+    plain(ax)
     ax.set_yscale("log")
     ax.set_ylim(low, high)
     ax.yaxis.set_major_locator(FixedLocator(logarithmic_ticks(low, high, least=LEAST_TICKS)))
