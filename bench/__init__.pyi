@@ -96,6 +96,12 @@ from .ops.swiglu import SwigluCase as SwigluCase
 from .ops.swiglu import SwigluInputs as SwigluInputs
 from .profilers import PROFILERS as PROFILERS
 from .profilers import Profiler as Profiler
+from .profilers.profiled_call import ProfiledCall as ProfiledCall
+from .profilers.record import CallPart as CallPart
+from .profilers.record import Listing as Listing
+from .profilers.record import ProfileFinding as ProfileFinding
+from .profilers.record import ToolFigure as ToolFigure
+from .profilers.record import ToolRecord as ToolRecord
 from .reporters import REPORTERS as REPORTERS
 from .reporters import Reporter as Reporter
 from .store.deviations import Deviation as Deviation
@@ -121,6 +127,7 @@ __all__ = [
     "AttentionInputs",
     "AttnlabError",
     "CacheError",
+    "CallPart",
     "Case",
     "Check",
     "CheckResult",
@@ -149,6 +156,7 @@ __all__ = [
     "LayerNormInputs",
     "LinearCase",
     "LinearInputs",
+    "Listing",
     "Llama3Scaling",
     "Mask",
     "MeasureResult",
@@ -160,6 +168,8 @@ __all__ = [
     "Operator",
     "Outcome",
     "Probe",
+    "ProfileFinding",
+    "ProfiledCall",
     "Profiler",
     "Registry",
     "Reporter",
@@ -177,6 +187,8 @@ __all__ = [
     "SwigluInputs",
     "TensorSpec",
     "Timer",
+    "ToolFigure",
+    "ToolRecord",
     "TypedCase",
     "Unavailable",
     "UsageError",

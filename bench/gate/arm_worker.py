@@ -167,12 +167,11 @@ class _Arm:
 
     def on_kernels(self) -> None:
         """Time by kernel (on a CPU by operation) of one call, in nanoseconds."""
-        from attnlab.bench.profilers import PROFILERS, USUAL
+        from attnlab.bench.profilers.torch_profile import kernel_times
 
-        profiler = PROFILERS.get(USUAL)
         self._shift()
         with self.prepared.foreign():
-            times = profiler.kernel_times(self.prepared.call, self._setup.device)
+            times = kernel_times(self.prepared.call, self._setup.device)
         self._channel.send("kernels", times)
 
     def _shift(self) -> bool:

@@ -377,20 +377,32 @@ def test_a_clock(device: str, arguments: str, put: Put, fake_gpu: ModuleType, mo
     assert time_calls([lambda: None], found[:1], Effort(0.01, 0.01, 0.5)).record.clock == "toy_clock"
 
 
-def test_a_profiler(put: Put) -> None:
-    from attnlab.bench.profilers import PROFILERS, USUAL
+def test_a_profiler(put: Put, tmp_path: Path) -> None:
+    from attnlab.bench.profilers import PROFILERS, in_order
+    from attnlab.bench.profilers.profiled_call import ProfiledCall
 
     put(
         "bench/profilers/toy_profiler.py",
         """
         from attnlab.bench.profilers import Profiler
+        from attnlab.bench.profilers.record import FUNCTION, CallPart, ToolRecord
 
-        PROFILER = Profiler("toy_profiler", "a toy", lambda call, device: {"toy": 1.0})
+
+        def profile(call, folder):
+            call.make(3)
+            return ToolRecord("toy_profiler", 3, (CallPart(call.name, FUNCTION, 1.0),))
+
+
+        PROFILER = Profiler("toy_profiler", "a toy", lambda call: None, profile, rank=0)
         """,
     )
+    made = []
     try:
-        assert PROFILERS.names() == [USUAL, "toy_profiler"]
-        assert PROFILERS.get("toy_profiler").kernel_times(lambda: None, torch.device("cpu")) == {"toy": 1.0}
+        assert next(profiler.name for profiler in in_order()) == "toy_profiler"
+        call = ProfiledCall("f", torch.device("cpu"), (lambda: made.append(1),))
+        assert PROFILERS.get("toy_profiler").missing(call) is None
+        record = PROFILERS.get("toy_profiler").profile(call, tmp_path)
+        assert (record.calls, len(made), record.parts[0].name, record.empty) == (3, 3, "f", False)
     finally:
         PROFILERS.discard("toy_profiler")
 

@@ -56,12 +56,12 @@ class GatedCall:
 
     def on_kernels(self) -> tuple[str, Any]:
         """Time by kernel (on a CPU by operation) of one call, in nanoseconds; nothing where no torch is at work."""
-        from attnlab.bench.profilers import PROFILERS, USUAL
+        from attnlab.bench.profilers.torch_profile import kernel_times
 
         if "torch" not in sys.modules:
             return "kernels", {}
         self._shift()
-        return "kernels", PROFILERS.get(USUAL).kernel_times(self._call.call, self._call.torch_device)
+        return "kernels", kernel_times(self._call.call, self._call.torch_device)
 
     def closing(self, known: Measurement) -> Closing:
         """How it was timed, and what stands beside its times."""

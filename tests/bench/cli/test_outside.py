@@ -17,7 +17,7 @@ from attnlab.bench.store.run_folder import read_run
 
 EXTRAS = """
 import toy_operator
-from attnlab.bench import PROFILERS, REPORTERS, Profiler
+from attnlab.bench import PROFILERS, REPORTERS, Profiler, ToolRecord
 
 
 class Lines:
@@ -30,7 +30,8 @@ class Lines:
 
 
 REPORTERS.add(Lines.name, Lines(), __name__)
-PROFILERS.add("nothing", Profiler("nothing", "a profiler", lambda call, device: {}), __name__)
+nothing = Profiler("nothing", "a profiler", lambda call: None, lambda call, folder: ToolRecord("nothing"))
+PROFILERS.add("nothing", nothing, __name__)
 """
 
 
@@ -92,4 +93,4 @@ def test_all_that_it_brings_is_used(plugin: Path, cli: Callable[..., Any], tmp_p
     assert f"reporter 'broken' of {plugin.with_name('broken.py')} fails (AttributeError: " in ended.err
     assert "mend it, or name other formats by --format" in ended.err
     assert (written / "results.csv").is_file(), "it costs the others nothing"
-    assert PROFILERS.get("nothing").kernel_times(lambda: None, None) == {}
+    assert PROFILERS.get("nothing").profile(None, written).empty
