@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 
 import psutil
+
+from attnlab.bench import units
 
 VARIABLE = "ATTNLAB_WORKER"
 
@@ -21,12 +24,29 @@ def new_mark() -> dict[str, str]:
     return {VARIABLE: ":".join(marks)}
 
 
-def end_marked(mark: dict[str, str]) -> list[int]:
+def end_marked(mark: Mapping[str, str]) -> list[int]:
     """Kill every process of this user that has the mark, but this one; their numbers."""
-    ended, own = [], mark[VARIABLE].rpartition(":")[2]
+    ended = []
+    for process in _marked(mark):
+        with suppress(psutil.Error, OSError):  # gone meanwhile
+            process.kill()
+            ended.append(process.pid)
+    return ended
+
+
+def spent_by_marked_ns(mark: Mapping[str, str]) -> float:
+    """Processor time of every process that has the mark, and of those of their children that ended."""
+    spent_s = 0.0
+    for process in _marked(mark):
+        with suppress(psutil.Error, OSError):
+            spent_s += sum(process.cpu_times()[:4])
+    return units.seconds_to_ns(spent_s)
+
+
+def _marked(mark: Mapping[str, str]) -> Iterator[psutil.Process]:
+    """Every process of this user that has the mark, but this one."""
+    own = mark[VARIABLE].rpartition(":")[2]
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):  # gone meanwhile, or another user's
             if process.pid != os.getpid() and own in process.environ().get(VARIABLE, "").split(":"):
-                process.kill()
-                ended.append(process.pid)
-    return ended
+                yield process

@@ -30,7 +30,7 @@ class HostReader:
     """
 
     def __init__(self) -> None:
-        self._machine = _machine()
+        self._machine = machine_time()
         self._waited_ns = _waited_ns()
         self._cpu_ns, self._switches = _own()
         self._started_ns = now.perf_counter_ns()
@@ -39,7 +39,7 @@ class HostReader:
         """The state from then to now."""
         elapsed_ns = float(now.perf_counter_ns() - self._started_ns)
         cpu_ns, switches = _own()
-        waited_ns, machine, then = _waited_ns(), _machine(), self._machine
+        waited_ns, machine, then = _waited_ns(), machine_time(), self._machine
         return HostState(
             elapsed_ns=elapsed_ns,
             cpu_ns=cpu_ns - self._cpu_ns,
@@ -60,7 +60,9 @@ def host_state_over(seconds: float) -> HostState:
 
 
 @dataclass(frozen=True)
-class _Machine:
+class MachineTime:
+    """Of all processors together since the machine started, in nanoseconds; runnable: threads that want one now."""
+
     busy_ns: float
     stolen_ns: float
     runnable: int | None
@@ -82,7 +84,8 @@ def _waited_ns() -> float | None:
         return None
 
 
-def _machine() -> _Machine | None:
+def machine_time() -> MachineTime | None:
+    """What the kernel counted until now; None on other systems than Linux."""
     try:
         text = _read(STATISTICS)
         fields = text[: text.index(b"\n")].split()
@@ -92,7 +95,7 @@ def _machine() -> _Machine | None:
     stolen = ticks.pop(STEAL)
     place = text.find(RUNNING)
     runnable = int(text[place + len(RUNNING) :].split(maxsplit=1)[0]) if place >= 0 else None
-    return _Machine(sum(ticks.values()) * TICK_NS, stolen * TICK_NS, runnable)
+    return MachineTime(sum(ticks.values()) * TICK_NS, stolen * TICK_NS, runnable)
 
 
 @functools.cache

@@ -18,8 +18,6 @@ from attnlab.bench.measuring.prepared_case import PreparedCase
 from attnlab.bench.measuring.timing import Timing
 from attnlab.bench.store.records import Burst, Launch, Measurement, Outcome, Series
 
-MOST_SHOWN = 4096  # calls in a stretch that a parent times
-
 
 def finish(prepared: PreparedCase, sampling: CaseSampling, stopped: str | None = None) -> Measurement:
     """All that was taken, as raw as it is: who judges works out what it means (see `settlement.settle`).
@@ -68,12 +66,11 @@ def _show(prepared: PreparedCase) -> None:
     if mark is None or not shows_calls(prepared.operator, prepared.setup.device.type):
         return
     with prepared.phase("seen from outside"):
-        count, enough = 1, mark(0)
-        while not enough:
+        count = mark(0)
+        while count:
             for number in range(count):
                 copies[number % len(copies)]()
-            enough = mark(count)
-            count = min(4 * count, MOST_SHOWN)
+            count = mark(count)
 
 
 def _refuse_still_inputs(prepared: PreparedCase, timed: Timing) -> None:

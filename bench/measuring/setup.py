@@ -26,9 +26,10 @@ class Setup:
     untimed says why no times are taken in this run, where that is so: results are only checked. plan is how calls were
     laid out elsewhere for what is compared with this. meddled names what was changed of the harness in this process.
     memory: whether a call's peak is measured. mark tells a parent, which has a clock of its own, how many calls were
-    made since the last mark, and is told whether that is enough; None where there is none. judging gives what outputs
-    are handed over to; where it is None they are judged in this process, by `court` where several share one. apart: the
-    settings of this process as the harness has them, taken before any foreign code ran, and as foreign code does.
+    made since the last mark, and is told how many to make until the next, 0 for no more; None where there is none.
+    judging gives what outputs are handed over to; where it is None they are judged in this process, by `court` where
+    several share one. apart: the settings of this process as the harness has them, taken before any foreign code ran,
+    and as foreign code does.
     """
 
     device: torch.device
@@ -40,7 +41,7 @@ class Setup:
     untimed: str | None = None
     plan: Plan | None = None
     meddled: Callable[[], tuple[str, ...]] = tuple
-    mark: Callable[[int], bool] | None = None
+    mark: Callable[[int], int] | None = None
     judging: Callable[[AnyOperator, Case], Judges] | None = None
     court: Court | None = None
     secret: int = field(default_factory=new_secret)

@@ -85,7 +85,7 @@ class Process:
         os.close(far_end)
         self._output.hand_over()
         self.hear: Callable[[Any], Any] | None = None
-        self.observer = Observer()
+        self.observer = Observer(self._mark)
         self._phase = "start"
 
     @property
