@@ -163,8 +163,8 @@ def call_ns(marks: Sequence[Mark], others_ns: float = 0.0) -> float | None:
     least = min((stretch.call_ns for stretch in stretches if stretch.call_ns is not None), default=None)
     if least is None or not all(stretch.busy for stretch in stretches):
         return least
-    elapsed_ns, waited_ns = (sum(getattr(one, name) for one in stretches) for name in ("elapsed_ns", "waited_ns"))
-    undisturbed_ns = elapsed_ns - min(waited_ns, max(0.0, others_ns))
+    waited_ns = sum(stretch.waited_ns for stretch in stretches)
+    undisturbed_ns = sum(stretch.elapsed_ns for stretch in stretches) - min(waited_ns, max(0.0, others_ns))
     return min(least, max(0.0, undisturbed_ns) / sum(stretch.after.calls for stretch in stretches))
 
 
