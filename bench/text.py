@@ -25,7 +25,8 @@ def printable(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     spelled = text.encode("utf-8", "backslashreplace").decode()
-    return "".join(c if c.isprintable() or c in "\n\t" else " " for c in spelled)
+    obeyed = {ord(c): " " for c in set(spelled) if not (c.isprintable() or c in "\n\t")}
+    return spelled.translate(obeyed) if obeyed else spelled
 
 
 def shortened(text: str, limit: int, clean: Callable[[str], str] = str) -> str:

@@ -10,6 +10,7 @@ from attnlab.bench.contract.discovery import Folder
 from attnlab.bench.contract.registry import Registry, registry
 from attnlab.bench.errors import PluginError
 from attnlab.bench.reporters.model.report import Report, build_report
+from attnlab.bench.store.collector import paused_collector, set_aside
 from attnlab.bench.store.run_folder import StoredRun
 from attnlab.bench.text import reason_of
 
@@ -44,13 +45,15 @@ def write_report(
     are written.
     """
     chosen = [REPORTERS.get(name) for name in formats or REPORTERS.names()]
-    report = build_report(runs, source, earlier)
+    with paused_collector():
+        report = build_report(runs, source, earlier)
     folder.mkdir(parents=True, exist_ok=True)
     paths: list[Path] = []
     faults: list[tuple[str, Exception]] = []
     for reporter in chosen:
         try:
-            paths += reporter.write(report, folder)
+            with set_aside():
+                paths += reporter.write(report, folder)
         except OSError:
             raise
         except Exception as error:  # noqa: BLE001 - a plugin's reporter is foreign code

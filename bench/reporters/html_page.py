@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -11,18 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from attnlab.bench import units
 from attnlab.bench.contract.axes import unique
 from attnlab.bench.reporters import vega
 from attnlab.bench.reporters.draw.look import TONES, marks
-from attnlab.bench.reporters.model.plots import Panel, Plot
+from attnlab.bench.reporters.model.plots import Panel, Plot, panels_each
 from attnlab.bench.reporters.model.report import Report, Section
 from attnlab.bench.reporters.model.results import Column, Result
 from attnlab.bench.reporters.model.studies import Study
-from attnlab.bench.reporters.page.bundle import Bundle, bundle
+from attnlab.bench.reporters.page.bundle import Bundle, bundle, packed
 from attnlab.bench.reporters.page.commands import again
 from attnlab.bench.reporters.page.data import section_data
 from attnlab.bench.reporters.page.drawings import DrawnPlot, LegendEntry, drawn, legend, template
@@ -81,7 +81,7 @@ def render(report: Report, library: Bundle | None = None, rows_a_page: int = ROW
     library = library or bundle()
     views = [_view(section, report.columns, f"s{number}") for number, section in enumerate(report.sections)]
     script = "\n".join((TEMPLATES / "scripts" / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
-    script = f'"use strict";\n(() => {{\n{script}}})();\n'
+    script = f'"use strict";\n(async () => {{\n{script}}})();\n'
     data = {"rowsPerPage": rows_a_page, "config": vega.config(vega.on_page), "sections": [view.data for view in views]}
     return (
         _environment()
@@ -91,7 +91,7 @@ def render(report: Report, library: Bundle | None = None, rows_a_page: int = ROW
             views=views,
             light={tone.variable: tone.light for tone in TONES},
             dark={tone.variable: tone.dark for tone in TONES},
-            data=htmlsafe_json_dumps(cleaned(data), separators=(",", ":"), ensure_ascii=False),
+            data=packed(json.dumps(cleaned(data), separators=(",", ":"), ensure_ascii=False)),
             library=library,
             script=Markup(script),
             digests=[_digest(script), *([library.digest] if library else [])],
@@ -140,12 +140,14 @@ def _view(section: Section, columns: Sequence[Column], key: str) -> View:
     first = lead(section, known)
     places = {(r.implementation, r.case.case_id): number for number, r in enumerate(results)}
     names = unique([*section.drawn, *(first.drawn if first else ())])
-    plots = tuple(drawn(plot, names, key, places) for plot in _others(section.plots, first))
+    others = _others(section.plots, first)
+    most = panels_each([*others, *(plot for study in section.studies for plot in study.plots)])
+    plots = tuple(drawn(plot, names, key, places, most) for plot in others)
     studies = tuple(
-        (study, tuple(drawn(plot, plot.drawn, f"{key}-study{number}", places) for plot in study.plots))
+        (study, tuple(drawn(plot, plot.drawn, f"{key}-study{number}", places, most) for plot in study.plots))
         for number, study in enumerate(section.studies, start=1)
     )
-    shown = None if first is None else drawn(first, names, f"{key}-lead", places)
+    shown = None if first is None else drawn(first, names, f"{key}-lead", places, most)
     data = section_data(section, key, results, known)
     data["headlines"] = [column.name for column in headlines]
     data["plots"] = _specs([*([shown] if shown else []), *plots, *(plot for _, some in studies for plot in some)])

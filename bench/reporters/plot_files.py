@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from attnlab.bench.reporters.draw.look import marks
+from attnlab.bench.reporters.model.plots import panels_each
 from attnlab.bench.reporters.model.report import Report
 from attnlab.bench.text import file_stem
 
@@ -25,9 +26,10 @@ class PlotFiles:
         for section in report.sections:
             plots = [(plot, section.drawn) for plot in section.plots]
             plots += [(plot, plot.drawn) for study in section.studies for plot in study.plots]
+            most = panels_each([plot for plot, _ in plots])
             for plot, drawn in plots:
                 stem = plot.name if alone else f"{file_stem(section.name)}-{plot.name}"
-                paths += write_plot(plot, marks(drawn), folder / stem)
+                paths += write_plot(plot, marks(drawn), folder / stem, most)
         return paths
 
 

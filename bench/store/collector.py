@@ -17,3 +17,13 @@ def paused_collector() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
+
+
+@contextmanager
+def set_aside() -> Iterator[None]:
+    """Look through nothing inside that was made before: where much is held while other things come and go."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()

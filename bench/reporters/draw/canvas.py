@@ -78,9 +78,9 @@ class Canvas:
         """Marks without a line; x below `least` is drawn there."""
         mark = self.marks[curve.name]
         colour, marker = (WRONG.light, "x") if curve.wrong else (mark.colour, mark.marker)
-        for p in curve.points:
-            if p.low is not None and p.high is not None:
-                ax.plot([p.low, p.high], [p.y + shift] * 2, color=colour, linewidth=1)
+        if known := [(p.y + shift, p.low, p.high) for p in curve.points if p.low is not None and p.high is not None]:
+            places, lows, highs = zip(*known, strict=True)
+            ax.hlines(places, lows, highs, color=colour, linewidth=1)
         x = [p.x if least is None else max(p.x, least) for p in curve.points]
         y = [p.y + shift for p in curve.points]
         ax.plot(x, y, color=colour, marker=marker, markersize=4.5, linestyle="none", alpha=0.85, clip_on=False)

@@ -17,10 +17,10 @@ from attnlab.bench.reporters.draw.canvas import SIDE_IN, WIDTH_IN, Canvas
 from attnlab.bench.reporters.draw.fitting import cut_to_page
 from attnlab.bench.reporters.draw.look import INK, TONES, Mark
 from attnlab.bench.reporters.draw.panel import draw, height_in
-from attnlab.bench.reporters.model.plots import Panel, Plot
+from attnlab.bench.reporters.model.plots import MOST_TOGETHER, Panel, Plot
 
 DOTS_PER_INCH = 160
-COLUMNS, MOST_PANELS = 3, 36
+COLUMNS = 3
 TITLE_IN = 0.42
 _SETTINGS: dict[Any, Any] = {
     "font.family": "sans-serif",
@@ -40,10 +40,10 @@ def settings() -> Iterator[None]:
         yield
 
 
-def write_plot(plot: Plot, marks: Mapping[str, Mark], stem: Path) -> list[Path]:
-    """Every panel of a plot on a white page, as PNG and as SVG."""
+def write_plot(plot: Plot, marks: Mapping[str, Mark], stem: Path, most: int = MOST_TOGETHER) -> list[Path]:
+    """The panels of a plot, at most so many, on a white page, as PNG and as SVG."""
     with settings():
-        return save(_grid(plot, marks), stem)
+        return save(_grid(plot, marks, most), stem)
 
 
 class ShownFigure(Figure):
@@ -57,9 +57,9 @@ class ShownFigure(Figure):
 
 
 def figure_of(plot: Plot, marks: Mapping[str, Mark]) -> Figure:
-    """Every panel of a plot, for whoever goes on with the figure."""
+    """A plot for whoever goes on with the figure."""
     with settings():
-        return _grid(plot, marks)
+        return _grid(plot, marks, MOST_TOGETHER)
 
 
 def save(figure: Figure, stem: Path) -> list[Path]:
@@ -71,8 +71,8 @@ def save(figure: Figure, stem: Path) -> list[Path]:
     return paths
 
 
-def _grid(plot: Plot, marks: Mapping[str, Mark]) -> Figure:
-    panels = plot.panels[:MOST_PANELS]
+def _grid(plot: Plot, marks: Mapping[str, Mark], most: int) -> Figure:
+    panels = plot.panels[:most]
     columns = min(COLUMNS, len(panels))
     rows = [panels[start : start + columns] for start in range(0, len(panels), columns)]
     heights = [max(height_in(panel) for panel in row) for row in rows]

@@ -35,9 +35,9 @@ def _draw_curve(canvas: Canvas, ax: Axes, curve: Curve) -> None:
     mark = canvas.marks[curve.name]
     x, y = [p.x for p in curve.points], [p.y for p in curve.points]
     ax.plot(x, y, color=mark.colour, marker=mark.marker, markersize=4, linewidth=1.4, dashes=mark.dashes, clip_on=False)
-    for p in curve.points:
-        if p.low is not None and p.high is not None:
-            ax.plot([p.x, p.x], [p.low, p.high], color=mark.colour, linewidth=1, clip_on=False)
+    if known := [(p.x, p.low, p.high) for p in curve.points if p.low is not None and p.high is not None]:
+        places, lows, highs = zip(*known, strict=True)
+        ax.vlines(places, lows, highs, color=mark.colour, linewidth=1, clip_on=False)
 
 
 def _label_ends(canvas: Canvas, ax: Axes) -> None:

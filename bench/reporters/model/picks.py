@@ -7,7 +7,7 @@ by the rounds of fresh processes in which they took turns, and by nothing else.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -20,6 +20,9 @@ LEAST_GAIN = 1.02  # times as fast in rounds of fresh processes: less is nobody'
 LEAST_GAIN_OF_ONE_PROCESS = 1.05  # where rounds are of one process each, and what the next would add is not in them
 FEW = 3  # fewer samples say nothing of how times scatter
 FAR, VERY_FAR = 1.25, 3.0  # times as fast, without turns: with samples enough, and with few
+
+Turned = Mapping[int, Ratio | None]
+"""Times over the fastest's from turns in fresh processes, by the result's `id`."""
 
 
 class Placing(Enum):
@@ -87,34 +90,36 @@ def pick(case: CaseRef, results: Iterable[Result]) -> Pick | None:
         return None
     method = Counter(r.method for r in timed).most_common(1)[0][0]
     compared = [r for r in timed if r.method == method]
-    best = min(compared, key=lambda r: _in_fresh_processes(r, compared[0]))
-    others = [(r, _standing(best, r)) for r in compared if r is not best]
+    turned = _turned(compared[0], compared)
+    best = min(compared, key=lambda r: _ratio(compared[0], r, turned))
+    if best is not compared[0]:
+        turned = _turned(best, compared)
+    others = [(r, _standing(best, r, turned[id(r)])) for r in compared if r is not best]
     level = tuple(r for r, standing in others if standing is not Placing.BEHIND)
     beyond = next((r for r, standing in others if standing is Placing.BEHIND), None)
     why = tuple(dict.fromkeys(standing for _, standing in others if standing is not Placing.BEHIND))
-    ratio = None if beyond is None else _ratio(best, beyond)
+    ratio = None if beyond is None else _ratio(best, beyond, turned)
     rounds = len(best.row.measurement.turns)
     return Pick(case, best, level, why, beyond, ratio, rounds, len(timed) - len(compared))
 
 
-def _turned(best: Result, other: Result) -> Ratio | None:
-    return turn_ratios.turned_ratio(other.row.measurement, best.row.measurement)
+def _turned(best: Result, results: Sequence[Result]) -> Turned:
+    measured = best.row.measurement
+    return {id(r): turn_ratios.turned_ratio(r.row.measurement, measured) for r in results if r is not best}
 
 
-def _in_fresh_processes(result: Result, reference: Result) -> float:
-    """Its time over the reference's: that of turns where both took them, else of medians."""
-    return 1.0 if result is reference else _ratio(reference, result)
-
-
-def _ratio(best: Result, other: Result) -> float:
-    found = _turned(best, other)
+def _ratio(best: Result, other: Result, turned: Turned) -> float:
+    """Its time over the best's: that of turns in fresh processes where both took them, else of medians."""
+    if other is best:
+        return 1.0
+    found = turned[id(other)]
     return found.median if found else (other.median_ns or 0.0) / (best.median_ns or float("inf"))
 
 
-def _standing(best: Result, other: Result) -> Placing:
+def _standing(best: Result, other: Result, found: Ratio | None) -> Placing:
     """How `other` stands to `best`: by turns where they were taken, else only where it is far behind."""
     pair = (best.row.measurement, other.row.measurement)
-    if (found := _turned(best, other)) is not None and found.low is not None:
+    if found is not None and found.low is not None:
         if any(turn_ratios.busy_in_turns(m) for m in pair):
             return Placing.UNCLEAR
         return Placing.BEHIND if found.low > 1 and found.median >= LEAST_GAIN else Placing.LEVEL

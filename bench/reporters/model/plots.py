@@ -154,6 +154,10 @@ def compared(panels: Sequence[Panel]) -> tuple[Panel, ...]:
     return tuple(replace(panel, extent=(min(values), max(values))) for panel in panels)
 
 
+MOST_PANELS, FEW_PANELS = 12, 3  # of one plot
+MOST_TOGETHER = 36  # of all plots of a section
+
+
 @dataclass(frozen=True)
 class Plot:
     """Panels that belong together; `name` is the file's stem."""
@@ -173,3 +177,10 @@ class Plot:
     def drawn(self) -> list[str]:
         """The names of its curves."""
         return list(dict.fromkeys(curve.name for panel in self.panels for curve in panel.curves))
+
+
+def panels_each(plots: Sequence[Plot]) -> int:
+    """How many panels of each plot are drawn: the most with which all of them together stay few."""
+    counts = [len(plot.panels) for plot in plots]
+    tried = range(MOST_PANELS, FEW_PANELS, -1)
+    return next((most for most in tried if sum(min(n, most) for n in counts) <= MOST_TOGETHER), FEW_PANELS)

@@ -96,8 +96,9 @@ class Result:
 
 
 def result_of(row: Row, case: CaseRef, metrics: Sequence[Metric]) -> Result:
-    remarks = {metric.name: remark for metric in metrics if (remark := metric.remark_on(row)) is not None}
-    return Result(row, case, {metric.name: metric.value(row) for metric in metrics}, remarks)
+    figures = {metric.name: metric.figure(row) for metric in metrics}
+    remarks = {name: figure.remark for name, figure in figures.items() if figure.remark is not None}
+    return Result(row, case, {name: figure.value for name, figure in figures.items()}, remarks)
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,11 @@ def bundle() -> Bundle | None:
     return Bundle(base64.b64encode(packed).decode(), base64.b64encode(digest).decode(), versions)
 
 
+def packed(text: str) -> str:
+    """gzip in base64, as the page's script unpacks it; the same text gives the same."""
+    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
+
+
 def _read(path: Path) -> bytes | None:
     """What is kept, where it is whole."""
     try:

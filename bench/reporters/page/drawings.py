@@ -13,7 +13,6 @@ from attnlab.bench.reporters.model.plots import Curve, Panel, Plot, PlotPoint
 from attnlab.bench.reporters.vega import SHAPES, on_page, panel_spec
 from attnlab.bench.text import count, printable
 
-MOST_PANELS = 12  # of one plot
 MOST_POINTS = 600  # of one panel; a picture takes a millisecond for each
 
 RowNumbers = Mapping[tuple[str, str], int]
@@ -51,13 +50,16 @@ class DrawnPlot:
     drawings: tuple[Drawing, ...]
 
 
-def drawn(plot: Plot, names: Sequence[str], key: str, rows: RowNumbers) -> DrawnPlot:
-    """names: of all curves that have a mark, in order. rows: the number of a result's row, by implementation, case."""
+def drawn(plot: Plot, names: Sequence[str], key: str, rows: RowNumbers, most: int) -> DrawnPlot:
+    """names: of all curves that have a mark, in order. rows: the number of a result's row, by implementation, case.
+
+    most: so many panels are drawn, and no more.
+    """
     from attnlab.bench.reporters.draw.figures import inline_svg
 
     look = marks(names)
     key = f"{key}-{plot.name}"
-    thin = [_thinned(panel) for panel in plot.panels[:MOST_PANELS]]
+    thin = [_thinned(panel) for panel in plot.panels[:most]]
     drawings = [
         Drawing(
             f"{key}-{number}",
@@ -79,8 +81,8 @@ def legend(look: Mapping[str, Mark]) -> tuple[LegendEntry, ...]:
 
 def _left_out(plot: Plot, thin: Sequence[Panel]) -> str:
     told = []
-    if len(plot.panels) > MOST_PANELS:
-        told.append(f"{MOST_PANELS} of {count(len(plot.panels), 'panel')} are drawn.")
+    if len(plot.panels) > len(thin):
+        told.append(f"{len(thin)} of {count(len(plot.panels), 'panel')} are drawn.")
     if any(_points(before) > _points(after) for before, after in zip(plot.panels, thin, strict=False)):
         told.append(f"Of panels with more than {MOST_POINTS} points some are drawn, evenly chosen.")
     return " ".join(told)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import gzip
 import io
 import json
 import re
@@ -17,16 +19,20 @@ import pytest
 from attnlab.bench import units
 from attnlab.bench.reporters import html_page
 from attnlab.bench.reporters.html_page import SCRIPTS, TEMPLATES, render
+from attnlab.bench.reporters.model import plots as model_plots
 from attnlab.bench.reporters.model.plots import Callout, Curve, Panel, Plot, PlotPoint
 from attnlab.bench.reporters.model.report import Report, build_report
 from attnlab.bench.reporters.model.studies import Study
 from attnlab.bench.reporters.page import drawings
+from attnlab.bench.reporters.page.bundle import packed
+from attnlab.bench.store.run_folder import read_run
 
 pytest.importorskip("vl_convert", reason="vl-convert-python is not installed")
 axe_playwright = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
 
 pytestmark = pytest.mark.browser
 
+RESULTS = Path(__file__).parents[3] / "results"
 WIDTHS = (390, 768, 1280)
 PRINTED = 703  # pixels between the margins of A4
 CASE = "Hq9-Hkv3-Sq512-bf16-causal-smollm2"
@@ -38,6 +44,8 @@ Open = Callable[..., Any]
 # Elements that reach beyond the right edge, outside of what may be scrolled.
 BEYOND = """() => [...document.querySelectorAll("body *")].filter((e) => !e.closest(".scroll, pre, svg, [hidden]"))
   .filter((e) => e.getBoundingClientRect().right > innerWidth + 1).map((e) => e.outerHTML.slice(0, 90))"""
+# The script has drawn the tables, where there are any.
+STARTED = "document.querySelectorAll('table.results').length <= document.querySelectorAll('.pager').length"
 # Pairs of texts of one plot that overlap, and texts that are outside of their plot.
 COVERED = """() => [...document.querySelectorAll(".live svg")].flatMap((svg) => {
   const place = svg.getBoundingClientRect();
@@ -58,6 +66,12 @@ def html(report: Report) -> str:
 
 
 @pytest.fixture(scope="module")
+def generated() -> Report:
+    """Of the stored run of `generate`."""
+    return build_report([read_run(RESULTS / "20261126-160740-generate-quick")])
+
+
+@pytest.fixture(scope="module")
 def open_page(browser: Any, html: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Open]:
     """Opens a page and returns it; what it logged or asked the network for is in `page.told`."""
     folder = tmp_path_factory.mktemp("pages")
@@ -73,6 +87,8 @@ def open_page(browser: Any, html: str, tmp_path_factory: pytest.TempPathFactory)
         page.on("pageerror", lambda error: page.told.append(str(error)))
         page.on("request", lambda asked: None if asked.is_navigation_request() else page.told.append(asked.url))
         page.goto(path.as_uri() + address)
+        if options.get("java_script_enabled", True):
+            page.wait_for_function(STARTED)
         return page
 
     yield opening
@@ -161,6 +177,18 @@ def test_the_first_screen_has_the_verdict_the_table_and_the_plot(page: Any) -> N
     assert said[0].startswith("Use sdpa_flash in 8 of 10 cases")
     assert len(re.findall(r"\.(?= [A-Za-z]|$)", " ".join(said))) <= 3
     assert "–" not in " ".join(said)
+
+
+def test_a_first_table_of_many_columns_fits_beside_its_plot(open_page: Open, generated: Report) -> None:
+    page = open_page(text=render(generated))
+    width = page.evaluate(
+        "(() => { const e = document.querySelector('.first .scroll'); return e.scrollWidth - e.clientWidth; })()"
+    )
+    assert width <= 0
+    table, plot = (page.locator(name).first.bounding_box() for name in ("table.standings", "[data-lead]"))
+    assert table["x"] + table["width"] < plot["x"]
+    assert plot["width"] >= 300
+    assert page.locator("table.standings thead th").count() == 11
 
 
 def test_a_phone_keeps_the_first_column_and_says_that_there_is_more(open_page: Open) -> None:
@@ -374,14 +402,14 @@ def test_names_are_harmless_everywhere(open_page: Open, synthetic: SimpleNamespa
 def grown(html: str, copies: int) -> str:
     """The page with each row so many times."""
     head, given, tail = re.split(r'(?<=id="data">)(.*?)(?=</script>)', html, maxsplit=1)
-    data = json.loads(given)
+    data = json.loads(gzip.decompress(base64.b64decode(given)))
     for section in data["sections"]:
         rows = section["rows"]
         section["rows"] = {
             name: values * copies if isinstance(values, list) else values for name, values in rows.items()
         }
         rows["values"].update({name: values * copies for name, values in rows["values"].items()})
-    return head + json.dumps(data).replace("<", "\\u003c") + tail
+    return head + packed(json.dumps(data)) + tail
 
 
 def test_a_hundred_thousand_rows_are_paged(open_page: Open, html: str) -> None:
@@ -450,7 +478,8 @@ def test_every_kind_of_panel_is_drawn(open_page: Open, report: Report) -> None:
 def test_a_large_run_has_its_first_rows_and_some_panels_in_the_file(
     report: Report, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(drawings, "MOST_PANELS", 2)
+    monkeypatch.setattr(model_plots, "MOST_PANELS", 2)
+    monkeypatch.setattr(model_plots, "FEW_PANELS", 2)
     monkeypatch.setattr(drawings, "MOST_POINTS", 30)
     (section,) = report.sections
     latency = next(plot for plot in section.plots if plot.name == "latency")

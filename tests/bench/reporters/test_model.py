@@ -10,6 +10,7 @@ import pytest
 from attnlab.bench.contract.registry import Registry, registry
 from attnlab.bench.ops.attention.contract import ATTENTION
 from attnlab.bench.reporters.model.cases import CaseRef, describe, families, refer
+from attnlab.bench.reporters.model.plots import Panel, Plot, panels_each
 from attnlab.bench.reporters.model.report import Report, Section, build_report
 from attnlab.bench.reporters.model.words import plain
 from attnlab.bench.store.machine import Device
@@ -136,3 +137,14 @@ def test_a_run_without_measurements(synthetic: SimpleNamespace) -> None:
     (section,) = build_report([replace(synthetic.stored_run(), measurements=())]).sections
     assert (section.picks, section.plots, section.growths) == ((), (), ())
     assert {cell.kind for row in section.matrix for cell in row.cells} == {"absent"}
+
+
+def test_panels_of_a_large_run_share_their_room() -> None:
+    def of(*counts: int) -> int:
+        panel = Panel("lines", "", "", "", "ns", ())
+        return panels_each([Plot("p", "", "", (panel,) * count) for count in counts])
+
+    assert of() == of(3, 20) == of(12, 12, 12) == 12
+    assert of(12, 12, 13, 1, 1) == 11
+    assert of(96, 96, 96, 96, 1, 1) == 8
+    assert of(*[96] * 20) == 3

@@ -1,10 +1,16 @@
 // What the reader chose, for each section; it is kept in the address, so that a link shows the same.
 
-const DATA = JSON.parse(document.getElementById("data").textContent);
+const DATA = JSON.parse(await unpacked("data"));
 const SECTIONS = DATA.sections;
 const TEXTS = ["baseline", "x", "scale", "sort", "words", "page"]; // "" where nothing was chosen
 
 for (const section of SECTIONS) section.choice = noChoice();
+
+// The text of an element that holds it as gzip in base64.
+async function unpacked(id) {
+  const bytes = Uint8Array.from(atob(document.getElementById(id).textContent), (c) => c.charCodeAt(0));
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
+}
 
 function noChoice() {
   const texts = Object.fromEntries(TEXTS.map((name) => [name, ""]));

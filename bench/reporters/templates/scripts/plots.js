@@ -7,11 +7,7 @@ let library;
 
 // The plotting library is unpacked once; the page's security policy knows its hash.
 function loadLibrary() {
-  library ??= (async () => {
-    const bytes = Uint8Array.from(atob(document.getElementById("library").textContent), (c) => c.charCodeAt(0));
-    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-    document.head.append(make("script", {}, await new Response(stream).text()));
-  })();
+  library ??= unpacked("library").then((text) => document.head.append(make("script", {}, text)));
   return library;
 }
 
