@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+LARGEST = 2**63 - 1  # of a whole number
+
+
 def compact(runs: Sequence[StoredRun], out: Path) -> int:
     """Write every sample of the runs to `out`, and return their number; raises StoreError."""
     table = samples_frame(runs)
@@ -25,13 +28,19 @@ def compact(runs: Sequence[StoredRun], out: Path) -> int:
 
 
 def write_parquet(table: pd.DataFrame, out: Path) -> None:
-    """A column of values of several types becomes text, since Parquet has one type a column; raises OSError."""
+    """A column of values of several types, or of whole numbers that Parquet has no type for, becomes text.
+
+    Parquet has one type a column. Raises OSError.
+    """
     mixed = {str(name): table[name].map(_text) for name in table.columns if _is_mixed(table[name])}
     table.assign(**mixed).to_parquet(out, index=False)
 
 
 def _is_mixed(column: pd.Series[Any]) -> bool:
-    return column.dtype == object and len({type(value) for value in column.dropna()}) > 1
+    if column.dtype != object:
+        return False
+    held = column.dropna()
+    return len({type(value) for value in held}) > 1 or any(type(v) is int and abs(v) > LARGEST for v in held)
 
 
 def _text(value: Any) -> str | None:

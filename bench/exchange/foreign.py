@@ -7,7 +7,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from attnlab.bench import units
@@ -19,6 +19,8 @@ UNITS_NS = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": units.seconds_to_ns(1.0)}
 LONGEST_NAME = 400  # characters of an operator, an implementation or a case
 LONGEST_SHOWN = 80  # of a value that is refused
 NO_PARAMETERS = "default"  # the id of a benchmark's only case
+LARGEST_COUNT = 2**63 - 1  # of what is counted, and of whole numbers in cases
+ZONES = timedelta(hours=14)  # a time that was written without its zone may be so much ahead
 LATENCY = "latency"
 
 
@@ -81,8 +83,11 @@ def name_of(text: Any) -> str:
 
 
 def scalar(value: Any) -> Any:
-    """A value of an axis: itself where it is one, else as text."""
-    plain = value is None or isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value))
+    """A value of an axis: itself where it is one that a column can hold, else as text."""
+    if isinstance(value, (int, float)):
+        plain = math.isfinite(value) if isinstance(value, float) else abs(value) <= LARGEST_COUNT
+    else:
+        plain = value is None or isinstance(value, str)
     return value if plain else name_of(value)
 
 
@@ -133,10 +138,18 @@ def number(value: Any, what: str) -> float:
     return found
 
 
+def amount(value: Any, what: str) -> float:
+    """A finite number of 0 or more; raises Unreadable where it is none."""
+    found = number(value, what)
+    if found < 0:
+        raise Unreadable(f"got {what} {shown(value)}, expected 0 or more")
+    return found
+
+
 def count_of(value: Any) -> int | None:
-    """A whole number above zero; None where it is not known."""
+    """A whole number above zero; None where it is not known, or more than any machine counts."""
     whole = isinstance(value, int) and not isinstance(value, bool)
-    return value if whole and value > 0 else None
+    return value if whole and 0 < value <= LARGEST_COUNT else None
 
 
 def text_of(value: Any) -> str | None:
@@ -159,7 +172,10 @@ def objects(value: Any, what: str, collected: Collected) -> Iterator[tuple[int, 
 
 
 def moment(text: Any, *formats: str) -> datetime | None:
-    """A time as ISO 8601 or one of these formats; without a zone it is taken as UTC. None where it is no time."""
+    """A time as ISO 8601 or one of these formats; without a zone it is taken as UTC.
+
+    None where it is no time, or of the future.
+    """
     if not isinstance(text, str):
         return None
     for read in (datetime.fromisoformat, *(_reader(one) for one in formats)):
@@ -167,7 +183,8 @@ def moment(text: Any, *formats: str) -> datetime | None:
             found = read(text)
         except ValueError:
             continue
-        return found if found.tzinfo else found.replace(tzinfo=UTC)
+        found = found if found.tzinfo else found.replace(tzinfo=UTC)
+        return found if found <= datetime.now(UTC) + ZONES else None
     return None
 
 
@@ -177,7 +194,7 @@ def _reader(form: str) -> Callable[[str], datetime]:
 
 def moment_of_ms(value: Any) -> datetime | None:
     """A time in milliseconds of Unix time; None where it is none, or of the future."""
-    known = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value / 1e3 <= time.time()
+    known = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= 1e3 * time.time()
     return datetime.fromtimestamp(value / 1e3, UTC) if known else None
 
 

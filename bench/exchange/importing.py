@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import shlex
 from collections.abc import Iterable, Sequence
@@ -18,6 +19,7 @@ from attnlab.bench.store.bounded import bounded
 from attnlab.bench.store.imported import Imported
 from attnlab.bench.store.json_text import values_of
 from attnlab.bench.store.machine import Ceilings
+from attnlab.bench.store.plain_file import plain_bytes
 from attnlab.bench.store.records import BenchRecord, Measurement, Outcome, RunRecord
 from attnlab.bench.store.run_folder import RunWriter
 from attnlab.bench.text import count, one_line
@@ -25,6 +27,7 @@ from attnlab.bench.text import count, one_line
 AUTO = "auto"
 DIGITS = 8  # of the digest, in a run's id
 MOST_TOLD = 3  # reasons in an error
+PACKED = {"gzip": b"\x1f\x8b", "zip": b"PK\x03\x04", "zstd": b"\x28\xb5\x2f\xfd", "xz": b"\xfd7zXZ\0", "bzip2": b"BZh"}
 
 
 @dataclass(frozen=True)
@@ -75,24 +78,28 @@ def import_file(path: Path, out: Path, form: str = AUTO, started: datetime | Non
 
 def _bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return plain_bytes(path)
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def _values(raw: bytes, path: Path) -> tuple[Any, tuple[str, ...]]:
     """The values of a JSON text, or those of its lines where each is one; and which lines are none."""
+    packed = next((kind for kind, mark in PACKED.items() if raw.startswith(mark)), None)
+    if packed is not None:
+        raise StoreError(f"{path} is packed by {packed}; unpack it, and import what was in it")
+    encoding = json.detect_encoding(raw)
     try:
-        text = raw.decode("utf-8-sig")
-        return values_of(text), ()
+        return values_of(raw.decode(encoding)), ()
     except (ValueError, RecursionError) as error:
         why = one_line(str(error))
     values: list[Any] = []
     left_out: list[str] = []
-    for number, line in enumerate(raw.split(b"\n"), start=1):
+    lines = raw.decode(encoding, "backslashreplace").split("\n")
+    for number, line in enumerate(lines, start=1):
         if line.strip():
             try:
-                values.append(values_of(line.decode("utf-8-sig")))
+                values.append(values_of(line))
             except (ValueError, RecursionError) as error:
                 left_out.append(f"line {number}: {one_line(str(error))}")
     if not any(isinstance(value, dict) for value in values):

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import itertools
 import json
 import math
 import os
-import stat
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -23,6 +21,7 @@ from attnlab.bench.store.collector import paused_collector
 from attnlab.bench.store.damages import Damage
 from attnlab.bench.store.folders import new_folder
 from attnlab.bench.store.json_text import spells_clean, values_of
+from attnlab.bench.store.plain_file import plain_bytes
 from attnlab.bench.store.records import SCHEMA_VERSION, Measurement, RunRecord
 from attnlab.bench.store.shown import as_html, in_a_line
 from attnlab.bench.store.upgrades import STRICT_SINCE, upgraded
@@ -160,7 +159,7 @@ def read_record(folder: Path) -> RunRecord:
     """What is known of a whole run, without its measurements; raises StoreError as `read_run`."""
     path = folder / RUN_FILE
     try:
-        text = _content(path)
+        text = plain_bytes(path)
         if spells_clean(text) and (plain := decode_text(RunRecord, text, range(1, SCHEMA_VERSION + 1))) is not None:
             return _sound_run(plain)
         data = values_of(text.decode("utf-8"))
@@ -176,14 +175,6 @@ def read_record(folder: Path) -> RunRecord:
         raise StoreError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise StoreError(f"{path} is damaged: {one_line(str(error))}; restore it, or run the suite again") from error
-
-
-def _content(path: Path) -> bytes:
-    """All of a plain file; raises OSError where it is a pipe or a device, which may have no end."""
-    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "it is no plain file")
-        return file.read()
 
 
 def _warn(text: str) -> None:
@@ -246,7 +237,7 @@ def read_lines(folder: Path) -> list[Line]:
     """The lines of a run's measurements that hold something; raises StoreError where they cannot be read."""
     path = folder / MEASUREMENTS_FILE
     try:
-        texts = _content(path).split(b"\n")
+        texts = plain_bytes(path).split(b"\n")
     except FileNotFoundError:
         return []
     except OSError as error:

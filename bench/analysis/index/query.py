@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from attnlab.bench.analysis.index import duck
 from attnlab.bench.analysis.index.index import Index
+from attnlab.bench.analysis.index.interrupts import heard
 from attnlab.bench.analysis.index.keys import run_keys
 from attnlab.bench.analysis.index.opening import Tell, brought_up_to_date, can_be_indexed
 from attnlab.bench.analysis.index.views import make_views
@@ -53,8 +54,9 @@ def asked(sql: str, path: Path, tell: Tell, inform: Tell) -> Iterator[DuckDBPyCo
         make_views(connection)
         _lock(connection, index)
         try:
-            connection.execute(select)
-            yield connection
+            with heard(connection):
+                connection.execute(select)
+                yield connection
         except duckdb.Error as error:
             raise UsageError(f"the query fails: {_said(error)}") from error
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import argparse
 import csv
-import io
+import itertools
 import json
 import math
+import os
+import sys
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from attnlab.bench import text_table, units
 from attnlab.bench.cli import _options
@@ -23,6 +28,8 @@ EPILOG = (
     "The query can read the runs and nothing else, and writes nothing."
 )
 FORMATS = ("table", "csv", "json", "parquet")
+MOST_ROWS = 10_000  # of a table in a terminal
+BATCH = 2_000  # rows
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,32 +48,76 @@ def execute(options: argparse.Namespace) -> int:
     from attnlab.bench.analysis.index.query import asked
 
     with asked(options.sql, Path(options.results), _options.tell, _options.tell) as found:
-        try:
-            if options.format == "parquet" and out is not None:
-                _write_parquet(found, out)
-            elif out is not None:
-                out.write_text(_text(found, options.format), encoding="utf-8")
-            else:
-                print(_text(found, options.format), end="")
-        except OSError as error:
-            raise StoreError(f"cannot write {out}: {error.strerror or error}; take another --out") from error
+        if out is None:
+            _write(found, options.format, sys.stdout)
+        else:
+            _write_file(found, options.format, out)
     return 0
 
 
-def _text(found: DuckDBPyConnection, form: str) -> str:
-    """What was found as text, which ends a line; only the terminal's table leaves digits out."""
-    names = [name for name, *_ in found.description or ()]
-    rows = found.fetchall()
+def _write_file(found: DuckDBPyConnection, form: str, out: Path) -> None:
+    """The whole file, or none."""
+    partial = out.with_name(f"{out.name}.{os.getpid()}")
+    try:
+        if form == "parquet":
+            _write_parquet(found, partial)
+        else:
+            with partial.open("w", encoding="utf-8", newline="") as file:
+                _write(found, form, file)
+        partial.rename(out)
+    except OSError as error:
+        raise StoreError(f"cannot write {out}: {error.strerror or error}; take another --out") from error
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def _write(found: DuckDBPyConnection, form: str, out: TextIO) -> None:
+    """What was found as text; only the terminal's table leaves digits and rows out."""
+    names = _apart([name for name, *_ in found.description or ()])
     if form == "json":
-        return json.dumps([dict(zip(names, map(_plain, row), strict=True)) for row in rows], indent=1) + "\n"
-    if form == "csv":
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([names, *([_field(value) for value in row] for row in rows)])
-        return text.getvalue()
+        _write_json(names, _rows(found), out)
+    elif form == "csv":
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(map(_field, names))
+        writer.writerows(map(_field, row) for row in _rows(found))
+    else:
+        _write_table(names, found, out)
+
+
+def _rows(found: DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
+    """All rows, of which few are in memory at a time."""
+    while batch := found.fetchmany(BATCH):
+        yield from batch
+
+
+def _apart(names: Sequence[str]) -> list[str]:
+    """Names of columns, with `_1`, `_2` … after one that another has."""
+    used: dict[str, None] = {}
+    for name in names:
+        numbered = (f"{name}_{number}" for number in itertools.count(1))
+        used[next(one for one in itertools.chain([name], numbered) if one not in used)] = None
+    return list(used)
+
+
+def _write_json(names: Sequence[str], rows: Iterator[tuple[Any, ...]], out: TextIO) -> None:
+    before = "["
+    for row in rows:
+        text = json.dumps(dict(zip(names, map(_plain, row), strict=True)), indent=1)
+        out.write(f"{before}\n{textwrap.indent(text, ' ')}")
+        before = ","
+    out.write("\n]\n" if before == "," else "[]\n")
+
+
+def _write_table(names: Sequence[str], found: DuckDBPyConnection, out: TextIO) -> None:
+    rows = list(itertools.islice(_rows(found), MOST_ROWS + 1))
+    if len(rows) > MOST_ROWS:
+        _options.tell(f"the first {MOST_ROWS} rows are shown; for all: --format csv, json, or parquet with --out")
+        del rows[MOST_ROWS:]
     cells = [[one_line(name) for name in names], *([_cell(value) for value in row] for row in rows)]
     numbers = {at for at in range(len(names)) if any(isinstance(row[at], (int, float)) for row in rows)}
     left = [at for at in range(len(names)) if at not in numbers]
-    return "".join(f"{line}\n" for line in text_table.fitted(cells, left, text_table.terminal_width()))
+    out.writelines(f"{line}\n" for line in text_table.fitted(cells, left, text_table.terminal_width()))
 
 
 def _cell(value: Any) -> str:

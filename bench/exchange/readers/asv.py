@@ -36,6 +36,8 @@ UNITS = {"time": "seconds", "timeraw": "seconds", "mem": "bytes", "peakmem": "by
 """Units by how a benchmark's name begins, where `benchmarks.json` does not say."""
 
 CLOCK = "asv"
+MOST_DIGITS = 19  # of a number that is written as text
+MOST_CASES = 100_000  # of a benchmark: a few short lists have more combinations than fit in memory
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,9 @@ class Asv:
         known, told = _described(path)
         found = Collected(left_out=told)
         starts = []
+        titles = list(map(str, data["result_columns"]))
         for name, values in mapping(data["results"]).items():
-            columns = dict(zip(data["result_columns"], values, strict=False)) if isinstance(values, list) else {}
+            columns = dict(zip(titles, values, strict=False)) if isinstance(values, list) else {}
             starts.append(moment_of_ms(columns.get("started_at")))
             read = _Benchmark(name, columns, mapping(known.get(name)))
             found.gather(name, read.results)
@@ -88,11 +91,13 @@ class _Benchmark:
         *parents, method = self.name.split(".")
         operator = ":".join(filter(None, ("asv", ".".join(parents))))
         axes = self._axes()
-        cases = list(itertools.product(*axes.values()))
+        cases = math.prod(map(len, axes.values()))
         result = self.columns.get("result")
-        if result is not None and (not isinstance(result, list) or len(result) != len(cases)):
-            raise Unreadable(f"got {shown(result)}, expected a result for each of {len(cases)} combinations")
-        for place, combination in enumerate(cases):
+        if result is not None and (not isinstance(result, list) or len(result) != cases):
+            raise Unreadable(f"got {shown(result)}, expected a result for each of {cases} combinations")
+        if cases > MOST_CASES:
+            raise Unreadable(f"got parameters with {cases} combinations, expected {MOST_CASES} at most")
+        for place, combination in enumerate(itertools.product(*axes.values())):
             case = dict(zip(axes, map(_plain, combination), strict=True))
             yield unchecked(operator, method, case, **self._of(None if result is None else result[place], place))
 
@@ -161,7 +166,8 @@ def _environment(data: Mapping[str, Any]) -> Environment:
 
 
 def _whole(value: Any) -> int | None:
-    return count_of(int(value)) if isinstance(value, str) and value.isdecimal() else count_of(value)
+    spelled = isinstance(value, str) and value.isdecimal() and len(value) <= MOST_DIGITS
+    return count_of(int(value)) if spelled else count_of(value)
 
 
 READER = Asv()

@@ -15,10 +15,10 @@ from attnlab.bench.exchange.foreign import (
     Collected,
     Contents,
     Unreadable,
+    amount,
     count_of,
     moment,
     nanoseconds,
-    number,
     objects,
     text_of,
     timed,
@@ -109,7 +109,7 @@ def _reported(runs: Sequence[Row]) -> dict[str, float]:
     cpu = [row for row in runs if row.get("cpu_time")]
     if runs and len(cpu) == len(runs):
         found["cpu_time_ns"] = statistics.median(_time_ns(row, "cpu_time") for row in cpu)
-    rates = [number(row["bytes_per_second"], "bytes_per_second") for row in runs if "bytes_per_second" in row]
+    rates = [amount(row["bytes_per_second"], "bytes_per_second") for row in runs if "bytes_per_second" in row]
     if rates and len(rates) == len(runs):
         found["gb_per_s"] = statistics.median(rates) / units.GB
     return found

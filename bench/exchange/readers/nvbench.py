@@ -14,10 +14,10 @@ from attnlab.bench.exchange.foreign import (
     Collected,
     Contents,
     Unreadable,
+    amount,
     count_of,
     mapping,
     nanoseconds,
-    number,
     objects,
     shown,
     text_of,
@@ -26,6 +26,7 @@ from attnlab.bench.exchange.foreign import (
     unknown_environment,
 )
 from attnlab.bench.store.machine import UNKNOWN, Device
+from attnlab.bench.store.plain_file import plain_bytes
 from attnlab.bench.store.records import Measurement, Outcome
 
 SAMPLES = "nv/json/bin:nv/cold/sample_times"
@@ -105,7 +106,7 @@ class _State:
         size = count_of(_number_in(summaries, sizes))
         reported = {}
         if BANDWIDTH in summaries:
-            reported["gb_per_s"] = number(_number_in(summaries, BANDWIDTH), "bytes a second") / units.GB
+            reported["gb_per_s"] = amount(_number_in(summaries, BANDWIDTH), "bytes a second") / units.GB
         samples = self._samples(summaries) if clock == METHODS[0][2] else []
         if not samples and f"{times}/median" in summaries:
             median = nanoseconds(_number_in(summaries, f"{times}/median"), "s", "median")
@@ -123,12 +124,15 @@ class _State:
         if not isinstance(named, str):
             return []
         folder = self.path.resolve().parent
-        file = (folder / named).resolve()
         size = summaries[SAMPLES].get("size")
-        if not file.is_relative_to(folder) or not file.is_file():
+        try:
+            file = (folder / named).resolve()
+            if not file.is_relative_to(folder):
+                raise ValueError
+            raw = plain_bytes(file)
+        except (OSError, ValueError):
             self.found.left_out.append(f"{self.benchmark}: its samples are not beside it, in {shown(named)}")
             return []
-        raw = file.read_bytes()
         if not raw or len(raw) != 4 * (count_of(size) or 0):
             self.found.left_out.append(f"{self.benchmark}: {shown(named)} holds {len(raw)} bytes, not {size} samples")
             return []

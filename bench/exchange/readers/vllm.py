@@ -14,6 +14,7 @@ from attnlab.bench.exchange.foreign import (
     Collected,
     Contents,
     Unreadable,
+    amount,
     moment,
     number,
     shown,
@@ -103,10 +104,7 @@ def _started(run: Mapping[str, Any]) -> float:
 def _reported(run: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     for key, (metric, scale) in REPORTED.items():
         if run.get(key) is not None:
-            value = number(run[key], key)
-            if value < 0:
-                raise Unreadable(f"got {key} {shown(run[key])}, expected 0 or more")
-            yield metric, value * scale
+            yield metric, amount(run[key], key) * scale
 
 
 def _log(run: Mapping[str, Any], found: Collected) -> CallLog | None:
@@ -140,7 +138,7 @@ def _request(
 ) -> RequestLog:
     sent = number(start, "start time") - first_s
     arrival_ns = units.seconds_to_ns(sent - number(wait, "wait"))
-    tokens = int(number(prompt, "length of a prompt"))
+    tokens = int(amount(prompt, "length of a prompt"))
     if error:
         return RequestLog(arrival_ns, tokens, (), (), failure=FAILED)
     gaps: Sequence[Any] = itls if isinstance(itls, list) else ()

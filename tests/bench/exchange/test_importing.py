@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import importlib
 import json
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -196,3 +198,56 @@ def _inside(outer: dict[str, Any], key: str, wrong: Any) -> list[dict[str, Any]]
     if isinstance(inner, list) and inner and isinstance(inner[0], dict):
         return [outer | {key: [inner[0] | {name: wrong}, *inner[1:]]} for name in inner[0]]
     return []
+
+
+def _everywhere(value: Any, wrong: Any) -> list[Any]:
+    """The value with `wrong` in the place of each value inside it in turn, at any depth."""
+    places = list(value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ())
+    found = []
+    for key, inner in places:
+        for changed in (wrong, *_everywhere(inner, wrong)):
+            copied = value.copy()
+            copied[key] = changed
+            found.append(copied)
+    return found
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("wrong", [10**400, -5, "9" * 5000, "/" + "x" * 5000, "\0", [[]], {}, math.nan, "9999-12-31"])
+def test_whatever_stands_anywhere_is_read_or_told(tmp_path: Path, name: str, wrong: Any) -> None:
+    """No other error, and no figure below zero."""
+    for data in _everywhere(FILES[name](), wrong):
+        if not READERS.get(name).fits(data):
+            continue
+        try:
+            contents = READERS.get(name).read(data, tmp_path / "file.json")
+        except StoreError:
+            continue
+        assert contents.started is None or contents.started.year < 9999
+        for m in contents.measurements:
+            assert all(value >= 0 for value in m.reported.values())
+            assert all(not isinstance(value, int) or abs(value) < 2**63 for value in m.case.values())
+
+
+def test_parameters_with_more_combinations_than_memory_are_told(tmp_path: Path) -> None:
+    data = foreign_files.asv() | {"results": {"m.time_a": [None, [["1"] * 100] * 20], "m.time_b": [[1e-3], []]}}
+    done = made(tmp_path, json.dumps(data))
+    assert done.left_out == (f"m.time_a: got parameters with {100**20} combinations, expected 100000 at most",)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_any_encoding_of_json_is_read(tmp_path: Path, encoding: str) -> None:
+    text = json.dumps(foreign_files.pytest_benchmark(), ensure_ascii=False).replace("test_sort[", "test_früh[")
+    assert made(tmp_path, text.encode(encoding)).results == 2
+
+
+def test_a_packed_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="is packed by gzip; unpack it"):
+        made(tmp_path, gzip.compress(b"{}"))
+
+
+@pytest.mark.parametrize("make", [lambda path: os.mkfifo(path), lambda path: path.symlink_to("/dev/zero")])
+def test_what_has_no_end_is_not_read(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / "file.json")
+    with pytest.raises(StoreError, match="cannot be read: it is no plain file"):
+        import_file(tmp_path / "file.json", tmp_path / "results")

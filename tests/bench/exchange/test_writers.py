@@ -12,10 +12,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from attnlab.bench.analysis.csv_file import harmless
 from attnlab.bench.analysis.frame import frame, samples_frame
+from attnlab.bench.analysis.parquet import write_parquet
 from attnlab.bench.errors import StoreError, UnknownName, UsageError
 from attnlab.bench.exchange.importing import import_file
 from attnlab.bench.exchange.writers import WRITERS, export
@@ -118,6 +120,11 @@ def test_an_axis_of_several_types_becomes_text_in_parquet(
     data["benchmarks"][1]["params"] = {"n": "many"}
     export([imported(data)], "parquet", tmp_path / "out.parquet")
     assert list(pd.read_parquet(tmp_path / "out.parquet")["n"]) == ["10", "many"]
+
+
+def test_a_whole_number_that_parquet_has_no_type_for_becomes_text(tmp_path: Path) -> None:
+    write_parquet(pd.DataFrame({"n": [2**63, 1], "m": [1, 2]}, dtype=object), tmp_path / "out.parquet")
+    assert pd.read_parquet(tmp_path / "out.parquet").to_dict("list") == {"n": [str(2**63), "1"], "m": [1, 2]}
 
 
 def test_bencher_gets_what_its_schema_asks_for(attention: StoredRun, tmp_path: Path) -> None:

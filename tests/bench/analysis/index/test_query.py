@@ -6,6 +6,8 @@ import io
 import json
 import math
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -158,6 +160,42 @@ def test_what_a_terminal_would_obey_is_not_printed(query_folder: Path, capsys: p
     sql = "SELECT chr(27) || '[2J' AS a, chr(8238) AS b"
     assert main(["results", "query", sql, "--results", str(query_folder)]) == 0
     assert capsys.readouterr().out.replace("\n", "").isprintable()
+
+
+def test_headings_are_no_formulas_and_no_two_are_alike(query_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Axes of any name are columns."""
+    ask = ["results", "query", 'SELECT 1 AS "=1+1", 2 AS a, 3 AS a, 4 AS a_1', "--results", str(query_folder)]
+    assert main([*ask, "--format", "csv"]) == 0
+    assert capsys.readouterr().out == "'=1+1,a,a_1,a_1_1\n1,2,3,4\n"
+    assert main([*ask, "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out) == [{"=1+1": 1, "a": 2, "a_1": 3, "a_1_1": 4}]
+
+
+def test_a_table_without_end_is_cut_and_told(query_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["results", "query", "SELECT * FROM range(1000000000000)", "--results", str(query_folder)]) == 0
+    shown = capsys.readouterr()
+    assert len(shown.out.splitlines()) == 10_001
+    assert "the first 10000 rows are shown; for all: --format csv" in shown.err
+
+
+def test_a_query_that_fails_late_leaves_no_file(query_folder: Path, tmp_path: Path) -> None:
+    sql = "SELECT CASE WHEN range < 5000 THEN 1 ELSE error('late') END FROM range(10000)"
+    ask = ["results", "query", sql, "--results", str(query_folder), "--format", "csv"]
+    assert main([*ask, "--out", str(tmp_path / "out.csv")]) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_ends_a_query_without_end(query_folder: Path) -> None:
+    endless = "WITH RECURSIVE t(i) AS (SELECT 1 UNION ALL SELECT i FROM t) SELECT count(*) FROM t"
+    code = f"""
+import os, signal, threading
+from attnlab.bench import query
+query("SELECT 1", {str(query_folder)!r})
+threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+query({endless!r}, {str(query_folder)!r})
+"""
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stderr.splitlines()[-1] == "KeyboardInterrupt"
 
 
 def test_docs_list_every_column(results: Path) -> None:
