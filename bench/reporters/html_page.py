@@ -16,7 +16,6 @@ from markupsafe import Markup
 
 from attnlab.bench import units
 from attnlab.bench.contract.axes import unique
-from attnlab.bench.reporters import vega
 from attnlab.bench.reporters.draw.look import TONES, marks
 from attnlab.bench.reporters.model.plots import Panel, Plot, panels_each
 from attnlab.bench.reporters.model.report import Report, Section
@@ -28,6 +27,7 @@ from attnlab.bench.reporters.page.data import section_data
 from attnlab.bench.reporters.page.drawings import DrawnPlot, LegendEntry, drawn, legend, template
 from attnlab.bench.reporters.page.lead import lead
 from attnlab.bench.reporters.page.standings import Standing, headline_columns, standings
+from attnlab.bench.reporters.vega.look import config, on_page
 from attnlab.bench.store.records import Outcome
 from attnlab.bench.text import cleaned, printable
 
@@ -82,7 +82,7 @@ def render(report: Report, library: Bundle | None = None, rows_a_page: int = ROW
     views = [_view(section, report.columns, f"s{number}") for number, section in enumerate(report.sections)]
     script = "\n".join((TEMPLATES / "scripts" / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
     script = f'"use strict";\n(async () => {{\n{script}}})();\n'
-    data = {"rowsPerPage": rows_a_page, "config": vega.config(vega.on_page), "sections": [view.data for view in views]}
+    data = {"rowsPerPage": rows_a_page, "config": config(on_page), "sections": [view.data for view in views]}
     return (
         _environment()
         .get_template("page.html")

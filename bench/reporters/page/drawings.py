@@ -10,7 +10,8 @@ from markupsafe import Markup
 
 from attnlab.bench.reporters.draw.look import Mark, marks
 from attnlab.bench.reporters.model.plots import Curve, Panel, Plot, PlotPoint
-from attnlab.bench.reporters.vega import SHAPES, on_page, panel_spec
+from attnlab.bench.reporters.vega import panel_spec
+from attnlab.bench.reporters.vega.look import SHAPES, on_page
 from attnlab.bench.text import count, printable
 
 MOST_POINTS = 600  # of one panel; a picture takes a millisecond for each

@@ -12,7 +12,8 @@ import pytest
 from attnlab.bench.reporters.draw.look import WRONG, marks
 from attnlab.bench.reporters.model.plots import Curve, Panel, PlotPoint, Roof, compared
 from attnlab.bench.reporters.model.report import Section
-from attnlab.bench.reporters.vega import SPECS, on_page, panel_spec
+from attnlab.bench.reporters.vega import SPECS, panel_spec
+from attnlab.bench.reporters.vega.look import on_page
 
 from .test_pictures import KINDS
 
@@ -157,3 +158,20 @@ def test_names_are_data_and_nothing_else() -> None:
 
 def test_a_kind_that_is_drawn_as_a_picture_alone(synthetic: SimpleNamespace) -> None:
     assert panel_spec(Panel("novel", "t", "x", "y", "ns", (points((1, 1)),)), marks(["a"])) is None
+
+
+@pytest.mark.parametrize(("reference", "anchor"), [(1.0, "start"), (2.0, "middle"), (3.0, "end")])
+def test_a_reference_leaves_names_of_rows_free_and_its_label_stays_inside(reference: float, anchor: str) -> None:
+    panel = Panel(
+        "dots", "", "y", "", "ratio", (points((1.0, 0), (3.0, 1), (2.0, 2)),), ("a", "b", "c"), reference, "limit"
+    )
+    svg = vl_convert.vegalite_to_svg(json.dumps(spec(panel)))
+    dashes = re.findall(
+        r'<line [^>]*transform="translate\([^,]+,([\d.]+)\)"[^>]*y2="([\d.]+)"[^>]*stroke-dasharray', svg
+    )
+    names = [float(y) for y in re.findall(r'transform="translate\(0,([\d.]+)\)"[^>]*>[abc]</text>', svg)]
+    assert len(dashes) == len(names) == 3
+    for top, length in dashes:
+        covered = [name for name in names if float(top) < name and name - 10 < float(top) + float(length)]
+        assert covered == []
+    assert re.search(rf'text-anchor="{anchor}"[^>]*>limit</text>', svg)

@@ -105,7 +105,8 @@ function keepRows(spec, values) {
   const rows = spec.encoding.y.scale.domain.filter((name) => left.has(name));
   spec.height -= spec.usermeta.row * (spec.encoding.y.scale.domain.length - rows.length);
   spec.encoding.y.scale.domain = spec.encoding.y.sort = rows;
-  for (const layer of spec.layer) if (layer.data?.name === "rows") layer.data.values = rows.map((row) => ({ row }));
+  const stays = (value) => value.row === undefined || left.has(value.row);
+  for (const layer of spec.layer) if (layer.data) layer.data.values = layer.data.values.filter(stays);
 }
 
 function scaleTo(spec, channel, wanted) {
