@@ -28,19 +28,20 @@ def compact(runs: Sequence[StoredRun], out: Path) -> int:
 
 
 def write_parquet(table: pd.DataFrame, out: Path) -> None:
-    """A column of values of several types, or of whole numbers that Parquet has no type for, becomes text.
+    """A column of values of several types, or of a type that Parquet may not have, becomes text.
 
     Parquet has one type a column. Raises OSError.
     """
-    mixed = {str(name): table[name].map(_text) for name in table.columns if _is_mixed(table[name])}
+    mixed = {str(name): table[name].map(_text) for name in table.columns if _is_text(table[name])}
     table.assign(**mixed).to_parquet(out, index=False)
 
 
-def _is_mixed(column: pd.Series[Any]) -> bool:
+def _is_text(column: pd.Series[Any]) -> bool:
     if column.dtype != object:
         return False
-    held = column.dropna()
-    return len({type(value) for value in held}) > 1 or any(type(v) is int and abs(v) > LARGEST for v in held)
+    held = [value for value in column if value is not None]
+    kinds = {type(value) for value in held if value == value}
+    return len(kinds) > 1 or bool(kinds & {list, dict}) or (kinds == {int} and max(map(abs, held)) > LARGEST)
 
 
 def _text(value: Any) -> str | None:

@@ -13,6 +13,7 @@ from typing import Any
 from attnlab.bench import units
 from attnlab.bench.store.machine import UNKNOWN, Device, Environment
 from attnlab.bench.store.records import Burst, Launch, Measurement, Outcome, Series, TimingRecord
+from attnlab.bench.store.run_folder import LONGEST_NS
 from attnlab.bench.text import one_line
 
 UNITS_NS = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": units.seconds_to_ns(1.0)}
@@ -122,7 +123,7 @@ def nanoseconds(value: Any, unit: str, what: str) -> float:
     if unit not in UNITS_NS:
         raise Unreadable(f"got the unit {shown(unit)} of {what}, expected one of {', '.join(UNITS_NS)}")
     time_ns = number(value, what) * UNITS_NS[unit]
-    if not 0 < time_ns < math.inf:
+    if not 0 < time_ns < LONGEST_NS:
         raise Unreadable(f"got {what} {shown(value)} {unit}, expected a time above zero")
     return time_ns
 

@@ -31,6 +31,7 @@ RUN_FILE = "run.json"
 MEASUREMENTS_FILE = "measurements.jsonl"
 SAME_FORM = range(STRICT_SINCE, SCHEMA_VERSION + 1)  # schema versions of measurements that need no upgrade
 MOST_OF_ANY = 10**30  # operations, bytes: more is no work of this world, and no float
+LONGEST_NS = 1e20  # of a call: three thousand years
 
 
 @dataclass(frozen=True)
@@ -271,8 +272,8 @@ def _sound(measurement: Measurement) -> Measurement:
     """The measurement in words that can be shown; raises ValueError where a figure is none."""
     for name in ("median_ns", "ci_low_ns", "ci_high_ns"):
         value = getattr(measurement, name)
-        if value is not None and not 0 < value < math.inf:
-            raise ValueError(f"got {name} {value!r}, expected nanoseconds above zero")
+        if value is not None and not 0 < value < LONGEST_NS:
+            raise ValueError(f"got {name} {value!r}, expected nanoseconds above zero, and less than {LONGEST_NS:g}")
     for name in ("operations", "bytes_moved", "bytes_written"):
         amount = getattr(measurement, name)
         if amount is not None and not 0 <= amount < MOST_OF_ANY:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import os
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from string import printable
+from urllib.parse import quote, unquote
 
 import msgspec
 
 from attnlab.bench.analysis.index.keys import Key
 
 MANIFEST_FILE = "manifest.json"
+SAFE = printable.replace("%", "")
 
 
 class Unusable(Exception):
@@ -79,14 +82,15 @@ def read_manifest(place: Path) -> Manifest | None:
     if digest.decode("ascii", "replace") != digest_of(body):
         raise Unusable(f"{MANIFEST_FILE} is damaged")
     try:
-        return msgspec.json.decode(body, type=Manifest)
+        found = msgspec.json.decode(body, type=Manifest)
+        return replace(found, runs={_plain(name): entry for name, entry in found.runs.items()})
     except (msgspec.MsgspecError, ValueError) as error:
         raise Unusable(f"{MANIFEST_FILE} is of another form: {error}") from error
 
 
 def write_manifest(place: Path, manifest: Manifest) -> None:
     """Put it in the place of the one that is there; raises OSError."""
-    body = msgspec.json.encode(manifest)
+    body = msgspec.json.encode(replace(manifest, runs={_spelled(name): e for name, e in manifest.runs.items()}))
     partial = place / f"{MANIFEST_FILE}.{os.getpid()}"
     try:
         partial.write_bytes(digest_of(body).encode() + b"\n" + body)
@@ -95,6 +99,15 @@ def write_manifest(place: Path, manifest: Manifest) -> None:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
         raise
+
+
+def _spelled(name: str) -> str:
+    """The name of a folder, which may be any bytes, as text: those that are no UTF-8 as `%FF`."""
+    return name if name.isascii() and "%" not in name else quote(name, safe=SAFE, errors="surrogateescape")
+
+
+def _plain(text: str) -> str:
+    return unquote(text, errors="surrogateescape") if "%" in text else text
 
 
 def digest_of(content: bytes) -> str:

@@ -205,6 +205,8 @@ def _writable(places: Sequence[Path], folder: Path, tell: Tell) -> Path:
                 if not (place / name).exists():
                     (place / name).write_text(content)
             (place / LOCK_FILE).open("ab").close()
+            if (place / MANIFEST_FILE).is_dir():
+                raise IsADirectoryError(f"{place / MANIFEST_FILE} is a folder")
         except OSError as error:
             refused = error
             continue

@@ -141,7 +141,7 @@ def test_one_damaged_run_costs_the_others_nothing(cli, run: Path, content: str) 
     assert ended.code == 2
 
 
-@pytest.mark.parametrize("value", [-5.0, 0.0])
+@pytest.mark.parametrize("value", [-5.0, 0.0, 1e300])
 def test_a_time_that_is_none_is_a_damaged_line(cli, run: Path, value: float) -> None:
     path = run / "measurements.jsonl"
     first, *rest = path.read_text().splitlines()

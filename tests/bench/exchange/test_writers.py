@@ -122,9 +122,15 @@ def test_an_axis_of_several_types_becomes_text_in_parquet(
     assert list(pd.read_parquet(tmp_path / "out.parquet")["n"]) == ["10", "many"]
 
 
-def test_a_whole_number_that_parquet_has_no_type_for_becomes_text(tmp_path: Path) -> None:
-    write_parquet(pd.DataFrame({"n": [2**63, 1], "m": [1, 2]}, dtype=object), tmp_path / "out.parquet")
-    assert pd.read_parquet(tmp_path / "out.parquet").to_dict("list") == {"n": [str(2**63), "1"], "m": [1, 2]}
+def test_what_parquet_has_no_type_for_becomes_text(tmp_path: Path) -> None:
+    table = pd.DataFrame({"n": [2**63, 1], "m": [1, 2], "l": [[1, {"a": 2}], []], "d": [{}, {"a": 1}]}, dtype=object)
+    write_parquet(table, tmp_path / "out.parquet")
+    assert pd.read_parquet(tmp_path / "out.parquet").to_dict("list") == {
+        "n": [str(2**63), "1"],
+        "m": [1, 2],
+        "l": ["[1, {'a': 2}]", "[]"],
+        "d": ["{}", "{'a': 1}"],
+    }
 
 
 def test_bencher_gets_what_its_schema_asks_for(attention: StoredRun, tmp_path: Path) -> None:

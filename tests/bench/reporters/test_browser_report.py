@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from attnlab.bench import units
+from attnlab.bench.analysis.csv_file import harmless
 from attnlab.bench.reporters import html_page
 from attnlab.bench.reporters.html_page import SCRIPTS, TEMPLATES, render
 from attnlab.bench.reporters.model import plots as model_plots
@@ -291,9 +292,29 @@ def test_the_address_keeps_the_choice(page: Any, open_page: Open) -> None:
     assert (column(again, "implementation"), column(again, "speed-up")) == shown
     assert chip(again, "naive").get_attribute("aria-pressed") == "false"
     assert again.get_by_label("scale").first.input_value() == "linear"
-    strange = open_page(address="#s0.baseline=nobody&s0.sort=nothing&s0.page=99&s0.without=%00&s9.x=1&at=nowhere")
-    assert strange.told == []
-    assert len(column(strange, "implementation")) == len(column(open_page(), "implementation"))
+    whole = column(open_page(), "implementation")
+    for strange in (
+        "#s0.baseline=nobody&s0.sort=nothing&s0.page=99&s0.without=%00&s9.x=1&at=nowhere",
+        "#s0.sort=__proto__&s0.page=1.5&s0.x=constructor&s0.scale=toString",
+        "#%",
+        "#<img src=x onerror=alert(1)>%E0%A4%A",
+    ):
+        found = open_page(address=strange)
+        assert found.told == []
+        assert len(column(found, "implementation")) == len(whole)
+
+
+def test_an_address_chooses_nothing_that_is_not_offered(open_page: Open, synthetic: SimpleNamespace) -> None:
+    """One implementation has no list of baselines."""
+    run = synthetic.stored_run()
+    kept = tuple(m for m in run.measurements if m.implementation == "naive")
+    html = render(build_report([replace(run, measurements=kept)]))
+    page = open_page(text=html, address="#s0.baseline=nobody&s0.x=nothing")
+    assert page.told == []
+    assert "nobody" not in page.inner_text("body")
+    assert page.evaluate("location.hash") == "#s0.baseline=nobody&s0.x=nothing"
+    page.locator("th[data-column=latency_ns] button").click()
+    assert page.evaluate("location.hash") == "#s0.sort=latency_ns"
 
 
 def test_a_link_leads_to_its_row(page: Any, open_page: Open) -> None:
@@ -539,6 +560,15 @@ def test_numbers_are_written_as_everywhere(browser: Any) -> None:
     pairs = [(1.2e6, 1.31e6), (9.2e5, 1.1e6), (0.5, 0.9)]
     found = page.evaluate("(pairs) => pairs.map(([low, high]) => writtenInterval(low, high))", pairs)
     assert found == [units.format_interval(low, high, "ns") for low, high in pairs]
+    page.close()
+
+
+def test_no_cell_is_a_formula_as_in_files_of_ours(browser: Any) -> None:
+    given = ["=1", " =1", "\n=1", "+1", "-1e3", "-1+1", "@A", "|x", "%x", "＝1", "\t1", "a=1", "-", "1"]
+    page = browser.new_page()
+    page.add_script_tag(content=(TEMPLATES / "scripts" / "table.js").read_text(encoding="utf-8"))
+    found = page.evaluate("(texts) => texts.map(csvCell)", given)
+    assert [text.strip('"') for text in found] == [harmless(text) for text in given]
     page.close()
 
 

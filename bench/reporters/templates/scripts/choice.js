@@ -26,7 +26,7 @@ function readAddress() {
     choice.hidden.implementations = hiddenOf(given, section, "", section.implementations.map((one) => one.name));
     choice.hidden.cases = hiddenOf(given, section, "-case", section.cases.map((one) => one.id));
   }
-  return given.get("at") ?? (location.hash.includes("=") ? "" : decodeURIComponent(location.hash.slice(1)));
+  return given.get("at") ?? (location.hash.includes("=") ? "" : [...given.keys()].join("&"));
 }
 
 // Either the names that are shown or those that are not, whichever are fewer.

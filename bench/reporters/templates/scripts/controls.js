@@ -17,6 +17,10 @@ function drawControls(section) {
     lists.append(list(section, "x", { "": section.lengthAxis ?? "none", ...Object.fromEntries(axes.map((axis) => [axis, axis])) }, "axis of x"));
   }
   if (document.getElementById("library")) lists.append(list(section, "scale", SCALES));
+  const offered = [...lists.querySelectorAll("select")].map((select) => select.name);
+  for (const name of ["baseline", "x", "scale"]) {
+    if (!offered.includes(name)) section.shows.push(() => (section.choice[name] = "")); // an address may hold anything
+  }
   lists.append(words(section));
   parts.push(lists);
   if (section.cases.length > 1 && section.cases.length <= MOST_CHIPS) {
@@ -70,7 +74,7 @@ function symbol(section, name) {
 }
 
 function list(section, name, options, label = name) {
-  const select = make("select", { onchange: () => change(section, { [name]: select.value }) });
+  const select = make("select", { name, onchange: () => change(section, { [name]: select.value }) });
   for (const [value, text] of Object.entries(options)) select.append(make("option", { value }, text));
   section.shows.push(() => {
     select.value = section.choice[name];

@@ -13,7 +13,7 @@ function make(tag, attributes = {}, ...children) {
 function drawTable(section, ordered) {
   const table = document.getElementById(`${section.key}-table`);
   const pages = Math.max(1, Math.ceil(ordered.length / DATA.rowsPerPage));
-  const page = Math.min(pages, Math.max(1, Number(section.choice.page) || 1));
+  const page = Math.min(pages, Math.max(1, Math.floor(Number(section.choice.page)) || 1));
   const start = (page - 1) * DATA.rowsPerPage;
   const rows = ordered.slice(start, start + DATA.rowsPerPage);
   table.tBodies[0].replaceChildren(...rows.map((row) => line(section, row)));
@@ -119,11 +119,14 @@ function csvOf(section) {
   return [[...columns, ...extra], ...lines].map((cells) => cells.map(csvCell).join(",") + "\r\n").join("");
 }
 
-// A word that a spreadsheet would take for a formula begins with an apostrophe.
+const FORMULA = /^\s*[=+\-@\t\r\n|%＝＋－＠]/;
+const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
+
+// A word that a spreadsheet would take for a formula begins with an apostrophe, as in files of ours.
 function csvCell(value) {
   if (value === null || value === undefined) return "";
   if (typeof value === "number") return String(value);
-  const text = /^[=+\-@\t\r]/.test(value) ? `'${value}` : value;
+  const text = FORMULA.test(value) && !NUMBER.test(value) ? `'${value}` : value;
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 

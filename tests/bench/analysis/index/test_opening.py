@@ -205,6 +205,33 @@ def test_where_nothing_can_be_written_the_index_lies_in_the_cache(results: Path,
     assert read() == []
 
 
+def test_a_folder_in_the_place_of_the_manifest(results: Path, told: list[str]) -> None:
+    (place_of(results) / MANIFEST_FILE / "in it").mkdir(parents=True)
+    index = assert_true(results, told)
+    assert index.place.parent == opening.cache_folder() / "index"
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize("name", [b"100%", b"%41", "früh".encode(), b"new\nline", b"a[b]*?", b"it's"])
+def test_a_run_in_a_folder_of_any_name(results: Path, told: list[str], read: Read, name: bytes) -> None:
+    (results / "schema-4").rename(results / os.fsdecode(name))
+    index = assert_true(results, told)
+    assert os.fsdecode(name) in {run.path.name for run in index.runs}
+    read()
+    assert_true(results, told)
+    assert (read(), told) == ([], [])
+
+
+def test_a_run_whose_folder_has_no_name_in_utf_8_is_read_from_there(results: Path, told: list[str]) -> None:
+    (results / "schema-4").rename(results / os.fsdecode(b"\xff"))
+    for _ in range(2):
+        assert opened(results, told.append) is None, "no column holds the name"
+    assert told == []
+    manifest = read_manifest(place_of(results))
+    assert manifest is not None
+    assert {name for name, entry in manifest.runs.items() if entry.segment is None} == {os.fsdecode(b"\xff")}
+
+
 def test_where_nothing_can_be_written_at_all_runs_are_read_one_by_one(
     results: Path, told: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
