@@ -9,6 +9,8 @@ from .generation.decoding import PLAIN as PLAIN
 from .generation.decoding import Decoding as Decoding
 from .generation.logs import Pass as Pass
 from .generation.recorder import Recorder as Recorder
+from .generation.spans import span as span
+from .generation.spans import spanned as spanned
 from .generation.stored import Q4_1 as Q4_1
 from .generation.stored import SAME as SAME
 from .masks import Mask as Mask
@@ -66,6 +68,8 @@ __all__ = [
     "save_folder",
     "segments_of",
     "soft_capped",
+    "span",
+    "spanned",
     "state_dict",
     "truncated_probabilities",
 ]

@@ -38,10 +38,15 @@ class Settles(Protocol):
 
 
 class Worker:
-    """One worker process, started at the first case, or ahead of it, and kept until a failure or `close`."""
+    """One worker process, started at the first case, or ahead of it, and kept until a failure or `close`.
 
-    def __init__(self, order: WorkerOrder, time_limit_s: float, settles: Settles) -> None:
-        self._order = order
+    begin(device): starts the process, as `Process` does.
+    """
+
+    def __init__(
+        self, order: WorkerOrder, time_limit_s: float, settles: Settles, begin: Callable[[str], Process] = Process
+    ) -> None:
+        self._order, self._begin = order, begin
         self._time_limit_s = time_limit_s
         self._settles = settles
         self._running: Process | None = None
@@ -115,7 +120,7 @@ class Worker:
     def _begun(self) -> Process:
         if self._running is None:
             try:
-                self._running = Process(self._order.device)
+                self._running = self._begin(self._order.device)
                 self._running.hear = self._settles.hear
             except OSError as error:
                 raise WorkerEnded(Outcome.FAILED, f"no process could be started: {error}", None) from error

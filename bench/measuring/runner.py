@@ -27,6 +27,7 @@ from attnlab.bench.measuring.judging.client import Hearing, Judge, search_folder
 from attnlab.bench.measuring.judging.process import JudgeOrder
 from attnlab.bench.measuring.judging.verdicts import owed
 from attnlab.bench.measuring.outcomes import blank_measurement
+from attnlab.bench.measuring.profile_order import ProfileOrder
 from attnlab.bench.measuring.setup import Setup
 from attnlab.bench.measuring.steps import Step
 from attnlab.bench.measuring.temporary_folders import own_folder
@@ -34,6 +35,7 @@ from attnlab.bench.measuring.timing import Effort
 from attnlab.bench.measuring.turn_ratios import far_off
 from attnlab.bench.measuring.turns import Round, contenders, lacking, with_turn
 from attnlab.bench.measuring.worker import WorkerOrder
+from attnlab.bench.measuring.worker_process import Process
 from attnlab.bench.store.codec import encode
 from attnlab.bench.store.machine import Ceilings, Environment
 from attnlab.bench.store.records import QUICK, Measurement, Outcome
@@ -104,7 +106,8 @@ class Runner:
     untimed says why results are only checked, where they are not to be timed; cache what the L2 of a GPU
     is to hold when a call starts; secret what contents hang on that all workers meet; keep_failures the folder of
     the run in which failed checks are kept; here the names of implementations that are measured in this process, as no
-    other can import them: they are trusted.
+    other can import them: they are trusted. profile: tools that take calls apart once they were measured. begin: starts
+    a worker's process on a device.
     """
 
     registry: Registry
@@ -119,6 +122,8 @@ class Runner:
     secret: int = field(default_factory=new_secret)
     keep_failures: Path | None = None
     here: tuple[str, ...] = ()
+    profile: ProfileOrder | None = None
+    begin: Callable[[str], Process] = Process
 
     def run(
         self, steps: list[Step], sink: Sink, progress: Progress, before: Sequence[Measurement] = ()
@@ -287,7 +292,7 @@ class Runner:
         if who not in pool.workers:
             outputs = pool.new_file()
             hearing = self._hearing(implementation, outputs, pool)
-            pool.workers[who] = Worker(self._order(implementation, outputs), self.limits.time_s, hearing)
+            pool.workers[who] = Worker(self._order(implementation, outputs), self.limits.time_s, hearing, self.begin)
         return pool.workers[who]
 
     def _hearing(self, implementation: Implementation, outputs: Path, pool: _Pool, check: bool = True) -> Hearing:
@@ -329,4 +334,5 @@ class Runner:
             untimed=self.untimed,
             cache=self.cache,
             secret=self.secret,
+            profile=self.profile,
         )

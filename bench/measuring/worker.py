@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from attnlab.bench.machine.ballast import Ballast
 from attnlab.bench.measuring.channel import Channel
+from attnlab.bench.measuring.profile_order import ProfileOrder
 from attnlab.bench.store.codec import decode, encode
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class WorkerOrder:
 
     turn: cases are only timed beside others, after they were checked elsewhere: of the check, that of what the timed
     calls returned is left. On a CPU each burst is taken on other ground in the heap than the last. outputs: the file in
-    which it hands outputs over, one set at a time.
+    which it hands outputs over, one set at a time. profile: tools that take the call apart when it has been measured.
     """
 
     operator: str
@@ -46,6 +47,7 @@ class WorkerOrder:
     cache: str = "cold"
     secret: int = 0
     turn: bool = False
+    profile: ProfileOrder | None = None
 
 
 def main(answers_descriptor: int, parent: int) -> None:
@@ -110,16 +112,19 @@ class _Session:
     def __init__(self, order: WorkerOrder, channel: Channel) -> None:
         from attnlab.bench.contract.meddling import Guard
         from attnlab.bench.contract.registry import discover_one, import_operators, registry
+        from attnlab.bench.llm.generation.spans import record_spans
         from attnlab.bench.measuring.settings import Apart
         from attnlab.bench.measuring.stopping import Effort
 
         import_operators()
+        if order.profile is not None:
+            record_spans()
         guard, apart = Guard(), Apart()
         with apart.foreign():
             self._implementation = discover_one(order.operator, order.implementation, order.module, order.plugins)
         self._operator = registry.operators.get(order.operator)
         self._in_turn: dict[str, tuple[CaseInTurn, ExitStack]] = {}
-        self._turn = order.turn
+        self._turn, self._order = order.turn, order
         self._ballast = Ballast() if order.turn and order.device == "cpu" else None
         effort = Effort(**order.effort)  # type: ignore[arg-type]
         setup = make_setup(order, channel, Path(order.outputs), effort, order.cache, guard, apart)
@@ -132,6 +137,8 @@ class _Session:
         from attnlab.bench.measuring.stopping import STOPPED_BY_ROUNDS
 
         if verb == "measure":
+            if self._order.profile is not None:
+                return self._profiled(case_id, self._order.profile)
             with self._prepared(case_id) as prepared:
                 return time_case(prepared)
         if verb == "open":
@@ -151,11 +158,24 @@ class _Session:
             turn.pass_over()
         return turn.burst()
 
-    def _prepared(self, case_id: str) -> AbstractContextManager[PreparedCase]:
+    def _profiled(self, case_id: str, wanted: ProfileOrder) -> Measurement:
+        from attnlab.bench.measuring.profiling import WRONG, measure_and_profile, profile_unchecked
+        from attnlab.bench.profilers.profiled_call import Origin
+
+        order = self._order
+        origin = Origin(order.operator, order.implementation, order.module, case_id, order.plugins, order.seed)
+        with self._prepared(case_id) as prepared:
+            claim = measure_and_profile(prepared, wanted, origin)
+        if wanted.unchecked and claim.outcome in WRONG:
+            with self._prepared(case_id, check=False) as prepared:
+                profile_unchecked(prepared, wanted, origin)
+        return claim
+
+    def _prepared(self, case_id: str, check: bool = True) -> AbstractContextManager[PreparedCase]:
         from attnlab.bench.measuring.harness import prepared_case
 
         case = self._operator.case_type.parse(case_id)
-        return prepared_case(self._operator, case, self._implementation, self._setup, not self._turn)
+        return prepared_case(self._operator, case, self._implementation, self._setup, check and not self._turn)
 
 
 def limit_memory(device: str, limit_bytes: int | None) -> None:

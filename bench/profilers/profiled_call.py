@@ -25,7 +25,7 @@ class Origin:
     seed: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass
 class ProfiledCall:
     """One call, set up and checked, on a device.
 
@@ -33,7 +33,9 @@ class ProfiledCall:
     made in turn; each returns when the host may go on, which on a GPU is before the work is done. Empty where it
     cannot be timed here; why, is in `untimed`. call_ns: what the harness's clock says that one takes. origin: None of
     a function of a test. dtype: that of the case. source: `file:line` at which what is called begins. command: what
-    makes the calls in a process of its own, between the marks of CUDA's profiler where there is a GPU.
+    makes the call in a process of its own, between the marks of CUDA's profiler where there is a GPU. interpreter: a
+    fresh Python that finds modules where this process does; code for it to run is added as its last argument.
+    compiled: it runs through torch.compile.
     """
 
     name: str
@@ -45,6 +47,9 @@ class ProfiledCall:
     dtype: str | None = None
     source: str | None = None
     command: tuple[str, ...] = ()
+    interpreter: tuple[str, ...] = ()
+    compiled: bool = False
+    _made: int = 0
 
     @property
     def on_gpu(self) -> bool:
@@ -52,9 +57,18 @@ class ProfiledCall:
 
     def make(self, count: int) -> None:
         """Make so many calls, one after another, and wait until the device is done with them."""
-        for number in range(count):
-            self.calls[number % len(self.calls)]()
+        for _ in range(count):
+            self.make_next()
         self.wait()
+
+    def make_next(self) -> None:
+        """Make one call; on a GPU its work may go on."""
+        self._made += 1
+        self.calls[self._made % len(self.calls)]()
+
+    def count_within(self, seconds: float, most: int) -> int:
+        """So many calls take about that long; one at least."""
+        return max(1, min(most, int(seconds * 1e9 / max(self.call_ns or 1e9, 1.0))))
 
     def wait(self) -> None:
         """Until the device is done with what was asked of it."""

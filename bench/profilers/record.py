@@ -13,13 +13,15 @@ class CallPart:
     """One part of a call, summed over all times that it comes in one.
 
     kind: one of the kinds above. time_ns: of one call, without what it calls that is a part of the same kind; None
-    where only its number is known. count: how often it comes in one call. bytes: of device memory that it allocated,
-    less those it freed. source: `file:line` of the line of Python that called it, nearest to it first in `stack`.
+    where only its number is known. total_ns: with that. count: how often it comes in one call. bytes: of memory that
+    it allocated itself in one call. source: `file:line` of the line of Python that called it, or where that is not
+    known of the function that did; `stack`: the functions about it, the nearest first.
     """
 
     name: str
     kind: str
     time_ns: float | None
+    total_ns: float | None = None
     count: float = 1.0
     bytes: float | None = None
     source: str | None = None
@@ -64,6 +66,15 @@ class Listing:
 
 
 @dataclass(frozen=True)
+class Timeline:
+    """How a quantity went in one call: pairs of nanoseconds since its begin, and the value from then on."""
+
+    name: str
+    unit: str
+    points: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
 class ToolRecord:
     """What one tool found in one call.
 
@@ -77,6 +88,7 @@ class ToolRecord:
     figures: tuple[ToolFigure, ...] = ()
     findings: tuple[ProfileFinding, ...] = ()
     listings: tuple[Listing, ...] = ()
+    timelines: tuple[Timeline, ...] = ()
     files: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -84,3 +96,12 @@ class ToolRecord:
     def empty(self) -> bool:
         """Whether it found nothing that could be shown."""
         return not (self.parts or self.figures or self.findings or self.listings)
+
+    def figure(self, name: str, of: str | None = None) -> float | None:
+        """The value of a figure of the whole call, or of a kernel; None where it has none."""
+        return next((figure.value for figure in self.figures if (figure.name, figure.of) == (name, of)), None)
+
+    def kind(self, kind: str) -> tuple[CallPart, ...]:
+        """Its parts of a kind, that which takes longest first."""
+        found = [part for part in self.parts if part.kind == kind]
+        return tuple(sorted(found, key=lambda part: -(part.time_ns or 0.0)))

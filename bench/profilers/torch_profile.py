@@ -1,4 +1,8 @@
-"""Where the time of a call goes, by torch's profiler: kernels on a GPU, operations on a CPU."""
+"""Where the time of a call goes, by torch's profiler: kernels on a GPU, operations on a CPU.
+
+Times come from a recording of the calls alone. Stacks and memory come from another of one call, which takes far longer
+by what is recorded.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from attnlab.bench.errors import MeasurementError
 from attnlab.bench.profilers import Profiler
+from attnlab.bench.profilers.chrome_trace import CALL_MARK, ChromeTrace
 from attnlab.bench.profilers.profiled_call import ProfiledCall
-from attnlab.bench.profilers.record import KERNEL, OPERATION, CallPart, ToolRecord
+from attnlab.bench.profilers.record import ToolRecord
+from attnlab.bench.profilers.source_lines import lines_of
+from attnlab.bench.profilers.trace_reading import record_of
+from attnlab.bench.text import count as told
 
 if TYPE_CHECKING:
     import torch
 
 CALLS = 5
+RECORDED_S, MOST_CALLS = 0.2, 20
+MOST_EVENTS = 200_000  # in a call: with stacks its trace would take hundreds of megabytes
+TRACE, STACKS = "trace.json.gz", "trace-with-stacks.json.gz"
+OPENS = "opens in ui.perfetto.dev or chrome://tracing"
 
 
 def kernel_times(call: Callable[[], object], device: torch.device) -> dict[str, float]:
@@ -21,8 +34,15 @@ def kernel_times(call: Callable[[], object], device: torch.device) -> dict[str, 
 
     The mean of a few calls after one that is not counted; what took no time is left out.
     """
-    profiled = _profiled(call, device)
+    import torch
+
     on_gpu = device.type == "cuda"
+    call()
+    with torch.profiler.profile(activities=_activities(on_gpu)) as profiled:
+        for _ in range(CALLS):
+            call()
+        if on_gpu:
+            torch.cuda.synchronize(device)
     times: dict[str, float] = {}
     for event in profiled.key_averages():
         if on_gpu and event.device_type.name != "CUDA":
@@ -33,19 +53,10 @@ def kernel_times(call: Callable[[], object], device: torch.device) -> dict[str, 
     return times
 
 
-def _profiled(call: Callable[[], object], device: torch.device) -> Any:
-    import torch
-    from torch.profiler import ProfilerActivity, profile
+def _activities(on_gpu: bool) -> list[Any]:
+    from torch.profiler import ProfilerActivity
 
-    on_gpu = device.type == "cuda"
-    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
-    call()
-    with profile(activities=activities) as profiled:
-        for _ in range(CALLS):
-            call()
-        if on_gpu:
-            torch.cuda.synchronize(device)
-    return profiled
+    return [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
 
 
 def _missing(call: ProfiledCall) -> str | None:
@@ -53,9 +64,33 @@ def _missing(call: ProfiledCall) -> str | None:
 
 
 def _profile(call: ProfiledCall, folder: Path) -> ToolRecord:
-    times = kernel_times(lambda: call.make(1), call.device)
-    kind = KERNEL if call.on_gpu else OPERATION
-    return ToolRecord("torch", CALLS, tuple(CallPart(name, kind, time_ns) for name, time_ns in times.items()))
+    count = call.count_within(RECORDED_S, MOST_CALLS)
+    call.make(1)
+    plain = _recorded(call, count, folder / TRACE)
+    if not plain.calls:
+        raise MeasurementError("torch's profiler recorded no call; expected a mark about each")
+    files = [(TRACE, f"{told(count, 'call')}; {OPENS}")]
+    deep, notes = None, []
+    if plain.size / count <= MOST_EVENTS:
+        deep = _recorded(call, 1, folder / STACKS, with_stack=True, profile_memory=True, record_shapes=True)
+        files.append((STACKS, f"one call with stacks of Python, shapes and memory, slowed by recording them; {OPENS}"))
+    else:
+        notes.append(f"a call has over {MOST_EVENTS} events, so that neither stacks nor memory were recorded")
+    lines = lines_of(call.make_next) if deep is not None and not call.compiled else None
+    return record_of(plain, deep, on_gpu=call.on_gpu, lines=lines, files=tuple(files), notes=tuple(notes))
+
+
+def _recorded(call: ProfiledCall, count: int, path: Path, **options: Any) -> ChromeTrace:
+    """Calls with a mark about each, in a trace that is kept; on a GPU each is waited for."""
+    import torch
+
+    with torch.profiler.profile(activities=_activities(call.on_gpu), **options) as profiled:
+        for _ in range(count):
+            with torch.profiler.record_function(CALL_MARK):
+                call.make_next()
+            call.wait()
+    profiled.export_chrome_trace(str(path))
+    return ChromeTrace.read(path)
 
 
 PROFILER = Profiler("torch", "torch's own profiler: kernels on a GPU, operations on a CPU", _missing, _profile, rank=10)

@@ -7,11 +7,9 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from attnlab.bench import units
@@ -25,13 +23,13 @@ from attnlab.bench.reporters.page.bundle import Bundle, bundle, packed
 from attnlab.bench.reporters.page.commands import again
 from attnlab.bench.reporters.page.data import section_data
 from attnlab.bench.reporters.page.drawings import DrawnPlot, LegendEntry, drawn, legend, template
+from attnlab.bench.reporters.page.environment import TEMPLATES, template_environment
 from attnlab.bench.reporters.page.lead import lead
 from attnlab.bench.reporters.page.standings import Standing, headline_columns, standings
 from attnlab.bench.reporters.vega.look import config, on_page
 from attnlab.bench.store.records import Outcome
-from attnlab.bench.text import cleaned, printable
+from attnlab.bench.text import cleaned
 
-TEMPLATES = Path(__file__).with_name("templates")
 SCRIPTS = ("numbers", "choice", "rows", "standings", "table", "plots", "controls", "main")
 ROWS_A_PAGE = 200
 LATENCY, WHOLE_CALL = "latency_ns", "whole call"
@@ -84,7 +82,7 @@ def render(report: Report, library: Bundle | None = None, rows_a_page: int = ROW
     script = f'"use strict";\n(async () => {{\n{script}}})();\n'
     data = {"rowsPerPage": rows_a_page, "config": config(on_page), "sections": [view.data for view in views]}
     return (
-        _environment()
+        template_environment()
         .get_template("page.html")
         .render(
             report=report,
@@ -112,23 +110,6 @@ def _definitions(report: Report, views: Sequence[View]) -> list[Column]:
 def _digest(script: str) -> str:
     """As a content security policy names what may run."""
     return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-
-
-@cache
-def _environment() -> Environment:
-    return Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_shown,
-    )
-
-
-def _shown(value: Any) -> Any:
-    """What stands in a page: names of plugins may hold marks of direction, which would turn what is around them."""
-    return printable(value) if type(value) is str else value
 
 
 def _view(section: Section, columns: Sequence[Column], key: str) -> View:

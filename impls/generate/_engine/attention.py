@@ -20,7 +20,7 @@ from attnlab.bench import (
     Mask,
     ModelConfig,
 )
-from attnlab.bench.llm import mask_of
+from attnlab.bench.llm import mask_of, spanned
 from attnlab.impls.generate._engine import soft_cap
 from attnlab.impls.generate._engine.kv_caches import KVCaches
 from attnlab.impls.generate._engine.parts import Kernel, Parts
@@ -148,7 +148,8 @@ class CachedAttention:
         cap = self.config.score_softcap
         if cap is None:
             return self.parts.kernel(part, case, inputs)
-        return soft_cap.kernel(self.parts.implementation(part), case, inputs, cap)
+        implementation = self.parts.implementation(part)
+        return spanned(f"{part}: {implementation.key}", soft_cap.kernel(implementation, case, inputs, cap))
 
     @property
     def _dtype_name(self) -> str:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from attnlab.bench import ModelWeights
-from attnlab.bench.llm import Format, Layout, Pass
+from attnlab.bench.llm import Format, Layout, Pass, span
 from attnlab.impls.generate._engine.attention import AttentionPlan, CachedAttention
 from attnlab.impls.generate._engine.cuda_graph import DecodeGraph
 from attnlab.impls.generate._engine.decoder import Decoder
@@ -85,8 +85,9 @@ class Engine:
         positions = torch.arange(ids.shape[1], device=self.device).expand(ids.shape)
         lengths = [ids.shape[1]] * self.batch
         self.caches.set_lengths(lengths)
-        hidden = self.decoder.hidden_states(ids.to(self.device), positions, self.attention.prefill, last=True)
-        logits = self.decoder.logits(hidden)[:, 0]
+        with span(kind):
+            hidden = self.decoder.hidden_states(ids.to(self.device), positions, self.attention.prefill, last=True)
+            logits = self.decoder.logits(hidden)[:, 0]
         self.lengths = lengths
         self._passes.append(finish_pass(kind, start_ns, self.device, ids.numel(), lengths, new=lengths))
         return logits
@@ -95,11 +96,12 @@ class Engine:
         """Compute S tokens more of every sequence, ids [B, S] -> logits [B, S, V] after each of them."""
         start_ns, new = time.perf_counter_ns(), ids.shape[1]
         lengths = [length + new for length in self.lengths]
-        if self._graphs is not None:
-            logits = self._graph(new).replay(ids, lengths)
-        else:
-            self.caches.set_lengths(lengths)
-            logits = self._forward(ids.to(self.device), self.attention.plan(new, lengths))
+        with span(kind):
+            if self._graphs is not None:
+                logits = self._graph(new).replay(ids, lengths)
+            else:
+                self.caches.set_lengths(lengths)
+                logits = self._forward(ids.to(self.device), self.attention.plan(new, lengths))
         self.lengths = lengths
         self._passes.append(finish_pass(kind, start_ns, self.device, ids.numel(), lengths, [new] * self.batch))
         return logits

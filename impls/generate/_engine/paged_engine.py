@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from attnlab.bench import GenerateCase, ModelWeights
-from attnlab.bench.llm import Pass
+from attnlab.bench.llm import Pass, span
 from attnlab.impls.generate._engine.attention import CachedAttention
 from attnlab.impls.generate._engine.decoder import Attend, Decoder
 from attnlab.impls.generate._engine.kv_caches import KVCaches
@@ -53,10 +53,11 @@ class PagedEngine:
         positions = [start + place for token_ids, start in stretches for place in range(len(token_ids))]
         padding = 0 if chunk is None else -len(ids) % ROW_MULTIPLE
         rows = torch.tensor([[*ids, *[0] * padding], [*positions, *[0] * padding]], device=self._device)
-        hidden = self.decoder.hidden_states(rows[:1], rows[1:], self._attend(sequences, chunk, padding))
         last = [*range(len(sequences)), *([] if chunk is None else [len(ids) - 1])]
-        logits = self.decoder.logits(hidden[:, last])[0]
         kind = "decode" if chunk is None else "prefill"
+        with span(kind):
+            hidden = self.decoder.hidden_states(rows[:1], rows[1:], self._attend(sequences, chunk, padding))
+            logits = self.decoder.logits(hidden[:, last])[0]
         self._passes.append(finish_pass(kind, start_ns, self._device, len(ids), lengths, new))
         return logits
 

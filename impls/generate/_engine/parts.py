@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from attnlab.bench import OURS, Implementation, Unavailable, import_named, registry
+from attnlab.bench.llm import spanned
 
 Kernel = Callable[[Any], Any]
 """An implementation that is set up for one case: inputs -> output."""
@@ -68,7 +69,7 @@ class Parts:
         if reason is not None:
             raise Unavailable(f"{implementation.key} of {case.id}: {reason}")
         run, state = implementation.run, implementation.prepare(case, inputs)
-        return lambda now: run(now, state)
+        return spanned(f"{part}: {implementation.key}", lambda now: run(now, state))
 
     def __str__(self) -> str:
         return ", ".join(f"{f.name} {getattr(self, f.name)}" for f in fields(self))

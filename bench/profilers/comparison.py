@@ -1,0 +1,104 @@
+"""Profiles of one case side by side: which parts and figures differ, and where the difference in time comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from attnlab.bench import units
+from attnlab.bench.profilers.profile import CaseProfile
+from attnlab.bench.profilers.record import KERNEL, OPERATION, ToolFigure
+
+MOST_PARTS, MOST_NAMED = 15, 3
+LEAST_SPREAD = 0.002  # of the largest: what differs less is left out
+LEAST_SHARE = 0.1  # of a difference, by a part that is named
+SAME = 0.05  # of a time, below which two are told as alike
+
+
+@dataclass(frozen=True)
+class ComparedRow:
+    """One part or figure with its value in each profile, None where it has none."""
+
+    name: str
+    unit: str
+    values: tuple[float | None, ...]
+    of: str = ""
+
+    @property
+    def spread(self) -> float:
+        """How far its values are apart; what has none counts as nothing."""
+        known = [value or 0.0 for value in self.values]
+        return max(known) - min(known)
+
+
+def compared_parts(cases: Sequence[CaseProfile]) -> list[ComparedRow]:
+    """Kernels, or on a CPU operations, that differ most in time first."""
+    kind = KERNEL if any(parts_of(case, KERNEL) for case in cases) else OPERATION
+    found = [parts_of(case, kind) for case in cases]
+    names = dict.fromkeys(name for parts in found for name in parts)
+    rows = [ComparedRow(name, "ns", tuple(parts.get(name) for parts in found)) for name in names]
+    least = LEAST_SPREAD * max((row.spread for row in rows), default=0.0)
+    return sorted((row for row in rows if row.spread >= least), key=lambda row: -row.spread)[:MOST_PARTS]
+
+
+def parts_of(case: CaseProfile, kind: str) -> dict[str, float]:
+    """Nanoseconds of one call by name."""
+    record = case.record("torch") or case.record("proton")
+    return {} if record is None else {part.name: part.time_ns for part in record.kind(kind) if part.time_ns}
+
+
+def compared_figures(cases: Sequence[CaseProfile]) -> list[ComparedRow]:
+    """Figures that a tool gave of two profiles or more and that differ, in the tools' order."""
+    keys: dict[tuple[str, str, str | None], ToolFigure] = {}
+    for case in cases:
+        for record in case.records:
+            for figure in record.figures:
+                keys.setdefault((record.tool, figure.name, figure.of), figure)
+    rows = []
+    for (tool, name, of), figure in keys.items():
+        values = tuple(_value(case, tool, name, of) for case in cases)
+        known = [value for value in values if value is not None]
+        if len(known) > 1 and max(known) > min(known):
+            label = name if of is None else f"{of}: {name}"
+            rows.append(ComparedRow(label, figure.unit, values, of=tool))
+    return rows
+
+
+def _value(case: CaseProfile, tool: str, name: str, of: str | None) -> float | None:
+    record = case.record(tool)
+    return None if record is None else record.figure(name, of)
+
+
+def told_differences(cases: Sequence[CaseProfile]) -> list[str]:
+    """In words, of each profile against the quickest: how much longer it takes, and in what."""
+    timed = sorted((case for case in cases if case.call_ns), key=lambda case: case.call_ns or 0.0)
+    if len(timed) < 2:
+        return []
+    quickest = timed[0]
+    return [_told(quickest, other) for other in timed[1:]]
+
+
+def _told(quickest: CaseProfile, other: CaseProfile) -> str:
+    assert quickest.call_ns is not None
+    assert other.call_ns is not None
+    more = other.call_ns - quickest.call_ns
+    if more < SAME * quickest.call_ns:
+        return (
+            f"{other.name} and {quickest.name} take about as long: {_time(other.call_ns)}, {_time(quickest.call_ns)}."
+        )
+    ratio = units.format_number(other.call_ns / quickest.call_ns)
+    told = f"{other.name} takes {ratio} times as long as {quickest.name}: {_time(more)} more"
+    kind = KERNEL if parts_of(other, KERNEL) else OPERATION
+    before, after = parts_of(quickest, kind), parts_of(other, kind)
+    growths = {name: after.get(name, 0.0) - before.get(name, 0.0) for name in {**before, **after}}
+    largest = sorted(growths, key=lambda name: -growths[name])[:MOST_NAMED]
+    named = [
+        f"{_time(growths[name])} in {name}{'' if name in before else f', which {quickest.name} has not'}"
+        for name in largest
+        if growths[name] > LEAST_SHARE * more
+    ]
+    return f"{told}; {'; '.join(named)}." if named else f"{told}; no {kind} explains a tenth of it."
+
+
+def _time(ns: float) -> str:
+    return units.format_time(ns)

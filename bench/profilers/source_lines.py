@@ -1,0 +1,61 @@
+"""From where in the source operations of torch are called: the very line, by looking at the stack as each is made."""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+HARNESS = str(Path(__file__).resolve().parents[1])
+DEEPEST = 12
+
+
+def shown_path(file: str) -> str:
+    """Relative to where the process runs, where it lies below."""
+    path = Path(file)
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_absolute() and path.is_relative_to(here) else file
+
+
+def is_of_others(file: str) -> bool:
+    """Whether a file is torch's, the harness's, the standard library's, or none at all."""
+    parts = Path(file).parts
+    if file.startswith(("<", HARNESS)) or "torch" in parts or parts[:2] == ("attnlab", "bench"):
+        return True
+    return len(parts) == 1 and parts[0].removesuffix(".py") in sys.stdlib_module_names
+
+
+def frames_about(frame: FrameType | None) -> Iterator[str]:
+    """`file:line in function` of the frames about one, the nearest first, without those of others."""
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if not is_of_others(file):
+            yield f"{shown_path(file)}:{frame.f_lineno} in {frame.f_code.co_name}"
+        frame = frame.f_back
+
+
+Lines = Mapping[str, Sequence[tuple[str, ...]]]
+"""By name of an operation: the stack of each time that one call makes it, in order."""
+
+
+def lines_of(call: Callable[[], object]) -> Lines:
+    """Where one call of the function makes operations from.
+
+    What torch works out of several operations is not among them, nor is what a compiled graph does.
+    """
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    seen: dict[str, list[tuple[str, ...]]] = defaultdict(list)
+
+    class Looking(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            stack = tuple(frames_about(sys._getframe(1)))[:DEEPEST]
+            seen[func.name().partition(".")[0]].append(stack)
+            return func(*args, **(kwargs or {}))
+
+    with Looking():  # type: ignore[no-untyped-call]
+        call()
+    return seen

@@ -1,0 +1,181 @@
+"""Each finding is made from figures that show it, and from no others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from attnlab.bench.profilers.comparison import compared_figures, compared_parts, told_differences
+from attnlab.bench.profilers.findings import findings
+from attnlab.bench.profilers.profile import CaseProfile
+from attnlab.bench.profilers.record import (
+    KERNEL,
+    OPERATION,
+    SPAN,
+    CallPart,
+    Listing,
+    ProfileFinding,
+    ToolFigure,
+    ToolRecord,
+)
+from attnlab.bench.store.machine import Ceilings
+
+from .conftest import record
+
+Make = Callable[..., CaseProfile]
+OP = CallPart("aten::mm", OPERATION, 900.0, source="mine.py:7")
+
+
+def first(case: CaseProfile, ceilings: Ceilings) -> ProfileFinding:
+    return findings(case, ceilings)[0]
+
+
+def about(case: CaseProfile, ceilings: Ceilings, word: str) -> list[str]:
+    return [finding.says for finding in findings(case, ceilings) if finding.about == word]
+
+
+@pytest.mark.parametrize(
+    ("operations", "bytes_moved", "bound"),
+    [(10_000_000, 8_000_000, "memory"), (800_000_000, 100_000, "arithmetic"), (10_000_000, 100_000, "latency")],
+)
+def test_the_contract_says_which_ceiling_is_near(
+    operations: int, bytes_moved: int, bound: str, made_profile: Make, ceilings: Ceilings
+) -> None:
+    case = made_profile(record("torch", OP), operations=operations, bytes_moved=bytes_moved)
+    found = first(case, ceilings)
+    assert found.about == bound
+    assert "by the contract in 1.00 ms" in found.evidence
+    assert found.try_
+
+
+def test_much_time_outside_of_operations_is_python(made_profile: Make, ceilings: Ceilings) -> None:
+    torch = record("torch", OP, host_time_of_a_call=1e6, host_time_outside_of_operations=4e5)
+    samples = record(
+        "samples", listings=(Listing("Lines", ("line", "share"), (("mine.py:3 f", "71.0 %"),)),), samples=99
+    )
+    found = first(made_profile(torch, samples), ceilings)
+    assert found.about == "python"
+    assert "40.0 % of a call" in found.says
+    assert "mine.py:3 f in 71.0 % of samples" in found.evidence
+
+
+def test_many_small_operations_are_launches(made_profile: Make, ceilings: Ceilings) -> None:
+    torch = record("torch", OP, host_time_of_a_call=4e5, host_time_outside_of_operations=1e4, operations=100)
+    found = first(made_profile(torch), ceilings)
+    assert found.about == "launches"
+    assert "100 operations in 400 µs, 4.00 µs each" in found.evidence
+
+
+@pytest.mark.parametrize(("launching", "bound"), [(9e4, "launches"), (1e4, "python")])
+def test_a_gpu_that_waits_for_its_host(launching: float, bound: str, made_profile: Make, ceilings: Ceilings) -> None:
+    figures = {"kernels": 9, "launches": 9, "time_in_kernels": 2e4, "gaps_between_kernels": 8e4}
+    host = {"host_time_of_a_call": 1.5e5, "host_time_in_launches": launching}
+    torch = record("torch", CallPart("k", KERNEL, 2e4), **figures, **host)
+    found = first(made_profile(torch), ceilings)
+    assert found.about == bound
+    assert "9 kernels run for 20.0 µs, with gaps of 80.0 µs" in found.evidence
+
+
+def test_a_gpu_that_is_at_work_throughout_is_not_told_to_wait(made_profile: Make, ceilings: Ceilings) -> None:
+    torch = record("torch", CallPart("k", KERNEL, 1e6), kernels=1, time_in_kernels=1e6, host_time_of_a_call=2e4)
+    assert first(made_profile(torch), ceilings).about == "latency"
+
+
+def counted(**figures: float) -> ToolRecord:
+    """What Nsight Compute is said to have counted in one kernel."""
+    made = tuple(ToolFigure(name.replace("_", " "), value, "1", "k") for name, value in figures.items())
+    return ToolRecord("ncu", 1, (CallPart("k", KERNEL, 1e6),), made)
+
+
+@pytest.mark.parametrize(
+    ("memory", "arithmetic", "bound"), [(80, 30, "memory"), (30, 80, "arithmetic"), (30, 30, "latency")]
+)
+def test_what_the_hardware_counted_goes_before_the_contract(
+    memory: float, arithmetic: float, bound: str, made_profile: Make, ceilings: Ceilings
+) -> None:
+    peaks = {"share of the memory's peak": memory, "share of the multiprocessors' peak": arithmetic}
+    ncu = counted(**peaks, **{"stalled: barrier": 1.0, "stalled: long scoreboard": 7.0})
+    found = first(made_profile(ncu), ceilings)
+    assert found.about == bound
+    assert ("long scoreboard" in found.evidence) == (bound == "latency")
+
+
+def test_a_kernel_with_few_warps_and_idle_tensor_cores(made_profile: Make, ceilings: Ceilings) -> None:
+    limits = {"blocks that registers allow": 2.0, "blocks that shared memory allows": 1.0}
+    ncu = counted(
+        occupancy=12.0,
+        **limits,
+        **{"tensor cores in use": 1.0, "instructions": 10.0, "conflicts of shared memory": 5.0},
+    )
+    case = made_profile(ncu, operations=800_000_000)
+    said = " ".join(f"{finding.says} {finding.try_}" for finding in findings(case, ceilings))
+    assert "Few warps are at work: 12 %" in said
+    assert "Use less shared memory a block" in said
+    assert "tensor cores are idle" in said
+    assert "wait for each other at shared memory" in said
+    assert "tensor cores are idle" not in " ".join(about(made_profile(ncu, operations=100), ceilings, "arithmetic"))
+
+
+def test_counted_bytes_are_set_against_the_contract(made_profile: Make, ceilings: Ceilings) -> None:
+    bytes_ = {"bytes read from memory": 250_000.0, "bytes written to memory": 50_000.0}
+    assert about(made_profile(counted(**bytes_)), ceilings, "memory") == ["It moves 3 times the bytes of the contract."]
+
+
+def test_results_between_are_told_where_nothing_was_counted(made_profile: Make, ceilings: Ceilings) -> None:
+    much = record("torch", OP, memory_allocated=510_000, peak_of_memory=300_000)
+    (said,) = about(made_profile(much), ceilings, "memory")
+    assert said.startswith("Results between take 488 KiB, 5 times all that the contract moves")
+    few = record("torch", OP, memory_allocated=50_000, peak_of_memory=50_000)
+    assert about(made_profile(few), ceilings, "memory") == []
+
+
+def test_fresh_pages_are_told_where_they_cost(made_profile: Make, ceilings: Ceilings) -> None:
+    (said,) = about(made_profile(record("perf", page_faults=1000)), ceilings, "memory")
+    assert "3.91 MiB of fresh memory" in said
+    assert about(made_profile(record("perf", page_faults=10)), ceilings, "memory") == []
+
+
+def test_what_takes_longest_is_named_with_its_line(made_profile: Make, ceilings: Ceilings) -> None:
+    torch = record("torch", OP, CallPart("aten::copy_", OPERATION, 80.0))
+    found = [finding for finding in findings(made_profile(torch), ceilings) if finding.about == "time"]
+    assert [finding.says for finding in found] == ["aten::mm takes 91.8 % of the time in operations."]
+    assert "mine.py:7" in found[0].evidence
+    assert "shapes, dtype" in (found[0].try_ or "")
+
+
+def test_spans_share_a_call(made_profile: Make, ceilings: Ceilings) -> None:
+    spans = (CallPart("decode", SPAN, 1.0, 700.0), CallPart("prefill", SPAN, 1.0, 200.0))
+    part = CallPart("norm: rmsnorm/torch", SPAN, 1.0, 100.0, count=60)
+    torch = record("torch", OP, *spans, part, host_time_of_a_call=1000.0)
+    passes, parts = about(made_profile(torch), ceilings, "spans")
+    assert passes == "Of a call, its passes take: decode 70.0 %, prefill 20.0 %."
+    assert parts == "Of a call, its parts of the decoder take: norm: rmsnorm/torch 10.0 %."
+
+
+def test_what_a_tool_says_itself_stands_last(made_profile: Make, ceilings: Ceilings) -> None:
+    own = ProfileFinding("registers", "It spills.", "12 loads", "Smaller tiles.")
+    assert findings(made_profile(ToolRecord("static", findings=(own,))), ceilings)[-1] == own
+
+
+def test_a_processor_that_waits(made_profile: Make, ceilings: Ceilings) -> None:
+    said = about(made_profile(record("perf", instructions_a_cycle=0.5)), ceilings, "latency")
+    assert "The processor waits: 0.50 instructions a cycle." in said
+
+
+def test_two_are_set_side_by_side(made_profile: Make) -> None:
+    slow = made_profile(record("torch", OP, CallPart("aten::copy_", OPERATION, 5e5), operations=9), name="slow")
+    quick = made_profile(record("torch", OP, operations=3), name="quick", call_ns=5e5)
+    assert told_differences([slow, quick]) == [
+        "slow takes 2.00 times as long as quick: 500 µs more; 500 µs in aten::copy_, which quick has not."
+    ]
+    (row,) = compared_parts([slow, quick])
+    assert (row.name, row.values) == ("aten::copy_", (5e5, None)), "what is alike is left out"
+    (figure,) = compared_figures([slow, quick])
+    assert (figure.name, figure.values, figure.of) == ("operations", (9, 3), "torch")
+
+
+def test_what_takes_as_long_is_said_to(made_profile: Make) -> None:
+    cases = [made_profile(name="a"), made_profile(name="b", call_ns=1.01e6)]
+    assert told_differences(cases) == ["b and a take about as long: 1.01 ms, 1.00 ms."]
+    assert told_differences([made_profile(name="a"), made_profile(name="b", call_ns=None)]) == []
