@@ -20,7 +20,7 @@ from attnlab.bench.text import brief
 if TYPE_CHECKING:
     from attnlab.bench.contract.registry import Registry
     from attnlab.bench.measuring.steps import Step
-    from attnlab.bench.profilers.profile import CaseProfile, Profile
+    from attnlab.bench.profilers.profiles import CaseProfile, Profile
     from attnlab.bench.store.records import RunRecord
 
 PAGE = "index.html"
@@ -75,7 +75,7 @@ def execute(options: argparse.Namespace) -> int:
     tools = chosen(_options.read_names(options.tool) or (ALL,))
     steps, run = _planned(options, registry)
 
-    from attnlab.bench.profilers.profile import Profile, finish_folder, folder_in_making, write_profile
+    from attnlab.bench.profilers.profiles import Profile, finish_folder, folder_in_making, write_profile
     from attnlab.bench.reporters.profile_page import write_pages
 
     wanted = Path(options.out) / run.run_id

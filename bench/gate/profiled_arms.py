@@ -12,8 +12,9 @@ from pathlib import Path
 from attnlab.bench.gate import rerooting
 from attnlab.bench.gate.arm_process import begin_process
 from attnlab.bench.gate.arm_worker import TURNING
+from attnlab.bench.gate.building import built
 from attnlab.bench.gate.checkouts import WORKTREE, Arm, checked_out
-from attnlab.bench.gate.environments import ArmEnvironment, isolated, own_packages
+from attnlab.bench.gate.environments import ArmEnvironment, own_packages
 from attnlab.bench.measuring.worker_process import Process
 
 WORKER_BOOT = TURNING + "from attnlab.bench.measuring.worker import main; main(int(sys.argv[1]), int(sys.argv[2]))"
@@ -45,16 +46,11 @@ def profiled_arms(
 ) -> Iterator[tuple[ProfiledArm, ProfiledArm]]:
     """Base and the working tree, as long as the context; each in an environment of its own where that is asked for.
 
-    Raises UsageError on a revision that does not exist, and what `environments.isolated` raises.
+    Raises UsageError on a revision that does not exist, and GateClosed where one cannot be built.
     """
-    with checked_out(repo, base, WORKTREE) as arms:
-        if not isolate and prepare is None:
-            base_arm, head = (_profiled(arm, repo, None) for arm in arms)
-            yield base_arm, head
-            return
-        with isolated(arms, prepare, tell) as environments:
-            base_arm, head = (_profiled(arm, repo, environments[arm.name]) for arm in arms)
-            yield base_arm, head
+    with checked_out(repo, base, WORKTREE) as arms, built(*arms, prepare, isolate, tell) as environments:
+        before, after = (_profiled(arm, repo, environments.get(arm.name)) for arm in arms)
+        yield before, after
 
 
 def _profiled(arm: Arm, repo: Path, environment: ArmEnvironment | None) -> ProfiledArm:

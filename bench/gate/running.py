@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from attnlab.bench.errors import GateClosed
 from attnlab.bench.gate.ask import Ask
+from attnlab.bench.gate.building import built
 from attnlab.bench.gate.checkouts import Arm, placed
-from attnlab.bench.gate.environments import ArmEnvironment, isolated, undetected_changes
+from attnlab.bench.gate.environments import ArmEnvironment, undetected_changes
 from attnlab.bench.gate.error_rates import error_rates
 from attnlab.bench.gate.pairs_file import PairsFile
 from attnlab.bench.gate.report import GateReport
@@ -64,7 +63,7 @@ def run_gate(
     folder = make_folder(out, f"{datetime.now(UTC):%Y%m%d-%H%M%S}-gate-{ask.stem}")
     pairs = PairsFile(folder)
     try:
-        with _built(base, head, prepare, isolate, tell) as environments:
+        with built(base, head, prepare, isolate, tell) as environments:
             ask = replace(ask, notes=(*ask.notes, *_environment_notes(base, head, environments)))
             session = Session(repo, base, head, ask, pairs, tell, only=only, environments=environments)
             interrupted = False
@@ -107,20 +106,6 @@ def with_bases_thresholds(ask: Ask, file: Path | None, repo: Path, base: Arm) ->
     )
 
 
-@contextmanager
-def _built(
-    base: Arm, head: Arm, prepare: str | None, isolate: bool, tell: Callable[[str], None]
-) -> Iterator[dict[str, ArmEnvironment]]:
-    """Both arms built, and the environments that they have of their own."""
-    if isolate:
-        with isolated((base, head), prepare, tell) as environments:
-            yield environments
-        return
-    for arm in {arm.root: arm for arm in (base, head)}.values():
-        _prepare(prepare, arm, tell)
-    yield {}
-
-
 def _environment_notes(base: Arm, head: Arm, environments: Mapping[str, ArmEnvironment]) -> Iterator[str]:
     """What differs between the arms' environments, or would if they had their own."""
     if environments:
@@ -131,20 +116,6 @@ def _environment_notes(base: Arm, head: Arm, environments: Mapping[str, ArmEnvir
         yield (
             f"base and head differ in {', '.join(files)}, and both were measured in one environment: what that changes "
             "is not measured (see --isolated)"
-        )
-
-
-def _prepare(command: str | None, arm: Arm, tell: Callable[[str], None]) -> None:
-    if command is None:
-        return
-    tell(f"preparing {arm.label}: {command}")
-    variables = {**os.environ, "ATTNLAB_ARM": arm.name}
-    done = subprocess.run(command, shell=True, cwd=arm.root, env=variables, capture_output=True, text=True, check=False)
-    if done.returncode:
-        said = "\n".join((done.stdout + done.stderr).splitlines()[-20:])
-        raise GateClosed(
-            f"{arm.label} could not be built: {command!r} ended with exit code {done.returncode}; "
-            f"the gate fails closed. It said: {said}"
         )
 
 

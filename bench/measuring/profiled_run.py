@@ -15,8 +15,8 @@ from attnlab.bench.measuring.profiling import WRONG
 from attnlab.bench.measuring.runner import Runner
 from attnlab.bench.measuring.steps import Step
 from attnlab.bench.profilers import PROFILERS
-from attnlab.bench.profilers.profile import CaseProfile
 from attnlab.bench.profilers.profiled_call import Origin, ProfiledCall
+from attnlab.bench.profilers.profiles import CaseProfile
 from attnlab.bench.profilers.using import ToolUse, read_call_ns, read_uses, use
 from attnlab.bench.store.records import Measurement, Outcome
 

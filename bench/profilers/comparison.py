@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from attnlab.bench import units
-from attnlab.bench.profilers.profile import CaseProfile
+from attnlab.bench.profilers.profiles import CaseProfile
 from attnlab.bench.profilers.record import KERNEL, OPERATION, ToolFigure
 
 MOST_PARTS, MOST_NAMED = 15, 3

@@ -9,7 +9,7 @@ from attnlab.bench.profilers.findings.facts import Facts
 from attnlab.bench.profilers.findings.hardware import hardware, host, processor
 from attnlab.bench.profilers.findings.memory import fresh_memory, moved_bytes
 from attnlab.bench.profilers.findings.parts import longest, spans
-from attnlab.bench.profilers.profile import CaseProfile
+from attnlab.bench.profilers.profiles import CaseProfile
 from attnlab.bench.profilers.record import ProfileFinding
 from attnlab.bench.store.machine import Ceilings
 

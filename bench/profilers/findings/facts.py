@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from attnlab.bench import units
 from attnlab.bench.contract.roofline import SpeedOfLight, measured_light
-from attnlab.bench.profilers.profile import CaseProfile
+from attnlab.bench.profilers.profiles import CaseProfile
 from attnlab.bench.store.machine import Ceilings
 
 

@@ -9,7 +9,7 @@ from attnlab.bench import units
 from attnlab.bench.profilers.comparison import ComparedRow, compared_figures, compared_parts, told_differences
 from attnlab.bench.profilers.findings import findings
 from attnlab.bench.profilers.findings.facts import Facts
-from attnlab.bench.profilers.profile import CaseProfile, Profile
+from attnlab.bench.profilers.profiles import CaseProfile, Profile
 from attnlab.bench.profilers.record import (
     FUNCTION,
     KERNEL,

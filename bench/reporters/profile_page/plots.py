@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from attnlab.bench import units
 from attnlab.bench.profilers.comparison import parts_of
-from attnlab.bench.profilers.profile import CaseProfile
+from attnlab.bench.profilers.profiles import CaseProfile
 from attnlab.bench.profilers.record import KERNEL, OPERATION
 from attnlab.bench.reporters.model.plots import Curve, Panel, Plot, PlotPoint, Roof
 from attnlab.bench.store.machine import Ceilings

@@ -16,8 +16,10 @@ from attnlab.bench.cli import build_parser
 ROOT = Path(__file__).parents[3]
 MOST_FLAGS = {
     "gate": 15,
+    "profile": 14,
     "run": 16,
-}  # what is gated and what may be lost are named, one option a kind; a run may be planned, take turns, and try again
+}  # what is gated and what may be lost are named, one option a kind; a run may be planned, take turns, and try again;
+# a profile takes a run's choice of cases, and a gate's of how a side is built
 HELP_CPU_S = 0.5
 HEAVY = {"torch", "numpy", "scipy", "pandas", "matplotlib", "triton", "rich", "duckdb", "pyarrow", "vl_convert"}
 COMMANDS = cli.COMMANDS.names()

@@ -12,7 +12,7 @@ import pytest
 
 from attnlab.bench import PROFILERS
 from attnlab.bench.cli.profile import _tell_refused
-from attnlab.bench.profilers.profile import CaseProfile, read_profile
+from attnlab.bench.profilers.profiles import CaseProfile, read_profile
 from attnlab.bench.profilers.record import OPERATION
 from attnlab.bench.store.records import Measurement, Outcome
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from attnlab.bench.profilers.chrome_trace import CALL_MARK
-from attnlab.bench.profilers.profile import CaseProfile
 from attnlab.bench.profilers.profiled_call import ProfiledCall
+from attnlab.bench.profilers.profiles import CaseProfile
 from attnlab.bench.profilers.record import CallPart, Listing, ToolFigure, ToolRecord
 from attnlab.bench.profilers.using import ToolUse
 from attnlab.bench.store.machine import Ceilings, Device, Environment

@@ -8,7 +8,7 @@ import pytest
 
 from attnlab.bench.profilers.comparison import compared_figures, compared_parts, told_differences
 from attnlab.bench.profilers.findings import findings
-from attnlab.bench.profilers.profile import CaseProfile
+from attnlab.bench.profilers.profiles import CaseProfile
 from attnlab.bench.profilers.record import (
     KERNEL,
     OPERATION,

@@ -11,7 +11,8 @@ import pytest
 
 from attnlab.bench.errors import MeasurementError, StoreError, UnknownName
 from attnlab.bench.profilers import PROFILERS, Profiler, in_order
-from attnlab.bench.profilers.profile import (
+from attnlab.bench.profilers.profiled_call import ProfiledCall
+from attnlab.bench.profilers.profiles import (
     CaseProfile,
     Profile,
     finish_folder,
@@ -19,7 +20,6 @@ from attnlab.bench.profilers.profile import (
     read_profile,
     write_profile,
 )
-from attnlab.bench.profilers.profiled_call import ProfiledCall
 from attnlab.bench.profilers.record import CallPart, ToolRecord
 from attnlab.bench.profilers.using import chosen, read_uses, use
 
