@@ -25,4 +25,4 @@ def render(page: ProfilePage) -> str:
 
 
 def _drawn(section: CaseSection, key: str) -> list[DrawnPlot]:
-    return [drawn(plot, plot.drawn, key, {}) for plot in section.plots]
+    return [drawn(plot, plot.drawn, key, {}, len(plot.panels)) for plot in section.plots]
