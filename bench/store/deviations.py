@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+
+from attnlab.bench.store.record import record
 
 
-@dataclass(frozen=True)
+@record
 class Deviation:
     """How far outputs are from what is expected by one measure, and how far they may be.
 

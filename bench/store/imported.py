@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from attnlab.bench.store.record import record
 
 
-@dataclass(frozen=True)
+@record
 class Imported:
     """The file that a run was made of.
 

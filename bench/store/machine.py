@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from attnlab.bench import units
+from attnlab.bench.store.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,7 +16,7 @@ UNKNOWN = "unknown"
 """What stands for a name that nobody knows."""
 
 
-@dataclass(frozen=True)
+@record
 class Device:
     """What calls run on. kind is "cpu", "cuda" or "unknown"; capability is CUDA's, as (major, minor)."""
 
@@ -28,7 +29,7 @@ class Device:
     driver: str | None = None
 
 
-@dataclass(frozen=True)
+@record
 class Code:
     """Where something is written that is not ours.
 
@@ -44,7 +45,7 @@ class Code:
     dirty: bool | None = None
 
 
-@dataclass(frozen=True)
+@record
 class Environment:
     """All that may explain a difference between two runs; None and "unknown" are what an imported file does not say."""
 
@@ -68,7 +69,7 @@ WIDER = {"bfloat16": ("float32",), "float16": ("float32",)}
 """Dtypes that hold every value of a dtype: its operands can be widened, so that its product is as fast as theirs."""
 
 
-@dataclass(frozen=True)
+@record
 class PublishedPeaks:
     """A data sheet's dense peaks: bytes a second and FLOP a second by dtype, without sparsity."""
 
@@ -76,7 +77,7 @@ class PublishedPeaks:
     rates: dict[str, float]
 
 
-@dataclass(frozen=True)
+@record
 class Load:
     """What else a machine did while its rates were measured; None is what it did not say.
 
@@ -93,7 +94,7 @@ class Load:
     disturbed: str | None
 
 
-@dataclass(frozen=True)
+@record
 class Ceilings:
     """Peak rates of one device: measured here, and published where known.
 

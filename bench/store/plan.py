@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from attnlab.bench.store.record import record
 
 
-@dataclass(frozen=True)
+@record
 class Plan:
     """The layout of one benchmark's calls by one clock; JSON values by `store.codec`.
 

@@ -18,7 +18,7 @@ History of SCHEMA_VERSION, newest first:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import Enum
 from functools import cached_property
 from itertools import chain
@@ -28,6 +28,7 @@ from attnlab.bench.store.deviations import Deviation
 from attnlab.bench.store.imported import Imported
 from attnlab.bench.store.machine import Ceilings, Code, Environment
 from attnlab.bench.store.plan import Plan
+from attnlab.bench.store.record import record
 
 SCHEMA_VERSION = 6
 TOGETHER = "together"  # of the axis `arrivals`: all requests are there when a call begins
@@ -72,7 +73,7 @@ class Outcome(Enum):
         return self in (Outcome.PASSED, Outcome.UNCHECKED)
 
 
-@dataclass(frozen=True)
+@record
 class Series:
     """Values of one quantity in one burst: latency, set-up, peak memory and whatever comes later alike.
 
@@ -86,7 +87,7 @@ class Series:
     values: tuple[float, ...]
 
 
-@dataclass(frozen=True)
+@record
 class DeviceState:
     """What a GPU said of itself; None is what it did not say.
 
@@ -104,7 +105,7 @@ class DeviceState:
     energy_j: float | None = None
 
 
-@dataclass(frozen=True)
+@record
 class HostState:
     """What the host says of the time of one burst; None is what it did not say.
 
@@ -125,7 +126,7 @@ class HostState:
     frequency_mhz: float | None = None
 
 
-@dataclass(frozen=True)
+@record
 class Burst:
     """Samples taken in one go; started_s is Unix time, state the device's right after, host the machine's over it."""
 
@@ -135,7 +136,7 @@ class Burst:
     host: HostState | None = None
 
 
-@dataclass(frozen=True)
+@record
 class Launch:
     """What one process measured."""
 
@@ -143,7 +144,7 @@ class Launch:
     bursts: tuple[Burst, ...]
 
 
-@dataclass(frozen=True)
+@record
 class Turn:
     """What a fresh process measured in one round, in which the nearest of a case took turns; rounds count from 1."""
 
@@ -151,7 +152,7 @@ class Turn:
     launch: Launch
 
 
-@dataclass(frozen=True)
+@record
 class SetDeviations:
     """How far outputs are off on one set of inputs ("drawn", "redrawn", "needles", "timed")."""
 
@@ -159,7 +160,7 @@ class SetDeviations:
     deviations: tuple[Deviation, ...]
 
 
-@dataclass(frozen=True)
+@record
 class CheckRecord:
     """What the check of one implementation on one case found.
 
@@ -179,7 +180,7 @@ class CheckRecord:
     rounds: str | None = None
 
 
-@dataclass(frozen=True)
+@record
 class TimingRecord:
     """How the time was taken.
 
@@ -212,7 +213,7 @@ SPEED = ("timing", "median_ns", "ci_low_ns", "ci_high_ns")
 """Fields of a measurement that only a result with a speed has: a wrong result has none."""
 
 
-@dataclass(frozen=True)
+@record
 class Measurement:
     """All that is known of one implementation on one case in one run.
 
@@ -301,7 +302,7 @@ class Measurement:
         return found
 
 
-@dataclass(frozen=True)
+@record
 class BenchRecord:
     """One table of a suite, as it was run: which implementations on which cases.
 
@@ -315,7 +316,7 @@ class BenchRecord:
     rounds: int = 0
 
 
-@dataclass(frozen=True)
+@record
 class RunRecord:
     """What is known of a whole run; `command` repeats it.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from attnlab.bench.store.deviations import Deviation, relative_errors
@@ -38,7 +39,7 @@ def _upgraded_check(check: Any) -> Any:
 
 
 def _deviations(figures: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [dict(vars(deviation)) for figure in figures for deviation in _of_errors(**figure)]
+    return [asdict(deviation) for figure in figures for deviation in _of_errors(**figure)]
 
 
 def _of_errors(

@@ -115,7 +115,7 @@ def timed(
     )
     if outcome is Outcome.PASSED:
         found = replace(found, turns=turns(median, how.clock, None if ns else source))
-    found = Measurement(**{**vars(found), **rest})
+    found = replace(found, **rest)
     return found if outcome is Outcome.PASSED else found.fail(found.reason, found.detail, outcome)
 
 
@@ -196,4 +196,4 @@ def stored_run(
     )
     found = tuple(measure(name, case) for name in names for case in chosen)
     damage = Damage(Path("results/example/measurements.jsonl"), 12, "unreadable measurement: cut")
-    return StoredRun(Path("results/example"), RunRecord(**{**vars(record), **rest}), (*found, *extra), (damage,))
+    return StoredRun(Path("results/example"), replace(record, **rest), (*found, *extra), (damage,))
