@@ -12,6 +12,7 @@ from attnlab.bench import units
 from attnlab.bench.contract.beyond import Remark
 from attnlab.bench.contract.discovery import UNRANKED
 from attnlab.bench.contract.roofline import measured_light, published_light
+from attnlab.bench.store.record import record
 from attnlab.bench.store.records import Measurement, Outcome, RunRecord
 from attnlab.bench.text import one_line, reason_of
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 Value = float | str | None
 
 
-@dataclass(frozen=True)
+@record
 class Row:
     """What a metric is worked out from: a measurement, its run, and its baseline in that run."""
 

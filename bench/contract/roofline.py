@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from attnlab.bench import units
 from attnlab.bench.store.machine import Ceilings, PublishedPeaks, rate_of
+from attnlab.bench.store.record import record
 
 SAFETY = 2.0
 """What an honest kernel may be faster than the ceilings of `least_ns`: probes in torch do not reach every last bit."""
@@ -30,7 +29,7 @@ PUBLISHED: dict[str, PublishedPeaks] = {
 }
 
 
-@dataclass(frozen=True)
+@record
 class SpeedOfLight:
     """The least time of a case: the larger of operations over rate and bytes over bandwidth."""
 

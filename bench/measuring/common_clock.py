@@ -34,15 +34,23 @@ def method_of(timing: TimingRecord, clock: str | None = None) -> Method:
 
 def under_common_clocks(measurements: Sequence[Measurement]) -> list[Measurement]:
     """The measurements of one run, those of each case under one clock; their order is kept."""
-    groups: dict[tuple[str, str], list[Measurement]] = {}
-    for m in measurements:
-        groups.setdefault((m.operator, m.case_id), []).append(m)
-    chosen = {key: common_method(group) for key, group in groups.items()}
-    shown = [_under(m, chosen[m.operator, m.case_id]) for m in measurements]
-    calls: dict[tuple[str, str], set[int | None]] = {}
-    for m in shown:
-        calls.setdefault((m.operator, m.case_id), set()).add(_calls(m))
-    return [_marked(m, calls[m.operator, m.case_id] - {None}) for m in shown]
+    shown = list(measurements)
+    groups: dict[tuple[str, str], list[int]] = {}
+    for place, m in enumerate(measurements):
+        groups.setdefault((m.operator, m.case_id), []).append(place)
+    for places in groups.values():
+        for place, m in zip(places, _under_one_clock([shown[place] for place in places]), strict=True):
+            shown[place] = m
+    return shown
+
+
+def _under_one_clock(group: list[Measurement]) -> list[Measurement]:
+    """The measurements of one case."""
+    method = common_method(group)
+    if method is not None:
+        group = [_under(m, method) for m in group]
+    calls = {_calls(m) for m in group} - {None}
+    return group if len(calls) < 2 else [_marked(m, calls) for m in group]
 
 
 def _calls(measurement: Measurement) -> int | None:
@@ -52,7 +60,7 @@ def _calls(measurement: Measurement) -> int | None:
 def _marked(measurement: Measurement, calls: set[int | None]) -> Measurement:
     """With a flag where samples of the same case are means of other numbers of calls."""
     own = _calls(measurement)
-    if own is None or len(calls) < 2:
+    if own is None:
         return measurement
     others = " or ".join(map(str, sorted(count for count in calls if count not in (None, own))))
     flag = f"a sample is the mean of {own} calls, of other implementations of {others}: their scatter differs by that"
@@ -65,6 +73,9 @@ def common_method(measurements: Iterable[Measurement]) -> Method | None:
     The clocks preferred by more of them come first, each measurement's own main clock before those beside it.
     """
     timed = [m for m in measurements if m.timing is not None and m.median_ns]
+    first = {method_of(m.timing) for m in timed if m.timing is not None}
+    if len(first) == 1:  # what all of them prefer
+        return first.pop()
     offered = [_methods(m) for m in timed]
     shared = [method for method in (offered[0] if offered else ()) if all(method in each for each in offered)]
     return min(shared, key=lambda method: sum(each.index(method) for each in offered), default=None)

@@ -15,6 +15,8 @@ NAMES = ("operator", "implementation", "case_id")
 def bounded(measurement: Measurement) -> Measurement:
     """The measurement with one line for each name and reason, and as many flags and phases as a reader looks at."""
     m = measurement
+    if _plain(m):
+        return m
     words = {
         "reason": m.reason and one_line(m.reason),
         "detail": m.detail and block(m.detail),
@@ -27,3 +29,12 @@ def bounded(measurement: Measurement) -> Measurement:
     }
     changed: dict[str, Any] = {name: value for name, value in words.items() if value != getattr(m, name)}
     return replace(m, **changed) if changed else m
+
+
+def _plain(m: Measurement) -> bool:
+    """Whether nothing has to be changed, as in most, told of all words at once."""
+    if m.detail or m.printed or len(m.flags) > MOST_WORDS or len(m.phases_ns) > MOST_WORDS:
+        return False
+    names = (m.operator, m.implementation, m.case_id)
+    words = " ".join(filter(None, (*names, m.reason, m.untimed, m.configuration, *m.flags, *m.phases_ns)))
+    return words == one_line(words)

@@ -29,6 +29,7 @@ def record(cls: type[T]) -> type[T]:
         module=cls.__module__,
         frozen=True,
         forbid_unknown_fields=True,
+        omit_defaults=True,
         gc=keeps,
         dict=keeps,
     )

@@ -21,7 +21,6 @@ from __future__ import annotations
 from dataclasses import field, replace
 from enum import Enum
 from functools import cached_property
-from itertools import chain
 from typing import Any
 
 from attnlab.bench.store.deviations import Deviation
@@ -70,7 +69,10 @@ class Outcome(Enum):
     @property
     def may_have_speed(self) -> bool:
         """Whether a time of it may be shown: a wrong result has none."""
-        return self in (Outcome.PASSED, Outcome.UNCHECKED)
+        return self is _PASSED or self is _UNCHECKED
+
+
+_PASSED, _UNCHECKED = Outcome.PASSED, Outcome.UNCHECKED  # asked for of every measurement, and slow of their class
 
 
 @record
@@ -261,10 +263,11 @@ class Measurement:
     definitions_version: int = DEFINITIONS_VERSION
 
     def __post_init__(self) -> None:
-        held = [name for name in SPEED if getattr(self, name) is not None]
-        if held and not self.outcome.may_have_speed:
-            raise ValueError(f"got {', '.join(held)} of a result that is {self.outcome.value}, expected none")
-        if self.reported and self.outcome is not Outcome.UNCHECKED:
+        if not self.outcome.may_have_speed:
+            held = [name for name in SPEED if getattr(self, name) is not None]
+            if held:
+                raise ValueError(f"got {', '.join(held)} of a result that is {self.outcome.value}, expected none")
+        if self.reported and self.outcome is not _UNCHECKED:
             raise ValueError(
                 f"got reported of a result that is {self.outcome.value}, expected it of unchecked ones alone"
             )
@@ -289,7 +292,7 @@ class Measurement:
     def values(self, quantity: str, clock: str | None = None) -> list[float]:
         """All values of a quantity (of one clock, where given); [] where it was not measured."""
         found = self.series.get(quantity, ())
-        return list(chain.from_iterable(series.values for series in found if clock in (None, series.clock)))
+        return [value for series in found if clock is None or clock == series.clock for value in series.values]
 
     @cached_property
     def series(self) -> dict[str, list[Series]]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, replace
 from typing import Any
 
 import msgspec
 
 from attnlab.bench.analysis.columns import of_row, of_run
-from attnlab.bench.analysis.metrics import Figured, figured_of, own_metrics
+from attnlab.bench.analysis.metrics import figured_of, own_metrics
 from attnlab.bench.contract.metric import Metric
 from attnlab.bench.store.codec import decode, encode
 from attnlab.bench.store.records import Measurement, RunRecord, TimingRecord
@@ -26,8 +25,6 @@ BESIDE: dict[str, Any] = {
     "phases_ns": {},
 }
 """Fields of a measurement that its outline lacks, and what stands there instead."""
-OUTLINED = tuple(f.name for f in fields(Measurement) if f.name not in BESIDE)
-
 MOST_BYTES = 1 << 20  # of a row: a longer one is no row of a table
 LARGEST = 2**63 - 1  # of a whole number in a column
 
@@ -107,17 +104,23 @@ def measurement_rows(
 ) -> Iterator[bytes]:
     """A JSON text for each implementation and case of a run; raises NoRow."""
     measured = {line.held.key: (line, line.held) for line in lines if isinstance(line.held, Measurement)}
-    for position, figured in enumerate(figured_of(stored.run, stored.measurements, metrics)):
-        line, held = measured[figured.row.measurement.key]
-        place = {"line": line.number, "byte_offset": line.offset, "byte_length": line.length}
-        yield _text({"number": number, "position": position, **place, **_values(figured, held)})
-
-
-def _values(figured: Figured, stored: Measurement) -> dict[str, Any]:
-    if not _is_plain(stored):
-        raise NoRow
-    outline = {name: value for name in OUTLINED if (value := getattr(stored, name)) is not None}
-    return {"case": _json(stored.case), **of_row(figured.row), **figured.values, "outline": _json(outline)}
+    for position, (row, values) in enumerate(figured_of(stored.run, stored.measurements, metrics)):
+        line, held = measured[row.measurement.key]
+        if not _is_plain(held):
+            raise NoRow
+        yield _text(
+            {
+                "number": number,
+                "position": position,
+                "line": line.number,
+                "byte_offset": line.offset,
+                "byte_length": line.length,
+                "case": _json(held.case),
+                **of_row(row),
+                **values,
+                "outline": _json(outline_of(held)),
+            }
+        )
 
 
 def _is_plain(m: Measurement) -> bool:
@@ -194,7 +197,7 @@ def outlined(outline: str) -> Measurement:
 
 def outline_of(measurement: Measurement) -> Measurement:
     """As `outlined`, of a measurement that was read."""
-    return replace(measurement, **BESIDE)
+    return msgspec.structs.replace(measurement, **BESIDE)  # type: ignore[type-var]
 
 
 def _json(value: Any) -> str:
@@ -205,11 +208,13 @@ def _json(value: Any) -> str:
 
 
 def _text(row: Mapping[str, Any]) -> bytes:
-    for value in row.values():
+    """The values that there are."""
+    known = {name: value for name, value in row.items() if value is not None}
+    for value in known.values():
         if type(value) is int and abs(value) > LARGEST:
             raise NoRow
     try:
-        text = msgspec.json.encode(row)
+        text = msgspec.json.encode(known)
     except (OverflowError, TypeError, ValueError, RecursionError) as error:
         raise NoRow from error
     if len(text) > MOST_BYTES:

@@ -42,11 +42,11 @@ def figured_of(run: RunRecord, measurements: Sequence[Measurement], metrics: Seq
         for case_id in bench.cases
     }
     rows = [Row(run, m, found.get((m.operator, baselines.get((m.operator, m.case_id), ""), m.case_id))) for m in kept]
-    telling: dict[tuple[Outcome, bool, frozenset[str]], list[Metric]] = {}
+    telling: dict[tuple[bool, bool, frozenset[str]], list[Metric]] = {}
     figured = []
     for row in rows:
         m = row.measurement
-        kind = m.outcome, bool(m.reported), frozenset(m.series)  # all by which `tells_of` judges
+        kind = m.outcome.may_have_speed, bool(m.reported), frozenset(m.series)  # all by which `tells_of` judges
         if kind not in telling:
             telling[kind] = [metric for metric in metrics if metric.tells_of(m)]
         figured.append(_figured(row, telling[kind]))
@@ -69,11 +69,19 @@ def _figured(row: Row, metrics: Sequence[Metric]) -> Figured:
     kept = [flag for flag in row.measurement.flags if not flag.startswith(DOUBTED)]
     if (broken := broken_log(row.measurement)) is not None:
         kept.append(f"its log cannot be, so that no figure is made of it: {broken}")
-    figures = {metric.name: figure for metric in metrics if (figure := metric.asked(row)) is not NO_FIGURE}
-    said = [figure.remark.words for figure in figures.values() if figure.remark is not None]
-    faults = [figure.fault for figure in figures.values() if figure.fault is not None]
+    values: dict[str, Value] = {}
+    said: list[str] = []
+    faults: list[str] = []
+    for metric in metrics:
+        figure = metric.asked(row)
+        if figure is NO_FIGURE:
+            continue
+        values[metric.name] = figure.value
+        if figure.remark is not None:
+            said.append(figure.remark.words)
+        if figure.fault is not None:
+            faults.append(figure.fault)
     flags = tuple(dict.fromkeys((*kept, *said, *faults)))
-    values = {name: figure.value for name, figure in figures.items()}
     if flags == row.measurement.flags:
         return Figured(row, values)
     return Figured(replace(row, measurement=replace(row.measurement, flags=flags)), values)

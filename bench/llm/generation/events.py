@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -34,6 +35,9 @@ _LOG = (EVENTS, "event_time", "event_tokens")
 _OF_ALL = ("request_arrival", "request_prompt")
 NEEDED = {*_LOG, *_OF_ALL}
 _OF_SOME = ("request_tokenise", "request_first_sample", "request_failed", "request_numbers_only")
+_OF_PASSES = {kind: (f"{kind}_pass", f"{kind}_bytes", f"{kind}_rows") for kind in PASSES}
+_GUESSES = ("drafted", "accepted")
+_NO_COUNTS = {*_LOG, *_OF_ALL, *_OF_SOME, *_GUESSES, *(name for names in _OF_PASSES.values() for name in names)}
 
 UNITS = {"cache": "B"}
 WANTED = ("reused_tokens",)
@@ -98,11 +102,15 @@ def log_in(series: Sequence[Series]) -> CallLog | None:
     found = {one.quantity: one.values for one in series}
     if not found.keys() >= NEEDED:
         return None
-    passes = list(_passes_in(found))
-    known = {name for kind in PASSES for name in (f"{kind}_pass", f"{kind}_bytes", f"{kind}_rows")}
-    known |= {*_LOG, *_OF_ALL, *_OF_SOME, "drafted", "accepted"}
-    others = [one for one in series if one.clock is None and one.quantity not in known and len(one.values) == 1]
-    return CallLog(tuple(_requests_in(found)), tuple(passes), {one.quantity: one.values[0] for one in others})
+    return CallLog(tuple(_requests_in(found)), tuple(_passes_in(found)), _counts_in(series))
+
+
+def _counts_in(series: Sequence[Series]) -> dict[str, float]:
+    others = [one for one in series if one.clock is None and one.quantity not in _NO_COUNTS and len(one.values) == 1]
+    return {one.quantity: one.values[0] for one in others}
+
+
+_Events = tuple[tuple[float, ...], tuple[int, ...]]
 
 
 @kept_of_launches
@@ -118,6 +126,8 @@ def requests_of(burst: Burst) -> list[RequestLog]:
 
 def broken_log(measurement: Measurement) -> str | None:
     """Why a stored log cannot be; None where all can. Runs of earlier versions were not held against the rules."""
+    if EVENTS not in measurement.series:
+        return None
     return next((read.fault for read in _read_logs(measurement) if read.fault is not None), None)
 
 
@@ -132,13 +142,17 @@ NO_LOG = _ReadLog()
 
 
 def _read_log(burst: Burst) -> _ReadLog:
+    """Passes are read where a rule may be broken alone, for every figure is made of their series."""
+    found = {one.quantity: one.values for one in burst.series}
+    if not found.keys() >= NEEDED:
+        return NO_LOG
     try:
-        log = log_in(burst.series)
+        requests = tuple(_requests_in(found))
+        passes = () if _plain_passes(found) else tuple(_passes_in(found))
     except ValueError as error:
         return _ReadLog(fault=str(error))
-    if log is None:
-        return NO_LOG
-    return _ReadLog(fault=why) if (why := fault(log)) else _ReadLog(log.requests)
+    why = fault(CallLog(requests, passes, _counts_in(burst.series)))
+    return _ReadLog(requests) if why is None else _ReadLog(fault=why)
 
 
 @kept_of_launches
@@ -150,42 +164,73 @@ def _read_logs(measurement: Measurement) -> list[_ReadLog]:
 
 
 def _requests_in(found: Mapping[str, tuple[float, ...]]) -> Iterator[RequestLog]:
-    arrivals, prompts = found["request_arrival"], found["request_prompt"]
-    times: list[list[float]] = [[] for _ in arrivals]
-    tokens: list[list[int]] = [[] for _ in arrivals]
-    for request, time_ns, count in zip(*(found[name] for name in _LOG), strict=True):
-        if not (0 <= request < len(arrivals) and request == int(request)):
-            raise ValueError(f"it has an event of request {request:g} where there are {len(arrivals)}")
-        times[int(request)].append(time_ns)
-        tokens[int(request)].append(_whole(count))
+    arrivals = found["request_arrival"]
     some = [found.get(name, (None,) * len(arrivals)) for name in _OF_SOME]
-    for n, (arrival, prompt, tokenise, sample, failed, only) in enumerate(zip(arrivals, prompts, *some, strict=True)):
-        yield RequestLog(
-            arrival,
-            _whole(prompt),
-            tuple(times[n]),
-            tuple(tokens[n]),
-            tokenise,
-            sample,
-            failure=FAILED if failed else None,
-            numbers_only=bool(only),
-        )
+    columns = zip(arrivals, _wholes(found["request_prompt"]), _events_in(found, len(arrivals)), *some, strict=True)
+    for arrival, prompt, (times_ns, counts), tokenise, sample, failed, only in columns:
+        failure = FAILED if failed else None
+        yield RequestLog(arrival, prompt, times_ns, counts, tokenise, sample, None, failure, bool(only))
+
+
+def _events_in(found: Mapping[str, tuple[float, ...]], requests: int) -> list[_Events]:
+    """The times of each request, and how many tokens it had by then."""
+    numbers, times_ns, counts = (found[name] for name in _LOG)
+    tokens = _wholes(counts)
+    if not len(numbers) == len(times_ns) == len(tokens):
+        raise ValueError("its events have other numbers of requests, of times and of tokens")
+    for number in {*numbers} - {*range(requests)}:
+        raise ValueError(f"it has an event of request {number:g} where there are {requests}")
+    if requests == 1:
+        return [(times_ns, tokens)]
+    events: list[tuple[list[float], list[int]]] = [([], []) for _ in range(requests)]
+    for number, time_ns, count in zip(numbers, times_ns, tokens, strict=True):
+        times, counted = events[int(number)]
+        times.append(time_ns)
+        counted.append(count)
+    return [(tuple(times), tuple(counted)) for times, counted in events]
 
 
 def _passes_in(found: Mapping[str, tuple[float, ...]]) -> Iterator[Pass]:
-    guesses = [tuple(map(_whole, found.get(name, ()))) for name in ("drafted", "accepted")]
-    for kind in PASSES:
-        columns = [found.get(f"{kind}_{name}", ()) for name in ("pass", "bytes", "rows")]
-        for elapsed_ns, read_bytes, rows in zip(*columns, strict=True):
-            yield Pass(kind, elapsed_ns, read_bytes, _whole(rows), *guesses)
+    guesses = [_wholes(found.get(name, ())) for name in _GUESSES]
+    for kind, names in _OF_PASSES.items():
+        elapsed_ns, read_bytes, rows = (found.get(name, ()) for name in names)
+        for one in zip(elapsed_ns, read_bytes, _wholes(rows), strict=True):
+            yield Pass(kind, *one, *guesses)
             guesses = [(), ()]
     if any(guesses):
         raise ValueError("it has guesses, and no pass that judged them")
 
 
+def _plain_passes(found: Mapping[str, tuple[float, ...]]) -> bool:
+    """Whether passes and guesses break no rule that holds for any case, told of all of them at once."""
+    number = 0
+    for names in _OF_PASSES.values():
+        elapsed_ns, read_bytes, rows = (found.get(name, ()) for name in names)
+        number += len(elapsed_ns)
+        if not len(elapsed_ns) == len(read_bytes) == len(rows):
+            return False
+        if rows and not (_are_wholes(rows) and math.isfinite(sum(elapsed_ns) + sum(read_bytes))):
+            return False
+        if rows and not (min(elapsed_ns) > 0 and min(read_bytes) >= 0 and min(rows) >= 0):
+            return False
+    drafted, accepted = (found.get(name, ()) for name in _GUESSES)
+    if not drafted and not accepted:
+        return True
+    if not (number and len(drafted) == len(accepted) and _are_wholes(drafted) and _are_wholes(accepted)):
+        return False
+    return min(accepted) >= 0 and all(map(operator.le, accepted, drafted))
+
+
+def _wholes(values: tuple[float, ...]) -> tuple[int, ...]:
+    """Raises ValueError where one is no whole number."""
+    return tuple(map(int if _are_wholes(values) else _whole, values))
+
+
+def _are_wholes(values: tuple[float, ...]) -> bool:
+    return math.isfinite(sum(values)) and tuple(map(int, values)) == values
+
+
 def _whole(value: float) -> int:
-    if type(value) is float and value.is_integer():  # most are
-        return int(value)
     if not math.isfinite(value) or int(value) != value:
         raise ValueError(f"it has {value:g} where a whole number is expected")
     return int(value)

@@ -55,8 +55,8 @@ def prefill_rate(request: RequestLog) -> float | None:
 
 def span_ns(requests: Sequence[RequestLog]) -> float | None:
     """From the first arrival to the last token of all; None where there is no token."""
-    ends = [r.chunks[-1][0] for r in requests if r.answered]
-    return max(ends) - min(r.arrival_ns for r in requests) if ends else None
+    ends = [r.chunks[-1][0] for r in requests if r.chunks]
+    return max(ends) - min([r.arrival_ns for r in requests]) if ends else None
 
 
 def output_rate(requests: Sequence[RequestLog]) -> float | None:
@@ -100,9 +100,10 @@ def goodput(requests: Sequence[RequestLog], objectives: Objectives) -> float | N
 
 def percentile(samples: Iterable[float], share: float) -> float | None:
     """The sample at that share of the sorted ones; None where fewer than five lie beyond it."""
-    ordered = sorted(samples)
-    beyond = (1 - share) * len(ordered)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if beyond >= LEAST_BEYOND - 1e-9 else None
+    known = list(samples)
+    if (1 - share) * len(known) < LEAST_BEYOND - 1e-9:
+        return None
+    return sorted(known)[min(len(known) - 1, int(share * len(known)))]
 
 
 LEAST_BEYOND = 5  # a 99th percentile of fewer than 500 samples would be little but its largest ones

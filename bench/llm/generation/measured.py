@@ -15,6 +15,7 @@ NEAR_TIES = "share of near-ties"
 """Of the check's deviations that which says how many tokens were not the reference's first choice."""
 
 
+@kept_of_launches
 def of_requests(measurement: Measurement, figure: Callable[[RequestLog], float | None]) -> list[float]:
     """A figure of every request of every call that has it."""
     requests = (request for call in calls_of(measurement) for request in call)
@@ -33,6 +34,7 @@ def of_chunks(measurement: Measurement) -> list[float]:
     return [gap for call in calls_of(measurement) for request in call for gap in icl_ns(request)]
 
 
+@kept_of_launches
 def of_calls(measurement: Measurement, figure: Callable[[list[RequestLog]], float | None]) -> list[float]:
     """A figure of every call that has it."""
     return [value for call in calls_of(measurement) if (value := figure(call)) is not None]

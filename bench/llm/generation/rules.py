@@ -7,6 +7,7 @@ says of passes, guesses and counts stays within what the case and the call allow
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -92,6 +93,8 @@ def _of_request(r: RequestLog, terms: Terms | None, last_ns: float) -> Iterator[
 
 def _of_events(r: RequestLog, last_ns: float) -> Iterator[str]:
     """Times rise, from the arrival to the call's end."""
+    if _rise_at_once(r.times_ns, r.arrival_ns, last_ns):
+        return
     before = r.arrival_ns
     for time_ns, count in zip(r.times_ns, r.tokens, strict=True):
         if not _number(time_ns):
@@ -111,10 +114,10 @@ def _of_events(r: RequestLog, last_ns: float) -> Iterator[str]:
 
 def _of_end(requests: Sequence[RequestLog], last_ns: float) -> Iterator[str]:
     """Where only numbers of tokens were told, the last came when the call was about to end."""
-    ends = [r.chunks[-1][0] for r in requests if r.answered]
-    if math.isinf(last_ns) or not ends or not any(r.numbers_only for r in requests):
+    if math.isinf(last_ns) or not any(r.numbers_only for r in requests):
         return
-    if last_ns - max(ends) > AFTER_SHARE * last_ns + AFTER_NS:
+    ends = [r.chunks[-1][0] for r in requests if r.answered]
+    if ends and last_ns - max(ends) > AFTER_SHARE * last_ns + AFTER_NS:
         yield (
             f"its last token came at {_time(max(ends))}, told by its number, in a call of {_time(last_ns)}; expected "
             f"it towards the end, or ids: recorder.arrived(request, ids)"
@@ -124,14 +127,17 @@ def _of_end(requests: Sequence[RequestLog], last_ns: float) -> Iterator[str]:
 def _of_tokens(r: RequestLog, terms: Terms | None) -> Iterator[str]:
     """Their number rises, to that of the answer."""
     before = 0
-    for count in r.tokens:
-        if not _whole(count) or count < 0:
-            yield f"has {count!r} tokens at an event; expected a whole number"
-            return
-        if count < before:
-            yield f"has {count} tokens at an event after {before}; expected numbers that rise"
-            return
-        before = int(count)
+    if r.tokens and {*map(type, r.tokens)} == {int} and r.tokens[0] >= 0 and _rise(r.tokens):
+        before = r.tokens[-1]
+    else:
+        for count in r.tokens:
+            if not _whole(count) or count < 0:
+                yield f"has {count!r} tokens at an event; expected a whole number"
+                return
+            if count < before:
+                yield f"has {count} tokens at an event after {before}; expected numbers that rise"
+                return
+            before = int(count)
     if terms is None:
         return
     if r.failure is None and before != terms.new_tokens:
@@ -193,6 +199,18 @@ def _of_counts(log: CallLog, terms: Terms | None) -> Iterator[str]:
     reused = log.counts.get("reused_tokens", 0)
     if terms is not None and not log.counts.get("preemptions") and reused > terms.requests * terms.prompt_tokens:
         yield f"it reused {reused:g} tokens; expected at most the {terms.requests * terms.prompt_tokens} of all prompts"
+
+
+def _rise_at_once(times_ns: Sequence[float], arrival_ns: float, last_ns: float) -> bool:
+    """Whether all times are as they have to be; where they are not, it takes a closer look to say why."""
+    if not times_ns or {*map(type, times_ns)} != {float} or not _rise(times_ns):
+        return False
+    return arrival_ns < times_ns[0] and times_ns[-1] <= last_ns and math.isfinite(times_ns[-1])
+
+
+def _rise(values: Sequence[float]) -> bool:
+    """Whether none is less than the one before it."""
+    return all(map(operator.le, values, values[1:]))
 
 
 def _whole(value: object) -> bool:
