@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from attnlab.bench.contract.metric import Metric, Row
-from attnlab.bench.store.records import RunRecord
+from attnlab.bench.store.records import Measurement, RunRecord
 
 FIXED = (
     "run_id",
@@ -68,10 +68,15 @@ def of_row(row: Row) -> dict[str, Any]:
         "deterministic": m.check.deterministic if m.check else None,
         "untimed": m.untimed,
         "configuration": m.configuration,
-        "flags": "; ".join(m.flags) or None,
+        "flags": flags_of(m),
         "fingerprint": m.fingerprint,
         "files": "; ".join(f"{axis} {held}" for axis, held in sorted(m.files.items())) or None,
     }
+
+
+def flags_of(m: Measurement) -> str | None:
+    """All flags; None where there is none."""
+    return "; ".join(m.flags) or None
 
 
 def axes_of(cases: Iterable[Mapping[str, Any]], taken: Iterable[str]) -> dict[str, str]:

@@ -87,7 +87,8 @@ class Metric:
     those without one come in the order in which they were registered. Unless `of_any_outcome`, a result that may not
     have a speed has no value, whatever `compute` says: no figure of speed is shown for a wrong result. Of an unchecked
     result, what `compute` cannot tell is what its tool reported under the metric's name. `needs`: quantities without
-    any of which `compute` gives None, so that it need not be asked; () where it is always asked.
+    any of which `compute` gives None, so that it need not be asked; () where it is always asked. of_baseline: whether
+    `compute` asks for the row's baseline.
     """
 
     name: str
@@ -101,6 +102,7 @@ class Metric:
     of_any_outcome: bool = False
     remark: Callable[[Row], Remark | None] | None = None
     needs: tuple[str, ...] = ()
+    of_baseline: bool = False
 
     def tells_of(self, measurement: Measurement) -> bool:
         """Whether there may be a value, told by the outcome and by what was measured."""

@@ -39,13 +39,18 @@ def under_common_clocks(measurements: Sequence[Measurement]) -> list[Measurement
     for place, m in enumerate(measurements):
         groups.setdefault((m.operator, m.case_id), []).append(place)
     for places in groups.values():
-        for place, m in zip(places, _under_one_clock([shown[place] for place in places]), strict=True):
+        for place, m in zip(places, under_one_clock([shown[place] for place in places]), strict=True):
             shown[place] = m
     return shown
 
 
-def _under_one_clock(group: list[Measurement]) -> list[Measurement]:
-    """The measurements of one case."""
+def of_one_clock(measurements: Iterable[Measurement]) -> bool:
+    """Whether the measurements of one case are timed by one method, so that no time of theirs has to be restated."""
+    return len(_own_methods(measurements)) < 2
+
+
+def under_one_clock(group: list[Measurement]) -> list[Measurement]:
+    """As `under_common_clocks`, of the measurements of one case."""
     method = common_method(group)
     if method is not None:
         group = [_under(m, method) for m in group]
@@ -72,13 +77,18 @@ def common_method(measurements: Iterable[Measurement]) -> Method | None:
 
     The clocks preferred by more of them come first, each measurement's own main clock before those beside it.
     """
-    timed = [m for m in measurements if m.timing is not None and m.median_ns]
-    first = {method_of(m.timing) for m in timed if m.timing is not None}
-    if len(first) == 1:  # what all of them prefer
-        return first.pop()
-    offered = [_methods(m) for m in timed]
+    measurements = list(measurements)
+    own = _own_methods(measurements)
+    if len(own) == 1:  # all of them prefer it
+        return own.pop()
+    offered = [_methods(m) for m in measurements if m.timing is not None and m.median_ns]
     shared = [method for method in (offered[0] if offered else ()) if all(method in each for each in offered)]
     return min(shared, key=lambda method: sum(each.index(method) for each in offered), default=None)
+
+
+def _own_methods(measurements: Iterable[Measurement]) -> set[Method]:
+    """The methods of those that passed and were timed, each by its main clock."""
+    return {method_of(m.timing) for m in measurements if m.timing is not None and m.median_ns}
 
 
 def _methods(measurement: Measurement) -> list[Method]:

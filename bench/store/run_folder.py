@@ -141,19 +141,20 @@ def _unwritable(folder: Path, error: OSError) -> StoreError:
     return StoreError(f"cannot write to {folder}: {error.strerror}; take another folder with --out")
 
 
+@paused_collector()
 def read_run(folder: Path | str) -> StoredRun:
     """Read one run; raises StoreError where run.json is missing, damaged or of a later schema."""
     folder = Path(folder)
     run = read_record(folder)
-    return stored_run(folder, run, read_lines(folder))
-
-
-def stored_run(folder: Path, run: RunRecord, lines: Sequence[Line]) -> StoredRun:
-    """The run that its record and its lines make."""
-    path = folder / MEASUREMENTS_FILE
-    measurements = tuple(line.held for line in lines if not isinstance(line.held, str))
-    damages = tuple(Damage(path, line.number, line.held) for line in lines if isinstance(line.held, str))
-    return StoredRun(folder, run, measurements, damages)
+    measurements: list[Measurement] = []
+    damages: list[Damage] = []
+    for line in read_lines(folder):
+        held = line.held()
+        if isinstance(held, Measurement):
+            measurements.append(held)
+        else:
+            damages.append(Damage(folder / MEASUREMENTS_FILE, line.number, held))
+    return StoredRun(folder, run, tuple(measurements), tuple(damages))
 
 
 def read_record(folder: Path) -> RunRecord:
@@ -225,15 +226,20 @@ def latest(measurements: Sequence[Measurement]) -> list[Measurement]:
 
 
 class Line(NamedTuple):
-    """A line of a run's measurements: its number from 1, where it lies in bytes, and what it holds, or why nothing."""
+    """A line of a run's measurements: its number from 1, and at which byte it begins."""
 
     number: int
     offset: int
-    length: int
-    held: Measurement | str
+    text: bytes
+
+    def held(self) -> Measurement | str:
+        """What it holds, or why nothing."""
+        try:
+            return _sound(_measurement(self.text))
+        except (ValueError, RecursionError) as error:
+            return f"unreadable measurement: {one_line(str(error))}"
 
 
-@paused_collector()
 def read_lines(folder: Path) -> list[Line]:
     """The lines of a run's measurements that hold something; raises StoreError where they cannot be read."""
     path = folder / MEASUREMENTS_FILE
@@ -245,17 +251,10 @@ def read_lines(folder: Path) -> list[Line]:
         raise StoreError(f"{path} cannot be read: {error.strerror}") from error
     offsets = itertools.accumulate((len(text) + 1 for text in texts), initial=0)
     return [
-        Line(number, offset, len(text), _held(text))
+        Line(number, offset, text)
         for number, (offset, text) in enumerate(zip(offsets, texts, strict=False), start=1)
         if text.strip()
     ]
-
-
-def _held(line: bytes) -> Measurement | str:
-    try:
-        return _sound(_measurement(line))
-    except (ValueError, RecursionError) as error:
-        return f"unreadable measurement: {one_line(str(error))}"
 
 
 def _measurement(line: bytes) -> Measurement:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from attnlab.bench.analysis.index.index import ROWS, RUNS, Index
-from attnlab.bench.analysis.index.rows import outlined, run_of
+from attnlab.bench.analysis.index.rows import run_of
+from attnlab.bench.analysis.index.sketches import outlined
 from attnlab.bench.store.collector import paused_collector
 from attnlab.bench.store.records import Measurement
 from attnlab.bench.store.run_folder import StoredRun

@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
 
-from attnlab.bench.analysis.columns import of_row, of_run
-from attnlab.bench.analysis.metrics import figured_of, own_metrics
+from attnlab.bench.analysis.columns import of_run
+from attnlab.bench.analysis.index.sketches import Sketches
+from attnlab.bench.analysis.metrics import own_metrics
 from attnlab.bench.contract.metric import Metric
 from attnlab.bench.store.codec import decode, encode
 from attnlab.bench.store.records import Measurement, RunRecord, TimingRecord
-from attnlab.bench.store.run_folder import Line, StoredRun
 
-BESIDE: dict[str, Any] = {
-    "launches": (),
-    "turns": (),
-    "check": None,
-    "detail": None,
-    "printed": None,
-    "printed_bytes": None,
-    "phases_ns": {},
-}
-"""Fields of a measurement that its outline lacks, and what stands there instead."""
 MOST_BYTES = 1 << 20  # of a row: a longer one is no row of a table
 LARGEST = 2**63 - 1  # of a whole number in a column
 
@@ -99,28 +89,15 @@ def type_of(metric: Metric) -> str:
     return "DOUBLE" if metric.unit else "VARCHAR"
 
 
-def measurement_rows(
-    number: int, stored: StoredRun, lines: Sequence[Line], metrics: Sequence[Metric]
-) -> Iterator[bytes]:
+def measurement_rows(number: int, sketches: Sketches) -> Iterator[bytes]:
     """A JSON text for each implementation and case of a run; raises NoRow."""
-    measured = {line.held.key: (line, line.held) for line in lines if isinstance(line.held, Measurement)}
-    for position, (row, values) in enumerate(figured_of(stored.run, stored.measurements, metrics)):
-        line, held = measured[row.measurement.key]
-        if not _is_plain(held):
+    for position, (sketch, values) in enumerate(sketches.rows()):
+        line, outline = sketch.line, sketch.outline
+        if not _is_plain(outline):
             raise NoRow
-        yield _text(
-            {
-                "number": number,
-                "position": position,
-                "line": line.number,
-                "byte_offset": line.offset,
-                "byte_length": line.length,
-                "case": _json(held.case),
-                **of_row(row),
-                **values,
-                "outline": _json(outline_of(held)),
-            }
-        )
+        place = {"line": line.number, "byte_offset": line.offset, "byte_length": len(line.text)}
+        texts = {"case": _json(outline.case), "outline": _json(outline)}
+        yield _text({"number": number, "position": position, **place, **texts, **values})
 
 
 def _is_plain(m: Measurement) -> bool:
@@ -143,9 +120,9 @@ def _finite(value: Any) -> bool:
     return not isinstance(value, float) or math.isfinite(value)
 
 
-def run_row(number: int, name: str, stored: StoredRun, rows: int) -> bytes:
+def run_row(number: int, name: str, run: RunRecord, rows: int, damaged: int) -> bytes:
     """The JSON text of a run; raises NoRow."""
-    run, e = stored.run, stored.run.environment
+    e = run.environment
     record = _json(encode(run))
     if repr(run_of(record)) != repr(run):
         raise NoRow
@@ -172,7 +149,7 @@ def run_row(number: int, name: str, stored: StoredRun, rows: int) -> bytes:
             "definitions_version": run.definitions_version,
             "seed": run.seed,
             "measurements": rows,
-            "damaged_lines": len(stored.damages),
+            "damaged_lines": damaged,
             "record": record,
         }
     )
@@ -185,19 +162,6 @@ def _known(value: float | None) -> float | None:
 def run_of(record: str) -> RunRecord:
     """The record that a row of runs keeps."""
     return decode(RunRecord, msgspec.json.decode(record))
-
-
-_outlines = msgspec.json.Decoder(Measurement)
-
-
-def outlined(outline: str) -> Measurement:
-    """The measurement that a row keeps the outline of: without samples, turns, check and what it said."""
-    return _outlines.decode(outline)
-
-
-def outline_of(measurement: Measurement) -> Measurement:
-    """As `outlined`, of a measurement that was read."""
-    return msgspec.structs.replace(measurement, **BESIDE)  # type: ignore[type-var]
 
 
 def _json(value: Any) -> str:

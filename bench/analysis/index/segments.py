@@ -13,11 +13,13 @@ from attnlab.bench.analysis.index import duck
 from attnlab.bench.analysis.index.keys import NO_FILE, Key, file_key, settled
 from attnlab.bench.analysis.index.manifest import DamagedLine, Entry, Segment
 from attnlab.bench.analysis.index.rows import RUN_COLUMNS, NoRow, measurement_columns, measurement_rows, run_row
+from attnlab.bench.analysis.index.sketches import Sketches
 from attnlab.bench.analysis.metrics import own_metrics
 from attnlab.bench.contract.metric import Metric
 from attnlab.bench.errors import StoreError
 from attnlab.bench.store.collector import paused_collector
-from attnlab.bench.store.run_folder import read_lines, read_record, stored_run
+from attnlab.bench.store.records import Measurement
+from attnlab.bench.store.run_folder import read_lines, read_record
 
 FULL_ROWS = 50_000  # of a segment that is not merged any more, or twice as many
 MOST_SMALL = 8  # segments that are not full
@@ -88,12 +90,18 @@ def _read(folder: Path, task: Task, metrics: Sequence[Metric]) -> tuple[Entry, b
         lines = read_lines(path)
     except StoreError:
         return replace(entry, broken=True), None, []
-    stored = stored_run(path, record, lines)
-    damages = tuple(DamagedLine(damage.line, damage.reason) for damage in stored.damages)
-    entry = replace(entry, run_id=record.run_id, started=record.started, damages=damages)
+    sketches, damages = Sketches(record, metrics), []
+    for line in lines:
+        held = line.held()
+        if isinstance(held, Measurement):
+            sketches.add(line, held)
+        else:
+            damages.append(DamagedLine(line.number, held))
+    entry = replace(entry, run_id=record.run_id, started=record.started, damages=tuple(damages))
     try:
-        rows = list(measurement_rows(task.number, stored, lines, metrics))
-        return replace(entry, rows=len(rows)), run_row(task.number, task.name, stored, len(rows)), rows
+        rows = list(measurement_rows(task.number, sketches))
+        run = run_row(task.number, task.name, record, len(rows), len(damages))
+        return replace(entry, rows=len(rows)), run, rows
     except NoRow:
         return entry, None, []
 

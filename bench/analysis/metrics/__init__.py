@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from attnlab.bench.contract.beyond import DOUBTED
 from attnlab.bench.contract.discovery import import_all
-from attnlab.bench.contract.metric import NO_FIGURE, Metric, Row, Value
+from attnlab.bench.contract.metric import NO_FIGURE, Figure, Metric, Row, Value
 from attnlab.bench.contract.registry import Registry, registry
 from attnlab.bench.llm.generation.events import broken_log
 from attnlab.bench.measuring.common_clock import under_common_clocks
@@ -23,6 +23,12 @@ class Figured(NamedTuple):
     values: dict[str, Value]
 
 
+Figures = dict[str, Figure]
+"""What metrics say of a row, by their names, of those that say something."""
+Baselines = dict[tuple[str, str], str]
+"""Names of implementations by operator and case."""
+
+
 def rows_of(run: RunRecord, measurements: Sequence[Measurement]) -> list[Row]:
     """A row for each implementation and case of one run, the latest where one was measured again.
 
@@ -33,24 +39,68 @@ def rows_of(run: RunRecord, measurements: Sequence[Measurement]) -> list[Row]:
 
 def figured_of(run: RunRecord, measurements: Sequence[Measurement], metrics: Sequence[Metric]) -> list[Figured]:
     """As `rows_of`, with the values of these metrics, which are asked once."""
+    panel = Panel(metrics)
     kept = [without_pace(m) for m in under_common_clocks(latest(measurements))]
-    found = {m.key: m for m in kept}
-    baselines = {
+    rows = in_rows(run, kept, baselines_of(run))
+    return [figured(row, panel.alone(row) | panel.beside(row), broken_log(row.measurement)) for row in rows]
+
+
+def baselines_of(run: RunRecord) -> Baselines:
+    """The baselines of a run's cases."""
+    return {
         (bench.operator, case_id): bench.baseline
         for bench in reversed(run.benches)
         if bench.baseline is not None
         for case_id in bench.cases
     }
-    rows = [Row(run, m, found.get((m.operator, baselines.get((m.operator, m.case_id), ""), m.case_id))) for m in kept]
-    telling: dict[tuple[bool, bool, frozenset[str]], list[Metric]] = {}
-    figured = []
-    for row in rows:
+
+
+def in_rows(run: RunRecord, measurements: Sequence[Measurement], baselines: Baselines) -> list[Row]:
+    """A row for each measurement, with its baseline where that is among them."""
+    found = {m.key: m for m in measurements}
+    return [
+        Row(run, m, found.get((m.operator, baselines.get((m.operator, m.case_id), ""), m.case_id)))
+        for m in measurements
+    ]
+
+
+class Panel:
+    """Metrics, of which each row is asked those that may tell of its measurement."""
+
+    def __init__(self, metrics: Sequence[Metric]) -> None:
+        self._alone = [metric for metric in metrics if not metric.of_baseline]
+        self._beside = [metric for metric in metrics if metric.of_baseline]
+        self._telling: dict[tuple[bool, bool, frozenset[str]], list[Metric]] = {}
+
+    def alone(self, row: Row) -> Figures:
+        """Figures of its measurement alone."""
         m = row.measurement
         kind = m.outcome.may_have_speed, bool(m.reported), frozenset(m.series)  # all by which `tells_of` judges
-        if kind not in telling:
-            telling[kind] = [metric for metric in metrics if metric.tells_of(m)]
-        figured.append(_figured(row, telling[kind]))
-    return figured
+        if kind not in self._telling:
+            self._telling[kind] = [metric for metric in self._alone if metric.tells_of(m)]
+        return _figures(row, self._telling[kind])
+
+    def beside(self, row: Row) -> Figures:
+        """Figures for which its baseline is needed."""
+        return _figures(row, [metric for metric in self._beside if metric.tells_of(row.measurement)])
+
+
+def _figures(row: Row, metrics: Sequence[Metric]) -> Figures:
+    return {metric.name: figure for metric in metrics if (figure := metric.asked(row)) is not NO_FIGURE}
+
+
+def figured(row: Row, figures: Figures, broken: str | None) -> Figured:
+    """The row with its figures, and with what is wrong with them among the flags; broken: why its log cannot be."""
+    kept = [flag for flag in row.measurement.flags if not flag.startswith(DOUBTED)]
+    if broken is not None:
+        kept.append(f"its log cannot be, so that no figure is made of it: {broken}")
+    said = [figure.remark.words for figure in figures.values() if figure.remark is not None]
+    faults = [figure.fault for figure in figures.values() if figure.fault is not None]
+    flags = tuple(dict.fromkeys((*kept, *said, *faults)))
+    values = {name: figure.value for name, figure in figures.items()}
+    if flags == row.measurement.flags:
+        return Figured(row, values)
+    return Figured(replace(row, measurement=replace(row.measurement, flags=flags)), values)
 
 
 def without_pace(m: Measurement) -> Measurement:
@@ -62,29 +112,8 @@ def without_pace(m: Measurement) -> Measurement:
 
 def with_remarks(row: Row) -> Row:
     """The row with what is wrong with its figures among the flags, by the ceilings and the rules that there are now."""
-    return _figured(row, [metric for metric in known_metrics() if metric.tells_of(row.measurement)]).row
-
-
-def _figured(row: Row, metrics: Sequence[Metric]) -> Figured:
-    kept = [flag for flag in row.measurement.flags if not flag.startswith(DOUBTED)]
-    if (broken := broken_log(row.measurement)) is not None:
-        kept.append(f"its log cannot be, so that no figure is made of it: {broken}")
-    values: dict[str, Value] = {}
-    said: list[str] = []
-    faults: list[str] = []
-    for metric in metrics:
-        figure = metric.asked(row)
-        if figure is NO_FIGURE:
-            continue
-        values[metric.name] = figure.value
-        if figure.remark is not None:
-            said.append(figure.remark.words)
-        if figure.fault is not None:
-            faults.append(figure.fault)
-    flags = tuple(dict.fromkeys((*kept, *said, *faults)))
-    if flags == row.measurement.flags:
-        return Figured(row, values)
-    return Figured(replace(row, measurement=replace(row.measurement, flags=flags)), values)
+    panel = Panel(known_metrics())
+    return figured(row, panel.alone(row) | panel.beside(row), broken_log(row.measurement)).row
 
 
 def own_metrics() -> list[Metric]:

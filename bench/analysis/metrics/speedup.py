@@ -29,5 +29,6 @@ METRIC = Metric(
     formula="baseline's median / median",
     compute=over_baseline,
     rank=26,
+    of_baseline=True,
 )
 registry.metrics.add(METRIC.name, METRIC, __name__)

@@ -21,7 +21,7 @@ from attnlab.bench.analysis.index import newest as newest_module
 from attnlab.bench.analysis.index.newest import newest_run
 from attnlab.bench.analysis.index.opening import opened
 from attnlab.bench.analysis.index.outlines import outlined_runs
-from attnlab.bench.analysis.index.rows import outline_of
+from attnlab.bench.analysis.index.sketches import outline_of
 from attnlab.bench.analysis.index.table import frame_of
 from attnlab.bench.analysis.metrics import known_metrics
 from attnlab.bench.contract.metric import Metric
