@@ -10,7 +10,7 @@ import msgspec
 
 from attnlab.bench.text import LONGEST_STORED, cleaned
 
-ODD_ESCAPE = re.compile(rb'\\[^nt"\\/]')  # what may spell a character that is not printable
+ODD_ESCAPE = re.compile(rb'\\(u[0-9a-fA-F]{4}|[^nt"\\/])')  # what may spell a character that is not printable
 DELETE = b"\x7f"
 
 
@@ -30,4 +30,8 @@ def spells_clean(text: bytes) -> bool:
     """
     if len(text) > LONGEST_STORED or not text.isascii() or DELETE in text:
         return False
-    return b"\\" not in text or not ODD_ESCAPE.search(text)
+    return b"\\" not in text or all(map(_is_printable, ODD_ESCAPE.findall(text)))
+
+
+def _is_printable(escape: bytes) -> bool:
+    return len(escape) > 1 and chr(int(escape[1:], 16)).isprintable()

@@ -18,6 +18,7 @@ History of SCHEMA_VERSION, newest first:
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import field, replace
 from enum import Enum
 from functools import cached_property
@@ -297,12 +298,12 @@ class Measurement:
     @cached_property
     def series(self) -> dict[str, list[Series]]:
         """All series of its launches by their quantity, of which every metric asks."""
-        found: dict[str, list[Series]] = {}
+        found: defaultdict[str, list[Series]] = defaultdict(list)
         for launch in self.launches:
             for burst in launch.bursts:
                 for series in burst.series:
-                    found.setdefault(series.quantity, []).append(series)
-        return found
+                    found[series.quantity].append(series)
+        return dict(found)
 
 
 @record

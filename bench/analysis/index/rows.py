@@ -95,9 +95,16 @@ def measurement_rows(number: int, sketches: Sketches) -> Iterator[bytes]:
         line, outline = sketch.line, sketch.outline
         if not _is_plain(outline):
             raise NoRow
-        place = {"line": line.number, "byte_offset": line.offset, "byte_length": len(line.text)}
-        texts = {"case": _json(outline.case), "outline": _json(outline)}
-        yield _text({"number": number, "position": position, **place, **texts, **values})
+        values |= {
+            "number": number,
+            "position": position,
+            "line": line.number,
+            "byte_offset": line.offset,
+            "byte_length": len(line.text),
+            "case": _json(outline.case),
+            "outline": _json(outline),
+        }
+        yield _text(values)
 
 
 def _is_plain(m: Measurement) -> bool:
@@ -173,10 +180,13 @@ def _json(value: Any) -> str:
 
 def _text(row: Mapping[str, Any]) -> bytes:
     """The values that there are."""
-    known = {name: value for name, value in row.items() if value is not None}
-    for value in known.values():
+    known: dict[str, Any] = {}
+    for name, value in row.items():
+        if value is None:
+            continue
         if type(value) is int and abs(value) > LARGEST:
             raise NoRow
+        known[name] = value
     try:
         text = msgspec.json.encode(known)
     except (OverflowError, TypeError, ValueError, RecursionError) as error:

@@ -91,7 +91,9 @@ class Sketches:
 
     def _filled(self, sketch: Sketch, row: Row) -> dict[str, Any]:
         shown, values = figured(row, sketch.figures | self._panel.beside(row), sketch.broken)
-        return sketch.values | {"flags": flags_of(shown.measurement)} | values
+        values |= sketch.values
+        values["flags"] = flags_of(shown.measurement)
+        return values
 
 
 _outlines = msgspec.json.Decoder(Measurement)
