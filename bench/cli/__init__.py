@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib.metadata
 import io
 import os
@@ -88,7 +89,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run_as_script() -> NoReturn:
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that workers are ended
-    sys.exit(main())
+    code = main()
+    gc.freeze()  # what lives at the end dies with the process: looking through torch once more takes half a second
+    sys.exit(code)
 
 
 def _version() -> str:

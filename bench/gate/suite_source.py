@@ -53,7 +53,7 @@ class SuiteSource:
 
 @dataclass
 class SuiteProcesses:
-    """Starts what measures a suite, and what judges it: a judge an arm, which is kept over all pairs."""
+    """Starts what measures a suite, and what judges it: a judge an arm, from the first pair on, kept over all pairs."""
 
     source: SuiteSource
     setting: Setting
@@ -78,7 +78,8 @@ class SuiteProcesses:
             settings=known.settings if known else None,
         )
         judge = self._judge(arm)
-        judge.start()
+        if known:
+            judge.start()
         return SuiteProcess(arm, setting, order, judge, known.contracts[arm.name] if known else {})
 
     def survey(self, base: Offers, head: Offers) -> None:

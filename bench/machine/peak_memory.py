@@ -46,15 +46,15 @@ def _cuda_peak(call: Callable[[], Sequence[Tensor]], device: torch.device) -> in
 
 def _cpu_peak(call: Callable[[], Sequence[Tensor]]) -> int:
     import torch
+    from torch.autograd.profiler import profile  # `torch.profiler.profile` imports torch's compiler: seconds
 
     cpu: Any = torch.autograd.DeviceType.CPU  # type: ignore[attr-defined]
-    activities = [torch.profiler.ProfilerActivity.CPU]
-    with torch.profiler.profile(activities=activities, profile_memory=True) as profile:
+    profiled: Any = profile(use_kineto=True, profile_memory=True)
+    with profiled:
         outputs = call()
-    events: Any = profile.profiler
     sizes = sorted(
         (event.start_ns(), event.nbytes())
-        for event in events.kineto_results.events()
+        for event in profiled.kineto_results.events()
         if event.name() == "[memory]" and event.device_type() == cpu
     )
     peak = total = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -81,10 +82,11 @@ def test_a_call_that_allocates_nothing() -> None:
 
 
 def test_the_process_agrees_in_a_fresh_interpreter() -> None:
-    """By the kernel's high-water mark, which no profiler of torch's can get wrong."""
+    """By the kernel's high-water mark, which no profiler of torch's can get wrong; torch's compiler is not imported."""
     if not Path("/proc/self/clear_refs").exists():
         pytest.skip("needs Linux")
     code = """
+import sys
 import torch
 from attnlab.bench import memory
 def call():
@@ -92,10 +94,12 @@ def call():
     return (work[:1].clone(),)
 call()
 print(memory.peak_bytes(call, torch.device("cpu")), memory.process_peak_bytes(call))
+print(int("torch._dynamo" in sys.modules))
 """
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    profiled, resident = map(int, ended.stdout.split())
+    *_, profiled, resident, compiler = map(int, re.findall(r"\d+", ended.stdout))
     assert profiled == 200 * MIB
+    assert not compiler
     assert resident == pytest.approx(200 * MIB, rel=0.05)
 
 
