@@ -13,6 +13,7 @@ from attnlab.bench import text_table, units
 from attnlab.bench.analysis.history import words
 from attnlab.bench.analysis.history.differences import Difference, explain
 from attnlab.bench.analysis.history.lines import BenchmarkHistory, Change, HistoryLine
+from attnlab.bench.analysis.metrics.latency import METRIC as LATENCY
 from attnlab.bench.stats.changepoints import LEVEL, MIN_VALUES
 from attnlab.bench.text import count
 
@@ -22,9 +23,10 @@ if TYPE_CHECKING:
 PIPE_WIDTH = 180  # where there is no terminal to ask
 
 
-def show(benchmarks: Sequence[BenchmarkHistory], untimed: int, paths: Sequence[Path]) -> None:
+def show(benchmarks: Sequence[BenchmarkHistory], without: int, wanted: str | None, paths: Sequence[Path]) -> None:
+    """without: how many benchmarks have no figure of the metric wanted."""
     console = text_table.console(PIPE_WIDTH)
-    for line in _sentences(benchmarks, untimed):
+    for line in _sentences(benchmarks, without, wanted):
         console.print(line, markup=False, highlight=False, soft_wrap=not sys.stdout.isatty())
     console.print()
     console.print(_table(benchmarks), markup=False, highlight=False)
@@ -33,7 +35,7 @@ def show(benchmarks: Sequence[BenchmarkHistory], untimed: int, paths: Sequence[P
         console.print(str(path), markup=False, highlight=False, soft_wrap=True)
 
 
-def _sentences(benchmarks: Sequence[BenchmarkHistory], untimed: int) -> Iterator[str]:
+def _sentences(benchmarks: Sequence[BenchmarkHistory], without: int, wanted: str | None) -> Iterator[str]:
     points = [point for benchmark in benchmarks for point in benchmark.points]
     runs = {point.run.run_id: point.day for point in points}
     lines = [line for benchmark in benchmarks for line in benchmark.lines]
@@ -50,13 +52,14 @@ def _sentences(benchmarks: Sequence[BenchmarkHistory], untimed: int) -> Iterator
             f"A line without change shows one with a chance of at most {units.format_share(LEVEL)} where its runs are "
             f"independent; {count(len(searched), 'line')} searched."
         )
-    if untimed:
-        yield f"{count(untimed, 'benchmark')} never timed, left out."
+    if without:
+        why = "never timed" if wanted is None else f"without {wanted}"
+        yield f"{count(without, 'benchmark')} {why}, left out."
     for shared in words.shared_changes(benchmarks):
         yield ""
         yield f"From {shared.before.run.run_id} to {shared.after.run.run_id}: {explain(shared.differences)}"
         for benchmark, change in shared.members:
-            yield f"  {words.size(change.ratio)}: {benchmark.name}"
+            yield f"  {words.size_of(change)}: {benchmark.name}"
     yield from _breaks(benchmarks)
 
 
@@ -76,30 +79,36 @@ def _table(benchmarks: Sequence[BenchmarkHistory]) -> Table:
         table.add_column(column, overflow="fold", justify="left" if column in ("benchmark", "changes") else "right")
     for benchmark in benchmarks:
         if len(benchmark.lines) > 1:
-            table.add_row(Text(benchmark.name))
+            table.add_row(Text(_named(benchmark)))
         for line in benchmark.lines:
             first, last = line.points[0], line.points[-1]
             table.add_row(
-                Text(benchmark.name if len(benchmark.lines) == 1 else f"  since {first.day}: {line.conditions}"),
+                Text(_named(benchmark) if len(benchmark.lines) == 1 else f"  since {first.day}: {line.conditions}"),
                 str(len(line.points)),
-                units.format_time(first.median_ns),
-                units.format_time(last.median_ns),
+                units.format_value(first.value, first.metric.unit),
+                units.format_value(last.value, last.metric.unit),
                 _changes(line),
             )
         if benchmark.misses:
+            what = "time" if benchmark.metric is LATENCY else benchmark.metric.label
             reasons = "; ".join(dict.fromkeys(miss.reason for miss in benchmark.misses))
-            table.add_row(Text(f"  no time in {count(len(benchmark.misses), 'run')}: {reasons}"))
+            table.add_row(Text(f"  no {what} in {count(len(benchmark.misses), 'run')}: {reasons}"))
     return table
+
+
+def _named(benchmark: BenchmarkHistory) -> str:
+    """With what its figures are, where they are no times of calls."""
+    return benchmark.name if benchmark.metric is LATENCY else f"{benchmark.name}: {benchmark.metric.label}"
 
 
 def _changes(line: HistoryLine) -> str:
     if not line.searched:
         return "too few runs"
-    return "; ".join(f"{words.size(change.ratio)} since {change.after.day}" for change in line.changes) or "none"
+    return "; ".join(f"{words.size_of(change)} since {change.after.day}" for change in line.changes) or "none"
 
 
 def as_json(benchmarks: Sequence[BenchmarkHistory], paths: Sequence[Path]) -> dict[str, Any]:
-    """Times in ns, dates as stored; a break and a change name the runs that they lie between."""
+    """Figures in the metric's unit, dates as stored; a break and a change name the runs that they lie between."""
     return {"benchmarks": [_benchmark(one) for one in benchmarks], "plots": [str(path) for path in paths]}
 
 
@@ -109,6 +118,8 @@ def _benchmark(one: BenchmarkHistory) -> dict[str, Any]:
         "operator": one.operator,
         "implementation": one.implementation,
         "case_id": one.case_id,
+        "metric": one.metric.name,
+        "unit": one.metric.unit,
         "lines": [_line(line) for line in one.lines],
         "breaks": [
             {"before": b.before.run.run_id, "after": b.after.run.run_id, "differences": _differences(b.differences)}
@@ -125,7 +136,8 @@ def _line(line: HistoryLine) -> dict[str, Any]:
             "started": point.run.started,
             "revision": point.run.environment.revision,
             "fingerprint": point.measurement.fingerprint,
-            "median_ns": point.median_ns,
+            "median_ns": point.value if point.metric is LATENCY else None,
+            "value": point.value,
         }
         for point in line.points
     ]

@@ -30,6 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("results", nargs="?", metavar="RESULTS", help="a folder of runs (results)")
     parser.add_argument("--impl", action="append", default=[], metavar="NAMES", help="only these implementations")
     parser.add_argument("--case", action="append", default=[], metavar="IDS", help="only these cases, by id")
+    parser.add_argument(
+        "--metric",
+        metavar="NAME",
+        help="what to follow, such as ttft_ns (the time of a call; where there is none, the first metric there is)",
+    )
     parser.add_argument("--out", default=PLOTS, metavar="FOLDER", help=f"where plots are written ({PLOTS})")
     _options.add_json(parser)
 
@@ -49,17 +54,18 @@ def execute(options: argparse.Namespace) -> int:
         )
     impls, cases = _options.read_names(options.impl), _options.read_names(options.case)
     chosen = _choose(source.benchmarks(), name, impls, cases)
-    found = [one for runs in source.of(chosen) if (one := benchmark(runs)) is not None]
+    found = [one for runs in source.of(chosen, options.metric) if (one := benchmark(runs)) is not None]
     if not found:
         raise StoreError(
-            f"none of {len(chosen)} benchmarks chosen has a time in {len(source.runs)} runs of {folder}; "
+            f"none of {len(chosen)} benchmarks chosen has {options.metric or 'a time'} in {len(source.runs)} runs of "
+            f"{folder}; "
             "see why with `attnlab report`, or choose others"
         )
     paths = _plot(found, Path(options.out))
     if options.json:
         print(json.dumps(_history.as_json(found, paths), indent=1))
     else:
-        _history.show(found, len(chosen) - len(found), paths)
+        _history.show(found, len(chosen) - len(found), options.metric, paths)
     return 0
 
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 UNKNOWN = "unknown"
 """What stands for a name that nobody knows."""
+UNTOLD = "a machine that is not told"
+"""What is said of it."""
 
 
 @record
@@ -27,6 +29,11 @@ class Device:
     memory_bytes: int | None = None
     cache_bytes: int | None = None
     driver: str | None = None
+
+    @property
+    def told(self) -> str:
+        """Its name, or words where an imported file does not say what was measured on."""
+        return UNTOLD if self.name == UNKNOWN else self.name
 
 
 @record

@@ -20,7 +20,7 @@ def in_a_line(where: str, run: RunRecord, measurements: Sequence[Measurement], d
     lost = f", {count(damages, 'damaged line')}" if damages else ""
     day = run.started.partition("T")[0]
     results = f"{count(len(measurements), 'result')}{f': {found}' if found else ''}"
-    return one_line(f"{where}: suite {run.suite}, {day}, {run.environment.device.name}, {results}{lost}")
+    return one_line(f"{where}: suite {run.suite}, {day}, {run.environment.device.told}, {results}{lost}")
 
 
 def as_html(title: str, measurements: Sequence[Measurement]) -> str:

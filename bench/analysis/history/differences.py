@@ -91,8 +91,8 @@ def _facts(point: HistoryPoint) -> Iterator[tuple[str, str]]:
     yield "cores", str(c.cores or ABSENT)
     yield "usable cores", str(c.usable_cores or ABSENT)
     yield "threads", str(c.threads or ABSENT)
-    yield "clock", c.clock
-    yield "caches", c.cache
+    yield "clock", c.clock or ABSENT
+    yield "caches", c.cache or ABSENT
     yield FINGERPRINT, m.fingerprint or ABSENT
     yield from ((f"file of {axis}", held) for axis, held in sorted(m.files.items()))
     yield "configuration", m.configuration or ABSENT
@@ -111,7 +111,7 @@ def _facts(point: HistoryPoint) -> Iterator[tuple[str, str]]:
         yield f"code of {code.name}", code.sha256 or ABSENT
         yield f"revision of {code.name}", _revision(code.revision, code.dirty)
     yield from ((f"effort {name}", f"{value:g}") for name, value in sorted(run.effort.items()))
-    yield "sets of inputs", str(point.timing.copies or ABSENT)
+    yield "sets of inputs", str((m.timing and m.timing.copies) or ABSENT)
     yield "seed", ABSENT if run.seed is None else str(run.seed)
     yield "tool", ABSENT if run.imported is None else f"{run.imported.tool} {run.imported.version or ''}".strip()
     yield "warnings", "; ".join(_warnings(m.flags)) or ABSENT

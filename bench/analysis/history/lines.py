@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from attnlab.bench.analysis.history.differences import Difference, differences
-from attnlab.bench.analysis.history.points import Conditions, HistoryPoint, Miss, in_order, in_time, point_or_miss
+from attnlab.bench.analysis.history.points import (
+    Conditions,
+    HistoryPoint,
+    Miss,
+    figure_or_miss,
+    in_order,
+    in_time,
+    point_or_miss,
+)
+from attnlab.bench.analysis.metrics import known_metrics
+from attnlab.bench.analysis.metrics.latency import METRIC as LATENCY
+from attnlab.bench.contract.metric import Metric, Row, Value
+from attnlab.bench.errors import UnknownName
 from attnlab.bench.stats.changepoints import MIN_VALUES, find_changes
+from attnlab.bench.store.records import Measurement, Outcome
 from attnlab.bench.store.run_folder import StoredRun, latest
 
 
@@ -72,6 +85,11 @@ class BenchmarkHistory:
         return f"{self.operator}/{self.implementation}/{self.case_id}"
 
     @property
+    def metric(self) -> Metric:
+        """What its points are a figure of."""
+        return self.lines[0].points[0].metric
+
+    @property
     def points(self) -> list[HistoryPoint]:
         """Of all lines, oldest first."""
         return in_time([point for line in self.lines for point in line.points])
@@ -88,17 +106,59 @@ class BenchmarkRuns:
     found: tuple[HistoryPoint | Miss, ...]
 
 
-def tried(runs: Sequence[StoredRun]) -> list[BenchmarkRuns]:
-    """Every implementation and case that any run tried; the last measurement where a run took several."""
-    found: dict[Key, list[HistoryPoint | Miss]] = {}
+Tried = Sequence[tuple[StoredRun, Measurement]]
+Values = Callable[[StoredRun, Measurement, Metric], Value]
+"""What a metric says of a measurement of a run."""
+
+
+def worked_out(stored: StoredRun, m: Measurement, metric: Metric) -> Value:
+    return metric.value(Row(stored.run, m, None))
+
+
+def tried(runs: Sequence[StoredRun], wanted: str | None = None, values: Values = worked_out) -> list[BenchmarkRuns]:
+    """Every implementation and case that any run tried; the last measurement where a run took several.
+
+    wanted: the metric to follow. Where it is None that is the time of a call; of what has none because requests come at
+    times of their own, or because another tool told none, it is the first metric that it has.
+    """
+    found: dict[Key, list[tuple[StoredRun, Measurement]]] = {}
     for stored in in_order(list(runs)):
         for m in latest(stored.measurements):
-            found.setdefault(m.key, []).append(point_or_miss(stored.run, m))
-    return [BenchmarkRuns(key, tuple(values)) for key, values in found.items()]
+            found.setdefault(m.key, []).append((stored, m))
+    metric = None if wanted is None else numeric_metric(wanted)
+    return [BenchmarkRuns(key, _figures(members, metric, values)) for key, members in found.items()]
+
+
+def numeric_metric(name: str) -> Metric:
+    """Raises UnknownName where there is none of that name whose values are numbers."""
+    known = {metric.name: metric for metric in known_metrics() if metric.unit}
+    if name not in known:
+        raise UnknownName("metric", name, known)
+    return known[name]
+
+
+def _figures(members: Tried, metric: Metric | None, values: Values) -> tuple[HistoryPoint | Miss, ...]:
+    if metric is not None and metric is not LATENCY:
+        return _of(members, metric, values)
+    times = tuple(point_or_miss(stored.run, m) for stored, m in members)
+    timed = any(isinstance(one, HistoryPoint) for one in times)
+    if metric is not None or timed or not any(_without_time(m) for _, m in members):
+        return times
+    others = (_of(members, one, values) for one in known_metrics() if one.unit and one is not LATENCY)
+    return next((found for found in others if any(isinstance(one, HistoryPoint) for one in found)), times)
+
+
+def _of(members: Tried, metric: Metric, values: Values) -> tuple[HistoryPoint | Miss, ...]:
+    return tuple(figure_or_miss(stored.run, m, metric, values(stored, m, metric)) for stored, m in members)
+
+
+def _without_time(m: Measurement) -> bool:
+    """Whether it says something, but not how long a call takes."""
+    return m.outcome.may_have_speed and (m.paced is not None or m.outcome is Outcome.UNCHECKED)
 
 
 def benchmark(source: BenchmarkRuns) -> BenchmarkHistory | None:
-    """Its lines with their changes; None where it never had a time."""
+    """Its lines with their changes; None where it never had a figure."""
     points = [found for found in source.found if isinstance(found, HistoryPoint)]
     misses = tuple(found for found in source.found if isinstance(found, Miss))
     grouped: dict[Conditions, list[HistoryPoint]] = {}
@@ -115,7 +175,7 @@ def benchmark(source: BenchmarkRuns) -> BenchmarkHistory | None:
 
 
 def _line(conditions: Conditions, points: Sequence[HistoryPoint]) -> HistoryLine:
-    found = find_changes([point.median_ns for point in points])
+    found = find_changes([point.value for point in points])
     plain = tuple(
         Change(c.index, points[c.index - 1], points[c.index], c.ratio, c.p_value, differences=()) for c in found
     )

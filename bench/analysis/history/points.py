@@ -1,14 +1,18 @@
-"""One benchmark in one run: its median, and the conditions that have to be alike for two of them to compare."""
+"""One benchmark in one run: its time, or another figure, and the conditions under which two of them compare."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
+from attnlab.bench.analysis.metrics.latency import METRIC as LATENCY
+from attnlab.bench.contract.metric import Metric, Value
 from attnlab.bench.errors import StoreError
-from attnlab.bench.store.records import Measurement, RunRecord, TimingRecord
+from attnlab.bench.store.machine import UNKNOWN, UNTOLD
+from attnlab.bench.store.records import Measurement, RunRecord
 from attnlab.bench.store.run_folder import StoredRun
 
 
@@ -28,21 +32,22 @@ class Conditions:
     cores: int | None
     usable_cores: int | None
     threads: int | None
-    clock: str
-    cache: str
+    clock: str | None
+    cache: str | None
     definitions_version: int
     files: tuple[str, ...] = ()
     imported: str | None = None
     quick: bool = False
 
     def __str__(self) -> str:
+        untold = self.device == self.processor == UNKNOWN
         parts = (
-            "" if self.device_kind == "cpu" else self.device,
-            self.processor,
+            "" if self.device_kind == "cpu" or self.device == UNKNOWN else self.device,
+            UNTOLD if untold else "" if self.processor == UNKNOWN else self.processor,
             "" if self.cores is None else f"{self.usable_cores} of {self.cores} cores",
             "" if self.threads is None else f"{self.threads} threads",
-            f"clock {self.clock}",
-            f"{self.cache} caches",
+            "" if self.clock is None else f"clock {self.clock}",
+            "" if self.cache in (None, UNKNOWN) else f"{self.cache} caches",
             f"definitions {self.definitions_version}",
             *(f"file of {held}" for held in self.files),
             "" if self.imported is None else f"imported from {self.imported}, unchecked",
@@ -53,16 +58,26 @@ class Conditions:
 
 @dataclass(frozen=True)
 class HistoryPoint:
-    """A time of a right result, or of one that is unchecked, with all that was recorded of its run."""
+    """A figure of a right result, or of one that is unchecked, with all that was recorded of its run.
+
+    value: above zero, in the metric's unit.
+    """
 
     run: RunRecord
     measurement: Measurement
-    timing: TimingRecord
-    median_ns: float
+    metric: Metric
+    value: float
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Of a time that one process gave; None where there is none."""
+        low, high = self.measurement.ci_low_ns, self.measurement.ci_high_ns
+        known = self.metric is LATENCY and low is not None and high is not None and 0 < low <= high < math.inf
+        return (low, high) if known and low is not None and high is not None else None
 
     @property
     def conditions(self) -> Conditions:
-        e, device = self.run.environment, self.run.environment.device
+        e, device, timing = self.run.environment, self.run.environment.device, self.measurement.timing
         return Conditions(
             device_kind=device.kind,
             device=device.name,
@@ -71,8 +86,8 @@ class HistoryPoint:
             cores=e.cores,
             usable_cores=len(e.affinity) or e.cores,
             threads=e.threads,
-            clock=self.timing.clock,
-            cache=self.timing.cache,
+            clock=timing.clock if timing else None,
+            cache=timing.cache if timing else None,
             definitions_version=self.measurement.definitions_version,
             files=tuple(f"{axis} {held}" for axis, held in sorted(self.measurement.files.items())),
             imported=self.run.imported.tool if self.run.imported else None,
@@ -87,7 +102,7 @@ class HistoryPoint:
 
 @dataclass(frozen=True)
 class Miss:
-    """A run in which the benchmark was tried and has no time that may be shown."""
+    """A run in which the benchmark was tried and has no figure that may be shown."""
 
     run: RunRecord
     reason: str
@@ -104,7 +119,16 @@ def point_or_miss(run: RunRecord, m: Measurement) -> HistoryPoint | Miss:
         return Miss(run, f"not timed: {m.paced}")
     if m.median_ns is None or not m.median_ns > 0 or m.timing is None:
         return Miss(run, f"not timed: {m.untimed}" if m.untimed else "not timed")
-    return HistoryPoint(run, m, m.timing, m.median_ns)
+    return HistoryPoint(run, m, LATENCY, m.median_ns)
+
+
+def figure_or_miss(run: RunRecord, m: Measurement, metric: Metric, value: Value) -> HistoryPoint | Miss:
+    """As `point_or_miss`, of another figure than the latency."""
+    if not (m.outcome.may_have_speed or metric.of_any_outcome):
+        return Miss(run, f"{m.outcome.value}: {m.reason}" if m.reason else m.outcome.value)
+    if not isinstance(value, float) or not value > 0:
+        return Miss(run, f"no {metric.label}" if value is None else f"{metric.label} {value}, which has no ratio")
+    return HistoryPoint(run, m, metric, value)
 
 
 def started(run: RunRecord) -> datetime:

@@ -11,8 +11,10 @@ from attnlab.bench.analysis.history.lines import BenchmarkRuns, Key, tried
 from attnlab.bench.analysis.history.points import in_order, start_of
 from attnlab.bench.analysis.index.index import Index, IndexedRun
 from attnlab.bench.analysis.index.opening import Tell, through_index
-from attnlab.bench.analysis.index.outlines import benchmarks_in, outlined_runs
+from attnlab.bench.analysis.index.outlines import benchmarks_in, figures_in, outlined_runs
+from attnlab.bench.contract.metric import Metric, Value
 from attnlab.bench.store.damages import Damage, tell_damages
+from attnlab.bench.store.records import Measurement
 from attnlab.bench.store.run_folder import StoredRun, read_runs
 
 
@@ -41,8 +43,8 @@ class Source(Protocol):
         """All benchmarks that any run tried."""
         ...
 
-    def of(self, chosen: Sequence[Key]) -> list[BenchmarkRuns]:
-        """These as they lie in the runs."""
+    def of(self, chosen: Sequence[Key], wanted: str | None = None) -> list[BenchmarkRuns]:
+        """These as they lie in the runs, by the metric wanted, as `tried`; raises UnknownName where there is none."""
         ...
 
 
@@ -58,18 +60,18 @@ class StoredRuns:
     def __init__(self, runs: Sequence[StoredRun], tell: Tell) -> None:
         once = _once([(stored.run.run_id, stored) for stored in runs], tell)
         self._runs = in_order(list(once.values()))
-        self._tried = tried(self._runs)
 
     @property
     def runs(self) -> list[str]:
         return [stored.run.run_id for stored in self._runs]
 
     def benchmarks(self) -> list[Key]:
-        return [one.key for one in self._tried]
+        return list(dict.fromkeys(m.key for stored in self._runs for m in stored.measurements))
 
-    def of(self, chosen: Sequence[Key]) -> list[BenchmarkRuns]:
-        wanted = set(chosen)
-        return [one for one in self._tried if one.key in wanted]
+    def of(self, chosen: Sequence[Key], wanted: str | None = None) -> list[BenchmarkRuns]:
+        keys = set(chosen)
+        own = [replace(one, measurements=tuple(m for m in one.measurements if m.key in keys)) for one in self._runs]
+        return tried(own, wanted)
 
 
 class IndexedRuns:
@@ -87,8 +89,15 @@ class IndexedRuns:
     def benchmarks(self) -> list[Key]:
         return benchmarks_in(self._index)
 
-    def of(self, chosen: Sequence[Key]) -> list[BenchmarkRuns]:
-        return tried(outlined_runs(self._index, chosen))
+    def of(self, chosen: Sequence[Key], wanted: str | None = None) -> list[BenchmarkRuns]:
+        columns: dict[str, Mapping[tuple[str, Key], Value]] = {}
+
+        def value(stored: StoredRun, m: Measurement, metric: Metric) -> Value:
+            if metric.name not in columns:
+                columns[metric.name] = figures_in(self._index, metric.name, chosen)
+            return columns[metric.name].get((stored.run.run_id, m.key))
+
+        return tried(outlined_runs(self._index, chosen), wanted, value)
 
 
 def _moment(run: IndexedRun) -> tuple[object, str]:

@@ -9,6 +9,8 @@ from attnlab.bench import units
 from attnlab.bench.analysis.history.differences import Difference, explain
 from attnlab.bench.analysis.history.lines import BenchmarkHistory, Break, Change
 from attnlab.bench.analysis.history.points import HistoryPoint, started
+from attnlab.bench.analysis.metrics.latency import METRIC as LATENCY
+from attnlab.bench.contract.metric import Metric
 
 Event = Change | Break
 
@@ -23,11 +25,17 @@ class SharedChange:
     members: tuple[tuple[BenchmarkHistory, Change], ...]
 
 
-def size(ratio: float) -> str:
-    """`1.052` -> `5.20 % more time`, `0.9` -> `10.0 % less time`."""
+def size(ratio: float, metric: Metric = LATENCY) -> str:
+    """`1.052` -> `5.20 % more time`, `0.9` -> `10.0 % less time`; of another metric `10.0 % less TTFT`."""
+    what = "time" if metric is LATENCY else metric.label
     if ratio == 1:
-        return "no other time"
-    return f"{units.format_share(abs(ratio - 1))} {'more' if ratio > 1 else 'less'} time"
+        return f"no other {what}"
+    return f"{units.format_share(abs(ratio - 1))} {'more' if ratio > 1 else 'less'} {what}"
+
+
+def size_of(change: Change) -> str:
+    """By what its figure changed."""
+    return size(change.ratio, change.after.metric)
 
 
 def events(benchmark: BenchmarkHistory) -> list[Event]:
@@ -38,7 +46,7 @@ def events(benchmark: BenchmarkHistory) -> list[Event]:
 
 def told(event: Event) -> str:
     """An event and what it comes with: `5.20 % more time: package torch 2.12.0 → 2.13.0`."""
-    what = size(event.ratio) if isinstance(event, Change) else "not to be compared, a line of its own from here"
+    what = size_of(event) if isinstance(event, Change) else "not to be compared, a line of its own from here"
     return f"{what}: {explain(event.differences)}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ MOST_TICKS, LEAST_TICKS = 8, 4
 TITLE_IN, ROW_IN, PLOT_IN = 0.42, 0.2, 1.7
 TOP_IN, BOTTOM_IN = 0.62, 0.42
 LEFT_IN, RIGHT_IN = 0.75, 0.25
-CAPTION = "Median latency of each run, in order, not to scale in time; bands: level between changes; lower is better."
+CAPTION = "Each run in order, not to scale in time; bands: level between changes."
 CHARACTERS = 122  # of a note's line
 MOST_ROWS = 3  # of a note
 
@@ -86,7 +87,7 @@ def _panel(benchmark: BenchmarkHistory) -> _Panel:
     events = words.events(benchmark)
     notes = [_note(f"{number}  {words.told(event)}") for number, event in enumerate(events, start=1)]
     reasons = dict.fromkeys(found.reason for found in runs if isinstance(found, Miss))
-    notes += [_note(f"×  no time: {reason}") for reason in reasons]
+    notes += [_note(f"×  none: {reason}") for reason in reasons]
     return _Panel(benchmark, tuple(runs), {found.run.run_id: place for place, found in enumerate(runs)}, tuple(notes))
 
 
@@ -102,7 +103,9 @@ def _text(figure: FigureBase, height_in: float, from_top_in: float, text: str, *
 
 def _draw(figure: FigureBase, panel: _Panel, look: Mapping[str, Mark]) -> None:
     height = panel.height_in
-    _text(figure, height, 0.2, panel.benchmark.case_id, fontsize=9)
+    metric = panel.benchmark.metric
+    what = f"{metric.label}{'' if metric.direction == 'neither' else f', {metric.direction} is better'}"
+    _text(figure, height, 0.2, f"{panel.benchmark.case_id}: {what}", fontsize=9)
     ax = figure.add_axes(
         (
             LEFT_IN / WIDTH_IN,
@@ -127,17 +130,18 @@ def _draw(figure: FigureBase, panel: _Panel, look: Mapping[str, Mark]) -> None:
 
 
 def _set_axes(ax: Axes, panel: _Panel) -> None:
-    """Runs in their order, not to scale in time; latency on a logarithmic axis."""
+    """Runs in their order, not to scale in time; values on a logarithmic axis."""
     points = panel.benchmark.points
     missed = [place for place, found in enumerate(panel.runs) if isinstance(found, Miss)]
-    values = [v for p in points for v in (p.median_ns, *_interval(p))]
+    values = [v for p in points for v in (p.value, *(p.interval or ()))]
     low, high = room(values, 0.1)
+    unit = panel.benchmark.metric.unit
     plain(ax)
     ax.set_yscale("log")
     ax.set_ylim(low, high)
     ax.yaxis.set_major_locator(FixedLocator(logarithmic_ticks(low, high, least=LEAST_TICKS)))
     ax.yaxis.set_minor_locator(NullLocator())
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: units.format_tick(value, "ns")))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: units.format_tick(value, unit)))
     ax.grid(axis="y", color=RULE.light, linewidth=0.7)
     ax.set_xlim(-0.6, len(panel.runs) - 0.4)
     shown = list(range(0, len(panel.runs), -(-len(panel.runs) // MOST_TICKS)))
@@ -152,23 +156,16 @@ def _dates(runs: Sequence[HistoryPoint | Miss]) -> list[str]:
     return days if len(set(days)) > 1 else [found.run.started[11:16] for found in runs]
 
 
-def _interval(point: HistoryPoint) -> tuple[float, ...]:
-    """The median's interval within its process; () where there is none."""
-    low, high = point.measurement.ci_low_ns, point.measurement.ci_high_ns
-    return (low, high) if low is not None and high is not None and 0 < low <= high < float("inf") else ()
-
-
 def _draw_line(ax: Axes, panel: _Panel, line: HistoryLine, mark: Mark) -> None:
     for level in line.levels():
         x = [panel.places[point.run.run_id] for point in level]
-        middle = sorted(point.median_ns for point in level)
-        level_ns = (middle[len(middle) // 2] + middle[(len(middle) - 1) // 2]) / 2
-        ax.plot([x[0] - 0.4, x[-1] + 0.4], [level_ns] * 2, color=mark.colour, linewidth=4, alpha=0.25)
+        middle = statistics.median(point.value for point in level)
+        ax.plot([x[0] - 0.4, x[-1] + 0.4], [middle] * 2, color=mark.colour, linewidth=4, alpha=0.25)
     for run in _unbroken(panel, line):
         x = [panel.places[point.run.run_id] for point in run]
-        ax.plot(x, [p.median_ns for p in run], color=mark.colour, marker=mark.marker, markersize=3.5, linewidth=0.9)
+        ax.plot(x, [p.value for p in run], color=mark.colour, marker=mark.marker, markersize=3.5, linewidth=0.9)
     for point in line.points:
-        if ends := _interval(point):
+        if ends := point.interval:
             ax.plot([panel.places[point.run.run_id]] * 2, ends, color=mark.colour, linewidth=0.8, alpha=0.6)
 
 

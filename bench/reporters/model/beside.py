@@ -55,7 +55,7 @@ def _study(among: RunAmong, other: StoredRun, known: Sequence[Comparison], witho
 
 
 def _called(stored: StoredRun) -> str:
-    return stored.run.environment.device.name
+    return stored.run.environment.device.told
 
 
 def _case(among: RunAmong, c: Comparison) -> str:

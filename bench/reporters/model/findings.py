@@ -212,7 +212,7 @@ def _measured(e: OperatorResults) -> Sentence:
     ran = {r.implementation for r in e.results if _ran(r)}
     return sentence(
         name(e.operator),
-        f" was measured on {environment.device.name}{threads}: {len(ran)} of "
+        f" was measured on {environment.device.told}{threads}: {len(ran)} of "
         f"{count(len(e.implementations), 'implementation')} ran, on {count(len(e.cases), 'case')}"
         f"{f', timed by {timed}' if timed else ''}{_missing(e)}"
         f"{', in a quick look: checked once, few samples' if e.run.quick else ''}.",

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from attnlab.bench import units
 from attnlab.bench.reporters.model.results import Result
 from attnlab.bench.reporters.model.words import from_to
-from attnlab.bench.store.machine import Ceilings, Code, rate_of
+from attnlab.bench.store.machine import UNKNOWN, Ceilings, Code, rate_of
 from attnlab.bench.store.records import RunRecord, TimingRecord
 from attnlab.bench.store.run_folder import StoredRun
 
@@ -34,7 +34,9 @@ def environment(run: RunRecord) -> list[ProvenanceRow]:
     e, device = run.environment, run.environment.device
     capability = f", compute capability {'.'.join(map(str, device.capability))}" if device.capability else ""
     facts = [
-        ProvenanceRow("device", f"{device.name} ({device.kind}{capability})"),
+        ProvenanceRow(
+            "device", device.told if device.kind == UNKNOWN else f"{device.told} ({device.kind}{capability})"
+        ),
         ProvenanceRow("multiprocessors", str(device.multiprocessors) if device.multiprocessors else ""),
         ProvenanceRow("device memory", units.format_bytes(device.memory_bytes) if device.kind == "cuda" else ""),
         ProvenanceRow("last-level cache", units.format_bytes(device.cache_bytes) if device.cache_bytes else ""),
@@ -55,7 +57,7 @@ def environment(run: RunRecord) -> list[ProvenanceRow]:
         ProvenanceRow("variables", " ".join(f"{name}={value}" for name, value in e.variables.items()), is_code=True),
         *_ceilings(run.ceilings),
     ]
-    return [fact for fact in facts if fact.text]
+    return [fact for fact in facts if fact.text and fact.text != UNKNOWN]
 
 
 def _ceilings(ceilings: Ceilings) -> Iterable[ProvenanceRow]:

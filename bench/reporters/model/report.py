@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -26,6 +27,8 @@ from attnlab.bench.reporters.model.since import since_last
 from attnlab.bench.reporters.model.studies import Study, studies
 from attnlab.bench.reporters.model.timeline import history
 from attnlab.bench.store.run_folder import StoredRun
+
+MOST_HEADLINES = 6
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,7 @@ def build_report(stored: Sequence[StoredRun], source: Registry = registry, earli
     operators = unique(section.operator for section in sections)
     return Report(
         title=", ".join(operators) or "nothing measured",
-        subtitle=" · ".join(unique(f"{one.run.environment.device.name} · {_day(one)}" for one in stored)),
+        subtitle=" · ".join(unique(f"{one.run.environment.device.told} · {_day(one)}" for one in stored)),
         sections=tuple(sections),
         columns=columns(metrics),
         runs=tuple(facts),
@@ -165,7 +168,7 @@ def _section(stored: StoredRun, name: str, rows: Sequence[Row], metrics: Sequenc
         name=f"{run.run_id}-{name}",
         operator=name,
         run_id=run.run_id,
-        device=run.environment.device.name,
+        device=run.environment.device.told,
         baseline=", ".join(unique(b.baseline for b in benches if b.baseline)) or None,
         length_axis=axis,
         common=referred.common,
@@ -183,6 +186,14 @@ def _section(stored: StoredRun, name: str, rows: Sequence[Row], metrics: Sequenc
         growths=tuple(growths(grouped, implementations, results)),
         plots=plots(cases, implementations, axis, results, run.ceilings),
         studies=studies(name, results),
-        headlines=operator.headlines if operator else OF_A_KERNEL,
+        headlines=operator.headlines if operator else _headlines(results, metrics),
         streams=operator is not None and operator.observe is not None,
     )
+
+
+def _headlines(results: Sequence[Result], metrics: Sequence[Metric]) -> tuple[str, ...]:
+    """Of an operator that is not known: a kernel's where anything has a latency, else the first that have values."""
+    if any(result.median_ns is not None for result in results):
+        return OF_A_KERNEL
+    known = (m.name for m in metrics if any(result.number(m.name) is not None for result in results))
+    return tuple(itertools.islice(known, MOST_HEADLINES)) or OF_A_KERNEL

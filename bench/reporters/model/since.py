@@ -12,6 +12,7 @@ from attnlab.bench.analysis.history.words import size
 from attnlab.bench.reporters.model.among import RunAmong, only_of
 from attnlab.bench.reporters.model.studies import Study, StudyTable
 from attnlab.bench.reporters.model.words import Sentence, name, sentence
+from attnlab.bench.store.machine import UNKNOWN
 from attnlab.bench.store.records import Measurement
 from attnlab.bench.store.run_folder import StoredRun, latest
 from attnlab.bench.text import count
@@ -60,7 +61,8 @@ def _apart(a: Measurement, b: Measurement) -> bool:
 
 
 def _words(among: RunAmong, last: StoredRun, moved: Sequence[Moved], known: int) -> Sentence:
-    run = f"{last.run.run_id} of {last.run.started[:10]} on the same machine"
+    untold = among.stored.run.environment.device.name == UNKNOWN
+    run = f"{last.run.run_id} of {last.run.started[:10]}{'' if untold else ' on the same machine'}"
     alone = "; they did not take turns, so that the hour's drift is in it"
     if not moved:
         return sentence(f"Since run {run}, none of {count(known, 'time')} moved by more than both intervals{alone}.")

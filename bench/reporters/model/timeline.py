@@ -7,18 +7,19 @@ from dataclasses import dataclass
 
 from attnlab.bench.analysis.history.differences import explain
 from attnlab.bench.analysis.history.lines import BenchmarkHistory, Change, HistoryLine
-from attnlab.bench.analysis.history.words import size
+from attnlab.bench.analysis.history.words import size_of
 from attnlab.bench.reporters.model.among import RunAmong
 from attnlab.bench.reporters.model.plots import Callout, Curve, Panel, Plot, PlotPoint
 from attnlab.bench.reporters.model.studies import Study, StudyTable
 from attnlab.bench.reporters.model.words import Sentence, sentence
 from attnlab.bench.stats.changepoints import MIN_VALUES
+from attnlab.bench.store.machine import UNTOLD
 from attnlab.bench.store.run_folder import StoredRun
 from attnlab.bench.text import count
 
 LEAST_RUNS = 3  # two are told by what moved since the last one
 MOST_PANELS = 12
-CAPTION = "Median of each run with its interval, runs in order and not to scale in time; lower is better."
+CAPTION = "Each run's figure, of a time with its interval; runs in order and not to scale in time."
 
 
 @dataclass(frozen=True)
@@ -37,16 +38,21 @@ def history(among: RunAmong) -> Study | None:
     if not own:
         return None
     places = {one.run.run_id: place for place, one in enumerate(among.until_now)}
-    cases: dict[str, list[_Own]] = {}
+    grouped: dict[tuple[str, str], list[_Own]] = {}
     for one in own:
-        cases.setdefault(one.benchmark.case_id, []).append(one)
-    ranked = sorted(cases, key=lambda case_id: -sum(len(one.line.changes) for one in cases[case_id]))
+        grouped.setdefault((one.benchmark.case_id, one.benchmark.metric.name), []).append(one)
+    ranked = sorted(grouped.items(), key=lambda item: -sum(len(one.line.changes) for one in item[1]))
     columns = _columns(among.until_now)
-    panels = [_panel(among.label(case_id), cases[case_id], places, columns) for case_id in ranked[:MOST_PANELS]]
+    panels = [_panel(among.label(case_id), found, places, columns) for (case_id, _), found in ranked[:MOST_PANELS]]
     plot = Plot("history", "History", CAPTION, tuple(panels))
     left = len(ranked) - len(panels)
     table = tuple(_table(among, own))
-    return Study("History on this machine", (_words(among, own, left),), table, (plot,))
+    return Study(f"History on {_machine(among)}", (_words(among, own, left),), table, (plot,))
+
+
+def _machine(among: RunAmong) -> str:
+    told = among.stored.run.environment.device.told
+    return told if told == UNTOLD else "this machine"
 
 
 def _own(among: RunAmong) -> Iterator[_Own]:
@@ -59,7 +65,9 @@ def _own(among: RunAmong) -> Iterator[_Own]:
 
 def _words(among: RunAmong, own: Sequence[_Own], left: int) -> Sentence:
     runs = among.until_now
-    told = f"Over {len(runs)} runs on this machine, from {runs[0].run.started[:10]} to {runs[-1].run.started[:10]}, "
+    told = (
+        f"Over {len(runs)} runs on {_machine(among)}, from {runs[0].run.started[:10]} to {runs[-1].run.started[:10]}, "
+    )
     changed = [one for one in own if one.line.changes]
     searched = [one for one in own if one.line.searched]
     if not searched:
@@ -74,7 +82,7 @@ def _table(among: RunAmong, own: Sequence[_Own]) -> Iterator[StudyTable]:
             one.benchmark.implementation,
             among.label(one.benchmark.case_id),
             f"{change.before.run.started[:10]} to {change.after.run.started[:10]}",
-            size(change.ratio),
+            size_of(change),
             explain(change.differences),
         )
         for one in own
@@ -94,14 +102,15 @@ def _columns(runs: Sequence[StoredRun]) -> tuple[str, ...]:
 
 
 def _panel(title: str, own: Sequence[_Own], places: Mapping[str, int], columns: tuple[str, ...]) -> Panel:
+    metric = own[0].benchmark.metric
     curves = []
     for one in own:
         points = (
             PlotPoint(
                 places[p.run.run_id],
-                p.median_ns,
-                p.measurement.ci_low_ns,
-                p.measurement.ci_high_ns,
+                p.value,
+                p.interval and p.interval[0],
+                p.interval and p.interval[1],
                 one.benchmark.implementation,
                 one.benchmark.case_id,
             )
@@ -115,17 +124,17 @@ def _panel(title: str, own: Sequence[_Own], places: Mapping[str, int], columns: 
     callouts, notes = [], []
     for number, (between, members) in enumerate(sorted(events.items(), key=lambda e: places[e[0][1]]), start=1):
         callouts.append(Callout((places[between[0]] + places[between[1]]) / 2, str(number)))
-        sizes = ", ".join(f"{one.benchmark.implementation} {size(change.ratio)}" for one, change in members)
+        sizes = ", ".join(f"{one.benchmark.implementation} {size_of(change)}" for one, change in members)
         notes.append(f"{number}  {sizes}: {explain(members[0][1].differences)}")
     return Panel(
         "timeline",
         title,
         "run",
-        "latency",
-        "ns",
+        metric.label,
+        metric.unit,
         tuple(curves),
         columns=columns,
         callouts=tuple(callouts),
         notes=tuple(notes),
-        metric="latency_ns",
+        metric=metric.name,
     )

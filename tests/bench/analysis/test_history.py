@@ -185,7 +185,7 @@ def test_runs_without_a_time_are_told_and_are_no_points() -> None:
     wrong = h.measured(1e3).fail("out is off", outcome=Outcome.WRONG_VALUES)
     runs = [h.stored(0, [h.measured(1e6)]), h.stored(1, [wrong]), h.stored(2, [h.measured(None)])]
     found = only(runs)
-    assert [point.median_ns for point in found.points] == [1e6]
+    assert [point.value for point in found.points] == [1e6]
     assert [miss.reason for miss in found.misses] == [
         "wrong_values: out is off",
         "not timed: runs in Triton's interpreter",
@@ -200,7 +200,7 @@ def test_what_was_never_timed_has_no_history() -> None:
 
 def test_the_last_measurement_of_a_resumed_run_counts() -> None:
     (point,) = only([h.stored(0, [h.measured(2e6), h.measured(1e6)])]).points
-    assert point.median_ns == 1e6
+    assert point.value == 1e6
 
 
 def test_order_is_that_of_time_whatever_the_zone() -> None:

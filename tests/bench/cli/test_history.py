@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
+foreign = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[2] / "helpers" / "foreign_files.py")))
 h = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[2] / "helpers" / "histories.py")))
 
 
@@ -176,3 +177,47 @@ def test_a_report_of_one_run_has_the_history_of_a_folder(cli, results: Path) -> 
     assert "### History on this machine" in summary
     assert "### Since the last run" in summary
     assert cli("report", newest, "--history", "nowhere").code == 2
+
+
+@pytest.fixture
+def served(cli, tmp_path: Path) -> Path:
+    """Runs of a server as another tool stored them, without a time of a call."""
+    for day, ttft in enumerate((100.0, 101.0, 150.0), start=1):
+        stored = foreign.vllm(detailed=False) | {"date": f"2026010{day}-120000", "median_ttft_ms": ttft}
+        (tmp_path / f"{day}.json").write_text(json.dumps(stored))
+        assert cli("results", "import", tmp_path / f"{day}.json", "--out", tmp_path / "served").code == 0
+    return tmp_path / "served"
+
+
+def test_what_has_no_time_is_followed_by_its_first_metric(cli, served: Path) -> None:
+    ended = cli("history", served)
+    assert ended.code == 0, ended.err
+    (row,) = [line for line in ended.out.splitlines() if line.startswith("vllm:serve/")]
+    assert ": TTFT " in row
+    assert row.split()[-7:] == ["100", "ms", "150", "ms", "too", "few", "runs"]
+    (one,) = json.loads(cli("history", served, "--json").out)["benchmarks"]
+    assert (one["metric"], one["unit"]) == ("ttft_ns", "ns")
+    assert [point["value"] for point in one["lines"][0]["points"]] == [1e8, 1.01e8, 1.5e8]
+
+
+def test_a_metric_is_chosen(cli, served: Path, results: Path) -> None:
+    (one,) = json.loads(cli("history", served, "--metric", "output_tok_per_s", "--json").out)["benchmarks"]
+    expected = foreign.vllm(detailed=False)["output_throughput"]
+    assert [point["value"] for point in one["lines"][0]["points"]] == [expected] * 3
+    ended = cli("history", served, "--metric", "latency_ns")
+    assert ended.code == 2
+    assert "none of 1 benchmarks chosen has latency_ns in 3 runs" in ended.err
+    ended = cli("history", "--metric", "ttft_ns", results)
+    assert ended.code == 2
+    ended = cli("history", served, "--metric", "ttft")
+    assert ended.code == 2
+    assert "unknown metric 'ttft'; did you mean 'ttft_ns'?" in ended.err
+
+
+def test_a_machine_that_is_not_told_is_said_plainly(cli, served: Path, tmp_path: Path) -> None:
+    newest = sorted(served.glob("*/"))[-1]
+    assert cli("report", newest, "--history", served, "--out", tmp_path / "r", "--format", "markdown").code == 0
+    summary = (tmp_path / "r" / "summary.md").read_text(encoding="utf-8")
+    assert "`vllm:serve` was measured on a machine that is not told: 1 of 1" in summary
+    assert "History on a machine that is not told" in summary
+    assert "unknown" not in summary.replace("version unknown", "")

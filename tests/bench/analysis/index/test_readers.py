@@ -16,7 +16,8 @@ from attnlab.bench.analysis import sides
 from attnlab.bench.analysis.compare import compare, recorded_differences
 from attnlab.bench.analysis.frame import frame
 from attnlab.bench.analysis.history.lines import benchmark
-from attnlab.bench.analysis.history.sources import StoredRuns, opened_source
+from attnlab.bench.analysis.history.points import HistoryPoint
+from attnlab.bench.analysis.history.sources import Source, StoredRuns, opened_source
 from attnlab.bench.analysis.index import newest as newest_module
 from attnlab.bench.analysis.index.newest import newest_run
 from attnlab.bench.analysis.index.opening import opened
@@ -212,3 +213,18 @@ def test_a_metric_of_a_plugin_is_worked_out_from_the_runs(results: Path) -> None
         assert not (results / ".index").exists()
     finally:
         registry.metrics.discard("mine")
+
+
+@pytest.mark.parametrize("metric", [None, "ttft_ns", "setup_ns", "peak_memory_bytes", "output_tok_per_s"])
+def test_a_history_of_any_metric(everything: Path, metric: str | None) -> None:
+    told: list[str] = []
+    indexed = opened_source(everything, told.append, told.append)
+    direct = StoredRuns(read_runs(everything), told.append)
+    assert not isinstance(indexed, StoredRuns)
+
+    def values(source: Source) -> list[list[float | str]]:
+        found = source.of(source.benchmarks(), metric)
+        return [[one.value if isinstance(one, HistoryPoint) else one.reason for one in runs.found] for runs in found]
+
+    assert values(indexed) == values(direct)
+    assert any(isinstance(one, float) for some in values(direct) for one in some)
