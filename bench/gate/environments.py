@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import importlib.util
 import json
@@ -13,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from attnlab.bench.gate.locks import Requirements, lock_texts, requirements_of
 from attnlab.bench.gate.rerooting import HARNESS
 from attnlab.bench.measuring.temporary_folders import own_folder
 from attnlab.bench.store.folders import cache_folder
+from attnlab.bench.store.locking import alone_with
 
 DONE = "attnlab-environment.json"  # written last: without it an environment is broken, and built again
 UNUSED_DAYS = 30  # after which an environment goes when another is built
@@ -217,17 +217,11 @@ def _place(kind: str, texts: Mapping[str, str], more: Sequence[str]) -> Path:
     return cache_folder() / "environments" / f"{kind}-{digest[:24]}"
 
 
-@contextmanager
-def _held(folder: Path, tell: Tell) -> Iterator[None]:
-    """Nobody else builds or prepares this environment meanwhile; the kernel lets go of it however a gate ends."""
+def _held(folder: Path, tell: Tell) -> AbstractContextManager[None]:
+    """Nobody else builds or prepares this environment meanwhile."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_suffix(".lock").open("wb") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            tell(f"waiting for another gate that uses the environment {folder.name}")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    waiting = f"waiting for another gate that uses the environment {folder.name}"
+    return alone_with(folder.with_suffix(".lock"), lambda: tell(waiting))
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import re
 import shutil
 from bisect import bisect_left
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from attnlab.bench.errors import StoreError, UsageError
 from attnlab.bench.store.folders import GATE_FILE
+from attnlab.bench.store.locking import take
 from attnlab.bench.store.records import INTERLEAVED, RunRecord
 from attnlab.bench.store.run_folder import MEASUREMENTS_FILE, RUN_FILE, read_record
 
@@ -120,12 +120,9 @@ def _looked_through(entry: Entry, run: RunRecord, named: Mapping[str, str]) -> E
 def _is_written(path: Path) -> bool:
     try:
         with path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:  # no such file, or a file system without locks
+            return not take(file)
+    except OSError:  # no such file
         return False
-    return False
 
 
 def _kept(keep: Path) -> Iterator[tuple[str, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import itertools
 import json
 import math
@@ -21,6 +20,7 @@ from attnlab.bench.store.collector import paused_collector
 from attnlab.bench.store.damages import Damage
 from attnlab.bench.store.folders import new_folder
 from attnlab.bench.store.json_text import spells_clean, values_of
+from attnlab.bench.store.locking import take
 from attnlab.bench.store.plain_file import plain_bytes
 from attnlab.bench.store.records import SCHEMA_VERSION, Measurement, RunRecord
 from attnlab.bench.store.shown import as_html, in_a_line
@@ -67,13 +67,9 @@ class RunWriter:
             self._file = path.open("a+b")
         except OSError as error:
             raise _unwritable(folder, error) from error
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not take(self._file):
             self._file.close()
-            raise StoreError(f"{folder} is being written by another process; wait for its end, or end it") from None
-        except OSError:
-            pass  # a file system without locks
+            raise StoreError(f"{folder} is being written by another process; wait for its end, or end it")
         self._mend_tail()
 
     @classmethod

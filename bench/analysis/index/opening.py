@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import importlib.util
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -28,6 +27,7 @@ from attnlab.bench.analysis.index.segments import Task, files_of, is_whole, merg
 from attnlab.bench.analysis.index.version import index_version
 from attnlab.bench.errors import StoreError
 from attnlab.bench.store.folders import cache_folder
+from attnlab.bench.store.locking import alone_with
 from attnlab.bench.store.run_folder import RUN_FILE, read_run
 from attnlab.bench.text import count, message_of
 
@@ -139,7 +139,10 @@ def _seen(place: Path, keys: Mapping[str, Key]) -> _Seen:
 
 
 def _current(folder: Path, tell: Tell, inform: Tell) -> tuple[Path, Manifest]:
-    """Where an index with all runs of the folder lies, and its manifest; raises OSError and what DuckDB raises."""
+    """Where an index with all runs of the folder lies, and its manifest; raises OSError and what DuckDB raises.
+
+    On a file system without locks what two processes write at once is whole, and the last one counts.
+    """
     keys = run_keys(folder)
     places = places_of(folder)
     for place in places:
@@ -147,7 +150,8 @@ def _current(folder: Path, tell: Tell, inform: Tell) -> tuple[Path, Manifest]:
             if (seen := _seen(place, keys)).current:
                 return place, seen.manifest
     place = _writable(places, folder, tell)
-    with _locked(place, folder, inform):
+    waiting = f"another process indexes {folder}; waiting for its end"
+    with alone_with(place / LOCK_FILE, lambda: inform(waiting)):
         keys = run_keys(folder)
         seen = _seen(place, keys)  # another process may have brought it up to date
         if seen.fault is not None:
@@ -214,17 +218,3 @@ def _writable(places: Sequence[Path], folder: Path, tell: Tell) -> Path:
             tell(f"{folder} cannot be written to, so that its index lies in {place}")
         return place
     raise refused
-
-
-@contextmanager
-def _locked(place: Path, folder: Path, inform: Tell) -> Iterator[None]:
-    """Alone among the processes that write the index; the lock ends with the process."""
-    with (place / LOCK_FILE).open("ab") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            inform(f"another process indexes {folder}; waiting for its end")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        except OSError:
-            pass  # a file system without locks: what two write at once is whole, and the last one counts
-        yield
