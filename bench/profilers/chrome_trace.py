@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import gzip
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,7 @@ KERNELS = ("kernel", "gpu_memcpy", "gpu_memset")
 OPERATION, SPAN, GPU_SPAN, PYTHON = "cpu_op", "user_annotation", "gpu_user_annotation", "python_function"
 RUNTIMES = ("cuda_runtime", "cuda_driver")
 MEMORY = "[memory]"
+COMPILED_GRAPH = re.compile(r"## Call CompiledFxGraph \w+ ##")  # a hash that is another one after any change
 
 
 @dataclass(eq=False)
@@ -167,7 +169,8 @@ def _event(event: Mapping[str, Any]) -> TraceEvent:
     begin = _ns(event["ts"])
     thread = event.get("pid"), event.get("tid")
     category, told = str(event.get("cat")), event.get("args", {})
-    return TraceEvent(str(event["name"]), category, begin, begin + _ns(event["dur"]), thread, told)
+    name = COMPILED_GRAPH.sub("compiled graph", str(event["name"]))
+    return TraceEvent(name, category, begin, begin + _ns(event["dur"]), thread, told)
 
 
 def _ns(micros: Any) -> float:

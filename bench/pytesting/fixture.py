@@ -12,13 +12,14 @@ from attnlab.bench.contract.metric import Row
 from attnlab.bench.contract.unfinished import unfinished_function, unfinished_result
 from attnlab.bench.errors import AttnlabError
 from attnlab.bench.pytesting import marker
-from attnlab.bench.pytesting.notes import FLAG, UNTIMED, note
+from attnlab.bench.pytesting.notes import FLAG, PROFILED, UNTIMED, note
 from attnlab.bench.pytesting.options import command_line
 from attnlab.bench.pytesting.replay import PASSED, REPLAY, BenchmarkFixture, hand_over, leave_out, why_untimed
 from attnlab.bench.pytesting.timed_call import TimedCall
 
 if TYPE_CHECKING:
     from attnlab.bench.contract.metric import Row
+    from attnlab.bench.pytesting.profiles import TestProfile
     from attnlab.bench.store.records import RunRecord
 
 Taker = Callable[[pytest.Item, Callable[[], Any], Mapping[str, Any], object], Any]
@@ -40,6 +41,7 @@ class AttnlabBench:
         self._given: dict[str, Any] = {}
         self._used = False
         self._row: Row | None = None
+        self._profile: TestProfile | None = None
 
     def set(self, **given: Any) -> Self:
         """Give arguments of the marker here; a wrong one fails the test."""
@@ -62,6 +64,8 @@ class AttnlabBench:
         if taker is not None:
             with failing():
                 return taker(self._item, call, self._given, (arguments, keywords))
+        if self._item.config.option.attnlab_profile is not None:
+            return self._profiled(call, (arguments, keywords))
         untimed = why_untimed(self._item.config, self._benchmark)
         if untimed is not None:
             note(self._item, UNTIMED, untimed)
@@ -77,7 +81,9 @@ class AttnlabBench:
 
     def conclude(self) -> None:
         """After the test: hand its times over where it passed."""
-        if TAKER in self._item.config.stash:
+        if self._profile is not None:
+            note(self._item, PROFILED, self._profile.conclude(self._item.stash.get(PASSED, False)))
+        if TAKER in self._item.config.stash or self._profile is not None:
             leave_out(self._item, self._benchmark)
             return
         if self._benchmark is None or not self._used or why_untimed(self._item.config, self._benchmark):
@@ -91,6 +97,18 @@ class AttnlabBench:
         clock = self._row.measurement.timing.clock
         self._benchmark.extra_info.update(extra_info(self._row))
         hand_over(self._benchmark, self._item.stash[REPLAY], m.values("latency", clock), clock)
+
+    def _profiled(self, call: Callable[[], Any], touched: object) -> Any:
+        from attnlab.bench.pytesting.profiles import TestProfile
+
+        result = done(call())
+        timed_call = TimedCall.of(call, self._given, (touched, result))
+        with failing():
+            run = _run(
+                self._item.config, timed_call.device, bool(timed_call.given.bytes or timed_call.given.operations)
+            )
+            self._profile = TestProfile.take(self._item, timed_call, run)
+        return result
 
     def _measured(self, call: Callable[[], Any], touched: object) -> Row:
         from attnlab.bench.analysis.metrics import with_remarks

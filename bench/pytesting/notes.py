@@ -9,6 +9,7 @@ import pytest
 UNTIMED = "attnlab_untimed"
 FLAG = "attnlab_flag"
 RUN = "attnlab_run"
+PROFILED = "attnlab_profile"  # said when a test is torn down, and known whether it passed
 
 
 def note(item: pytest.Item, kind: str, text: str) -> None:
@@ -24,6 +25,8 @@ def summarise(reporter: pytest.TerminalReporter) -> None:
         for report in reports:
             if isinstance(report, pytest.TestReport) and report.when == "call":
                 said.update((kind, str(text)) for kind, text in report.user_properties if kind in (UNTIMED, FLAG, RUN))
+            elif isinstance(report, pytest.TestReport) and report.when == "teardown":
+                said.update((kind, str(text)) for kind, text in report.user_properties if kind == PROFILED)
     if not said:
         return
     reporter.write_sep("=", "attnlab")
@@ -32,3 +35,5 @@ def summarise(reporter: pytest.TerminalReporter) -> None:
             reporter.write_line(f"{words} [{count}]: {text}")
     for (_, folder), count in sorted(entry for entry in said.items() if entry[0][0] == RUN):
         reporter.write_line(f"stored [{count}]: {folder}")
+    for _, text in sorted(entry for entry in said if entry[0] == PROFILED):
+        reporter.write_line(f"profile: {text}")

@@ -85,6 +85,13 @@ def add_options(parser: pytest.Parser) -> None:
         metavar="FILE",
         help="TOML with the gate's targets, as for attnlab gate --thresholds",
     )
+    group.addoption(
+        "--attnlab-profile",
+        nargs="?",
+        const="profiles",
+        metavar="FOLDER",
+        help="take the call of each test with attnlab_bench apart, and write a page below this folder (profiles)",
+    )
     parser.addini(PLUGINS_INI, "modules or .py files with implementations, as for --attnlab-plugin", type="linelist")
 
 

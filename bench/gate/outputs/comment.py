@@ -131,6 +131,9 @@ def _end(report: GateReport) -> Iterator[str]:
     yield from _folded(
         "How this was judged", [prose(words.subtitle(report)), "", *told, "", prose(words.rule(report)), ""]
     )
+    for command in words.commands(report):
+        yield f"Take it apart: {code(shortened(command, LONGEST_CAUSE), cell=False)}"
+        yield ""
     yield f"Again: {code(shortened(report.command, LONGEST_VERDICT), cell=False)}"
 
 

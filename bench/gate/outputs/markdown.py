@@ -42,6 +42,9 @@ def _lines(report: GateReport) -> Iterator[str]:
     for note in report.notes:
         yield ""
         yield text(note)
+    for command in words.commands(report):
+        yield ""
+        yield f"Take it apart: {code(command, cell=False)}"
     yield ""
     yield text(words.rule(report))
     yield ""

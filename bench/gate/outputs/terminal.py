@@ -30,6 +30,8 @@ def lines(report: GateReport) -> Iterator[str]:
         yield from (f"    {text}" for text in remark)
     for note in report.notes:
         yield f"Note: {note}."
+    for command in words.commands(report):
+        yield f"Take it apart: {command}"
     yield from _achieved(report)
     yield ""
     yield words.rule(report)

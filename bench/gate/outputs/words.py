@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+import shlex
+
 from attnlab.bench import units
+from attnlab.bench.gate.checkouts import WORKTREE
 from attnlab.bench.gate.quantities import CONFIGURATION, quantities
 from attnlab.bench.gate.report import ErrorRates, GateReport
 from attnlab.bench.gate.rows import GateRatio, GateRow, GroupRow, QuantityRow, Standing
 from attnlab.bench.stats.verdict import Verdict
+from attnlab.bench.store.records import CALLABLE
 
 WORDS = {Verdict.SLOWER: "worse", Verdict.FASTER: "better"}
+MOST_COMMANDS = 5  # of those that take apart what got slower
 UNSEEN = "its interval reaches past what may go unseen"
 ORDER = (Verdict.SLOWER, Verdict.INCOMPARABLE, Verdict.INCONCLUSIVE, Verdict.FASTER, Verdict.SAME, None)
 
@@ -127,6 +133,20 @@ def causes(row: GateRow) -> list[str]:
     if row.unexplained is not None:
         said.append(row.unexplained)
     return said
+
+
+def commands(report: GateReport) -> list[str]:
+    """What takes apart each benchmark that got slower, on both revisions side by side; of tests there is none."""
+    found = [row for row in report.rows if row.verdict is Verdict.SLOWER and row.operator != CALLABLE]
+    if not found or report.head.asked != WORKTREE:
+        return []
+    given = shlex.split(report.command)
+    plugins = [word for option, name in itertools.pairwise(given) if option == "--plugin" for word in (option, name)]
+    made = []
+    for row in found[:MOST_COMMANDS]:
+        what = "--impl", row.implementation, "--case", row.case_id
+        made.append(shlex.join(["attnlab", "profile", row.operator, *what, "--base", report.base.asked, *plugins]))
+    return made
 
 
 def group_name(group: GroupRow) -> str:

@@ -17,7 +17,8 @@ from attnlab.bench.analysis.compare import compare
 from attnlab.bench.errors import StoreError
 from attnlab.bench.gate.allowances import Allowances
 from attnlab.bench.gate.collection import BenchmarkResults
-from attnlab.bench.gate.outputs import OUTPUTS
+from attnlab.bench.gate.outputs import OUTPUTS, words
+from attnlab.bench.gate.outputs.comment import render as comment
 from attnlab.bench.gate.outputs.github import annotate, summarise, workflow_commands
 from attnlab.bench.gate.outputs.markdown import render as markdown
 from attnlab.bench.gate.outputs.terminal import lines
@@ -53,6 +54,17 @@ def gate(gated: Make) -> tuple[GateReport, list[BenchmarkResults]]:
 
 
 Gate = tuple[GateReport, list[BenchmarkResults]]
+
+
+def test_what_got_slower_comes_with_the_command_that_takes_it_apart(gate: Gate) -> None:
+    sides = {"base": replace(gate[0].base, asked="main"), "head": replace(gate[0].head, asked="worktree")}
+    report = replace(gate[0], command="attnlab gate --base main --suite s --plugin 'my kernel.py'", **sides)
+    command = "attnlab profile toy --impl slow --case N8 --base main --plugin 'my kernel.py'"
+    assert words.commands(report) == [command]
+    assert f"Take it apart: {command}" in list(lines(report))
+    assert all(f"Take it apart: `{command}`" in written for written in (markdown(report), comment(report)))
+    of_two_commits = replace(report, head=replace(report.head, asked="v1"))
+    assert words.commands(of_two_commits) == [], "it profiles the working tree"
 
 
 def test_the_terminal_says_what_matters_first(gate: Gate) -> None:

@@ -44,7 +44,7 @@ class Stage:
         self.said: list[str] = []
         self.orders: list[WorkerOrder] = []
 
-    def worker(self, order: WorkerOrder, time_limit_s: float, settles: object) -> Stage.Worker:
+    def worker(self, order: WorkerOrder, time_limit_s: float, settles: object, begin: object) -> Stage.Worker:
         self.orders.append(order)
         return Stage.Worker(self, order, time_limit_s)
 

@@ -46,7 +46,7 @@ class Turns(Stage):
 
     failing = ""
 
-    def worker(self, order: WorkerOrder, time_limit_s: float, settles: object) -> Turns.Hand:  # type: ignore[override]
+    def worker(self, order: WorkerOrder, time_limit_s: float, settles: object, begin: object) -> Turns.Hand:  # type: ignore[override]
         return Turns.Hand(self, order)
 
     class Hand:

@@ -98,6 +98,14 @@ def test_memory_is_told_over_the_call_and_by_operation() -> None:
     assert part.source == "/somewhere/mine.py:7"
 
 
+def test_a_compiled_graph_has_one_name_whatever_its_hash() -> None:
+    events = [
+        happened(CALL_MARK, "user_annotation", 0.0, 9.0),
+        happened("## Call CompiledFxGraph fqp4mnp4s ##", "cpu_op", 1.0, 2.0),
+    ]
+    assert [event.name for event in ChromeTrace(events).operations] == ["compiled graph"]
+
+
 def test_threads_are_not_nested_into_each_other() -> None:
     events = [happened("outer", "cpu_op", 0.0, 10.0), happened("other", "cpu_op", 1.0, 2.0, thread=2)]
     trace = ChromeTrace(events)

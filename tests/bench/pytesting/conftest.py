@@ -39,7 +39,7 @@ class Workers:
     said: list[str] = field(default_factory=list)
     slower: float = 1.0
 
-    def worker(self, order: WorkerOrder, time_limit_s: float, settles: object) -> Worker:
+    def worker(self, order: WorkerOrder, time_limit_s: float, settles: object, begin: object) -> Worker:
         self.orders.append(order)
         self.said.append(f"{order.implementation} starts")
         return Worker(self, order)

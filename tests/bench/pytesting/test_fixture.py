@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from attnlab.bench.machine import clocks
+from attnlab.bench.profilers.profiles import read_profile
 from attnlab.bench.store.machine import Ceilings, PublishedPeaks
 
 TIMES_NS = (1000.0, 1200.0, 800.0)
@@ -229,3 +230,36 @@ def test_what_is_advised_is_timed(user: User, call: str) -> None:
         f"def test_it(attnlab_bench):\n    assert attnlab_bench({call}) in (1, [1])\n"
     )
     assert list(user.benchmarks(source)) == ["test_it"]
+
+
+PROFILED = """
+def add(x):
+    return x + x
+
+
+def test_add(attnlab_bench):
+    assert attnlab_bench(add, torch.ones(8)).sum() == {sum}
+"""
+
+
+@pytest.mark.parametrize("passes", [True, False])
+def test_the_call_of_a_test_is_taken_apart(passes: bool, user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only what passed its test is kept."""
+    monkeypatch.setattr("attnlab.bench.profilers.samples.SAMPLED_S", 0.05)
+    monkeypatch.setattr("shutil.which", lambda name, path=None: None)
+    result = user.run(PROFILED.format(sum=16 if passes else 17), "--attnlab-profile", "taken")
+    if not passes:
+        result.assert_outcomes(failed=1)
+        result.stdout.fnmatch_lines(["profile: none of test_mine.py::test_add, which did not pass"])
+        assert not (user.sessions.pytester.path / "taken").exists()
+        return
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["profile: taken/*-test_add/index.html"])
+    (folder,) = (user.sessions.pytester.path / "taken").iterdir()
+    (case,) = read_profile(folder).cases
+    torch_found = case.record("torch")
+    assert torch_found is not None
+    assert [part.source for part in torch_found.parts if part.name == "aten::add"] == ["test_mine.py:4"]
+    assert {use.tool for use in case.tools if use.record is None} >= {"proton", "ncu", "perf"}
+    assert case.call_ns in TIMES_NS
+    assert (folder / "raw" / "torch" / "trace.json.gz").is_file()
