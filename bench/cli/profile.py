@@ -133,7 +133,7 @@ def _taken(
     runner = Runner(
         registry, run.environment, run.ceilings, make_effort(EFFORT), limits, plugins, run.drawn_from, cache=run.cache
     )
-    order = ProfileOrder(tuple(tools), str(making), unchecked=options.unchecked)
+    order = ProfileOrder(tuple(tools), str(making.absolute()), unchecked=options.unchecked)
     if options.base is None:
         yield from take_profiles(runner, steps, order, "", _tell_phase)
         return
@@ -145,7 +145,7 @@ def _taken(
         for side in sides:
             own = replace(runner, begin=side.begin, plugins=side.plugins(repo, plugins))
             there = replace(order, inside=side.arm.name, interpreter=side.interpreter)
-            yield from take_profiles(own, steps, there, side.arm.label, _tell_phase)
+            yield from take_profiles(own, steps, there, side.label, _tell_phase)
 
 
 def _tell_phase(step: Step, phase: str) -> None:

@@ -28,11 +28,16 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True)
 class ProfiledArm:
-    """One revision: its label, how a worker of it is started on a device, and a fresh Python that finds its modules."""
+    """One revision: how a worker of it is started on a device, and a fresh Python that finds its modules."""
 
     arm: Arm
     begin: Callable[[str], Process]
     interpreter: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        """Such as `base main (1a2b3c4d5e)` or `head worktree`."""
+        return f"{self.arm.name} {WORKTREE}" if self.arm.asked == WORKTREE else self.arm.label
 
     def plugins(self, repo: Path, given: tuple[str, ...]) -> tuple[str, ...]:
         """Plugins as this revision has them; a module's name stays."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,18 @@ def dies(call, folder):
 
 
 PROFILERS.add("fragile", Profiler("fragile", "dies", lambda call: None, dies), __name__)
+"""
+
+
+COMMIT = ["-c", "user.name=me", "-c", "user.email=me@here", "commit", "-qm", "x"]
+MINE = """
+import toy_operator
+from attnlab.bench import implements
+
+
+@implements("toy", name="mine")
+def mine(inputs):
+    return inputs.x * 2
 """
 
 
@@ -92,6 +105,28 @@ def test_what_can_be_profiled_is_and_the_rest_is_told(plugin: Path, cli: Callabl
     assert times.measurement.outcome is Outcome.FAILED
     assert times.record("torch") is not None, "what was found before is kept"
     assert "fragile found nothing of times: the process ended while it was at work" in ended.err
+
+
+def test_two_revisions_stand_side_by_side(cli: Callable[..., Any], helpers: Path, tmp_path: Path) -> None:
+    """Each side runs its own code, though the plugin is named once."""
+    for name in ("toy_operator.py", "toys.toml"):
+        shutil.copy(helpers / name, tmp_path)
+    mine = tmp_path / "mine.py"
+    mine.write_text(MINE)
+    for arguments in (["init", "-q"], ["add", "."], COMMIT):
+        subprocess.run(["git", *arguments], cwd=tmp_path, check=True)
+    mine.write_text(MINE.replace("inputs.x * 2", "inputs.x.neg() * -2"))
+    ended = cli("profile", "toy", "--impl", "mine", "--plugin", "mine.py", "--base", "HEAD", "--tool", "torch")
+    assert ended.code == 0
+    (folder,) = (tmp_path / "profiles").iterdir()
+    base, head = read_profile(folder).cases
+    assert base.side.startswith("base HEAD (")
+    assert head.side == "head worktree"
+    before, after = ({part.name for part in side.records[0].kind(OPERATION)} for side in (base, head))
+    assert "aten::mul" in before
+    assert after - before == {"aten::neg"}
+    assert (folder / base.place / "torch" / "trace.json.gz").is_file()
+    assert f"mine, {head.side}" in (folder / "summary.md").read_text()
 
 
 def test_what_is_wrong_is_not_profiled_unasked(capsys: pytest.CaptureFixture[str]) -> None:
