@@ -13,6 +13,7 @@ from attnlab.bench.cli import _options
 from attnlab.bench.cli._usage import check_formats
 from attnlab.bench.errors import StoreError
 from attnlab.bench.store.damages import tell_damages
+from attnlab.bench.store.folders import folder_name
 from attnlab.bench.store.run_folder import read_runs, run_folders
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 RESULTS = Path("results")
 REPORTS = Path("reports")
+TOGETHER = "together"  # the folder of a report of several runs
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +48,8 @@ def execute(options: argparse.Namespace) -> int:
     from attnlab.bench.reporters import write_report  # this and the registry take seconds to import
 
     _tell_unknown(runs, _options.discovered(options.plugin))
-    folder = Path(options.out) if options.out else REPORTS / (runs[0].run.run_id if len(runs) == 1 else "together")
+    name = folder_name(runs[0].run.run_id) if len(runs) == 1 else TOGETHER
+    folder = Path(options.out) if options.out else REPORTS / name
     try:
         paths = write_report(runs, folder, formats, earlier=earlier)
     except OSError as error:

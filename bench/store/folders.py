@@ -6,7 +6,11 @@ import errno
 import os
 from pathlib import Path
 
+from attnlab.bench.text import file_stem
+
 GATE_FILE = "gate.json"  # in the folder of a gate, beside its two runs
+LONGEST_BYTES = 200  # of a name, with room for `-2`, `-merged` and the like
+UNNAMED = "unnamed"
 SAME_NAME_TRIES = 1000  # runs of one suite that start in the same second
 
 
@@ -17,6 +21,15 @@ def cache_folder() -> Path:
     """
     base = Path(os.environ.get("XDG_CACHE_HOME", ""))
     return (base if base.is_absolute() else Path.home() / ".cache") / "attnlab"
+
+
+def folder_name(text: str) -> str:
+    """The text where it names a folder in another one, as ids of runs do; else one as near to it as can be.
+
+    What was read may hold any text: `..`, a path, several lines, more than a file system takes.
+    """
+    plain = text not in ("", ".", "..") and "/" not in text and text.isprintable()
+    return text if plain and len(text.encode()) <= LONGEST_BYTES else file_stem(text) or UNNAMED
 
 
 def new_folder(wanted: Path) -> Path:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,16 +12,13 @@ from pathlib import Path
 from attnlab.bench.errors import StoreError, UsageError
 from attnlab.bench.store.folders import GATE_FILE
 from attnlab.bench.store.locking import take
+from attnlab.bench.store.mentions import mentions
 from attnlab.bench.store.records import INTERLEAVED, RunRecord
 from attnlab.bench.store.run_folder import MEASUREMENTS_FILE, RUN_FILE, read_record
 
 KEEP_FILE = "keep.txt"
 OWN = (RUN_FILE, MEASUREMENTS_FILE, "failures")
 """What a run's folder holds; one with anything else in it is not removed."""
-
-TEXTS = (".html", ".md", ".csv", ".json", ".txt", ".toml", ".yml", ".yaml")
-WORD = re.compile(r"[\w.+-]+")
-"""What a run's id is made of."""
 
 AGE = re.compile(r"(\d{1,4})([hdw])")
 UNITS = {"h": "hours", "d": "days", "w": "weeks"}
@@ -49,8 +45,8 @@ def age_of(text: str) -> timedelta:
 def look(folder: Path, age: timedelta, reports: tuple[Path, ...], keep: Path | None, now: datetime) -> list[Entry]:
     """Every folder directly in `folder`, with why it is kept where it is.
 
-    reports: folders in whose files a run may be named. keep: a file of names that are kept, one a line. Raises
-    StoreError where one of them cannot be read: what it names is not known then.
+    reports: files, and folders of files, that may name a run, beside what lies among the runs. keep: a file of names
+    that are kept, one a line. Raises StoreError where one of them cannot be read: what it names is not known then.
     """
     if not folder.is_dir():
         raise StoreError(f"{folder} is no folder; expected one of runs")
@@ -66,8 +62,18 @@ def look(folder: Path, age: timedelta, reports: tuple[Path, ...], keep: Path | N
         entries.append(Entry(path, why))
         if why is None and not isinstance(found, str):
             old[path] = found
-    named = _named({name for path, run in old.items() for name in (path.name, run.run_id)}, reports) | kept
+    names = {name for path, run in old.items() for name in (path.name, run.run_id)} - {""}
+    named = mentions(names, [*reports, *_beside(folder)]) | kept
     return [_looked_through(entry, old[entry.path], named) if entry.path in old else entry for entry in entries]
+
+
+def _beside(folder: Path) -> list[Path]:
+    """What lies among runs and is none, as gates and notes: it may name some. What is hidden is no one's text."""
+    return [
+        path
+        for path in sorted(folder.iterdir())
+        if not path.name.startswith(".") and path.exists() and not (path / RUN_FILE).exists()
+    ]
 
 
 def remove(entry: Entry) -> None:
@@ -138,32 +144,3 @@ def _kept(keep: Path) -> Iterator[tuple[str, str]]:
     for line in lines:
         if text := line.partition("#")[0].strip():
             yield Path(text).name, f"named in {keep}"
-
-
-def _named(known: set[str], reports: tuple[Path, ...]) -> dict[str, str]:
-    """Each of these names that a file of a report has, and which file that is."""
-    found: dict[str, str] = {}
-    for folder in reports:
-        for file in sorted(folder.rglob("*")) if folder.is_dir() else ():
-            if file.suffix not in TEXTS or not file.is_file():
-                continue
-            try:
-                text = file.read_text(encoding="utf-8", errors="replace")
-            except OSError as error:
-                raise StoreError(
-                    f"{file} cannot be read: {error.strerror}; what it names is not known, so nothing is removed"
-                ) from error
-            found |= dict.fromkeys(_in_text(known - found.keys(), text), f"named in {file}")
-    return found
-
-
-def _in_text(names: Set[str], text: str) -> Iterator[str]:
-    """Those that the text has as a word, or as the beginning of one: one too many is kept rather than one too few."""
-    words = sorted(set(WORD.findall(text)))
-    for name in names:
-        if WORD.fullmatch(name):
-            place = bisect_left(words, name)
-            if place < len(words) and words[place].startswith(name):
-                yield name
-        elif name in text:
-            yield name

@@ -18,7 +18,7 @@ from attnlab.bench.store.bounded import bounded
 from attnlab.bench.store.codec import decode, decode_text, encode
 from attnlab.bench.store.collector import paused_collector
 from attnlab.bench.store.damages import Damage
-from attnlab.bench.store.folders import new_folder
+from attnlab.bench.store.folders import folder_name, new_folder
 from attnlab.bench.store.json_text import spells_clean, values_of
 from attnlab.bench.store.locking import take
 from attnlab.bench.store.plain_file import plain_bytes
@@ -78,7 +78,7 @@ class RunWriter:
 
         Where that is taken, `-2`, `-3` … is added to the id. Nothing is ever overwritten.
         """
-        folder = parent / run.run_id
+        folder = parent / folder_name(run.run_id)
         try:
             folder = new_folder(folder)
             text = json.dumps(encode(replace(run, run_id=folder.name)), indent=1) + "\n"

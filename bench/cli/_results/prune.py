@@ -22,8 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--reports",
         action="append",
         default=[],
-        metavar="FOLDER",
-        help="a folder whose files may name runs, which are kept; may be repeated (reports)",
+        metavar="PLACE",
+        help="a folder, or a file, that may name runs, which are kept; may be repeated (reports)",
     )
     parser.add_argument("--keep", metavar="FILE", help="a file of runs to keep, one a line (keep.txt among the runs)")
     parser.add_argument("--yes", action="store_true", help="remove them; nothing is removed without it")

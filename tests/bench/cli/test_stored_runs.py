@@ -149,3 +149,23 @@ def test_a_time_that_is_none_is_a_damaged_line(cli, run: Path, value: float) -> 
     ended = cli("report", run, "--format", "csv,markdown")
     assert ended.code == 0
     assert f":1: unreadable measurement: got median_ns {value!r}, expected nanoseconds above zero" in ended.err
+
+
+@pytest.mark.parametrize("run_id", ["../../evil", "/evil", "..", ""])
+def test_nothing_is_written_elsewhere_whatever_a_run_says_of_its_id(
+    cli, run: Path, tmp_path: Path, run_id: str
+) -> None:
+    record = json.loads((run / "run.json").read_text()) | {
+        "run_id": str(tmp_path / "evil") if run_id == "/evil" else run_id
+    }
+    (run / "run.json").write_text(json.dumps(record))
+    other = Path(shutil.copytree(run, run.with_name("other")))
+    ended = cli("report", run, "--format", "csv")
+    assert ended.code == 0, ended.err
+    (report,) = (tmp_path / "reports").iterdir()
+    assert [file.name for file in report.iterdir()] == ["results.csv"]
+    ended = cli("results", "merge", run, other, "--out", "merged/deep")
+    assert ended.code == 0, ended.err
+    (merged,) = (tmp_path / "merged" / "deep").iterdir()
+    assert json.loads((merged / "run.json").read_text())["run_id"] == merged.name
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["merged", "reports", "results"]

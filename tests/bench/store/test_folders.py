@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from attnlab.bench.store import folders
-from attnlab.bench.store.folders import cache_folder, new_folder
+from attnlab.bench.store.folders import cache_folder, folder_name, new_folder
 
 
 @pytest.mark.parametrize("relative", ["here", "", "."])
@@ -39,3 +39,19 @@ def test_a_file_in_the_place_of_the_parent_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(FileExistsError):
         new_folder(tmp_path / "file" / "a")
+
+
+@pytest.mark.parametrize(
+    "text", ["..", ".", "", "/tmp/x", "../../x", "a/b", "a\nb", "a\0b", "x" * 400, "漢" * 100, "\u202ex"]
+)
+def test_what_was_read_names_a_folder_in_another_one(tmp_path: Path, text: str) -> None:
+    made = tmp_path / folder_name(text)
+    made.mkdir()
+    assert made.parent == tmp_path
+    assert made.name.isprintable()
+    assert [path for path in tmp_path.iterdir() if path.resolve() == made] == [made]
+
+
+@pytest.mark.parametrize("text", ["20261122-081015-quick", "20261122-081015-my suite (é)", "x" * 200])
+def test_a_name_is_itself(text: str) -> None:
+    assert folder_name(text) == text

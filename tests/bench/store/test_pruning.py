@@ -43,7 +43,7 @@ def test_old_runs_go_and_young_ones_stay(results: Path) -> None:
     assert kept(results) == {"old": None, "young": "it started at 2026-05-01T00:00:00+00:00", "naive": None}
 
 
-@pytest.mark.parametrize("name", ["summary.md", "index.html", "results.csv", "deep/er/page.html"])
+@pytest.mark.parametrize("name", ["summary.md", "A.HTML", "plot.svg", "x.ipynb", "Makefile", "deep/er/x.html"])
 def test_a_run_that_a_report_names_stays(results: Path, tmp_path: Path, name: str) -> None:
     put(results, "20260101-000000-s")
     put(results, "20260101-000000-s-2")
@@ -73,6 +73,46 @@ def test_a_run_that_many_words_look_like_is_found_among_them(results: Path, tmp_
     )
     found = kept(results, (tmp_path / "reports",))
     assert {one for one, why in found.items() if why is not None} == {names[3], names[5], "my run"}
+
+
+@pytest.mark.parametrize(
+    "text", ["r&amp;d &lt;1&gt;", "r&d &#60;1>", r"r\&d \<1\>", "r%26d%20%3C1%3E", '"r&d <1>"'], ids=repr
+)
+def test_a_name_may_be_spelled_as_html_markdown_or_an_address(results: Path, tmp_path: Path, text: str) -> None:
+    put(results, "r&d <1>")
+    put(results, "my_run")
+    (tmp_path / "note.md").write_text(text + r" and my\_run")
+    assert kept(results, (tmp_path / "note.md",)) == dict.fromkeys(
+        ("r&d <1>", "my_run"), f"named in {tmp_path / 'note.md'}"
+    )
+
+
+def test_reports_behind_links_count_and_circles_have_an_end(results: Path, tmp_path: Path) -> None:
+    put(results, "a")
+    put(results, "b")
+    for name in ("reports", "elsewhere"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "elsewhere" / "x.md").write_text("a")
+    (tmp_path / "y.md").write_text("b")
+    (tmp_path / "reports" / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "back").symlink_to(tmp_path / "reports")
+    (tmp_path / "reports" / "y.md").symlink_to(tmp_path / "y.md")
+    (tmp_path / "reports" / "lost.md").symlink_to(tmp_path / "nothing")
+    assert None not in kept(results, (tmp_path / "reports",)).values()
+
+
+def test_what_lies_among_runs_names_some(results: Path) -> None:
+    for name in ("a", "b", "c", "d"):
+        put(results, name)
+    (results / "gate").mkdir()
+    (results / "gate" / "gate.json").write_text('{"baseline": "../a"}')
+    (results / "README.md").write_text("b is the release")
+    (results / ".index").mkdir()
+    (results / ".index" / "manifest.json").write_text('["c"]')
+    (results / "plot.png").write_bytes(b"\x89PNG\0 c")
+    found = kept(results)
+    assert {name for name, why in found.items() if why is None} == {"c", "d"}
+    assert found["a"] == f"named in {results / 'gate' / 'gate.json'}"
 
 
 def test_a_real_report_names_its_runs(results: Path, tmp_path: Path) -> None:
@@ -165,14 +205,14 @@ def test_a_report_that_cannot_be_read_stops_everything(
     put(results)
     (tmp_path / "reports").mkdir()
     (tmp_path / "reports" / "summary.md").write_text("text")
-    read = Path.read_text
+    read = Path.read_bytes
 
-    def refuse(path: Path, *arguments: object, **options: object) -> str:
+    def refuse(path: Path) -> bytes:
         if path.suffix == ".md":
             raise PermissionError(13, "Permission denied")
-        return read(path, *arguments, **options)  # type: ignore[arg-type]
+        return read(path)
 
-    monkeypatch.setattr(Path, "read_text", refuse)
+    monkeypatch.setattr(Path, "read_bytes", refuse)
     with pytest.raises(StoreError, match="what it names is not known, so nothing is removed"):
         look(results, AGE, (tmp_path / "reports",), None, NOW)
 
