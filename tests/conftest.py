@@ -1,9 +1,13 @@
-"""What all tests share: on CI nothing may be skipped for lack of a tool that CI installs."""
+"""What all tests share: on CI nothing may be skipped for lack of an installed tool; what is timed can be alone."""
 
 from __future__ import annotations
 
+import fcntl
 import os
-from collections.abc import Generator
+import tempfile
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +16,7 @@ pytest_plugins = ["pytester"]
 if "PYTEST_XDIST_WORKER" in os.environ:  # threads of several test processes would only wait for one another
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # which torch reads at its import
 
+TURNS = "ATTNLAB_TESTS_TURNS"  # the folder of the locks, for the processes of one run
 INSTALLED_ON_CI = ("chromium", "compiler", "headers", "not installed")
 
 
@@ -36,3 +41,68 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if not torch.cuda.is_available():
             for item in gpu_tests:
                 item.add_marker(pytest.mark.skip(reason="needs an NVIDIA GPU"))
+
+
+class Turns:
+    """Test processes run side by side, or one runs alone. Locks of a process that dies are free.
+
+    Who waits to be alone stands in the door meanwhile: the others end their test and begin no other.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._door, self._room = ((folder / name).open("w") for name in ("door", "room"))
+
+    def enter(self) -> None:
+        self._enter(fcntl.LOCK_SH)
+
+    def leave(self) -> None:
+        fcntl.flock(self._room, fcntl.LOCK_UN)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Inside, which is within a test, no other process runs a test."""
+        self.leave()  # or two that both want to be alone would wait for each other
+        self._enter(fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            self.leave()
+            self.enter()
+
+    def _enter(self, how: int) -> None:
+        fcntl.flock(self._door, how)
+        try:
+            fcntl.flock(self._room, how)
+        finally:
+            fcntl.flock(self._door, fcntl.LOCK_UN)
+
+
+_turns = pytest.StashKey[Turns]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput"):  # a worker's own session, not one that a test of it starts
+        config.stash[_turns] = Turns(Path(os.environ[TURNS]))
+    elif config.getoption("numprocesses", None):
+        folder = tempfile.TemporaryDirectory(prefix="attnlab-tests-")
+        os.environ[TURNS] = folder.name
+        config.add_cleanup(folder.cleanup)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    turns = item.config.stash.get(_turns, None)
+    if turns is None:
+        return (yield)
+    turns.enter()
+    try:
+        return (yield)
+    finally:
+        turns.leave()
+
+
+@pytest.fixture(scope="session")
+def alone(pytestconfig: pytest.Config) -> Callable[[], AbstractContextManager[None]]:
+    """with alone(): no test of a sibling process runs meanwhile. For what is timed, and fails where it is disturbed."""
+    turns = pytestconfig.stash.get(_turns, None)
+    return nullcontext if turns is None else turns.alone

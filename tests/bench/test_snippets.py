@@ -20,7 +20,8 @@ import termios
 import textwrap
 import tomllib
 from argparse import ArgumentParser, _SubParsersAction
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import ModuleType
 
@@ -75,8 +76,10 @@ def is_run(block: object) -> bool:
 class Page:
     """A folder like a checkout in which the blocks of a page are run, with a Python that keeps what they define."""
 
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
-        self.folder = folder
+    def __init__(
+        self, folder: Path, environment: dict[str, str], alone: Callable[[], AbstractContextManager[None]]
+    ) -> None:
+        self.folder, self._alone = folder, alone
         scripts = f"{Path(sys.executable).parent}:{environment['PATH']}"
         person = {
             f"GIT_{role}_{what}": "someone@example.org"
@@ -101,7 +104,8 @@ class Page:
             codes = list(map(int, marks.get("exits", "0 " * len(commands)).split()))
             for command, code in zip(commands, codes, strict=True):
                 typed = " && ".join(part + " " + marks.get("run with", "") for part in command.text.split(" && "))
-                found, printed = self.type(typed)
+                with self._alone() if "attnlab run" in typed else nullcontext():
+                    found, printed = self.type(typed)
                 assert found == code, f"{block}: {command.text}\nexit code {found}\n{printed}"
                 lacking = snippets.missing(command, printed)
                 assert lacking is None, f"{block}: {command.text}\nshown and not printed: {lacking}\n{printed}"
@@ -160,9 +164,11 @@ class Page:
 
 
 @pytest.fixture
-def page_folder(tmp_path: Path, user_environment: dict[str, str]) -> Iterator[Page]:
+def page_folder(
+    tmp_path: Path, user_environment: dict[str, str], alone: Callable[[], AbstractContextManager[None]]
+) -> Iterator[Page]:
     shutil.copytree(ROOT / "results", tmp_path / "results")
-    page = Page(tmp_path, user_environment)
+    page = Page(tmp_path, user_environment, alone)
     yield page
     page.close()
 

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import sys
+from pathlib import Path
 
 os.environ["TRITON_INTERPRET"] = "1"  # read where a kernel is defined
 
@@ -15,8 +16,12 @@ from attnlab.bench.contract.registry import discover
 from attnlab.bench.measuring.harness import measure
 from attnlab.bench.measuring.setup import Setup
 
+sys.path.append(str(Path(__file__).parents[1] / "helpers"))
+import quick_interpreter
+
 
 def main(*names: str) -> None:
+    quick_interpreter.remember()
     registry = discover()
     setup = Setup(torch.device("cpu"), clocks=(), ceilings=None)  # type: ignore[arg-type]
     for name in names:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+HELPERS = Path(__file__).parents[1] / "helpers"
+
 
 @pytest.fixture(scope="session")
 def triton_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -34,8 +36,8 @@ def passes_interpreted() -> Callable[[str], None]:
 
     def run(path: str) -> None:
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
-        command += ["--import-mode=importlib", "-o", "addopts=", path]
-        environment = os.environ | {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
+        command += ["-p", "quick_interpreter", "--import-mode=importlib", "-o", "addopts=", path]
+        environment = os.environ | {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(HELPERS)}
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
         assert "passed" in done.stdout
