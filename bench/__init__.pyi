@@ -38,6 +38,9 @@ from .contract.registry import Registry as Registry
 from .contract.registry import discover as discover
 from .contract.registry import implements as implements
 from .contract.registry import registry as registry
+from .contract.space import Configuration as Configuration
+from .contract.space import Resources as Resources
+from .contract.space import Space as Space
 from .errors import AttnlabError as AttnlabError
 from .errors import CacheError as CacheError
 from .errors import ImpossibleCase as ImpossibleCase
@@ -133,6 +136,7 @@ __all__ = [
     "CheckResult",
     "Clock",
     "ClockKind",
+    "Configuration",
     "DecodeCase",
     "DecodeInputs",
     "Deviation",
@@ -173,6 +177,7 @@ __all__ = [
     "Profiler",
     "Registry",
     "Reporter",
+    "Resources",
     "RmsNormCase",
     "RmsNormInputs",
     "RopeCase",
@@ -182,6 +187,7 @@ __all__ = [
     "SamplingCase",
     "SamplingInputs",
     "SamplingParams",
+    "Space",
     "StoredRun",
     "SwigluCase",
     "SwigluInputs",

@@ -83,13 +83,13 @@ def tell(text: str) -> None:
     print(f"attnlab: {one_line(text, LONGEST_MESSAGE)}", file=sys.stderr)
 
 
-def read_axes(texts: Sequence[str]) -> dict[str, Any]:
+def read_axes(texts: Sequence[str], option: str = "-a") -> dict[str, Any]:
     """`["q_len=1024,4096"]` -> `{"q_len": ["1024", "4096"]}`; raises UsageError on another form."""
     axes: dict[str, Any] = {}
     for text in texts:
         name, equals, values = text.partition("=")
         if not equals or not name or not values:
-            raise UsageError(f"got -a {text!r}; expected AXIS=VALUE or AXIS=VALUE,VALUE such as q_len=1024,4096")
+            raise UsageError(f"got {option} {text!r}; expected AXIS=VALUE or AXIS=VALUE,VALUE such as q_len=1024,4096")
         if name in axes:
             raise UsageError(f"axis {name} is given twice; give all of its values at once, as {name}=A,B")
         axes[name] = values.split(",")

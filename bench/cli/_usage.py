@@ -37,6 +37,24 @@ def check_run(options: argparse.Namespace) -> None:
                 check_name(f"implementation of {options.target}", name, own)
 
 
+def check_tune(options: argparse.Namespace) -> dict[str, tuple[int | str, ...]]:
+    """The values that `--only` names; raises UsageError on what `attnlab tune` cannot be asked."""
+    from attnlab.bench.contract import outline
+    from attnlab.bench.measuring.suite_file import MOST_ROUNDS
+
+    if options.turns is not None and not 0 <= options.turns <= MOST_ROUNDS:
+        raise UsageError(f"got --turns {options.turns}; expected 0 to {MOST_ROUNDS} rounds")
+    if outline.is_all(options.plugin):
+        check_name("operator", options.operator, [operator.name for operator in outline.operators()])
+        own = [made.name for made in outline.implementations() if made.operator == options.operator]
+        check_name(f"implementation of {options.operator}", options.impl, own)
+    return {name: tuple(map(_value, values)) for name, values in _options.read_axes(options.only, "--only").items()}
+
+
+def _value(text: str) -> int | str:
+    return int(text) if text.isascii() and text.lstrip("-").isdigit() else text
+
+
 def check_formats(names: Iterable[str], plugins: Sequence[str]) -> None:
     """Raises UnknownName on a format of reports that there is not, where no plugin may bring it."""
     from attnlab.bench.contract import outline

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from attnlab.bench.contract.discovery import Folder, Table, import_all
 from attnlab.bench.contract.meddling import Guard
 from attnlab.bench.contract.plugins import load_entry_points, load_plugin
+from attnlab.bench.contract.space import Configuration, Space, Value, label, variant
 from attnlab.bench.contract.unfinished import unfinished_function
 from attnlab.bench.errors import PluginError, UnknownName
 
@@ -63,7 +64,8 @@ class Implementation:
     that its files do not import by name: implementations (`rope/triton`), modules or packages, files beside its own.
     rounds: what it rounds beyond what the contract asks for, by a name that the contract's check knows; it is judged by
     a yardstick that rounds the same, and is marked. static_output: whether calls on all inputs return one buffer. line:
-    where in its source what is timed begins.
+    where in its source what is timed begins. space: what it can be given to choose from; its prepare then has a third
+    argument. variant_of, chosen: of one that was given a configuration, the name of the other and the configuration.
     """
 
     operator: str
@@ -85,10 +87,24 @@ class Implementation:
     rounds: str | None = None
     static_output: bool = False
     line: int | None = None
+    space: Space | None = None
+    variant_of: str | None = None
+    chosen: tuple[tuple[str, Value], ...] | None = None
 
     @property
     def key(self) -> str:
         return f"{self.operator}/{self.name}"
+
+    def configured(self, chosen: Configuration) -> Implementation:
+        """The same with this configuration, under a name of its own; for one that has a search space."""
+        return replace(
+            self,
+            name=variant(self.name, chosen),
+            variant_of=self.name,
+            chosen=tuple(chosen.items()),
+            prepare=partial(_prepare_as, self.prepare, dict(chosen)),
+            configuration=partial(_told, label(chosen)),
+        )
 
 
 class Registry:
@@ -161,6 +177,30 @@ def _nothing(*_: Any) -> None:
     return None
 
 
+def _prepare_as(prepare: Callable[..., Any], chosen: Configuration, case: Any, inputs: Any) -> Any:
+    return prepare(case, inputs, chosen)
+
+
+def _told(text: str, case: Any) -> str:
+    return text
+
+
+def _check_space(space: Any, target: Any, built: Any, operator: str, name: str) -> None:
+    """Raises PluginError where a search space is declared of what cannot be given a configuration."""
+    if space is None:
+        return
+    try:
+        fits = inspect.isclass(target) and isinstance(space, Space)
+        inspect.signature(built.prepare).bind("case", "inputs", "chosen")
+    except (AttributeError, TypeError, ValueError):
+        fits = False
+    if not fits:
+        raise PluginError(
+            f"implementation {name!r} of {operator} has a search space; expected space=Space(…) and a class whose "
+            "prepare(case, inputs, chosen=None) takes a configuration"
+        )
+
+
 def _check_declared(operator: Any, name: Any, rounds: Any, static_output: Any) -> None:
     """Raises PluginError where what a plugin declares is of the wrong kind."""
     if not isinstance(operator, str):
@@ -211,6 +251,7 @@ def implements(
     built_from: tuple[str, ...] = (),
     rounds: str | None = None,
     static_output: bool = False,
+    space: Space | None = None,
     into: Registry | None = None,
 ) -> Callable[[T], T]:
     """Register an implementation: a function `run(inputs)`, or a class that has
@@ -227,8 +268,9 @@ def implements(
     `("rope/triton", "mypackage.tables")`: the fingerprint changes with it. `rounds` declares a rounding beyond the
     contract's that the operator's check knows ("scores": attention whose scores are rounded to the dtype, as
     transformers' eager attention has it); `static_output=True` that all calls return one buffer, as replays of a CUDA
-    graph do. Both are shown beside its figures. Raises DuplicateName where the operator has
-    an implementation of that name already, and PluginError on a class without `run`.
+    graph do. Both are shown beside its figures. `space` names the configurations that `attnlab tune` searches: prepare
+    is then `prepare(case, inputs, chosen=None)`, with one of them where it is not to choose. Raises DuplicateName where
+    the operator has an implementation of that name already, and PluginError on a class without `run`.
     """
 
     def register(target: T) -> T:
@@ -244,6 +286,7 @@ def implements(
             built_from=built_from,
             rounds=rounds,
             static_output=static_output,
+            space=space,
         )
         (into or registry).add_implementation(made)
         return target
@@ -261,6 +304,7 @@ def implementation_of(
     _check_declared(operator, name, declared.get("rounds"), declared.get("static_output", False))
     built: Any = target() if inspect.isclass(target) else target
     _refuse_unfinished(target, built, operator, name)
+    _check_space(declared.get("space"), target, built, operator, name)
     module = getattr(target, "__module__", "?")
     source = _source_file(target, module, offered_in)
     return Implementation(

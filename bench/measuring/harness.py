@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -20,7 +21,7 @@ from attnlab.bench.measuring.outcomes import blank_measurement
 from attnlab.bench.measuring.prepared_case import PreparedCase
 from attnlab.bench.measuring.settlement import Grounds, settle
 from attnlab.bench.measuring.setup import Setup
-from attnlab.bench.store.records import Measurement
+from attnlab.bench.store.records import Launch, Measurement
 
 
 def measure(operator: Operator[Any, Any], case: Case, implementation: Implementation, setup: Setup) -> Measurement:
@@ -113,13 +114,13 @@ class CaseInTurn:
         return self._prepared.attempt(work)
 
     def burst(self) -> Measurement:
-        """Take one burst."""
+        """Take one burst, which is all that the answer has of times."""
 
         def work() -> Measurement:
             with self._prepared.phase("timing"), self._prepared.foreign():
-                self.sampling.burst()
+                taken = self.sampling.burst()
                 self.sampling.refuse_what_was_said()
-            return self._prepared.measurement
+            return replace(self._prepared.measurement, launches=(Launch(os.getpid(), (taken,)),))
 
         return self._prepared.attempt(work)
 

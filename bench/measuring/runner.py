@@ -78,11 +78,23 @@ AnyWorker = Worker | HereWorker
 
 
 @dataclass(frozen=True)
-class _Hands:
+class Hands:
     """The worker of a step, and what is stored where that does not survive it."""
 
     worker: AnyWorker
     blank: Measurement
+
+
+@dataclass(frozen=True)
+class Staff:
+    """Workers for who decides meanwhile which of them go on.
+
+    of_step gives the worker that checks and times a step, or why there can be none; for_turn one that takes turns with
+    others, of what was measured.
+    """
+
+    of_step: Callable[[Step], Hands | Measurement]
+    for_turn: Callable[[Measurement], Worker]
 
 
 @dataclass
@@ -158,6 +170,12 @@ class Runner:
             yield lambda step, on_phase: self._measure(step, hands, on_phase)
 
     @contextmanager
+    def staff(self) -> Iterator[Staff]:
+        """Gives workers one by one; those of steps end with the context at the latest."""
+        with self._judged() as pool, self._hired((), pool) as hands:
+            yield Staff(hands, lambda m: self._hire(m, pool))
+
+    @contextmanager
     def _judged(self) -> Iterator[_Pool]:
         """A judge and a folder for as long as the context."""
         judge = Judge(JudgeOrder(self.environment.device.kind, search_folders(self.plugins)))
@@ -168,7 +186,7 @@ class Runner:
                 judge.close()
 
     @contextmanager
-    def _hired(self, ahead: Sequence[Step], pool: _Pool) -> Iterator[Callable[[Step], _Hands | Measurement]]:
+    def _hired(self, ahead: Sequence[Step], pool: _Pool) -> Iterator[Callable[[Step], Hands | Measurement]]:
         try:
             self._start(ahead, pool)
             yield lambda step: self._hands(step, pool)
@@ -177,20 +195,20 @@ class Runner:
                 worker.close()
 
     def _one_by_one(
-        self, steps: Sequence[Step], hands: Callable[[Step], _Hands | Measurement], progress: Progress
+        self, steps: Sequence[Step], hands: Callable[[Step], Hands | Measurement], progress: Progress
     ) -> Iterator[tuple[Step, Measurement]]:
         for step in steps:
             progress.begin(step)
             yield step, self._measure(step, hands, partial(progress.phase, step))
 
     def _in_rounds(
-        self, steps: Sequence[Step], hands: Callable[[Step], _Hands | Measurement], progress: Progress
+        self, steps: Sequence[Step], hands: Callable[[Step], Hands | Measurement], progress: Progress
     ) -> Iterator[tuple[Step, Measurement]]:
         """Open every step, take one burst of each in every round, and finish them.
 
         What fails is out.
         """
-        ready: list[tuple[Step, _Hands]] = []
+        ready: list[tuple[Step, Hands]] = []
         for step in steps:
             progress.begin(step)
             found = hands(step)
@@ -262,14 +280,14 @@ class Runner:
         pool.judge.wait()
 
     def _measure(
-        self, step: Step, hands: Callable[[Step], _Hands | Measurement], on_phase: Callable[[str], None]
+        self, step: Step, hands: Callable[[Step], Hands | Measurement], on_phase: Callable[[str], None]
     ) -> Measurement:
         found = hands(step)
         if isinstance(found, Measurement):
             return found
         return found.worker.run(step.case.id, found.blank, on_phase)
 
-    def _hands(self, step: Step, pool: _Pool) -> _Hands | Measurement:
+    def _hands(self, step: Step, pool: _Pool) -> Hands | Measurement:
         """The worker of a step, started where there is none yet; or why there can be none."""
         operator = self.registry.operators.get(step.operator)
         implementation = self.registry.implementations(step.operator).get(step.implementation)
@@ -281,7 +299,7 @@ class Runner:
             return replace(blank, reason=reason)
         if implementation.meddles:
             return blank.fail(refusal(implementation.meddles))
-        return _Hands(self._worker(implementation, pool), blank)
+        return Hands(self._worker(implementation, pool), blank)
 
     def _worker(self, implementation: Implementation, pool: _Pool) -> AnyWorker:
         """The worker of an implementation, with a file of its own for outputs."""
@@ -322,7 +340,7 @@ class Runner:
         ceilings: Mapping[str, Any] = encode(self.ceilings)
         return WorkerOrder(
             operator=implementation.operator,
-            implementation=implementation.name,
+            implementation=implementation.variant_of or implementation.name,
             module=implementation.module,
             plugins=self.plugins,
             device=self.environment.device.kind,
@@ -335,4 +353,5 @@ class Runner:
             cache=self.cache,
             secret=self.secret,
             profile=self.profile,
+            configuration=None if implementation.chosen is None else dict(implementation.chosen),
         )

@@ -60,7 +60,7 @@ def settle(
 
     Of the claim are taken: that it failed and why, raw samples and how they were taken, set-up, memory, and its words.
     Figures of error, the outcome, the median with its interval, and flags are worked out here. facts: the contract's of
-    the case. final: whether there must be times, or a reason why there are none.
+    the case. final: whether there must be times, or a reason why there are none; until then samples stay as they came.
     """
     findings = grounds.findings
     told = replace(
@@ -86,7 +86,9 @@ def settle(
     if missing:
         reason = f"its process gave no outputs to be judged on {', '.join(dict.fromkeys(missing))} inputs"
         return told.fail(reason)
-    if claim.untimed is not None or not final:
+    if not final:
+        return replace(told, launches=claim.launches)
+    if claim.untimed is not None:
         return told
     return _timed(claim, told, grounds, ceilings, facts)
 

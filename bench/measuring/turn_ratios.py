@@ -41,7 +41,13 @@ def far_off(m: Measurement) -> tuple[str, ...]:
 
 
 def turned_ratio(other: Measurement, best: Measurement) -> Ratio | None:
-    """other's time over best's, from the rounds that both took part in; None where there is none.
+    """other's time over best's, from the rounds that both took part in; None where there is none."""
+    logs = turned_logs(other, best)
+    return ratio_of(logs) if logs else None
+
+
+def turned_logs(other: Measurement, best: Measurement) -> list[float]:
+    """The logarithm of that ratio in each round.
 
     A round's ratio is the median over its bursts, by the clock that both are shown by.
     """
@@ -50,7 +56,7 @@ def turned_ratio(other: Measurement, best: Measurement) -> Ratio | None:
     for number in sorted(fast.keys() & slow.keys()):
         bursts = min(len(fast[number]), len(slow[number]))
         logs.append(log_ratio(fast[number][:bursts], slow[number][:bursts]))
-    return ratio_of(logs) if logs else None
+    return logs
 
 
 def in_one_process(other: Measurement, best: Measurement) -> Ratio | None:

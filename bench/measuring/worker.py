@@ -31,6 +31,7 @@ class WorkerOrder:
     turn: cases are only timed beside others, after they were checked elsewhere: of the check, that of what the timed
     calls returned is left. On a CPU each burst is taken on other ground in the heap than the last. outputs: the file in
     which it hands outputs over, one set at a time. profile: tools that take the call apart when it has been measured.
+    configuration: what the implementation is given instead of its own.
     """
 
     operator: str
@@ -48,6 +49,7 @@ class WorkerOrder:
     secret: int = 0
     turn: bool = False
     profile: ProfileOrder | None = None
+    configuration: dict[str, Any] | None = None
 
 
 def main(answers_descriptor: int, parent: int) -> None:
@@ -121,7 +123,8 @@ class _Session:
             record_spans()
         guard, apart = Guard(), Apart()
         with apart.foreign():
-            self._implementation = discover_one(order.operator, order.implementation, order.module, order.plugins)
+            made = discover_one(order.operator, order.implementation, order.module, order.plugins)
+            self._implementation = made if order.configuration is None else made.configured(order.configuration)
         self._operator = registry.operators.get(order.operator)
         self._in_turn: dict[str, tuple[CaseInTurn, ExitStack]] = {}
         self._turn, self._order = order.turn, order

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attnlab.bench import AttentionCase, AttentionInputs, implements
+from attnlab.bench import AttentionCase, AttentionInputs, Configuration, Space, implements
+from attnlab.impls._configs import Chooser, attention_shape
 from attnlab.impls._heads import as_heads, as_rows
 
 BLOCK_Q, BLOCK_K = 256, 512  # rows of a tile; large, because each costs some ten eager calls
@@ -32,17 +33,43 @@ class QueryBlock:
     tiles: tuple[Tile, ...]
 
 
-@implements("attention", name="tiled")
+def _unfit(case: AttentionCase, tile: Configuration) -> str | None:
+    for name, length in (("block_q", case.q_len), ("block_k", case.kv_len)):
+        if int(tile[name]) >= 2 * length:
+            return f"{name} is twice the length of {length} or more, as half of it would do"
+    return None
+
+
+SPACE = Space(
+    axes={"block_q": (64, 128, 256, 512, 1024), "block_k": (64, 128, 256, 512, 1024)},
+    default=lambda case: {"block_q": BLOCK_Q, "block_k": BLOCK_K},
+    shape=attention_shape,
+    unfit=_unfit,
+)
+
+
+@implements("attention", name="tiled", space=SPACE)
 class Tiled:
     """FlashAttention's algorithm in eager PyTorch: online softmax over blocks, no score matrix, readable."""
 
-    def prepare(self, case: AttentionCase, inputs: AttentionInputs) -> list[QueryBlock]:
+    def __init__(self) -> None:
+        self._chooser = Chooser("attention/tiled", SPACE)
+
+    def prepare(
+        self, case: AttentionCase, inputs: AttentionInputs, chosen: Configuration | None = None
+    ) -> list[QueryBlock]:
+        tile = self._chooser.take(case, inputs.q.device, chosen)
+        block_q, block_k = int(tile["block_q"]), int(tile["block_k"])
         blocks, start = [], 0
         for q_len, kv_len in case.sequences if case.packed else [(case.q_len, case.kv_len)]:
-            for first in range(0, q_len, BLOCK_Q):
-                blocks.append(_query_block(case, first, q_len, kv_len, start, inputs.q.device))
+            for first in range(0, q_len, block_q):
+                rows = range(first, min(first + block_q, q_len))
+                blocks.append(_query_block(case, rows, block_k, q_len, kv_len, start, inputs.q.device))
             start += q_len
         return blocks
+
+    def configuration(self, case: AttentionCase) -> str | None:
+        return self._chooser.told(case, lambda tile: f"{tile['block_q']}×{tile['block_k']} tiles")
 
     def run(self, inputs: AttentionInputs, blocks: list[QueryBlock]) -> Tensor:
         q, k, v = inputs.q, inputs.k, inputs.v
@@ -73,16 +100,16 @@ def _attend_block(q: Tensor, k: Tensor, v: Tensor, tiles: tuple[Tile, ...], scal
 
 
 def _query_block(
-    case: AttentionCase, first: int, q_len: int, kv_len: int, start: int, device: torch.device
+    case: AttentionCase, rows: range, block_k: int, q_len: int, kv_len: int, start: int, device: torch.device
 ) -> QueryBlock:
-    """The block of queries from row `first` of a sequence that begins at `start`."""
-    last = min(first + BLOCK_Q, q_len) - 1
+    """The block of these queries of a sequence that begins at `start`."""
+    first, last = rows[0], rows[-1]
     low, shared_high = case.mask.key_range(first, q_len, kv_len)  # ranges move right from row to row
     shared_low, high = case.mask.key_range(last, q_len, kv_len)
     forbidden = ~case.mask.permitted(torch.arange(first, last + 1, device=device), q_len, kv_len)
     tiles = []
-    for key in range(low // BLOCK_K * BLOCK_K, high, BLOCK_K):
-        end = min(key + BLOCK_K, kv_len)
+    for key in range(low // block_k * block_k, high, block_k):
+        end = min(key + block_k, kv_len)
         free = shared_low <= key and end <= shared_high
         keys = slice(start + key, start + end)
         tiles.append(Tile(keys, None if free else forbidden[:, key:end].clone()))

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
-from attnlab.bench import LinearCase, LinearInputs, Unavailable
-from attnlab.kernels.cpu.linear_rows import NoCompiler, linear_rows
+from attnlab.bench import Configuration, LinearCase, LinearInputs, Space, Unavailable
+from attnlab.impls._configs import Chooser
+from attnlab.kernels.cpu.linear_rows import COLUMNS, UNROLL, NoCompiler, linear_rows
 
 Product = Callable[[Tensor], Tensor]
 
@@ -19,13 +20,41 @@ NATIVE_ROWS = {"float32": 8, "float16": 8, "bfloat16": 3}
 instructions for bfloat16 win."""
 
 
-def native(case: LinearCase, inputs: LinearInputs) -> Product:
+def _shape(case: LinearCase) -> tuple[dict[str, int | str], dict[str, int]]:
+    return {"dtype": case.dtype, "m": case.m}, {"n": case.n, "k": case.k}
+
+
+def _unfit(case: LinearCase, tile: Configuration) -> str | None:
+    unroll, columns = int(tile["unroll"]), int(tile["columns"])
+    return "more than 64 sums, which no processor has the registers for" if unroll * columns * case.m > 64 else None
+
+
+NATIVE_SPACE = Space(
+    axes={"unroll": (1, 2, 4, 8), "columns": (1, 2, 4, 8)},
+    default=lambda case: {"unroll": UNROLL, "columns": COLUMNS},
+    shape=_shape,
+    unfit=_unfit,
+)
+
+
+def native(case: LinearCase, inputs: LinearInputs, chooser: Chooser, chosen: Configuration | None = None) -> Product:
     """x [M, K] -> [M, N] by our kernel in C; raises Unavailable where it cannot be compiled."""
+    tile = chooser.take(case, inputs.x.device, chosen)
     try:
-        kernel = linear_rows(case.m, case.torch_dtype)
+        kernel = linear_rows(case.m, case.torch_dtype, int(tile["unroll"]), int(tile["columns"]))
     except NoCompiler as error:
         raise Unavailable(str(error)) from error
     return lambda x: kernel(x, inputs.weight, inputs.bias)
+
+
+def native_chooser() -> Chooser:
+    """What the implementations that call it take its tile by."""
+    return Chooser("linear/native", NATIVE_SPACE)
+
+
+def described(tile: Configuration) -> str:
+    """A tile of our kernel in C, in words."""
+    return f"{tile['unroll']} sums a row, {tile['columns']} rows of the weight together"
 
 
 class PackedWeights:

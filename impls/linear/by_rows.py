@@ -14,9 +14,11 @@ class ByRows:
 
     def __init__(self) -> None:
         self._weights = _cpu_products.PackedWeights()
+        self._chooser = _cpu_products.native_chooser()
 
     def prepare(self, case: LinearCase, inputs: LinearInputs) -> _cpu_products.Product:
-        return _cpu_products.native(case, inputs) if _is_few(case) else self._weights.product(case, inputs)
+        few = _is_few(case)
+        return _cpu_products.native(case, inputs, self._chooser) if few else self._weights.product(case, inputs)
 
     def run(self, inputs: LinearInputs, product: _cpu_products.Product) -> Tensor:
         return product(inputs.x)

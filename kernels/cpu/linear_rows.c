@@ -1,14 +1,15 @@
 /* ROWS rows times a weight: out[m, n] = sum over k of x[m, k] w[n, k], plus bias[n]; sums in float32, rounded once.
 
-   Each row of the weight is read once, in one stream, which is what a processor's memory serves fastest. Compiled for
-   one ROWS and one of BFLOAT16, FLOAT16 and FLOAT32, with the vectors that GCC and Clang have on every processor. */
+   Each row of the weight is read once, which is what a processor's memory serves fastest in few streams. Compiled for
+   one ROWS and one of BFLOAT16, FLOAT16 and FLOAT32, with the vectors that GCC and Clang have on every processor.
+   UNROLL: sums for each row of x, so that an addition need not wait for the one before. COLUMNS: rows of the weight
+   that are read together, so that x is loaded once for them. */
 
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define LANES 16
-#define UNROLL 2 /* sums a row of x, so that an addition need not wait for the one before */
 #define LINE 64  /* bytes of the cache: an aligned vector lies in one */
 
 typedef float lanes __attribute__((vector_size(4 * LANES), aligned(4)));
@@ -56,34 +57,50 @@ static inline float sum(lanes x) {
     return (z[0] + z[2]) + (z[1] + z[3]);
 }
 
-/* Columns first to last - 1 of out; x is [ROWS, k] in float32 and dense. */
-static void columns(const float *x, const number *w, const number *bias, number *out, long n, long k, long w_stride,
-                    long first, long last) {
-    for (long column = first; column < last; column++) {
-        const number *row = w + column * w_stride;
-        lanes sums[ROWS][UNROLL] = {0};
-        float total[ROWS];
-        long i = 0;
-        for (; i + UNROLL * LANES <= k; i += UNROLL * LANES)
+/* WIDTH columns of out from `column` on; x is [ROWS, k] in float32 and dense. WIDTH is known when this is compiled. */
+static inline __attribute__((always_inline)) void together(const float *x, const number *w, const number *bias,
+                                                           number *out, long n, long k, long w_stride, long column,
+                                                           const int WIDTH) {
+    const number *row = w + column * w_stride;
+    lanes sums[ROWS][COLUMNS][UNROLL] = {0};
+    float total[ROWS][COLUMNS];
+    long i = 0;
+    for (; i + UNROLL * LANES <= k; i += UNROLL * LANES)
 #pragma GCC unroll 8
-            for (int part = 0; part < UNROLL; part++) {
-                lanes weight = widen(row + i + part * LANES);
+        for (int part = 0; part < UNROLL; part++)
+#pragma GCC unroll 8
+            for (int c = 0; c < WIDTH; c++) {
+                lanes weight = widen(row + c * w_stride + i + part * LANES);
 #pragma GCC unroll 8
                 for (int m = 0; m < ROWS; m++)
-                    sums[m][part] += weight * *(const lanes *)(x + m * k + i + part * LANES);
+                    sums[m][c][part] += weight * *(const lanes *)(x + m * k + i + part * LANES);
             }
 #pragma GCC unroll 8
-        for (int m = 0; m < ROWS; m++) {
+    for (int m = 0; m < ROWS; m++)
 #pragma GCC unroll 8
-            for (int part = 1; part < UNROLL; part++) sums[m][0] += sums[m][part];
-            total[m] = sum(sums[m][0]);
+        for (int c = 0; c < WIDTH; c++) {
+#pragma GCC unroll 8
+            for (int part = 1; part < UNROLL; part++) sums[m][c][0] += sums[m][c][part];
+            total[m][c] = sum(sums[m][c][0]);
         }
-        for (; i < k; i++)
+    for (; i < k; i++)
 #pragma GCC unroll 8
-            for (int m = 0; m < ROWS; m++) total[m] += widen_one(row[i]) * x[m * k + i];
+        for (int c = 0; c < WIDTH; c++)
 #pragma GCC unroll 8
-        for (int m = 0; m < ROWS; m++) out[m * n + column] = narrow(bias ? total[m] + widen_one(bias[column]) : total[m]);
-    }
+            for (int m = 0; m < ROWS; m++) total[m][c] += widen_one(row[c * w_stride + i]) * x[m * k + i];
+#pragma GCC unroll 8
+    for (int m = 0; m < ROWS; m++)
+#pragma GCC unroll 8
+        for (int c = 0; c < WIDTH; c++)
+            out[m * n + column + c] = narrow(bias ? total[m][c] + widen_one(bias[column + c]) : total[m][c]);
+}
+
+/* Columns first to last - 1 of out. */
+static void columns(const float *x, const number *w, const number *bias, number *out, long n, long k, long w_stride,
+                    long first, long last) {
+    long column = first;
+    for (; column + COLUMNS <= last; column += COLUMNS) together(x, w, bias, out, n, k, w_stride, column, COLUMNS);
+    for (; column < last; column++) together(x, w, bias, out, n, k, w_stride, column, 1);
 }
 
 /* x [ROWS, k] and w [n, k] with dense rows, strides in numbers; bias [n] or null; out [ROWS, n]. 1 for want of memory. */

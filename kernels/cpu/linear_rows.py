@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 MOST_ROWS = 8  # whose sums fit in a processor's registers
+UNROLL, COLUMNS = 2, 1  # what is built in, see the source in C
+MOST_UNROLL, MOST_COLUMNS = 8, 8  # that the compiler is told to unroll
 SOURCE = Path(__file__).with_suffix(".c")
 OPTIONS = ("-std=gnu11", "-O2", "-march=native", "-fopenmp", "-shared", "-fPIC")
 DTYPES = {torch.float32: "FLOAT32", torch.float16: "FLOAT16", torch.bfloat16: "BFLOAT16"}
@@ -24,18 +26,25 @@ class NoCompiler(RuntimeError):
 
 
 @functools.cache
-def linear_rows(rows: int, dtype: torch.dtype) -> Callable[[Tensor, Tensor, Tensor | None], Tensor]:
+def linear_rows(
+    rows: int, dtype: torch.dtype, unroll: int = UNROLL, columns: int = COLUMNS
+) -> Callable[[Tensor, Tensor, Tensor | None], Tensor]:
     """A function (x [rows, K], weight [N, K], bias [N] or None) -> [rows, N] for one number of rows and one dtype.
 
-    Compiles, in a fraction of a second, once in a process. Rows of x and of the weight must be dense; sums are in
-    float32. The function works in as many threads as torch does. Raises ValueError on rows or a dtype that are not
-    served, NoCompiler where it cannot be compiled here.
+    unroll: sums for each row of x. columns: rows of the weight that are read together. Compiles, in a fraction of a
+    second, once in a process. Rows of x and of the weight must be dense; sums are in float32. The function works in as
+    many threads as torch does. Raises ValueError on rows, a dtype or a tile that are not served, NoCompiler where it
+    cannot be compiled here.
     """
     if not 1 <= rows <= MOST_ROWS or dtype not in DTYPES:
         raise ValueError(
             f"got {rows} rows of {dtype}; expected 1 to {MOST_ROWS} of {', '.join(map(str, DTYPES))}; split or cast x"
         )
-    kernel = _compile(rows, DTYPES[dtype])
+    if not (1 <= unroll <= MOST_UNROLL and 1 <= columns <= MOST_COLUMNS):
+        raise ValueError(
+            f"got unroll {unroll} and columns {columns}; expected 1 to {MOST_UNROLL} and 1 to {MOST_COLUMNS}"
+        )
+    kernel = _compile(f"-DROWS={rows}", f"-D{DTYPES[dtype]}", f"-DUNROLL={unroll}", f"-DCOLUMNS={columns}")
 
     def call(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         _check(x, weight, bias, rows, dtype)
@@ -71,13 +80,13 @@ def _check(x: Tensor, weight: Tensor, bias: Tensor | None, rows: int, dtype: tor
         raise ValueError(f"got a bias {list(bias.shape)} of {bias.dtype}; expected [{n}] of {dtype}; cast or copy it")
 
 
-def _compile(rows: int, dtype: str) -> Callable[..., int]:
+def _compile(*defined: str) -> Callable[..., int]:
     compiler = shlex.split(os.environ.get("CC", "cc"))
     if shutil.which(compiler[0]) is None:
         raise NoCompiler(f"needs a C compiler; {compiler[0]} was not found (Debian: apt-get install gcc)")
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder, "linear_rows.so")
-        command = [*compiler, *OPTIONS, f"-DROWS={rows}", f"-D{dtype}", str(SOURCE), "-o", str(library)]
+        command = [*compiler, *OPTIONS, *defined, str(SOURCE), "-o", str(library)]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             said = (done.stderr.strip().splitlines() or ["nothing"])[0]

@@ -29,6 +29,7 @@ ROOMS = (
     "exchange",
     "reporters",
     "gate",
+    "tuning",
     "doctor",
     "notebook",
     "pytesting",

@@ -17,6 +17,7 @@ from attnlab.bench.reporters.model.beside import beside
 from attnlab.bench.reporters.model.cases import CaseFamily, CaseRef, families, refer
 from attnlab.bench.reporters.model.findings import Findings, OperatorResults, findings
 from attnlab.bench.reporters.model.growths import GrowthRow, growths
+from attnlab.bench.reporters.model.landscapes import found_by_search
 from attnlab.bench.reporters.model.outcomes import MatrixRow, Reason, matrix, reasons
 from attnlab.bench.reporters.model.panels import plots
 from attnlab.bench.reporters.model.picks import Pick, picks
@@ -185,7 +186,7 @@ def _section(stored: StoredRun, name: str, rows: Sequence[Row], metrics: Sequenc
         reasons=why,
         growths=tuple(growths(grouped, implementations, results)),
         plots=plots(cases, implementations, axis, results, run.ceilings),
-        studies=studies(name, results),
+        studies=(*found_by_search(stored, name), *studies(name, results)),
         headlines=operator.headlines if operator else _headlines(results, metrics),
         streams=operator is not None and operator.observe is not None,
     )

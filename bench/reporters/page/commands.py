@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 
 from attnlab.bench.store.records import RunRecord
+from attnlab.bench.store.tuning import TUNING
 
 
 def again(run: RunRecord, operator: str, implementation: str, case_id: str) -> str:
@@ -16,8 +17,11 @@ def again(run: RunRecord, operator: str, implementation: str, case_id: str) -> s
 def again_around(run: RunRecord, operator: str) -> tuple[str, str]:
     """What is alike in the commands of all results of an operator: before `--impl`, and after the case.
 
-    What was imported cannot be taken again here: its line is a remark to a shell.
+    What was imported cannot be taken again here, and a candidate of a search by that alone: its line is a remark to a
+    shell.
     """
+    if TUNING in run.extra:
+        return f"# a candidate of: {run.command}:", ""
     if run.imported is not None:
         return f"# {run.imported.tool} measured it, and nothing here can:", ""
     plugins = "".join(f" --plugin {shlex.quote(plugin)}" for plugin in run.plugins)

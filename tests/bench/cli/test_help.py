@@ -18,8 +18,9 @@ MOST_FLAGS = {
     "gate": 15,
     "profile": 14,
     "run": 16,
-}  # what is gated and what may be lost are named, one option a kind; a run may be planned, take turns, and try again;
-# a profile takes a run's choice of cases, and a gate's of how a side is built
+    "tune": 12,
+}  # what is gated and what may be lost are named, one option a kind; a run may be planned, take turns, and try again,
+# and so may a search; a profile takes a run's choice of cases, and a gate's of how a side is built
 HELP_CPU_S = 0.5
 HEAVY = {"torch", "numpy", "scipy", "pandas", "matplotlib", "triton", "rich", "duckdb", "pyarrow", "vl_convert"}
 COMMANDS = cli.COMMANDS.names()
@@ -50,6 +51,7 @@ def test_help_imports_no_torch(arguments: list[str]) -> None:
     [
         "run --no-such",
         "run quik",
+        "tune attention --impl tild",
         "run my.toml",
         "run attention --impl naiv",
         "run attention -a q_len",

@@ -1,0 +1,111 @@
+"""Stored configurations: which one is taken, and what a damaged file says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from attnlab.bench.machine.environment import describe_device
+from attnlab.kernels.configs import stored as module
+from attnlab.kernels.configs.stored import DamagedConfigs, device_name, stored
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def forgotten() -> Iterator[None]:
+    caches = module._nearest, module._entries
+    for cache in caches:
+        cache.cache_clear()
+    yield
+    for cache in caches:
+        cache.cache_clear()
+
+
+@pytest.fixture
+def put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    monkeypatch.setenv("ATTNLAB_CONFIGS", str(tmp_path))
+
+    def write(*entries: dict[str, Any], **others: Any) -> Path:
+        data = {"format": 1, "device": device_name(CPU), "entries": entries, **others}
+        path = tmp_path / "some.json"
+        path.write_text(json.dumps(data))
+        return path
+
+    return write
+
+
+def entry(n: int, block: int = 1, **others: Any) -> dict[str, Any]:
+    usual = {
+        "kernel": "toy/mine",
+        "threads": torch.get_num_threads(),
+        "exact": {"dtype": "float32"},
+        "sizes": {"n": n},
+        "configuration": {"block": block},
+        "compilers": {},
+    }
+    return usual | others
+
+
+def found(n: int, kernel: str = "toy/mine", dtype: str = "float32", **versions: str) -> int | None:
+    taken = stored(kernel, CPU, {"dtype": dtype}, {"n": n}, versions)
+    return None if taken is None else int(taken.values["block"])
+
+
+def test_nothing_is_stored_as_shipped_for_a_device_that_nobody_has_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ATTNLAB_CONFIGS", raising=False)
+    assert found(100) is None
+
+
+def test_the_nearest_within_twice_and_half(put) -> None:
+    put(entry(100, 1), entry(300, 3))
+    assert [found(n) for n in (49, 50, 100, 150, 173, 174, 600, 601)] == [None, 1, 1, 1, 1, 3, 3, None]
+
+
+def test_what_must_be_equal(put) -> None:
+    put(entry(100))
+    assert found(100) == 1
+    assert found(100, dtype="bfloat16") is None
+    assert found(100, kernel="toy/other") is None
+    assert stored("toy/mine", CPU, {"dtype": "float32"}, {"n": 100, "k": 1}) is None
+
+
+@pytest.mark.parametrize("other", [{"threads": 4711}, {"threads": None}], ids=["of other threads", "of a GPU"])
+def test_what_is_of_another_place(put, other: dict[str, Any]) -> None:
+    put(entry(100, **other))
+    assert found(100) is None
+
+
+def test_what_is_of_another_device(put) -> None:
+    put(entry(100), device="another")
+    assert found(100) is None
+
+
+def test_a_compilers_first_two_numbers_count(put) -> None:
+    put(entry(100, compilers={"triton": "3.7.1"}))
+    assert [found(100, triton=version) for version in ("3.7.0", "3.6.1")] == [1, None]
+    assert found(100) is None
+
+
+def test_a_tensor_without_a_device_has_none(put) -> None:
+    put(entry(100))
+    assert stored("toy/mine", torch.device("meta"), {"dtype": "float32"}, {"n": 100}) is None
+
+
+def test_what_cannot_be_read_is_told_with_a_remedy(put, tmp_path: Path) -> None:
+    path = put(entry(100), format=2)
+    with pytest.raises(DamagedConfigs, match="is of format 2, and this version reads 1; update attnlab"):
+        found(100)
+    for text in ("{", "[]", '{"format": 1, "device": "x", "entries": [{}]}'):
+        path.write_text(text)
+        with pytest.raises(DamagedConfigs, match=r"some\.json holds no configurations .*; restore it, or remove it"):
+            found(100)
+
+
+def test_a_processor_is_called_as_the_harness_calls_it() -> None:
+    assert device_name(CPU) == describe_device("cpu").name
