@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -13,6 +14,7 @@ HARNESS = str(Path(__file__).resolve().parents[1])
 DEEPEST = 12
 
 
+@lru_cache(maxsize=4096)
 def shown_path(file: str) -> str:
     """Relative to where the process runs, where it lies below."""
     path = Path(file)
@@ -20,6 +22,7 @@ def shown_path(file: str) -> str:
     return str(path.relative_to(here)) if path.is_absolute() and path.is_relative_to(here) else file
 
 
+@lru_cache(maxsize=4096)
 def is_of_others(file: str) -> bool:
     """Whether a file is torch's, the harness's, the standard library's, or none at all."""
     parts = Path(file).parts
