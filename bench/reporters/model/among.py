@@ -44,10 +44,9 @@ class RunAmong:
         return [one for one in self.every if self._is_like(one) and started(one.run) <= now]
 
     @property
-    def last(self) -> StoredRun | None:
-        """The run before this one."""
-        before = [one for one in self.until_now if one.run.run_id != self.stored.run.run_id]
-        return before[-1] if before else None
+    def before(self) -> list[StoredRun]:
+        """The runs before this one, the last of them first."""
+        return [one for one in reversed(self.until_now) if one.run.run_id != self.stored.run.run_id]
 
     @property
     def newest(self) -> bool:

@@ -18,6 +18,7 @@ from attnlab.bench.store.run_folder import StoredRun, latest
 from attnlab.bench.text import count
 
 MOST_ROWS, MOST_DIFFERENCES = 20, 5
+MOST_TRIED = 20  # earlier runs
 HEADINGS = ("implementation", "case", "before", "now", "now over before")
 
 
@@ -31,16 +32,16 @@ class Moved:
 
 
 def since_last(among: RunAmong) -> Study | None:
-    """None where there is no earlier run, or nothing in it that may be set beside this one."""
-    if (last := among.last) is None:
-        return None
-    sides = only_of(last, among.operator), only_of(among.stored, among.operator)
-    known = [c for c in compare([sides[0]], [sides[1]]) if c.ratio is not None and c.figure is None]
-    if not known:
-        return None
-    moved = _moved(known, sides)
-    table = _table(among, moved, recorded_differences([sides[0]], [sides[1]]))
-    return Study("Since the last run", (_words(among, last, moved, len(known)),), (table,) if moved else (), ())
+    """Since the last one that anything of may be set beside this one, as no quick look may; None where none is."""
+    now = only_of(among.stored, among.operator)
+    for last in among.before[:MOST_TRIED]:
+        before = only_of(last, among.operator)
+        known = [c for c in compare([before], [now]) if c.ratio is not None and c.figure is None]
+        if known:
+            moved = _moved(known, (before, now))
+            tables = (_table(among, moved, recorded_differences([before], [now])),) if moved else ()
+            return Study("Since the last run", (_words(among, last, moved, len(known)),), tables, ())
+    return None
 
 
 def _moved(known: Sequence[Comparison], sides: tuple[StoredRun, StoredRun]) -> list[Moved]:

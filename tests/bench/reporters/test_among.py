@@ -58,6 +58,13 @@ def test_what_did_not_move_is_said_without_a_table(runs: list[StoredRun]) -> Non
     assert "none of 2 times moved by more than both intervals" in plain(found.sentences[0])
 
 
+def test_a_quick_look_in_between_is_passed_over(runs: list[StoredRun]) -> None:
+    look = replace(runs[11], run=replace(runs[11].run, effort={"quick": 1}))
+    (words,) = map(plain, studies([runs[12]], [*runs[:11], look])["Since the last run"].sentences)
+    assert words.startswith(f"Since run {runs[10].run.run_id} ")
+    assert "Since the last run" not in studies([runs[12]], [look])
+
+
 def test_the_history_shows_where_the_level_changed_and_with_what(runs: list[StoredRun], tmp_path: Path) -> None:
     found = studies([runs[-1]], runs)["History on this machine"]
     assert "Over 20 runs on this machine, from 2026-01-01 to 2026-01-20, 1 of 2 benchmarks changed level" in plain(
