@@ -33,7 +33,12 @@ def burst_notes(bursts: Sequence[Burst]) -> tuple[str, ...]:
 
 def contended(bursts: Sequence[Burst]) -> bool:
     """Whether other work kept the timed calls waiting, so that their time is too long by an unknown factor."""
-    return _kept_waiting(_hosts(bursts)) is not None
+    return waiting_of(bursts) is not None
+
+
+def waiting_of(bursts: Sequence[Burst]) -> str | None:
+    """In words, how other work kept the timed calls waiting; None where it did not."""
+    return kept_waiting(_hosts(bursts))
 
 
 def host_notes(hosts: Sequence[HostState]) -> tuple[str, ...]:
@@ -43,7 +48,7 @@ def host_notes(hosts: Sequence[HostState]) -> tuple[str, ...]:
 
 def disturbance(hosts: Sequence[HostState]) -> str | None:
     """In words, how other work slowed what this process did meanwhile; None where it did not."""
-    kept, others = _kept_waiting(hosts), cores_used_by_others(hosts)
+    kept, others = kept_waiting(hosts), cores_used_by_others(hosts)
     if kept is None and others is not None and others > BUSY_OTHERS:
         return f"other processes kept {others:.1f} cores busy"
     return kept
@@ -66,7 +71,7 @@ def _hosts(bursts: Sequence[Burst]) -> list[HostState]:
 
 
 def _host_notes(hosts: Sequence[HostState]) -> Iterator[str]:
-    kept = _kept_waiting(hosts)
+    kept = kept_waiting(hosts)
     if kept is not None:
         most = max((host.runnable for host in hosts if host.runnable is not None), default=None)
         wanted = f"; up to {most} threads wanted a core at once" if most is not None else ""
@@ -86,7 +91,7 @@ def _host_notes(hosts: Sequence[HostState]) -> Iterator[str]:
         )
 
 
-def _kept_waiting(hosts: Sequence[HostState]) -> str | None:
+def kept_waiting(hosts: Sequence[HostState]) -> str | None:
     """How the host kept the process from its cores; None where it did not.
 
     The time that its threads waited says so best. Where the kernel does not count it, switches and idling have to.

@@ -63,6 +63,7 @@ class ChromeTrace:
     """The events of a trace, those of the host nested as they were."""
 
     def __init__(self, events: Sequence[Mapping[str, Any]]) -> None:
+        self._told = events
         self._events: dict[str, list[TraceEvent]] = defaultdict(list)
         self.memory: list[tuple[float, float, float]] = []  # when, by how many bytes, and the total then
         for event in events:
@@ -74,6 +75,16 @@ class ChromeTrace:
                 self.memory.append((_ns(event["ts"]), float(told["Bytes"]), float(told["Total Allocated"])))
         self.memory.sort()
         self.size = len(events)
+
+    def of_calls(self, places: Sequence[int]) -> ChromeTrace:
+        """The calls at these places alone, each with what happened from its begin to the next one's."""
+        begins = [call.begin_ns for call in self.calls]
+        kept = set(places)
+
+        def lies_within(event: Mapping[str, Any]) -> bool:
+            return "ts" in event and bisect.bisect_right(begins, _ns(event["ts"])) - 1 in kept
+
+        return ChromeTrace([event for event in self._told if lies_within(event)])
 
     @classmethod
     def read(cls, path: Path) -> ChromeTrace:

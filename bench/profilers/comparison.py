@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from attnlab.bench import units
+from attnlab.bench.profilers.findings.facts import busy
 from attnlab.bench.profilers.profiles import CaseProfile
 from attnlab.bench.profilers.record import KERNEL, OPERATION, ToolFigure
 
 MOST_PARTS, MOST_NAMED = 15, 3
 LEAST_SPREAD = 0.002  # of the largest: what differs less is left out
 LEAST_SHARE = 0.1  # of a difference, by a part that is named
+UNCLAIMED = "no interval is claimed"
 SAME = 0.05  # of a time, below which two are told as alike
 
 
@@ -70,7 +72,10 @@ def _value(case: CaseProfile, tool: str, name: str, of: str | None) -> float | N
 
 
 def told_differences(cases: Sequence[CaseProfile]) -> list[str]:
-    """In words, of each profile against the quickest: how much longer it takes, and in what."""
+    """In words, of each profile against the quickest: how much longer it takes, and in what.
+
+    The ratio is that of the medians, each of one process; its interval holds that of any two values in their intervals.
+    """
     timed = sorted((case for case in cases if case.call_ns), key=lambda case: case.call_ns or 0.0)
     if len(timed) < 2:
         return []
@@ -81,12 +86,18 @@ def told_differences(cases: Sequence[CaseProfile]) -> list[str]:
 def _told(quickest: CaseProfile, other: CaseProfile) -> str:
     assert quickest.call_ns is not None
     assert other.call_ns is not None
+    times = f"{_time(other.call_ns)}, {_time(quickest.call_ns)}"
+    for case in (quickest, other):
+        why = _unsure(case)
+        if why is not None:
+            return (
+                f"How the times of {other.name} and {quickest.name} compare is not told ({times}): {case.name}: {why}."
+            )
+    (low, high), (least, most) = _interval(other), _interval(quickest)
     more = other.call_ns - quickest.call_ns
-    if more < SAME * quickest.call_ns:
-        return (
-            f"{other.name} and {quickest.name} take about as long: {_time(other.call_ns)}, {_time(quickest.call_ns)}."
-        )
-    ratio = units.format_number(other.call_ns / quickest.call_ns)
+    if more < SAME * quickest.call_ns or low <= most:
+        return f"{other.name} and {quickest.name} take about as long: {times}."
+    ratio = units.format_estimate(other.call_ns / quickest.call_ns, low / most, high / least)
     told = f"{other.name} takes {ratio} times as long as {quickest.name}: {_time(more)} more"
     kind = KERNEL if parts_of(other, KERNEL) else OPERATION
     before, after = parts_of(quickest, kind), parts_of(other, kind)
@@ -98,6 +109,26 @@ def _told(quickest: CaseProfile, other: CaseProfile) -> str:
         if growths[name] > LEAST_SHARE * more
     ]
     return f"{told}; {'; '.join(named)}." if named else f"{told}; no {kind} explains a tenth of it."
+
+
+def _unsure(case: CaseProfile) -> str | None:
+    """Why the time of a call cannot be set against another; None where it can."""
+    m = case.measurement
+    if case.wrong is not None:
+        return "its result is wrong"
+    kept = busy(case)
+    if kept is not None:
+        return f"the machine was busy: {kept}"
+    if m.ci_low_ns is None or m.ci_high_ns is None:
+        return next((flag for flag in m.flags if flag.startswith(UNCLAIMED)), f"{UNCLAIMED} of it")
+    return None
+
+
+def _interval(case: CaseProfile) -> tuple[float, float]:
+    m = case.measurement
+    assert m.ci_low_ns is not None
+    assert m.ci_high_ns is not None
+    return m.ci_low_ns, m.ci_high_ns
 
 
 def _time(ns: float) -> str:

@@ -79,7 +79,8 @@ class ToolRecord:
     """What one tool found in one call.
 
     calls: how many calls it saw. files: what it wrote, relative to its folder, each with what it is and what opens it.
-    notes: what has to be known of how it was taken.
+    notes: what has to be known of how it was taken. disturbed: how other work kept waiting each of the calls that its
+    times are of, in words; None where it did not.
     """
 
     tool: str
@@ -91,6 +92,7 @@ class ToolRecord:
     timelines: tuple[Timeline, ...] = ()
     files: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    disturbed: str | None = None
 
     @property
     def empty(self) -> bool:

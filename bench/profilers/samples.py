@@ -19,7 +19,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from attnlab.bench.errors import MeasurementError
+from attnlab.bench.machine.host import HostReader
 from attnlab.bench.profilers import Profiler
+from attnlab.bench.profilers.disturbed import least_disturbed
 from attnlab.bench.profilers.profiled_call import ProfiledCall
 from attnlab.bench.profilers.record import FUNCTION, CallPart, Listing, ToolFigure, ToolRecord
 from attnlab.bench.profilers.source_lines import HARNESS, is_of_others, shown_path
@@ -58,7 +60,7 @@ def _profile(call: ProfiledCall, folder: Path) -> ToolRecord:
         raise MeasurementError(f"{total} samples in {SAMPLED_S:g} s were in the call; expected {LEAST_SAMPLES} or more")
     text = "".join(f"{';'.join(stack)} {number}\n" for stack, number in stacks.most_common())
     (folder / STACKS).write_text(text, encoding="utf-8")
-    host_ns = _host_ns(call)
+    host_ns, disturbed = _host_ns(call)
     return ToolRecord(
         tool="samples",
         calls=0,
@@ -70,20 +72,25 @@ def _profile(call: ProfiledCall, folder: Path) -> ToolRecord:
         listings=(_lines(stacks),),
         files=((STACKS, OPENS),),
         notes=tuple(notes),
+        disturbed=disturbed,
     )
 
 
-def _host_ns(call: ProfiledCall) -> float:
-    """Median time until the host may go on; on a GPU of calls that find it idle."""
-    times: list[int] = []
+def _host_ns(call: ProfiledCall) -> tuple[float, str | None]:
+    """Median time until the host may go on, on a GPU of calls that find it idle; and how they were kept waiting."""
+    times: list[float] = []
+    hosts = []
     begun = time.perf_counter()
     while len(times) < HOST_CALLS and (not times or time.perf_counter() - begun < HOST_S):
         call.wait()
+        reader = HostReader()
         start = time.perf_counter_ns()
         call.make_next()
-        times.append(time.perf_counter_ns() - start)
+        times.append(float(time.perf_counter_ns() - start))
+        hosts.append(reader.read())
     call.wait()
-    return float(statistics.median(times))
+    taken, disturbed = least_disturbed(times, hosts)
+    return statistics.median(times[place] for place in taken), disturbed
 
 
 def _by_thread(call: ProfiledCall) -> Counter[Stack]:
@@ -179,7 +186,7 @@ def _within_call(stack: Stack) -> Stack:
     makers = [at for at, frame in enumerate(stack) if frame.startswith(HARNESS) and frame.endswith(" make_next")]
     if not makers:
         return ()
-    inner = [_told(frame) for frame in stack[makers[-1] + 1 :]]
+    inner = [_told(frame) for frame in stack[makers[-1] + 1 :] if not frame.startswith(HARNESS)]
     return tuple(inner) or ITSELF
 
 

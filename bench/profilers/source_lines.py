@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import sys
+import sysconfig
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -11,15 +14,24 @@ from types import FrameType
 from typing import Any
 
 HARNESS = str(Path(__file__).resolve().parents[1])
+PACKAGES = ("attnlab.impls", "attnlab.kernels")
 DEEPEST = 12
 
 
 @lru_cache(maxsize=4096)
 def shown_path(file: str) -> str:
-    """Relative to where the process runs, where it lies below."""
+    """Relative to installed packages, to where the process runs or to the repository, where it lies in one of them."""
+    packages = tuple(path for name in PACKAGES if name in sys.modules for path in sys.modules[name].__path__)
+    return _shown(file, (sysconfig.get_path("purelib"), os.getcwd(), *map(os.path.dirname, packages)))
+
+
+@functools.cache
+def _shown(file: str, roots: tuple[str, ...]) -> str:
+    """Relative to the first of the folders that it lies in."""
     path = Path(file)
-    here = Path.cwd()
-    return str(path.relative_to(here)) if path.is_absolute() and path.is_relative_to(here) else file
+    if not path.is_absolute():
+        return file
+    return next((str(path.relative_to(root)) for root in roots if path.is_relative_to(root)), file)
 
 
 @lru_cache(maxsize=4096)

@@ -1,22 +1,26 @@
 """Where the time of a call goes, by torch's profiler: kernels on a GPU, operations on a CPU.
 
-Times come from a recording of the calls alone. Stacks and memory come from another of one call, which takes far longer
-by what is recorded.
+Times come from a recording of the calls alone, and of these from the ones that other work did not keep waiting. Stacks
+and memory come from another recording of one call, which takes far longer by what is recorded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attnlab.bench.errors import MeasurementError
+from attnlab.bench.machine.host import HostReader
 from attnlab.bench.profilers import Profiler
 from attnlab.bench.profilers.chrome_trace import CALL_MARK, ChromeTrace
+from attnlab.bench.profilers.disturbed import least_disturbed
 from attnlab.bench.profilers.profiled_call import ProfiledCall
 from attnlab.bench.profilers.record import ToolRecord
 from attnlab.bench.profilers.source_lines import lines_of
 from attnlab.bench.profilers.trace_reading import record_of
+from attnlab.bench.store.records import HostState
 from attnlab.bench.text import count as told
 
 if TYPE_CHECKING:
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
 
 CALLS = 5
 RECORDED_S, MOST_CALLS = 0.2, 20
+LEAST_S, LEAST_CALLS = 2.0, 5  # of which one may well be undisturbed
 MOST_EVENTS = 200_000  # in a call: with stacks its trace would take hundreds of megabytes
 TRACE, STACKS = "trace.json.gz", "trace-with-stacks.json.gz"
 OPENS = "opens in ui.perfetto.dev or chrome://tracing"
@@ -64,33 +69,43 @@ def _missing(call: ProfiledCall) -> str | None:
 
 
 def _profile(call: ProfiledCall, folder: Path) -> ToolRecord:
-    count = call.count_within(RECORDED_S, MOST_CALLS)
+    count = max(call.count_within(RECORDED_S, MOST_CALLS), call.count_within(LEAST_S, LEAST_CALLS))
     call.make(1)
-    plain = _recorded(call, count, folder / TRACE)
+    plain, hosts = _recorded(call, count, folder / TRACE)
     if not plain.calls:
         raise MeasurementError("torch's profiler recorded no call; expected a mark about each")
+    taken, disturbed = least_disturbed([event.length_ns for event in plain.calls], hosts)
     files = [(TRACE, f"{told(count, 'call')}; {OPENS}")]
     deep, notes = None, []
     if plain.size / count <= MOST_EVENTS:
-        deep = _recorded(call, 1, folder / STACKS, with_stack=True, profile_memory=True, record_shapes=True)
+        deep, _ = _recorded(call, 1, folder / STACKS, with_stack=True, profile_memory=True, record_shapes=True)
         files.append((STACKS, f"one call with stacks of Python, shapes and memory, slowed by recording them; {OPENS}"))
     else:
         notes.append(f"a call has over {MOST_EVENTS} events, so that neither stacks nor memory were recorded")
+    if len(taken) < len(plain.calls):
+        which = "the others were kept waiting" if disturbed is None else "the quickest"
+        notes.append(f"times are of {len(taken)} of {len(plain.calls)} calls: {which}")
     lines = lines_of(call.make_next) if deep is not None and not call.compiled else None
-    return record_of(plain, deep, on_gpu=call.on_gpu, lines=lines, files=tuple(files), notes=tuple(notes))
+    found = record_of(
+        plain.of_calls(taken), deep, on_gpu=call.on_gpu, lines=lines, files=tuple(files), notes=tuple(notes)
+    )
+    return replace(found, disturbed=disturbed)
 
 
-def _recorded(call: ProfiledCall, count: int, path: Path, **options: Any) -> ChromeTrace:
-    """Calls with a mark about each, in a trace that is kept; on a GPU each is waited for."""
+def _recorded(call: ProfiledCall, count: int, path: Path, **options: Any) -> tuple[ChromeTrace, list[HostState]]:
+    """Calls with a mark about each, in a trace that is kept, and the host over each; on a GPU each is waited for."""
     import torch
 
+    hosts = []
     with torch.profiler.profile(activities=_activities(call.on_gpu), **options) as profiled:
         for _ in range(count):
+            reader = HostReader()
             with torch.profiler.record_function(CALL_MARK):
                 call.make_next()
             call.wait()
+            hosts.append(reader.read())
     profiled.export_chrome_trace(str(path))
-    return ChromeTrace.read(path)
+    return ChromeTrace.read(path), hosts
 
 
 PROFILER = Profiler("torch", "torch's own profiler: kernels on a GPU, operations on a CPU", _missing, _profile, rank=10)

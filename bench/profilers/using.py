@@ -58,7 +58,10 @@ def use(
 
 
 def read_uses(tools: Sequence[str], folder: Path) -> list[ToolUse]:
-    """What `use` kept; a tool without a record took the process with it. Raises ValueError on a damaged one."""
+    """What `use` kept; a tool without a record took the process with it. Raises ValueError on a damaged one.
+
+    Folders of tools that found nothing are gone afterwards.
+    """
     uses = []
     for name in tools:
         path = folder / name / RECORD
@@ -67,6 +70,8 @@ def read_uses(tools: Sequence[str], folder: Path) -> list[ToolUse]:
             path.unlink()
         elif (folder / name).is_dir():
             uses.append(ToolUse(name, refused="the process ended while it was at work"))
+        if uses and uses[-1].tool == name and uses[-1].record is None:
+            shutil.rmtree(folder / name)
     return uses
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from attnlab.bench import units
+from attnlab.bench.contract.roofline import SpeedOfLight
 from attnlab.bench.profilers.findings.facts import Facts, python_lines, shown_rate, shown_share, shown_time
 from attnlab.bench.profilers.record import KERNEL, OPERATION, ProfileFinding
 
+UNKNOWN = "unknown"
 NEAR = 0.6  # of a ceiling: what comes so near is bound by it
 PYTHON_SHARE = 0.3  # of a call outside of torch's operations
 SMALL_OPERATION_NS = 10_000.0  # of which as much goes to starting an operation as to its work
@@ -16,13 +18,30 @@ GAP_SHARE = 0.2
 
 
 def bound(facts: Facts) -> Iterator[ProfileFinding]:
-    """The one thing that a call waits for most."""
-    finders = (_bound_on_gpu, _bound_by_python, _bound_by_starting, _bound_by_ceiling)
-    for finder in finders:
+    """The one thing that a call waits for most; where that may be other work, why it is not told."""
+    of_host = (_bound_on_gpu, _bound_by_python) if facts.doubt is None else ()
+    for finder in (*of_host, _bound_by_starting, _bound_by_ceiling, _bound_unknown, _bound_by_latency):
         found = finder(facts)
         if found is not None:
             yield found
             return
+
+
+def _bound_unknown(facts: Facts) -> ProfileFinding | None:
+    """Where times hold what was waited for a core, or what it costs to record them."""
+    timed = None if facts.busy is None else f"while it was timed, {facts.busy}"
+    doubts = [doubt for doubt in (timed, facts.doubt) if doubt is not None]
+    if not doubts:
+        return None
+    return ProfileFinding(
+        UNKNOWN,
+        "What bounds it is not told: its times hold more than the call itself.",
+        "; ".join(doubts),
+        "Take it again while nothing else runs (`attnlab doctor` says whether something does), or with fewer threads "
+        "(OMP_NUM_THREADS)."
+        if facts.disturbed
+        else "Take a larger case, of which recording costs less.",
+    )
 
 
 def _bound_on_gpu(facts: Facts) -> ProfileFinding | None:
@@ -66,7 +85,8 @@ def _bound_by_starting(facts: Facts) -> ProfileFinding | None:
     torch = facts.case.record("torch")
     if torch is None or facts.on_gpu:
         return None
-    number, host = torch.figure("operations") or 0.0, torch.figure("host time of a call") or 0.0
+    number, recorded = torch.figure("operations") or 0.0, torch.figure("host time of a call") or 0.0
+    host = min(recorded, facts.case.call_ns or recorded)  # recording and other work make either longer
     if number < MANY_OPERATIONS or host / number > SMALL_OPERATION_NS:
         return None
     return ProfileFinding(
@@ -78,33 +98,45 @@ def _bound_by_starting(facts: Facts) -> ProfileFinding | None:
 
 
 def _bound_by_ceiling(facts: Facts) -> ProfileFinding | None:
-    """Bound by memory, arithmetic or latency: by what the hardware counted where it did, else by the contract."""
+    """Near a ceiling, or as the hardware counted it."""
     counted = _counted_bound(facts)
     if counted is not None:
         return counted
-    m, light, share = facts.case.measurement, facts.light, facts.share
-    if light is None or share is None or not facts.case.call_ns:
+    if facts.light is None or facts.share is None or facts.share < NEAR:
         return None
-    moved, done = m.bytes_moved or 0, m.operations or 0
-    evidence = (
-        f"{units.format_bytes(moved)} and {units.format_count(done)} operations by the contract in "
-        f"{shown_time(facts.case.call_ns)}: {shown_rate(moved, facts.case.call_ns, units.GB, 'GB/s')}, "
-        f"{shown_rate(done, facts.case.call_ns, units.TERA, 'TFLOP/s')}"
+    what = _ceiling_of(facts.light)
+    return ProfileFinding(
+        what,
+        f"It is bound by {what}, and {shown_share(facts.share)} of what was measured of the machine.",
+        _by_contract(facts),
+        "Nothing short of less to compute or to move makes it much faster: another format, fewer bits, a mask.",
     )
-    what = "arithmetic" if light.bound == "compute" else "memory"
-    if share >= NEAR:
-        return ProfileFinding(
-            what,
-            f"It is bound by {what}, and {shown_share(share)} of what was measured of the machine.",
-            evidence,
-            "Nothing short of less to compute or to move makes it much faster: another format, fewer bits, a mask.",
-        )
+
+
+def _bound_by_latency(facts: Facts) -> ProfileFinding | None:
+    """Far from both ceilings."""
+    if facts.light is None or facts.share is None:
+        return None
     return ProfileFinding(
         "latency",
-        f"It is near neither ceiling as the contract counts its work: it reaches {shown_share(share)} of what {what} "
-        "allows, and waits, or moves and computes more than it must.",
-        evidence,
+        f"It is near neither ceiling as the contract counts its work: it reaches {shown_share(facts.share)} of what "
+        f"{_ceiling_of(facts.light)} allows, and waits, or moves and computes more than it must.",
+        _by_contract(facts),
         "Look at what it takes longest for, and at results between, below.",
+    )
+
+
+def _ceiling_of(light: SpeedOfLight) -> str:
+    return "arithmetic" if light.bound == "compute" else "memory"
+
+
+def _by_contract(facts: Facts) -> str:
+    m, call_ns = facts.case.measurement, facts.case.call_ns or 0.0
+    moved, done = m.bytes_moved or 0, m.operations or 0
+    return (
+        f"{units.format_bytes(moved)} and {units.format_count(done)} operations by the contract in "
+        f"{shown_time(call_ns)}: {shown_rate(moved, call_ns, units.GB, 'GB/s')}, "
+        f"{shown_rate(done, call_ns, units.TERA, 'TFLOP/s')}"
     )
 
 
@@ -137,10 +169,11 @@ def ceiling(facts: Facts) -> Iterator[ProfileFinding]:
         return
     m = facts.case.measurement
     intensity = (m.operations or 0) / (m.bytes_moved or 1)
+    on, share = ("", "") if facts.busy is None else (" on a busy machine", "at least ")
     yield ProfileFinding(
         "ceiling",
-        f"A call takes {shown_time(facts.case.call_ns)}; the least that the measured ceilings allow is "
-        f"{shown_time(facts.light.time_ns)}: {shown_share(facts.share)} of the ceiling.",
+        f"A call takes {shown_time(facts.case.call_ns)}{on}; the least that the measured ceilings allow is "
+        f"{shown_time(facts.light.time_ns)}: {share}{shown_share(facts.share)} of the ceiling.",
         f"{intensity:.3g} operations a byte; {facts.ceilings.device}: "
         f"{units.format_value(facts.ceilings.read_rate / units.GB, 'GB/s')} read"
         + (f"; the ceilings may be too low: {facts.ceilings.disturbed}" if facts.ceilings.disturbed else ""),

@@ -6,8 +6,11 @@ from dataclasses import dataclass
 
 from attnlab.bench import units
 from attnlab.bench.contract.roofline import SpeedOfLight, measured_light
+from attnlab.bench.machine.throttling import waiting_of
 from attnlab.bench.profilers.profiles import CaseProfile
 from attnlab.bench.store.machine import Ceilings
+
+RECONCILED = 2.0  # times as long: so far may a recorded call be from one by the harness's clock
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,38 @@ class Facts:
         return self.light.time_ns / self.case.call_ns
 
     @property
+    def busy(self) -> str | None:
+        """How other work kept the harness's own timed calls waiting, in words; None where it did not."""
+        return busy(self.case)
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether other work kept waiting what the harness timed, or what a tool recorded."""
+        return self.busy is not None or any(record.disturbed for record in self.case.records)
+
+    @property
+    def doubt(self) -> str | None:
+        """Why times of the host that tools took do not say what bounds a call; None where they do."""
+        for tool in ("torch", "samples") if self.on_gpu else ("torch",):
+            record = self.case.record(tool)
+            if record is not None and record.disturbed is not None:
+                return f"while {tool} looked, {record.disturbed}"
+        recorded, call_ns = self.case.figure("torch", "host time of a call"), self.case.call_ns
+        if self.on_gpu or not recorded or not call_ns or call_ns / RECONCILED <= recorded <= call_ns * RECONCILED:
+            return None
+        times = f"a recorded call takes {shown_time(recorded)}, and {shown_time(call_ns)} by the harness's clock"
+        if recorded > call_ns:
+            return f"{times}: recording it costs more than it takes"
+        return None if self.busy is not None else times  # the harness's own calls were kept waiting, and these were not
+
+    @property
     def on_gpu(self) -> bool:
         return self.case.figure("torch", "kernels") is not None
+
+
+def busy(case: CaseProfile) -> str | None:
+    """How other work kept the harness's timed calls waiting, in words; None where it did not."""
+    return waiting_of([burst for launch in case.measurement.launches for burst in launch.bursts])
 
 
 def python_lines(facts: Facts) -> str:

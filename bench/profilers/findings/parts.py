@@ -24,7 +24,8 @@ def longest(facts: Facts) -> Iterator[ProfileFinding]:
             "time",
             f"{part.name} takes {shown_share(part.time_ns / whole)} of the time in {kind}s.",
             f"{shown_time(part.time_ns)} of {shown_time(whole)}, {part.count:g} times a call (torch)"
-            + (f", from {part.source}" if part.source else ""),
+            + (f", from {part.source}" if part.source else "")
+            + ("" if torch.disturbed is None or facts.on_gpu else "; what it waited for a core is in it"),
             _advice(part),
         )
 

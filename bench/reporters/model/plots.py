@@ -92,13 +92,13 @@ class Panel:
 
     @property
     def values(self) -> list[float]:
-        """All that the axis of values has to hold, with the reference."""
+        """All that the axis of values has to hold, with the reference; parts of a whole begin at 0."""
         points = [p for curve in self.curves for p in curve.points]
         if self.kind == "bars":
             rows: dict[float, float] = {}
             for p in points:
                 rows[p.y] = rows.get(p.y, 0.0) + p.x
-            return list(rows.values())
+            return [0.0, *rows.values()]
         if self.kind == "map":
             return [p.value for p in points if p.value is not None]
         if self.kind == "roofline":

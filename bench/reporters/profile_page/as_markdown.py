@@ -48,6 +48,9 @@ def _profiled(one: Profiled) -> Iterator[str]:
         yield f"> **WRONG RESULT**, profiled all the same: {text(one.wrong)}"
     else:
         yield text(one.outcome)
+    for flag in one.flags:
+        yield ""
+        yield f"> {text(flag)}"
     yield ""
     for finding in one.findings:
         tried = f" **Try:** {text(finding.try_)}" if finding.try_ else ""

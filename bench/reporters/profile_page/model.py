@@ -29,6 +29,7 @@ from attnlab.bench.text import brief
 KINDS = {SPAN: "Spans", KERNEL: "Kernels", OPERATION: "Operations", FUNCTION: "Functions of Python"}
 MOST_ROWS = 15
 MOST_WHOLE = 10_000  # counts above are rounded
+BOUND = {"python": "Python", "unknown": units.MISSING, "ceiling": units.MISSING}
 GLANCE = ("implementation", "a call", "of the ceiling", "bound by", "takes longest for")
 
 
@@ -63,11 +64,12 @@ class ToolSection:
 
 @dataclass(frozen=True)
 class Profiled:
-    """One implementation on one case. verdict: the first finding; refused: tools that found nothing, with reasons."""
+    """One implementation on one case. flags: of its times; refused: tools that found nothing, with reasons."""
 
     name: str
     outcome: str
     wrong: str | None
+    flags: tuple[str, ...]
     findings: tuple[ProfileFinding, ...]
     tools: tuple[ToolSection, ...]
     refused: tuple[tuple[str, str], ...]
@@ -92,6 +94,7 @@ class ProfilePage:
     title: str
     subtitle: str
     command: str
+    started: str
     sections: tuple[CaseSection, ...]
     environment: tuple[ProvenanceRow, ...]
 
@@ -104,8 +107,9 @@ class ProfilePage:
         names = ", ".join(dict.fromkeys(case.name for case in profile.cases))
         return cls(
             title=f"Profile of {run.suite}: {names}",
-            subtitle=f"{run.environment.device.name}, {run.started}",
+            subtitle=f"{run.environment.device.name}, {run.started.partition('T')[0]}",
             command=run.command,
+            started=run.started,
             sections=tuple(_section(name, some, profile) for name, some in cases.items()),
             environment=tuple(environment(run)),
         )
@@ -128,7 +132,7 @@ def _glance(cases: Sequence[CaseProfile], profile: Profile) -> PageTable:
     for case in cases:
         facts = Facts.of(case, profile.run.ceilings)
         found = findings(case, profile.run.ceilings)
-        bound = found[0].about if found and found[0].about != "ceiling" else units.MISSING
+        about = found[0].about if found else "unknown"
         kind = KERNEL if facts.on_gpu else OPERATION
         record = case.record("torch") or case.record("proton")
         parts = record.kind(kind) if record is not None else ()
@@ -136,7 +140,10 @@ def _glance(cases: Sequence[CaseProfile], profile: Profile) -> PageTable:
         if parts and parts[0].time_ns:
             whole = sum(part.time_ns or 0.0 for part in parts)
             longest = f"{brief(parts[0].name)} ({units.format_share(parts[0].time_ns / whole)})"
-        rows.append((case.name, units.format_time(case.call_ns), units.format_share(facts.share), bound, longest))
+        share = units.format_share(facts.share)
+        if facts.busy is not None and facts.share is not None:
+            share = f"≥ {share}"
+        rows.append((case.name, units.format_time(case.call_ns), share, BOUND.get(about, about), longest))
     return PageTable("At a glance", GLANCE, tuple(rows))
 
 
@@ -176,6 +183,7 @@ def _profiled(case: CaseProfile, profile: Profile) -> Profiled:
         name=case.name,
         outcome=outcome,
         wrong=case.wrong,
+        flags=m.flags,
         findings=tuple(findings(case, profile.run.ceilings)),
         tools=tuple(_tool(record, case.place) for record in case.records),
         refused=tuple((use.tool, use.refused) for use in case.tools if use.refused is not None),
@@ -191,7 +199,8 @@ def _tool(record: ToolRecord, place: str) -> ToolSection:
         tables.append(PageTable("Figures", ("of", "figure", "value"), rows, left=2))
     tables += [_listing(listing) for listing in record.listings]
     files = tuple(RawFile(f"{place}/{record.tool}/{path}", what) for path, what in record.files)
-    return ToolSection(record.tool, tuple(tables), files, record.notes)
+    waited = () if record.disturbed is None else (f"its calls were kept waiting: {record.disturbed}",)
+    return ToolSection(record.tool, tuple(tables), files, (*waited, *record.notes))
 
 
 def _listing(listing: Listing) -> PageTable:
@@ -213,6 +222,6 @@ def _parts(record: ToolRecord, kind: str) -> PageTable:
 def _part(part: CallPart, whole: float, allocates: bool, placed: bool) -> tuple[str, ...]:
     share = None if not part.time_ns or not whole else part.time_ns / whole
     cells = [part.name, units.format_time(part.time_ns), units.format_share(share)]
-    cells += [units.format_time(part.total_ns), units.format_number(part.count)]
+    cells += [units.format_time(part.total_ns), figure_text(part.count, "1")]
     cells += [units.format_bytes(part.bytes)] * allocates + [part.source or units.MISSING] * placed
     return tuple(cells)

@@ -47,9 +47,11 @@ def _time(cases: Sequence[CaseProfile]) -> Plot | None:
     )
     rows = tuple(case.name for case, _ in found)
     panel = Panel("bars", f"by {kind}", "time of a call", "", "ns", drawn, rows)
-    return Plot(
-        "time", "Where the time goes", "One call, as torch's profiler saw it; it slows small operations.", (panel,)
-    )
+    what = "One call, as torch's profiler saw it; it slows small operations."
+    waited = [case.name for case, _ in found if (record := case.record("torch")) is not None and record.disturbed]
+    if waited:
+        what += f" What other work kept {', '.join(waited)} waiting is in it."
+    return Plot("time", "Where the time goes", what, (panel,))
 
 
 def _roofline(cases: Sequence[CaseProfile], ceilings: Ceilings) -> Plot | None:

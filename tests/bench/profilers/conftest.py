@@ -15,7 +15,7 @@ from attnlab.bench.profilers.profiles import CaseProfile
 from attnlab.bench.profilers.record import CallPart, Listing, ToolFigure, ToolRecord
 from attnlab.bench.profilers.using import ToolUse
 from attnlab.bench.store.machine import Ceilings, Device, Environment
-from attnlab.bench.store.records import Measurement, Outcome, RunRecord
+from attnlab.bench.store.records import Burst, HostState, Launch, Measurement, Outcome, RunRecord, Series
 
 Event = dict[str, Any]
 
@@ -69,6 +69,8 @@ def made_call() -> Callable[..., ProfiledCall]:
     return make
 
 
+BUSY = HostState(1e9, 1e8, 0, waited_ns=9e8)
+QUIET = HostState(1e9, 1e9, 0, waited_ns=0.0)
 CEILINGS = Ceilings("a processor", 1, 1e10, {"bfloat16": 1e12}, None, 0.0)
 """10 GB/s and 1 TFLOP/s."""
 
@@ -89,10 +91,19 @@ def made_profile() -> Callable[..., CaseProfile]:
         operations: int | None = 10_000_000,
         bytes_moved: int | None = 100_000,
         bytes_written: int = 10_000,
+        spread: float | None = 0.01,
+        host: HostState | None = None,
+        wrong: str | None = None,
     ) -> CaseProfile:
         m = Measurement("attention", name, {"dtype": "bfloat16"}, "Sq8-bf16", Outcome.PASSED)
         m = replace(m, operations=operations, bytes_moved=bytes_moved, bytes_written=bytes_written, median_ns=call_ns)
-        return CaseProfile(m, tuple(ToolUse(record.tool, record) for record in records), f"attention-{name}", call_ns)
+        if call_ns is not None and spread is not None:
+            m = replace(m, ci_low_ns=(1 - spread) * call_ns, ci_high_ns=(1 + spread) * call_ns)
+        if host is not None:
+            taken = Series("latency", "ns", "wall", "lower", (call_ns or 0.0,))
+            m = replace(m, launches=(Launch(1, (Burst(0.0, (taken,), host=host),)),), flags=("the machine was busy",))
+        uses = tuple(ToolUse(record.tool, record) for record in records)
+        return CaseProfile(m, uses, f"attention-{name}", call_ns, wrong)
 
     return make
 

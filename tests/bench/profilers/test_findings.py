@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -21,7 +22,7 @@ from attnlab.bench.profilers.record import (
 )
 from attnlab.bench.store.machine import Ceilings
 
-from .conftest import record
+from .conftest import BUSY, QUIET, record
 
 Make = Callable[..., CaseProfile]
 OP = CallPart("aten::mm", OPERATION, 900.0, source="mine.py:7")
@@ -167,7 +168,8 @@ def test_two_are_set_side_by_side(made_profile: Make) -> None:
     slow = made_profile(record("torch", OP, CallPart("aten::copy_", OPERATION, 5e5), operations=9), name="slow")
     quick = made_profile(record("torch", OP, operations=3), name="quick", call_ns=5e5)
     assert told_differences([slow, quick]) == [
-        "slow takes 2.00 times as long as quick: 500 µs more; 500 µs in aten::copy_, which quick has not."
+        "slow takes 2.00 (1.96 to 2.04) times as long as quick: 500 µs more; "
+        "500 µs in aten::copy_, which quick has not."
     ]
     (row,) = compared_parts([slow, quick])
     assert (row.name, row.values) == ("aten::copy_", (5e5, None)), "what is alike is left out"
@@ -179,3 +181,63 @@ def test_what_takes_as_long_is_said_to(made_profile: Make) -> None:
     cases = [made_profile(name="a"), made_profile(name="b", call_ns=1.01e6)]
     assert told_differences(cases) == ["b and a take about as long: 1.01 ms, 1.00 ms."]
     assert told_differences([made_profile(name="a"), made_profile(name="b", call_ns=None)]) == []
+
+
+@pytest.mark.parametrize(
+    ("why", "other"),
+    [
+        ("no interval is claimed of it", {"spread": None}),
+        ("the machine was busy: its threads waited for a core 90.0 % of the time, summed over them", {"host": BUSY}),
+        ("its result is wrong", {"wrong": "off by a half"}),
+    ],
+)
+def test_times_that_are_not_sure_are_not_set_against_each_other(
+    why: str, other: dict[str, object], made_profile: Make
+) -> None:
+    (told,) = told_differences([made_profile(name="slow"), made_profile(name="quick", call_ns=5e5, **other)])
+    assert told == f"How the times of slow and quick compare is not told (1.00 ms, 500 µs): quick: {why}."
+
+
+def test_intervals_that_overlap_make_no_difference(made_profile: Make) -> None:
+    cases = [made_profile(name="a", spread=0.1), made_profile(name="b", call_ns=1.2e6, spread=0.1)]
+    assert told_differences(cases) == ["b and a take about as long: 1.20 ms, 1.00 ms."]
+
+
+MUCH_PYTHON = {"host_time_of_a_call": 1e6, "host_time_outside_of_operations": 8e5}
+WAITED = "its threads waited for a core 90.0 % of the time, summed over them"
+
+
+def test_a_busy_machine_is_not_blamed_on_python(made_profile: Make, ceilings: Ceilings) -> None:
+    torch = replace(record("torch", OP, **MUCH_PYTHON), disturbed=WAITED)
+    found = findings(made_profile(torch, host=BUSY), ceilings)
+    assert found[0].about == "unknown"
+    assert found[0].evidence == f"while it was timed, {WAITED}; while torch looked, {WAITED}"
+    assert "attnlab doctor" in (found[0].try_ or "")
+    said = " ".join(f"{one.about} {one.says} {one.evidence}" for one in found)
+    assert "Python" not in said
+    assert "A call takes 1.00 ms on a busy machine" in said
+    assert "at least 1.00 % of the ceiling" in said
+    assert "what it waited for a core is in it" in said
+
+
+def test_undisturbed_calls_tell_what_bounds_although_the_harness_was_kept_waiting(
+    made_profile: Make, ceilings: Ceilings
+) -> None:
+    case = made_profile(record("torch", OP, **MUCH_PYTHON), host=BUSY, call_ns=8e7)
+    assert first(case, ceilings).about == "python"
+
+
+@pytest.mark.parametrize(
+    ("recorded", "why"), [(3e6, "recording it costs more than it takes"), (1e5, "by the harness's clock")]
+)
+def test_times_that_do_not_agree_with_the_harness_bound_nothing(
+    recorded: float, why: str, made_profile: Make, ceilings: Ceilings
+) -> None:
+    torch = record("torch", OP, host_time_of_a_call=recorded, host_time_outside_of_operations=0.9 * recorded)
+    found = first(made_profile(torch, host=QUIET), ceilings)
+    assert found.about == "unknown"
+    assert found.evidence.endswith(why)
+
+
+def test_near_a_ceiling_a_busy_machine_does_not_matter(made_profile: Make, ceilings: Ceilings) -> None:
+    assert first(made_profile(operations=800_000_000, host=BUSY), ceilings).about == "arithmetic"
