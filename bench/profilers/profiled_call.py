@@ -35,7 +35,7 @@ class ProfiledCall:
     a function of a test. dtype: that of the case. source: `file:line` at which what is called begins. command: what
     makes the call in a process of its own, between the marks of CUDA's profiler where there is a GPU. interpreter: a
     fresh Python that finds modules where this process does; code for it to run is added as its last argument.
-    compiled: it runs through torch.compile.
+    compiled: it runs through torch.compile. targets: what to compile for, such as `sm_90`, where that was asked for.
     """
 
     name: str
@@ -49,6 +49,7 @@ class ProfiledCall:
     command: tuple[str, ...] = ()
     interpreter: tuple[str, ...] = ()
     compiled: bool = False
+    targets: tuple[str, ...] = ()
     _made: int = 0
 
     @property

@@ -43,15 +43,17 @@ def instructions(listing: str) -> list[Instruction]:
     ]
 
 
-def loops(code: Sequence[Instruction], having: str) -> list[list[Instruction]]:
-    """Innermost loops with an instruction `having`, in order: what lies between a branch back and its target.
+def loops(code: Sequence[Instruction], having: str | None = None) -> list[list[Instruction]]:
+    """Innermost loops in order, with an instruction `having` or all: what lies between a branch back and its target.
 
     Code that the compiler moved out of line, such as waits that were not over at once, is not among them.
     """
     ends = {}
     for end, instruction in enumerate(code):
         start = instruction.target
-        if instruction.is_a("BRA") and start is not None and start <= end and count(code[start : end + 1], having):
+        if not instruction.is_a("BRA") or start is None or not start < end:  # one that goes to itself ends a kernel
+            continue
+        if having is None or count(code[start : end + 1], having):
             ends[start] = end  # the last branch back to a target ends its loop
     spans = sorted(ends.items())
     inner = [(a, b) for a, b in spans if not any(a <= c and d <= b and (a, b) != (c, d) for c, d in spans)]

@@ -19,10 +19,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from attnlab.bench.profilers.compiled.devices import ARCHITECTURES
 from attnlab.bench.profilers.sass import Instruction, count, instructions
 
-# Opt-in shared memory of a block, CUDA C++ Programming Guide, "Technical specifications per compute capability".
-SHARED_LIMIT_BYTES = {80: 163 * 1024, 86: 99 * 1024, 89: 99 * 1024, 90: 227 * 1024, 100: 227 * 1024, 120: 99 * 1024}
+# Opt-in shared memory of a block.
+SHARED_LIMIT_BYTES = {sm: made.block_shared_bytes for sm, made in ARCHITECTURES.items()}
 GRID_LIMIT = (2**31 - 1, 65535, 65535)
 
 
@@ -39,7 +40,8 @@ class KernelReport:
     shared_bytes: int  # of one block
     ptx: str
     ttgir: str
-    code: tuple[Instruction, ...]  # SASS
+    ttir: str  # "" of Gluon, which has none
+    code: tuple[Instruction, ...]  # SASS; empty where there is no disassembler
 
     @functools.cached_property
     def opcodes(self) -> Mapping[str, int]:
@@ -93,11 +95,11 @@ def target(sm: int) -> Iterator[CompiledKernels]:
     compiled = CompiledKernels(sm)
 
     def report(module: Any, function: Any, name: str, files: Mapping[str, str], digest: str) -> None:
-        compiled.reports.append(_report({Path(p).suffix: Path(p) for p in files.values()}))
+        compiled.reports.append(report_of({Path(p).suffix: Path(p) for p in files.values()}))
 
     # The property `driver.active` would start the machine's own driver, or raise where there is none.
     before = driver._active
-    driver.set_active(_stand_in(sm))
+    driver.set_active(stand_in(sm))
     knobs.runtime.kernel_load_start_hook.add(report)
     try:
         yield compiled
@@ -106,7 +108,12 @@ def target(sm: int) -> Iterator[CompiledKernels]:
         driver.set_active(before)
 
 
-def _stand_in(sm: int) -> Any:
+def stand_in(sm: int, multiprocessors: int = 1, shared_limit_bytes: int | None = None, time: Any = None) -> Any:
+    """A driver that compiles and launches nothing. shared_limit_bytes: where it is to be another than the device's.
+
+    time: what an autotuner asks for times; it refuses where None.
+    """
+
     from triton.backends.compiler import GPUTarget
     from triton.backends.driver import DriverBase
 
@@ -117,7 +124,13 @@ def _stand_in(sm: int) -> Any:
         def unload_module(self, module: Any) -> None: ...
 
         def get_device_properties(self, device: Any) -> dict[str, int]:
-            return {"max_shared_mem": SHARED_LIMIT_BYTES[sm], "multiprocessor_count": 1}
+            limit = SHARED_LIMIT_BYTES[sm] if shared_limit_bytes is None else shared_limit_bytes
+            return {
+                "max_shared_mem": limit,
+                "multiprocessor_count": multiprocessors,
+                "max_num_regs": 65536,
+                "warpSize": 32,
+            }
 
     class Launcher:
         def __init__(self, source: Any, metadata: Any) -> None: ...
@@ -152,12 +165,15 @@ def _stand_in(sm: int) -> Any:
             return torch.device("meta")
 
         def get_benchmarker(self) -> Any:
-            raise RuntimeError("a stand-in driver launches nothing, so there is nothing to time")
+            if time is None:
+                raise RuntimeError("a stand-in driver launches nothing, so there is nothing to time")
+            return time
 
     return StandIn()
 
 
-def _report(files: Mapping[str, Path]) -> KernelReport:
+def report_of(files: Mapping[str, Path]) -> KernelReport:
+    """Of the files that Triton wrote for one kernel, by suffix. Raises RuntimeError where a tool cannot be read."""
     metadata = json.loads(files[".json"].read_text())
     usage = _tool("cuobjdump", "-res-usage", str(files[".cubin"]))
     return KernelReport(
@@ -170,8 +186,20 @@ def _report(files: Mapping[str, Path]) -> KernelReport:
         shared_bytes=metadata["shared"],
         ptx=files[".ptx"].read_text(),
         ttgir=files[".ttgir"].read_text(),
-        code=tuple(instructions(_tool("nvdisasm", "-c", "-ndf", str(files[".cubin"])))),
+        ttir=files[".ttir"].read_text() if ".ttir" in files else "",
+        code=tuple(instructions(_listing(files[".cubin"]))),
     )
+
+
+def _listing(cubin: Path) -> str:
+    """The machine code; empty where Triton came without the disassembler."""
+    from triton import knobs
+
+    try:
+        knobs.nvidia.nvdisasm.path  # noqa: B018
+    except RuntimeError:
+        return ""
+    return _tool("nvdisasm", "-c", "-ndf", str(cubin))
 
 
 def _resource(usage: str, name: str) -> int:
