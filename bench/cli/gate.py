@@ -12,9 +12,11 @@ from attnlab.bench.cli import EXIT_INTERRUPTED, _options
 from attnlab.bench.errors import StoreError, UsageError
 from attnlab.bench.gate.checkouts import checked_out, repository, revision_of
 
+STATIC_ALONE = ("arch", "rules", "budgets", "write_budgets", "afresh")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--base", required=True, metavar="REV", help="the revision to compare with: main, HEAD~1, v1.2")
+    parser.add_argument("--base", metavar="REV", help="the revision to compare with: main, HEAD~1, v1.2")
     parser.add_argument("--head", default="worktree", metavar="REV", help="what is gated (worktree: as it lies there)")
     parser.add_argument("--suite", metavar="SUITE", help="a suite's name, or a .toml file")
     parser.add_argument(
@@ -40,10 +42,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--strict", action="store_true", help="exit code 4 where any verdict is inconclusive")
     _options.add_plugin(parser)
     parser.add_argument("--comment", metavar="FILE.md", help="write the verdicts as a comment on a pull request")
+    parser.add_argument(
+        "--static", action="store_true", help="compare what compilers make of kernels; no GPU, nothing is measured"
+    )
+    parser.add_argument("--arch", metavar="LIST", help="with --static: targets such as 80,sm_90,x86-64-v4")
+    parser.add_argument("--rules", metavar="FILE", help="with --static: TOML with [[rule]] tables, added to ours")
+    parser.add_argument(
+        "--budgets", metavar="FILE", help="with --static, without --base: what to compare with (kernels/budgets.toml)"
+    )
+    parser.add_argument("--write-budgets", action="store_true", help="with --static: write that file, compare nothing")
+    parser.add_argument("--afresh", action="store_true", help="with --static: compile what is unchanged too")
     parser.add_argument("--out", default="results", metavar="FOLDER", help="where the gate's folder is made (results)")
 
 
 def execute(options: argparse.Namespace) -> int:
+    if options.static:
+        from attnlab.bench.cli import _static_gate
+
+        return _static_gate.execute(options)
+    static_alone = [name for name in STATIC_ALONE if getattr(options, name)]
+    if static_alone:
+        raise UsageError(f"--{static_alone[0].replace('_', '-')} belongs to --static; add it, or leave this out")
+    if options.base is None:
+        raise UsageError("the gate was given nothing to compare with; name --base REV, such as main or HEAD~1")
     if not options.suite and not options.pytest:
         raise UsageError("the gate was given nothing to measure; name --suite SUITE, --pytest TEST, or both")
     comment = Path(options.comment) if options.comment else None

@@ -32,8 +32,8 @@ def static_targets(call: ProfiledCall) -> tuple[str, ...]:
 
 def compiled(origin: Origin, targets: tuple[str, ...], root: Path | None = None) -> list[CompiledCase]:
     """An implementation's kernels on a case, for each target; in processes of their own."""
+    from attnlab.bench.profilers.compiled.orders import CaseOrder, Setup
     from attnlab.bench.profilers.compiled.pool import compile_cases, kept_folder
-    from attnlab.bench.profilers.compiled.worker import CaseOrder, Setup
 
     key = f"{origin.operator}/{origin.implementation}"
     orders = [CaseOrder(key, origin.case_id, target, origin.module) for target in targets]

@@ -53,8 +53,14 @@ def summarise(report: GateReport) -> None:
 
 def _error(title: str, message: str, row: GateRow | None = None) -> str:
     """At the file and line of what is timed, where that is the repository's."""
-    place = "" if row is None or row.source is None else f"file={_escaped(row.source, title=True)},"
-    place += f"line={row.line}," if place and row is not None and row.line else ""
+    line = str(row.line) if row is not None and row.line else None
+    return error_command(title, message, row.source if row is not None else None, line)
+
+
+def error_command(title: str, message: str, file: str | None = None, line: str | None = None) -> str:
+    """`::error file=…,line=…,title=…::…`."""
+    place = "" if file is None else f"file={_escaped(file, title=True)},"
+    place += f"line={line}," if place and line else ""
     return f"::error {place}title={_escaped(title, title=True)}::{_escaped(message)}"
 
 

@@ -68,7 +68,7 @@ def _class(row: GateRow) -> str:
 def _with_verdict(
     case: ET.Element, found: VerdictRow | GroupRow, told: Sequence[str], report: GateReport
 ) -> ET.Element:
-    message = _clean("; ".join(filter(None, told)))
+    message = xml_text("; ".join(filter(None, told)))
     kind = _kind(found, report)
     if kind is None:
         ET.SubElement(case, "system-out").text = message
@@ -88,7 +88,8 @@ def _kind(found: VerdictRow | GroupRow, report: GateReport) -> str | None:
     return "skipped" if skipped else None
 
 
-def _clean(text: str) -> str:
+def xml_text(text: str) -> str:
+    """Without what XML cannot hold."""
     return NOT_XML.sub("?", text)
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-import os
 import re
-import shlex
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -79,7 +77,7 @@ def _warnings(said: str) -> tuple[str, ...]:
 
 def _read(command: list[str], march: str, root: Path | None) -> KernelResources:
     source = Path(next(part for part in command if part.endswith(SOURCES)))
-    compiler = _version(command[0])
+    compiler = version_of(command[0])
     with tempfile.TemporaryDirectory(prefix="attnlab-assembly-") as folder:
         out = str(Path(folder, "kernel.s"))
         kept = [part for part in command if part != "-shared" and not part.startswith(("-march=", "-mtune=", "-mcpu="))]
@@ -109,11 +107,13 @@ def _read(command: list[str], march: str, root: Path | None) -> KernelResources:
 
 
 @functools.cache
-def _version(compiler: str) -> str:
-    said = subprocess.run(
-        [*shlex.split(compiler), "-dumpfullversion", "-dumpversion"], capture_output=True, text=True, check=False
-    )
-    return f"{os.path.basename(compiler)} {said.stdout.strip() or 'of an unknown version'}"
+def version_of(compiler: str) -> str:
+    """`cc 12.2.0`."""
+    try:
+        done = subprocess.run([compiler, "-dumpfullversion"], capture_output=True, text=True, check=False)
+    except OSError:
+        return f"no {compiler}"
+    return f"{Path(compiler).name} {done.stdout.strip() or 'of an unknown version'}"
 
 
 def _loops(text: str) -> list[LoopResources]:

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from attnlab.bench.contract.operator_spec import NORMAL_DRAW
-from attnlab.bench.contract.registry import Implementation, registry
-from attnlab.bench.errors import Unavailable, UsageError
+from attnlab.bench.contract.registry import Implementation, discover_one, registry
+from attnlab.bench.errors import ImpossibleCase, Unavailable, UnknownName, UsageError
 from attnlab.bench.profilers.compiled.c_kernels import MARCHES, compiled_by_c
 from attnlab.bench.profilers.compiled.devices import ARCHITECTURES, architecture_of, models_of
 from attnlab.bench.profilers.compiled.launches import place, recorded
+from attnlab.bench.profilers.compiled.orders import CaseOrder
 from attnlab.bench.profilers.compiled.resources import CompiledCase, KernelResources
 from attnlab.bench.text import one_line
 
@@ -34,7 +35,22 @@ def check_target(name: str) -> str:
 
 def serves(made: Implementation, target: str) -> bool:
     """Whether an implementation may have kernels for such a target at all."""
-    return made.needs.device != "cuda" if target in MARCHES else made.needs.device != "cpu"
+    return made.needs.device == "cpu" if target in MARCHES else made.needs.device != "cpu"
+
+
+def compile_order(order: CaseOrder, plugins: tuple[str, ...], kept: Path | None, root: Path | None) -> CompiledCase:
+    """What is ordered, wherever it comes from; that it is not there, or cannot be imported, is told in the record."""
+    operator, _, name = order.implementation.partition("/")
+    found = CompiledCase(order.implementation, order.case_id, order.target)
+    try:
+        made = discover_one(operator, name, order.module, plugins)
+        registry.operators.get(operator).case_type.parse(order.case_id)
+    except (UnknownName, ModuleNotFoundError, ImpossibleCase) as error:
+        return replace(found, missing=True, unserved=one_line(str(error)))
+    except Exception as error:  # noqa: BLE001 - foreign code; the record tells what was raised
+        message, at = _told(error, root)
+        return replace(found, failed=message, place=at)
+    return compile_case(made, order.case_id, order.target, kept, root)
 
 
 def compile_case(made: Implementation, case_id: str, target: str, kept: Path | None, root: Path | None) -> CompiledCase:
@@ -109,8 +125,8 @@ def _triton_place(error: BaseException, root: Path | None) -> str | None:
     from triton.compiler.errors import CompilationError
     from triton.runtime.jit import JITCallable
 
-    deepest = None
-    walked: BaseException | None = error
+    deepest: Any = None
+    walked: Any = error
     while walked is not None:
         if isinstance(walked, CompilationError) and getattr(walked, "src", None) and walked.node is not None:
             deepest = walked

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from attnlab.bench.profilers.compiled.resources import LoopResources
+from attnlab.bench.profilers.compiled.resources import LoopResources, busy
 from attnlab.bench.profilers.sass import Instruction, loops
 
 _MMA = re.compile(r"\bmma\.sync\.\S*?\.(?:row|col)\.(?:row|col)\.(?:satfinite\.)?\w+\.(\w+)\.")
@@ -85,17 +85,8 @@ def loops_of(code: Sequence[Instruction]) -> tuple[LoopResources, ...]:
 
 
 def main_loop(found: Sequence[LoopResources]) -> int | None:
-    """The place of the loop that does most of the work: most on tensor cores, or else most loads.
+    """The place of the loop that does most of the work: of the busy ones that with fewest instructions.
 
-    Of those that do at least half as much as the busiest, the one with fewest instructions: the loop over whole tiles,
-    and not that with masks beside it.
+    It is the loop over whole tiles, and not that with masks beside it.
     """
-    if not found:
-        return None
-    work = [loop.tensor or 0 for loop in found]
-    if not any(work):
-        work = [loop.loads for loop in found]
-    if not any(work):
-        work = [loop.instructions for loop in found]
-    busy = [place for place, amount in enumerate(work) if 2 * amount >= max(work)]
-    return min(busy, key=lambda place: found[place].instructions)
+    return min(busy(found), key=lambda place: found[place].instructions, default=None)

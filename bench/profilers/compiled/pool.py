@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from attnlab.bench.profilers.compiled.orders import CaseOrder, Setup
 from attnlab.bench.profilers.compiled.resources import CompiledCase
-from attnlab.bench.profilers.compiled.worker import CaseOrder, Setup
 from attnlab.bench.store.codec import decode, encode
 from attnlab.bench.store.folders import cache_folder
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from attnlab.bench.profilers.compiled.devices import ARCHITECTURES, Architecture, Occupancy, occupancy
@@ -25,6 +25,13 @@ class LoopResources:
     conversions: int = 0
     spills: int = 0
     vector_bits: int | None = None
+
+
+def busy(loops: Sequence[LoopResources]) -> list[int]:
+    """Places of the loops that do at least half as much as the busiest: on tensor cores, or else loads, or anything."""
+    works = ([loop.tensor for loop in loops], [loop.loads for loop in loops], [loop.instructions for loop in loops])
+    work = next((amounts for amounts in works if any(amounts)), [])
+    return [place for place, amount in enumerate(work) if 2 * amount >= max(work)]
 
 
 @dataclass(frozen=True)
@@ -79,6 +86,11 @@ class KernelResources:
         return None if self.main_loop is None else self.loops[self.main_loop]
 
     @property
+    def busy_instructions(self) -> int | None:
+        """Of a round of all busy loops together; None where there is no loop."""
+        return sum(self.loops[place].instructions for place in busy(self.loops)) if self.loops else None
+
+    @property
     def load_width_bytes(self) -> float | None:
         """Mean bytes that a load moves, each load counted by its bytes; None where there is none."""
         return _width(self.loads)
@@ -119,7 +131,8 @@ class CompiledCase:
     """All kernels that one implementation launches on one case, compiled for one target, in the order of launches.
 
     unserved: why it serves no such case or target, in which case there are no kernels. failed: why it could not be
-    compiled or launched, with the compiler's message and the line of the source; place: `file:line` of that.
+    compiled or launched, with the compiler's message and the line of the source; place: `file:line` of that. missing:
+    whether there is no such implementation, operator or case.
     """
 
     implementation: str  # "attention/triton"
@@ -129,6 +142,7 @@ class CompiledCase:
     unserved: str | None = None
     failed: str | None = None
     place: str | None = None
+    missing: bool = False
 
     @property
     def key(self) -> str:

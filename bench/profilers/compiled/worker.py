@@ -11,32 +11,14 @@ import json
 import os
 import sys
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
+from attnlab.bench.profilers.compiled.orders import CaseOrder, Setup
 from attnlab.bench.store.codec import decode, encode
 
 LONGEST_OUTPUT = 2_000
-
-
-@dataclass(frozen=True)
-class Setup:
-    """plugins: files and modules with implementations. kept: folder of earlier records. root: of the sources."""
-
-    plugins: tuple[str, ...] = ()
-    kept: str | None = None
-    root: str | None = None
-
-
-@dataclass(frozen=True)
-class CaseOrder:
-    """One case to compile. module: what registers the implementation, where it is ours; "" for a plugin's."""
-
-    implementation: str
-    case_id: str
-    target: str
-    module: str = ""
 
 
 def main() -> None:
@@ -50,17 +32,14 @@ def main() -> None:
 
 def serve(orders: IO[str], replies: IO[str], output: IO[bytes]) -> None:
     """Answer each order. Of a failure the end of what the compiler printed is told."""
-    from attnlab.bench.contract.registry import discover_one
-    from attnlab.bench.profilers.compiled.cases import compile_case
+    from attnlab.bench.profilers.compiled.cases import compile_order
 
     setup = decode(Setup, json.loads(next(iter(orders))))
     kept, root = (None if given is None else Path(given) for given in (setup.kept, setup.root))
     for line in orders:
         order = decode(CaseOrder, json.loads(line))
-        operator, _, name = order.implementation.partition("/")
         begun = output.seek(0, os.SEEK_END)
-        made = discover_one(operator, name, order.module, setup.plugins)
-        found = compile_case(made, order.case_id, order.target, kept, root)
+        found = compile_order(order, setup.plugins, kept, root)
         if found.failed is not None:
             output.seek(begun)
             said = output.read()[-LONGEST_OUTPUT:].decode("utf-8", "replace").strip()

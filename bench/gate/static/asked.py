@@ -1,0 +1,81 @@
+"""What a static gate is asked for: which implementations on which cases, for which targets."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from attnlab.bench.contract.registry import OURS, Implementation, Registry
+from attnlab.bench.errors import UsageError
+from attnlab.bench.measuring.fingerprint import sources
+from attnlab.bench.measuring.suite import find_suite
+from attnlab.bench.measuring.suite_file import load_suite
+from attnlab.bench.profilers.compiled.c_kernels import MARCHES
+from attnlab.bench.profilers.compiled.cases import check_target, serves
+from attnlab.bench.profilers.compiled.orders import CaseOrder
+
+SUITE = "kernels"
+TARGETS = ("sm_80", "sm_90", "sm_100", *MARCHES)
+
+
+def targets_of(given: str | None) -> tuple[str, ...]:
+    """`80,sm_90,x86-64-v4` by full names; those that are usual where nothing is given. Raises UsageError."""
+    if given is None:
+        return TARGETS
+    named = [part.strip() for part in given.split(",") if part.strip()]
+    if not named:
+        raise UsageError(f"--arch {given!r} names no target; give some of {', '.join(TARGETS)}")
+    return tuple(dict.fromkeys(map(check_target, named)))
+
+
+def orders_of(suites: Sequence[Path], registry: Registry, targets: Sequence[str]) -> list[CaseOrder]:
+    """Each implementation of these suites' tables on each of their cases, for each target that it may have kernels for.
+
+    Suites may be of other revisions: what they name and the registry does not know is ordered all the same.
+    """
+    found: dict[CaseOrder, None] = {}
+    for path in suites:
+        for bench in load_suite(path, registry, lenient=True).benches:
+            known = registry.implementations(bench.operator)
+            for name in bench.implementations or known.names():
+                made = known.get(name) if name in known else None
+                for case in bench.cases:
+                    for target in targets:
+                        if made is None or serves(made, target):
+                            found[CaseOrder(f"{bench.operator}/{name}", case.id, target, module_of(made))] = None
+    return list(found)
+
+
+def module_of(made: Implementation | None) -> str:
+    """What registers it, where that is ours, so that a process need not import all."""
+    return made.module if made is not None and made.module.startswith(f"{OURS}.") else ""
+
+
+def suite_files(suite: str, registry: Registry, roots: Sequence[Path], repo: Path) -> list[Path]:
+    """A suite's file as each checkout has it; one that comes along is the harness's own for all."""
+    path = find_suite(suite, registry).resolve()
+    inside = suite.endswith(".toml") and repo in path.parents
+    places = [root / path.relative_to(repo) for root in roots] if inside else [path]
+    return list(dict.fromkeys(place for place in places if place.is_file()))
+
+
+def source_hash(made: Implementation) -> str:
+    """Of all files that an implementation is made of, wherever they lie; versions of packages apart."""
+    digest = hashlib.sha256()
+    for name, content in sorted((path.name, path.read_bytes()) for path in _files(made)):
+        digest.update(name.encode() + b"\0" + content + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def _files(made: Implementation) -> Iterator[Path]:
+    yield from sources(Path(made.source), made.built_from)
+
+
+def compiler_version() -> str:
+    """`triton 3.7.1`, without importing it; "no triton" where there is none."""
+    try:
+        return f"triton {importlib.metadata.version('triton')}"
+    except importlib.metadata.PackageNotFoundError:
+        return "no triton"
