@@ -31,9 +31,10 @@ def execute(options: argparse.Namespace) -> int:
 
     from attnlab.bench.gate.allowances import Allowances
     from attnlab.bench.gate.static import budgets, outputs, running
-    from attnlab.bench.gate.static.asked import targets_of
+    from attnlab.bench.profilers.compiled.targets import targets_of
 
-    targets_of(options.arch)  # told before the seconds that the rest takes
+    if options.arch is not None:
+        targets_of(options.arch)  # told before the seconds that the rest takes
     ask = running.StaticAsk(
         command=options.command_line,
         suite=options.suite,

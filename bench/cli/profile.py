@@ -45,6 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tool", action="append", default=[], metavar="NAMES", help="torch, samples, perf, proton, ncu, static … (all)"
     )
+    parser.add_argument(
+        "--arch", metavar="LIST", help="what static compiles for, such as 80,sm_90,x86-64-v4 (80, 86, 89, 90 and 100)"
+    )
     parser.add_argument("--base", metavar="REV", help="set this revision's implementations beside the working tree's")
     parser.add_argument("--prepare", metavar="CMD", help="with --base: a shell command that builds a side's checkout")
     parser.add_argument("--isolated", action="store_true", help="with --base: an environment a side, as of the gate")
@@ -65,7 +68,10 @@ def execute(options: argparse.Namespace) -> int:
         raise UsageError(
             "--prepare and --isolated go with --base REV; name the revision to set beside the working tree"
         )
+    from attnlab.bench.profilers.compiled.targets import targets_of
     from attnlab.bench.profilers.using import ALL, chosen
+
+    targets = targets_of(options.arch) if options.arch is not None else ()
 
     if options.base is not None:
         from attnlab.bench.gate.checkouts import repository, revision_of
@@ -80,7 +86,7 @@ def execute(options: argparse.Namespace) -> int:
 
     wanted = Path(options.out) / run.run_id
     with folder_in_making(wanted) as making:
-        cases = tuple(_taken(options, registry, steps, run, tools, making))
+        cases = tuple(_taken(options, registry, steps, run, tools, targets, making))
         _tell_refused(cases)
         if not any(case.records for case in cases):
             print("attnlab: nothing could be profiled; nothing is kept", file=sys.stderr)
@@ -121,6 +127,7 @@ def _taken(
     steps: Sequence[Step],
     run: RunRecord,
     tools: Sequence[str],
+    targets: tuple[str, ...],
     making: Path,
 ) -> Iterator[CaseProfile]:
     """A profile of each step; with --base of each step on both sides, one after the other."""
@@ -133,7 +140,9 @@ def _taken(
     runner = Runner(
         registry, run.environment, run.ceilings, make_effort(EFFORT), limits, plugins, run.drawn_from, cache=run.cache
     )
-    order = ProfileOrder(tuple(tools), str(making.absolute()), unchecked=options.unchecked)
+    order = ProfileOrder(
+        tuple(tools), str(making.absolute()), unchecked=options.unchecked, targets=targets
+    )
     if options.base is None:
         yield from take_profiles(runner, steps, order, "", _tell_phase)
         return

@@ -18,7 +18,7 @@ class ProfileOrder:
     `inside` where there are two revisions of them.
 
     unchecked: what is wrong is profiled all the same. interpreter: as `ProfiledCall` has it, where modules
-    are found otherwise than by the search path.
+    are found otherwise than by the search path. targets: what `static` compiles for, where that was asked for.
     """
 
     tools: tuple[str, ...]
@@ -26,6 +26,7 @@ class ProfileOrder:
     inside: str = ""
     unchecked: bool = False
     interpreter: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
 
     @property
     def fresh(self) -> tuple[str, ...]:

@@ -52,8 +52,15 @@ def _without_calls(
     made = runner.registry.implementations(step.operator).get(step.implementation)
     origin = Origin(step.operator, step.implementation, made.module, step.case.id, runner.plugins, runner.seed)
     device = torch.device(runner.environment.device.kind)
-    dtype = measured.case.get("dtype")
-    call = ProfiledCall(made.key, device, untimed=measured.reason, origin=origin, dtype=dtype, interpreter=order.fresh)
+    call = ProfiledCall(
+        made.key,
+        device,
+        untimed=measured.reason,
+        origin=origin,
+        dtype=dtype,
+        interpreter=order.fresh,
+        targets=order.targets,
+    )
     use(tools, call, place)
     found = read_uses(tools, place)
     if not any(one.record for one in found):

@@ -37,7 +37,7 @@ def profile_unchecked(prepared: PreparedCase, wanted: ProfileOrder, origin: Orig
 def _profile(prepared: PreparedCase, claim: Measurement, wanted: ProfileOrder, origin: Origin) -> None:
     place = wanted.path(origin.operator, origin.implementation, origin.case_id)
     with prepared.foreign():
-        call = profiled_call(prepared, claim, origin, wanted.fresh)
+        call = replace(profiled_call(prepared, claim, origin, wanted.fresh), targets=wanted.targets)
         use(wanted.tools, call, place, lambda tool: prepared.setup.announce(f"profile: {tool}"))
 
 

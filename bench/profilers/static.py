@@ -17,6 +17,7 @@ from attnlab.bench.profilers.record import Listing, ToolFigure, ToolRecord
 from attnlab.bench.store.codec import encode
 
 TERMINAL = 80
+SERVE = "from attnlab.bench.profilers.compiled.worker import main; main()"
 
 
 def static_targets(call: ProfiledCall) -> tuple[str, ...]:
@@ -30,15 +31,15 @@ def static_targets(call: ProfiledCall) -> tuple[str, ...]:
     return MARCHES if made.needs.device == "cpu" else tuple(f"sm_{sm}" for sm in USUAL)
 
 
-def compiled(origin: Origin, targets: tuple[str, ...], root: Path | None = None) -> list[CompiledCase]:
-    """An implementation's kernels on a case, for each target; in processes of their own."""
+def compiled(origin: Origin, targets: tuple[str, ...], interpreter: tuple[str, ...] = ()) -> list[CompiledCase]:
+    """An implementation's kernels on a case, for each target; in processes of their own, started by `interpreter`."""
     from attnlab.bench.profilers.compiled.orders import CaseOrder, Setup
-    from attnlab.bench.profilers.compiled.pool import compile_cases, kept_folder
+    from attnlab.bench.profilers.compiled.pool import WORKER, compile_cases, kept_folder
 
     key = f"{origin.operator}/{origin.implementation}"
     orders = [CaseOrder(key, origin.case_id, target, origin.module) for target in targets]
-    setup = Setup(origin.plugins, str(kept_folder()), str(root or Path.cwd()))
-    return compile_cases(orders, setup)
+    setup = Setup(origin.plugins, str(kept_folder()), str(Path.cwd()))
+    return compile_cases(orders, setup, command=(*interpreter, SERVE) if interpreter else WORKER)
 
 
 def _missing(call: ProfiledCall) -> str | None:
@@ -54,7 +55,7 @@ def _missing(call: ProfiledCall) -> str | None:
 
 def _profile(call: ProfiledCall, folder: Path) -> ToolRecord:
     assert call.origin is not None
-    cases = compiled(call.origin, static_targets(call))
+    cases = compiled(call.origin, static_targets(call), call.interpreter)
     if not any(case.kernels or case.failed for case in cases):
         reasons = dict.fromkeys(f"{case.target}: {case.unserved}" for case in cases)
         raise MeasurementError(

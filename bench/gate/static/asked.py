@@ -8,26 +8,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from attnlab.bench.contract.registry import OURS, Implementation, Registry
-from attnlab.bench.errors import UsageError
 from attnlab.bench.measuring.fingerprint import sources
 from attnlab.bench.measuring.suite import find_suite
 from attnlab.bench.measuring.suite_file import load_suite
 from attnlab.bench.profilers.compiled.c_kernels import MARCHES
-from attnlab.bench.profilers.compiled.cases import check_target, serves
+from attnlab.bench.profilers.compiled.cases import serves
 from attnlab.bench.profilers.compiled.orders import CaseOrder
 
 SUITE = "kernels"
 TARGETS = ("sm_80", "sm_90", "sm_100", *MARCHES)
-
-
-def targets_of(given: str | None) -> tuple[str, ...]:
-    """`80,sm_90,x86-64-v4` by full names; those that are usual where nothing is given. Raises UsageError."""
-    if given is None:
-        return TARGETS
-    named = [part.strip() for part in given.split(",") if part.strip()]
-    if not named:
-        raise UsageError(f"--arch {given!r} names no target; give some of {', '.join(TARGETS)}")
-    return tuple(dict.fromkeys(map(check_target, named)))
 
 
 def orders_of(suites: Sequence[Path], registry: Registry, targets: Sequence[str]) -> list[CaseOrder]:

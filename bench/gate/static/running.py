@@ -18,11 +18,11 @@ from attnlab.bench.gate.static import budgets
 from attnlab.bench.gate.static.arms import Compiled, compiled_arm
 from attnlab.bench.gate.static.asked import (
     SUITE,
+    TARGETS,
     compiler_version,
     orders_of,
     source_hash,
     suite_files,
-    targets_of,
 )
 from attnlab.bench.gate.static.comparing import compare
 from attnlab.bench.gate.static.figures import CaseFigures, figures_of
@@ -30,6 +30,7 @@ from attnlab.bench.gate.static.report import StaticReport, StaticVerdict
 from attnlab.bench.gate.static.rules import StaticRule, load_rules
 from attnlab.bench.measuring.suite import find_suite
 from attnlab.bench.profilers.compiled.orders import CaseOrder
+from attnlab.bench.profilers.compiled.targets import targets_of
 
 Tell = Callable[[str], None]
 
@@ -51,7 +52,7 @@ class StaticAsk:
 def against_base(repo: Path, base: str, head: str, ask: StaticAsk, tell: Tell) -> StaticReport:
     """Compile both revisions and compare. Raises UsageError, GateClosed where an arm cannot be built."""
     started, begun = datetime.now(UTC), time.monotonic()
-    registry, targets = discover(ask.plugins), targets_of(ask.arch)
+    registry, targets = discover(ask.plugins), _targets(ask)
     with ExitStack() as stack:
         arms = stack.enter_context(checked_out(repo, base, head))
         files = suite_files(ask.suite or SUITE, registry, [arm.root for arm in arms], repo)
@@ -76,6 +77,10 @@ def against_base(repo: Path, base: str, head: str, ask: StaticAsk, tell: Tell) -
         compiled=sum(one.made for one in found),
         notes=tuple(notes),
     )
+
+
+def _targets(ask: StaticAsk) -> tuple[str, ...]:
+    return TARGETS if ask.arch is None else targets_of(ask.arch)
 
 
 def _arm(
@@ -104,7 +109,7 @@ def against_budget(repo: Path, place: Path, ask: StaticAsk, tell: Tell, afresh: 
     started, begun = datetime.now(UTC), time.monotonic()
     budget = budgets.load_budget(place)
     suite = ask.suite or budget.suite
-    targets = targets_of(ask.arch) if ask.arch else targets_of(",".join(budget.targets))
+    targets = targets_of(ask.arch or ",".join(budget.targets))
     registry = discover(ask.plugins)
     orders = orders_of([find_suite(suite, registry)], registry, targets)
     hashes = _hashes(orders, registry)
@@ -147,7 +152,7 @@ def write_budget(repo: Path, place: Path, ask: StaticAsk, tell: Tell) -> int:
     if ask.suite is None and place.is_file():
         before = budgets.load_budget(place)
         ask = replace(ask, suite=before.suite, arch=ask.arch or ",".join(before.targets))
-    suite, targets, registry = ask.suite or SUITE, targets_of(ask.arch), discover(ask.plugins)
+    suite, targets, registry = ask.suite or SUITE, _targets(ask), discover(ask.plugins)
     orders = orders_of([find_suite(suite, registry)], registry, targets)
     hashes = _hashes(orders, registry)
     made = _compiled(repo, orders, ask, tell)

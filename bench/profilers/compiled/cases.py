@@ -13,24 +13,15 @@ from typing import Any
 
 from attnlab.bench.contract.operator_spec import NORMAL_DRAW
 from attnlab.bench.contract.registry import Implementation, discover_one, registry
-from attnlab.bench.errors import ImpossibleCase, Unavailable, UnknownName, UsageError
+from attnlab.bench.errors import ImpossibleCase, Unavailable, UnknownName
 from attnlab.bench.profilers.compiled.c_kernels import MARCHES, compiled_by_c
-from attnlab.bench.profilers.compiled.devices import ARCHITECTURES, architecture_of, models_of
+from attnlab.bench.profilers.compiled.devices import ARCHITECTURES, models_of
 from attnlab.bench.profilers.compiled.launches import place, recorded
 from attnlab.bench.profilers.compiled.orders import CaseOrder
 from attnlab.bench.profilers.compiled.resources import CompiledCase, KernelResources
 from attnlab.bench.text import one_line
 
 LONGEST_MESSAGE = 4_000
-
-
-def check_target(name: str) -> str:
-    """The target's full name, such as `sm_90` of `90`. Raises UsageError on one that nothing here knows."""
-    if name in MARCHES:
-        return name
-    if name.startswith("x86"):
-        raise UsageError(f"unknown target {name!r}; a CPU's are {', '.join(MARCHES)}")
-    return architecture_of(name).name
 
 
 def serves(made: Implementation, target: str) -> bool:
