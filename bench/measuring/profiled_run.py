@@ -57,7 +57,7 @@ def _without_calls(
         device,
         untimed=measured.reason,
         origin=origin,
-        dtype=dtype,
+        dtype=measured.case.get("dtype"),
         interpreter=order.fresh,
         targets=order.targets,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
+from dataclasses import replace
 
 from attnlab.bench.measuring.case_sampling import CaseSampling
 from attnlab.bench.measuring.harness import time_case

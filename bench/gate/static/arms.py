@@ -21,7 +21,8 @@ from attnlab.bench.profilers.compiled.resources import CompiledCase
 from attnlab.bench.store.codec import decode, encode
 
 BOOT = TURNING + "from attnlab.bench.profilers.compiled.worker import main; main()"
-CODE = (".py", ".c", ".h", ".cc", ".cpp", ".cu", ".cuh", ".toml", ".json")
+CODE = (".py", ".c", ".h", ".cc", ".cpp", ".cu", ".cuh", ".toml")
+DATA = (".json",)  # what launchers may read
 MOST_BYTES = 1 << 20  # of a file of code
 
 
@@ -89,14 +90,15 @@ def _digest(arm: Arm, orders: Sequence[CaseOrder], plugins: Sequence[str], envir
 
 
 def _code(root: Path) -> Iterator[Path]:
-    """Files of code in a checkout that git keeps, or would."""
-    listed = subprocess.run(
-        ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for name in sorted(filter(None, listed.stdout.split("\0"))):
-        path = root / name
-        if name.endswith(CODE) and path.is_file() and path.stat().st_size <= MOST_BYTES:
-            yield path
+    """Files of code in a checkout that git keeps, or would; what a gate wrote there is none."""
+    for kind, endings in (("--cached", (*CODE, *DATA)), ("--others", CODE)):
+        listed = subprocess.run(
+            ["git", "-C", str(root), "ls-files", "-z", kind, "--exclude-standard"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        for name in sorted(filter(None, listed.stdout.split("\0"))):
+            path = root / name
+            if name.endswith(endings) and path.is_file() and path.stat().st_size <= MOST_BYTES:
+                yield path
