@@ -140,9 +140,7 @@ def _taken(
     runner = Runner(
         registry, run.environment, run.ceilings, make_effort(EFFORT), limits, plugins, run.drawn_from, cache=run.cache
     )
-    order = ProfileOrder(
-        tuple(tools), str(making.absolute()), unchecked=options.unchecked, targets=targets
-    )
+    order = ProfileOrder(tuple(tools), str(making.absolute()), unchecked=options.unchecked, targets=targets)
     if options.base is None:
         yield from take_profiles(runner, steps, order, "", _tell_phase)
         return

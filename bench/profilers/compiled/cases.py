@@ -114,7 +114,7 @@ def _told(error: Exception, root: Path | None) -> tuple[str, str | None]:
 def _triton_place(error: BaseException, root: Path | None) -> str | None:
     """`file:line` of the innermost line of a kernel that Triton refuses."""
     from triton.compiler.errors import CompilationError
-    from triton.runtime.jit import JITCallable
+    from triton.runtime.jit import JITCallable, KernelInterface
 
     deepest: Any = None
     walked: Any = error
@@ -126,12 +126,12 @@ def _triton_place(error: BaseException, root: Path | None) -> str | None:
         return None
     for module in list(sys.modules.values()):
         for value in list(vars(module).values()) if inspect.ismodule(module) else ():
-            function = getattr(value, "fn", value) if not isinstance(value, JITCallable) else value
-            if isinstance(function, JITCallable) and function.src == deepest.src:
-                before = function.raw_src.index(
-                    next(line for line in function.raw_src if line.lstrip().startswith("def "))
-                )
-                line = function.starting_line_number + before + deepest.node.lineno - 1
+            function: Any = value
+            while issubclass(type(function), KernelInterface) and not issubclass(type(function), JITCallable):
+                function = function.fn  # of an autotuner
+            if issubclass(type(function), JITCallable) and function.src == deepest.src:
+                head = next(line for line in function.raw_src if line.lstrip().startswith("def "))
+                line = function.starting_line_number + function.raw_src.index(head) + deepest.node.lineno - 1
                 return place(function.fn.__code__.co_filename, line, root)
     return None
 

@@ -25,9 +25,13 @@ def main() -> None:
     """Serve orders until there are none."""
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     with tempfile.TemporaryFile("w+b") as output:
+        errors = os.dup(2)
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
-        serve(sys.stdin, replies, output)
+        try:
+            serve(sys.stdin, replies, output)
+        finally:
+            os.dup2(errors, 2)  # where it is told why this process ends
 
 
 def serve(orders: IO[str], replies: IO[str], output: IO[bytes]) -> None:

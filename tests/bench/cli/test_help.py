@@ -15,8 +15,8 @@ from attnlab.bench.cli import build_parser
 
 ROOT = Path(__file__).parents[3]
 MOST_FLAGS = {
-    "gate": 15,
-    "profile": 14,
+    "gate": 20,
+    "profile": 15,
     "run": 16,
     "tune": 12,
 }  # what is gated and what may be lost are named, one option a kind; a run may be planned, take turns, and try again,
