@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-from scipy import stats
+
+from attnlab.bench.stats.student import quantile
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def fit_line(lengths: Sequence[float], costs: Sequence[float], confidence: float
             f"got costs {list(costs)} at lengths {list(lengths)}; expected three lengths or more, costs above 0"
         )
     estimate, covariance = _weighted(x, y, 1 / y)
-    reach = stats.t.ppf(0.5 + confidence / 2, len(x) - 2) * np.sqrt(np.diag(covariance))
+    reach = quantile(0.5 + confidence / 2, len(x) - 2) * np.sqrt(np.diag(covariance))
     intercept, slope = ((float(e - r), float(e + r)) for e, r in zip(estimate, reach, strict=True))
     return CostLine(float(estimate[0]), float(estimate[1]), intercept, slope)
 
@@ -71,7 +72,7 @@ def break_even(
             f"got {len(x)} lengths, {len(a)} and {len(b)} costs; expected three lengths or more, as many costs"
         )
     estimate, covariance = _weighted(x, b - a, 1 / a)
-    reach = stats.t.ppf(0.5 + confidence / 2, len(x) - 2)
+    reach = quantile(0.5 + confidence / 2, len(x) - 2)
     grid = np.linspace(0.0, 4 * x.max(), 4001)
     design = np.stack([np.ones_like(grid), grid])
     middle = estimate @ design

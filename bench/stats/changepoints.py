@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 LEVEL = 0.01  # chance at which a series without change is split
 MIN_VALUES = 10  # of 9 values no order has a chance of under 1 %: 2 of the 126 ways to part 4 from 5 are as clear
@@ -184,9 +183,15 @@ def _test(logs: Floats, layers: Layers, level: float | None) -> tuple[int, float
     return best, (as_high + 1) / (tried + 1)
 
 
+def _ranks(logs: Floats) -> Floats:
+    from scipy import stats  # takes most of a second, and few need ranks
+
+    return np.asarray(stats.rankdata(logs), dtype=np.float64)
+
+
 def _scores(logs: Floats) -> Floats:
     """What is compared: values within Tukey's fences, or ranks where most values are equal."""
     low, high = np.quantile(logs, [0.25, 0.75])
     reach = 1.5 * (high - low)
-    scores = np.clip(logs, low - reach, high + reach) if reach > 0 else stats.rankdata(logs)
+    scores = np.clip(logs, low - reach, high + reach) if reach > 0 else _ranks(logs)
     return np.asarray(scores - scores.mean(), dtype=np.float64)

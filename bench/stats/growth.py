@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+
+from attnlab.bench.stats.student import quantile
 
 CONFIDENCE = 0.95
 
@@ -36,5 +37,5 @@ def fit_growth(sizes: Sequence[float], values: Sequence[float], confidence: floa
     freedom = len(sizes) - 2
     residuals = y - slope * x
     error = math.sqrt(float(residuals @ residuals) / freedom / float(x @ x))
-    reach = float(stats.t.ppf((1 + confidence) / 2, freedom)) * error
+    reach = quantile((1 + confidence) / 2, freedom) * error
     return Growth(slope, slope - reach, slope + reach, len(sizes))

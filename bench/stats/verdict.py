@@ -11,7 +11,6 @@ from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from attnlab.bench.stats.family import holm, true_nulls
 from attnlab.bench.stats.paired import intervals, p_above, p_below, walsh_averages
@@ -219,6 +218,8 @@ def most_beyond(pairs: int) -> int:
 
     -1 where there are too few pairs to say (the upper bound of Clopper and Pearson 1934).
     """
+    from scipy import stats  # takes most of a second, which only those who judge should pay
+
     return int(stats.binom.ppf(1 - FEW_CONFIDENCE, pairs, FEW)) - 1
 
 
