@@ -6,11 +6,12 @@ They import the kernels inside functions: Triton may not be installed, and takes
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import Any
 
 from torch import Tensor
 
-from attnlab.bench import AttentionCase, AttentionInputs, Unavailable
+from attnlab.bench import AttentionCase, AttentionInputs, Configuration, Resources, Unavailable
 
 LARGEST_HEAD_DIM = 256  # of the kernels
 CHECK_RUNS = 6  # two draws and the needles, each run twice
@@ -70,6 +71,29 @@ def mask_arguments(case: AttentionCase, inputs: AttentionInputs) -> dict[str, An
         "cu_seqlens": inputs.packed,
         "max_seqlen": max(case.packed) if case.packed else None,
     }
+
+
+def values(tiling: Any, axes: Iterable[str]) -> dict[str, int | str]:
+    """A tiling as a configuration."""
+    return {name: int(getattr(tiling, name)) for name in axes}
+
+
+def too_long(case: AttentionCase, block_m: int | str, block_n: int | str) -> str | None:
+    """Why a tile of queries and keys is longer than any sequence has use for; None where it is not."""
+    q_len, kv_len = max(case.sequences)
+    for what, block, length in (("queries", block_m, q_len), ("keys", block_n, kv_len)):
+        if int(block) > 16 and int(block) >= 2 * length:
+            return f"a tile of {what} twice as long as there are any, as half of it would do"
+    return None
+
+
+def least(case: AttentionCase, chosen: Configuration) -> Resources:
+    """What a program of the forward takes at least: tiles in flight but one, sums and scores of its queries."""
+    block_m, block_n, warps = (int(chosen[name]) for name in ("block_m", "block_n", "num_warps"))
+    buffers = max(1, int(chosen["num_stages"]) - 1)
+    tile_bytes = block_n * (case.head_dim + case.v_head_dim) * case.torch_dtype.itemsize
+    threads = 32 * warps
+    return Resources(buffers * tile_bytes, block_m * (case.v_head_dim + block_n) // threads, threads)
 
 
 def describe(tiling: Any) -> str:

@@ -2,19 +2,68 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
 
-from attnlab.bench import DecodeCase, DecodeInputs, Needs, implements
+from attnlab.bench import Configuration, DecodeCase, DecodeInputs, Needs, Space, implements
 from attnlab.impls import _cache, _triton
+from attnlab.impls._configs import Chooser
 
 TILE_S = 0.01  # the interpreter's time for a tile of tokens
+TILING = ("block_n", "num_warps", "num_stages")
+AXES = {"block_n": (32, 64, 128), "num_warps": (2, 4, 8), "num_stages": (2, 3, 4), "splits": (0, 1, 4, 16, 64)}
+"""Splits of each sequence: 0 for as many as fill the device."""
 
 
-@implements("decode_attention", name="triton", needs=Needs(packages=("triton",)))
+def _rows(case: DecodeCase) -> int:
+    return case.q_len * case.q_heads // case.kv_heads
+
+
+def _built_in(case: DecodeCase) -> Any:
+    from attnlab.kernels.triton.decode_cuts import configuration
+
+    return configuration(case.head_dim, case.torch_dtype, _cache.CODECS[case.cache][0], _rows(case))
+
+
+def _shape(case: DecodeCase) -> tuple[dict[str, int | str], dict[str, int]]:
+    exact: dict[str, int | str] = {
+        "dtype": case.dtype,
+        "head_dim": case.head_dim,
+        "rows": _rows(case),
+        "cache": case.cache,
+        "layout": str(case.layout),
+        "mask": case.mask.kind,
+    }
+    return exact, {"longest": case.longest, "sequences": case.batch * case.kv_heads}
+
+
+def _unfit(case: DecodeCase, chosen: Configuration) -> str | None:
+    block_n, splits = int(chosen["block_n"]), int(chosen["splits"])
+    if block_n > 32 and block_n >= 2 * case.longest:
+        return "a tile twice as long as there are tokens, as half of it would do"
+    return "more splits than tiles" if splits > max(1, -(-case.longest // block_n)) else None
+
+
+SPACE = Space(
+    AXES,
+    default=lambda case: {**_triton.values(_built_in(case), TILING), "splits": 0},
+    shape=_shape,
+    unfit=_unfit,
+)
+
+
+def _tiling(case: DecodeCase, taken: Configuration) -> Any:
+    return replace(_built_in(case), **{name: taken[name] for name in TILING})
+
+
+@implements("decode_attention", name="triton", needs=Needs(packages=("triton",)), space=SPACE)
 class Triton:
     """Our Triton kernel: split over the cache, codes decoded in registers; interpreted and untimed without a GPU."""
+
+    def __init__(self) -> None:
+        self._chooser = Chooser("decode_attention/triton", SPACE, "triton")
 
     def supports(self, case: DecodeCase) -> str | None:
         if case.head_dim > _triton.LARGEST_HEAD_DIM:
@@ -22,12 +71,19 @@ class Triton:
         tiles = sum(length // 32 + 2 for length in case.lengths) * case.kv_heads
         return _triton.too_slow(7 * 2 * tiles * TILE_S)
 
-    def prepare(self, case: DecodeCase, inputs: DecodeInputs) -> dict[str, Any]:
+    def prepare(self, case: DecodeCase, inputs: DecodeInputs, chosen: Configuration | None = None) -> dict[str, Any]:
         from attnlab.kernels.triton.decode_cuts import cut_call
 
         _triton.require_device(inputs.q)
         key_codec, value_codec = _cache.CODECS[case.cache]
-        shared: dict[str, Any] = {"key_codec": key_codec, "longest": case.longest, "window": case.mask.window}
+        taken = self._chooser.take(case, inputs.q.device, chosen)
+        shared: dict[str, Any] = {
+            "key_codec": key_codec,
+            "longest": case.longest,
+            "window": case.mask.window,
+            "tiling": _tiling(case, taken),
+            "splits": taken["splits"] or None,
+        }
         # Parts of a sequence meet in a workspace of the case's own, so that a call is one launch.
         workspace = cut_call(inputs.q, case.kv_heads, **shared).workspace(inputs.q)
         arguments = shared | {
@@ -53,8 +109,9 @@ class Triton:
         return _triton.untimed(device_kind)
 
     def configuration(self, case: DecodeCase) -> str | None:
-        from attnlab.kernels.triton.decode_cuts import configuration
+        def described(taken: Configuration) -> str:
+            tiling, splits = _tiling(case, taken), taken["splits"]
+            cut = f", {splits} splits" if splits else ""
+            return f"{tiling.block_n} tokens a tile, {tiling.num_warps} warps, {tiling.num_stages} stages{cut}"
 
-        rows = case.q_len * case.q_heads // case.kv_heads
-        tiling = configuration(case.head_dim, case.torch_dtype, _cache.CODECS[case.cache][0], rows)
-        return f"{tiling.block_n} tokens a tile, {tiling.num_warps} warps, {tiling.num_stages} stages"
+        return self._chooser.told(case, described) or described(SPACE.default(case))

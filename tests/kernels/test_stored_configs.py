@@ -10,7 +10,12 @@ from typing import Any
 import pytest
 import torch
 
+from attnlab.bench.contract.registry import discover
+from attnlab.bench.contract.space import label
 from attnlab.bench.machine.environment import describe_device
+from attnlab.bench.profilers.triton_aot import target
+from attnlab.bench.store.machine import Device
+from attnlab.bench.tuning.candidates import tuned_case
 from attnlab.kernels.configs import stored as module
 from attnlab.kernels.configs.stored import DamagedConfigs, device_name, stored
 
@@ -109,3 +114,36 @@ def test_what_cannot_be_read_is_told_with_a_remedy(put, tmp_path: Path) -> None:
 
 def test_a_processor_is_called_as_the_harness_calls_it() -> None:
     assert device_name(CPU) == describe_device("cpu").name
+
+
+H200 = Device("cuda", "NVIDIA H200", (9, 0))
+SPACES = {
+    "attention": ("Hq32-Hkv8-Sq4096-D128-bf16-causal", 60),
+    "attention_backward": ("Hq32-Hkv8-Sq4096-D128-bf16-causal", 90),
+    "decode_attention": ("B4-Hq32-Hkv8-C8192-D128-bf16", 130),
+}
+
+
+@pytest.mark.parametrize(("operator", "case_id", "least"), [(name, *rest) for name, rest in SPACES.items()])
+def test_our_triton_kernels_have_spaces_that_a_gpu_has_room_for(operator: str, case_id: str, least: int) -> None:
+    known = discover()
+    made = known.implementations(operator).get("triton")
+    case = known.operators.get(operator).case_type.parse(case_id)
+    assert made.space is not None
+    with target(90):
+        planned = tuned_case(made, made.space, case, H200, 0.05)
+        told = made.configuration(case)
+    assert len(planned.candidates) >= least
+    assert next(iter(planned.candidates)) == planned.default
+    assert told, "what is built in is told without a set-up"
+
+
+def test_tiles_that_shared_memory_has_no_room_for_are_left_out() -> None:
+    made = discover().implementations("attention").get("triton")
+    assert made.space is not None
+    case = discover().operators.get("attention").case_type.parse("Sq4096-D256-bf16")
+    with target(90):
+        planned = tuned_case(made, made.space, case, H200, 0.05)
+    reasons = {one.reason.partition(" of ")[2] or one.reason for one in planned.left_out}
+    assert "shared memory or more, and a block has 227 KiB" in reasons
+    assert planned.default not in {label(one.configuration) for one in planned.left_out}

@@ -122,6 +122,7 @@ BAD = {
     "an implementation that there is not": ("attention --impl tild", "did you mean 'tiled'?"),
     "one without a space": ("attention --impl naive", "attention/naive has no search space: it declares no"),
     "a case that is not served": ("linear --impl native --case M9-N8-K8", "does not serve M9"),
+    "one that has no time here": ("attention --impl triton", "runs in Triton's interpreter, whose time means nothing"),
     "a name that there is not": ("attention --impl tiled --only block=1", "unknown name of a configuration 'block'"),
     "a value that there is not": ("attention --impl tiled --only block_q=1", "got block_q=1; expected of 64, 128"),
     "a name without values": ("attention --impl tiled --only block_q", "got --only 'block_q'; expected"),
