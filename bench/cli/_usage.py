@@ -32,9 +32,28 @@ def check_run(options: argparse.Namespace) -> None:
         operators = [operator.name for operator in outline.operators()]
         check_name("suite or operator", options.target, [*outline.suites(), *operators])
         if options.target in operators:
-            own = [made.name for made in outline.implementations() if made.operator == options.target]
-            for name in _options.read_names(options.impl):
-                check_name(f"implementation of {options.target}", name, own)
+            _check_operator(options)
+
+
+def check_check(options: argparse.Namespace) -> None:
+    """Raises UsageError on what `attnlab check` cannot be asked of an operator."""
+    from attnlab.bench.contract import outline
+
+    if outline.is_all(options.plugin) and options.target in [operator.name for operator in outline.operators()]:
+        _check_operator(options)
+
+
+def _check_operator(options: argparse.Namespace) -> None:
+    """Names of implementations and of axes, as `attnlab run` and `attnlab check` take them."""
+    from attnlab.bench.contract import outline
+
+    own = [made.name for made in outline.implementations() if made.operator == options.target]
+    for name in _options.read_names(options.impl):
+        check_name(f"implementation of {options.target}", name, own)
+    if axes := _options.read_axes(options.axis):
+        known = outline.axes(options.target)
+        for name in axes:
+            check_name(f"axis of {options.target}", name, known)
 
 
 def check_tune(options: argparse.Namespace) -> dict[str, tuple[int | str, ...]]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attnlab.bench.cli import EXIT_FAULTS, EXIT_NOTHING, EXIT_OK, _options
+from attnlab.bench.cli._usage import check_check
 from attnlab.bench.errors import AttnlabError, StoreError, UsageError
 from attnlab.bench.measuring.failures.words import finding_lines
 from attnlab.bench.store.codec import encode
@@ -57,6 +58,7 @@ class _Job:
 
 
 def execute(options: argparse.Namespace) -> int:
+    check_check(options)
     from attnlab.bench.machine.environment import choose_device
 
     folder = Path(options.target)

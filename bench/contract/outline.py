@@ -10,6 +10,7 @@ import importlib.metadata
 import importlib.util
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,20 @@ def operators() -> list[DeclaredOperator]:
     calls = (call for file in _files(BENCH / "ops", "**/*.py") for call in _calls(file, "Operator"))
     found = (DeclaredOperator(*(_constant(call, word) for word in ("name", "summary"))) for call in calls)
     return sorted(found, key=lambda operator: operator.name)
+
+
+def axes(operator: str) -> list[str]:
+    """The names of an operator's axes: what is made by a call in its case, and in what that is derived from."""
+    files = sorted((BENCH / "ops").rglob("*.py"))
+    kinds = {kind.name: kind for file in files for kind in _tree(file).body if isinstance(kind, ast.ClassDef)}
+    made = next(c for file in files for c in _calls(file, "Operator") if _constant(c, "name") == operator)
+    case = next(ast.unparse(given.value) for given in made.keywords if given.arg == "case_type")
+    found: list[str] = []
+    while case in kinds:
+        lines = [line for line in kinds[case].body if isinstance(line, ast.AnnAssign)]
+        found += [ast.unparse(line.target) for line in lines if isinstance(line.value, ast.Call)]
+        case = ast.unparse(kinds[case].bases[0]) if kinds[case].bases else ""
+    return list(dict.fromkeys(found))
 
 
 def implementations() -> list[DeclaredImplementation]:
@@ -87,6 +102,7 @@ def _files(root: Path, pattern: str) -> Iterator[Path]:
             yield path
 
 
+@cache
 def _tree(file: Path) -> ast.Module:
     return ast.parse(file.read_text(encoding="utf-8"))
 

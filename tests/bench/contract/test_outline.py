@@ -26,6 +26,12 @@ def test_implementations_and_their_needs() -> None:
     assert set(declared) == set(registered)
 
 
+def test_axes() -> None:
+    for operator in discover().operators:
+        if registry.operators.module(operator.name).startswith(OURS):
+            assert sorted(outline.axes(operator.name)) == sorted(operator.case_type.axes()), operator.name
+
+
 def test_metrics_suites_and_formats() -> None:
     known = discover()
     assert len(outline.metrics()) == len([n for n in known.metrics.names() if known.metrics.module(n).startswith(OURS)])
