@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from attnlab.bench.store.run_folder import MEASUREMENTS_FILE, RUN_FILE
@@ -24,20 +25,30 @@ def file_key(path: Path | str) -> Key:
     return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
-def run_keys(folder: Path) -> dict[str, Key]:
-    """The runs in a folder by the names of their folders, sorted, each with the key of its two files."""
+def record_keys(folder: Path) -> dict[str, Key]:
+    """The runs in a folder by the names of their folders, sorted, each with the key of its record."""
     found: dict[str, Key] = {}
     with os.scandir(folder) as entries:
         names = sorted(entry.name for entry in entries)
     for name in names:
-        place = os.path.join(folder, name)
-        try:
-            record = file_key(os.path.join(place, RUN_FILE))
-            if record != NO_FILE:
-                found[name] = record + file_key(os.path.join(place, MEASUREMENTS_FILE))
-        except OSError:
-            continue  # a folder that must not be looked into
+        with suppress(OSError):  # a folder that must not be looked into
+            if (record := file_key(f"{folder}/{name}/{RUN_FILE}")) != NO_FILE:
+                found[name] = record
     return found
+
+
+def run_keys(folder: Path) -> dict[str, Key]:
+    """As `record_keys`, each with the key of its two files."""
+    found: dict[str, Key] = {}
+    for name, record in record_keys(folder).items():
+        with suppress(OSError):
+            found[name] = record + file_key(f"{folder}/{name}/{MEASUREMENTS_FILE}")
+    return found
+
+
+def key_of_record(key: Key) -> Key:
+    """Of the key of a run."""
+    return key[:4]
 
 
 def settled(key: Key, now_ns: int | None = None) -> bool:

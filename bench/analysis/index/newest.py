@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from attnlab.bench.analysis.index.keys import run_keys
+from attnlab.bench.analysis.index.keys import key_of_record, record_keys
 from attnlab.bench.analysis.index.manifest import Entry, Unusable, read_manifest
 from attnlab.bench.analysis.index.opening import places_of
 from attnlab.bench.analysis.index.version import index_version
@@ -20,7 +20,7 @@ def newest_run(folder: Path, tell: Callable[[str], None]) -> StoredRun:
     When runs started is taken from the index where that knows them; it is not brought up to date. Raises StoreError
     where no run can be read.
     """
-    keys = run_keys(folder) if folder.is_dir() and not (folder / RUN_FILE).exists() else {}
+    keys = record_keys(folder) if folder.is_dir() and not (folder / RUN_FILE).exists() else {}
     if not keys:
         return read_runs(folder, tell)[-1]
     known = _known(folder)
@@ -28,7 +28,7 @@ def newest_run(folder: Path, tell: Callable[[str], None]) -> StoredRun:
     broken: dict[str, StoreError] = {}
     for name, key in keys.items():
         entry = known.get(name)
-        if entry is not None and entry.key == key and not entry.broken:
+        if entry is not None and key_of_record(entry.key) == key and not entry.broken:
             started[name] = (entry.started, entry.run_id)
             continue
         try:

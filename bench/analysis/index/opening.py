@@ -58,9 +58,10 @@ def opened(path: Path | str, tell: Tell, inform: Tell = lambda text: None) -> In
     folder = Path(path)
     if not can_be_indexed() or not folder.is_dir() or (folder / RUN_FILE).exists():
         return None
-    if sum(measured_bytes(key) for key in run_keys(folder).values()) < SMALL_BYTES:
+    keys = run_keys(folder)
+    if sum(map(measured_bytes, keys.values())) < SMALL_BYTES:
         return None
-    index = brought_up_to_date(folder, tell, inform)
+    index = brought_up_to_date(folder, tell, inform, keys)
     return None if index is None or index.apart else index
 
 
@@ -80,12 +81,15 @@ def through_index(
         return None
 
 
-def brought_up_to_date(folder: Path, tell: Tell, inform: Tell) -> Index | None:
-    """The index of a folder of runs of any size; None where it cannot be made, which is told."""
+def brought_up_to_date(folder: Path, tell: Tell, inform: Tell, keys: Mapping[str, Key] | None = None) -> Index | None:
+    """The index of a folder of runs of any size; None where it cannot be made, which is told.
+
+    keys: of the runs, where who calls has just looked at them.
+    """
     import duckdb
 
     try:
-        place, manifest = _current(folder, tell, inform)
+        place, manifest = _current(folder, run_keys(folder) if keys is None else keys, tell, inform)
     except (OSError, duckdb.Error, Unusable) as error:
         tell(f"the index of {folder} cannot be made ({message_of(error)}); its runs are read one by one")
         return None
@@ -138,12 +142,11 @@ def _seen(place: Path, keys: Mapping[str, Key]) -> _Seen:
     return _Seen(replace(manifest, runs=known, segments=segments), changed, current, fault)
 
 
-def _current(folder: Path, tell: Tell, inform: Tell) -> tuple[Path, Manifest]:
+def _current(folder: Path, keys: Mapping[str, Key], tell: Tell, inform: Tell) -> tuple[Path, Manifest]:
     """Where an index with all runs of the folder lies, and its manifest; raises OSError and what DuckDB raises.
 
     On a file system without locks what two processes write at once is whole, and the last one counts.
     """
-    keys = run_keys(folder)
     places = places_of(folder)
     for place in places:
         with suppress(OSError):

@@ -12,8 +12,8 @@ from attnlab.bench.analysis.columns import of_run
 from attnlab.bench.analysis.index.sketches import Sketches
 from attnlab.bench.analysis.metrics import own_metrics
 from attnlab.bench.contract.metric import Metric
-from attnlab.bench.store.codec import decode, encode
-from attnlab.bench.store.records import Measurement, RunRecord, TimingRecord
+from attnlab.bench.store.codec import decode, decode_text, encode
+from attnlab.bench.store.records import SCHEMA_VERSION, Measurement, RunRecord, TimingRecord
 
 MOST_BYTES = 1 << 20  # of a row: a longer one is no row of a table
 LARGEST = 2**63 - 1  # of a whole number in a column
@@ -168,7 +168,9 @@ def _known(value: float | None) -> float | None:
 
 def run_of(record: str) -> RunRecord:
     """The record that a row of runs keeps."""
-    return decode(RunRecord, msgspec.json.decode(record))
+    text = record.encode()
+    plain = decode_text(RunRecord, text, range(1, SCHEMA_VERSION + 1))
+    return decode(RunRecord, msgspec.json.decode(text)) if plain is None else plain
 
 
 def _json(value: Any) -> str:

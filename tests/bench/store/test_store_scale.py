@@ -59,5 +59,5 @@ def test_a_folder_grows_by_runs_that_every_way_reads(tmp_path: Path) -> None:
     assert [len(run.measurements) for run in runs] == [100, 100]
     assert all(run.damages == () for run in runs)
     assert module.floor(folder) == 200
-    assert len(module.WAYS["load"](folder)) == len(module.WAYS["read_runs, then the table"](folder)) == 200
-    assert module.WAYS["newest run"](folder) == runs[-1]
+    assert len(module.WAYS["`load`"](folder)) == len(module.WAYS["runs read one by one, as a table"](folder)) == 200
+    assert module.WAYS["newest run of all"](folder) == module.WAYS["that run alone"](folder) == runs[-1]
