@@ -73,11 +73,6 @@ NO_FIGURE = Figure()
 
 
 @dataclass(frozen=True)
-class _Fault:
-    error: Exception
-
-
-@dataclass(frozen=True)
 class Metric:
     """A derived quantity, shown as a column of every table.
 
@@ -112,8 +107,10 @@ class Metric:
 
     def value(self, row: Row) -> Value:
         """The row's value; None where it was not measured, is undefined, may not be shown, or the metric fails."""
-        found = self._answer(row) if self.tells_of(row.measurement) else None
-        return None if isinstance(found, _Fault) else found
+        try:
+            return self._answer(row) if self.tells_of(row.measurement) else None
+        except Exception:  # noqa: BLE001 - a plugin's metric is foreign code
+            return None
 
     def remark_on(self, row: Row) -> Remark | None:
         """What is wrong with the row's value; None where nothing is, or where none is shown."""
@@ -129,32 +126,26 @@ class Metric:
 
     def asked(self, row: Row) -> Figure:
         """As `figure`, of a row of whose measurement `tells_of` was asked already."""
-        found = self._answer(row)
-        if found is None:
-            return NO_FIGURE
-        if isinstance(found, _Fault):
-            return Figure(fault=self._failing(found.error))
-        if self.remark is None:
-            return Figure(found)
+        found = None
         try:
-            return Figure(found, self.remark(row))
-        except Exception as error:  # noqa: BLE001 - foreign code
+            found = self._answer(row)
+            if found is None:
+                return NO_FIGURE
+            return Figure(found) if self.remark is None else Figure(found, self.remark(row))
+        except Exception as error:  # noqa: BLE001 - a plugin's metric is foreign code
             return Figure(found, fault=self._failing(error))
 
     def _failing(self, error: Exception) -> str:
         return f"metric {self.name!r} fails ({reason_of(error)})"
 
-    def _answer(self, row: Row) -> Value | _Fault:
-        """A plugin's metric is foreign code, and what it gives may be of any class."""
-        try:
-            found = self.compute(row)
-            if found is None:
-                found = row.measurement.reported.get(self.name)
-            if found is None or isinstance(found, str):
-                return found and one_line(found)
-            return float(found) if math.isfinite(found) else None
-        except Exception as error:  # noqa: BLE001 - foreign code
-            return _Fault(error)
+    def _answer(self, row: Row) -> Value:
+        """What foreign code gives may be of any class; raises whatever it raises."""
+        found = self.compute(row)
+        if found is None:
+            found = row.measurement.reported.get(self.name)
+        if found is None or isinstance(found, str):
+            return found and one_line(found)
+        return float(found) if math.isfinite(found) else None
 
     def text(self, row: Row) -> str:
         """The row's value with its unit, and what is wrong with it."""

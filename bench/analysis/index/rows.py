@@ -16,6 +16,7 @@ from attnlab.bench.store.codec import decode, decode_text, encode
 from attnlab.bench.store.records import SCHEMA_VERSION, Measurement, RunRecord, TimingRecord
 
 MOST_BYTES = 1 << 20  # of a row: a longer one is no row of a table
+ALWAYS_FINITE = frozenset({str, int, bool})
 LARGEST = 2**63 - 1  # of a whole number in a column
 
 MEASUREMENT_COLUMNS = {
@@ -110,7 +111,8 @@ def measurement_rows(number: int, sketches: Sketches) -> Iterator[bytes]:
 def _is_plain(m: Measurement) -> bool:
     """Whether JSON keeps what a row is made of: it has no number that is not finite."""
     amounts = (*m.case.values(), *m.reported.values())
-    return all(map(_finite, amounts)) and (m.timing is None or _is_plain_timing(m.timing))
+    plain = ALWAYS_FINITE.issuperset(map(type, amounts)) or all(map(_finite, amounts))
+    return plain and (m.timing is None or _is_plain_timing(m.timing))
 
 
 def _is_plain_timing(timing: TimingRecord) -> bool:
@@ -118,8 +120,6 @@ def _is_plain_timing(timing: TimingRecord) -> bool:
 
 
 def _finite(value: Any) -> bool:
-    if isinstance(value, (str, int)):  # most are
-        return True
     if isinstance(value, (list, tuple)):
         return all(map(_finite, value))
     if isinstance(value, dict):

@@ -13,13 +13,10 @@ def largest_share(row: Row) -> float | None:
     check = row.measurement.check
     if check is None:
         return None
-    shares = []
-    for one in check.sets:
-        for deviation in one.deviations:
-            if math.isnan(deviation.value):
-                return None
-            shares.append(deviation.share_of_budget)
-    return max(shares, default=None)
+    found = [deviation for one in check.sets for deviation in one.deviations]
+    if any(math.isnan(deviation.value) for deviation in found):
+        return None
+    return max([deviation.share_of_budget for deviation in found], default=None)
 
 
 METRIC = Metric(
