@@ -22,7 +22,10 @@ def test_values_are_clean_however_they_are_spelled(data: Any, in_ascii: bool) ->
     assert values_of(json.dumps(data, ensure_ascii=in_ascii)) == cleaned(data)
 
 
-@given(st.lists(st.sampled_from(["\\\\", "\\n", '\\"', "\\u001b", "\\u00D7", "\\u202e", "\\ud800", "\\b", "\\/", "u", "x"])))
+ESCAPES = ["\\\\", "\\n", '\\"', "\\u001b", "\\u00D7", "\\u202e", "\\ud800", "\\b", "\\/", "u", "x"]
+
+
+@given(st.lists(st.sampled_from(ESCAPES)))
 def test_escapes_are_found_behind_one_another(parts: list[str]) -> None:
     text = f'"{"".join(parts)}"'
     assert values_of(text) == cleaned(json.loads(text))
