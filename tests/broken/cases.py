@@ -44,10 +44,10 @@ def _with(shape: str, dtype: str) -> str:
 
 CAPTURED = "Hq9-Hkv3-Sq64-Sk128-bf16-causal-smollm2"
 LONG_IDS = (
-    "Hq1-Sq512-Sk4097-D32-fp32-causal",
-    "Hq1-Sq512-Sk4097-D32-fp16",
-    "Hq1-Sq512-Sk4097-D32-bf16",
-    "Hq1-Sq512-Sk4097-D32-bf16-causal",
+    "Hq1-Sq128-Sk4097-D32-fp32-causal",
+    "Hq1-Sq128-Sk4097-D32-fp16",
+    "Hq1-Sq128-Sk4097-D32-bf16",
+    "Hq1-Sq128-Sk4097-D32-bf16-causal",
 )
 ATTENTION_IDS = [*in_every_dtype(SHAPES), CAPTURED, *LONG_IDS]
 BACKWARD_IDS = [*in_every_dtype((*SHAPES, "Hq2-Hkv1-Sq80-Sk1025-D32-causal")), CAPTURED, "Hq2-Hkv1-Sq600-Sk40-D16-bf16"]
