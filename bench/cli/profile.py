@@ -167,6 +167,9 @@ def _tell_refused(cases: Sequence[CaseProfile]) -> None:
         if m.outcome is not Outcome.PASSED:
             wrong = m.outcome.value.startswith("wrong") and not case.wrong
             remedy = "; --unchecked profiles it all the same, and marks it" if wrong else ""
+            if m.outcome is Outcome.FAILED:
+                again = shlex.join(["attnlab", "check", m.operator, "--impl", m.implementation, "--case", m.case_id])
+                remedy = f"; {again} shows its traceback"
             _options.tell(f"{m.operator}/{case.name} {m.case_id}: {m.outcome.value}: {brief(m.reason or '')}{remedy}")
         for use in case.tools:
             if use.refused is not None:

@@ -88,7 +88,7 @@ def read_call_ns(folder: Path) -> float | None:
 def _used(profiler: Profiler, call: ProfiledCall, folder: Path) -> ToolUse:
     try:
         if profiler.needs_calls and not call.calls:
-            return ToolUse(profiler.name, refused=f"the call cannot be made to be timed: {call.untimed or 'none'}")
+            return ToolUse(profiler.name, refused=f"nothing of it is timed here: {call.untimed or 'there is no call'}")
         missing = profiler.missing(call)
         if missing is not None:
             return ToolUse(profiler.name, refused=one_line(missing))

@@ -138,6 +138,12 @@ def test_what_is_wrong_is_not_profiled_unasked(capsys: pytest.CaptureFixture[str
     )
 
 
+def test_what_fails_is_told_with_the_command_that_shows_why(capsys: pytest.CaptureFixture[str]) -> None:
+    m = Measurement("toy", "mine", {}, "N8", Outcome.FAILED, reason="CompilationError: at 7:4")
+    _tell_refused([CaseProfile(m, (), "")])
+    assert "failed: CompilationError: at 7:4; attnlab check toy --impl mine --case N8 shows" in capsys.readouterr().err
+
+
 def test_where_nothing_can_be_profiled_nothing_is_kept(plugin: Path, cli: Callable[..., Any], tmp_path: Path) -> None:
     ended = cli("profile", "toy", "--impl", "for_gpus", "--plugin", plugin, "--tool", "torch", "--out", "out")
     assert ended.code == 2

@@ -17,8 +17,8 @@ from attnlab.bench.profilers import PROFILERS
 from attnlab.bench.profilers import perf as perf_tool
 from attnlab.bench.profilers.profiled_call import ProfiledCall
 from attnlab.bench.profilers.record import FUNCTION, OPERATION
-from attnlab.bench.profilers.samples import _of_py_spy
-from attnlab.bench.profilers.source_lines import shown_path
+from attnlab.bench.profilers.samples import _of_py_spy, _within_call
+from attnlab.bench.profilers.source_lines import HARNESS, shown_path
 from attnlab.bench.profilers.torch_profile import kernel_times
 
 MakeCall = Callable[..., ProfiledCall]
@@ -84,6 +84,13 @@ def test_paths_are_told_from_the_repository(tmp_path: Path, monkeypatch: pytest.
     assert shown_path(torch.__file__) == "torch/__init__.py"
     assert shown_path(f"{tmp_path}/mine.py") == "mine.py"
     assert shown_path("/elsewhere/mine.py") == "/elsewhere/mine.py"
+
+
+def test_what_the_harness_calls_it_by_is_none_of_a_call() -> None:
+    maker, copy = f"{HARNESS}/profilers/profiled_call.py:60 make_next", f"{HARNESS}/measuring/renewal.py:67 __call__"
+    assert _within_call(("/a.py:1 main", maker, copy, "/mine.py:3 run")) == ("/mine.py:3 run",)
+    assert _within_call((maker, copy)) == ("the call itself",)
+    assert _within_call(("/a.py:1 main", "/mine.py:3 run")) == (), "it was not in a call"
 
 
 def test_a_frame_of_py_spy_is_read() -> None:

@@ -94,7 +94,7 @@ def test_what_needs_no_call_serves_what_cannot_be_timed(
     call = replace(made_call(), calls=(), untimed="Triton's interpreter")
     static, timed = use(["t-static", "t-timed"], call, tmp_path)
     assert static.record is not None
-    assert timed.refused == "the call cannot be made to be timed: Triton's interpreter"
+    assert timed.refused == "nothing of it is timed here: Triton's interpreter"
 
 
 def test_tools_are_chosen_by_name() -> None:
