@@ -82,7 +82,7 @@ def lines(landscape: Landscape, width: int | None) -> Iterator[str]:
         if len(landscape.tuning.axes) > MOST_NAMES:
             yield from text_table.paragraph(f"configuration: {'-'.join(landscape.tuning.axes)}", width, indent="")
         yield from text_table.fitted(_cells(landscape, timed), (), width)
-    told = [f"{len(timed) - SHOWN} slower ones are in the report"] if len(timed) > SHOWN else []
+    told = [f"left to the report: {count(len(timed) - SHOWN, 'slower candidate')}"] if len(timed) > SHOWN else []
     if landscape.unfinished:
         told.append(f"{landscape.unfinished} not measured yet")
     for note in (*told, *_faults(landscape)):
