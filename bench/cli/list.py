@@ -13,7 +13,7 @@ from attnlab.bench import text_table, units
 from attnlab.bench.cli import _options
 from attnlab.bench.cli._usage import check_name
 from attnlab.bench.errors import AttnlabError
-from attnlab.bench.text import count, reason_of
+from attnlab.bench.text import count, one_line, reason_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,6 +35,8 @@ PIPE_WIDTH = 200  # where there is no terminal to ask: lines long enough for gre
 ALL = "all"
 KINDS = (*TITLES.values(), ALL)
 WHAT = "operator or kind of thing"
+HEADINGS = ("operator", "runs here", "cannot", "what")
+LONGEST, LEAST_ROOM = 200, 20  # characters of what an operator is, and of room for it beside the rest
 
 
 @dataclass(frozen=True)
@@ -143,22 +145,26 @@ def _suite(name: str, registry: Registry) -> ListEntry:
 
 
 def _show_short(operators: Sequence[OperatorCounts], metrics: int, suites: int, device: Device) -> None:
-    from rich.text import Text
-
-    console = _headed(device)
-    table = text_table.table()
-    for column in ("operator", "runs here", "cannot", "what"):
-        numeric = column in ("runs here", "cannot")
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold", no_wrap=column == "operator")
-    for o in operators:
-        table.add_row(o.name, str(o.here), str(o.elsewhere or units.MISSING), Text(o.summary))
-    console.print(table)
+    _headed(device)
+    width = text_table.terminal_width()
+    rows = [(o.name, str(o.here), str(o.elsewhere or units.MISSING)) for o in operators]
+    taken = sum(max(map(text_table.width_of, column)) + 2 for column in zip(HEADINGS[:-1], *rows, strict=True))
+    room = LONGEST if width is None or width < taken + LEAST_ROOM else width - taken
+    whole = [(*row, _cut(o.summary, room)) for row, o in zip(rows, operators, strict=True)]
+    first, *lines = text_table.fitted([HEADINGS, *whole], (0, 3), width)
+    print("\n".join([text_table.bold(first), *lines]))
     others = ", ".join(f"`{kind}`" for kind in KINDS)
     told = (
         f"{count(suites, 'suite')}, {count(metrics, 'metric')}. `attnlab list OPERATOR` lists all of one, with the "
         f"reasons why something cannot run here. In its place may stand: {others}."
     )
     print("\n" + "\n".join(text_table.paragraph(told, text_table.terminal_width(), indent="")))
+
+
+def _cut(summary: str, room: int) -> str:
+    """On one line; `attnlab list operators` has all of it."""
+    text = one_line(summary)
+    return text if text_table.width_of(text) <= room else f"{text[: room - 1].rstrip()}…"
 
 
 def _headed(device: Device) -> Console:

@@ -35,7 +35,9 @@ def choose_device(wanted: str) -> str:
 
     usable = torch.cuda.is_available()
     if wanted == "cuda" and not usable:
-        raise UsageError("device cuda was asked for, but torch finds no usable NVIDIA GPU; take --device cpu")
+        raise UsageError(
+            "device cuda was asked for, but torch finds no usable NVIDIA GPU; take cpu (--device cpu, or device='cpu')"
+        )
     return "cuda" if usable and wanted != "cpu" else "cpu"
 
 

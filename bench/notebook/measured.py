@@ -17,9 +17,10 @@ from attnlab.bench.machine.environment import choose_device, describe_device
 from attnlab.bench.measuring.draft import draft_run
 from attnlab.bench.measuring.runner import Limits, Runner
 from attnlab.bench.measuring.settings import kept_settings
-from attnlab.bench.measuring.steps import Step, plan, steps_of
+from attnlab.bench.measuring.steps import plan, steps_of
 from attnlab.bench.measuring.suite import Bench, Suite, make_effort
 from attnlab.bench.notebook.functions import implementation
+from attnlab.bench.notebook.progress import ProgressLine
 from attnlab.bench.notebook.result import MeasureResult
 from attnlab.bench.notebook.subject import CaseLike, Subject, subject
 from attnlab.bench.store.machine import Device
@@ -78,8 +79,13 @@ def measure(
     )
     sink = _Kept()
     with _threads_of_this_process():
-        for _ in runner.run(steps_of(list(benches), own), sink, _Silent()):
-            pass
+        steps = steps_of(list(benches), own)
+        line = ProgressLine(len(steps))
+        try:
+            for _ in runner.run(steps, sink, line):
+                pass
+        finally:
+            line.close()
     return MeasureResult(run, tuple(sink.measurements), made[0].name, own)
 
 
@@ -181,15 +187,3 @@ class _Kept:
 
     def append(self, measurement: Measurement) -> None:
         self.measurements.append(measurement)
-
-
-class _Silent:
-    """Says nothing of how it goes."""
-
-    def begin(self, step: Step) -> None: ...
-
-    def phase(self, step: Step, phase: str) -> None: ...
-
-    def end(self, step: Step, measurement: Measurement) -> None: ...
-
-    def turn(self, number: int, rounds: int, measurement: Measurement) -> None: ...

@@ -101,7 +101,7 @@ def test_cuda_without_a_gpu(cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     ended = cli("run", "attention", "--device", "cuda")
     assert ended.code == 2
-    assert "device cuda was asked for, but torch finds no usable NVIDIA GPU; take --device cpu" in ended.err
+    assert "device cuda was asked for, but torch finds no usable NVIDIA GPU; take cpu (--device cpu" in ended.err
 
 
 def test_a_trace_whose_times_fall(cli, tmp_path: Path) -> None:

@@ -134,3 +134,17 @@ def test_the_short_list_of_a_process_of_its_own_imports_no_torch(cli) -> None:
         text=True,
     )
     assert whole.stdout == ended.stdout, "as what is registered says"
+
+
+@pytest.mark.parametrize("width", [80, 40])
+def test_an_operator_takes_one_line_of_a_terminal(cli, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    monkeypatch.setattr("attnlab.bench.text_table.terminal_width", lambda: width)
+    lines = cli("list", "--device", "cpu").out.splitlines()
+    assert max(map(len, lines[2:])) <= width or width == 40
+    attention = [at for at, line in enumerate(lines) if line.split()[:1] == ["attention"]]
+    if width == 80:
+        assert lines[attention[0]].endswith("…")
+        assert lines[attention[0] + 1].startswith("attention_backward ")
+    else:
+        assert lines[attention[0] + 1].split()[:2] == ["runs", "here"]
+    assert max(map(len, lines)) <= 200

@@ -10,7 +10,7 @@ import pytest
 
 from attnlab.bench.analysis.frame import load
 from attnlab.bench.reporters.page.commands import again
-from attnlab.bench.store.run_folder import read_run
+from attnlab.bench.store.run_folder import read_run, read_runs
 from tests.helpers import foreign_files
 
 SCHEMA_6 = Path(__file__).parents[1] / "store" / "fixtures" / "schema-6"
@@ -144,6 +144,20 @@ def test_shards_are_merged(cli) -> None:
     assert ended.code == 0, ended.err
     (folder,) = Path("merged").iterdir()
     assert ended.out == f"{len(lines)} measurements in {folder}\n"
+
+
+def test_shards_that_were_measured_are_merged(cli, helpers: Path) -> None:
+    for size in (4, 8):
+        ended = cli("run", "toys", "--plugin", helpers / "toy_operator.py", "-a", f"n={size}", "--out", f"shard-{size}")
+        assert ended.code in (0, 1), ended.err  # on a busy machine a result may be refused, and is merged all the same
+    shards = [folder for size in (4, 8) for folder in Path(f"shard-{size}").iterdir()]
+    ended = cli("results", "merge", *shards, "--out", "whole")
+    assert ended.code == 0, ended.err
+    (whole,) = read_runs("whole")
+    assert {m.case["n"] for m in whole.measurements} == {4, 8}
+    assert len(whole.measurements) == sum(len(read_run(shard).measurements) for shard in shards)
+    assert {case for bench in whole.run.benches for case in bench.cases} == {"N4", "N8"}
+    assert cli("report", "whole", "--format", "markdown", "--plugin", helpers / "toy_operator.py").code == 0
 
 
 def test_nothing_is_removed_without_yes(cli) -> None:

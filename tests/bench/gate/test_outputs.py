@@ -78,6 +78,17 @@ def test_the_terminal_says_what_matters_first(gate: Gate) -> None:
     assert text[-1] == "Regression: toy/slow[N8] (latency, mean latency)."
 
 
+@pytest.mark.parametrize("width", [40, 80])
+def test_lines_of_a_terminal_are_folded(gate: Gate, width: int) -> None:
+    text = list(lines(gate[0], width))
+    longest = max(len(word) for line in text for word in line.split())
+    assert all(len(line) <= max(width, longest + 14) for line in text)  # a name is never broken
+    whole = " ".join(" ".join(lines(gate[0])).split())
+    for told in ("what moved: mm, 100 µs → 200 µs", "configuration changed: a → b; reported, not gated"):
+        assert told in whole
+        assert told in " ".join(" ".join(text).split())
+
+
 def test_markdown_for_a_jobs_summary(gate: Gate) -> None:
     text = markdown(gate[0])
     assert text.startswith("## Regression: toy/slow")

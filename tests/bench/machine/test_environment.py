@@ -39,7 +39,7 @@ def test_variables_that_change_speed_are_stored_and_no_others(monkeypatch: pytes
 def test_a_device_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert choose_device("auto") == choose_device("cpu") == "cpu"
-    with pytest.raises(UsageError, match="finds no usable NVIDIA GPU; take --device cpu"):
+    with pytest.raises(UsageError, match="finds no usable NVIDIA GPU; take cpu"):
         choose_device("cuda")
     with pytest.raises(UsageError, match="unknown device 'tpu'; expected auto, cpu or cuda"):
         choose_device("tpu")
