@@ -25,6 +25,7 @@ EXIT_FAULTS = 1
 EXIT_USAGE = 2
 EXIT_NOTHING = 3
 EXIT_INTERRUPTED = 128 + signal.SIGINT
+KEPT = "what was measured is kept"
 
 SHARED = SuggestingParser(add_help=False)
 SHARED.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -78,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"attnlab: {message_of(error)}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("attnlab: interrupted; what was measured is kept", file=sys.stderr)
+        print(f"attnlab: interrupted; {getattr(chosen, 'interrupted', KEPT)}", file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:  # a reader such as `head` went away: nothing to say
         with suppress(OSError):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attnlab.bench.cli import EXIT_FAULTS, EXIT_OK, EXIT_USAGE, _options
+from attnlab.bench.cli._progress import make_progress
 from attnlab.bench.errors import UsageError
 from attnlab.bench.store.codec import encode
 from attnlab.bench.store.records import Outcome
@@ -19,6 +20,7 @@ from attnlab.bench.text import brief
 
 if TYPE_CHECKING:
     from attnlab.bench.contract.registry import Registry
+    from attnlab.bench.measuring.runner import Progress
     from attnlab.bench.measuring.steps import Step
     from attnlab.bench.profilers.profiles import CaseProfile, Profile
     from attnlab.bench.store.records import RunRecord
@@ -59,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _options.add_plugin(parser)
     _options.add_device(parser)
     _options.add_json(parser)
+    parser.set_defaults(interrupted="a profile that is not whole is not kept")
 
 
 def execute(options: argparse.Namespace) -> int:
@@ -81,20 +84,22 @@ def execute(options: argparse.Namespace) -> int:
     tools = chosen(_options.read_names(options.tool) or (ALL,))
     steps, run = _planned(options, registry)
 
-    from attnlab.bench.profilers.profiles import Profile, finish_folder, folder_in_making, write_profile
+    from attnlab.bench.profilers.profiles import Profile, finish_folder, folder_in_making, write_profile, writing
     from attnlab.bench.reporters.profile_page import write_pages
 
     wanted = Path(options.out) / run.run_id
     with folder_in_making(wanted) as making:
-        cases = tuple(_taken(options, registry, steps, run, tools, targets, making))
+        with make_progress(len(steps) * (1 if options.base is None else 2), options.json) as progress:
+            cases = tuple(_taken(options, registry, steps, run, tools, targets, making, progress))
         _tell_refused(cases)
         if not any(case.records for case in cases):
             print("attnlab: nothing could be profiled; nothing is kept", file=sys.stderr)
             return EXIT_USAGE
         profile = Profile(run, cases)
-        write_pages(profile, making)
-        write_profile(profile, making)
-        folder = finish_folder(making, wanted)
+        with writing(wanted):
+            write_pages(profile, making)
+            write_profile(profile, making)
+            folder = finish_folder(making, wanted)
     _conclude(options, profile, folder)
     return EXIT_OK if all(case.records for case in cases) else EXIT_FAULTS
 
@@ -106,6 +111,7 @@ def _planned(options: argparse.Namespace, registry: Registry) -> tuple[list[Step
     from attnlab.bench.measuring.draft import draft_run
     from attnlab.bench.measuring.steps import plan, steps_of
     from attnlab.bench.measuring.suite import operator_suite
+    from attnlab.bench.store.run_folder import check_writable
 
     if options.operator not in registry.operators:
         raise UnknownName("operator", options.operator, registry.operators.names())
@@ -116,6 +122,7 @@ def _planned(options: argparse.Namespace, registry: Registry) -> tuple[list[Step
     suite = operator_suite(options.operator, registry, _options.read_axes(options.axis), tuple(options.case))
     benches = plan(suite, registry, names)
     device = choose_device(options.device)
+    check_writable(Path(options.out))  # before the seconds that measuring the ceilings takes
     run = draft_run(suite, tuple(benches), device, options.command_line, tuple(options.plugin))
     place = {name: number for number, name in enumerate(names)}
     return sorted(steps_of(benches, registry), key=lambda step: place[step.implementation]), run
@@ -129,6 +136,7 @@ def _taken(
     tools: Sequence[str],
     targets: tuple[str, ...],
     making: Path,
+    progress: Progress,
 ) -> Iterator[CaseProfile]:
     """A profile of each step; with --base of each step on both sides, one after the other."""
     from attnlab.bench.measuring.profile_order import ProfileOrder
@@ -142,7 +150,7 @@ def _taken(
     )
     order = ProfileOrder(tuple(tools), str(making.absolute()), unchecked=options.unchecked, targets=targets)
     if options.base is None:
-        yield from take_profiles(runner, steps, order, "", _tell_phase)
+        yield from take_profiles(runner, steps, order, "", progress)
         return
     from attnlab.bench.gate.checkouts import repository
     from attnlab.bench.gate.profiled_arms import profiled_arms
@@ -152,11 +160,7 @@ def _taken(
         for side in sides:
             own = replace(runner, begin=side.begin, plugins=side.plugins(repo, plugins))
             there = replace(order, inside=side.arm.name, interpreter=side.interpreter)
-            yield from take_profiles(own, steps, there, side.label, _tell_phase)
-
-
-def _tell_phase(step: Step, phase: str) -> None:
-    print(f"{step.operator}/{step.implementation} {step.case.id}: {phase}", file=sys.stderr, flush=True)
+            yield from take_profiles(own, steps, there, side.label, progress)
 
 
 def _tell_refused(cases: Sequence[CaseProfile]) -> None:
@@ -195,6 +199,7 @@ def _conclude(options: argparse.Namespace, profile: Profile, folder: Path) -> No
                 "outcome": case.measurement.outcome.value,
                 "wrong": case.wrong,
                 "call_ns": case.call_ns,
+                "flags": list(case.measurement.flags),
                 "refused": {use.tool: use.refused for use in case.tools if use.refused is not None},
                 "findings": encode(found[case.place]),
             }
@@ -205,6 +210,10 @@ def _conclude(options: argparse.Namespace, profile: Profile, folder: Path) -> No
     for case in profile.cases:
         marked = " (WRONG RESULT)" if case.wrong else ""
         print(f"\n{case.measurement.operator}/{case.name} {case.measurement.case_id}{marked}")
+        if not case.records:
+            print(f"  not profiled: {case.measurement.outcome.value}")
+        for flag in case.measurement.flags:
+            print(f"  {flag}")
         for finding in found[case.place]:
             print(f"  {finding.says}\n    {finding.evidence}")
             if finding.try_ is not None:

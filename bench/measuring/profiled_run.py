@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ import torch
 
 from attnlab.bench.measuring.profile_order import ProfileOrder
 from attnlab.bench.measuring.profiling import WRONG
-from attnlab.bench.measuring.runner import Runner
+from attnlab.bench.measuring.runner import Progress, Runner
 from attnlab.bench.measuring.steps import Step
 from attnlab.bench.profilers import PROFILERS
 from attnlab.bench.profilers.profiled_call import Origin, ProfiledCall
@@ -20,16 +20,17 @@ from attnlab.bench.profilers.profiles import CaseProfile
 from attnlab.bench.profilers.using import ToolUse, read_call_ns, read_uses, use
 from attnlab.bench.store.records import Measurement, Outcome
 
-Tell = Callable[[Step, str], None]
-
 
 def take_profiles(
-    runner: Runner, steps: Sequence[Step], order: ProfileOrder, side: str, tell: Tell
+    runner: Runner, steps: Sequence[Step], order: ProfileOrder, side: str, progress: Progress
 ) -> Iterator[CaseProfile]:
-    """One by one. side: which revision it is of, where there are two; tell: of the phases of each."""
+    """One by one. side: which revision it is of, where there are two."""
     with replace(runner, profile=order).workers(steps) as measure:
         for step in steps:
-            yield _profile_of(runner, step, order, measure(step, partial(tell, step)), side)
+            progress.begin(step)
+            found = _profile_of(runner, step, order, measure(step, partial(progress.phase, step)), side)
+            progress.end(step, found.measurement)
+            yield found
 
 
 def _profile_of(runner: Runner, step: Step, order: ProfileOrder, measured: Measurement, side: str) -> CaseProfile:

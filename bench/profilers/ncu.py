@@ -6,6 +6,7 @@ Nsight Compute has to start the process that it looks into, so that the call is 
 from __future__ import annotations
 
 import csv
+import math
 import shutil
 import subprocess
 from collections import defaultdict
@@ -124,7 +125,7 @@ def command_of(call: ProfiledCall, folder: Path) -> list[str]:
 
 def _run(command: Sequence[str], limit_s: float) -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=limit_s)
+        return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=limit_s)
     except subprocess.TimeoutExpired as error:
         raise MeasurementError(f"Nsight Compute did not end within {limit_s:g} s; take a smaller case") from error
     except OSError as error:
@@ -141,7 +142,7 @@ def read_table(text: str) -> ToolRecord:
         said = one_line(text, 300) or "nothing"
         raise MeasurementError(f"ncu --csv gave no table; got: {said}")
     rows = list(csv.DictReader(lines))
-    by_launch = _long(rows) if rows and "Metric Name" in rows[0] else _wide(rows)
+    by_launch = _long(rows) if rows and {"ID", "Metric Name"} <= rows[0].keys() else _wide(rows)
     if not by_launch:
         raise MeasurementError("Nsight Compute saw no kernel between the marks; the call launches none on this device")
     return _record(by_launch)
@@ -173,10 +174,12 @@ def _long(rows: Sequence[Mapping[str, str]]) -> Launches:
 
 
 def _number(text: str | None, unit: str) -> float | None:
-    """A number in bytes or nanoseconds where it has such a unit; None of what is none."""
+    """A number in bytes or nanoseconds where it has such a unit; None of what is none, such as `n/a` and `nan`."""
     try:
         value = float((text or "").replace(",", ""))
     except ValueError:
+        return None
+    if not math.isfinite(value):
         return None
     if unit in ("s", "second"):
         return value * 1e9
@@ -193,7 +196,7 @@ def _record(launches: Launches) -> ToolRecord:
     for name, values in launches:
         kernels[name].append(values)
     parts = [
-        CallPart(name, KERNEL, sum(v[TIME] for v in some) if all(TIME in v for v in some) else None, count=len(some))
+        CallPart(name, KERNEL, sum(v[TIME] for v in some) if all(v.get(TIME) for v in some) else None, count=len(some))
         for name, some in kernels.items()
     ]
     files = (
@@ -209,10 +212,10 @@ def _record(launches: Launches) -> ToolRecord:
 
 def _figures(name: str, launches: Sequence[Mapping[str, float]]) -> Iterator[ToolFigure]:
     for metric in METRICS:
-        known = [values for values in launches if metric.metric in values]
+        known = [v for v in launches if metric.metric in v and (v[metric.metric] or metric.metric != TIME)]
         if not known:
             continue
-        weights = [values.get(TIME, 1.0) for values in known]
+        weights = [values.get(TIME) or 1.0 for values in known]
         if metric.metric.endswith(".sum"):
             value = sum(values[metric.metric] for values in known)
         else:

@@ -23,6 +23,7 @@ from attnlab.bench.text import one_line
 
 RECORDED_S, MOST_CALLS = 0.5, 200
 ACKNOWLEDGED, ANSWER_S = b"ack\n", 10.0
+ASKED_S, ENDED_S = 20.0, 2.0
 PARANOID = Path("/proc/sys/kernel/perf_event_paranoid")
 LINE_BYTES = 64
 SAID = "perf.txt"
@@ -87,8 +88,10 @@ def _refusal(events: tuple[str, ...]) -> str | None:
     """Why perf does not take these events; None where it counts them."""
     asked = ["perf", "stat", "-j", "-e", ",".join(events), "--", "true"]
     try:
-        done = subprocess.run(asked, capture_output=True, text=True, timeout=20, env=_english())
-    except (OSError, subprocess.TimeoutExpired) as error:
+        done = subprocess.run(asked, capture_output=True, text=True, errors="replace", timeout=ASKED_S, env=_english())
+    except subprocess.TimeoutExpired:
+        return f"it does not answer within {ASKED_S:g} s"
+    except OSError as error:
         return one_line(str(error), 200)
     if done.returncode:
         return one_line(done.stderr, 200) or f"it ended with exit code {done.returncode}"
@@ -127,6 +130,7 @@ def _counted(call: ProfiledCall, count: int, events: Sequence[str]) -> str:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            errors="replace",
             pass_fds=(order_out, answer_in),
             env=_english(),
         )
@@ -140,8 +144,7 @@ def _counted(call: ProfiledCall, count: int, events: Sequence[str]) -> str:
             raise MeasurementError("perf did not end within 20 s") from error
         finally:
             if process.poll() is None:
-                process.kill()
-                process.communicate()
+                _killed(process)
 
 
 def _order(process: subprocess.Popen[str], order: int, answer: int, word: str) -> None:
@@ -152,9 +155,16 @@ def _order(process: subprocess.Popen[str], order: int, answer: int, word: str) -
     while not ready and process.poll() is None and time.monotonic() - begun < ANSWER_S:
         ready, _, _ = select.select([answer], [], [], 0.1)
     if not ready or not os.read(answer, 16).startswith(ACKNOWLEDGED):
-        process.kill()
-        said = process.communicate()[1]
-        raise MeasurementError(f"perf would not {word}: {one_line(said, 300) or 'it said nothing'}")
+        raise MeasurementError(f"perf would not {word}: {one_line(_killed(process), 300) or 'it said nothing'}")
+
+
+def _killed(process: subprocess.Popen[str]) -> str:
+    """End it at once; what it said, unless others that it started hold its pipes open."""
+    process.kill()
+    try:
+        return process.communicate(timeout=ENDED_S)[1]
+    except subprocess.TimeoutExpired:
+        return ""
 
 
 @contextmanager

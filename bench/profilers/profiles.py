@@ -76,11 +76,24 @@ def folder_in_making(wanted: Path) -> Iterator[Path]:
         wanted.parent.mkdir(parents=True, exist_ok=True)
         making = Path(tempfile.mkdtemp(prefix=f".{wanted.name}-", dir=wanted.parent))
     except OSError as error:
-        raise StoreError(f"{wanted.parent} cannot be written ({error.strerror}); name another by --out") from error
+        raise _unwritable(wanted, error) from error
     try:
         yield making
     finally:
         shutil.rmtree(making, ignore_errors=True)
+
+
+@contextmanager
+def writing(wanted: Path) -> Iterator[None]:
+    """Raises StoreError where what is written within it cannot be, as on a full disk."""
+    try:
+        yield
+    except OSError as error:
+        raise _unwritable(wanted, error) from error
+
+
+def _unwritable(wanted: Path, error: OSError) -> StoreError:
+    return StoreError(f"{wanted.parent} cannot be written ({error.strerror or error}); name another folder for it")
 
 
 def finish_folder(making: Path, wanted: Path) -> Path:

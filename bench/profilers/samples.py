@@ -151,7 +151,7 @@ def _by_py_spy(call: ProfiledCall, folder: Path) -> tuple[Counter[Stack] | None,
 @contextmanager
 def _started(command: list[str]) -> Iterator[subprocess.Popen[str]]:
     """A process that is gone at the end."""
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
     try:
         yield process
     finally:

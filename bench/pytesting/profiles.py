@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Self
 import pytest
 
 from attnlab.bench.profilers.profiled_call import ProfiledCall
-from attnlab.bench.profilers.profiles import CaseProfile, Profile, finish_folder, folder_in_making, write_profile
+from attnlab.bench.profilers.profiles import (
+    CaseProfile,
+    Profile,
+    finish_folder,
+    folder_in_making,
+    write_profile,
+    writing,
+)
 from attnlab.bench.profilers.using import ALL, chosen, read_call_ns, read_uses, use
 from attnlab.bench.text import file_stem
 
@@ -60,7 +67,7 @@ class TestProfile:
             name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{file_stem(self.item.name)}"
             wanted = Path(self.item.config.option.attnlab_profile) / name
             profile = Profile(replace(self.run, suite="test", run_id=name), (self.case,))
-            with folder_in_making(wanted) as making:
+            with folder_in_making(wanted) as making, writing(wanted):
                 shutil.move(self.raw / PLACE, making / PLACE)
                 write_pages(profile, making)
                 write_profile(profile, making)

@@ -77,7 +77,12 @@ def _bound_by_python(facts: Facts) -> ProfileFinding | None:
         f"It is bound by Python, or by code that torch does not see: {shown_share(outside / host)} of a call is "
         "outside of torch's operations.",
         f"{shown_time(outside)} of {shown_time(host)} (torch); {python_lines(facts)}",
-        "Look at the lines of Python below; work out before the call what does not depend on its inputs.",
+        "Work out before the call what does not depend on its inputs"
+        + (
+            "; --tool samples shows the lines."
+            if facts.case.record("samples") is None
+            else "; see the lines of Python."
+        ),
     )
 
 

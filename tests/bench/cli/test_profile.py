@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -14,7 +16,8 @@ import pytest
 from attnlab.bench import PROFILERS
 from attnlab.bench.cli.profile import _tell_refused
 from attnlab.bench.profilers.profiles import CaseProfile, read_profile
-from attnlab.bench.profilers.record import OPERATION
+from attnlab.bench.profilers.record import OPERATION, CallPart, ToolRecord
+from attnlab.bench.profilers.using import ToolUse
 from attnlab.bench.store.records import Measurement, Outcome
 
 PLUGIN = """
@@ -45,6 +48,8 @@ PROFILERS.add("fragile", Profiler("fragile", "dies", lambda call: None, dies), _
 """
 
 
+FOUND = ToolRecord("torch", 1, (CallPart("f", OPERATION, 1.0),))
+PASSED = CaseProfile(Measurement("toy", "plus", {}, "N8", Outcome.PASSED), (ToolUse("torch", FOUND),), "toy-plus", 1e6)
 COMMIT = ["-c", "user.name=me", "-c", "user.email=me@here", "commit", "-qm", "x"]
 MINE = """
 import toy_operator
@@ -86,6 +91,8 @@ def test_what_can_be_profiled_is_and_the_rest_is_told(plugin: Path, cli: Callabl
     assert torch.kind(OPERATION)[0].name == "aten::add"
     assert (torch.kind(OPERATION)[0].source or "").startswith("toy_operator.py:")
     raw = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    folders = {path.name for path in (folder / times.place).iterdir()}
+    assert folders == {"torch"}, "tools that found nothing leave none"
     assert {f"{plus.place}/torch/{name}" for name, _ in torch.files} <= raw
     assert {"index.html", "summary.md", "profile.json"} <= raw
     assert not any(name in path for path in raw for name in ("record.json", "call.json"))
@@ -118,6 +125,8 @@ def test_two_revisions_stand_side_by_side(cli: Callable[..., Any], helpers: Path
     mine.write_text(MINE.replace("inputs.x * 2", "inputs.x.neg() * -2"))
     ended = cli("profile", "toy", "--impl", "mine", "--plugin", "mine.py", "--base", "HEAD", "--tool", "torch")
     assert ended.code == 0
+    assert "[1/2] toy/mine N8: passed, " in ended.err
+    assert "[2/2] toy/mine N8: passed, " in ended.err
     (folder,) = (tmp_path / "profiles").iterdir()
     base, head = read_profile(folder).cases
     assert base.side.startswith("base HEAD (")
@@ -148,6 +157,33 @@ def test_where_nothing_can_be_profiled_nothing_is_kept(plugin: Path, cli: Callab
     ended = cli("profile", "toy", "--impl", "for_gpus", "--plugin", plugin, "--tool", "torch", "--out", "out")
     assert ended.code == 2
     assert "nothing could be profiled; nothing is kept" in ended.err
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_full_disk_leaves_nothing_that_looks_whole(
+    plugin: Path, cli: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("attnlab.bench.measuring.profiled_run.take_profiles", lambda *_: iter([PASSED]))
+    monkeypatch.setattr("attnlab.bench.profilers.profiles.write_profile", full)
+    ended = cli("profile", "toy", "--impl", "thrice", "--plugin", plugin, "--out", "out")
+    assert ended.code == 2
+    assert "out cannot be written (No space left on device); name another folder for it" in ended.err
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_interrupted_it_keeps_nothing_and_says_so(
+    plugin: Path, cli: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object) -> Iterator[CaseProfile]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("attnlab.bench.measuring.profiled_run.take_profiles", stopped)
+    ended = cli("profile", "toy", "--impl", "thrice", "--plugin", plugin, "--out", "out")
+    assert ended.code == 130
+    assert "interrupted; a profile that is not whole is not kept" in ended.err
     assert list((tmp_path / "out").iterdir()) == []
 
 

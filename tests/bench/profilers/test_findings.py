@@ -143,6 +143,8 @@ def test_what_takes_longest_is_named_with_its_line(made_profile: Make, ceilings:
     assert [finding.says for finding in found] == ["aten::mm takes 91.8 % of the time in operations."]
     assert "mine.py:7" in found[0].evidence
     assert "shapes, dtype" in (found[0].try_ or "")
+    idle = record("torch", OP, host_time_of_a_call=1e6)
+    assert about(made_profile(idle), ceilings, "time") == [], "most of nothing is not worth a word"
 
 
 def test_spans_share_a_call(made_profile: Make, ceilings: Ceilings) -> None:
@@ -208,7 +210,8 @@ WAITED = "its threads waited for a core 90.0 % of the time, summed over them"
 
 
 def test_a_busy_machine_is_not_blamed_on_python(made_profile: Make, ceilings: Ceilings) -> None:
-    torch = replace(record("torch", OP, **MUCH_PYTHON), disturbed=WAITED)
+    long = replace(OP, time_ns=4e5)
+    torch = replace(record("torch", long, **MUCH_PYTHON), disturbed=WAITED)
     found = findings(made_profile(torch, host=BUSY), ceilings)
     assert found[0].about == "unknown"
     assert found[0].evidence == f"while it was timed, {WAITED}; while torch looked, {WAITED}"

@@ -74,6 +74,19 @@ def test_launches_of_a_kernel_are_put_together() -> None:
     assert found.figure("occupancy", "copy_kernel") is None
 
 
+def test_what_is_no_number_and_what_took_no_time_are_not_zero() -> None:
+    found = read_table(
+        EMPTY + table(("0", "1", "a", "nan", "0", "inf", "50.0", "8"), ("1", "1", "b", "n/a", "nan", "16", "n/a", "8"))
+    )
+    assert [(part.name, part.time_ns) for part in found.kind(KERNEL)] == [("a", None), ("b", None)]
+    assert {(f.name, f.of, f.value) for f in found.figures} == {
+        ("occupancy", "a", 50.0),
+        ("instructions", "a", 8.0),
+        ("registers", "b", 16.0),
+        ("instructions", "b", 8.0),
+    }
+
+
 def test_a_metric_a_line_is_read_too_in_any_unit() -> None:
     found = read_table(DETAILS)
     assert found.kind(KERNEL)[0].time_ns == 3000
@@ -86,6 +99,7 @@ def test_a_metric_a_line_is_read_too_in_any_unit() -> None:
         ("", "gave no table; got: nothing"),
         ("==ERROR== no", "got: ==ERROR== no"),
         (EMPTY, "no kernel"),
+        (table(("Metric Name", "Metric Value"), ("a", "1")), "no kernel"),
     ],
 )
 def test_an_empty_table_is_no_profile(text: str, why: str) -> None:

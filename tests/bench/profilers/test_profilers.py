@@ -169,6 +169,20 @@ def test_where_perf_may_not_count_it_is_told_who_lets_it(
     assert "limited; in a container" in (PROFILERS.get("perf").missing(made_call()) or "")
 
 
+@pytest.mark.parametrize("then", ["sleep 20", "head -c 200000 /dev/urandom >&2; sleep 20", "exit 7"])
+def test_a_perf_that_hangs_or_dies_is_told_in_time(
+    then: str, fake_perf: Path, made_call: MakeCall, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = """echo '{"event": "x", "counter-value": "1"}' >&2"""
+    fake_perf.write_text(f'#!/bin/sh\nfor last in "$@"; do :; done\n[ "$last" = true ] && {counts} && exit 0\n{then}\n')
+    monkeypatch.setattr(perf_tool, "ANSWER_S", 0.3)
+    monkeypatch.setattr(perf_tool, "ENDED_S", 0.3)
+    begun = time.monotonic()
+    with pytest.raises(MeasurementError, match="perf would not enable: "):
+        PROFILERS.get("perf").profile(made_call(), tmp_path)
+    assert time.monotonic() - begun < 10
+
+
 @pytest.mark.parametrize("name", ["proton", "ncu"])
 def test_tools_for_a_gpu_say_so(name: str, made_call: MakeCall) -> None:
     assert "--device cuda" in (PROFILERS.get(name).missing(made_call()) or "")

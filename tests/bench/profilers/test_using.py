@@ -128,7 +128,10 @@ def test_a_whole_folder_takes_no_others_place(tmp_path: Path) -> None:
 
 def test_where_nothing_can_be_written_it_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="name another by --out"), folder_in_making(tmp_path / "file" / "profile"):
+    with (
+        pytest.raises(StoreError, match=r"cannot be written .*; name another folder for it"),
+        folder_in_making(tmp_path / "file" / "profile"),
+    ):
         pass
 
 
