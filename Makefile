@@ -8,7 +8,7 @@ CODE := bench impls kernels tests benchmarks scripts setup.py
 OUT ?= build/gpu
 SUITES ?= prefill decode generate-gpu
 
-.PHONY: help bench test docs lint types mypy pyright check gpu clean
+.PHONY: help bench test docs lint types mypy pyright budgets check gpu clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -44,7 +44,10 @@ mypy: $(INSTALLED)
 pyright: $(INSTALLED)
 	$(BIN)/pyright
 
-check: lint types test docs ## all of the above
+budgets: $(INSTALLED) ## hold what compilers make of our kernels against kernels/budgets.toml
+	$(BIN)/attnlab gate --static --out build/budgets
+
+check: lint types budgets test docs ## all of the above
 
 # A GPU machine's own Python, packages and driver are what is measured: no virtual environment here.
 gpu: ## on a machine with an NVIDIA GPU: its tests and suites, packed into $(OUT)/gpu.tar.gz

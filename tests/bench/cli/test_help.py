@@ -15,11 +15,11 @@ from attnlab.bench.cli import build_parser
 
 ROOT = Path(__file__).parents[3]
 MOST_FLAGS = {
-    "gate": 20,
+    "gate": 21,
     "profile": 15,
     "run": 16,
     "tune": 12,
-}  # what is gated and what may be lost are named, one option a kind; a run may be planned, take turns, and try again,
+}  # what is gated, how, and what may be lost are named, one option a kind; a run may be planned, take turns, and try again,
 # and so may a search; a profile takes a run's choice of cases, and a gate's of how a side is built
 HELP_CPU_S = 0.5
 HEAVY = {"torch", "numpy", "scipy", "pandas", "matplotlib", "triton", "rich", "duckdb", "pyarrow", "vl_convert"}
