@@ -19,7 +19,7 @@ MOST_FLAGS = {
     "profile": 15,
     "run": 16,
     "tune": 12,
-}  # what is gated, how, and what may be lost are named, one option a kind; a run may be planned, take turns, and try again,
+}  # what is gated, how, what may be lost: an option a kind; a run may be planned, take turns, and try again,
 # and so may a search; a profile takes a run's choice of cases, and a gate's of how a side is built
 HELP_CPU_S = 0.5
 HEAVY = {"torch", "numpy", "scipy", "pandas", "matplotlib", "triton", "rich", "duckdb", "pyarrow", "vl_convert"}
