@@ -6,11 +6,12 @@ import argparse
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from attnlab.bench import text_table, units
 from attnlab.bench.cli import _options
+from attnlab.bench.cli._entries import ListEntry
 from attnlab.bench.cli._usage import check_name
 from attnlab.bench.errors import AttnlabError
 from attnlab.bench.text import count, one_line, reason_of
@@ -39,17 +40,6 @@ HEADINGS = ("operator", "runs here", "cannot", "what")
 LONGEST, LEAST_ROOM = 200, 20  # characters of what an operator is, and of room for it beside the rest
 
 
-@dataclass(frozen=True)
-class ListEntry:
-    """One line of the list; reason says why it cannot be used here, or None."""
-
-    kind: str
-    name: str
-    summary: str
-    reason: str | None = None
-    note: str | None = None
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "what",
@@ -68,15 +58,30 @@ def execute(options: argparse.Namespace) -> int:
     alone = outline.is_all(options.plugin)
     if alone and options.what is not None:
         check_name(WHAT, options.what, [*KINDS, *(operator.name for operator in outline.operators())])
-    if alone and options.what is None and not options.json:
-        from attnlab.bench.cli._counts import outlined
+    if alone:
         from attnlab.bench.machine.environment import device_at_sight
 
         device = device_at_sight(options.device)
         if device is not None:
-            _show_short(outlined(device), len(outline.metrics()), len(outline.suites()), device)
-            return 0
+            return _without_torch(options, device)
     return _from_registry(options)
+
+
+def _without_torch(options: argparse.Namespace, device: Device) -> int:
+    """Counts are read off our files; what else is listed was kept from the last time that they were as they are."""
+    from attnlab.bench.cli._counts import outlined
+    from attnlab.bench.cli._kept_list import keep_list, kept_list
+    from attnlab.bench.contract import outline
+
+    if options.what is None and not options.json:
+        _show_short(outlined(device), len(outline.metrics()), len(outline.suites()), device)
+        return 0
+    entries = kept_list(device)
+    if entries is None:
+        entries = list(collect(_options.discovered(()), device))
+        keep_list(entries, device)
+    _tell(entries, options, device)
+    return 0
 
 
 def _from_registry(options: argparse.Namespace) -> int:
@@ -91,12 +96,16 @@ def _from_registry(options: argparse.Namespace) -> int:
     elif not options.json:
         _show_short(counted(registry, device), len(registry.metrics.names()), len(registry.suites.names()), device)
         return 0
-    entries = [entry for entry in collect(registry, device) if _is_asked(entry, options.what)]
-    if options.json:
-        print(json.dumps([asdict(entry) for entry in entries], indent=1))
-    else:
-        _show(entries, device)
+    _tell(list(collect(registry, device)), options, device)
     return 0
+
+
+def _tell(entries: Sequence[ListEntry], options: argparse.Namespace, device: Device) -> None:
+    asked = [entry for entry in entries if _is_asked(entry, options.what)]
+    if options.json:
+        print(json.dumps([asdict(entry) for entry in asked], indent=1))
+    else:
+        _show(asked, device)
 
 
 def _is_asked(entry: ListEntry, what: str | None) -> bool:

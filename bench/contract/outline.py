@@ -65,14 +65,18 @@ def axes(operator: str) -> list[str]:
 
 def implementations() -> list[DeclaredImplementation]:
     """By file."""
-    spec = importlib.util.find_spec(OURS)
-    roots = [Path(path) for path in (spec.submodule_search_locations or ())] if spec else []
     return [
         DeclaredImplementation(ast.literal_eval(call.args[0]), _constant(call, "name"), _needs(call))
-        for root in roots
+        for root in roots()
         for file in _files(root, "*/*.py")
         for call in _calls(file, "implements")
     ]
+
+
+def roots() -> list[Path]:
+    """The folders of implementations."""
+    spec = importlib.util.find_spec(OURS)
+    return [Path(path) for path in (spec.submodule_search_locations or ())] if spec else []
 
 
 def metrics() -> list[str]:
