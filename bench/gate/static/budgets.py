@@ -64,7 +64,7 @@ def _kernel(kernel: KernelFigures) -> str:
 
 
 def _number(value: float) -> str:
-    return str(int(value)) if float(value).is_integer() else f"{value:.6g}"
+    return str(int(value)) if float(value).is_integer() else repr(value)
 
 
 def _quoted(text: str) -> str:

@@ -9,6 +9,7 @@ from attnlab.bench import units
 from attnlab.bench.profilers.compiled.resources import APPLIED, CompiledCase, KernelResources
 
 Value = Callable[[KernelResources], float | None]
+DIGITS = 4  # after the point; of means and shares, the rest are counts
 
 
 @dataclass(frozen=True)
@@ -104,12 +105,12 @@ class CaseFigures:
 
 
 def figures_of(case: CompiledCase, sources: str | None = None) -> CaseFigures:
-    """What rules need of a compiled case."""
+    """What rules need of a compiled case, in as many digits as a budget has."""
     kernels = tuple(
         KernelFigures(
             kernel.name,
             kernel.compiler,
-            {name: float(value) for name, made in QUANTITIES.items() if (value := made.value(kernel)) is not None},
+            {n: round(float(v), DIGITS) for n, made in QUANTITIES.items() if (v := made.value(kernel)) is not None},
             kernel.source,
             kernel.constants,
         )
