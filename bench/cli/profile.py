@@ -212,6 +212,8 @@ def _conclude(options: argparse.Namespace, profile: Profile, folder: Path) -> No
         print(f"\n{case.measurement.operator}/{case.name} {case.measurement.case_id}{marked}")
         if not case.records:
             print(f"  not profiled: {case.measurement.outcome.value}")
+        elif not found[case.place]:
+            print("  nothing stands out; the page has the tables")
         for flag in case.measurement.flags:
             print(f"  {flag}")
         for finding in found[case.place]:

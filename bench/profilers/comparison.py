@@ -34,9 +34,11 @@ class ComparedRow:
 
 
 def compared_parts(cases: Sequence[CaseProfile]) -> list[ComparedRow]:
-    """Kernels, or on a CPU operations, that differ most in time first."""
+    """Kernels, or on a CPU operations, that differ most in time first; none where fewer than two have any."""
     kind = KERNEL if any(parts_of(case, KERNEL) for case in cases) else OPERATION
     found = [parts_of(case, kind) for case in cases]
+    if sum(map(bool, found)) < 2:
+        return []
     names = dict.fromkeys(name for parts in found for name in parts)
     rows = [ComparedRow(name, "ns", tuple(parts.get(name) for parts in found)) for name in names]
     least = LEAST_SPREAD * max((row.spread for row in rows), default=0.0)

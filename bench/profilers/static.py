@@ -57,10 +57,11 @@ def _profile(call: ProfiledCall, folder: Path) -> ToolRecord:
     assert call.origin is not None
     cases = compiled(call.origin, static_targets(call), call.interpreter)
     if not any(case.kernels or case.failed for case in cases):
-        reasons = dict.fromkeys(f"{case.target}: {case.unserved}" for case in cases)
-        raise MeasurementError(
-            f"{call.name} has no kernel to look into: {'; '.join(reasons)}; profile one in Triton, Gluon or C"
-        )
+        reasons: dict[str | None, list[str]] = {}
+        for case in cases:
+            reasons.setdefault(case.unserved, []).append(case.target)
+        told = "; ".join(f"{reason} ({', '.join(targets)})" for reason, targets in reasons.items())
+        raise MeasurementError(f"{call.name} has no kernel to look into: {told}; profile one in Triton, Gluon or C")
     (folder / "kernels.json").write_text(json.dumps(encode(tuple(cases)), indent=1) + "\n", encoding="utf-8")
     (folder / "kernels.txt").write_text("\n".join(lines(cases, TERMINAL)) + "\n", encoding="utf-8")
     notes = [f"{case.target}: {case.unserved}" for case in cases if case.unserved]

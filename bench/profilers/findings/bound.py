@@ -11,7 +11,7 @@ from attnlab.bench.profilers.record import KERNEL, OPERATION, ProfileFinding
 
 UNKNOWN = "unknown"
 NEAR = 0.6  # of a ceiling: what comes so near is bound by it
-PYTHON_SHARE = 0.3  # of a call outside of torch's operations
+PYTHON_SHARE = 0.5  # of a call outside of torch's operations
 SMALL_OPERATION_NS = 10_000.0  # of which as much goes to starting an operation as to its work
 MANY_OPERATIONS = 20
 GAP_SHARE = 0.2
@@ -56,7 +56,7 @@ def _bound_on_gpu(facts: Facts) -> ProfileFinding | None:
         launching = torch.figure("host time in launches") or 0.0
         by = "Python" if launching < host / 2 else "launches"
         return ProfileFinding(
-            by.lower(),
+            by,
             f"One call after another, it is bound by {by}: the host needs longer for a call than its kernels run.",
             f"host time of a call {shown_time(host)}, of it {shown_time(launching)} in {launches:.0f} launches; "
             f"{kernels:.0f} kernels run for {shown_time(busy)}, with gaps of {shown_time(gaps)} between them (torch)",
@@ -73,7 +73,7 @@ def _bound_by_python(facts: Facts) -> ProfileFinding | None:
     if not outside or not host or not torch.kind(OPERATION) or outside < PYTHON_SHARE * host:
         return None
     return ProfileFinding(
-        "python",
+        "Python",
         f"It is bound by Python, or by code that torch does not see: {shown_share(outside / host)} of a call is "
         "outside of torch's operations.",
         f"{shown_time(outside)} of {shown_time(host)} (torch); {python_lines(facts)}",

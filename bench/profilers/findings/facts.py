@@ -72,8 +72,11 @@ def busy(case: CaseProfile) -> str | None:
 
 def python_lines(facts: Facts) -> str:
     samples = facts.case.record("samples")
-    lines = samples.listings[0].rows[:2] if samples is not None and samples.listings else ()
-    return "; ".join(f"{row[0]} in {row[1]} of samples" for row in lines) or "no samples were taken"
+    if samples is None or not samples.listings:
+        return "no samples were taken"
+    rows = samples.listings[0].rows
+    told = [row for row in rows if row[1] != shown_share(1.0)] or rows[-1:]  # what is in all only calls the others
+    return "; ".join(f"{row[0]} in {row[1]} of samples" for row in told[:2]) or "no line of the implementation was seen"
 
 
 def shown_time(ns: float | None) -> str:

@@ -24,11 +24,15 @@ def longest(facts: Facts) -> Iterator[ProfileFinding]:
         yield ProfileFinding(
             "time",
             f"{part.name} takes {shown_share(part.time_ns / whole)} of the time in {kind}s.",
-            f"{shown_time(part.time_ns)} of {shown_time(whole)}, {part.count:g} times a call (torch)"
+            f"{shown_time(part.time_ns)} of {shown_time(whole)}, {_times(part.count)} a call (torch)"
             + (f", from {part.source}" if part.source else "")
             + ("" if torch.disturbed is None or facts.on_gpu else "; what it waited for a core is in it"),
             _advice(part),
         )
+
+
+def _times(count: float) -> str:
+    return "once" if count == 1 else f"{count:g} times"
 
 
 def _advice(part: CallPart) -> str | None:
@@ -70,5 +74,5 @@ def spans(facts: Facts) -> Iterator[ProfileFinding]:
         told = sorted(some, key=lambda span: -(span.total_ns or 0.0))[:4]
         if told and host:
             shares = ", ".join(f"{span.name} {shown_share((span.total_ns or 0.0) / host)}" for span in told)
-            evidence = "; ".join(f"{span.name}: {span.count:g} times, {shown_time(span.total_ns)}" for span in told)
+            evidence = "; ".join(f"{span.name}: {_times(span.count)}, {shown_time(span.total_ns)}" for span in told)
             yield ProfileFinding("spans", f"Of a call, its {title} take: {shares}.", f"{evidence} (torch)")

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
 from attnlab.bench import units
-from attnlab.bench.reporters.draw.canvas import Canvas, Span
+from attnlab.bench.reporters.draw.canvas import MOST_STEPS, Canvas, Span
 from attnlab.bench.reporters.draw.look import INK, MUTED, RULE
+from attnlab.bench.reporters.draw.ticks import binary_ticks
 from attnlab.bench.reporters.model.plots import Curve
 
 HEIGHT_IN = 3.0
@@ -24,7 +25,10 @@ def draw_scatter(canvas: Canvas) -> None:
     canvas.scale(ax, "x", Span(x, panel.x_unit, panel.x_logarithmic, 0.08))
     top = max(panel.extent or [p.y for p in points]) or 1e-3
     ax.set_ylim(-0.06 * top, 1.16 * top)
-    ax.yaxis.set_major_locator(MaxNLocator(5))
+    if panel.unit == "B":
+        ax.yaxis.set_major_locator(FixedLocator(binary_ticks(0.0, 1.16 * top, MOST_STEPS)))
+    else:
+        ax.yaxis.set_major_locator(MaxNLocator(MOST_STEPS))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: units.format_tick(value, panel.unit)))
     ax.grid(axis="y", color=RULE.light, linewidth=0.7)
     for value in canvas.reference:

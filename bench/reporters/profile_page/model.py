@@ -29,7 +29,7 @@ from attnlab.bench.text import brief
 KINDS = {SPAN: "Spans", KERNEL: "Kernels", OPERATION: "Operations", FUNCTION: "Functions of Python"}
 MOST_ROWS = 15
 MOST_WHOLE = 10_000  # counts above are rounded
-BOUND = {"python": "Python", "unknown": units.MISSING, "ceiling": units.MISSING}
+BOUND = {"unknown": units.MISSING, "ceiling": units.MISSING}
 GLANCE = ("implementation", "a call", "of the ceiling", "bound by", "takes longest for")
 
 

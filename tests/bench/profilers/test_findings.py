@@ -51,14 +51,18 @@ def test_the_contract_says_which_ceiling_is_near(
 
 
 def test_much_time_outside_of_operations_is_python(made_profile: Make, ceilings: Ceilings) -> None:
-    torch = record("torch", OP, host_time_of_a_call=1e6, host_time_outside_of_operations=4e5)
+    torch = record("torch", OP, host_time_of_a_call=1e6, host_time_outside_of_operations=6e5)
     samples = record(
-        "samples", listings=(Listing("Lines", ("line", "share"), (("mine.py:3 f", "71.0 %"),)),), samples=99
+        "samples",
+        listings=(Listing("Lines", ("line", "share"), (("mine.py:1 g", "100 %"), ("mine.py:3 f", "71.0 %"))),),
+        samples=99,
     )
     found = first(made_profile(torch, samples), ceilings)
-    assert found.about == "python"
-    assert "40.0 % of a call" in found.says
-    assert "mine.py:3 f in 71.0 % of samples" in found.evidence
+    assert found.about == "Python"
+    assert "60.0 % of a call" in found.says
+    assert "(torch); mine.py:3 f in 71.0 % of samples" in found.evidence, "and not the line that calls all others"
+    few = record("torch", OP, host_time_of_a_call=1e6, host_time_outside_of_operations=4e5)
+    assert first(made_profile(few), ceilings).about != "Python", "most of the call is in operations"
 
 
 def test_many_small_operations_are_launches(made_profile: Make, ceilings: Ceilings) -> None:
@@ -68,7 +72,7 @@ def test_many_small_operations_are_launches(made_profile: Make, ceilings: Ceilin
     assert "100 operations in 400 µs, 4.00 µs each" in found.evidence
 
 
-@pytest.mark.parametrize(("launching", "bound"), [(9e4, "launches"), (1e4, "python")])
+@pytest.mark.parametrize(("launching", "bound"), [(9e4, "launches"), (1e4, "Python")])
 def test_a_gpu_that_waits_for_its_host(launching: float, bound: str, made_profile: Make, ceilings: Ceilings) -> None:
     figures = {"kernels": 9, "launches": 9, "time_in_kernels": 2e4, "gaps_between_kernels": 8e4}
     host = {"host_time_of_a_call": 1.5e5, "host_time_in_launches": launching}
@@ -173,6 +177,7 @@ def test_two_are_set_side_by_side(made_profile: Make) -> None:
         "slow takes 2.00 (1.96 to 2.04) times as long as quick: 500 µs more; "
         "500 µs in aten::copy_, which quick has not."
     ]
+    assert compared_parts([slow, made_profile(name="other")]) == [], "nothing to set beside it"
     (row,) = compared_parts([slow, quick])
     assert (row.name, row.values) == ("aten::copy_", (5e5, None)), "what is alike is left out"
     (figure,) = compared_figures([slow, quick])
@@ -227,7 +232,7 @@ def test_undisturbed_calls_tell_what_bounds_although_the_harness_was_kept_waitin
     made_profile: Make, ceilings: Ceilings
 ) -> None:
     case = made_profile(record("torch", OP, **MUCH_PYTHON), host=BUSY, call_ns=8e7)
-    assert first(case, ceilings).about == "python"
+    assert first(case, ceilings).about == "Python"
 
 
 @pytest.mark.parametrize(

@@ -20,13 +20,15 @@ ENVIRONMENT = Environment(
     Device("cpu", "a processor"), "a processor", 2, (0, 1), 2, 1 << 34, "Linux", "3.11", {}, None, None, {}, None, None
 )
 CEILINGS = Ceilings("a processor", 1, 1e10, {"bfloat16": 1e12}, None, 0.0)
-RUN = RunRecord("r", "attention", "2026-01-02", "attnlab profile attention", (), ENVIRONMENT, CEILINGS, 0)
+RUN = RunRecord(
+    "r", "attention", "2026-01-02T03:04:05+00:00", "attnlab profile attention", (), ENVIRONMENT, CEILINGS, 0
+)
 NASTY = "<script>alert('|')</script>"
 
 
 def profiled(name: str, call_ns: float, *parts: CallPart) -> CaseProfile:
     m = Measurement("attention", name, {"dtype": "bfloat16"}, "Sq8-bf16", Outcome.PASSED)
-    m = replace(m, operations=10_000_000, bytes_moved=100_000, median_ns=call_ns)
+    m = replace(m, operations=10_000_000, bytes_moved=100_000, median_ns=call_ns, flags=("the machine was busy",))
     torch = ToolRecord(
         "torch",
         3,
@@ -50,7 +52,12 @@ def profile() -> Profile:
 def test_both_pages_say_the_same(profile: Profile, tmp_path: Path) -> None:
     html, markdown = (path.read_text() for path in write_pages(profile, tmp_path))
     for text in (html, markdown):
-        assert "slow takes 2.00 times as long as quick: 1.00 ms more" in text
+        assert (
+            "How the times of slow and quick compare is not told (2.00 ms, 1.00 ms): quick: its result is wrong."
+            in text
+        )
+        assert "the machine was busy" in text, "flags of its times"
+        assert "a processor, 2026-01-02" in text.replace("\\", "")
         assert "attention-slow/torch/trace.json.gz" in text
         assert "off by a half" in text
         assert "WRONG RESULT" in text.upper()
@@ -67,6 +74,12 @@ def test_each_picture_is_drawn(profile: Profile, tmp_path: Path) -> None:
     assert len(ids) == len(set(ids))
     targets = set(re.findall(r'href="#([^"]+)"', html))
     assert {target for target in targets if target.startswith("case")} <= set(ids)
+
+
+def test_bars_begin_at_zero(profile: Profile) -> None:
+    (section,) = ProfilePage.of(replace(profile, cases=(profile.cases[0], replace(profile.cases[0])))).sections
+    (bars,) = section.plots[0].panels
+    assert min(bars.values) == 0
 
 
 def test_the_model_has_a_line_for_each_implementation(profile: Profile) -> None:
