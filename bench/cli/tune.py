@@ -76,7 +76,10 @@ def execute(options: argparse.Namespace) -> int:
     device = describe_device(choose_device(options.device))
     (bench,) = operator_suite(options.operator, registry, {}, tuple(options.case)).benches
     turns = TURNS if options.turns is None else options.turns
-    plan = plan_search(registry, options.operator, options.impl, bench.cases, device, only, turns)
+    plugins = tuple(options.plugin)
+    plan = plan_search(
+        registry, options.operator, options.impl, bench.cases, device, only, turns, plugins, _options.tell
+    )
     suite = Suite(f"tune-{options.operator}-{options.impl}", (), effort=plan.effort)
     configs = None if options.keep is None else folder_of(options.keep)
     if configs is not None:
@@ -88,7 +91,7 @@ def execute(options: argparse.Namespace) -> int:
         plan.benches,
         device.kind,
         options.command_line,
-        tuple(options.plugin),
+        plugins,
         timed=not options.plan,
         known=plan.registry,
     )

@@ -17,12 +17,16 @@ from attnlab.bench.text import one_line, reason_of
 from attnlab.bench.tuning.limits import beyond
 
 T = TypeVar("T")
+Misfits = Callable[[Mapping[str, Configuration]], Mapping[str, str]]
 
 
-def tuned_case(made: Implementation, space: Space, case: Case, device: Device, alpha: float) -> TunedCase:
+def tuned_case(
+    made: Implementation, space: Space, case: Case, device: Device, alpha: float, misfits: Misfits = lambda others: {}
+) -> TunedCase:
     """The search on a case: the built-in configuration and those that fit, the nearest to it first.
 
-    Raises PluginError where a function of the space fails, or the built-in configuration is none of it.
+    misfits: why some of the others cannot run, by name, of those that nothing else leaves out. Raises PluginError where
+    a function of the space fails, or the built-in configuration is none of it.
     """
 
     def asked(what: str, ask: Callable[[], T]) -> T:
@@ -48,6 +52,9 @@ def tuned_case(made: Implementation, space: Space, case: Case, device: Device, a
             left_out.append(LeftOut(one, one_line(reason)))
         else:
             candidates[variant(made.name, one)] = one
+    others = {name: one for name, one in candidates.items() if one is not default}
+    for name, reason in misfits(others).items():
+        left_out.append(LeftOut(candidates.pop(name), one_line(reason)))
     return TunedCase(
         case.id,
         variant(made.name, default),

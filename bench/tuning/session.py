@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from attnlab.bench.contract import needs
 from attnlab.bench.contract.axes import Case
@@ -17,6 +18,7 @@ from attnlab.bench.store.machine import Device
 from attnlab.bench.store.records import BenchRecord, Measurement
 from attnlab.bench.store.tuning import Tuning
 from attnlab.bench.tuning.candidates import tuned_case, variants
+from attnlab.bench.tuning.compiling import misfits
 from attnlab.bench.tuning.search import CaseSearch, ReferenceLost
 
 MOST_SAMPLES = 1e7  # of the built-in configuration, which takes part in every heat
@@ -44,17 +46,23 @@ def plan_search(
     device: Device,
     only: Mapping[str, tuple[Value, ...]],
     turns: int = TURNS,
+    plugins: Sequence[str] = (),
+    tell: Callable[[str], None] = lambda line: None,
 ) -> SearchPlan:
-    """The search of an implementation's space on these cases.
+    """The search of an implementation's space on these cases, of what fits the device as compilers make it.
 
-    only: values of some names, where not all are searched. Raises UnknownName, and UsageError where the implementation
-    has no space, cannot run or be timed here, or does not serve a case.
+    only: values of some names, where not all are searched. tell: gets a line before something takes long. Raises
+    UnknownName, and UsageError where the implementation has no space, cannot run or be timed here, or does not serve a
+    case.
     """
     made = registry.implementations(operator).get(name)
     space = _space(made, registry).narrowed(only)
     with kept_settings():
         _refuse_unserved(made, cases, device)
-        tuned = {case.id: tuned_case(made, space, case, device, ALPHA) for case in cases}
+        tuned = {}
+        for case in cases:
+            fitting = partial(misfits, made, case, device=device, plugins=plugins, tell=tell)
+            tuned[case.id] = tuned_case(made, space, case, device, ALPHA, fitting)
     tuning = Tuning(operator, name, dict(space.axes), tuple(tuned.values()), ALPHA, MARGIN, turns)
     benches = tuple(
         BenchRecord(operator, tuple(one.candidates), one.default, (one.case_id,), one.rounds) for one in tuned.values()

@@ -41,6 +41,7 @@ def compile_order(order: CaseOrder, plugins: tuple[str, ...], kept: Path | None,
     except Exception as error:  # noqa: BLE001 - foreign code; the record tells what was raised
         message, at = _told(error, root)
         return replace(found, failed=message, place=at)
+    made = made.configured(order.chosen) if order.chosen else made
     return compile_case(made, order.case_id, order.target, kept, root)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from attnlab.bench.contract.space import Value
 
 
 @dataclass(frozen=True)
@@ -16,9 +18,14 @@ class Setup:
 
 @dataclass(frozen=True)
 class CaseOrder:
-    """One case to compile. module: what registers the implementation, where it is ours; "" for a plugin's."""
+    """One case to compile.
+
+    module: what registers the implementation, where it is ours; "" for a plugin's. chosen: a configuration of its
+    search space; empty for what it chooses itself.
+    """
 
     implementation: str
     case_id: str
     target: str
     module: str = ""
+    chosen: dict[str, Value] = field(default_factory=dict)

@@ -103,3 +103,17 @@ def test_a_space_that_fails_is_told_by_its_name() -> None:
         planned(unfit=lambda case, one: one["nosuch"])
     with pytest.raises(PluginError, match=r"has the default tile=2; expected tile, stages"):
         planned(default=lambda case: {"tile": 2})
+
+
+def test_what_does_not_fit_as_compiled_is_left_out_but_never_the_built_in_one() -> None:
+    space = Space({"tile": (1, 2, 4)}, lambda case: {"tile": 2})
+    asked: list[str] = []
+
+    def misfits(others: Any) -> dict[str, str]:
+        asked.extend(others)
+        return {"mine+4": "as compiled it\nis too large"}
+
+    case = tuned_case(made(space), space, Case(), CPU, 0.05, misfits)  # type: ignore[arg-type]
+    assert asked == ["mine+1", "mine+4"]
+    assert list(case.candidates) == ["mine+2", "mine+1"]
+    assert [(one.configuration, one.reason) for one in case.left_out] == [({"tile": 4}, "as compiled it is too large")]
