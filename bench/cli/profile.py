@@ -101,7 +101,8 @@ def execute(options: argparse.Namespace) -> int:
             write_profile(profile, making)
             folder = finish_folder(making, wanted)
     _conclude(options, profile, folder)
-    return EXIT_OK if all(case.records for case in cases) else EXIT_FAULTS
+    sound = all(case.records and case.measurement.outcome is not Outcome.FAILED for case in cases)
+    return EXIT_OK if sound else EXIT_FAULTS
 
 
 def _planned(options: argparse.Namespace, registry: Registry) -> tuple[list[Step], RunRecord]:

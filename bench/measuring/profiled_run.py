@@ -36,7 +36,8 @@ def take_profiles(
 def _profile_of(runner: Runner, step: Step, order: ProfileOrder, measured: Measurement, side: str) -> CaseProfile:
     of = step.operator, step.implementation, step.case.id
     place = order.path(*of)
-    if measured.outcome is Outcome.UNAVAILABLE:
+    failed_before = measured.outcome is Outcome.FAILED and not place.exists()  # before a tool saw it
+    if failed_before or measured.outcome is Outcome.UNAVAILABLE:
         tools = _without_calls(runner, step, order, measured, place)
     else:
         tools = read_uses(order.tools, place)
@@ -48,7 +49,7 @@ def _profile_of(runner: Runner, step: Step, order: ProfileOrder, measured: Measu
 def _without_calls(
     runner: Runner, step: Step, order: ProfileOrder, measured: Measurement, place: Path
 ) -> list[ToolUse]:
-    """What tools find that need no call, of what cannot run here."""
+    """What tools find that need no call, of what cannot run here or fails, such as a kernel that does not compile."""
     tools = [name for name in order.tools if not PROFILERS.get(name).needs_calls]
     made = runner.registry.implementations(step.operator).get(step.implementation)
     origin = Origin(step.operator, step.implementation, made.module, step.case.id, runner.plugins, runner.seed)

@@ -7,21 +7,26 @@ from collections.abc import Iterable, Iterator
 from attnlab.bench import units
 from attnlab.bench.profilers.compiled.resources import IGNORED, CompiledCase, KernelResources
 from attnlab.bench.profilers.record import ProfileFinding
+from attnlab.bench.text import one_line
 
 NARROW_BYTES = 8  # of loads: below it, an address or a length that Triton does not know to be divisible is likely
 FEW_WARPS = 4  # of a multiprocessor: too few to hide a load behind others' work
 
 
 def findings(cases: Iterable[CompiledCase], dtype: str | None) -> Iterator[ProfileFinding]:
-    """Of all kernels of a call; what holds for several targets is told once for each."""
+    """Of all kernels of a call; why one does not compile is told once, what is else so once for each target."""
+    cases, failed = tuple(cases), dict[tuple[str, str], list[str]]()
     for case in cases:
         if case.failed is not None:
-            yield ProfileFinding(
-                "compilation",
-                f"It does not compile or launch for {case.target}.",
-                f"{case.place or case.implementation}: {case.failed.splitlines()[0]} (static)",
-                "Mend the line that is named; the same order without a GPU: attnlab profile --tool static.",
-            )
+            failed.setdefault((case.place or case.implementation, one_line(case.failed)), []).append(case.target)
+    for (place, why), targets in failed.items():
+        yield ProfileFinding(
+            "compilation",
+            f"It does not compile or launch for {', '.join(targets)}.",
+            f"{place}: {why} (static)",
+            "Mend the line that is named; the same order without a GPU: attnlab profile --tool static.",
+        )
+    for case in cases:
         for kernel in case.kernels:
             yield from _of_kernel(kernel, dtype)
 

@@ -160,6 +160,19 @@ def test_where_nothing_can_be_profiled_nothing_is_kept(plugin: Path, cli: Callab
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def test_what_fails_is_looked_at_without_a_call(plugin: Path, cli: Callable[..., Any], tmp_path: Path) -> None:
+    """Such as a kernel that does not compile: the compiler's words and the line, once for all architectures."""
+    broken = tmp_path / "broken.py"
+    broken.write_text(MINE.replace("return inputs.x * 2", 'raise RuntimeError("unsupported\\nin line 7")'))
+    asked = ("--impl", "mine", "--plugin", broken, "--tool", "torch,static", "--arch", "90,100", "--out", "out")
+    ended = cli("profile", "toy", *asked)
+    assert ended.code == 1, "it failed"
+    assert "It does not compile or launch for sm_90, sm_100." in ended.out
+    assert "broken.py:8: RuntimeError: unsupported in line 7 (static)" in ended.out
+    (folder,) = (tmp_path / "out").iterdir()
+    assert "failed: RuntimeError: unsupported" in (folder / "index.html").read_text()
+
+
 def test_a_full_disk_leaves_nothing_that_looks_whole(
     plugin: Path, cli: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
