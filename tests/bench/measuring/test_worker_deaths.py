@@ -11,9 +11,10 @@ import psutil
 import pytest
 
 from attnlab.bench.machine.cgroup import ControlGroup
-from attnlab.bench.measuring import isolation, worker_process
+from attnlab.bench.measuring import worker_process
 from attnlab.bench.measuring.isolation import Worker
 from attnlab.bench.measuring.worker import WorkerOrder
+from attnlab.bench.measuring.worker_process import Process
 from attnlab.bench.store.codec import encode
 from attnlab.bench.store.records import Measurement, Outcome
 from attnlab.bench.text import LONGEST_BLOCK
@@ -178,14 +179,17 @@ def test_a_worker_is_started_ahead_and_once(monkeypatch: pytest.MonkeyPatch) -> 
         worker_process, "BOOT", GREETING + f"say('measurement', json.loads({json.dumps(encode(good))!r}))"
     )
     made: list[object] = []
-    process = isolation.Process
-    monkeypatch.setattr(isolation, "Process", lambda *arguments: made.append(arguments) or process(*arguments))
-    worker = Worker(ORDER, 60.0, BELIEVING)
+
+    def begin(device: str) -> Process:
+        made.append(device)
+        return Process(device)
+
+    worker = Worker(ORDER, 60.0, BELIEVING, begin)
     worker.start()
     worker.wait()
     worker.wait()
     assert worker.run("N8", BLANK) == replace(good, printed_bytes=0)
-    assert len(made) == 1
+    assert made == [ORDER.device]
     worker.close()
 
 
