@@ -28,4 +28,4 @@ class CaseOrder:
     case_id: str
     target: str
     module: str = ""
-    chosen: dict[str, Value] = field(default_factory=dict)
+    chosen: dict[str, Value] = field(default_factory=dict, hash=False)
