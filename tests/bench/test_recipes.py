@@ -23,7 +23,8 @@ from attnlab.bench.contract.registry import discover_one, registry
 from attnlab.bench.machine import clocks
 from attnlab.bench.measuring.timing import Effort, time_calls
 from attnlab.bench.ops.gelu import GELU
-from attnlab.bench.store.machine import Ceilings, Device, Environment
+from attnlab.bench.store.machine import Ceilings, Device
+from tests.helpers.histories import environment
 
 Put = Callable[[str, str], None]
 CliList = Callable[[], dict[str, str]]
@@ -425,8 +426,7 @@ def test_an_inspection_by_the_doctor(put: Put, monkeypatch: pytest.MonkeyPatch) 
         INSPECTIONS = (Inspection(-1, toy_inspection),)
         """,
     )
-    here = Environment.__new__(Environment)
-    object.__setattr__(here, "device", Device("cpu", "processor"))
+    here = environment(device=Device("cpu", "processor"))
     ceilings = Ceilings("processor", 1, None, {}, None, 0.0)
     findings = doctor.examine(doctor.Patient(here, ceilings, (), lambda: None))
     assert [(found.name, found.value) for found in itertools.islice(findings, 2)] == [
