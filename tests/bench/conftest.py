@@ -17,6 +17,7 @@ from types import ModuleType
 import pytest
 
 HELPERS = Path(__file__).parents[1] / "helpers"
+ROOT = HELPERS.parents[1]
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -73,6 +74,7 @@ def forgetting_plugins() -> Iterator[None]:
     """What is registered, imported or put on the import path inside is gone afterwards."""
     from attnlab.bench import discover
     from attnlab.bench.contract.registry import Registry, Table
+    from attnlab.bench.measuring import fingerprint
 
     registry: Registry = discover()
     modules, path = dict(sys.modules), list(sys.path)
@@ -93,10 +95,11 @@ def forgetting_plugins() -> Iterator[None]:
             del registry._implementations[operator]
         for name in set(sys.modules) - set(modules):
             file = Path(getattr(sys.modules[name], "__file__", None) or "")
-            made_here = file.is_relative_to(HELPERS) or file.is_relative_to(tempfile.gettempdir())
-            if made_here and not file.is_relative_to(sys.prefix):  # the environment itself may lie under /tmp
-                del sys.modules[name]
+            made_here = file.is_relative_to(tempfile.gettempdir()) and not file.is_relative_to(ROOT)
+            if file.is_relative_to(HELPERS) or (made_here and not file.is_relative_to(sys.prefix)):
+                del sys.modules[name]  # the project and its environment may lie under /tmp themselves
         sys.path[:] = path
+        fingerprint._found.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -313,7 +313,7 @@ def test_a_wrong_command_is_seen(pytest_options: set[str]) -> None:
     wrong = {
         "attnlab gone": False,
         "attnlab run quick --gone": True,
-        "attnlab gate --suite quick": True,
+        "attnlab compare results/one": True,
         "attnlab results show --gone": False,
         "pytest --attnlab-gone": True,
         "make gone": True,
