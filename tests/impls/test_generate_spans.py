@@ -25,7 +25,7 @@ def test_passes_and_parts_are_spans(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     inputs = operator.make_inputs(case, "drawn", 0, device)
     state = naive.prepare(case, inputs)
     call = ProfiledCall("generate/naive", device, (lambda: naive.run(inputs, state),), call_ns=1e9)
-    trace = _recorded(call, 1, tmp_path / "trace.json.gz")
+    trace, _ = _recorded(call, 1, tmp_path / "trace.json.gz")
     found = {span.name: span for span in record_of(trace, None, on_gpu=False).kind(SPAN)}
     assert {"prefill", "draft", "verify"} <= set(found)
     parts = {
