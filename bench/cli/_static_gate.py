@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
+from attnlab.bench.cli._gate_output import tell_progress, write_comment
 from attnlab.bench.errors import StoreError, UsageError
 from attnlab.bench.gate.checkouts import repository, revision_of
 from attnlab.bench.store.folders import new_folder
@@ -47,16 +47,16 @@ def execute(options: argparse.Namespace) -> int:
     )
     place = Path(options.budgets) if options.budgets else budgets.FILE
     if options.write_budgets:
-        count = running.write_budget(repo, place, ask, _tell)
+        count = running.write_budget(repo, place, ask, tell_progress)
         print(f"Budgets of {count} kernels: {place}")
         return 0
     if options.base:
-        report = running.against_base(repo, options.base, options.head, ask, _tell)
+        report = running.against_base(repo, options.base, options.head, ask, tell_progress)
     else:
-        report = running.against_budget(repo, place, ask, _tell, options.afresh)
+        report = running.against_budget(repo, place, ask, tell_progress, options.afresh)
     print("\n".join(outputs.lines(report)))
     if comment is not None:
-        _write(comment, outputs.comment(report))
+        write_comment(comment, outputs.comment(report))
     outputs.show_on_github(report)
     folder = _folder(Path(options.out), report.run_id)
     outputs.write(folder, report)
@@ -69,14 +69,3 @@ def _folder(parent: Path, name: str) -> Path:
         return new_folder(parent / name)
     except OSError as error:
         raise StoreError(f"cannot write to {parent}: {error.strerror}; take another folder with --out") from error
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise StoreError(f"--comment {path} cannot be written: {error.strerror}; the gate's folder has it") from error
-
-
-def _tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 from attnlab.bench.cli import EXIT_INTERRUPTED, _options
-from attnlab.bench.errors import StoreError, UsageError
+from attnlab.bench.cli._gate_output import tell_progress, write_comment
+from attnlab.bench.errors import UsageError
 from attnlab.bench.gate.checkouts import checked_out, repository, revision_of
 
 STATIC_ALONE = ("arch", "rules", "budgets", "write_budgets", "afresh")
@@ -106,26 +106,15 @@ def execute(options: argparse.Namespace) -> int:
             ask,
             Path(options.out),
             options.prepare,
-            _tell,
+            tell_progress,
             thresholds_file=thresholds_file,
             isolate=options.isolated,
         )
     show(report)
     if comment is not None:
-        _write_comment(comment, render(report))
+        write_comment(comment, render(report))
     if os.environ.get("GITHUB_ACTIONS") == "true":
         annotate(report)
         summarise(report)
     print(f"\nGate: {folder}")
     return EXIT_INTERRUPTED if report.interrupted else report.exit_code
-
-
-def _write_comment(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise StoreError(f"--comment {path} cannot be written: {error.strerror}; the gate's folder has it") from error
-
-
-def _tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
