@@ -24,6 +24,7 @@ from attnlab.bench.tuning.session import SearchPlan
 
 SHOWN = 15  # rows of a table
 MOST_NAMES = 3  # columns of values in 80 characters
+LOOKS_FASTER = 0.97  # of the built-in one's time
 
 
 def tell_plan(
@@ -148,7 +149,7 @@ def verdict(landscape: Landscape) -> Iterator[str]:
         yield (
             f"none is shown to be faster than the built-in {built_in}; the best of {len(finalists)} that met it in "
             f"fresh processes is {label(best.configuration)}, in {units.format_ratio(fresh.median)} its time (95 %: "
-            f"{interval(fresh)}, {fresh.rounds} rounds)"
+            f"{interval(fresh)}, {fresh.rounds} rounds){_more_rounds(fresh)}"
         )
     elif landscape.unfinished:
         yield "the search is not at its end"
@@ -160,6 +161,11 @@ def verdict(landscape: Landscape) -> Iterator[str]:
         f"error rates: the best is stopped early in at most {100 * tuning.alpha:g} % of searches, and a "
         f"winner is no faster than the built-in one in at most {100 * tuning.alpha:g} %"
     )
+
+
+def _more_rounds(fresh: Ratio) -> str:
+    """What may settle it, where the best looks faster and its interval is too wide to say so."""
+    return f"; more rounds may settle it: --turns {2 * fresh.rounds}" if fresh.median < LOOKS_FASTER else ""
 
 
 def record(landscape: Landscape) -> dict[str, Any]:

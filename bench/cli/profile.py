@@ -6,7 +6,7 @@ import argparse
 import json
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -90,7 +90,7 @@ def execute(options: argparse.Namespace) -> int:
     wanted = Path(options.out) / run.run_id
     with folder_in_making(wanted) as making:
         with make_progress(len(steps) * (1 if options.base is None else 2), options.json) as progress:
-            cases = tuple(_taken(options, registry, steps, run, tools, targets, making, progress))
+            cases = _taken(options, registry, steps, run, tools, targets, making, progress)
         _tell_refused(cases)
         if not any(case.records for case in cases):
             print("attnlab: nothing could be profiled; nothing is kept", file=sys.stderr)
@@ -138,10 +138,13 @@ def _taken(
     targets: tuple[str, ...],
     making: Path,
     progress: Progress,
-) -> Iterator[CaseProfile]:
-    """A profile of each step; with --base of each step on both sides, one after the other."""
+) -> tuple[CaseProfile, ...]:
+    """A profile of each step; with --base of each step on both sides, one after the other.
+
+    Those of one case then take bursts in turn.
+    """
     from attnlab.bench.measuring.profile_order import ProfileOrder
-    from attnlab.bench.measuring.profiled_run import take_profiles
+    from attnlab.bench.measuring.profiled_run import set_side_by_side, take_profiles
     from attnlab.bench.measuring.runner import Limits, Runner
     from attnlab.bench.measuring.suite import make_effort
 
@@ -151,17 +154,18 @@ def _taken(
     )
     order = ProfileOrder(tuple(tools), str(making.absolute()), unchecked=options.unchecked, targets=targets)
     if options.base is None:
-        yield from take_profiles(runner, steps, order, "", progress)
-        return
+        return set_side_by_side([(runner, list(take_profiles(runner, steps, order, "", progress)))], progress)
     from attnlab.bench.gate.checkouts import repository
     from attnlab.bench.gate.profiled_arms import profiled_arms
 
     repo = repository(Path.cwd())
     with profiled_arms(repo, options.base, options.prepare, options.isolated, _options.tell) as sides:
+        taken = []
         for side in sides:
             own = replace(runner, begin=side.begin, plugins=side.plugins(repo, plugins))
             there = replace(order, inside=side.arm.name, interpreter=side.interpreter)
-            yield from take_profiles(own, steps, there, side.label, progress)
+            taken.append((own, list(take_profiles(own, steps, there, side.label, progress))))
+        return set_side_by_side(taken, progress)
 
 
 def _tell_refused(cases: Sequence[CaseProfile]) -> None:

@@ -265,7 +265,7 @@ class Runner:
         order = self._order(implementation, outputs)
         effort = {**order.effort, "warmup_limit_s": min(order.effort["warmup_limit_s"], TURN_WARMUP_S)}
         hearing = self._hearing(implementation, outputs, pool, check=False)
-        return Worker(replace(order, turn=True, effort=effort), self.limits.time_s, hearing)
+        return Worker(replace(order, turn=True, effort=effort), self.limits.time_s, hearing, self.begin)
 
     def _start(self, steps: Sequence[Step], pool: _Pool) -> None:
         for who in dict.fromkeys((step.operator, step.implementation) for step in steps):

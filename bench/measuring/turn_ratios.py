@@ -59,6 +59,22 @@ def turned_logs(other: Measurement, best: Measurement) -> list[float]:
     return logs
 
 
+def burst_ratio(other: Measurement, best: Measurement) -> Ratio | None:
+    """other's time over best's, from the bursts of the last round that both took part in, each in one process.
+
+    None where there is no such round, or they did not take turns in it.
+    """
+    rounds = {turn.round: turn for turn in best.turns}
+    common = [(turn, rounds[turn.round]) for turn in other.turns if turn.round in rounds]
+    if not common:
+        return None
+    slow, fast = (
+        [RoundFigure(burst.started_s, median) for burst, median in _medians(m, turn.launch.bursts)]
+        for m, turn in zip((other, best), common[-1], strict=True)
+    )
+    return ratio(slow, fast)
+
+
 def in_one_process(other: Measurement, best: Measurement) -> Ratio | None:
     """other's time over best's, from bursts that they took in turn, each in one process; None where they did not."""
     if any(m.timing is None or m.timing.stopped != STOPPED_BY_ROUNDS for m in (other, best)):

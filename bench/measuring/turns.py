@@ -80,21 +80,32 @@ class Round:
                 worker.close()
 
     def _case(self, case: Sequence[Measurement], workers: Mapping[tuple[str, str], Worker]) -> dict[Key, Measurement]:
-        found: dict[Key, Measurement] = {}
-        ready: list[tuple[Measurement, Worker]] = []
         self.tell(case[0])
-        for _, m in interleave(case, rounds=1, start=self.number):  # who goes first in one round is last in the next
-            worker = workers[m.operator, m.implementation]
-            found[m.key] = worker.open(m.case_id, _blank(m))
-            if found[m.key].outcome is Outcome.PASSED:
-                ready.append((m, worker))
-        for _, (m, worker) in interleave(ready, BURSTS):
-            found[m.key] = worker.burst(m.case_id, _blank(m))
-            if found[m.key].outcome is not Outcome.PASSED:
-                ready.remove((m, worker))
-        for m, worker in ready:
-            found[m.key] = worker.finish(m.case_id, _blank(m))
-        return found
+        taken = take_in_turn([(m, workers[m.operator, m.implementation]) for m in case], BURSTS, self.number)
+        return {m.key: found for m, found in zip(case, taken, strict=True)}
+
+
+def take_in_turn(members: Sequence[tuple[Measurement, Worker]], bursts: int, start: int = 0) -> list[Measurement]:
+    """What workers that are alive together measure of one case, so many bursts each, in turn; in the members' order.
+
+    start: who goes first in one is last in the next. What fails is out.
+    """
+    found: dict[int, Measurement] = {}
+    ready: list[int] = []
+    for _, place in interleave(range(len(members)), rounds=1, start=start):
+        m, worker = members[place]
+        found[place] = worker.open(m.case_id, _blank(m))
+        if found[place].outcome is Outcome.PASSED:
+            ready.append(place)
+    for _, place in interleave(ready, bursts):
+        m, worker = members[place]
+        found[place] = worker.burst(m.case_id, _blank(m))
+        if found[place].outcome is not Outcome.PASSED:
+            ready.remove(place)
+    for place in ready:
+        m, worker = members[place]
+        found[place] = worker.finish(m.case_id, _blank(m))
+    return [found[place] for place in range(len(members))]
 
 
 def _blank(m: Measurement) -> Measurement:

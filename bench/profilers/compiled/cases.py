@@ -22,6 +22,7 @@ from attnlab.bench.profilers.compiled.resources import CompiledCase, KernelResou
 from attnlab.bench.text import one_line
 
 LONGEST_MESSAGE = 4_000
+NO_CUDA = "Torch not compiled with CUDA enabled"  # what such a torch raises, torch.compile's own part among it
 
 
 def serves(made: Implementation, target: str) -> bool:
@@ -51,6 +52,8 @@ def compile_case(made: Implementation, case_id: str, target: str, kept: Path | N
     case = registry.operators.get(made.operator).case_type.parse(case_id)
     if reason := _lacking(made, target) or made.supports(case):
         return replace(found, unserved=one_line(reason))
+    import torch
+
     kernels: list[KernelResources] = []
     try:
         inputs = _inputs(made.operator, case_id)
@@ -60,6 +63,9 @@ def compile_case(made: Implementation, case_id: str, target: str, kept: Path | N
         return replace(found, unserved=one_line(str(error)))
     except Exception as error:  # noqa: BLE001 - foreign code, and compilers; the record tells what was raised
         message, at = _told(error, root)
+        if NO_CUDA in message and not torch.backends.cuda.is_built():
+            asked = "torch.compile makes its kernels" if made.compiled else f"it asks torch itself for a GPU ({at})"
+            return replace(found, unserved=f"{asked}, and this torch is built without CUDA", kernels=tuple(kernels))
         return replace(found, failed=message, place=at, kernels=tuple(kernels))
     if not kernels:
         return replace(found, unserved="it launches no kernel of Triton, and compiles none in C")

@@ -73,6 +73,26 @@ def test_a_gate_of_a_users_kernel(repo: Path, cli: Callable) -> None:
     assert "nothing is not defined" in broken.out
 
 
+def test_a_budget_holds_without_a_base(repo: Path, cli: Callable) -> None:
+    """What is written is held; what is unchanged is not compiled; a fault is stopped, and seen by `profile` too."""
+    asked = ["gate", "--static", "--suite", "mine.toml", "--plugin", "kernel.py", "--out", "out"]
+    asked += ["--budgets", "budgets.toml"]
+    written = cli(*asked, "--arch", "80", "--write-budgets")
+    assert written.code == 0, written.err
+    assert KEY.partition("[")[0] in (repo / "budgets.toml").read_text(encoding="utf-8")
+    held = cli(*asked)
+    assert (held.code, "nothing had to be compiled" in held.out) == (0, True), held.err
+    edit(repo, *STAGES)
+    stopped = cli(*asked)
+    assert stopped.code == 1
+    assert f"worse: {KEY} _product" in stopped.out
+
+    case = ["--case", "M64-N64-K1040-bf16", "--tool", "static", "--arch", "80", "--plugin", "kernel.py", "--unchecked"]
+    seen = cli("profile", "linear", "--impl", "static_product", *case)
+    assert "`_product` for sm_80 cannot be launched: it needs more shared memory" in seen.out
+    assert (seen.code, seen.out.count("Try: Fewer stages, or smaller tiles.")) == (0, 1)
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -21,6 +21,7 @@ from attnlab.bench.profilers.record import (
     ToolRecord,
 )
 from attnlab.bench.store.machine import Ceilings
+from attnlab.bench.store.records import Burst, Launch, Series, TimingRecord, Turn
 
 from .conftest import BUSY, QUIET, record
 
@@ -208,6 +209,34 @@ def test_times_that_are_not_sure_are_not_set_against_each_other(
 def test_intervals_that_overlap_make_no_difference(made_profile: Make) -> None:
     cases = [made_profile(name="a", spread=0.1), made_profile(name="b", call_ns=1.2e6, spread=0.1)]
     assert told_differences(cases) == ["b and a take about as long: 1.20 ms, 1.00 ms."]
+
+
+def in_turn(profile: CaseProfile, times_ns: Sequence[float], begun_s: float) -> CaseProfile:
+    """The profile with bursts of those times, a second apart."""
+    bursts = tuple(
+        Burst(begun_s + place, (Series("latency", "ns", "wall", "lower", (ns,)),)) for place, ns in enumerate(times_ns)
+    )
+    timing = TimingRecord("wall", "warm", 1, 1, 1e6, True, 8, "target")
+    return replace(
+        profile, measurement=replace(profile.measurement, timing=timing, turns=(Turn(1, Launch(1, bursts)),))
+    )
+
+
+def test_bursts_in_turn_tell_what_one_process_cannot(made_profile: Make) -> None:
+    """The machine slows down and recovers: both are held up, and their ratio is not."""
+    held_up = [1.0, 3.0, 2.0, 1.0, 1.0, 4.0, 1.0, 1.0]
+    quick = in_turn(made_profile(name="quick", spread=None), [1e6 * by for by in held_up], begun_s=0.0)
+    slow = in_turn(made_profile(name="slow", call_ns=3e6, spread=None), [3e6 * by for by in held_up], begun_s=0.3)
+    assert told_differences([slow, quick]) == [
+        "slow takes 3.00 (3.00 to 3.00) times as long as quick: 2.00 ms more (8 bursts of each in turn); "
+        "no operation explains a tenth of it."
+    ]
+    other = in_turn(made_profile(name="slow", call_ns=3e6, spread=None), [0.5e6 * by for by in held_up], begun_s=0.3)
+    assert told_differences([other, quick])[0].startswith("quick takes 2.00 (2.00 to 2.00) times as long as slow")
+    alike = in_turn(made_profile(name="slow", call_ns=1.5e6, spread=None), [1.01e6 * by for by in held_up], begun_s=0.3)
+    assert told_differences([alike, quick]) == [
+        "slow and quick take about as long: 1.50 ms, 1.00 ms (8 bursts of each in turn)."
+    ]
 
 
 MUCH_PYTHON = {"host_time_of_a_call": 1e6, "host_time_outside_of_operations": 8e5}
