@@ -7,6 +7,15 @@ from .caches.coding import Format as Format
 from .caches.layout import Layout as Layout
 from .generation.decoding import PLAIN as PLAIN
 from .generation.decoding import Decoding as Decoding
+from .generation.live import Beginning as Beginning
+from .generation.live import FinishReason as FinishReason
+from .generation.live import Likelihood as Likelihood
+from .generation.live import LiveCounters as LiveCounters
+from .generation.live import LiveEngine as LiveEngine
+from .generation.live import LiveEvent as LiveEvent
+from .generation.live import LiveLimits as LiveLimits
+from .generation.live import LiveRequest as LiveRequest
+from .generation.live import TokenMask as TokenMask
 from .generation.logs import Pass as Pass
 from .generation.recorder import Recorder as Recorder
 from .generation.spans import span as span
@@ -40,11 +49,19 @@ __all__ = [
     "PLAIN",
     "Q4_1",
     "SAME",
+    "Beginning",
     "Decoding",
+    "FinishReason",
     "Format",
     "KVCache",
     "LayerWeights",
     "Layout",
+    "Likelihood",
+    "LiveCounters",
+    "LiveEngine",
+    "LiveEvent",
+    "LiveLimits",
+    "LiveRequest",
     "Mask",
     "ModelConfig",
     "ModelWeights",
@@ -52,6 +69,7 @@ __all__ = [
     "Recorder",
     "SamplingParams",
     "Side",
+    "TokenMask",
     "config_json",
     "draw",
     "embedding_scale",
