@@ -11,6 +11,7 @@ AttnlabError                    one line that says what was got, what was expect
 │   │   └── DuplicateRank       two things of one kind that ask for one rank
 │   ├── CacheError              tokens, pages or tables that do not fit a key-value cache
 │   ├── TraceError              a trace of arrivals that cannot be read, or does not rise
+│   ├── ServiceError            a service's address, key or load that cannot be
 │   ├── ModelError              a model's file that cannot be read, or is of a form that is not known
 │   └── StoreError              results that cannot be read, written or resumed
 ├── Unavailable                 an implementation cannot serve this case here; the reason is reported
@@ -95,6 +96,10 @@ class CacheError(UsageError):
 
 class TraceError(UsageError):
     """A trace of arrivals that cannot be read, or whose times do not rise; names file and line."""
+
+
+class ServiceError(UsageError):
+    """A service's address, key or settings, or a load on it, that cannot be; never has a key in its message."""
 
 
 class ModelError(UsageError):

@@ -13,6 +13,7 @@ import pytest
 
 import attnlab.bench
 import attnlab.bench.llm
+import attnlab.bench.serving
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("bench", "impls", "kernels")
@@ -92,11 +93,11 @@ def test_implementations_do_not_import_each_other() -> None:
         assert not ours - shared - {"attnlab.impls"}, module
 
 
-def test_implementations_import_the_two_edges_of_the_harness_alone() -> None:
-    offered = {f"attnlab.bench.{name}" for name in attnlab.bench.__all__}
-    offered |= {f"attnlab.bench.llm.{name}" for name in attnlab.bench.llm.__all__}
+def test_implementations_import_the_edges_of_the_harness_alone() -> None:
+    edges = (attnlab.bench, attnlab.bench.llm, attnlab.bench.serving)
+    offered = {f"{edge.__name__}.{name}" for edge in edges for name in edge.__all__}
     for module in modules("attnlab.impls"):
-        ours = below(imports(module), "attnlab.bench") - {"attnlab.bench", "attnlab.bench.llm"}
+        ours = below(imports(module), "attnlab.bench") - {edge.__name__ for edge in edges}
         assert ours <= offered, module
 
 
@@ -145,6 +146,7 @@ def test_folders_that_would_shadow_a_package_have_no_init() -> None:
         "attnlab.bench.errors",
         "attnlab.bench.measuring.suite_file",
         "attnlab.bench.store.records",
+        "attnlab.bench.serving.log",
         "attnlab.bench.measuring.worker",
         "attnlab.bench.pytesting.plugin",
         "attnlab.bench.pytesting.fixture",

@@ -23,6 +23,7 @@ ROOMS = (
     "machine",
     "profilers",
     "llm",
+    "serving",
     "ops",
     "measuring",
     "analysis",
