@@ -135,9 +135,7 @@ def test_two_revisions_stand_side_by_side(cli: Callable[..., Any], helpers: Path
     before, after = ({part.name for part in side.records[0].kind(OPERATION)} for side in (base, head))
     assert "aten::mul" in before
     assert after - before == {"aten::neg"}
-    bursts, others = (len(turn.launch.bursts) for side in (base, head) for turn in side.measurement.turns)
-    assert bursts == others >= BURSTS
-    assert f" ({bursts} bursts of each in turn)" in ended.out
+    assert f" ({BURSTS} bursts of each in turn)" in ended.out
     assert (folder / base.place / "torch" / "trace.json.gz").is_file()
     assert f"mine, {head.side}" in (folder / "summary.md").read_text()
 
