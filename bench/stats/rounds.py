@@ -34,6 +34,19 @@ class Ratio:
     rounds: int
 
 
+@dataclass(frozen=True)
+class Difference:
+    """The median over rounds of head less base, with its 95 % interval, in the figures' unit.
+
+    low, high: None with so few rounds (fewer than six) that none can be given.
+    """
+
+    median: float
+    low: float | None
+    high: float | None
+    rounds: int
+
+
 def took_turns(base: Sequence[RoundFigure], head: Sequence[RoundFigure]) -> bool:
     """Whether every round of one lies between the rounds before and after of the other."""
     if len(base) != len(head) or not base:
@@ -56,3 +69,13 @@ def ratio_of(logs: Sequence[float]) -> Ratio:
     interval = signed_rank_interval(logs, TAIL)
     bounds = [math.exp(x) if math.isfinite(x) else None for x in (interval.low, interval.high)]
     return Ratio(math.exp(statistics.median(logs)), bounds[0], bounds[1], len(logs))
+
+
+def difference(base: Sequence[RoundFigure], head: Sequence[RoundFigure]) -> Difference | None:
+    """head less base, round by round; None where they did not take turns."""
+    if not took_turns(base, head):
+        return None
+    added = [b.value - a.value for a, b in zip(base, head, strict=True)]
+    interval = signed_rank_interval(added, TAIL)
+    low, high = (x if math.isfinite(x) else None for x in (interval.low, interval.high))
+    return Difference(statistics.median(added), low, high, len(added))

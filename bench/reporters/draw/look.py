@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from attnlab.bench.reporters.model.plots import FAILED
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -55,9 +57,11 @@ class Mark:
 
 
 def marks(names: Sequence[str]) -> dict[str, Mark]:
-    """A mark for each name, by its place."""
+    """A mark for each name, by its place; what failed has one of its own."""
     return {
-        name: Mark(
+        name: Mark(WRONG.light, "X")
+        if name == FAILED
+        else Mark(
             PALETTE[place % len(PALETTE)].light,
             MARKERS[place % len(MARKERS)],
             DASHES[place // len(PALETTE) % len(DASHES)],

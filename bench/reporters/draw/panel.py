@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attnlab.bench.reporters.draw import bars, dots, lines, maps, roofline, runs, scatter
+from attnlab.bench.reporters.draw import bars, dots, lines, maps, requests, roofline, runs, scatter
 from attnlab.bench.reporters.draw.canvas import Canvas, legend_in
 from attnlab.bench.reporters.model.plots import Panel
 
@@ -17,12 +17,14 @@ _DRAW: dict[str, Callable[[Canvas], None]] = {
     "curve": scatter.draw_scatter,
     "map": maps.draw_map,
     "timeline": runs.draw_runs,
+    "requests": requests.draw_requests,
 }
 _HEIGHTS: dict[str, Callable[[Panel], float]] = {
     "dots": dots.dots_in,
     "bars": bars.bars_in,
     "map": maps.map_in,
     "timeline": runs.runs_in,
+    "requests": requests.requests_in,
     "lines": lambda panel: lines.HEIGHT_IN,
     "roofline": lambda panel: roofline.roofline_in(panel) + legend_in(panel),
     "scatter": lambda panel: scatter.HEIGHT_IN + legend_in(panel),

@@ -1,62 +1,30 @@
-"""Results of `generate` made comparable: their cases, and figures round by round."""
+"""Results of `generate` made comparable: their cases, gaps by place in the answer, and the parts of the first token."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 from attnlab.bench.errors import AttnlabError
 from attnlab.bench.llm.generation.decoding import Decoding
-from attnlab.bench.llm.generation.events import RequestLog, calls_of, requests_of
-from attnlab.bench.llm.generation.latencies import icl_ns, itl_ns, span_ns, ttft_ns
+from attnlab.bench.llm.generation.events import calls_of
+from attnlab.bench.llm.generation.latencies import icl_ns, itl_ns
 from attnlab.bench.llm.generation.measured import median
 from attnlab.bench.ops.generate.case import GenerateCase
 from attnlab.bench.ops.generate.contract import GENERATE
+from attnlab.bench.reporters.model.logged import Logged, first_token_ns
 from attnlab.bench.reporters.model.results import Result
-from attnlab.bench.stats.rounds import Ratio, RoundFigure, ratio
 
 WAITING, OTHER = "waiting", "other"
 
-Figure = Callable[[list[RequestLog]], float | None]
-
-
-def first_token_ns(requests: list[RequestLog]) -> float | None:
-    """The median time to first token of a call."""
-    return median(first for r in requests if (first := ttft_ns(r)) is not None)
-
-
-def gap_ns(requests: list[RequestLog]) -> float | None:
-    """The median inter-token latency of a call."""
-    return median(gap for r in requests for gap in itl_ns(r))
-
-
-def whole_ns(requests: list[RequestLog]) -> float | None:
-    """From the first arrival to the last token of a call."""
-    return span_ns(requests)
-
 
 @dataclass(frozen=True)
-class Answer:
-    """One result that was timed, with its case."""
+class Answer(Logged):
+    """One result of `generate` that was timed, with its case."""
 
-    result: Result
     case: GenerateCase
-
-    @property
-    def implementation(self) -> str:
-        return self.result.implementation
-
-    @property
-    def label(self) -> str:
-        """Of the case, among those of the section."""
-        return self.result.case.label
-
-    @cached_property
-    def calls(self) -> list[list[RequestLog]]:
-        return calls_of(self.result.row.measurement)
 
     @property
     def plain(self) -> GenerateCase:
@@ -64,22 +32,6 @@ class Answer:
         decoding = self.case.decoding
         method = "greedy" if decoding.greedy else "sample"
         return replace(self.case, decoding=Decoding(method, None, decoding.params), draft="skipped")
-
-    def rounds(self, figure: Figure) -> list[RoundFigure]:
-        """A figure of every call, in order; [] where some call has none."""
-        bursts = [burst for launch in self.result.row.measurement.launches for burst in launch.bursts]
-        calls = [(burst.started_s, requests) for burst in bursts if (requests := requests_of(burst))]
-        found = [RoundFigure(start, value) for start, call in calls if (value := figure(call)) is not None]
-        return found if len(found) == len(calls) else []
-
-    def over(self, other: Answer, figure: Figure) -> Ratio | None:
-        """How many times smaller the figure is than another result's, in rounds that took turns."""
-        return ratio(other.rounds(figure), self.rounds(figure))
-
-    @property
-    def paced(self) -> bool:
-        """Whether a call lasts as long as its requests take to come."""
-        return self.result.row.measurement.paced is not None
 
     def gaps_by_place(self, stretch: int) -> list[tuple[float, float]]:
         """(place in the answer, median gap there in ns), by stretches of so many tokens."""

@@ -8,14 +8,17 @@ from dataclasses import dataclass, replace
 from attnlab.bench import units
 
 DECADE = 10.0  # an axis is logarithmic where values span more
-ACROSS = ("dots", "bars")  # kinds whose value is x, in named rows
+ACROSS = ("dots", "bars", "requests")  # kinds whose value is x, in named rows
+FAILED = "failed"
+"""The name of a curve of what failed, which is marked alike in every plot."""
 
 
 @dataclass(frozen=True)
 class PlotPoint:
     """One mark. implementation, case: the result that it is of, where it is of one.
 
-    low and high bound y in panels of lines, x in panels of dots. value: what the colour of a map's cell tells, where
+    low and high bound y in panels of lines, x in panels of dots, and in panels of requests are where a span begins and
+    ends. value: what the colour of a map's cell tells, where
     its x and y are places among the columns and rows. label: what is written beside it.
     """
 
@@ -63,7 +66,7 @@ class Panel:
 
     kind: `lines` over a size, `dots` in named rows, `bars` (parts of a whole in named rows, stacked in the order of
     the curves), `scatter`, `curve` (points joined in their order), `map` (cells in named rows and columns), `timeline`
-    (over runs, which are the columns) or `roofline`.
+    (over runs, which are the columns), `requests` (spans of time in rows, one a request) or `roofline`.
 
     Quantities are in the stored units, those of x in x_unit, and where `whole` they are whole numbers. reference: a
     value to mark, with its label. notes: what has to be said of what is drawn, a line each. metric: what each point has
@@ -101,6 +104,8 @@ class Panel:
             return [0.0, *rows.values()]
         if self.kind == "map":
             return [p.value for p in points if p.value is not None]
+        if self.kind == "requests":
+            return [v for p in points for v in (p.low, p.high) if v is not None]
         if self.kind == "roofline":
             return [*(p.y for p in points), *(roof.rate / units.TERA for roof in self.roofs)]
         own = [v for p in points for v in (p.x if self.kind in ACROSS else p.y, p.low, p.high) if v is not None]
@@ -111,7 +116,7 @@ class Panel:
         """Whether the values span more than a decade; parts of a whole are always to scale."""
         if self.scale is not None:
             return self.scale == "log"
-        return self.kind != "bars" and spans_decades(self.extent or self.values)
+        return self.kind not in ("bars", "requests") and spans_decades(self.extent or self.values)
 
     @property
     def x_logarithmic(self) -> bool:

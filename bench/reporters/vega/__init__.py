@@ -16,6 +16,7 @@ from attnlab.bench.reporters.vega.dots import dots
 from attnlab.bench.reporters.vega.lines import lines
 from attnlab.bench.reporters.vega.look import HEIGHT, ROW, Paint, Spec, config, encoded_look
 from attnlab.bench.reporters.vega.maps import cells
+from attnlab.bench.reporters.vega.requests import requests
 from attnlab.bench.reporters.vega.roofline import roofline
 from attnlab.bench.reporters.vega.scatter import curve, scatter
 from attnlab.bench.reporters.vega.timeline import timeline
@@ -31,6 +32,7 @@ SPECS: dict[str, Callable[[Panel, Paint], Spec]] = {
     "curve": curve,
     "map": cells,
     "timeline": timeline,
+    "requests": requests,
 }
 
 

@@ -15,6 +15,8 @@ def values_of(panel: Panel, curve: Curve) -> list[Spec]:
 
 def _row(panel: Panel, curve: Curve, point: PlotPoint) -> Spec:
     value = point.x if panel.kind in ACROSS else point.y
+    if panel.kind == "requests" and point.low is not None:
+        value = point.x - point.low
     row: Spec = {"name": curve.name, "x": point.x, "y": point.y, "shown": units.format_value(value, panel.unit)}
     if panel.rows:
         row["row"] = panel.rows[round(point.y)]
@@ -28,6 +30,7 @@ def _row(panel: Panel, curve: Curve, point: PlotPoint) -> Spec:
         row["wrong"] = True
     if point.low is not None and point.high is not None:
         row |= {"low": point.low, "high": point.high}
+    if point.low is not None and point.high is not None and panel.kind != "requests":
         row["interval"] = units.format_interval(point.low, point.high, panel.unit)
     if point.implementation:
         row["implementation"] = point.implementation
@@ -42,11 +45,15 @@ def tooltip(panel: Panel) -> list[Spec]:
     value = (panel.x_label if panel.kind in ACROSS else panel.y_label) or "value"
     if panel.kind == "map":
         value = "over the fastest"
+    if panel.kind == "requests":
+        value = "took"
     shown = [("shown", value)]
-    if any(p.low is not None for p in points):
+    if panel.kind != "requests" and any(p.low is not None for p in points):
         shown.append(("interval", "95 % interval"))
     if any(p.label for p in points):
         shown.append(("label", {"map": "latency", "curve": "load"}.get(panel.kind, "what")))
+    if panel.kind == "requests":
+        shown.append(("row", "request"))
     if panel.kind == "timeline":
         shown.append(("column", "run"))
     if any(p.case for p in points):

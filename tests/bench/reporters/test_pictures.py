@@ -14,7 +14,7 @@ from attnlab.bench.reporters.draw.figures import write_plot
 from attnlab.bench.reporters.draw.look import marks
 from attnlab.bench.reporters.draw.panel import height_in
 from attnlab.bench.reporters.draw.ticks import binary_ticks
-from attnlab.bench.reporters.model.plots import Callout, Curve, Panel, Plot, PlotPoint, compared, spans_decades
+from attnlab.bench.reporters.model.plots import FAILED, Callout, Curve, Panel, Plot, PlotPoint, compared, spans_decades
 from attnlab.bench.reporters.model.report import Section
 from attnlab.bench.units import MIB
 
@@ -74,6 +74,18 @@ KINDS = (
         columns=("2026-01-01", "2026-01-02", "it's <b>"),
         callouts=(Callout(0.5, "1"),),
         notes=("1  100 % more time: package torch 2.12.0 → 2.13.0",),
+    ),
+    Panel(
+        "requests",
+        "t",
+        "time since the load began",
+        "requests as they came",
+        "ns",
+        (
+            Curve("answer", (PlotPoint(3e9, 0, 1e9, 3e9), PlotPoint(9e9, 2, 2e9, 9e9))),
+            Curve(FAILED, (PlotPoint(4e9, 1, 1e9, 4e9, label="failed after 3 tokens"),)),
+        ),
+        rows=("request 0", "request 1", "request 2"),
     ),
 )
 

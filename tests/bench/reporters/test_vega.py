@@ -71,6 +71,7 @@ def test_every_kind_compiles_to_a_drawing(panel: Panel) -> None:
         "timeline": "2026-01-01",
         "dots": "limit",
         "scatter": "x",
+        "requests": "requests as they came",
     }
     assert expected.get(panel.kind, "n") in shown
 

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from attnlab.bench.stats.rounds import RoundFigure, ratio, took_turns
+from attnlab.bench.stats.rounds import RoundFigure, difference, ratio, took_turns
 
 
 def rounds(*values: float, start_s: float = 0.0, every_s: float = 10.0) -> list[RoundFigure]:
@@ -66,3 +66,18 @@ def test_turns_may_go_to_and_fro() -> None:
 
 def test_no_ratio_of_what_is_not_above_zero() -> None:
     assert ratio(rounds(1.0, 0.0), rounds(1.0, 1.0, start_s=1)) is None
+
+
+def test_the_median_of_differences_round_by_round() -> None:
+    base = [RoundFigure(10.0 * n, 5.0 + drift) for n, drift in enumerate((0, 3, 1, 9, 2, 4, 0))]
+    head = [RoundFigure(one.started_s + 1, one.value + 2 + 0.1 * n) for n, one in enumerate(base)]
+    found = difference(base, head)
+    assert found is not None
+    assert (found.median, found.rounds) == (pytest.approx(2.3), 7)
+    assert found.low is not None
+    assert found.high is not None
+    assert 2.0 <= found.low < 2.3 < found.high <= 2.6
+    few = difference(base[:3], head[:3])
+    assert few is not None
+    assert (few.low, few.high) == (None, None)
+    assert difference(base, [RoundFigure(1e3 + n, 1.0) for n in range(7)]) is None

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from attnlab.bench import units
-from attnlab.bench.reporters.model.answers import OTHER, WAITING, Answer, first_token_ns, gap_ns, whole_ns
+from attnlab.bench.reporters.model.answers import OTHER, WAITING, Answer
+from attnlab.bench.reporters.model.logged import first_token_ns, gap_ns, whole_ns
 from attnlab.bench.reporters.model.plots import Curve, Panel, PlotPoint
 from attnlab.bench.reporters.model.studies import StudyTable
 from attnlab.bench.reporters.model.studies._paired import RATIOS, by_case, ratio_text

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from attnlab.bench import units
 from attnlab.bench.llm.generation.events import PASSES
 from attnlab.bench.llm.generation.measured import NEAR_TIES, median
-from attnlab.bench.reporters.model.answers import Answer, whole_ns
+from attnlab.bench.reporters.model.answers import Answer
+from attnlab.bench.reporters.model.logged import whole_ns
 from attnlab.bench.reporters.model.plots import Curve, Panel, PlotPoint
 from attnlab.bench.reporters.model.studies import StudyTable
 from attnlab.bench.reporters.model.studies._paired import RATIOS, ratio_text

@@ -1,22 +1,25 @@
-"""What the parts of the study of generations share: answers by case, and paired ratios in words."""
+"""What studies of generations and of servers share: results by case, and paired ratios in words."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from attnlab.bench import units
-from attnlab.bench.reporters.model.answers import Answer
+from attnlab.bench.reporters.model.logged import Logged
 from attnlab.bench.stats.rounds import Ratio
 
 RATIOS = (
     "Ratios are paired: the median over rounds in which both took turns on the same prompts, with its 95 % interval."
 )
 
+L = TypeVar("L", bound=Logged)
 
-def by_case(found: Sequence[Answer]) -> list[list[Answer]]:
-    grouped: dict[str, list[Answer]] = {}
+
+def by_case(found: Sequence[L]) -> list[list[L]]:
+    grouped: dict[str, list[L]] = {}
     for answer in found:
-        grouped.setdefault(answer.case.id, []).append(answer)
+        grouped.setdefault(answer.result.case.case_id, []).append(answer)
     return list(grouped.values())
 
 

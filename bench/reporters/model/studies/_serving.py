@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from attnlab.bench import units
 from attnlab.bench.llm.generation.measured import median
-from attnlab.bench.reporters.model.answers import Answer, first_token_ns, whole_ns
+from attnlab.bench.reporters.model.answers import Answer
+from attnlab.bench.reporters.model.logged import first_token_ns, whole_ns
 from attnlab.bench.reporters.model.studies import StudyTable
 from attnlab.bench.reporters.model.studies._paired import ratio_text
 from attnlab.bench.reporters.model.words import Sentence, known, listed, name, sentence
