@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
 
 from attnlab.bench import EmbeddingCase, EmbeddingInputs, Needs, implements
 from attnlab.impls import _triton
+from attnlab.impls._row_space import number_space
+from attnlab.impls._tuned import TunedKernel
 
 
-@implements("embedding", name="triton", needs=Needs(packages=("triton",)))
-class Triton:
+def _built_in(case: EmbeddingCase) -> Any:
+    from attnlab.kernels.triton.embedding import row_tiling
+
+    return row_tiling(case.width)
+
+
+SPACE = number_space(_built_in)
+
+
+@implements("embedding", name="triton", needs=Needs(packages=("triton",)), space=SPACE)
+class Triton(TunedKernel):
     """Our Triton kernel: one launch, no id is read on the host; interpreted and untimed without a GPU."""
+
+    def __init__(self) -> None:
+        super().__init__("embedding/triton", SPACE, _built_in, where="ids")
 
     def supports(self, case: EmbeddingCase) -> str | None:
         return _triton.too_many_programs(case.rows * (1 + case.width // 1024))
 
-    def prepare(self, case: EmbeddingCase, inputs: EmbeddingInputs) -> None:
-        _triton.require_device(inputs.ids)
-        if inputs.ids.is_cuda:
-            self.run(inputs)  # compiles
-
-    def run(self, inputs: EmbeddingInputs, state: None = None) -> Tensor:
+    def run(self, inputs: EmbeddingInputs, state: Any = None) -> Tensor:
         from attnlab.kernels.triton.embedding import embedding
 
-        return embedding(inputs.ids, inputs.table)
-
-    def untimed(self, device_kind: str) -> str | None:
-        return _triton.untimed(device_kind)
+        return embedding(inputs.ids, inputs.table, state)

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
 
 from attnlab.bench import LayerNormCase, LayerNormInputs, Needs, implements
 from attnlab.impls import _triton
+from attnlab.impls._row_space import norm_space
+from attnlab.impls._tuned import TunedKernel
 
 
-@implements("layernorm", name="triton", needs=Needs(packages=("triton",)))
-class Triton:
+def _built_in(case: LayerNormCase) -> Any:
+    from attnlab.kernels.triton.row_arguments import row_tiling
+
+    return row_tiling(case.width)
+
+
+SPACE = norm_space(_built_in)
+
+
+@implements("layernorm", name="triton", needs=Needs(packages=("triton",)), space=SPACE)
+class Triton(TunedKernel):
     """Our Triton kernel: one launch, each row read once; interpreted and untimed without a GPU."""
+
+    def __init__(self) -> None:
+        super().__init__("layernorm/triton", SPACE, _built_in, where="x")
 
     def supports(self, case: LayerNormCase) -> str | None:
         return _triton.too_many_programs(case.rows)
 
-    def prepare(self, case: LayerNormCase, inputs: LayerNormInputs) -> None:
-        _triton.require_device(inputs.x)
-        if inputs.x.is_cuda:
-            self.run(inputs)  # compiles
-
-    def run(self, inputs: LayerNormInputs, state: None = None) -> Tensor:
+    def run(self, inputs: LayerNormInputs, state: Any = None) -> Tensor:
         from attnlab.kernels.triton.norms import layer_norm
 
-        return layer_norm(inputs.x, inputs.weight, inputs.bias, inputs.eps)
-
-    def untimed(self, device_kind: str) -> str | None:
-        return _triton.untimed(device_kind)
+        return layer_norm(inputs.x, inputs.weight, inputs.bias, inputs.eps, state)

@@ -35,6 +35,9 @@ class Tiling:
     block_n: int  # keys of a tile
     stages: int  # tiles of keys, and of values, that shared memory holds
 
+    def __str__(self) -> str:
+        return f"{2 * ROWS.value}×{self.block_n} tiles, 2 × 4 warps and 1, {self.stages} stages"
+
 
 TILINGS = {64: Tiling(128, 3), 128: Tiling(128, 2), 256: Tiling(64, 2)}
 
@@ -63,14 +66,22 @@ def unreadable(tensor: Tensor) -> str | None:
 
 
 def attention_forward(
-    q: Tensor, k: Tensor, v: Tensor, *, scale: float, causal: bool = False, window: int | None = None
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    scale: float,
+    causal: bool = False,
+    window: int | None = None,
+    tiling: Tiling | None = None,
 ) -> tuple[Tensor, Tensor]:
     """softmax(scale · q kᵀ) v and the logarithm of the softmax's denominator, on a GPU of compute capability 9.0.
 
     q [B, Hq, Sq, D], k [B, Hkv, Sk, D], v [B, Hkv, Sk, D]: float16 or bfloat16; D of 64, 128 or 256; Hq a multiple of
     Hkv; rows dense, other strides and the first element at multiples of 16 bytes. Sums are in float32.
 
-    causal: query i sees keys up to i + Sk - Sq. window: only the last `window` of these; needs causal.
+    causal: query i sees keys up to i + Sk - Sq. window: only the last `window` of these; needs causal. tiling: of
+    TILINGS where None.
 
     Returns out [B, Hq, Sq, D] in q's dtype, dense, and lse [B, Hq, Sq], float32, natural; 0 and -inf for a query
     without a permitted key. Raises ValueError on arguments that do not fit, before any launch.
@@ -89,7 +100,7 @@ def attention_forward(
     with torch.cuda.device_of(q):
         sm = architecture()
         expect(90 <= sm < 100, f"a GPU of sm_{sm}", "sm_90", "use kernels.triton.attention_forward")
-        launch(q, k, v, out, lse, scale=scale, causal=causal, window=window, programs=multiprocessors())
+        launch(q, k, v, out, lse, scale=scale, causal=causal, window=window, programs=multiprocessors(), tiling=tiling)
     return out, lse
 
 
@@ -110,11 +121,12 @@ def launch(
     causal: bool,
     window: int | None,
     programs: int,
+    tiling: Tiling | None = None,
 ) -> None:
     """Fills out and lse, both dense, by so many programs at most; arguments as `attention_forward` checks them."""
     _, q_heads, q_len, head_dim = q.shape
     _, kv_heads, kv_len, _ = k.shape
-    tiling = TILINGS[head_dim]
+    tiling = tiling or TILINGS[head_dim]
     group, heads = q_heads // kv_heads, q.shape[0] * q_heads
     section = group * max(1, SECTION_BYTES // (2 * kv_len * head_dim * k.element_size()))
     tiles = triton.cdiv(q_len, 2 * ROWS.value) * heads

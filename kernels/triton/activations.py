@@ -9,26 +9,26 @@ from torch import Tensor
 
 from attnlab.kernels.triton.device import narrow
 from attnlab.kernels.triton.launch_checks import expect
-from attnlab.kernels.triton.row_arguments import check_matrix, like_rows
+from attnlab.kernels.triton.row_arguments import RowTiling, check_matrix, like_rows
 
-BLOCK = 1024
+BUILT_IN = RowTiling(rows=1, block=1024, num_warps=4)
 FORMS = ("swiglu", "none", "tanh")
 HALF_ROOT = tl.constexpr(math.sqrt(0.5))
 TWICE_ROOT = tl.constexpr(2 * math.sqrt(2 / math.pi))
 CUBE = tl.constexpr(0.044715)
 
 
-def swiglu(x: Tensor) -> Tensor:
+def swiglu(x: Tensor, tiling: RowTiling = BUILT_IN) -> Tensor:
     """silu of the first half of each row of x [M, 2N] times the second half -> [M, N] in x's dtype.
 
-    Rows of x may lie apart; raises ValueError on arguments that do not fit, before any launch.
+    Rows of x may lie apart. Raises ValueError on arguments that do not fit, before any launch.
     """
     check_matrix("x", x)
     expect(x.shape[1] % 2 == 0, f"x {list(x.shape)}", "an even number of columns", "put gate and up side by side")
-    return _launch(x, x.shape[1] // 2, "swiglu")
+    return _launch(x, x.shape[1] // 2, "swiglu", tiling)
 
 
-def gelu(x: Tensor, approximate: str) -> Tensor:
+def gelu(x: Tensor, approximate: str, tiling: RowTiling = BUILT_IN) -> Tensor:
     """x [M, N] times the normal distribution function of x -> [M, N] in x's dtype.
 
     approximate: `none`, by the error function, or `tanh`. Rows of x may lie apart; raises ValueError on arguments that
@@ -36,16 +36,16 @@ def gelu(x: Tensor, approximate: str) -> Tensor:
     """
     check_matrix("x", x)
     expect(approximate in ("none", "tanh"), f"approximate {approximate!r}", "none or tanh", "pass one of them")
-    return _launch(x, x.shape[1], approximate)
+    return _launch(x, x.shape[1], approximate, tiling)
 
 
-def _launch(x: Tensor, width: int, form: str) -> Tensor:
+def _launch(x: Tensor, width: int, form: str, tiling: RowTiling) -> Tensor:
     out = like_rows(x, width)
     if out.numel() == 0:
         return out
     with torch.cuda.device_of(x):
-        _activate[(x.shape[0] * triton.cdiv(width, BLOCK),)](
-            x, out, x.stride(0), width, FORM=form, BLOCK=BLOCK, num_warps=4
+        _activate[(x.shape[0] * triton.cdiv(width, tiling.block),)](
+            x, out, x.stride(0), width, FORM=form, BLOCK=tiling.block, num_warps=tiling.num_warps
         )
     return out
 

@@ -6,15 +6,23 @@ import triton.language as tl
 from torch import Tensor
 
 from attnlab.kernels.triton.launch_checks import check_beside, check_contiguous, expect
-from attnlab.kernels.triton.row_arguments import check_matrix
+from attnlab.kernels.triton.row_arguments import RowTiling, check_matrix
 
-BLOCK = 1024
+LARGEST_BLOCK = 1024
+COLUMNS_A_WARP = 256
 
 
-def embedding(ids: Tensor, table: Tensor) -> Tensor:
+def row_tiling(width: int) -> RowTiling:
+    """What is built in for rows of a table."""
+    block = min(LARGEST_BLOCK, triton.next_power_of_2(width))
+    return RowTiling(1, block, max(1, block // COLUMNS_A_WARP))
+
+
+def embedding(ids: Tensor, table: Tensor, tiling: RowTiling | None = None) -> Tensor:
     """Rows ids [M] (int64 or int32) of table [V, N] -> [M, N]; NaN for an id that is none, for ids are not read here.
 
-    Rows of the table may lie apart; raises ValueError on arguments that do not fit, before any launch.
+    Rows of the table may lie apart; tiling: ours where None. Raises ValueError on arguments that do not fit, before any
+    launch.
     """
     check_matrix("table", table)
     fits = ids.dim() == 1 and ids.dtype in (torch.int64, torch.int32)
@@ -26,10 +34,10 @@ def embedding(ids: Tensor, table: Tensor) -> Tensor:
     out = torch.empty(len(ids), width, dtype=table.dtype, device=table.device)
     if len(ids) == 0:
         return out
-    block = min(BLOCK, triton.next_power_of_2(width))
+    tiling = tiling or row_tiling(width)
     with torch.cuda.device_of(table):
-        _rows[(len(ids) * triton.cdiv(width, block),)](
-            ids, table, out, table.stride(0), vocabulary, width, BLOCK=block, num_warps=max(1, block // 256)
+        _rows[(len(ids) * triton.cdiv(width, tiling.block),)](
+            ids, table, out, table.stride(0), vocabulary, width, BLOCK=tiling.block, num_warps=tiling.num_warps
         )
     return out
 

@@ -14,10 +14,17 @@ from attnlab.kernels.triton.device import INTERPRETED, architecture
 from attnlab.kernels.triton.head_widths import padded_width
 from attnlab.kernels.triton.kv_append_kernels import Planes, PlaneStrides, append_group, append_tokens
 from attnlab.kernels.triton.launch_checks import DTYPE_NAMES, DTYPES, check_device, check_head_dim, expect
+from attnlab.kernels.triton.row_arguments import RowTiling
 
 TOKEN_CODECS = ("same", "int8_token", "int8_channel", "fp8_tensor", "fp8_token", "int4_token")
 GROUP_CODECS = ("int4_channel",)
 NUMBERS_A_PROGRAM = 1024
+
+
+def row_tiling(heads: int, width: int) -> RowTiling:
+    """What is built in: heads of a token that a program takes, each whole. Groups of tokens are one head a program."""
+    block = padded_width(width)
+    return RowTiling(max(1, min(triton.next_power_of_2(heads), NUMBERS_A_PROGRAM // block)), block, num_warps=4)
 
 
 @dataclass(frozen=True)
@@ -35,34 +42,42 @@ class Place:
 
 
 def kv_append(
-    x: Tensor, planes: Mapping[str, Tensor], starts: Tensor, codec: str, place: Place, recent: Tensor | None = None
+    x: Tensor,
+    planes: Mapping[str, Tensor],
+    starts: Tensor,
+    codec: str,
+    place: Place,
+    recent: Tensor | None = None,
+    tiling: RowTiling | None = None,
 ) -> None:
     """Store x [B, Hkv, T, D] as tokens starts[b] to starts[b] + T - 1 of each sequence.
 
     x: float32, float16 or bfloat16, D from 1 to 256. planes: `data` and, by codec, `scale` and `minimum`, as
     `decode_attention` takes them; scales that are set once are read. starts: int32 [B]. recent, for int4_channel:
     [B, 64, Hkv, D], the last keys as they came, token t at t mod 64; T is then 32 at most, and the group that was not
-    full is encoded anew. Raises ValueError on arguments that do not fit, before any launch. That the tokens fit into
-    the pages is the caller's to know: positions are not read on the host.
+    full is encoded anew. tiling: of `row_tiling` where None. Raises ValueError on arguments that do not fit, before any
+    launch. That the tokens fit into the pages is the caller's to know: positions are not read on the host.
     """
     _check(x, planes, starts, codec, place, recent)
     if x.numel() == 0:
         return
+    tiling = tiling or row_tiling(x.shape[1], x.shape[3])
     with torch.cuda.device_of(x):
         if codec in GROUP_CODECS:
             assert recent is not None
-            _launch_groups(x, recent, starts, planes, place)
+            _launch_groups(x, recent, starts, planes, place, tiling)
         else:
-            _launch_tokens(x, starts, planes, codec, place)
+            _launch_tokens(x, starts, planes, codec, place, tiling)
 
 
-def _launch_tokens(x: Tensor, starts: Tensor, planes: Mapping[str, Tensor], codec: str, place: Place) -> None:
+def _launch_tokens(
+    x: Tensor, starts: Tensor, planes: Mapping[str, Tensor], codec: str, place: Place, tiling: RowTiling
+) -> None:
     batch, heads, tokens, width = x.shape
     native = not INTERPRETED.value and architecture() >= 89
     as_bytes = codec.startswith("fp8") and not native
-    heads_a_program = max(1, min(triton.next_power_of_2(heads), NUMBERS_A_PROGRAM // padded_width(width)))
     tensors, plane_strides = _planes(planes, starts)
-    append_tokens[(tokens * triton.cdiv(heads, heads_a_program) * batch,)](
+    append_tokens[(tokens * triton.cdiv(heads, tiling.rows) * batch,)](
         x,
         starts,
         tensors._replace(data=tensors.data.view(torch.uint8)) if as_bytes else tensors,
@@ -75,14 +90,16 @@ def _launch_tokens(x: Tensor, starts: Tensor, planes: Mapping[str, Tensor], code
         AS_BYTES=as_bytes,
         WIDTH=width,
         BLOCK=padded_width(width),
-        HEADS=heads_a_program,
+        HEADS=tiling.rows,
         GROUPS=triton.next_power_of_2(max(1, width // GROUP)),
         PAGING=place.paging,
-        num_warps=4,
+        num_warps=tiling.num_warps,
     )
 
 
-def _launch_groups(x: Tensor, recent: Tensor, starts: Tensor, planes: Mapping[str, Tensor], place: Place) -> None:
+def _launch_groups(
+    x: Tensor, recent: Tensor, starts: Tensor, planes: Mapping[str, Tensor], place: Place, tiling: RowTiling
+) -> None:
     batch, heads, tokens, width = x.shape
     groups = (tokens + GROUP - 2) // GROUP + 1
     tensors, plane_strides = _planes(planes, starts)
@@ -101,7 +118,7 @@ def _launch_groups(x: Tensor, recent: Tensor, starts: Tensor, planes: Mapping[st
         WIDTH=width,
         GROUPS=triton.next_power_of_2(width // GROUP),
         PAGING=place.paging,
-        num_warps=4,
+        num_warps=tiling.num_warps,
     )
 
 

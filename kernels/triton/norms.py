@@ -6,27 +6,27 @@ import triton.language as tl
 from torch import Tensor
 
 from attnlab.kernels.triton.device import narrow
-from attnlab.kernels.triton.row_arguments import check_matrix, check_vector, like_rows, row_tiling
+from attnlab.kernels.triton.row_arguments import RowTiling, check_matrix, check_vector, like_rows, row_tiling
 
 
-def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+def rms_norm(x: Tensor, weight: Tensor, eps: float, tiling: RowTiling | None = None) -> Tensor:
     """x [M, N] over the root of its rows' mean squares plus eps, times weight [N] -> [M, N] in x's dtype.
 
-    Rows of x may lie apart; raises ValueError on arguments that do not fit, before any launch.
+    Rows of x may lie apart; tiling: ours where None. Raises ValueError on arguments that do not fit, before any launch.
     """
-    return _launch(x, weight, None, eps)
+    return _launch(x, weight, None, eps, tiling)
 
 
-def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float, tiling: RowTiling | None = None) -> Tensor:
     """x [M, N] less its rows' means, over the root of their variances plus eps, times weight, plus bias, both [N].
 
-    Returns [M, N] in x's dtype. The variance is about the mean, in a pass of its own. Rows of x may lie apart; raises
-    ValueError on arguments that do not fit, before any launch.
+    Returns [M, N] in x's dtype. The variance is about the mean, in a pass of its own. Rows of x may lie apart;
+    tiling: ours where None. Raises ValueError on arguments that do not fit, before any launch.
     """
-    return _launch(x, weight, bias, eps)
+    return _launch(x, weight, bias, eps, tiling)
 
 
-def _launch(x: Tensor, weight: Tensor, bias: Tensor | None, eps: float) -> Tensor:
+def _launch(x: Tensor, weight: Tensor, bias: Tensor | None, eps: float, tiling: RowTiling | None) -> Tensor:
     check_matrix("x", x)
     rows, width = x.shape
     check_vector("weight", weight, width, x)
@@ -35,7 +35,7 @@ def _launch(x: Tensor, weight: Tensor, bias: Tensor | None, eps: float) -> Tenso
     out = like_rows(x, width)
     if rows == 0:
         return out
-    tiling = row_tiling(width)
+    tiling = tiling or row_tiling(width)
     with torch.cuda.device_of(x):
         _norm[(triton.cdiv(rows, tiling.rows),)](
             x,
@@ -47,7 +47,7 @@ def _launch(x: Tensor, weight: Tensor, bias: Tensor | None, eps: float) -> Tenso
             width,
             eps,
             CENTRED=bias is not None,
-            WHOLE=tiling.whole,
+            WHOLE=tiling.block >= width,
             ROWS=tiling.rows,
             BLOCK=tiling.block,
             num_warps=tiling.num_warps,
@@ -70,7 +70,7 @@ def _norm(
     ROWS: tl.constexpr,
     BLOCK: tl.constexpr,
 ) -> None:
-    """Some whole rows, or one row a tile at a time."""
+    """Some rows, whole or a tile at a time."""
     row = (tl.program_id(0) * ROWS + tl.arange(0, ROWS))[:, None]
     real = row < rows
     source = x + row.to(tl.int64) * x_stride

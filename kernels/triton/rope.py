@@ -13,21 +13,38 @@ from attnlab.kernels.triton.launch_checks import (
     check_device,
     expect,
 )
+from attnlab.kernels.triton.row_arguments import RowTiling
 
 STYLES = ("half", "interleaved", "sinusoidal")
 PAIRS_A_PROGRAM = 1024
+PAIRS_A_WARP = 128
+
+
+def row_tiling(q_heads: int, kv_heads: int, width: int) -> RowTiling:
+    """What is built in: some heads of a token a program, and a block that holds the pairs of one."""
+    half = triton.next_power_of_2(width // 2)
+    heads = max(1, min(PAIRS_A_PROGRAM // half, triton.next_power_of_2(max(q_heads, kv_heads))))
+    return RowTiling(heads, half, max(1, min(4, half * heads // PAIRS_A_WARP)))
 
 
 def rope(
-    q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, positions: Tensor, style: str = "half", *, in_place: bool = False
+    q: Tensor,
+    k: Tensor,
+    cos: Tensor,
+    sin: Tensor,
+    positions: Tensor,
+    style: str = "half",
+    *,
+    in_place: bool = False,
+    tiling: RowTiling | None = None,
 ) -> tuple[Tensor, Tensor]:
     """q [B, S, Hq, D] and k [B, S, Hkv, D], of one dtype, turned by the angles of their positions -> both, in it.
 
     cos, sin: float32 [P, D/2], dense. positions: int64 or int32 [B, S], each from 0 to P - 1; they are not read on the
     host, and tokens at others come out as NaN. style: pairs of channels are i and i + D/2 (`half`) or 2i and 2i + 1
     (`interleaved`); `sinusoidal` adds sines to even channels and cosines to odd ones. q and k may be views with any
-    strides but in their last axis. in_place: overwrite q and k, and return them; else new ones, dense. Raises
-    ValueError on arguments that do not fit, before any launch.
+    strides but in their last axis. in_place: overwrite q and k, and return them; else new ones, dense. tiling: ours
+    where None. Raises ValueError on arguments that do not fit, before any launch.
     """
     _check(q, k, cos, sin, positions, style)
     batch, length, q_heads, width = q.shape
@@ -35,8 +52,10 @@ def rope(
     outs = (q, k) if in_place else tuple(torch.empty_like(x, memory_format=torch.contiguous_format) for x in (q, k))
     if q.numel() + k.numel() == 0:
         return outs[0], outs[1]
-    half = triton.next_power_of_2(width // 2)
-    heads = max(1, min(PAIRS_A_PROGRAM // half, triton.next_power_of_2(max(q_heads, kv_heads))))
+    tiling = tiling or row_tiling(q_heads, kv_heads, width)
+    fits = tiling.block >= width // 2
+    expect(fits, f"{tiling}", f"a block of {width // 2} pairs or more", "take the block of `row_tiling`")
+    heads = tiling.rows
     q_blocks = triton.cdiv(q_heads, heads)
     with torch.cuda.device_of(q):
         _encode[(batch * length, q_blocks + triton.cdiv(kv_heads, heads))](
@@ -58,9 +77,9 @@ def rope(
             q_blocks,
             STYLE=style,
             HALF=width // 2,
-            BLOCK=half,
+            BLOCK=tiling.block,
             HEADS=heads,
-            num_warps=max(1, min(4, half * heads // 128)),
+            num_warps=tiling.num_warps,
         )
     return outs[0], outs[1]
 

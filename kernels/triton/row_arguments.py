@@ -23,23 +23,21 @@ NUMBERS_A_WARP = 512  # sixteen a thread
 
 @dataclass(frozen=True)
 class RowTiling:
-    """How rows are cut: `rows` whole ones a program where `whole`, else one, `block` columns at a time."""
+    """How rows are cut: `rows` of them a program, `block` columns at a time; powers of two."""
 
     rows: int
     block: int
-    whole: bool
+    num_warps: int
 
-    @property
-    def num_warps(self) -> int:
-        return min(16, max(1, self.rows * self.block // NUMBERS_A_WARP))
+    def __str__(self) -> str:
+        return f"{self.rows} × {self.block} tiles, {self.num_warps} warps"
 
 
 def row_tiling(width: int) -> RowTiling:
-    """The tiling for rows that are reduced."""
-    if width > WIDEST:
-        return RowTiling(1, PART, whole=False)
-    block = triton.next_power_of_2(width)
-    return RowTiling(max(1, FEWEST // block), block, whole=True)
+    """The tiling for rows that are reduced: whole ones where a program can hold one, else one in parts."""
+    block = PART if width > WIDEST else triton.next_power_of_2(width)
+    rows = 1 if width > WIDEST else max(1, FEWEST // block)
+    return RowTiling(rows, block, min(16, max(1, rows * block // NUMBERS_A_WARP)))
 
 
 def check_matrix(name: str, x: Tensor, width: int | None = None) -> None:

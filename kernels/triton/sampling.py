@@ -25,7 +25,7 @@ from torch import Tensor
 
 from attnlab.kernels.triton.sampling_choice import Draws, choose, draw_many, pick_largest
 from attnlab.kernels.triton.sampling_passes import Search, collect, mark_seen, narrow, survey
-from attnlab.kernels.triton.sampling_plan import Parameters, Plan, check
+from attnlab.kernels.triton.sampling_plan import BUILT_IN, Parameters, Plan, Tiling, check
 from attnlab.kernels.triton.sampling_thresholds import Slabs, bound
 from attnlab.kernels.triton.sampling_tiles import PLANES, Logits, Truncation
 
@@ -45,6 +45,7 @@ def sample(
     min_p: float = 0.0,
     repetition_penalty: float = 1.0,
     seen: Tensor | None = None,
+    tiling: Tiling = BUILT_IN,
 ) -> Tensor:
     """Tokens [B, N] in int64, drawn from logits [B, V] with uniforms [B, N].
 
@@ -64,7 +65,7 @@ def sample(
     if top_k is not None and top_k >= vocab:
         parameters = replace(parameters, top_k=None)
     penalised = seen is not None and seen.shape[1] > 0 and repetition_penalty != 1
-    plan = Plan.of(logits, draws, parameters, penalised)
+    plan = Plan.of(logits, draws, parameters, penalised, tiling)
     with torch.cuda.device_of(logits):
         rows = _Rows.of(logits, plan, parameters, seen if penalised else None)
         _survey(rows, parameters)
@@ -146,7 +147,7 @@ def _survey(rows: _Rows, parameters: Parameters) -> None:
         PENALISED=rows.penalised,
         CHUNK=plan.chunk,
         BLOCK=min(plan.block, plan.chunk),
-        num_warps=4,
+        num_warps=plan.tiling.pass_warps,
     )
     if plan.kind == "rank":
         padded = triton.next_power_of_2(blocks)
@@ -174,7 +175,9 @@ def _collect(rows: _Rows, parameters: Parameters) -> Tensor:
     truncation = Truncation(parameters.top_p, (1 - parameters.top_p) / (2 * vocab), parameters.least_exponent)
     sizes = {"PARTS": PARTS, "PENALISED": rows.penalised, "CHUNK": plan.chunk, "CHUNKS": plan.width}
     for turn in range(turns):
-        narrow[rows.grid](*rows.reading, truncation, search, turn, FIRST=turn == 0, num_warps=8, **sizes)
+        narrow[rows.grid](
+            *rows.reading, truncation, search, turn, FIRST=turn == 0, num_warps=plan.tiling.turn_warps, **sizes
+        )
     if plan.kind != "plain":
         collect[rows.grid](
             *rows.reading,
@@ -184,7 +187,7 @@ def _collect(rows: _Rows, parameters: Parameters) -> Tensor:
             rows.thresholds,
             candidates,
             KIND=plan.kind,
-            num_warps=4,
+            num_warps=plan.tiling.pass_warps,
             **sizes,
         )
     return candidates
@@ -212,7 +215,7 @@ def _draw(rows: _Rows, candidates: Tensor, uniforms: Tensor, tokens: Tensor, par
         PENALISED=rows.penalised,
         SLABS=Slabs(plan.chunk, plan.width, max(1, CANDIDATES // plan.width), plan.shift),
         DRAWS=plan.draws_at_once,
-        num_warps=8,
+        num_warps=plan.tiling.row_warps,
     )
     if not alone:
         draw_many[(triton.cdiv(draws, plan.draws_at_once) * batch,)](
@@ -226,5 +229,5 @@ def _draw(rows: _Rows, candidates: Tensor, uniforms: Tensor, tokens: Tensor, par
             CHUNK=plan.chunk,
             CHUNKS=plan.width,
             DRAWS=plan.draws_at_once,
-            num_warps=8,
+            num_warps=plan.tiling.row_warps,
         )

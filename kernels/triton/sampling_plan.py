@@ -11,6 +11,7 @@ from attnlab.kernels.triton.launch_checks import DTYPE_NAMES, DTYPES, check_besi
 
 LARGEST_VOCAB = 1 << 20
 LARGEST_CHUNK = 2048  # logits of a program
+SMALLEST_CHUNK = 64
 BLOCK = 64  # logits whose largest bounds top-k
 MOST_BLOCKS = 8192  # that one program compares
 BLOCKS_OVER_K = 4  # so that few blocks hold two of the k largest
@@ -46,6 +47,22 @@ class Parameters:
 
 
 @dataclass(frozen=True)
+class Tiling:
+    """Logits of a program, and its warps: in passes over all logits, in turns that narrow top-p, and of a whole row."""
+
+    chunk: int = LARGEST_CHUNK
+    pass_warps: int = 4
+    turn_warps: int = 8
+    row_warps: int = 8
+
+    def __str__(self) -> str:
+        return f"chunks of {self.chunk}, {self.pass_warps}, {self.turn_warps} and {self.row_warps} warps"
+
+
+BUILT_IN = Tiling()
+
+
+@dataclass(frozen=True)
 class Plan:
     """How a call is cut: its kind, chunks of a row, logits of a block of top-k, draws of a program."""
 
@@ -55,18 +72,21 @@ class Plan:
     block: int
     draws_at_once: int
     shift: int
+    tiling: Tiling = BUILT_IN
 
     @classmethod
-    def of(cls, logits: Tensor, draws: int, parameters: Parameters, penalised: bool) -> "Plan":
+    def of(
+        cls, logits: Tensor, draws: int, parameters: Parameters, penalised: bool, tiling: Tiling = BUILT_IN
+    ) -> "Plan":
         vocab = logits.shape[1]
-        chunk = min(LARGEST_CHUNK, max(64, triton.next_power_of_2(vocab)))
+        chunk = min(tiling.chunk, max(SMALLEST_CHUNK, triton.next_power_of_2(vocab)))
         block = max(BLOCK, triton.next_power_of_2(triton.cdiv(vocab, MOST_BLOCKS)))
         top_k = parameters.top_k or 1
         while block > 1 and vocab < block * BLOCKS_OVER_K * top_k and 2 * vocab <= block * MOST_BLOCKS:
             block //= 2
-        at_once = min(DRAWN_AT_ONCE // chunk, triton.next_power_of_2(draws))
+        at_once = min(max(1, DRAWN_AT_ONCE // chunk), triton.next_power_of_2(draws))
         shift = 0 if penalised else NARROW_BITS[logits.dtype]
-        return cls(_kind(parameters), chunk, triton.cdiv(vocab, chunk), block, at_once, shift)
+        return cls(_kind(parameters), chunk, triton.cdiv(vocab, chunk), block, at_once, shift, tiling)
 
     @property
     def width(self) -> int:

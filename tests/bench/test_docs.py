@@ -104,3 +104,16 @@ def test_what_is_not_there_is_seen(tmp_path: Path) -> None:
     assert missing_paths("`bench/cli/run.py` and `bench/gone.py`") == ["bench/gone.py"]
     gone = ["attnlab.bench.gone", "attnlab.bench.units.gone"]
     assert missing_modules(f"attnlab.bench.units.format_time {' '.join(gone)}") == gone
+
+
+def test_the_table_of_search_spaces_is_that_of_the_registry() -> None:
+    """Mended by putting the expected lines in its place."""
+    spaces = {one.key: one.space for one in discover().all_implementations() if one.space is not None}
+    expected = ["| has a search space | what is searched |", "| --- | --- |"]
+    for key, space in sorted(spaces.items()):
+        searched = "; ".join(f"{name} {', '.join(map(str, values))}" for name, values in space.axes.items())
+        expected.append(f"| `{key}` | {searched} |")
+    page = (ROOT / "docs" / "howto" / "tune.md").read_text(encoding="utf-8")
+    assert [line for line in page.splitlines() if line.startswith("|")][: len(expected)] == expected, "\n".join(
+        expected
+    )

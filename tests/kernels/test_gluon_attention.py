@@ -18,7 +18,7 @@ from attnlab.bench.errors import Unavailable
 from attnlab.bench.ops.attention.case import AttentionCase
 from attnlab.bench.profilers import sass
 from attnlab.bench.profilers.triton_aot import SHARED_LIMIT_BYTES, KernelReport, target
-from attnlab.impls.attention.gluon import Gluon
+from attnlab.impls.attention.gluon import SPACE, Gluon
 from attnlab.kernels.gluon import attention_forward as host
 from attnlab.kernels.gluon import attention_partitions as partitions
 
@@ -45,6 +45,8 @@ CASES = {
     "window wider than the keys": ((150, 150), 64, (1, 1), 1, True, 2**31 - 1),
     "several sections": ((260, 260), 64, (6, 3), 1, True, None),
 }
+
+TILINGS = [host.Tiling(**one) for one in SPACE.candidates() if host.Tiling(**one) not in host.TILINGS.values()]
 
 
 def kernel(seed: int = 0, edits=()) -> Kernel:
@@ -103,6 +105,16 @@ class TestOnTheShim:
         assert error.pow(2).mean().sqrt() < 5e-3 * size
         assert error.abs().max() < 0.1 * size
         assert out[blind].eq(0).all()
+
+    @pytest.mark.parametrize("tiling", TILINGS, ids=lambda tiling: f"{tiling.block_n}-{tiling.stages}")
+    def test_every_tiling_that_is_searched(self, tiling, monkeypatch):
+        monkeypatch.setattr(host, "_forward", kernel())
+        q, k, v = drawn((140, 300), 64, (1, 1), 1)
+        out, lse = torch.full(q.shape, torch.nan, dtype=q.dtype), torch.full(q.shape[:3], torch.nan)
+        host.launch(q, k, v, out, lse, scale=0.1, causal=True, window=None, programs=1, tiling=tiling)
+        expected, sums = oracle(q, k, v, causal=True, window=None)
+        assert (lse - sums).abs().max() < 1e-5
+        assert (out - expected).pow(2).mean().sqrt() < 5e-3 * expected.pow(2).mean().sqrt()
 
     def test_keys_without_weight_are_no_nan(self, monkeypatch):
         monkeypatch.setattr(host, "_forward", kernel())
