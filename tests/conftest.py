@@ -6,12 +6,18 @@ import fcntl
 import os
 import tempfile
 from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import pytest
 
 pytest_plugins = ["pytester"]
+
+with suppress(ImportError):  # a machine with a GPU may lack it
+    from hypothesis import HealthCheck, settings
+
+    settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("shared")  # on a busy machine even drawing takes long
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # threads of several test processes would only wait for one another
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # which torch reads at its import

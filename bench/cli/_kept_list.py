@@ -16,6 +16,7 @@ from attnlab.bench.contract import outline
 from attnlab.bench.contract.needs import compiler_reason
 from attnlab.bench.store.folders import cache_folder
 from attnlab.bench.store.machine import Device
+from attnlab.bench.whole_file import whole_file
 
 DIGITS = 32  # of the digest, in a file's name
 KINDS_OF_FILE = (".py", ".toml")
@@ -31,11 +32,10 @@ def kept_list(device: Device) -> list[ListEntry] | None:
 def keep_list(entries: Sequence[ListEntry], device: Device) -> None:
     """A cache that cannot be written costs seconds the next time, and nothing else."""
     file = _file(device)
-    part = file.with_name(f"{file.name}.{os.getpid()}")
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps([asdict(entry) for entry in entries]), encoding="utf-8")
-        part.rename(file)
+        with whole_file(file) as part:
+            part.write_text(json.dumps([asdict(entry) for entry in entries]), encoding="utf-8")
 
 
 def _file(device: Device) -> Path:

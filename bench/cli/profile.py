@@ -190,8 +190,8 @@ def _tell_refused(cases: Sequence[CaseProfile]) -> None:
 
 def _conclude(options: argparse.Namespace, profile: Profile, folder: Path) -> None:
     """What was found, a line a finding."""
-    from attnlab.bench.profilers.comparison import told_differences
     from attnlab.bench.profilers.findings import findings
+    from attnlab.bench.reporters.profile_page.differences import told_differences
 
     found = {case.place: findings(case, profile.run.ceilings) for case in profile.cases}
     if options.json:

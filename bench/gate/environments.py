@@ -23,6 +23,7 @@ from attnlab.bench.gate.rerooting import HARNESS
 from attnlab.bench.measuring.temporary_folders import own_folder
 from attnlab.bench.store.folders import cache_folder
 from attnlab.bench.store.locking import alone_with
+from attnlab.bench.whole_file import whole_file
 
 DONE = "attnlab-environment.json"  # written last: without it an environment is broken, and built again
 UNUSED_DAYS = 30  # after which an environment goes when another is built
@@ -248,9 +249,8 @@ def _broken_where_it_fails(folder: Path) -> Iterator[None]:
 
 
 def _finish(folder: Path, checkouts: tuple[str, ...]) -> None:
-    partial = folder / f"{DONE}.partial"
-    partial.write_text(json.dumps({"checkouts": list(dict.fromkeys(checkouts))}), encoding="utf-8")
-    partial.replace(folder / DONE)
+    with whole_file(folder / DONE) as part:
+        part.write_text(json.dumps({"checkouts": list(dict.fromkeys(checkouts))}), encoding="utf-8")
 
 
 def _layer(folder: Path, below: Path) -> None:

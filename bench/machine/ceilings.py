@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -20,6 +19,7 @@ from attnlab.bench.machine.throttling import BUSY_OTHERS, cores_used_by_others
 from attnlab.bench.store.codec import decode, encode
 from attnlab.bench.store.folders import cache_folder
 from attnlab.bench.store.machine import Ceilings, Device
+from attnlab.bench.whole_file import whole_file
 
 CACHE_VERSION = 3
 LASTS_S = 30 * 24 * 3600.0  # after this long they are measured again: kernels, drivers and neighbours change
@@ -120,9 +120,8 @@ def _quiet(device: Device) -> bool:
 def keep(ceilings: Ceilings, path: Path) -> None:
     """Store ceilings where `load_or_measure` finds them."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}")
-    partial.write_text(json.dumps(encode(ceilings) | {"cache_version": CACHE_VERSION}))
-    partial.replace(path)
+    with whole_file(path) as part:
+        part.write_text(json.dumps(encode(ceilings) | {"cache_version": CACHE_VERSION}))
 
 
 def cache_path(device: Device, threads: int) -> Path:

@@ -26,6 +26,7 @@ from attnlab.bench.store.records import SCHEMA_VERSION, Measurement, RunRecord
 from attnlab.bench.store.shown import as_html, in_a_line
 from attnlab.bench.store.upgrades import STRICT_SINCE, upgraded
 from attnlab.bench.text import one_line
+from attnlab.bench.whole_file import whole_file
 
 RUN_FILE = "run.json"
 MEASUREMENTS_FILE = "measurements.jsonl"
@@ -89,13 +90,10 @@ class RunWriter:
 
     def rewrite(self, run: RunRecord) -> None:
         """Put this record in the place of the run's own, at once or not at all."""
-        partial = self.folder / f"{RUN_FILE}.{os.getpid()}"
         try:
-            partial.write_text(json.dumps(encode(run), indent=1) + "\n", encoding="utf-8")
-            partial.replace(self.folder / RUN_FILE)
+            with whole_file(self.folder / RUN_FILE) as part:
+                part.write_text(json.dumps(encode(run), indent=1) + "\n", encoding="utf-8")
         except OSError as error:
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
             raise _unwritable(self.folder, error) from error
 
     def append(self, measurement: Measurement) -> None:

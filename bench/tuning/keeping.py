@@ -10,7 +10,6 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from attnlab.bench.errors import StoreError
 from attnlab.bench.stats.rounds import Ratio
 from attnlab.bench.store.records import RunRecord
 from attnlab.bench.text import file_stem, one_line
+from attnlab.bench.whole_file import whole_file
 
 FORMAT = 1
 VARIABLE = "ATTNLAB_CONFIGS"
@@ -151,14 +151,11 @@ def _same_place(entry: Mapping[str, Any], made: Mapping[str, Any]) -> bool:
 
 def _write(path: Path, data: Mapping[str, Any]) -> None:
     """At once or not at all."""
-    partial = path.with_suffix(f".{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-        partial.replace(path)
+        with whole_file(path) as part:
+            part.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
         raise StoreError(
             f"cannot write to {path.parent}: {error.strerror}; keep configurations elsewhere: --keep FOLDER"
         ) from error

@@ -15,7 +15,7 @@ import pytest
 
 BENCH = Path(__file__).parents[2] / "bench"
 HERE = "attnlab.bench"
-ROOT = ("errors", "units", "text", "text_table", "html_table", "toml_file", "suites", "moved")
+ROOT = ("errors", "units", "text", "text_table", "html_table", "toml_file", "suites", "moved", "whole_file")
 ROOMS = (
     "stats",
     "store",

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from string import printable
@@ -13,6 +11,7 @@ from urllib.parse import quote, unquote
 import msgspec
 
 from attnlab.bench.analysis.index.keys import Key
+from attnlab.bench.whole_file import whole_file
 
 MANIFEST_FILE = "manifest.json"
 SAFE = printable.replace("%", "")
@@ -91,14 +90,8 @@ def read_manifest(place: Path) -> Manifest | None:
 def write_manifest(place: Path, manifest: Manifest) -> None:
     """Put it in the place of the one that is there; raises OSError."""
     body = msgspec.json.encode(replace(manifest, runs={_spelled(name): e for name, e in manifest.runs.items()}))
-    partial = place / f"{MANIFEST_FILE}.{os.getpid()}"
-    try:
-        partial.write_bytes(digest_of(body).encode() + b"\n" + body)
-        partial.replace(place / MANIFEST_FILE)
-    except OSError:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise
+    with whole_file(place / MANIFEST_FILE) as part:
+        part.write_bytes(digest_of(body).encode() + b"\n" + body)
 
 
 def _spelled(name: str) -> str:

@@ -21,6 +21,7 @@ MADE_BY = (
     "store",
     "text.py",
     "units.py",
+    "whole_file.py",
 )
 """What of `bench` says what stands in an index: files, and folders with all that lies in them."""
 

@@ -7,11 +7,9 @@ import csv
 import itertools
 import json
 import math
-import os
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -19,6 +17,7 @@ from attnlab.bench import text_table, units
 from attnlab.bench.cli import _options
 from attnlab.bench.errors import StoreError, UsageError
 from attnlab.bench.text import one_line
+from attnlab.bench.whole_file import whole_file
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -57,19 +56,15 @@ def execute(options: argparse.Namespace) -> int:
 
 def _write_file(found: DuckDBPyConnection, form: str, out: Path) -> None:
     """The whole file, or none."""
-    partial = out.with_name(f"{out.name}.{os.getpid()}")
     try:
-        if form == "parquet":
-            _write_parquet(found, partial)
-        else:
-            with partial.open("w", encoding="utf-8", newline="") as file:
+        with whole_file(out) as part:
+            if form == "parquet":
+                _write_parquet(found, part)
+                return
+            with part.open("w", encoding="utf-8", newline="") as file:
                 _write(found, form, file)
-        partial.rename(out)
     except OSError as error:
         raise StoreError(f"cannot write {out}: {error.strerror or error}; take another --out") from error
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
 
 
 def _write(found: DuckDBPyConnection, form: str, out: TextIO) -> None:

@@ -19,6 +19,7 @@ from attnlab.bench.profilers.compiled.orders import CaseOrder, Setup
 from attnlab.bench.profilers.compiled.pool import Tell, compile_cases, kept_folder
 from attnlab.bench.profilers.compiled.resources import CompiledCase
 from attnlab.bench.store.codec import decode, encode
+from attnlab.bench.whole_file import whole_file
 
 BOOT = TURNING + "from attnlab.bench.profilers.compiled.worker import main; main()"
 CODE = (".py", ".c", ".h", ".cc", ".cpp", ".cu", ".cuh", ".toml")
@@ -63,9 +64,8 @@ def compiled_arm(
     )
     if not any(case.failed for case in found):
         place.parent.mkdir(parents=True, exist_ok=True)
-        partial = place.with_suffix(".partial")
-        partial.write_text(json.dumps(encode(tuple(found))), encoding="utf-8")
-        partial.replace(place)
+        with whole_file(place) as part:
+            part.write_text(json.dumps(encode(tuple(found))), encoding="utf-8")
     return Compiled(tuple(found), len(found))
 
 

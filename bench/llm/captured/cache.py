@@ -1,7 +1,6 @@
 """What the model has computed before, in the user's cache folder."""
 
 import hashlib
-import tempfile
 import warnings
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from attnlab.bench.llm.captured import packed
 from attnlab.bench.llm.captured.texts import token_ids
 from attnlab.bench.llm.models.packaged import MODEL_SHA256
 from attnlab.bench.store.folders import cache_folder
+from attnlab.bench.whole_file import whole_file
 
 FORMAT = 2
 """Raised whenever the model's computation or the file format changes, so that older files are passed over."""
@@ -42,13 +42,7 @@ def write_cache(layer: int, text: str, qkv: packed.QKV) -> None:
     path = cache_path(layer, text)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
-            temporary = Path(file.name)
-            try:
-                packed.write(file, qkv)
-                file.close()
-                temporary.replace(path)
-            finally:
-                temporary.unlink(missing_ok=True)
+        with whole_file(path) as part, part.open("wb") as file:
+            packed.write(file, qkv)
     except OSError as error:
         warnings.warn(f"activations are not kept for next time: {error}", stacklevel=2)

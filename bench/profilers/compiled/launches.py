@@ -25,6 +25,7 @@ from attnlab.bench.profilers.compiled.devices import ARCHITECTURES, GpuModel
 from attnlab.bench.profilers.compiled.on_gpu import pretended
 from attnlab.bench.profilers.compiled.resources import APPLIED, IGNORED, KernelResources
 from attnlab.bench.store.codec import decode, encode
+from attnlab.bench.whole_file import whole_file
 
 READERS = Path(__file__).parents[1]  # what a record depends on besides the kernel
 WARNING = re.compile(r"warning|Potential Performance Loss", re.IGNORECASE)
@@ -141,9 +142,8 @@ class _Recorder:
         self._found[digest] = made
         if self._kept is not None:
             self._kept.mkdir(parents=True, exist_ok=True)
-            partial = self._kept / f"{digest}.{id(self)}.partial"
-            partial.write_text(json.dumps(encode(made)), encoding="utf-8")
-            partial.replace(self._kept / f"{digest}.json")
+            with whole_file(self._kept / f"{digest}.json") as part:
+                part.write_text(json.dumps(encode(made)), encoding="utf-8")
 
     def _digest(self, key: str, function: Any) -> str:
         parts = (function.cache_key, key, str(self._sm), compiler(), _readers())

@@ -10,14 +10,15 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
-import os
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 
 from attnlab.bench.store.folders import cache_folder
+from attnlab.bench.whole_file import whole_file
 
 PACKAGE = "vl-convert-python"
 OFFERED = "window.vegaEmbed = vegaEmbed;"
@@ -69,10 +70,7 @@ def _read(path: Path) -> bytes | None:
 
 def _keep(path: Path, packed: bytes) -> None:
     """A cache that cannot be written costs seconds the next time, and nothing else."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
+    with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(packed)
-        part.replace(path)
-    except OSError:
-        part.unlink(missing_ok=True)
+        with whole_file(path) as part:
+            part.write_bytes(packed)

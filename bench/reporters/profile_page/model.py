@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from attnlab.bench import units
-from attnlab.bench.profilers.comparison import ComparedRow, compared_figures, compared_parts, told_differences
+from attnlab.bench.profilers.comparison import ComparedRow, compared_figures, compared_parts
 from attnlab.bench.profilers.findings import findings
 from attnlab.bench.profilers.findings.facts import Facts
 from attnlab.bench.profilers.profiles import CaseProfile, Profile
@@ -22,6 +22,7 @@ from attnlab.bench.profilers.record import (
 )
 from attnlab.bench.reporters.model.plots import Plot
 from attnlab.bench.reporters.model.provenance import ProvenanceRow, environment
+from attnlab.bench.reporters.profile_page.differences import told_differences
 from attnlab.bench.reporters.profile_page.plots import plots
 from attnlab.bench.store.records import Outcome
 from attnlab.bench.text import brief

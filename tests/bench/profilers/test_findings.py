@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from attnlab.bench.profilers.comparison import compared_figures, compared_parts, told_differences
+from attnlab.bench.profilers.comparison import compared_figures, compared_parts
 from attnlab.bench.profilers.findings import findings
 from attnlab.bench.profilers.profiles import CaseProfile
 from attnlab.bench.profilers.record import (
@@ -20,6 +20,7 @@ from attnlab.bench.profilers.record import (
     ToolFigure,
     ToolRecord,
 )
+from attnlab.bench.reporters.profile_page.differences import told_differences
 from attnlab.bench.store.machine import Ceilings
 from attnlab.bench.store.records import Burst, Launch, Series, TimingRecord, Turn
 
