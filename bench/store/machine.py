@@ -31,6 +31,11 @@ class Device:
     driver: str | None = None
 
     @property
+    def sm(self) -> int | None:
+        """CUDA's compute capability times ten, as in sm_90; None where there is none."""
+        return None if self.kind != "cuda" or self.capability is None else 10 * self.capability[0] + self.capability[1]
+
+    @property
     def told(self) -> str:
         """Its name, or words where an imported file does not say what was measured on."""
         return UNTOLD if self.name == UNKNOWN else self.name

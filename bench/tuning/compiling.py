@@ -21,10 +21,7 @@ Tell = Callable[[str], None]
 
 def target_of(device: Device) -> str | None:
     """What kernels are compiled for on a device; None where that cannot be done ahead of time."""
-    if device.kind != "cuda" or device.capability is None:
-        return None
-    number = 10 * device.capability[0] + device.capability[1]
-    return f"sm_{number}" if number in ARCHITECTURES else None
+    return f"sm_{device.sm}" if device.sm in ARCHITECTURES else None
 
 
 def misfits(

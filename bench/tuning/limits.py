@@ -14,9 +14,9 @@ MOST_THREADS = 1024
 
 def beyond(least: Resources | None, device: Device) -> str | None:
     """Why what takes at least so much does not fit the device; None where it may, or nothing is known."""
-    if least is None or device.kind != "cuda" or device.capability is None:
+    if least is None or device.sm is None:
         return None
-    shared = SHARED_LIMIT_BYTES.get(10 * device.capability[0] + device.capability[1])
+    shared = SHARED_LIMIT_BYTES.get(device.sm)
     if shared is not None and (least.shared_bytes or 0) > shared:
         needed, there = units.format_bytes(least.shared_bytes or 0), units.format_bytes(shared)
         return f"needs {needed} of shared memory or more, and a block has {there}"

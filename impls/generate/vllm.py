@@ -5,11 +5,10 @@ from __future__ import annotations
 import importlib
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 
@@ -26,7 +25,7 @@ from attnlab.bench import (
 from attnlab.bench.llm import Recorder, save_folder
 from attnlab.impls.generate._peers import limits
 
-IN_PROCESS = "VLLM_ENABLE_V1_MULTIPROCESSING"
+IN_PROCESS = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"}  # in a process of its own the engine's memory would not be seen
 PAGE_TOKENS = 16
 SPARE_PAGES = 1  # a sequence, beside the one of them all that vLLM keeps empty
 SHARE_OF_FREE_MEMORY = 0.9
@@ -93,7 +92,7 @@ def load_engine(case: GenerateCase, weights: ModelWeights) -> Any:
     """The engine, which reads the weights from a folder that is gone afterwards."""
     device = weights.device
     free, total = torch.cuda.mem_get_info(device) if device.type == "cuda" else (1, 1)
-    with tempfile.TemporaryDirectory(prefix="attnlab-vllm-") as folder, environment(IN_PROCESS, "0"):
+    with tempfile.TemporaryDirectory(prefix="attnlab-vllm-") as folder, mock.patch.dict(os.environ, IN_PROCESS):
         save_folder(weights, Path(folder))
         return importlib.import_module("vllm").LLM(
             model=folder,
@@ -113,20 +112,6 @@ def pool_bytes(case: GenerateCase) -> int:
     pages = case.pages or case.batch * (case.placing.pages_for(case.total) + SPARE_PAGES)
     token_bytes = 2 * case.config.layers * case.config.kv_heads * case.config.head_dim * case.torch_dtype.itemsize
     return (pages + 1) * PAGE_TOKENS * token_bytes
-
-
-@contextmanager
-def environment(name: str, value: str) -> Iterator[None]:
-    """A variable that is set for a while: in a process of its own the engine's memory would not be seen."""
-    before = os.environ.get(name)
-    os.environ[name] = value
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
 
 
 class ServingLoop:

@@ -57,7 +57,7 @@ def recorded(model: GpuModel, kept: Path | None = None, root: Path | None = None
     before, dump = driver._active, knobs.nvidia.dump_ptxas_log
     kernels: list[KernelResources] = []
     with tempfile.TemporaryDirectory(prefix="attnlab-compiled-") as folder, contextlib.ExitStack() as stack:
-        stack.enter_context(_environment("TRITON_CACHE_DIR", folder))
+        stack.enter_context(mock.patch.dict(os.environ, TRITON_CACHE_DIR=folder))
         driver.set_active(triton_aot.stand_in(model.sm, model.multiprocessors, limit, limit.timed))
         knobs.nvidia.dump_ptxas_log = True
         stack.enter_context(mock.patch.object(JITFunction, "_do_compile", recorder.compiling(JITFunction._do_compile)))
@@ -214,16 +214,3 @@ def _resources(report: triton_aot.KernelReport, log: str, constants: dict[str, s
         warp_specialization=(APPLIED if applied else IGNORED) if asked else None,
         warnings=tuple(dict.fromkeys(warnings)),
     )
-
-
-@contextlib.contextmanager
-def _environment(name: str, value: str) -> Iterator[None]:
-    before = os.environ.get(name)
-    os.environ[name] = value
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
