@@ -3,6 +3,7 @@
 from . import openai as openai
 from .asked import Asked as Asked
 from .asked import Message as Message
+from .client import drive as drive
 from .endpoint import Endpoint as Endpoint
 from .endpoint import Part as Part
 from .endpoint import UnreadableAnswer as UnreadableAnswer
@@ -33,5 +34,6 @@ __all__ = [
     "UnreadableAnswer",
     "Usage",
     "Whole",
+    "drive",
     "openai",
 ]

@@ -109,6 +109,8 @@ class Reading:
         try:
             events = self._parser.feed(data)
         except StreamError as error:
+            for event in error.events:
+                self._take(event, at_ns)
             raise AnswerFailed(Failure(error.kind, str(error))) from None
         for event in events:
             self._take(event, at_ns)

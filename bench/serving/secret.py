@@ -64,7 +64,8 @@ class Key:
 
 def _forms(value: str) -> Iterator[str]:
     yield value
-    yield urllib.parse.quote(value, safe="")
+    for kept in ("", "/", "+", "/+", "/+="):  # what one encoder or another leaves as it is
+        yield urllib.parse.quote(value, safe=kept)
     yield json.dumps(value)[1:-1]
     if len(value) >= TOLD_APART:
         for before in (b"", b"Bearer "):

@@ -29,11 +29,15 @@ class Event(NamedTuple):
 
 
 class StreamError(Exception):
-    """A stream that cannot be read; kind is that of the failure: `encoding` or `too_large`."""
+    """A stream that cannot be read; kind is that of the failure: `encoding` or `too_large`.
+
+    events: those that ended within the same bytes before it went wrong.
+    """
 
     def __init__(self, kind: str, words: str) -> None:
         super().__init__(words)
         self.kind = kind
+        self.events: list[Event] = []
 
 
 class Parser:
@@ -73,15 +77,19 @@ class Parser:
         if self._at_start:
             self._at_start = False
             whole = whole.removeprefix(BOM)
-        for line in whole.split(b"\n"):
-            self._event_bytes += len(line) + 1
-            if self._event_bytes > self._most_bytes:
-                raise self._too_large(self._event_bytes)
-            if line:
-                self._line(line, found)
-            else:
-                self._dispatch(found)
-        self._keep(data[end + 1 :])
+        try:
+            for line in whole.split(b"\n"):
+                self._event_bytes += len(line) + 1
+                if self._event_bytes > self._most_bytes:
+                    raise self._too_large(self._event_bytes)
+                if line:
+                    self._line(line, found)
+                else:
+                    self._dispatch(found)
+            self._keep(data[end + 1 :])
+        except StreamError as error:
+            error.events = found
+            raise
         return found
 
     def _keep(self, data: bytes) -> None:
