@@ -7,23 +7,23 @@ from attnlab.bench.analysis.peers.recorded import Figures, Objectives, Recorded,
 TOOL = "AIPerf"
 SOURCE = "aiperf 0.13.0: aiperf/metrics/types/*.py and docs/metrics-reference.md"
 WORDS = {
-    "ttft_ns": "from sending, not from when it was due; to the first chunk with text",
+    "ttft_ns": "from when it is begun, not due, connecting included; to the first chunk with text",
     "itl_ns": "one sample a request: (last text − first text) / (tokens − 1), which is its TPOT",
     "itl_p99_ns": "over requests, so that a stall within a request is shared by its tokens",
     "tpot_ns": "its ITL",
-    "e2e_ns": "from sending to the last chunk with text",
-    "output_tok_per_s": "by its own tokenizer, over the time from the first request sent to the last text",
+    "e2e_ns": "from when it is begun to the last chunk with text",
+    "output_tok_per_s": "by its own tokenizer, over its whole phase, until the last stream is read to its end",
     "answered_per_s": "the same time",
     "goodput_per_s": "by its own TTFT and ITL, over the same time; an answer of one token has no ITL and is never good",
 }
 
 
 def ttft_ns(stream: Stream) -> float:
-    return stream.texts[0].time_ns - stream.sent_ns
+    return stream.texts[0].time_ns - stream.begun_ns
 
 
 def e2e_ns(stream: Stream) -> float:
-    return stream.texts[-1].time_ns - stream.sent_ns
+    return stream.texts[-1].time_ns - stream.begun_ns
 
 
 def length(stream: Stream) -> int:
@@ -41,8 +41,6 @@ def figures(recorded: Recorded, objectives: Objectives) -> Figures:
     found = [stream for stream in recorded.answered if stream.texts]
     each = [itl_ns(stream) for stream in found]
     known = [itl for itl in each if itl is not None]
-    begun_ns = min((stream.sent_ns for stream in found), default=0.0)
-    lasted_ns = max((stream.texts[-1].time_ns for stream in found), default=0.0) - begun_ns
     good = sum(
         itl is not None and itl <= objectives.tpot_ns and ttft_ns(stream) <= objectives.ttft_ns
         for stream, itl in zip(found, each, strict=True)
@@ -53,7 +51,7 @@ def figures(recorded: Recorded, objectives: Objectives) -> Figures:
         interpolated(known, 0.99),
         interpolated(known, 0.5),
         interpolated([e2e_ns(stream) for stream in found], 0.5),
-        rate(sum(length(stream) for stream in found), lasted_ns),
-        rate(len(found), lasted_ns),
-        rate(good, lasted_ns),
+        rate(sum(length(stream) for stream in found), recorded.ended_ns),
+        rate(len(found), recorded.ended_ns),
+        rate(good, recorded.ended_ns),
     )

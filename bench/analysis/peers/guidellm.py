@@ -9,13 +9,13 @@ from attnlab.bench.analysis.peers.recorded import Figures, Objectives, Recorded,
 TOOL = "GuideLLM"
 SOURCE = "guidellm 0.8.1: schemas/base/request_stats.py, schemas/base/statistics.py, benchmark/schemas/metrics.py"
 WORDS = {
-    "ttft_ns": "from sending, once connected; to the first line with text",
+    "ttft_ns": "from sending, once connected, not from when it was due; to the first line with text",
     "itl_ns": "one value a request, (last text − first text) / (tokens − 1), weighed by its tokens",
     "itl_p99_ns": "over requests, so that a stall within a request is shared by its tokens",
     "tpot_ns": "(last text − sending) / tokens: the time to first token is in it",
     "e2e_ns": "from sending to the end of the stream",
-    "output_tok_per_s": "over the time from the first text of any stream to the last",
-    "answered_per_s": "over the time from the first request sent to the end of the last",
+    "output_tok_per_s": "over the time from the first request sent to the end of the last",
+    "answered_per_s": "the same time",
     "goodput_per_s": "by its own TTFT and ITL, over the same time; an answer of one token is not judged",
 }
 
@@ -38,7 +38,6 @@ def figures(recorded: Recorded, objectives: Objectives) -> Figures:
     itls = [(itl_ns(stream) or 0.0, stream.length - 1.0) for stream in found]
     begun_ns = min((stream.sent_ns for stream in found), default=0.0)
     lasted_ns = max((stream.ended_ns for stream in found), default=0.0) - begun_ns
-    texts_ns = [event.time_ns for stream in found for event in (stream.texts[0], stream.texts[-1])]
     good = sum(_good(stream, objectives) for stream in found)
     return Figures(
         nearest([(ttft_ns(stream), 1.0) for stream in found], 0.5),
@@ -46,7 +45,7 @@ def figures(recorded: Recorded, objectives: Objectives) -> Figures:
         nearest(itls, 0.99),
         nearest([((s.texts[-1].time_ns - s.sent_ns) / s.length, float(s.length)) for s in found if s.length], 0.5),
         nearest([(stream.ended_ns - stream.sent_ns, 1.0) for stream in found], 0.5),
-        rate(sum(stream.length for stream in found), max(texts_ns) - min(texts_ns)) if texts_ns else None,
+        rate(sum(stream.length for stream in found), lasted_ns),
         rate(len(found), lasted_ns),
         rate(good, lasted_ns),
     )

@@ -14,12 +14,12 @@ from attnlab.bench import units
 class Event:
     """One event of a stream, in ns since the load began.
 
-    text: what it adds to the answer, reasoning included; "" of a role, of usage, of the last one. tokens: of the answer
-    by then. choice: whether it is of the answer at all: usage alone, comments and `[DONE]` are not.
+    has_text: whether it adds to the answer, reasoning included; a role and a reason to end do not. tokens: of the
+    answer by then. choice: whether it is of the answer at all: usage alone, comments and `[DONE]` are not.
     """
 
     time_ns: float
-    text: str
+    has_text: bool
     tokens: int
     choice: bool = True
 
@@ -28,12 +28,14 @@ class Event:
 class Stream:
     """One request as its client saw it.
 
-    due_ns: when it was to be sent; sent_ns: when it was. events: all that came, in order. ended_ns: when the last byte
+    due_ns: when it was to be sent; begun_ns: when the client turned to it, before it had a connection; sent_ns: when
+    its first byte was sent. events: all that came, in order. ended_ns: when the last byte
     was read. told_tokens: the length of the answer by the server's usage, None where it gave none; own_tokens: by the
     tokenizer, of the whole text, None where it was not counted so. failed: whether it has no answer.
     """
 
     due_ns: float
+    begun_ns: float
     sent_ns: float
     events: tuple[Event, ...]
     ended_ns: float
@@ -45,7 +47,7 @@ class Stream:
     @cached_property
     def texts(self) -> tuple[Event, ...]:
         """The events with text."""
-        return tuple(event for event in self.events if event.text)
+        return tuple(event for event in self.events if event.has_text)
 
     @cached_property
     def choices(self) -> tuple[Event, ...]:

@@ -7,11 +7,11 @@ from attnlab.bench.analysis.peers.recorded import Figures, Objectives, Recorded,
 TOOL = "SGLang bench_serving"
 SOURCE = "sglang/benchmark/metrics.py and backends/oai_chat_client.py, commits 1291c7f and 55c7579 (2026)"
 WORDS = {
-    "ttft_ns": "from sending, a new connection for each request included; to the first chunk with text",
+    "ttft_ns": "from when it is begun, not due, a new connection for each included; to the first chunk with text",
     "itl_ns": "each gap between chunks with text is one sample, however many tokens come",
     "itl_p99_ns": "the same gaps, interpolated",
     "tpot_ns": "(end of the stream − first text) / (tokens − 1): usage and `[DONE]` are waited for",
-    "e2e_ns": "from sending to the last line, `[DONE]` included",
+    "e2e_ns": "from when it is begun to the last line, `[DONE]` included",
     "output_tok_per_s": "over the time until the last stream is read to its end; without usage, of tokens asked for",
     "answered_per_s": "the same time",
     "goodput_per_s": "it has none",
@@ -20,11 +20,11 @@ WORDS = {
 
 def ttft_ns(stream: Stream) -> float:
     """0 of a stream without text, which it takes for an answer all the same."""
-    return stream.texts[0].time_ns - stream.sent_ns if stream.texts else 0.0
+    return stream.texts[0].time_ns - stream.begun_ns if stream.texts else 0.0
 
 
 def e2e_ns(stream: Stream) -> float:
-    return stream.ended_ns - stream.sent_ns
+    return stream.ended_ns - stream.begun_ns
 
 
 def tpot_ns(stream: Stream) -> float | None:

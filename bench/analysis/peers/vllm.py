@@ -7,11 +7,11 @@ from attnlab.bench.analysis.peers.recorded import Figures, Objectives, Recorded,
 TOOL = "vLLM bench serve"
 SOURCE = "vllm/benchmarks/serve.py and lib/endpoint_request_func.py, commits 009e6d4 and 02cfb53 (2026)"
 WORDS = {
-    "ttft_ns": "from sending, not from when it was due; to the first chunk with a choice, also one of a role alone",
+    "ttft_ns": "from when it is begun, not due, connecting included; to the first chunk with a choice, a role too",
     "itl_ns": "each gap between chunks is one sample, however many tokens come; the chunks without text count",
     "itl_p99_ns": "the same gaps, interpolated",
     "tpot_ns": "(last chunk − first chunk) / (tokens − 1): the first chunk counts as one token",
-    "e2e_ns": "from sending to the last chunk with a choice",
+    "e2e_ns": "from when it is begun to the last chunk with a choice",
     "output_tok_per_s": "over the time until the last stream is read to its end",
     "answered_per_s": "the same time",
     "goodput_per_s": "by its own TTFT and TPOT, over the same time",
@@ -19,11 +19,11 @@ WORDS = {
 
 
 def ttft_ns(stream: Stream) -> float:
-    return stream.choices[0].time_ns - stream.sent_ns
+    return stream.choices[0].time_ns - stream.begun_ns
 
 
 def e2e_ns(stream: Stream) -> float:
-    return stream.choices[-1].time_ns - stream.sent_ns
+    return stream.choices[-1].time_ns - stream.begun_ns
 
 
 def tpot_ns(stream: Stream) -> float | None:

@@ -12,7 +12,10 @@ def lines(panel: Panel, paint: Paint) -> Spec:
     lengths = sorted({point.x for curve in panel.curves for point in curve.points})
     x = quantity("x", panel.x_label, panel.x_unit, panel.x_logarithmic, grid=False, domain=True)
     ticks: Spec = {"tickMinStep": 1} if panel.whole else {"values": lengths}
-    x["axis"] = {**x["axis"], **ticks, "labelExpr": label("datum.value", panel.x_unit)}
+    told = label("datum.value", panel.x_unit)
+    if panel.whole:
+        told = f"datum.value < 0 ? '' : {told}"  # the room before the first mark may hold a tick
+    x["axis"] = {**x["axis"], **ticks, "labelExpr": told}
     y = axis_of_values(panel, "y", panel.y_label)
     marks: list[Spec] = [
         {"mark": {"type": "line", "strokeWidth": 1.6}, "encoding": {"shape": None}},

@@ -22,5 +22,6 @@ def requests(panel: Panel, paint: Paint) -> Spec:
         "mark": {"type": "point", "filled": True, "size": 45, "opacity": 1},
         "encoding": {"x": {"field": "high", "type": "quantitative"}},
     }
+    layers = [spans, ends] if any(curve.name == FAILED for curve in panel.curves) else [spans]
     height = max(LEAST, REQUEST * len(panel.rows)) + AXIS
-    return {"height": height, "encoding": {"x": x, "y": y}, "layer": [spans, ends]}
+    return {"height": height, "encoding": {"x": x, "y": y}, "layer": layers}

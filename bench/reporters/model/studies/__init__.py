@@ -24,7 +24,7 @@ class StudyTable:
 
 @dataclass(frozen=True)
 class Study:
-    """Words first, then tables, then plots."""
+    """Words first, then plots, then tables."""
 
     title: str
     sentences: tuple[Sentence, ...]

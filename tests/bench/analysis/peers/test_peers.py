@@ -25,9 +25,15 @@ def figures(name: str, *streams: Stream, ended_ms: float = 200.0, objectives: Ob
 
 
 def stream(*events: tuple[float, str, int], ended_ms: float = 130.0, told: int | None = 6, **rest: object) -> Stream:
-    """(ms, text, tokens by then) of each event, after one that was due at 10 ms and sent at 20."""
-    made = tuple(Event(time * MS, text, tokens) for time, text, tokens in events)
-    given: dict[str, object] = {"due_ns": 10 * MS, "sent_ns": 20 * MS, "prompt_tokens": 5, "told_tokens": told}
+    """(ms, text, tokens by then) of each event, after one that was due at 10 ms, begun at 15 and sent at 20."""
+    made = tuple(Event(time * MS, bool(text), tokens) for time, text, tokens in events)
+    given: dict[str, object] = {
+        "due_ns": 10 * MS,
+        "begun_ns": 15 * MS,
+        "sent_ns": 20 * MS,
+        "prompt_tokens": 5,
+        "told_tokens": told,
+    }
     return Stream(**{**given, "events": made, "ended_ns": ended_ms * MS, **rest})  # type: ignore[arg-type]
 
 
@@ -52,10 +58,10 @@ def test_each_tool_says_what_differs(name: str) -> None:
     ("name", "expected_ms"),
     [
         ("ours", 50.0),  # from when it was due to the first text
-        ("vllm", 20.0),  # from its sending to the role
-        ("sglang", 40.0),  # from its sending to the first text
-        ("guidellm", 40.0),
-        ("aiperf", 40.0),
+        ("vllm", 25.0),  # from when it was begun to the role
+        ("sglang", 45.0),  # to the first text
+        ("guidellm", 40.0),  # from its first byte, once connected
+        ("aiperf", 45.0),
     ],
 )
 def test_time_to_first_token(name: str, expected_ms: float) -> None:
@@ -92,7 +98,7 @@ def test_time_per_output_token(name: str, expected_ms: float) -> None:
 
 @pytest.mark.parametrize(
     ("name", "expected_ms"),
-    [("ours", 100.0), ("vllm", 100.0), ("sglang", 110.0), ("guidellm", 110.0), ("aiperf", 90.0)],
+    [("ours", 100.0), ("vllm", 105.0), ("sglang", 115.0), ("guidellm", 110.0), ("aiperf", 95.0)],
 )
 def test_end_to_end(name: str, expected_ms: float) -> None:
     assert figures(name, CHAT).e2e_ns == pytest.approx(expected_ms * MS)
@@ -104,8 +110,8 @@ def test_end_to_end(name: str, expected_ms: float) -> None:
         ("ours", 100.0, 100.0),  # from the first that was due to the last token
         ("vllm", 200.0, 200.0),  # until the load is over
         ("sglang", 200.0, 200.0),
-        ("guidellm", 110.0, 50.0),  # from sending to the end of the stream; from the first text to the last
-        ("aiperf", 90.0, 90.0),  # from sending to the last text
+        ("guidellm", 110.0, 110.0),  # from sending to the end of the stream
+        ("aiperf", 200.0, 200.0),
     ],
 )
 def test_rates_are_over_other_times(name: str, answered_ms: float, tokens_ms: float) -> None:
@@ -119,7 +125,7 @@ def test_goodput_hangs_on_whose_latency_is_kept() -> None:
     assert kept["sglang"] is None
     assert all(kept[name] == figures(name, CHAT).answered_per_s for name in ("ours", "vllm", "guidellm", "aiperf"))
     narrow = Objectives(ttft_ns=30 * MS, tpot_ns=20 * MS)
-    assert figures("vllm", CHAT, objectives=narrow).goodput_per_s == pytest.approx(5.0)  # its role came after 20 ms
+    assert figures("vllm", CHAT, objectives=narrow).goodput_per_s == pytest.approx(5.0)  # its role came after 25 ms
     assert figures("ours", CHAT, objectives=narrow).goodput_per_s == 0.0
     assert figures("aiperf", CHAT, objectives=narrow).goodput_per_s == 0.0
 
