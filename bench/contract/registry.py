@@ -66,6 +66,7 @@ class Implementation:
     a yardstick that rounds the same, and is marked. static_output: whether calls on all inputs return one buffer. line:
     where in its source what is timed begins. space: what it can be given to choose from; its prepare then has a third
     argument. variant_of, chosen: of one that was given a configuration, the name of the other and the configuration.
+    live(case, weights) -> a `LiveEngine`, which a server answers with; None where it has none.
     """
 
     operator: str
@@ -90,6 +91,7 @@ class Implementation:
     space: Space | None = None
     variant_of: str | None = None
     chosen: tuple[tuple[str, Value], ...] | None = None
+    live: Callable[[Any, Any], Any] | None = None
 
     @property
     def key(self) -> str:
@@ -228,7 +230,7 @@ def _run_of(target: Any, built: Any, operator: str, name: str) -> Callable[[Any,
     return run
 
 
-METHODS = ("run", "prepare", "supports", "untimed", "configuration")
+METHODS = ("run", "prepare", "supports", "untimed", "configuration", "live")
 
 
 def _refuse_unfinished(target: Any, built: Any, operator: str, name: str) -> None:
@@ -261,6 +263,7 @@ def implements(
     supports(case)           optional: None, or the reason why this case cannot be served
     untimed(device_kind)     optional: the reason why a time would mean nothing on "cpu" or "cuda"
     configuration(case)      optional: a short text of what was chosen, such as tile sizes
+    live(case, weights)      optional, of `generate`: an engine that a server answers with, see `LiveEngine`
     built_from               optional: as the argument, which goes before it
 
     `compiled` says that it runs through torch.compile; `memory_seen=False` that it takes its memory from elsewhere than
@@ -319,6 +322,7 @@ def implementation_of(
         run=_run_of(target, built, operator, name),
         untimed=getattr(built, "untimed", _nothing),
         configuration=getattr(built, "configuration", _nothing),
+        live=getattr(built, "live", None),
         built_from=built_from or tuple(getattr(built, "built_from", ())),
         **{"needs": ANYWHERE, **declared},
     )

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from attnlab.bench import SKIPPED, GenerateCase, GenerateInputs, GenerateOutputs, config_of, import_named
-from attnlab.bench.llm import PLAIN, SAME
+from attnlab.bench import SKIPPED, GenerateCase, GenerateInputs, GenerateOutputs, ModelWeights, config_of, import_named
+from attnlab.bench.llm import PLAIN, SAME, LiveEngine
 from attnlab.impls.generate._engine import soft_cap
 from attnlab.impls.generate._engine.batching import Batching, BatchRunner, StaticBatching
-from attnlab.impls.generate._engine.continuous_batching import CHUNK_TOKENS, ContinuousBatching
+from attnlab.impls.generate._engine.continuous_batching import ContinuousBatching
 from attnlab.impls.generate._engine.decoder import Decoder
 from attnlab.impls.generate._engine.decoding_method import DecodingContext
 from attnlab.impls.generate._engine.engine import Engine
+from attnlab.impls.generate._engine.live_engine import CHUNK_TOKENS, PagedLiveEngine
 from attnlab.impls.generate._engine.parts import Parts
 
 DECODING = "attnlab.impls.generate._engine.decoding"
@@ -68,6 +69,15 @@ class EngineAdapter:
         return GenerateOutputs(
             tokens, recorder.log(), None if recorder.evidence is None else recorder.evidence.tensor()
         )
+
+    def live(self, case: GenerateCase, weights: ModelWeights) -> LiveEngine:
+        """An engine for whoever asks: with room for the case's batch, of at most its prompt and answer together.
+
+        What it serves may be of any length within that, and sampled anyhow. Raises Unavailable.
+        """
+        engine = ContinuousBatching(case, weights, self.parts).engine
+        engine.logs_passes = False
+        return PagedLiveEngine(engine, self.parts)
 
     def configuration(self, case: GenerateCase) -> str | None:
         if case.batching == "continuous":

@@ -22,10 +22,15 @@ ROW_MULTIPLE = 16  # to which a pass with a chunk is padded, so that the decoder
 
 
 class PagedEngine:
-    """A decoder over one pool of pages; which sequence has which of them is said anew for every pass."""
+    """A decoder over one pool of pages; which sequence has which of them is said anew for every pass.
+
+    logs_passes: whether passes are kept for `passes`; a server, which runs for ever, keeps none.
+    """
 
     def __init__(self, case: GenerateCase, weights: ModelWeights, parts: Parts) -> None:
         dtype, device = weights.dtype, weights.device
+        self.sequences, self.context_tokens = case.batch, case.total
+        self.logs_passes = True
         self.pages = case.pages or case.batch * case.placing.pages_for(case.total)
         self.decoder = Decoder(weights, parts, case.total + ROW_MULTIPLE)
         self.caches = KVCaches(
@@ -58,7 +63,9 @@ class PagedEngine:
         with span(kind):
             hidden = self.decoder.hidden_states(rows[:1], rows[1:], self._attend(sequences, chunk, padding))
             logits = self.decoder.logits(hidden[:, last])[0]
-        self._passes.append(finish_pass(kind, start_ns, self._device, len(ids), lengths, new))
+        made = finish_pass(kind, start_ns, self._device, len(ids), lengths, new)
+        if self.logs_passes:
+            self._passes.append(made)
         return logits
 
     def _attend(self, sequences: abc.Sequence[Sequence], chunk: PrefillChunk | None, padding: int) -> Attend:

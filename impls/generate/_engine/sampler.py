@@ -11,6 +11,14 @@ from attnlab.bench import SamplingCase, SamplingInputs, SamplingParams
 from attnlab.impls.generate._engine.parts import Kernel, Parts
 
 BELOW_ONE = 1 - 2.0**-24  # rounding to float32 may reach 1, which no draw may be
+MOST_SHAPES = 1024  # that are kept at a time: histories of a server's requests are of ever other lengths
+
+
+def uniforms_of(seed: int, request: int, count: int, stream: int = 0) -> Tensor:
+    """The first `count` numbers of a request's stream, float64 [count] in [0, 1)."""
+    mixed = (seed * 1_000_003 + request) * 4 + stream
+    generator = torch.Generator().manual_seed(mixed % (1 << 63))
+    return torch.rand(count, generator=generator, dtype=torch.float64)
 
 
 class Sampler:
@@ -22,9 +30,7 @@ class Sampler:
 
     def uniforms(self, request: int, count: int, stream: int = 0) -> Tensor:
         """The first `count` numbers of a request's stream, float64 [count] in [0, 1)."""
-        mixed = (self._seed * 1_000_003 + request) * 4 + stream
-        generator = torch.Generator().manual_seed(mixed % (1 << 63))
-        return torch.rand(count, generator=generator, dtype=torch.float64)
+        return uniforms_of(self._seed, request, count, stream)
 
     def sample(self, logits: Tensor, uniforms: Tensor, seen: Tensor | None = None) -> Tensor:
         """One token for each row of logits [B, V], int64 [B]: by uniforms [B], unless greedy.
@@ -38,6 +44,8 @@ class Sampler:
         inputs = SamplingInputs(logits, numbers, params, seen if params.penalises else None)
         key = (*logits.shape, -1 if inputs.seen is None else inputs.seen.shape[1])
         if key not in self._kernels:
+            if len(self._kernels) >= MOST_SHAPES:
+                self._kernels.clear()
             self._kernels[key] = self._parts.kernel("sampling", self._case(inputs), inputs)
         out: Tensor = self._kernels[key](inputs)
         return out[:, 0]

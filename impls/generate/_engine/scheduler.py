@@ -13,14 +13,13 @@ from attnlab.impls.generate._engine.sequence import PrefillChunk, Sequence
 class Scheduler:
     """Sequences wait in the order they came, are prefilled one after another in chunks, and then run together.
 
-    max_sequences: how many may be active, in prefill or running. new_tokens: of each answer. Whoever is active came
-    before everyone who waits: the oldest is admitted first, and the youngest makes room. So the oldest sequence always
-    gets on, as long as the pool holds one whole sequence, and no two ever wait for each other.
+    max_sequences: how many may be active, in prefill or running. Whoever is active came before everyone who waits: the
+    oldest is admitted first, and the youngest makes room. So the oldest sequence always gets on, as long as the pool
+    holds one whole sequence, and no two ever wait for each other.
     """
 
-    def __init__(self, block_manager: BlockManager, page_tokens: int, max_sequences: int, new_tokens: int) -> None:
-        self.block_manager, self.page_tokens = block_manager, page_tokens
-        self.max_sequences, self.new_tokens = max_sequences, new_tokens
+    def __init__(self, block_manager: BlockManager, page_tokens: int, max_sequences: int) -> None:
+        self.block_manager, self.page_tokens, self.max_sequences = block_manager, page_tokens, max_sequences
         self.waiting: list[Sequence] = []
         self.prefilling: Sequence | None = None
         self.running: list[Sequence] = []
@@ -33,15 +32,20 @@ class Scheduler:
         """Whether no sequence is there."""
         return not (self.waiting or self.prefilling or self.running)
 
-    def add(self, request: int, prompt: abc.Sequence[int]) -> None:
-        """A request has come; raises CacheError where the pool could never hold it whole."""
-        whole = len(prompt) + self.new_tokens
+    def add(self, request: int, prompt: abc.Sequence[int], new_tokens: int) -> Sequence:
+        """A request has come, whose number is larger than all before; new_tokens: of its answer at most.
+
+        Raises CacheError where the pool could never hold it whole.
+        """
+        whole = len(prompt) + new_tokens
         if self._pages_for(whole) > self.block_manager.pages:
             raise CacheError(
                 f"got request {request} of {whole} tokens, {self._pages_for(whole)} pages of {self.page_tokens}; "
                 f"expected at most {self.block_manager.pages}, the pages of the pool"
             )
-        self.waiting.append(Sequence(request, len(prompt), list(prompt)))
+        sequence = Sequence(request, len(prompt), list(prompt), new_tokens)
+        self.waiting.append(sequence)
+        return sequence
 
     def next_prefill(self, limit: int) -> PrefillChunk | None:
         """At most so many tokens of the sequence in prefill, or of the next one where there is room for it."""
@@ -81,9 +85,16 @@ class Scheduler:
     def append_token(self, sequence: Sequence, token: int) -> None:
         """A token more of a running sequence's answer, which leaves after its last one."""
         sequence.token_ids.append(token)
-        if sequence.output_tokens == self.new_tokens:
-            self.running.remove(sequence)
-            self._free(sequence)
+        if sequence.output_tokens == sequence.new_tokens:
+            self.remove(sequence)
+
+    def remove(self, sequence: Sequence) -> None:
+        """A sequence leaves, wherever it is; its pages are free."""
+        if sequence is self.prefilling:
+            self.prefilling = None
+        else:
+            (self.running if sequence in self.running else self.waiting).remove(sequence)
+        self._free(sequence)
 
     def _admit(self) -> bool:
         """Let the oldest waiting sequence in where its tokens have pages, and one to spare unless it needs none."""
@@ -94,7 +105,7 @@ class Scheduler:
         hashes = prefix_hashes(sequence.token_ids[: length - 1], self.page_tokens)  # the last is computed anyhow
         reused = self.block_manager.find_prefix(hashes)
         unused = sum(self.block_manager.references(page) == 0 for page in reused)
-        whole = sequence.prompt_tokens + self.new_tokens
+        whole = sequence.prompt_tokens + sequence.new_tokens
         needed = self._pages_for(min(length + self.page_tokens, whole)) - len(reused)
         if needed > self.block_manager.free_pages - unused:
             return False
@@ -103,6 +114,8 @@ class Scheduler:
         sequence.block_table.extend(reused)
         sequence.computed_tokens = len(reused) * self.page_tokens
         self.reused_tokens += sequence.computed_tokens
+        if sequence.cached_tokens is None:
+            sequence.cached_tokens = sequence.computed_tokens
         while len(sequence.block_table) < self._pages_for(length):
             self._append_page(sequence)
         return True

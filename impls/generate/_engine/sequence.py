@@ -9,15 +9,18 @@ from dataclasses import dataclass, field
 class Sequence:
     """A request's prompt with its answer so far. Of two sequences the one of the smaller request came first.
 
-    token_ids: of the prompt and the answer. computed_tokens: how many of them, from the first on, have keys and values
-    in the pages of `block_table`; all but the last one while it is running.
+    token_ids: of the prompt and the answer. new_tokens: of the answer at most. computed_tokens: how many of them, from
+    the first on, have keys and values in the pages of `block_table`; all but the last one while it is running.
+    cached_tokens: how many of them were found when it was first admitted.
     """
 
     request: int
     prompt_tokens: int
     token_ids: list[int]
+    new_tokens: int
     block_table: list[int] = field(default_factory=list)
     computed_tokens: int = 0
+    cached_tokens: int | None = None
 
     @property
     def output_tokens(self) -> int:

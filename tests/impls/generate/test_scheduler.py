@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import given, settings
@@ -28,6 +28,8 @@ class Simulation:
     prompts: list[list[int]]
     arrivals: list[int]  # the iteration in which each request comes
     chunk: int
+    new_tokens: list[int]  # of each answer
+    cancelled: dict[int, int] = field(default_factory=dict)  # after so many tokens of its answer
 
     def __post_init__(self) -> None:
         self.held: dict[tuple[int, int], tuple[int, ...]] = {}
@@ -39,7 +41,7 @@ class Simulation:
         come, iteration, still = 0, 0, 0
         while come < len(self.prompts) or not self.scheduler.idle:
             while come < len(self.prompts) and self.arrivals[come] <= iteration:
-                self.scheduler.add(come, self.prompts[come])
+                self.scheduler.add(come, self.prompts[come], self.new_tokens[come])
                 come += 1
             oldest = self.progress_of_the_oldest()
             self.iterate()
@@ -82,8 +84,10 @@ class Simulation:
         token = 1000 * sequence.request + len(sequence.token_ids)
         self.sent[sequence.request].append(token)
         self.scheduler.append_token(sequence, token)
-        if sequence.output_tokens == self.scheduler.new_tokens:
+        if sequence.output_tokens == sequence.new_tokens:
             self.finished.append(sequence.request)
+        elif self.cancelled.get(sequence.request) == sequence.output_tokens:
+            self.scheduler.remove(sequence)
 
     def look(self) -> None:
         """No page has more owners than references are counted, and whoever is active came before all who wait."""
@@ -116,34 +120,40 @@ class Simulation:
 @st.composite
 def simulations(draw: st.DrawFn) -> Simulation:
     """Prompts over few ids, so that prefixes are shared, and pools from one whole request on."""
-    new_tokens = draw(st.integers(1, 9))
     stems = [[n] * 12 for n in range(2)]
     prompts = [
         [*draw(st.sampled_from(stems))[: draw(st.integers(1, 12))], *draw(st.lists(st.integers(0, 1), max_size=6))]
         for _ in range(draw(st.integers(1, 6)))
     ]
-    least = -(-(max(map(len, prompts)) + new_tokens) // PAGE)
+    new_tokens = draw(st.lists(st.integers(1, 9), min_size=len(prompts), max_size=len(prompts)))
+    least = max(-(-(len(prompt) + new) // PAGE) for prompt, new in zip(prompts, new_tokens, strict=True))
     pages = draw(st.integers(least, 3 * least))
-    scheduler = Scheduler(BlockManager(pages), PAGE, draw(st.integers(1, 4)), new_tokens)
+    scheduler = Scheduler(BlockManager(pages), PAGE, draw(st.integers(1, 4)))
     arrivals = sorted(draw(st.lists(st.integers(0, 30), min_size=len(prompts), max_size=len(prompts))))
-    return Simulation(scheduler, prompts, arrivals, draw(st.integers(1, 7)))
+    cancelled = draw(st.dictionaries(st.integers(0, 5), st.integers(1, 8), max_size=2))
+    return Simulation(scheduler, prompts, arrivals, draw(st.integers(1, 7)), new_tokens, cancelled)
 
 
 @STEADY
 @given(simulation=simulations())
 def test_everybody_is_served_in_order_from_pages_of_their_own(simulation: Simulation) -> None:
     simulation.serve()
-    scheduler, new = simulation.scheduler, simulation.scheduler.new_tokens
+    scheduler = simulation.scheduler
+    left = []
     for number, prompt in enumerate(simulation.prompts):
-        assert simulation.sent[number] == [1000 * number + len(prompt) + n for n in range(new)], "each token once"
+        new = simulation.new_tokens[number]
+        stays = simulation.cancelled.get(number, new) >= new
+        left += [] if stays else [number]
+        sent = new if stays else simulation.cancelled[number]
+        assert simulation.sent[number] == [1000 * number + len(prompt) + n for n in range(sent)], "each token once"
     assert scheduler.block_manager.free_pages == scheduler.block_manager.pages, "all pages come back"
     assert simulation.began == sorted(simulation.began), "first tokens come in the order of arrival"
-    assert sorted(simulation.finished) == list(range(len(simulation.prompts)))
+    assert sorted([*simulation.finished, *left]) == list(range(len(simulation.prompts)))
 
 
 def served(prompts: list[list[int]], pages: int, slots: int, new: int, chunk: int = 8) -> Simulation:
-    scheduler = Scheduler(BlockManager(pages), PAGE, slots, new)
-    simulation = Simulation(scheduler, prompts, [0] * len(prompts), chunk)
+    scheduler = Scheduler(BlockManager(pages), PAGE, slots)
+    simulation = Simulation(scheduler, prompts, [0] * len(prompts), chunk, [new] * len(prompts))
     simulation.serve()
     return simulation
 
@@ -205,10 +215,10 @@ def test_a_page_is_taken_when_a_token_is_to_be_stored_in_it() -> None:
 
 
 def test_a_request_larger_than_the_pool_is_refused() -> None:
-    scheduler = Scheduler(BlockManager(3), PAGE, max_sequences=1, new_tokens=5)
-    scheduler.add(0, [1] * 7)
+    scheduler = Scheduler(BlockManager(3), PAGE, max_sequences=1)
+    scheduler.add(0, [1] * 7, new_tokens=5)
     with pytest.raises(CacheError, match="got request 1 of 13 tokens, 4 pages of 4; expected at most 3"):
-        scheduler.add(1, [1] * 8)
+        scheduler.add(1, [1] * 8, new_tokens=5)
 
 
 def test_the_longest_unused_page_goes_first() -> None:
