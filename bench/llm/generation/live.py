@@ -165,6 +165,10 @@ class LiveEngine(Protocol):
         """Whether a step would do nothing: no request is there."""
         ...
 
+    def set_up(self) -> None:
+        """Make ready for passes of every shape, before the first request, so that none has to wait for that."""
+        ...
+
     def add(self, request: LiveRequest) -> None:
         """A request has come, and is served in its turn. Raises CacheError where it never could be."""
         ...

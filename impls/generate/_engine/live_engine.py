@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+from attnlab.bench import SamplingParams
 from attnlab.bench.llm import Beginning, FinishReason, LiveCounters, LiveEvent, LiveLimits, LiveRequest
 from attnlab.impls.generate._engine.block_manager import BlockManager
 from attnlab.impls.generate._engine.paged_engine import PagedEngine
@@ -17,6 +18,7 @@ from attnlab.impls.generate._engine.scheduler import Scheduler
 from attnlab.impls.generate._engine.token_chooser import Answer, Choice, TokenChooser
 
 CHUNK_TOKENS = 64  # of a prompt in one pass: they hold up all that run
+TRIAL_TOKENS = 1  # of the answer that is made before the first request
 
 
 class PagedLiveEngine:
@@ -25,7 +27,7 @@ class PagedLiveEngine:
     def __init__(self, engine: PagedEngine, parts: Parts, chunk_tokens: int = CHUNK_TOKENS) -> None:
         page_tokens = engine.caches.layout.page_tokens
         assert page_tokens is not None
-        self.engine, self.chunk_tokens = engine, chunk_tokens
+        self.engine, self.parts, self.chunk_tokens = engine, parts, chunk_tokens
         self.limits = LiveLimits(engine.context_tokens, engine.sequences, engine.pages, page_tokens)
         self.scheduler = Scheduler(BlockManager(engine.pages), page_tokens, engine.sequences)
         self._chooser = TokenChooser(parts)
@@ -48,6 +50,14 @@ class PagedLiveEngine:
             answer_tokens=self._answer_tokens,
             preemptions=self.scheduler.preemptions,
         )
+
+    def set_up(self) -> None:
+        self.engine.set_up(self.chunk_tokens)
+        trial = PagedLiveEngine(self.engine, self.parts, self.chunk_tokens)  # its pages are known to nobody afterwards
+        most = min(self.limits.context_tokens - TRIAL_TOKENS, self.chunk_tokens)
+        trial.add(LiveRequest(0, [0] * most, TRIAL_TOKENS, SamplingParams(temperature=0.0)))
+        while not trial.idle:
+            trial.step()
 
     def add(self, request: LiveRequest) -> None:
         sequence = self.scheduler.add(request.id, request.prompt_ids, request.max_tokens)

@@ -43,6 +43,14 @@ class PagedEngine:
         """Forget every pass."""
         self._passes = []
 
+    def set_up(self, chunk_tokens: int) -> None:
+        """Make ready for passes of every shape: of chunks of so many tokens at most, and of answers alone."""
+        for rows in range(ROW_MULTIPLE, chunk_tokens + self.sequences + ROW_MULTIPLE, ROW_MULTIPLE):
+            self.decoder.kernels.of_shape(1, rows)
+        for rows in range(1, self.sequences + 1):
+            self.decoder.kernels.of_shape(1, rows)
+            self.decoder.kernels.of_head(rows)
+
     def forward(self, sequences: abc.Sequence[Sequence], chunk: PrefillChunk | None) -> Tensor:
         """Compute the last token of each running sequence, and a chunk, in one pass that reads the weights once.
 

@@ -1,0 +1,1 @@
+"""Our server: a live engine of `generate` behind the HTTP interface that OpenAI's clients speak."""
