@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -57,10 +58,16 @@ def application(service: Service) -> Starlette:
     async def metrics(request: Request) -> Response:
         return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
-    async def refused(request: Request, error: Exception) -> Response:
-        refusal = error if isinstance(error, Refusal) else _of_http(error)
+    def refuse(refusal: Refusal, headers: Mapping[str, str]) -> Response:
         service.metrics.refused.labels(str(refusal.status)).inc()
-        return Response(refusal.body(), refusal.status, {**refusal.headers, **_allowed(error)}, JSON)
+        return Response(refusal.body(), refusal.status, {**refusal.headers, **headers}, JSON)
+
+    async def refused(request: Request, error: Exception) -> Response:
+        return refuse(error if isinstance(error, Refusal) else internal(), {})
+
+    async def not_served(request: Request, error: Any) -> Response:
+        """A path or a method that there is not."""
+        return refuse(_of_http(error.status_code, str(error.detail)), error.headers or {})
 
     async def gone(request: Request, error: Exception) -> Response:
         return Response(status_code=499)  # nobody reads it
@@ -73,7 +80,7 @@ def application(service: Service) -> Starlette:
             Route("/health", health, methods=["GET"]),
             Route("/metrics", metrics, methods=["GET"]),
         ],
-        exception_handlers={Refusal: refused, HTTPException: refused, ClientDisconnect: gone, Exception: refused},
+        exception_handlers={Refusal: refused, HTTPException: not_served, ClientDisconnect: gone, Exception: refused},
         lifespan=lifespan,
     )
 
@@ -95,20 +102,13 @@ def _too_long(most_bytes: int) -> Refusal:
     return Refusal(f"the body is too long; expected at most {most_bytes} bytes", 413, code="body_too_long")
 
 
-def _of_http(error: Exception) -> Refusal:
-    """A wrong path or method, else a fault of our own."""
-    if not isinstance(error, HTTPException):
-        return internal()
-    if error.status_code == 404:
+def _of_http(status: int, detail: str) -> Refusal:
+    if status == 404:
         known = "/v1/chat/completions, /v1/completions, /v1/models, /health or /metrics"
         return Refusal(f"there is nothing at this path; expected {known}", 404, code="unknown_path")
-    if error.status_code == 405:
+    if status == 405:
         return Refusal("this method is not served at this path", 405, code="method_not_allowed")
-    return Refusal(str(error.detail), error.status_code)
-
-
-def _allowed(error: Exception) -> dict[str, str]:
-    return dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+    return Refusal(detail, status)
 
 
 def _json(content: object, status: int = 200) -> Response:

@@ -59,7 +59,7 @@ class Fields:
         fits = value is None or (isinstance(value, int) and not isinstance(value, bool) and least <= value <= most)
         if not fits:
             raise self.wrong(name, value, f"a whole number from {least} to {most}")
-        return value
+        return None if value is None else int(value)
 
     def number(self, name: str, least: float, most: float) -> float | None:
         value = self.take(name)

@@ -25,6 +25,7 @@ ROOMS = (
     "llm",
     "serving",
     "ops",
+    "server",
     "measuring",
     "analysis",
     "exchange",

@@ -66,22 +66,23 @@ class TokenChooser:
             if choices[row] is None:
                 groups.setdefault(answer.params, []).append(row)
         for params, rows in groups.items():
+            own = [answers[row] for row in rows]
             try:
-                ids = self._sample(params, [answers[row] for row in rows], masked, rows)
+                ids = self._sample(params, own, masked if len(rows) == len(masked) else masked[rows])
             except AttnlabError as error:
-                ids = [Choice(-1, failure=str(error))] * len(rows)
-            for row, token in zip(rows, ids, strict=True):
-                choices[row] = token if isinstance(token, Choice) else _told(answers[row], token, logits[row])
+                found = [Choice(-1, failure=str(error))] * len(rows)
+            else:
+                found = [_told(answer, token, logits[row]) for answer, token, row in zip(own, ids, rows, strict=True)]
+            for row, choice in zip(rows, found, strict=True):
+                choices[row] = choice
         return [choice for choice in choices if choice is not None]
 
-    def _sample(
-        self, params: SamplingParams, answers: Sequence[Answer], logits: Tensor, rows: Sequence[int]
-    ) -> list[int] | list[Choice]:
+    def _sample(self, params: SamplingParams, answers: Sequence[Answer], logits: Tensor) -> list[int]:
+        """Tokens by the rows of logits [B, V]."""
         uniforms = torch.stack([answer.uniform for answer in answers])
-        own = logits if len(rows) == len(logits) else logits[torch.tensor(rows, device=logits.device)]
         seen = pad_rows([answer.sequence.token_ids for answer in answers]) if params.penalises else None
-        tokens = self._sampler(params).sample(own, uniforms, None if seen is None else seen.to(logits.device))
-        ids: list[int] = tokens.tolist()
+        sampler = self._sampler(params)
+        ids: list[int] = sampler.sample(logits, uniforms, None if seen is None else seen.to(logits.device)).tolist()
         return ids
 
     def _sampler(self, params: SamplingParams) -> Sampler:
