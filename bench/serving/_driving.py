@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from attnlab.bench import units
 from attnlab.bench.serving._asking import Asker, Course
 from attnlab.bench.serving._loop import LoopLag, loop_time
+from attnlab.bench.serving._rehearsing import rehearse
 from attnlab.bench.serving.asked import Asked, joined
 from attnlab.bench.serving.endpoint import Endpoint
 from attnlab.bench.serving.failures import Failure
@@ -22,11 +24,13 @@ Chain = tuple[Asked, ...]
 OnEvent = Callable[[str, int], None]
 """Told `sent` or `answered` or `failed`, and the request's number."""
 LEAD_NS = 5 * units.NS_PER_MS  # from when all is ready to the beginning
+RAMP_NS = units.NS_PER_MS  # between the first requests of a closed loop, which cannot all be sent at one time
 
 
 @dataclass
 class Share:
-    """What one process does of a load. take: the next place in `chains` of a closed loop, None where there is none."""
+    """What one of so many processes does of a load. take: the next place in `chains` of a closed loop, None where there
+    is none."""
 
     endpoint: Endpoint
     service: Service
@@ -36,6 +40,7 @@ class Share:
     places: int
     take: Callable[[], int | None]
     process: int = 0
+    processes: int = 1
     on_event: OnEvent | None = None
 
 
@@ -67,17 +72,21 @@ class Driver:
         self._cancel: Callable[[], object] = bool
         self.done = Done()
 
-    async def run(self, begin: Callable[[], int]) -> Done:
-        """All of it, to its end or to where it is cancelled; never raises CancelledError."""
+    async def run(self, begin: Callable[[], int]) -> None:
+        """All of it, to its end or to where it is cancelled; never raises CancelledError.
+
+        What came of it is in `done`, and not returned: asyncio's runner spells out what a finished task returned.
+        """
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert task is not None
         self._cancel = lambda: loop.call_soon_threadsafe(task.cancel)
         lag = LoopLag(loop)
+        await rehearse()
         async with self._asker:
             self._begun_ns = begin()
-            await asyncio.sleep(max(0.0, units.ns_to_seconds(self._begun_ns - time.perf_counter_ns())))
-            lag.start()
             try:
+                await asyncio.sleep(max(0.0, units.ns_to_seconds(self._begun_ns - time.perf_counter_ns())))
+                lag.start()
                 await (self._closed_loop() if self._share.load.closed else self._open_loop())
             except asyncio.CancelledError:
                 self.done.interrupted = True
@@ -86,7 +95,6 @@ class Driver:
                 lag.stop()
                 self.done.ended_ns = time.perf_counter_ns()
         self.done.lags_ns = lag.lags_ns
-        return self.done
 
     def cancel(self) -> None:
         """End the load as Ctrl-C does, from any thread."""
@@ -107,12 +115,14 @@ class Driver:
         return limit_s is not None and now_ns - self._begun_ns >= units.seconds_to_ns(limit_s)
 
     async def _closed_loop(self) -> None:
-        for _ in range(self._share.places):
-            self._start(self._keep_place())
+        for place in range(self._share.places):
+            self._start(self._keep_place(place * self._share.processes + self._share.process))
         await self._join()
 
-    async def _keep_place(self) -> None:
-        free_ns = self._begun_ns
+    async def _keep_place(self, number: int) -> None:
+        """One place of all processes' places; the first requests of places go out one after another."""
+        free_ns = self._begun_ns + number * RAMP_NS
+        await asyncio.sleep(units.ns_to_seconds(max(0, free_ns - time.perf_counter_ns())))
         while not self._over(time.perf_counter_ns()) and (place := self._share.take()) is not None:
             await self._converse(self._share.chains[place], free_ns)
             free_ns = time.perf_counter_ns()
@@ -157,20 +167,17 @@ class Driver:
 
     async def _converse(self, chain: Chain, due_ns: int) -> None:
         before: tuple[Asked, Course] | None = None
-        for turn in chain:
-            asked = turn
+        for place, turn in enumerate(chain):
+            asked, payload = turn, self._payloads.pop(turn.number, None)
             if before is not None:
                 asked_before, course = before
                 ended_ns = course.ended_ns or time.perf_counter_ns()
                 if course.failure is not None:
-                    self._never_asked(chain, turn, ended_ns)
+                    self._never_asked(chain[place:], ended_ns)
                     return
                 due_ns = ended_ns + round(units.seconds_to_ns(turn.think_s))
-                asked = joined(turn, asked_before, course.answer.text("text"))
-                payload = self._asker.payload(asked)
+                asked, payload = self._next(turn, asked_before, course)
                 await asyncio.sleep(units.ns_to_seconds(max(0, due_ns - time.perf_counter_ns())))
-            else:
-                payload = self._payloads.pop(turn.number)
             course = Course(turn.number, due_ns, time.perf_counter_ns(), asked.prompt_tokens)
             course.process = self._share.process
             self.done.courses[turn.number] = course
@@ -179,19 +186,26 @@ class Driver:
             self._tell("answered" if course.failure is None else "failed", turn.number)
             before = (asked, course)
 
-    async def _ask(self, asked: Asked, payload: bytes, course: Course) -> None:
+    def _next(self, turn: Asked, before: Asked, course: Course) -> tuple[Asked, bytes | None]:
+        """A turn with what was said before it, and its body; None where the endpoint cannot write it now."""
+        asked = joined(turn, before, course.answer.text("text"))
+        with suppress(Exception):  # it is asked again, and told, when the turn is due
+            return asked, self._asker.payload(asked)
+        return asked, None
+
+    async def _ask(self, asked: Asked, payload: bytes | None, course: Course) -> None:
         try:
-            await self._asker.ask(asked, payload, course)
+            await self._asker.ask(asked, payload or self._asker.payload(asked), course)
         except Exception as error:  # noqa: BLE001 - the other requests are still to be measured
             words = self._asker.cleaned(reason_of(error))
-            course.fail(Failure("client", f"a fault of the client itself: {words}"))
+            course.fail(Failure("client", f"a fault of the client or its endpoint: {words}"))
 
-    def _never_asked(self, chain: Chain, turn: Asked, at_ns: int) -> None:
-        for late in chain[chain.index(turn) :]:
-            course = Course(late.number, at_ns, at_ns, late.prompt_tokens, process=self._share.process)
+    def _never_asked(self, rest: Chain, at_ns: int) -> None:
+        for turn in rest:
+            course = Course(turn.number, at_ns, at_ns, turn.prompt_tokens, process=self._share.process)
             course.ended_ns = at_ns
-            course.failure = Failure("before", f"request {late.after}, whose answer it follows, has failed")
-            self.done.courses[late.number] = course
+            course.failure = Failure("before", f"request {turn.after}, whose answer it follows, has failed")
+            self.done.courses[turn.number] = course
 
     def _tell(self, what: str, number: int) -> None:
         if self._share.on_event is not None:

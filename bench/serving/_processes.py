@@ -57,9 +57,13 @@ def dealt(share: Share, processes: int) -> list[Share]:
     if share.load.closed:
         take = Counter(len(share.chains))
         places = [share.places // processes + (n < share.places % processes) for n in range(processes)]
-        return [replace(share, places=mine, take=take, process=n) for n, mine in enumerate(places) if mine]
+        return [
+            replace(share, places=mine, take=take, process=n, processes=processes)
+            for n, mine in enumerate(places)
+            if mine
+        ]
     parts = [share.chains[n::processes] for n in range(processes)]
-    return [replace(share, chains=part, process=n) for n, part in enumerate(parts) if part]
+    return [replace(share, chains=part, process=n, processes=processes) for n, part in enumerate(parts) if part]
 
 
 def drive_in_processes(shares: Sequence[Share]) -> tuple[int, list[Done]]:
@@ -159,7 +163,8 @@ def _work(share: Share, pipe: Connection, others: Sequence[Connection]) -> None:
     try:
         driver = Driver(share, Key.of(share.service.key_env))
         with short_collections(), asyncio.Runner(loop_factory=new_loop) as runner:
-            told: object = runner.run(_run(driver, pipe))
+            runner.run(_run(driver, pipe))
+        told: object = driver.done
     except AttnlabError as error:
         told = error
     except Exception as error:  # noqa: BLE001 - its parent raises it
@@ -169,7 +174,7 @@ def _work(share: Share, pipe: Connection, others: Sequence[Connection]) -> None:
         pipe.close()
 
 
-async def _run(driver: Driver, pipe: Connection) -> Done:
+async def _run(driver: Driver, pipe: Connection) -> None:
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
     stop: Callable[[], bool] = task.cancel
@@ -185,6 +190,5 @@ async def _run(driver: Driver, pipe: Connection) -> Done:
         loop.add_reader(pipe.fileno(), stopped)
         return begun_ns
 
-    done = await driver.run(begin)
+    await driver.run(begin)
     loop.remove_reader(pipe.fileno())
-    return done

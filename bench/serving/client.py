@@ -112,4 +112,5 @@ def _run(driver: Driver, begin: Callable[[], int]) -> Done:
     from attnlab.bench.serving._loop import new_loop, short_collections
 
     with short_collections(), asyncio.Runner(loop_factory=new_loop) as runner:
-        return runner.run(driver.run(begin))
+        runner.run(driver.run(begin))
+    return driver.done

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from attnlab.bench.serving.asked import Asked
 from attnlab.bench.serving.service import Service
@@ -47,9 +47,8 @@ class Usage:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """What one event of a stream brings.
+class Part(NamedTuple):
+    """What one event of a stream brings. A tuple, for one is made of every token.
 
     text: the piece of the answer; of kind `tool` that of a tool's name and arguments. reasoning: the piece of what
     comes before the answer. An event may have both, and is then of kind `text`. tokens: how many tokens the event

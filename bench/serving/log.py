@@ -51,7 +51,8 @@ class Arrivals:
 class Served:
     """One request as it went.
 
-    due_ns: the intended start; of a closed loop when its place became free, of a turn when its think time was over.
+    due_ns: the intended start; of a closed loop when its place became free, at first one a millisecond; of a turn when
+    its think time was over.
     begun_ns: when the client turned to it. sent_ns: when its bytes went to the socket, of its last attempt, as are
     connected_ns (None where a connection was there already), connecting_ns (what it waited for one, 0 where none) and
     headers_ns. ended_ns: when its last byte came, or it failed. None is what did not happen.

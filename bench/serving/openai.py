@@ -12,12 +12,15 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from attnlab.bench import units
 from attnlab.bench.serving.endpoint import Kind, Part, UnreadableAnswer, Usage, Whole
 from attnlab.bench.text import one_line
 
 DONE = "[DONE]"
 SHOWN = 120  # characters of what could not be read
+_decode = msgspec.json.decode
 _DONE_PART, _EMPTY = Part("done"), Part("other")
 
 
@@ -44,14 +47,22 @@ def read_completion_whole(body: bytes) -> Whole:
 def json_object(text: str | bytes) -> dict[str, Any]:
     """A JSON object; raises UnreadableAnswer with what was got."""
     try:
-        found = json.loads(text)
+        found = _decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        found = _lenient(text)
+    if not isinstance(found, dict):
+        raise UnreadableAnswer(f"got {_shown(text)}; expected a JSON object")
+    return found
+
+
+def _lenient(text: str | bytes) -> Any:
+    """As Python reads it, which takes NaN too, and says what is wrong."""
+    try:
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise UnreadableAnswer(
             f"got {_shown(text)}, which is no JSON ({one_line(str(error), 60)}); expected an object"
         ) from None
-    if not isinstance(found, dict):
-        raise UnreadableAnswer(f"got {_shown(text)}; expected a JSON object")
-    return found
 
 
 def error_in(found: Mapping[str, Any]) -> str | None:
@@ -63,7 +74,7 @@ def error_in(found: Mapping[str, Any]) -> str | None:
         error = found.get("detail")
     if not error:
         return None
-    if isinstance(error, Mapping):
+    if isinstance(error, dict):
         words = error.get("message") or json.dumps(error)
         kind = error.get("type") or error.get("code")
         return f"{words} ({kind})" if kind else str(words)
@@ -74,8 +85,10 @@ def error_in(found: Mapping[str, Any]) -> str | None:
 def usage_in(found: Mapping[str, Any]) -> Usage | None:
     """The usage of an event or answer, with llama.cpp's `timings` beside it; None where there is none."""
     usage = found.get("usage")
+    if usage is None and "timings" not in found:
+        return None
     timings = timings_in(found)
-    if not isinstance(usage, Mapping):
+    if not isinstance(usage, dict):
         return Usage(timings=timings) if timings else None
     prompt, completion = _mapping(usage, "prompt_tokens_details"), _mapping(usage, "completion_tokens_details")
     return Usage(
@@ -90,7 +103,7 @@ def usage_in(found: Mapping[str, Any]) -> Usage | None:
 def timings_in(found: Mapping[str, Any]) -> dict[str, float] | None:
     """What a server measured, in nanoseconds by name: fields of `timings` that end with `_ms`, `_s` or `_ns`."""
     timings = found.get("timings")
-    if not isinstance(timings, Mapping):
+    if not isinstance(timings, dict):
         return None
     units_ns = {"_ms": units.NS_PER_MS, "_ns": 1, "_s": units.NS_PER_S}
     read: dict[str, float] = {}
@@ -108,7 +121,7 @@ def whole(found: Mapping[str, Any], name: str) -> int | None:
 
 
 def _read_event(data: str, delta: str | None) -> Part:
-    if data.strip() == DONE:
+    if data == DONE or data.strip() == DONE:
         return _DONE_PART
     found = json_object(data)
     usage, model = usage_in(found), found.get("model")
@@ -147,7 +160,7 @@ def _pieces(choice: Mapping[str, Any], name: str | None, data: str) -> tuple[Kin
     delta = choice.get(name)
     if delta is None:
         delta = {}
-    if not isinstance(delta, Mapping):
+    if not isinstance(delta, dict):
         raise UnreadableAnswer(f"got {_shown(data)}; expected an object as `{name}` of its choice")
     text = _content(delta.get("content")) or _text(delta.get("refusal")) or ""
     reasoning = _text(delta.get("reasoning_content")) or _text(delta.get("reasoning")) or ""
@@ -166,7 +179,7 @@ def _pieces(choice: Mapping[str, Any], name: str | None, data: str) -> tuple[Kin
 def _content(content: Any) -> str:
     """Text, which a few servers give as a list of parts."""
     if isinstance(content, list):
-        return "".join(_text(part.get("text")) or "" for part in content if isinstance(part, Mapping))
+        return "".join(_text(part.get("text")) or "" for part in content if isinstance(part, dict))
     return _text(content) or ""
 
 
@@ -175,7 +188,7 @@ def _tool(delta: Mapping[str, Any]) -> str | None:
     calls = delta.get("tool_calls")
     if not isinstance(calls, list) or not calls:
         return None
-    functions = [_mapping(call, "function") for call in calls if isinstance(call, Mapping)]
+    functions = [_mapping(call, "function") for call in calls if isinstance(call, dict)]
     return "".join((_text(one.get("name")) or "") + (_text(one.get("arguments")) or "") for one in functions)
 
 
@@ -194,7 +207,7 @@ def _read_whole(body: bytes, name: str | None) -> Whole:
     choice = choices[0]
     kind, text, reasoning = _pieces(choice, name, body.decode(errors="replace"))
     message = choice.get(name) if name else None
-    tool = _tool(message) if isinstance(message, Mapping) else None
+    tool = _tool(message) if isinstance(message, dict) else None
     return Whole(
         "" if kind == "tool" else text,
         reasoning,
@@ -212,7 +225,7 @@ def _text(value: Any) -> str | None:
 
 def _mapping(found: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     value = found.get(name)
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def _shown(text: str | bytes) -> str:

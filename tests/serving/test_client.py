@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import statistics
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
-from attnlab.bench.errors import ServiceError
+from attnlab.bench.errors import ServiceError, Unavailable
 from attnlab.bench.serving import Asked, Load, Message, ServedLog, Service, drive
 from attnlab.bench.serving.failures import Failure
 from attnlab.bench.serving.service import Retries
@@ -94,7 +97,7 @@ def test_a_closed_loop_keeps_so_many_under_way(stub: Stub) -> None:
     assert sum(one.connected_ns is not None for one in log.requests) == 3, "connections are kept"
     ends = sorted(one.ended_ns for one in log.requests)
     due = sorted(one.due_ns for one in log.requests)
-    assert due[:3] == [0, 0, 0]
+    assert due[:3] == [0, MS, 2 * MS]
     assert all(0 <= after - end < 20 * MS for end, after in zip(ends, due[3:], strict=False)), "due when one ends"
 
 
@@ -163,6 +166,22 @@ def test_a_turn_whose_answer_failed_is_followed_by_none(stub: Stub) -> None:
     assert log.failures == {"http_500": 1, "before": 2}
     assert [one.sent_ns is None for one in log.requests] == [False, True, True]
     assert len(stub.asked["broken"]) == 1
+
+
+def test_a_turn_that_the_endpoint_cannot_write_fails_alone(stub: Stub) -> None:
+    class Picky(Chat):
+        def body(self, asked: Asked, service: Service, stream: bool) -> dict[str, Any]:
+            if len(asked.messages) > 1:
+                raise ValueError("one message at a time")
+            return super().body(asked, service, stream)
+
+    asked = [Asked(0, messages=HI), Asked(1, messages=HI, after=0), Asked(2, messages=HI)]
+    log = drive(Picky(), Service(stub.serve("picky")), asked, Load.read("concurrency:1"))
+    assert [str(one.failure) for one in log.requests] == [
+        "None",
+        "client: a fault of the client or its endpoint: ValueError: one message at a time",
+        "None",
+    ]
 
 
 def test_no_conversation_is_begun_after_the_end_of_a_load(stub: Stub) -> None:
@@ -323,3 +342,19 @@ def test_what_began_to_be_answered_is_not_sent_again(stub: Stub) -> None:
     (served,) = drive(Chat(), service, requests(1), Load.read("together")).requests
     assert (served.attempts, served.tokens) == (1, 1)
     assert len(stub.asked["again"]) == 1
+
+
+def test_the_http_library_is_imported_when_a_load_is_driven_alone() -> None:
+    code = (
+        "import sys, attnlab.bench.serving.client, attnlab.bench.serving as s; s.openai, s.Service, s.Load, s.Part;"
+        "sys.exit(bool({'aiohttp', 'torch'} & sys.modules.keys()))"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_without_the_http_library_it_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("attnlab.bench.serving._")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "aiohttp", None)
+    with pytest.raises(Unavailable, match=r"aiohttp is not installed; pip install 'attnlab\[serve\]'"):
+        ask("http://127.0.0.1:9")
