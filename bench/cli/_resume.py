@@ -109,8 +109,29 @@ def _check_same(before: RunRecord, now: RunRecord, folder: Path) -> None:
     else:
         _check_machine(before.environment, now.environment, folder)
         return
-    own = f"{before.command} --resume {shlex.quote(str(folder))}"
-    raise StoreError(f"{folder} is a run {what}; resume it by its own command: {own}")
+    raise StoreError(f"{folder} is a run {what}; {resume_words(before, now.command, folder)}")
+
+
+def resume_words(before: RunRecord, command: str, folder: Path) -> str:
+    """How to go on with a run that this command does not fit."""
+    if _without_resume(before.command) == _without_resume(command):
+        return (
+            "the command is the same, so what it names was changed since, such as a plugin or a suite's file: put that "
+            "back, or start anew, without --resume"
+        )
+    return f"resume it by its own command: {before.command} --resume {shlex.quote(str(folder))}"
+
+
+def _without_resume(command: str) -> list[str]:
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        words = command.split()
+    kept: list[str] = []
+    for word, last in zip(words, ["", *words], strict=False):
+        if word != "--resume" and last != "--resume" and not word.startswith("--resume="):
+            kept.append(word)
+    return kept
 
 
 def _way(run: RunRecord) -> str:

@@ -10,7 +10,7 @@ from attnlab.bench.errors import StoreError, UsageError
 from attnlab.bench.gate.checkouts import repository, revision_of
 from attnlab.bench.store.folders import new_folder
 
-TIMED_ALONE = ("pytest", "thresholds", "aa", "strict", "allow_new_baseline")
+TIMED_ALONE = ("pytest", "thresholds", "aa", "strict")
 
 
 def execute(options: argparse.Namespace) -> int:
@@ -41,7 +41,7 @@ def execute(options: argparse.Namespace) -> int:
         arch=options.arch,
         plugins=tuple(options.plugin),
         rules_file=Path(options.rules) if options.rules else None,
-        allowances=Allowances(tuple(options.allow_removed)),
+        allowances=Allowances(tuple(options.allow_removed), tuple(options.allow_new_baseline)),
         prepare=options.prepare,
         isolate=options.isolated,
     )

@@ -69,7 +69,7 @@ def execute(options: argparse.Namespace) -> int:
     from attnlab.bench.measuring.draft import draft_run
     from attnlab.bench.measuring.suite import Suite, operator_suite
     from attnlab.bench.store.tuning import extra_of
-    from attnlab.bench.tuning.keeping import folder_of, keep, read_configs
+    from attnlab.bench.tuning.keeping import check_keepable, folder_of, keep
     from attnlab.bench.tuning.session import TURNS, plan_search
 
     registry = _options.discovered(options.plugin)
@@ -83,7 +83,7 @@ def execute(options: argparse.Namespace) -> int:
     suite = Suite(f"tune-{options.operator}-{options.impl}", (), effort=plan.effort)
     configs = None if options.keep is None else folder_of(options.keep)
     if configs is not None:
-        read_configs(configs, device.name)  # what is wrong with it is told before minutes of measuring
+        check_keepable(configs, device.name)  # what is wrong with it is told before minutes of measuring
     if options.resume is None and not options.plan:
         check_writable(Path(options.out))
     draft = draft_run(
@@ -101,7 +101,7 @@ def execute(options: argparse.Namespace) -> int:
         return tell_plan(plan, draft, before, options.json)
     writer, run, done = open_run(options, draft, plan.registry)
     try:
-        plan = replace(plan, tuning=_same_search(run, plan, writer.folder))
+        plan = replace(plan, tuning=_same_search(run, plan, writer.folder, options.command_line))
         if not options.json:
             tell_plan(plan, run, done, as_json=False, stream=sys.stderr)
         lost = _search(plan, run, writer, done, options)
@@ -148,13 +148,14 @@ def _search(
     return run_search(plan, runner, writer, done, tell)
 
 
-def _same_search(run: RunRecord, plan: SearchPlan, folder: Path) -> Any:
+def _same_search(run: RunRecord, plan: SearchPlan, folder: Path, command: str) -> Any:
     """The search that a folder holds. Raises StoreError where it is of other candidates than this command's."""
+    from attnlab.bench.cli._resume import resume_words
     from attnlab.bench.store.tuning import tuning_of
 
     tuning = tuning_of(run)
     if tuning is None or replace(tuning, turns=plan.tuning.turns) != plan.tuning:
-        raise StoreError(f"{folder} is a search of other configurations; go on with it by: {_again(run, folder)}")
+        raise StoreError(f"{folder} is a search of other configurations; {resume_words(run, command, folder)}")
     return tuning
 
 

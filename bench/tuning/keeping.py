@@ -17,6 +17,7 @@ from typing import Any
 from attnlab.bench.analysis.landscape import Candidate, Landscape
 from attnlab.bench.errors import StoreError
 from attnlab.bench.stats.rounds import Ratio
+from attnlab.bench.store.locking import alone_in
 from attnlab.bench.store.records import RunRecord
 from attnlab.bench.text import file_stem, one_line
 from attnlab.bench.whole_file import whole_file
@@ -99,18 +100,37 @@ def keep(found: Sequence[Landscape], run: RunRecord, folder: Path) -> tuple[Path
 
     What has no winner changes nothing. Raises StoreError as `read_configs`, and where the file cannot be written.
     """
-    before = read_configs(folder, run.environment.device.name)
-    entries, told = list(before.entries), []
+    device = run.environment.device.name
+    made, told = [], []
     for landscape in found:
         winner = landscape.winner
         if winner is None or winner.fresh is None:
             continue
-        made = _entry(landscape, winner, winner.fresh, run)
-        entries = [entry for entry in entries if not _same_place(entry, made)] + [made]
-        told.append(f"{made['kernel']} {landscape.case.case_id}: {winner.measured and winner.measured.configuration}")
-    if told:
-        _write(before.path, {"format": FORMAT, "device": before.device, "entries": entries})
+        entry = _entry(landscape, winner, winner.fresh, run)
+        made.append(entry)
+        told.append(f"{entry['kernel']} {landscape.case.case_id}: {winner.measured and winner.measured.configuration}")
+    if not made:
+        return read_configs(folder, device).path, []
+    check_keepable(folder, device)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with alone_in(folder):  # other searches may end now
+            before = read_configs(folder, device)
+            rest = [one for one in before.entries if not any(_same_place(one, entry) for entry in made)]
+            _write(before.path, {"format": FORMAT, "device": device, "entries": [*rest, *made]})
+    except OSError as error:
+        raise _unwritable(folder, error.strerror) from error
     return before.path, told
+
+
+def check_keepable(folder: Path, device: str) -> None:
+    """Raise StoreError, before anything is measured, where a winner could not be kept in this folder; makes nothing."""
+    path = read_configs(folder, device).path
+    if path.exists() and not path.stat().st_mode & 0o222:
+        raise StoreError(f"{path} is read-only; make it writable (chmod u+w), or keep elsewhere: --keep FOLDER")
+    there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise _unwritable(folder, "there is no right to" if there.is_dir() else f"{there} is no folder")
 
 
 def _entry(landscape: Landscape, winner: Candidate, gain: Ratio, run: RunRecord) -> dict[str, Any]:
@@ -152,10 +172,11 @@ def _same_place(entry: Mapping[str, Any], made: Mapping[str, Any]) -> bool:
 def _write(path: Path, data: Mapping[str, Any]) -> None:
     """At once or not at all."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as part:
             part.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
-        raise StoreError(
-            f"cannot write to {path.parent}: {error.strerror}; keep configurations elsewhere: --keep FOLDER"
-        ) from error
+        raise _unwritable(path.parent, error.strerror) from error
+
+
+def _unwritable(folder: Path, why: str | None) -> StoreError:
+    return StoreError(f"cannot write to {folder}: {why}; make room or take another place: --keep FOLDER")

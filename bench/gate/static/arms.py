@@ -14,7 +14,7 @@ from attnlab.bench.gate import rerooting
 from attnlab.bench.gate.arm_worker import TURNING
 from attnlab.bench.gate.checkouts import Arm
 from attnlab.bench.gate.environments import ArmEnvironment, own_packages
-from attnlab.bench.gate.static.asked import compiler_version
+from attnlab.bench.gate.static.asked import MOST_BYTES, compiler_version
 from attnlab.bench.profilers.compiled.orders import CaseOrder, Setup
 from attnlab.bench.profilers.compiled.pool import Tell, compile_cases, kept_folder
 from attnlab.bench.profilers.compiled.resources import CompiledCase
@@ -24,7 +24,7 @@ from attnlab.bench.whole_file import whole_file
 BOOT = TURNING + "from attnlab.bench.profilers.compiled.worker import main; main()"
 CODE = (".py", ".c", ".h", ".cc", ".cpp", ".cu", ".cuh", ".toml")
 DATA = (".json",)  # what launchers may read
-MOST_BYTES = 1 << 20  # of a file of code
+OWN_CONFIGS = "ATTNLAB_CONFIGS"  # of the user, which are none of a revision's
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def compiled_arm(
         orders,
         Setup(there, str(kept_folder()), str(arm.root)),
         command=_command(repo, arm, environment),
-        environment=environment.variables(repo) if environment else None,
+        environment={**(environment.variables(repo) if environment else {}), OWN_CONFIGS: ""},
         tell=tell,
     )
     if not any(case.failed for case in found):
@@ -90,8 +90,9 @@ def _digest(arm: Arm, orders: Sequence[CaseOrder], plugins: Sequence[str], envir
 
 
 def _code(root: Path) -> Iterator[Path]:
-    """Files of code in a checkout that git keeps, or would; what a gate wrote there is none."""
-    for kind, endings in (("--cached", (*CODE, *DATA)), ("--others", CODE)):
+    """Files of code in a checkout that git keeps, or would, and data beside them; what a gate wrote there is none."""
+    folders: set[Path] = set()
+    for kind, endings in (("--cached", (*CODE, *DATA)), ("--others", (*CODE, *DATA))):
         listed = subprocess.run(
             ["git", "-C", str(root), "ls-files", "-z", kind, "--exclude-standard"],
             capture_output=True,
@@ -100,5 +101,8 @@ def _code(root: Path) -> Iterator[Path]:
         )
         for name in sorted(filter(None, listed.stdout.split("\0"))):
             path = root / name
-            if name.endswith(endings) and path.is_file() and path.stat().st_size <= MOST_BYTES:
+            if not name.endswith(endings) or not path.is_file() or path.stat().st_size > MOST_BYTES:
+                continue
+            folders |= {path.parent} if name.endswith(CODE) else set()
+            if kind == "--cached" or name.endswith(CODE) or path.parent in folders:
                 yield path

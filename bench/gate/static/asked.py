@@ -16,6 +16,7 @@ from attnlab.bench.profilers.compiled.cases import serves
 from attnlab.bench.profilers.compiled.orders import CaseOrder
 
 SUITE = "kernels"
+MOST_BYTES = 1 << 20  # of a file that counts as one of the source
 TARGETS = ("sm_80", "sm_90", "sm_100", *MARCHES)
 
 
@@ -51,7 +52,7 @@ def suite_files(suite: str, registry: Registry, roots: Sequence[Path], repo: Pat
 
 
 def source_hash(made: Implementation) -> str:
-    """Of all files that an implementation is made of, wherever they lie; versions of packages apart."""
+    """Of all files that an implementation is made of, wherever they lie, and of JSON beside them; not of packages."""
     digest = hashlib.sha256()
     for name, content in sorted((path.name, path.read_bytes()) for path in _files(made)):
         digest.update(name.encode() + b"\0" + content + b"\0")
@@ -59,7 +60,11 @@ def source_hash(made: Implementation) -> str:
 
 
 def _files(made: Implementation) -> Iterator[Path]:
-    yield from sources(Path(made.source), made.built_from)
+    """Sources, and the data beside them: launchers read configurations there."""
+    found = sources(Path(made.source), made.built_from)
+    yield from found
+    for folder in dict.fromkeys(path.parent for path in found):
+        yield from (path for path in sorted(folder.glob("*.json")) if path.stat().st_size <= MOST_BYTES)
 
 
 def compiler_version() -> str:

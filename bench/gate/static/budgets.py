@@ -5,7 +5,10 @@ Kernels whose source and compiler are those that the file was written from are n
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +19,8 @@ from attnlab.bench.toml_file import TomlFile, is_number, read_toml
 
 FILE = Path("kernels/budgets.toml")
 VERSION = 1  # of what is read of a kernel: where it is another, all are compiled again
-KEYS = ("version", "suite", "targets", "sources", "unserved", "kernels")
+KEYS = ("digest", "version", "suite", "targets", "sources", "unserved", "kernels")
+WRITE = "attnlab gate --static --write-budgets"
 HEAD = """\
 # What these kernels cost, as compilers made them; nothing here was measured on a device.
 # `attnlab gate --static --write-budgets` writes this file, `attnlab gate --static` holds kernels against it.
@@ -55,7 +59,14 @@ def written(suite: str, targets: Sequence[str], cases: Sequence[CaseFigures]) ->
     for case in cases:
         if case.kernels:
             lines += [f"{_quoted(case.key)} = [", *(f"  {{ {_kernel(kernel)} }}," for kernel in case.kernels), "]"]
-    return "\n".join(lines) + "\n"
+    text = "\n".join(lines) + "\n"
+    return text.replace("version", f"digest = {_quoted(_digest(tomllib.loads(text)))}\nversion", 1)
+
+
+def _digest(data: Mapping[str, Any]) -> str:
+    """Of all that a file says but its own digest."""
+    said = {key: value for key, value in data.items() if key != "digest"}
+    return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def _kernel(kernel: KernelFigures) -> str:
@@ -72,15 +83,35 @@ def _quoted(text: str) -> str:
     return f'"{plain}"'
 
 
-def load_budget(path: Path) -> Budget:
-    """Read a file of budgets. Raises UsageError, with file and line, where it is none."""
-    text, data = read_toml(path, "write one with `attnlab gate --static --write-budgets`")
-    return _BudgetFile(path, text).read(data)
+def load_budget(path: Path, edited: bool = False) -> Budget:
+    """Read a file of budgets. Raises UsageError, with file and line, where it is none.
+
+    edited: it may be another than was written, for it is written anew. Else its figures are believed without compiling,
+    and a line that is missing or was changed by hand would let a kernel pass.
+    """
+    text, data = read_toml(path, f"write one with `{WRITE}`")
+    file = _BudgetFile(path, text)
+    budget = file.read(data)
+    if not edited:
+        file.check_digest(data)
+    return budget
 
 
 @dataclass(frozen=True)
 class _BudgetFile(TomlFile):
     tables = "kernels"
+
+    def check_digest(self, data: Mapping[str, Any]) -> None:
+        """UsageError where the file is not as it was written."""
+        told = self.expect(data, "digest", str, "a text")
+        if told is None:
+            raise self.wrong("version", f'the file lacks its digest = "…"; write it anew: {WRITE}')
+        if told != _digest(data):
+            raise self.wrong(
+                "digest",
+                f"got digest {told}; expected {_digest(data)}, of what the file says: it was edited by hand, cut or "
+                f"merged; write it anew: {WRITE}",
+            )
 
     def read(self, data: Mapping[str, Any]) -> Budget:
         self.no_other_keys(data, KEYS, "budgets")

@@ -28,9 +28,8 @@ def compare(
 
 
 def _allowed(row: StaticRow, allowances: Allowances) -> StaticRow:
-    if row.verdict is not StaticVerdict.MISSING:
-        return row
-    return replace(row, allowed_by=allowances.find(row.key, Allowance.REMOVED))
+    needed = {StaticVerdict.MISSING: Allowance.REMOVED, StaticVerdict.NEW: Allowance.NEW_BASELINE}.get(row.verdict)
+    return row if needed is None else replace(row, allowed_by=allowances.find(row.key, needed))
 
 
 def _case(

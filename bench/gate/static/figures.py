@@ -87,6 +87,11 @@ class KernelFigures:
     place: str | None = None
     constants: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def file(self) -> str | None:
+        """Where it is written, without the line."""
+        return None if self.place is None else self.place.rpartition(":")[0]
+
 
 @dataclass(frozen=True)
 class CaseFigures:
@@ -119,18 +124,64 @@ def figures_of(case: CompiledCase, sources: str | None = None) -> CaseFigures:
     return CaseFigures(case.key, kernels, case.unserved, case.failed, case.place, case.missing, sources)
 
 
+def _same_name(one: KernelFigures, other: KernelFigures) -> bool:
+    return one.name == other.name
+
+
+def _same_file(one: KernelFigures, other: KernelFigures) -> bool:
+    return one.file is not None and one.file == other.file
+
+
+def _same_constants(one: KernelFigures, other: KernelFigures) -> bool:
+    return bool(one.constants) and one.constants == other.constants
+
+
+def _same_figures(one: KernelFigures, other: KernelFigures) -> bool:
+    return one.values == other.values
+
+
+def _same_parameters(one: KernelFigures, other: KernelFigures) -> bool:
+    return bool(one.constants) and one.constants.keys() == other.constants.keys()
+
+
+Alike = Callable[[KernelFigures, KernelFigures], bool]
+
+
+def _all(*tests: Alike) -> Alike:
+    return lambda one, other: all(test(one, other) for test in tests)
+
+
+ALIKE: tuple[Alike, ...] = (
+    _all(_same_name, _same_file, _same_constants, _same_figures),
+    _all(_same_name, _same_file, _same_constants),
+    _all(_same_name, _same_constants),
+    _all(_same_name, _same_figures),
+    _all(_same_name, _same_file),
+    _same_name,
+    _all(_same_constants, _same_figures),
+    _same_constants,
+    _all(_same_figures, _same_parameters),
+    _same_parameters,
+)
+"""How kernels of two sides are found again, the surest first: launches change their order, and kernels their names.
+
+A budget knows neither files nor constants.
+"""
+
+
 def paired(
     base: Iterable[KernelFigures], head: Iterable[KernelFigures]
 ) -> list[tuple[KernelFigures | None, KernelFigures | None]]:
-    """Kernels of both sides, by name and turn; of the rest those in the same place, which have another name now."""
+    """Kernels of both sides, by what they have in common, see ALIKE; of the rest those in the same place."""
     left, right = list(base), list(head)
     pairs: list[tuple[KernelFigures | None, KernelFigures | None]] = []
-    for kernel in list(right):
-        same = next((other for other in left if other.name == kernel.name), None)
-        if same is not None:
-            pairs.append((same, kernel))
-            left.remove(same)
-            right.remove(kernel)
+    for alike in ALIKE:
+        for kernel in list(right):
+            same = next((other for other in left if alike(other, kernel)), None)
+            if same is not None:
+                pairs.append((same, kernel))
+                left.remove(same)
+                right.remove(kernel)
     renamed = min(len(left), len(right))
     pairs += list(zip(left[:renamed], right[:renamed], strict=True))
     return [*pairs, *((None, kernel) for kernel in right[renamed:]), *((kernel, None) for kernel in left[renamed:])]

@@ -119,13 +119,20 @@ class StaticReport:
         return sum(row.head is not None for row in self.rows)
 
     @property
+    def unheld(self) -> list[StaticRow]:
+        """Kernels of head, all new, where base has none at all to hold them against."""
+        new = self.of(StaticVerdict.NEW)
+        return new if not any(row.head is not None and row.base is not None for row in self.rows) else []
+
+    @property
     def exit_code(self) -> int:
-        """0 no regression, 1 worse, 2 a kernel of head does not compile, 3 nothing compiled, or missing on head."""
+        """0 no regression, 1 worse, 2 a kernel of head does not compile, 3 nothing was compared, or head lacks some."""
         if self.of(StaticVerdict.UNCOMPILED):
             return EXIT_UNCOMPILED
         if self.of(StaticVerdict.WORSE):
             return EXIT_REGRESSION
-        return EXIT_CLOSED if self.of(*CLOSED) or not self.compared else EXIT_NO_REGRESSION
+        closed = self.of(*CLOSED) or not self.compared or self.unheld
+        return EXIT_CLOSED if closed else EXIT_NO_REGRESSION
 
     @property
     def conclusion(self) -> str:
@@ -138,6 +145,9 @@ class StaticReport:
             return f"No verdict: missing on head: {_named(rows)}; the gate fails closed (see --allow-removed)."
         if not self.compared:
             return "No verdict: no kernel was compiled; the gate fails closed. Name a suite with kernels."
+        if rows := self.unheld:
+            told = f"base has none of the {len(rows)} kernels"
+            return f"No verdict: {told}; the gate fails closed (see --allow-new-baseline)."
         return f"No regression in {self.compared} kernels."
 
 

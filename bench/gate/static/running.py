@@ -127,8 +127,12 @@ def against_budget(repo: Path, place: Path, ask: StaticAsk, tell: Tell, afresh: 
     head = kept | {case.key: replace(figures_of(case), sources=hashes.get(case.implementation)) for case in made.cases}
     base = {key: case for key, case in budget.cases.items() if key.rpartition(" ")[2] in targets}
     rows = compare(base, head, load_rules(ask.rules_file), ask.allowances)
-    better = [row.key for row in rows if row.verdict is StaticVerdict.CHANGED]
-    notes = [f"{place} is no longer what kernels cost; write it anew with --write-budgets"] if better else []
+    verdicts = {row.verdict for row in rows}
+    notes = []
+    if StaticVerdict.CHANGED in verdicts:
+        notes.append(f"{place} is no longer what kernels cost; write it anew with --write-budgets")
+    if StaticVerdict.NEW in verdicts:
+        notes.append(f"{place} lacks kernels that are new; write it anew with --write-budgets")
     return StaticReport(
         run_id=f"{started:%Y%m%d-%H%M%S}-static-{Path(suite).stem}",
         suite=suite,
@@ -150,7 +154,7 @@ def write_budget(repo: Path, place: Path, ask: StaticAsk, tell: Tell) -> int:
     Raises UsageError where one does not compile: nothing is written then.
     """
     if ask.suite is None and place.is_file():
-        before = budgets.load_budget(place)
+        before = budgets.load_budget(place, edited=True)
         ask = replace(ask, suite=before.suite, arch=ask.arch or ",".join(before.targets))
     suite, targets, registry = ask.suite or SUITE, _targets(ask), discover(ask.plugins)
     orders = orders_of([find_suite(suite, registry)], registry, targets)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -172,3 +174,33 @@ def test_a_run_of_another_kind_is_not_gone_on_with(cli, tmp_path: Path) -> None:
     ended = cli("tune", "attention", "--impl", "tiled", "--resume", run)
     assert ended.code == 2
     assert "is a run of 'quick', not of 'tune-attention-tiled'" in ended.err
+
+
+def test_a_space_that_was_changed_since_is_told(tuned: Tuned, cli, plugin: Path, tmp_path: Path, monkeypatch) -> None:
+    """The command is its own, so that it would not help to repeat it."""
+    changed = tmp_path / plugin.name
+    monkeypatch.syspath_prepend(str(plugin.parent))
+    asked = ["tune", "toy", "--impl", "tunable", "--case", "N64", "--only", "tile=1", "--turns", "1"]
+    for old, new in (('"slow", "wrong"', '"slow", "wrong", "new"'), ('{"kind": "toy"}', '{"kind": "other"}')):
+        text = plugin.read_text(encoding="utf-8")
+        assert old in text
+        changed.write_text(text.replace(old, new), encoding="utf-8")
+        run = json.loads((tuned.folder / "run.json").read_text(encoding="utf-8"))
+        copy = tmp_path / "run"
+        shutil.copytree(tuned.folder, copy, dirs_exist_ok=True)
+        command = shlex.join(["attnlab", *asked, "--plugin", str(changed)])
+        (copy / "run.json").write_text(json.dumps(run | {"command": command}), encoding="utf-8")
+        ended = cli(*asked, "--plugin", changed, "--resume", copy)
+        assert ended.code == 2
+        assert "the command is the same, so what it names was changed since" in ended.err
+        assert "start anew, without --resume" in ended.err
+
+
+def test_a_winner_that_could_not_be_kept_is_told_before_anything_is_measured(cli) -> None:
+    path = Path("kept", f"{file_stem(describe_device('cpu').name)}.json")
+    path.parent.mkdir()
+    path.write_text(json.dumps({"format": 1, "device": describe_device("cpu").name, "entries": []}))
+    path.chmod(0o444)
+    ended = cli("tune", "attention", "--impl", "tiled", "--keep", "kept")
+    assert (ended.code, "is read-only; make it writable" in ended.err) == (2, True), ended.err
+    assert not Path("results").exists()

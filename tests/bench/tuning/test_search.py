@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import resource
 import runpy
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -15,6 +17,7 @@ import pytest
 import torch
 
 from attnlab.bench.analysis.landscape import Landscape, landscapes, paired_logs
+from attnlab.bench.errors import StoreError
 from attnlab.bench.machine.environment import describe_device
 from attnlab.bench.measuring.runner import Hands, Staff
 from attnlab.bench.reporters.model.landscapes import found_by_search
@@ -288,3 +291,51 @@ def test_without_a_winner_nothing_is_kept(search: Search, tmp_path: Path) -> Non
     searched = search(Made(), turns=0)
     path, told = keep([searched.landscape], searched.stored.run, tmp_path)
     assert (told, path.exists()) == ([], False)
+
+
+@pytest.fixture
+def here(search: Search) -> tuple[Searched, RunRecord]:
+    """A search with a winner, and its run as one of this machine."""
+    searched = search(Made())
+    environment = replace(made_up_run().environment, device=describe_device("cpu"), threads=torch.get_num_threads())
+    return searched, replace(searched.stored.run, environment=environment)
+
+
+def test_a_read_only_file_is_not_overwritten(here: tuple[Searched, RunRecord], tmp_path: Path) -> None:
+    searched, run = here
+    path, _ = keep([searched.landscape], run, tmp_path)
+    before = path.read_bytes()
+    path.chmod(0o444)
+    with pytest.raises(StoreError, match=r"is read-only; make it writable \(chmod u\+w\), or keep elsewhere"):
+        keep([searched.landscape], run, tmp_path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_two_that_keep_at_once_lose_nothing(here: tuple[Searched, RunRecord], tmp_path: Path) -> None:
+    searched, run = here
+    shapes = [{"kind": f"toy{number}"} for number in range(8)]
+
+    def one(exact: dict[str, str]) -> None:
+        landscape = searched.landscape
+        keep([replace(landscape, case=replace(landscape.case, exact=exact))], run, tmp_path)
+
+    with ThreadPoolExecutor(len(shapes)) as threads:
+        list(threads.map(one, shapes))
+    (path,) = tmp_path.iterdir()
+    kept = [entry["exact"] for entry in json.loads(path.read_text())["entries"]]
+    assert sorted(kept, key=str) == shapes
+
+
+def test_a_full_disk_leaves_what_was_kept_before(here: tuple[Searched, RunRecord], tmp_path: Path) -> None:
+    searched, run = here
+    path, _ = keep([searched.landscape], run, tmp_path)
+    before = path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(StoreError, match="cannot write to .*: File too large; make room or take another place"):
+            keep([searched.landscape], run, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (path.read_bytes(), list(tmp_path.iterdir())) == (before, [path])

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from attnlab.bench.errors import UsageError
 from attnlab.bench.gate.allowances import Allowances
+from attnlab.bench.gate.static.asked import source_hash
 from attnlab.bench.gate.static.budgets import Budget, load_budget, written
 from attnlab.bench.gate.static.comparing import compare
 from attnlab.bench.gate.static.figures import CaseFigures, KernelFigures
-from attnlab.bench.gate.static.report import StaticRow, StaticVerdict
+from attnlab.bench.gate.static.report import StaticReport, StaticRow, StaticVerdict
 from attnlab.bench.gate.static.rules import load_rules
 
 RULES = load_rules(None)
@@ -191,3 +194,80 @@ def test_a_file_of_budgets_that_is_wrong(text: str, said: str, tmp_path: Path) -
 def test_no_budgets_say_how_to_write_them(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="write one with `attnlab gate --static --write-budgets`"):
         load_budget(tmp_path / "none.toml")
+
+
+def at(place: str, constants: dict[str, str], name: str = "_rows", **values: float) -> KernelFigures:
+    """A kernel as it was compiled: with its place and its constants."""
+    return replace(kernel(name, **values), place=place, constants=constants)
+
+
+def test_kernels_launched_in_another_order_are_found_again() -> None:
+    narrow, wide = {"BLOCK": "64"}, {"BLOCK": "512"}
+    base = case(at("a.py:1", narrow, registers=20), at("a.py:1", wide, registers=90))
+    (one, other) = held(base, case(at("a.py:9", wide, registers=90), at("a.py:9", narrow, registers=20)))
+    assert {one.verdict, other.verdict} == {StaticVerdict.SAME}
+    rows = held(base, case(at("a.py:9", wide, registers=90, spills=4), at("a.py:9", narrow, registers=20)))
+    assert [(row.verdict.value, row.head and row.head["registers"]) for row in rows] == [("worse", 90), ("same", 20)]
+
+
+def test_of_a_budget_the_order_of_launches_counts_for_nothing_either() -> None:
+    rows = held(case(kernel(registers=20), kernel(registers=90)), case(kernel(registers=90), kernel(registers=20)))
+    assert [row.verdict.value for row in rows] == ["same", "same"]
+
+
+def test_kernels_of_one_name_in_two_files_are_two() -> None:
+    base = case(at("a.py:1", {"N": "1"}, load_width=16), at("b.py:1", {"M": "1"}, load_width=4))
+    rows = held(base, case(at("b.py:5", {"M": "2"}, load_width=4), at("a.py:5", {"N": "2"}, load_width=8)))
+    assert {row.place: row.verdict.value for row in rows} == {"a.py:5": "worse", "b.py:5": "same"}
+
+
+def test_a_kernel_renamed_and_made_worse_beside_a_new_one_is_stopped() -> None:
+    base = case(at("a.py:1", {"M": "64", "N": "64"}, "old"))
+    head = case(at("a.py:1", {"BLOCK": "8"}, "fresh"), at("a.py:9", {"M": "64", "N": "128"}, "renamed", occupancy=12.5))
+    rows = held(base, head)
+    assert {row.key.split()[-1]: row.verdict.value for row in rows} == {"renamed": "worse", "fresh": "new"}
+    assert "it was called old" in rows[0].causes
+
+
+def report_of(*rows: StaticRow) -> StaticReport:
+    return StaticReport("id", "kernels", "now", "attnlab gate", 1.0, "base", "head", ("sm_90",), rows)
+
+
+def test_a_base_without_kernels_gives_no_verdict_unless_that_is_meant() -> None:
+    report = report_of(*held(None, case(kernel())))
+    assert report.exit_code == 3
+    assert report.conclusion.startswith("No verdict: base has none of the 1 kernels; the gate fails closed")
+    assert report_of(*held(None, case(kernel()), new_baseline=("attention/*",))).exit_code == 0
+    both = {"a": case(kernel())}
+    assert report_of(*compare(both, {**both, "b": case(kernel())}, RULES, Allowances())).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda text: text.replace("spills = 0", "spills = 48"),
+        lambda text: "\n".join(line for line in text.splitlines() if 'name = "b"' not in line),
+        lambda text: text.replace('"0123"', '"4567"'),
+        lambda text: "\n".join(line for line in text.splitlines() if not line.startswith("digest")),
+    ],
+    ids=["a figure", "a kernel's line removed", "a hash", "the digest removed"],
+)
+def test_budgets_that_were_edited_by_hand_are_not_believed(edit: Callable[[str], str], tmp_path: Path) -> None:
+    file = tmp_path / "budgets.toml"
+    text = written("kernels", ("sm_90",), [replace(case(kernel(), kernel("b")), sources="0123")])
+    file.write_text("# a comment changes nothing\n" + text, encoding="utf-8")
+    load_budget(file)
+    assert edit(text) != text
+    file.write_text(edit(text), encoding="utf-8")
+    with pytest.raises(UsageError, match=r"budgets\.toml:\d+: .*digest.*write it anew: attnlab gate --static"):
+        load_budget(file)
+    assert load_budget(file, edited=True).suite == "kernels", "to be written anew"
+
+
+def test_data_beside_a_source_counts_as_source(tmp_path: Path) -> None:
+    """Launchers take configurations from there, so that another file is another kernel."""
+    (tmp_path / "mine.py").write_text("", encoding="utf-8")
+    made = SimpleNamespace(source=str(tmp_path / "mine.py"), built_from=())
+    before = source_hash(made)  # type: ignore[arg-type]
+    (tmp_path / "a_gpu.json").write_text("{}", encoding="utf-8")
+    assert source_hash(made) != before  # type: ignore[arg-type]
