@@ -334,7 +334,7 @@ def test_a_full_disk_leaves_what_was_kept_before(here: tuple[Searched, RunRecord
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
     try:
-        with pytest.raises(StoreError, match="cannot write to .*: File too large; make room or take another place"):
+        with pytest.raises(StoreError, match=r"cannot write to .*: File too large; make room or take another place"):
             keep([searched.landscape], run, tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
