@@ -100,7 +100,7 @@ class Fields:
     def done(self) -> None:
         """Raises Refusal where a field is left that nobody knows."""
         for name in self._left:
-            near = nearest(name[:SHOWN], self._known, 0.7)
+            near = nearest(name[:SHOWN], self._known)
             hint = f"; did you mean {near}?" if near else ""
             where = f"{self._place}{name[:SHOWN]}"
             raise Refusal(f"unknown field {where}{hint}", param=where, code="unknown_field")

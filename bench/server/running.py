@@ -9,6 +9,7 @@ import resource
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -66,6 +67,9 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._service, self._started = service, started
 
+    def end(self) -> None:
+        self.should_exit = True
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._started()
@@ -82,7 +86,8 @@ class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Ctrl-C and SIGTERM end the server; to whoever waits for it this is no failure."""
-        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+        before = {number: signal.signal(number, self.handle_exit) for number in numbers}
         try:
             yield
         finally:
@@ -90,13 +95,11 @@ class _Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-def serve(service: Service, bound: socket.socket, told: Callable[[Place], None], with_parent: bool = False) -> bool:
-    """Answer until told to end -> whether it ended as told, and not because the engine failed.
+def server_of(service: Service, bound: socket.socket, told: Callable[[Place], None]) -> uvicorn.Server:
+    """A server that answers on a socket once `serve(sockets=[bound])` runs, until its `should_exit` is set.
 
-    told: called when requests are answered. with_parent: end when standard input closes, as the pipe of a process that
-    has died does.
+    told: called when requests are answered.
     """
-    sys.setswitchinterval(SWITCH_S)
     limits = replace(service.limits, connections=min(service.limits.connections, _most_connections()))
     service.limits = limits
     config = uvicorn.Config(
@@ -115,27 +118,33 @@ def serve(service: Service, bound: socket.socket, told: Callable[[Place], None],
     )
     host, port = bound.getsockname()[:2]
     server = _Server(config, service, lambda: told(Place(host, port)))
+    service.engine.ended = server.end
+    return server
 
-    def end() -> None:
-        server.should_exit = True
 
-    service.engine.ended = end
+def serve(service: Service, bound: socket.socket, told: Callable[[Place], None], with_parent: bool = False) -> bool:
+    """Answer until told to end -> whether it ended as told, and not because the engine failed.
+
+    with_parent: end when standard input closes, as the pipe of a process that has died does.
+    """
+    sys.setswitchinterval(SWITCH_S)
+    server = server_of(service, bound, told)
 
     async def run() -> None:
         if with_parent:
-            asyncio.get_running_loop().add_reader(sys.stdin.fileno(), _read_parent, end)
+            asyncio.get_running_loop().add_reader(sys.stdin.fileno(), _read_parent, server)
         await server.serve(sockets=[bound])
 
     asyncio.run(run())
     return not service.engine.failed
 
 
-def _read_parent(ended: Callable[[], None]) -> None:
+def _read_parent(server: uvicorn.Server) -> None:
     """What a parent writes says nothing; that it closes does."""
-    loop, number = asyncio.get_running_loop(), sys.stdin.fileno()
+    number = sys.stdin.fileno()
     if not os.read(number, 4096):
-        loop.remove_reader(number)
-        ended()
+        asyncio.get_running_loop().remove_reader(number)
+        server.should_exit = True
 
 
 def _most_connections() -> int:
