@@ -23,6 +23,8 @@ NO_PARAMETERS = "default"  # the id of a benchmark's only case
 LARGEST_COUNT = 2**63 - 1  # of what is counted, and of whole numbers in cases
 ZONES = timedelta(hours=14)  # a time that was written without its zone may be so much ahead
 LATENCY = "latency"
+SIDE_BY_SIDE = "requests are served side by side, so that there is no time of a call: TTFT, ITL and rates are measured"
+"""Why a load of a server has no latency."""
 
 
 class Unreadable(ValueError):

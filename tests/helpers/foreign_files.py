@@ -222,3 +222,108 @@ def vllm(detailed: bool = True) -> dict[str, Any]:
         "errors": ["", "", "Bad Gateway"],
     }
     return saved | details if detailed else saved
+
+
+def guidellm() -> dict[str, Any]:
+    """As GuideLLM 0.8.1 writes by `--output kind=json`, without what nothing reads: two answers, and one failure."""
+
+    def spread(p50: float, p95: float, p99: float, mean: float) -> dict[str, Any]:
+        return {"successful": {"mean": mean, "median": p50, "percentiles": {"p50": p50, "p95": p95, "p99": p99}}}
+
+    def request(due: float, start: float, first: float | None, last: float | None, end: float, tokens: int) -> Any:
+        return {
+            "type_": "generative_request_stats",
+            "info": {
+                "timings": {
+                    "targeted_start": 1000 + due,
+                    "request_start": 1000 + start,
+                    "first_token_iteration": first and 1000 + first,
+                    "last_token_iteration": last and 1000 + last,
+                    "token_iterations": tokens,
+                    "request_end": 1000 + end,
+                    "resolve_end": 1000 + end,
+                }
+            },
+            "input_metrics": {"total_tokens": 18, "cached_tokens": None},
+            "output_metrics": {"total_tokens": tokens},
+        }
+
+    return {
+        "metadata": {"version": 2, "guidellm_version": "0.8.1"},
+        "config": {"backend": {"kind": "openai_http", "target": "http://127.0.0.1:8000", "model": "mock"}},
+        "benchmarks": [
+            {
+                "type_": "generative_benchmark",
+                "config": {"strategy": {"type_": "constant", "rate": 2.0, "max_concurrency": 512}},
+                "scheduler_metrics": {"request_start_time": 1000.0, "request_end_time": 1000.75},
+                "metrics": {
+                    "request_totals": {"successful": 2, "errored": 1, "incomplete": 0, "total": 3},
+                    "time_to_first_token_ms": spread(40.0, 60.0, 60.0, 50.0),
+                    "inter_token_latency_ms": spread(10.0, 20.0, 20.0, 15.0),
+                    "time_per_output_token_ms": spread(16.0, 26.0, 26.0, 20.0),
+                    "request_latency": spread(0.15, 0.25, 0.25, 0.2),
+                    "output_tokens_per_second": spread(90.0, 100.0, 100.0, 28.0),
+                    "requests_per_second": spread(2.0, 4.0, 4.0, 2 / 0.75),
+                    "request_goodput": None,
+                },
+                "requests": {
+                    "successful": [
+                        request(0.0, 0.0, 0.04, 0.14, 0.15, 11),
+                        request(0.49, 0.5, 0.56, 0.74, 0.75, 10),
+                    ],
+                    "errored": [request(0.1, 0.1, None, None, 0.2, 0)],
+                    "incomplete": [],
+                },
+                "start_time": 1000.0,
+                "end_time": 1000.75,
+            }
+        ],
+    }
+
+
+def aiperf(pieces: int = 4) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """As AIPerf 0.13.0 writes `profile_export_aiperf.json` and, of `pieces` chunks each, `profile_export.jsonl`."""
+
+    def summary(unit: str, **values: float) -> dict[str, Any]:
+        return {"unit": unit, **values}
+
+    def record(start_ns: int, first_ms: float, gap_ms: float, tokens: int) -> dict[str, Any]:
+        gaps = [gap_ms] * (pieces - 1)
+        return {
+            "metadata": {
+                "credit_issued_ns": start_ns - 1_000_000,
+                "request_start_ns": start_ns,
+                "request_end_ns": start_ns + int((first_ms + sum(gaps)) * 1e6),
+                "benchmark_phase": "profiling",
+            },
+            "metrics": {
+                "time_to_first_token": {"value": first_ms, "unit": "ms"},
+                "inter_chunk_latency": {"value": gaps, "unit": "ms"},
+                "request_latency": {"value": first_ms + sum(gaps), "unit": "ms"},
+                "output_sequence_length": {"value": tokens, "unit": "tokens"},
+                "usage_completion_tokens": {"value": tokens, "unit": "tokens"},
+                "input_sequence_length": {"value": 9, "unit": "tokens"},
+            },
+        }
+
+    begun = 1_767_225_600_000_000_000  # 2026-01-01T00:00:00 UTC
+    each = 30.0 / 3
+    told = {
+        "schema_version": "1.4",
+        "aiperf_version": "0.13.0",
+        "input_config": {
+            "models": {"items": [{"name": "mock"}]},
+            "endpoint": {"urls": ["http://127.0.0.1:8000"], "type": "chat", "streaming": True},
+            "phases": [{"name": "profiling", "type": "concurrency", "concurrency": 2}],
+        },
+        "time_to_first_token": summary("ms", avg=50.0, p50=50.0, p95=59.0, p99=59.8),
+        "inter_token_latency": summary("ms", avg=each, p50=each, p99=each),
+        "request_latency": summary("ms", avg=80.0, p50=80.0, p99=89.8),
+        "output_token_throughput": summary("tokens/sec", avg=16.0),
+        "request_throughput": summary("requests/sec", avg=4.0),
+        "goodput": summary("requests/sec", avg=2.0),
+        "request_count": summary("requests", avg=2.0),
+        "start_time": "2026-01-01T00:00:00.000000",
+        "end_time": "2026-01-01T00:00:00.500000",
+    }
+    return told, [record(begun, 40.0, 10.0, 4), record(begun + 100_000_000, 60.0, 10.0, 4)]

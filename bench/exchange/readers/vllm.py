@@ -11,6 +11,7 @@ from typing import Any
 
 from attnlab.bench import units
 from attnlab.bench.exchange.foreign import (
+    SIDE_BY_SIDE,
     Collected,
     Contents,
     Unreadable,
@@ -45,7 +46,6 @@ REPORTED = {
 """Figures of the file, with the metric that has the same definition and what they are multiplied with."""
 
 DETAILS = ("start_times", "ttfts", "itls", "input_lens", "output_lens")
-UNTIMED = "requests are served side by side, so that there is no time of a call: TTFT, ITL and rates are measured"
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def _results(run: Mapping[str, Any], found: Collected) -> Iterator[Measurement]:
         timing=timing,
         launches=launches,
         reported=reported,
-        untimed=UNTIMED,
+        untimed=SIDE_BY_SIDE,
     )
 
 

@@ -260,3 +260,51 @@ def test_runs_that_vllm_appended_are_read_line_by_line(imported: Import) -> None
     assert [m.case["arrivals"] for m in stored.measurements] == ["1 a second", "all at once"]
     assert stored.run.imported is not None
     assert stored.run.imported.left_out[0].startswith("line 3: ")
+
+
+def test_guidellm(imported: Import) -> None:
+    stored = imported(foreign_files.guidellm())
+    (served,) = stored.measurements
+    assert (served.operator, served.implementation) == ("guidellm:serve", "openai_http")
+    assert served.case == {"model": "mock", "arrivals": "constant, 2 a second", "prompts": 3}
+    assert figures(stored) == {
+        "ttft_ns": 40e6,
+        "ttft_p95_ns": 60e6,
+        "tpot_ns": 10e6,  # what GuideLLM calls inter-token latency is a mean of a request
+        "output_tok_per_s": 28.0,
+        "answered_per_s": pytest.approx(2 / 0.75),
+        "failed_requests": 1.0,
+    }
+    assert stored.run.imported is not None
+    assert stored.run.imported.version == "0.8.1"
+    assert "the first and the last token alone" in stored.run.imported.left_out[0]
+
+
+def test_aiperf_alone(imported: Import) -> None:
+    told, _ = foreign_files.aiperf()
+    stored = imported(told)
+    (served,) = stored.measurements
+    assert (served.operator, served.implementation, served.launches) == ("aiperf:serve", "chat", ())
+    assert served.case == {"model": "mock", "arrivals": "concurrency", "concurrency": 2, "prompts": 2.0}
+    found = figures(stored)
+    assert (found["ttft_ns"], found["tpot_ns"], found["goodput_per_s"]) == (50e6, 10e6, 2.0)
+    assert "itl_ns" not in found
+
+
+def test_aiperf_with_its_records(imported: Import, tmp_path: Path) -> None:
+    told, records = foreign_files.aiperf()
+    lines = "".join(f"{json.dumps(record)}\n" for record in records)
+    (tmp_path / "profile_export.jsonl").write_text(lines, encoding="utf-8")
+    found = figures(imported(told))
+    assert found["ttft_ns"] == pytest.approx(51e6), "a millisecond from when its sending was asked for"
+    assert found["itl_ns"] == pytest.approx(10e6)
+    assert found["output_tok_per_s"] == pytest.approx(8 / 0.191)
+
+
+def test_chunks_of_aiperf_that_hold_several_tokens_make_no_log(imported: Import, tmp_path: Path) -> None:
+    told, records = foreign_files.aiperf(pieces=3)
+    (tmp_path / "profile_export.jsonl").write_text(json.dumps(records[0]), encoding="utf-8")
+    stored = imported(told)
+    assert figures(stored)["ttft_ns"] == 50e6, "as AIPerf worked it out"
+    assert stored.run.imported is not None
+    assert "4 tokens came in 3 pieces" in stored.run.imported.left_out[0]
