@@ -1,19 +1,22 @@
 """How many streams one process of the client can follow before its times of arrival are off, beside a peer's client.
 
-    python benchmarks/client_capacity.py [--clients attnlab,openai,httpx] [--streams 16,64,256] [--rate 50] [--rounds 3]
+    python benchmarks/client_capacity.py [--clients attnlab,openai,httpx] [--streams 16,64] [--groups 1] [--rounds 3]
 
-A stub server, a process of its own, sends each stream a token at a known schedule, to all streams in the same step as
-a server that batches does. Each token's text is the time at which it was written to the socket. The error of an arrival
-is how much later the client says that it came; loopback's own delay is part of it. A load is sustained where p99 of the
-error is 1 ms at most, in the median of the rounds. Clients take turns at each load, each in a fresh process. `openai`
-is AsyncOpenAI of that package, timed where its `async for` gives a chunk; `httpx` its lines, timed in the same way.
-Both are the way to time a stream that their users have. Prints Markdown.
+A stub server, a process of its own, sends each stream a token at a known schedule: to all streams in the same step, as
+a server that batches does, or to so many groups of them in turn, as several servers behind one address do. Each token's
+text is the time at which it was written to the socket. The error of an arrival is how much later the client says that
+it came; loopback's own delay is part of it. A load is sustained where p99 of the error is 1 ms at most, in the median
+of the rounds. Clients take turns at each load, each in a fresh process. `openai` is AsyncOpenAI of that package, timed
+where its `async for` gives a chunk; `httpx` its lines, timed in the same way. Both are the way to time a stream that
+their users have, and need `pip install openai`. Prints Markdown.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import importlib
+import itertools
 import json
 import os
 import statistics
@@ -26,6 +29,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from attnlab.bench import units
+from attnlab.bench.serving._loop import new_loop
 
 LIMIT_NS = units.NS_PER_MS
 DIGITS = 20
@@ -58,16 +62,18 @@ def http_chunk(data: str) -> bytes:
     return b"%x\r\n%b\r\n" % (len(body), body)
 
 
-def serve(rate: float, tokens: int) -> None:
-    """Answer every request with so many tokens, a step for all streams each 1/rate seconds; prints its port."""
+def serve(rate: float, tokens: int, groups: int) -> None:
+    """Answer every request with so many tokens, one each 1/rate seconds, to one group of streams after another; prints
+    its port."""
     piece = http_chunk(PIECE % 0).replace(b"0" * DIGITS, b"%0" + str(DIGITS).encode() + b"d")
     end = http_chunk(LAST) + http_chunk("[DONE]") + b"0\r\n\r\n"
-    running: dict[asyncio.Transport, int] = {}
+    running: list[dict[asyncio.Transport, int]] = [{} for _ in range(groups)]
+    numbers = itertools.cycle(range(groups))
 
     class Stream(asyncio.Protocol):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             assert isinstance(transport, asyncio.Transport)
-            self.transport, self.got = transport, b""
+            self.transport, self.got, self.group = transport, b"", running[next(numbers)]
 
         def data_received(self, data: bytes) -> None:
             self.got += data
@@ -78,32 +84,34 @@ def serve(rate: float, tokens: int) -> None:
             if found and len(body) >= size:
                 self.got = b""
                 self.transport.write(HEAD + http_chunk(FIRST))
-                running[self.transport] = tokens
+                self.group[self.transport] = tokens
 
         def connection_lost(self, exc: Exception | None) -> None:
-            running.pop(self.transport, None)
+            self.group.pop(self.transport, None)
 
     async def run() -> None:
         server = await asyncio.get_running_loop().create_server(Stream, "127.0.0.1", 0, backlog=4096)
         print(server.sockets[0].getsockname()[1], flush=True)
         due_ns = time.perf_counter_ns()
-        while True:
-            due_ns = max(due_ns + round(units.NS_PER_S / rate), time.perf_counter_ns())
+        for group in itertools.cycle(running):
+            due_ns = max(due_ns + round(units.NS_PER_S / rate / groups), time.perf_counter_ns())
             await asyncio.sleep(units.ns_to_seconds(due_ns - time.perf_counter_ns()))
-            for transport, left in list(running.items()):
+            for transport, left in list(group.items()):
                 transport.write(piece % time.perf_counter_ns())
-                running[transport] = left - 1
+                group[transport] = left - 1
                 if left == 1:
                     transport.write(end)
-                    del running[transport]
+                    del group[transport]
 
-    asyncio.run(run())
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(run())
 
 
 @contextmanager
-def stub(rate: float, tokens: int) -> Iterator[str]:
+def stub(rate: float, tokens: int, groups: int = 1) -> Iterator[str]:
     """The address of a stub in a process of its own."""
     command = [sys.executable, __file__, "--serve", "--rate", str(rate), "--tokens", str(tokens)]
+    command += ["--groups", str(groups)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
@@ -198,10 +206,13 @@ async def together(follow: Callable[[], Coroutine[Any, Any, Errors]], streams: i
 
 
 CLIENTS = {"attnlab": attnlab_errors, "openai": openai_errors, "httpx": httpx_errors}
+IMPORTED = {"attnlab": ("attnlab.bench.serving.client", "aiohttp"), "openai": ("openai",), "httpx": ("httpx",)}
 
 
 def take(client: str, url: str, streams: int, tokens: int) -> Taken:
     """One client, here; the first fifth of each stream is its warm-up."""
+    for module in IMPORTED[client]:
+        importlib.import_module(module)
     begun_s, processor_s = time.perf_counter(), time.process_time()
     errors, flagged = CLIENTS[client](url, streams, tokens)
     elapsed_s, processor_s = time.perf_counter() - begun_s, time.process_time() - processor_s
@@ -213,9 +224,9 @@ def take(client: str, url: str, streams: int, tokens: int) -> Taken:
     )
 
 
-def take_apart(client: str, streams: int, rate: float, tokens: int) -> Taken:
+def take_apart(client: str, streams: int, rate: float, tokens: int, groups: int) -> Taken:
     """One client in a fresh process, with a fresh stub."""
-    with stub(rate, tokens) as url:
+    with stub(rate, tokens, groups) as url:
         command = [sys.executable, __file__, "--take", client, "--url", url, "--tokens", str(tokens)]
         done = subprocess.run([*command, "--streams", str(streams)], stdout=subprocess.PIPE, text=True, check=True)
     return Taken(**json.loads(done.stdout.splitlines()[-1]))
@@ -251,13 +262,14 @@ def main() -> None:
     parser.add_argument("--streams", default="8,32,64,128,256,512")
     parser.add_argument("--rate", type=float, default=50.0, help="tokens a second of each stream")
     parser.add_argument("--tokens", type=int, default=150, help="of each stream")
+    parser.add_argument("--groups", type=int, default=1, help="of streams, each sent to at a time of its own")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--take", choices=[*CLIENTS], help=argparse.SUPPRESS)
     parser.add_argument("--url", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        serve(options.rate, options.tokens)
+        serve(options.rate, options.tokens, options.groups)
     elif options.take:
         print(json.dumps(asdict(take(options.take, options.url, int(options.streams), options.tokens))))
     else:
@@ -270,7 +282,8 @@ def report(options: argparse.Namespace) -> None:
     if unknown:
         raise SystemExit(f"unknown clients {', '.join(sorted(unknown))}; known: {', '.join(CLIENTS)}")
     print(
-        f"Streams of {options.rate:g} tokens a second, {options.tokens} tokens each, all in the same step; "
+        f"Streams of {options.rate:g} tokens a second, {options.tokens} tokens each, "
+        f"{'all in the same step' if options.groups == 1 else f'in {options.groups} groups, one after another'}; "
         f"{options.rounds} rounds, {os.cpu_count()} cores, Python {sys.version.split()[0]}.\n"
     )
     print(
@@ -282,7 +295,7 @@ def report(options: argparse.Namespace) -> None:
         taken: dict[str, list[Taken]] = {client: [] for client in clients}
         for number in range(options.rounds):
             for client in clients[number % len(clients) :] + clients[: number % len(clients)]:
-                taken[client].append(take_apart(client, streams, options.rate, options.tokens))
+                taken[client].append(take_apart(client, streams, options.rate, options.tokens, options.groups))
         for client in clients:
             print(line(client, streams, taken[client]), flush=True)
             p99 = statistics.median(one.error_p99_ns for one in taken[client])

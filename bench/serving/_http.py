@@ -1,8 +1,8 @@
 """HTTP by aiohttp, with the time at which the bytes of each answer came out of their socket.
 
 aiohttp hands a body to a coroutine, which runs when others have: under load that is later than the bytes came. Its
-protocol is extended here to stamp them. `ResponseHandler.data_received` and `feed_data`, and the connector's factory of
-them, are no public interface of aiohttp; `open_session` and a test hold them against what is expected.
+protocol is extended here to stamp them. `ResponseHandler` and the connector's factory of it are no public interface of
+aiohttp: `open_session` looks whether they are there, and the tests hold them against what is expected.
 """
 
 from __future__ import annotations
@@ -52,6 +52,11 @@ class StampingHandler(ResponseHandler):
         if self.inflow is not None:
             self.inflow.drain(self._now_ns)
 
+    def resume_reading(self, *arguments: Any, **named: Any) -> None:
+        """aiohttp calls it with every read, and looks for what it had kept back, which there is only after a pause."""
+        if self._reading_paused:
+            super().resume_reading(*arguments, **named)
+
     def feed_data(self, data: Any, size: int = 0) -> None:
         """aiohttp has the head of an answer; one below 200 is followed by the one that counts."""
         message, body = data
@@ -87,7 +92,7 @@ def open_session(service: Service, desk: Desk) -> aiohttp.ClientSession:
         ssl=_context(service),
         ttl_dns_cache=None,
     )
-    if not hasattr(connector, "_factory"):
+    if not (hasattr(connector, "_factory") and hasattr(ResponseHandler, "_reading_paused")):
         raise MeasurementError(
             f"aiohttp {aiohttp.__version__} makes connections in another way than 3.14 does, and arrivals cannot be "
             "timed; install aiohttp below 4"

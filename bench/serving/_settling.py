@@ -13,6 +13,9 @@ from attnlab.bench.serving.counting import Count, counted
 from attnlab.bench.serving.load import Load
 from attnlab.bench.serving.log import Arrivals, Served, ServedLog, Window
 from attnlab.bench.serving.secret import Key
+from attnlab.bench.text import one_line
+
+NAME_LENGTH = 200  # characters of what a server calls its model, and of a finish reason
 
 
 @dataclass(frozen=True)
@@ -75,12 +78,12 @@ def _served(course: Course, begun_ns: int, terms: Terms) -> Served:
         text=cleaned(answer.text("text")),
         reasoning=cleaned(answer.text("reasoning")),
         tool=cleaned(answer.text("tool")),
-        finish_reason=answer.finish_reason and cleaned(answer.finish_reason),
+        finish_reason=answer.finish_reason and one_line(cleaned(answer.finish_reason), NAME_LENGTH),
         usage=answer.usage,
         counted_by=by,
         split_by=split_by,
         ids=tuple(answer.ids) if answer.ids else None,
-        model=answer.model and cleaned(answer.model),
+        model=answer.model and one_line(cleaned(answer.model), NAME_LENGTH),
         done=answer.done,
         streamed=answer.streamed,
         status=course.status,

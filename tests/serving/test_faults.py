@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-from attnlab.bench.serving import Asked, Limits, Load, Message, Served, ServedLog, Service, drive
+from attnlab.bench.serving import Asked, Limits, Load, Message, Part, Served, ServedLog, Service, _inflow, drive
 from tests.serving.streams import DONE, PLAIN, ROLE, Chat, delta, event
 from tests.serving.stub import HEAD, Exchange, Script, Stub, StubServer, answer, http_chunk, plain
 
@@ -421,3 +421,33 @@ def test_ctrl_c_ends_a_load_and_keeps_what_came(stub: Stub, processes: int) -> N
     assert log.failures == {"interrupted": len(numbers) - 5}
     assert any(served.tokens == 1 for served in log.requests), "pieces that came are kept"
     assert psutil.Process().children() == []
+
+
+def test_a_flood_that_is_read_slowly_is_kept_back(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nobody has read yet is bounded, and all of it comes in order in the end."""
+    most, waiting = 200_000, [0]
+    put = _inflow.Desk.put
+
+    def watched(desk: _inflow.Desk, inflow: _inflow.Inflow, data: bytes | None, at_ns: int) -> None:
+        waiting.append(inflow._waiting_bytes)
+        put(desk, inflow, data, at_ns)
+
+    monkeypatch.setattr(_inflow, "MOST_WAITING_BYTES", most)
+    monkeypatch.setattr(_inflow.Desk, "put", watched)
+
+    class Slow(Chat):
+        def read_event(self, data: str) -> Part:
+            time.sleep(0.001)
+            return super().read_event(data)
+
+    pieces = [f"{number:05}{'x' * 40_000}" for number in range(60)]
+
+    async def flood(exchange: Exchange) -> None:
+        await exchange.stream([*(delta(content=piece) for piece in pieces), delta("stop"), DONE])
+
+    service = Service(stub.serve("flood", flood))
+    served = drive(Slow(), service, requests(1), Load.read("together")).requests[0]
+    assert served.failure is None
+    assert served.text == "".join(pieces)
+    assert most < max(waiting) < most + (1 << 20)
+    assert list(served.arrivals.times_ns) == sorted(served.arrivals.times_ns)
