@@ -6,6 +6,7 @@ By py-spy where it is installed and may look, else by a thread of this process.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import statistics
@@ -34,6 +35,7 @@ HOST_CALLS, HOST_S = 30, 0.5
 STACKS = "stacks.txt"
 OPENS = "a stack and its number of samples a line; opens in speedscope.app"
 MOST_LISTED = 15
+MAKER = re.compile(r"[ .]make_next$")  # newer versions of py-spy put the class before it
 ITSELF = ("the call itself",)
 PY_SPY_START_S, PY_SPY_END_S = 10.0, 20.0
 
@@ -138,7 +140,7 @@ def _by_py_spy(call: ProfiledCall, folder: Path) -> tuple[Counter[Stack] | None,
             looking.kill()
             said = "it did not end"
     if not raw.is_file():
-        return None, [f"py-spy could not look into the process: {one_line(said or 'it said nothing', 200)}"]
+        return None, [f"py-spy could not look into the process: {_refused(said)}"]
     stacks: Counter[Stack] = Counter()
     for line in raw.read_text(encoding="utf-8", errors="replace").splitlines():
         stack, _, number = line.rpartition(" ")
@@ -146,6 +148,13 @@ def _by_py_spy(call: ProfiledCall, folder: Path) -> tuple[Counter[Stack] | None,
             stacks[tuple(_of_py_spy(frame) for frame in stack.split(";"))] += int(number)
     raw.unlink()
     return stacks, []
+
+
+def _refused(said: str) -> str:
+    """Why py-spy sees nothing, and what helps."""
+    if "ermission" in said or "ptrace" in said.lower():
+        return "it has no right to; run as root, or start a container with --cap-add SYS_PTRACE"
+    return one_line(said, 200) or "it said nothing"
 
 
 @contextmanager
@@ -183,7 +192,7 @@ def _of_py_spy(frame: str) -> str:
 
 def _within_call(stack: Stack) -> Stack:
     """What lies in the call: what is behind the harness's last frame that makes it; () where it was not in one."""
-    makers = [at for at, frame in enumerate(stack) if frame.startswith(HARNESS) and frame.endswith(" make_next")]
+    makers = [at for at, frame in enumerate(stack) if frame.startswith(HARNESS) and MAKER.search(frame)]
     if not makers:
         return ()
     inner = [_told(frame) for frame in stack[makers[-1] + 1 :] if not frame.startswith(HARNESS)]

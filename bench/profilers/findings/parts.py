@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from attnlab.bench.profilers.findings.facts import Facts, shown_share, shown_time
 from attnlab.bench.profilers.record import KERNEL, OPERATION, SPAN, CallPart, ProfileFinding
 
+GENERATE = "generate"
+PASSES = ("prefill", "decode", "draft", "verify")
 MOST_TIME = 0.25  # of a call: a part that takes more is named
 
 
@@ -62,15 +64,17 @@ ADVICE: tuple[tuple[tuple[str, ...], str], ...] = (
 
 
 def spans(facts: Facts) -> Iterator[ProfileFinding]:
-    """Of a call with named stretches: how its time is shared among the outermost."""
+    """Of a call with named stretches: how its time is shared among the outermost; those of `generate` have kinds."""
     torch = facts.case.record("torch")
     spans = torch.kind(SPAN) if torch is not None else ()
     if torch is None or not spans:
         return
     host = torch.figure("host time of a call")
-    outer = [span for span in spans if ":" not in span.name]
-    inner = [span for span in spans if ":" in span.name]
-    for title, some in (("passes", outer), ("parts of the decoder", inner)):
+    decodes = facts.case.measurement.operator == GENERATE
+    passes = [span for span in spans if decodes and span.name in PASSES]
+    parts = [span for span in spans if decodes and ": " in span.name]
+    others = [span for span in spans if span not in (*passes, *parts)]
+    for title, some in (("passes", passes), ("parts of the decoder", parts), ("named stretches", others)):
         told = sorted(some, key=lambda span: -(span.total_ns or 0.0))[:4]
         if told and host:
             shares = ", ".join(f"{span.name} {shown_share((span.total_ns or 0.0) / host)}" for span in told)

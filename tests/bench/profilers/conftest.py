@@ -87,6 +87,7 @@ def made_profile() -> Callable[..., CaseProfile]:
     def make(
         *records: ToolRecord,
         name: str = "mine",
+        operator: str = "attention",
         call_ns: float | None = 1e6,
         operations: int | None = 10_000_000,
         bytes_moved: int | None = 100_000,
@@ -95,7 +96,7 @@ def made_profile() -> Callable[..., CaseProfile]:
         host: HostState | None = None,
         wrong: str | None = None,
     ) -> CaseProfile:
-        m = Measurement("attention", name, {"dtype": "bfloat16"}, "Sq8-bf16", Outcome.PASSED)
+        m = Measurement(operator, name, {"dtype": "bfloat16"}, "Sq8-bf16", Outcome.PASSED)
         m = replace(m, operations=operations, bytes_moved=bytes_moved, bytes_written=bytes_written, median_ns=call_ns)
         if call_ns is not None and spread is not None:
             m = replace(m, ci_low_ns=(1 - spread) * call_ns, ci_high_ns=(1 + spread) * call_ns)

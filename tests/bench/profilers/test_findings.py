@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+from attnlab.bench.llm.generation import logs
 from attnlab.bench.profilers.comparison import compared_figures, compared_parts
-from attnlab.bench.profilers.findings import findings
+from attnlab.bench.profilers.findings import findings, parts
 from attnlab.bench.profilers.profiles import CaseProfile
 from attnlab.bench.profilers.record import (
     KERNEL,
@@ -157,9 +158,22 @@ def test_spans_share_a_call(made_profile: Make, ceilings: Ceilings) -> None:
     spans = (CallPart("decode", SPAN, 1.0, 700.0), CallPart("prefill", SPAN, 1.0, 200.0))
     part = CallPart("norm: rmsnorm/torch", SPAN, 1.0, 100.0, count=60)
     torch = record("torch", OP, *spans, part, host_time_of_a_call=1000.0)
-    passes, parts = about(made_profile(torch), ceilings, "spans")
+    passes, inner = about(made_profile(torch, operator="generate"), ceilings, "spans")
     assert passes == "Of a call, its passes take: decode 70.0 %, prefill 20.0 %."
-    assert parts == "Of a call, its parts of the decoder take: norm: rmsnorm/torch 10.0 %."
+    assert inner == "Of a call, its parts of the decoder take: norm: rmsnorm/torch 10.0 %."
+
+
+def test_a_users_own_stretch_is_no_pass(made_profile: Make, ceilings: Ceilings) -> None:
+    mine = (CallPart("prefill", SPAN, 1.0, 700.0), CallPart("step: mine", SPAN, 1.0, 200.0))
+    (said,) = about(made_profile(record("torch", OP, *mine, host_time_of_a_call=1000.0)), ceilings, "spans")
+    assert said == "Of a call, its named stretches take: prefill 70.0 %, step: mine 20.0 %."
+    torch = record("torch", OP, CallPart("my stretch", SPAN, 1.0, 100.0), host_time_of_a_call=1000.0)
+    (said,) = about(made_profile(torch, operator="generate"), ceilings, "spans")
+    assert said.startswith("Of a call, its named stretches take: my stretch")
+
+
+def test_the_passes_are_those_of_the_log() -> None:
+    assert parts.PASSES == logs.PASSES
 
 
 def test_what_a_tool_says_itself_stands_last(made_profile: Make, ceilings: Ceilings) -> None:

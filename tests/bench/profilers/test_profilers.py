@@ -94,6 +94,8 @@ def test_what_the_harness_calls_it_by_is_none_of_a_call() -> None:
 
 
 def test_a_frame_of_py_spy_is_read() -> None:
+    qualified = f"ProfiledCall.make_next ({HARNESS}/profilers/profiled_call.py:61)"  # as from version 0.4 on
+    assert _within_call((_of_py_spy(qualified), "/a/b.py:22 attend")) == ("/a/b.py:22 attend",)
     assert _of_py_spy("attend (/a/b.py:22)") == "/a/b.py:22 attend"
     assert _of_py_spy("thread (0x7F)") == "0x7F thread"
 
@@ -167,6 +169,16 @@ def test_where_perf_may_not_count_it_is_told_who_lets_it(
     assert "kernel.perf_event_paranoid=2" in (PROFILERS.get("perf").missing(made_call()) or "")
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     assert "limited; in a container" in (PROFILERS.get("perf").missing(made_call()) or "")
+
+
+def test_a_perf_that_hangs_is_no_want_of_rights(
+    fake_perf: Path, made_call: MakeCall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_perf.write_text("#!/bin/sh\nexec sleep 20\n")
+    monkeypatch.setattr(perf_tool, "ASKED_S", 0.2)
+    said = PROFILERS.get("perf").missing(made_call()) or ""
+    assert said.startswith("`perf stat true` does not end within 0.2 s; run it yourself")
+    assert "container" not in said
 
 
 @pytest.mark.parametrize("then", ["sleep 20", "head -c 200000 /dev/urandom >&2; sleep 20", "exit 7"])
