@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import time
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from attnlab.bench.serving.reading import Answer, AnswerFailed, Reading
 from attnlab.bench.serving.secret import Key
 from attnlab.bench.serving.service import Service
 
+LARGE_BYTES = 1 << 20  # of a body beyond which aiohttp wants to send it piece by piece
 AFTER_DONE_S = 0.25  # how long the end of a body is waited for when the answer's own end has come
 
 
@@ -111,8 +113,9 @@ class Asker:
         return failure
 
     async def _exchange(self, payload: bytes, course: Course, reading: Reading) -> None:
+        body = payload if len(payload) <= LARGE_BYTES else io.BytesIO(payload)
         response = await self._session.post(
-            self._url, data=payload, headers=self._headers, allow_redirects=False, trace_request_ctx=course.steps
+            self._url, data=body, headers=self._headers, allow_redirects=False, trace_request_ctx=course.steps
         )
         assert isinstance(response, StampedResponse)
         inflow = response.inflow

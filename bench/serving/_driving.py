@@ -22,7 +22,7 @@ from attnlab.bench.text import reason_of
 
 Chain = tuple[Asked, ...]
 OnEvent = Callable[[str, int], None]
-"""Told `sent` or `answered` or `failed`, and the request's number."""
+"""Told `begun`, `answered` or `failed`, and the request's number."""
 LEAD_NS = 5 * units.NS_PER_MS  # from when all is ready to the beginning
 RAMP_NS = units.NS_PER_MS  # between the first requests of a closed loop, which cannot all be sent at one time
 
@@ -181,7 +181,7 @@ class Driver:
             course = Course(turn.number, due_ns, time.perf_counter_ns(), asked.prompt_tokens)
             course.process = self._share.process
             self.done.courses[turn.number] = course
-            self._tell("sent", turn.number)
+            self._tell("begun", turn.number)
             await self._ask(asked, payload, course)
             self._tell("answered" if course.failure is None else "failed", turn.number)
             before = (asked, course)

@@ -24,6 +24,9 @@ from attnlab.bench.serving._inflow import Desk, Inflow
 from attnlab.bench.serving.service import Service
 
 FIRST_FINAL_STATUS = 200
+IDLE_S = 4.0
+"""How long a connection waits for its next request. Servers close idle ones, uvicorn after 5 s; a request that goes out
+at that very moment would fail for nothing that the server did."""
 
 
 @dataclass
@@ -89,6 +92,7 @@ def open_session(service: Service, desk: Desk) -> aiohttp.ClientSession:
     connector = aiohttp.TCPConnector(
         limit=service.sockets or 0,
         force_close=not service.keep_alive,
+        keepalive_timeout=IDLE_S if service.keep_alive else None,
         ssl=_context(service),
         ttl_dns_cache=None,
     )

@@ -41,7 +41,7 @@ def drive(
     late it was is in the log, and `log.late` flags it.
 
     stream: whether answers are asked for in pieces. processes: how many share the load, where one cannot keep up.
-    count: how many tokens a text has, for servers that do not say it; called after the load. on_event: told `sent`,
+    count: how many tokens a text has, for servers that do not say it; called after the load. on_event: told `begun`,
     `answered` or `failed` with a request's number, in the loop of one process alone: what it takes, others wait.
 
     A request that fails is in the log with its failure, and ends nothing. Ctrl-C ends the load: the log of what came

@@ -58,10 +58,11 @@ class Service:
 
     model: the name that a request gives; None leaves it out. key_env: the environment variable that holds the key; it
     is read when requests are made and never stored. key_header: where it goes, as `Bearer` in `Authorization`. extra:
-    fields put over the body of each request; None takes a field out. headers: more of them. timeout_s: of one request,
-    from its sending to its end. verify_tls: whether certificates are held against the machine's authorities, or those
-    in ca_file. compression: whether the server may compress what it sends. sockets: connections at most, None for as
-    many as there are requests; keep_alive: whether one serves several requests, one after another.
+    fields put over the body of each request; None takes a field out. headers: more of them. timeout_s: of one attempt,
+    from when it is begun to its end, waiting for a connection included. verify_tls: whether certificates are held
+    against the machine's authorities, or those in ca_file. compression: whether the server may compress what it sends.
+    sockets: connections at most, None for as many as there are requests; keep_alive: whether one serves several
+    requests, one after another.
 
     Raises ServiceError for an address that cannot be, or that has a key in it.
     """

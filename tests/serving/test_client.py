@@ -117,7 +117,7 @@ def test_latencies_count_from_when_a_request_was_due(stub: Stub) -> None:
     """A client that is held up sends late, and what it waits for is all that lies between."""
 
     def block(what: str, number: int) -> None:
-        if (what, number) == ("sent", 0):
+        if (what, number) == ("begun", 0):
             time.sleep(0.05)
 
     log = ask(stub.serve("held"), requests(4, due_s=0.005), "fixed:200", on_event=block)

@@ -331,6 +331,29 @@ def test_a_compressed_stream_is_read(stub: Stub) -> None:
     assert one(stub.serve("zipped", zipped), compression=True).text == "Hello"
 
 
+def test_hints_before_the_answer_are_none_of_it(stub: Stub) -> None:
+    async def hinting(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
+        await asyncio.sleep(0.03)
+        await plain(exchange)
+
+    served = one(stub.serve("hinting", hinting))
+    assert (served.failure, served.text, served.status) == (None, "Hello", 200)
+    assert (served.headers_ns or 0) - (served.sent_ns or 0) > 25 * MS
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_large_request_is_sent_and_one_too_large_is_told(stub: Stub) -> None:
+    async def refusing(exchange: Exchange) -> None:
+        await exchange.send(answer("413 Content Too Large", b'{"error": "too long"}'))
+
+    asked = [Asked(0, messages=(Message("user", "x" * (3 << 20)),))]
+    (served,) = drive(Chat(), Service(stub.serve("large")), asked, Load.read("together")).requests
+    assert (served.failure, len(stub.asked["large"][0].body) > 3 << 20) == (None, True)
+    (served,) = drive(Chat(), Service(stub.serve("refusing", refusing)), asked, Load.read("together")).requests
+    assert failure(served).startswith("http_413: ")
+
+
 def test_bytes_that_are_no_utf8(stub: Stub) -> None:
     async def bad(exchange: Exchange) -> None:
         await exchange.stream([ROLE, delta(content="a"), delta(content="b").replace(b'"b"', b'"\xc3\x28"'), DONE])
@@ -354,9 +377,9 @@ def test_a_server_that_restarts() -> None:
     again: list[StubServer] = []
 
     def restart(what: str, number: int) -> None:
-        if (what, number) == ("sent", 4):
+        if (what, number) == ("begun", 4):
             server.close()
-        if (what, number) == ("sent", 10):
+        if (what, number) == ("begun", 10):
             again.append(StubServer(port=port))
             again[0].stub.serve("up")
 
@@ -400,6 +423,7 @@ def interrupted(url: str, processes: int, on_event: Callable[[str, int], None] |
 def test_ctrl_c_ends_a_load_and_keeps_what_came(stub: Stub, processes: int) -> None:
     async def interrupting(exchange: Exchange) -> None:
         if exchange.number == 8:
+            await asyncio.sleep(0.25)  # by then the client has read what came before
             os.kill(os.getpid(), signal.SIGINT)
         if exchange.number < 5:
             await plain(exchange)
