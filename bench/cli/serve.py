@@ -6,7 +6,7 @@ import argparse
 from importlib.util import find_spec
 
 from attnlab.bench.cli import EXIT_FAULTS, EXIT_OK, _options
-from attnlab.bench.errors import Unavailable, UsageError
+from attnlab.bench.errors import Unavailable
 
 PACKAGES = ("starlette", "uvicorn", "prometheus_client", "llguidance")
 LARGEST_PORT = 65535
@@ -29,7 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     model.add_argument(
         "--context", type=_count, metavar="N", help="tokens of a prompt and its answer (the model's, at most 2048)"
     )
-    model.add_argument("--layout", default="paged:16", metavar="LAYOUT", help="of the key-value cache (paged:16)")
+    model.add_argument(
+        "--layout", metavar="LAYOUT", help="of the key-value cache (paged:16, or what the implementation takes)"
+    )
     model.add_argument("--cache", default="same", metavar="FORMAT", help="of the key-value cache (same: the dtype)")
     model.add_argument("--pages", type=_count, default=0, metavar="N", help="of the cache (enough for the batch)")
     model.add_argument("--threads", type=_count, metavar="N", help="that torch computes with (the usable cores)")
@@ -52,6 +54,8 @@ def execute(options: argparse.Namespace) -> int:
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
         raise Unavailable(f"not installed: {', '.join(missing)}; mend with: pip install 'attnlab[serve]'")
+    from attnlab.bench.contract.discovery import modules_in
+    from attnlab.bench.contract.registry import OURS, discover_some
     from attnlab.bench.server.running import Place, announce, listen, serve
     from attnlab.bench.server.settings import ServerLimits
     from attnlab.bench.server.setup import Served, set_up
@@ -70,7 +74,7 @@ def execute(options: argparse.Namespace) -> int:
         name=options.name,
         threads=options.threads,
     )
-    registry = _options.discovered(options.plugin)
+    registry = _options.discovered(options.plugin) if options.plugin else discover_some(modules_in(f"{OURS}.generate"))
     limits = ServerLimits(waiting=options.waiting, grace_s=options.grace)
     service = set_up(served, registry.implementations("generate"), limits)
 
@@ -85,13 +89,13 @@ def execute(options: argparse.Namespace) -> int:
 
 def _count(text: str) -> int:
     if not text.isdigit() or not 0 < int(text) < 2**31:
-        raise UsageError(f"got {text!r}; expected a whole number, 1 or more")
+        raise argparse.ArgumentTypeError(f"got {text!r}; expected a whole number, 1 or more")
     return int(text)
 
 
 def _port(text: str) -> int:
     if not text.isdigit() or int(text) > LARGEST_PORT:
-        raise UsageError(f"got port {text!r}; expected 0 to {LARGEST_PORT}, 0 for any that is free")
+        raise argparse.ArgumentTypeError(f"got port {text!r}; expected 0 to {LARGEST_PORT}, 0 for any that is free")
     return int(text)
 
 
@@ -101,5 +105,5 @@ def _seconds(text: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 <= value < 1e6:
-        raise UsageError(f"got {text!r}; expected seconds, 0 or more")
+        raise argparse.ArgumentTypeError(f"got {text!r}; expected seconds, 0 or more")
     return value

@@ -22,6 +22,7 @@ from attnlab.bench.server.connections import HEADER_BYTES, bounded_protocol
 from attnlab.bench.server.service import Service
 
 BACKLOG = 1024
+SEND_BYTES = 2**16  # that the system keeps for a reader that is slow
 ANNOUNCED = "attnlab_serve"
 AFTER_GRACE_S = 2  # for the words that answers are ended with
 OWN_FILES = 64
@@ -46,6 +47,7 @@ def listen(host: str, port: int) -> socket.socket:
         family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         made = socket.socket(family, kind, proto)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
         made.bind(address)
         made.listen(BACKLOG)
     except (OSError, UnicodeError, OverflowError) as error:

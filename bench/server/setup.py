@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from attnlab.bench.contract.needs import missing
 from attnlab.bench.errors import ModelUnavailable, Unavailable, UsageError
+from attnlab.bench.llm.caches import layout_of
 from attnlab.bench.llm.models.load import load_tokenizer, model_config
 from attnlab.bench.llm.models.sources import is_path, resolve
 from attnlab.bench.machine.environment import choose_device, describe_device
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from attnlab.bench.llm.generation.live import LiveEngine
     from attnlab.bench.llm.models.tokenizer import Tokenizer
 
-LAYOUT = "paged:16"
+LAYOUTS = ("paged:16", "contiguous_bhsd")  # that are tried in this order where none is asked for
 MOST_CONTEXT = 2048  # where none is asked for: the cache is allocated for it, for each sequence
 
 
@@ -30,7 +31,8 @@ class Served:
     """What is to be served, by which implementation of `generate`.
 
     batch: sequences that are computed together. context: tokens of a prompt and its answer; None for the model's, at
-    most `MOST_CONTEXT`. pages: of the cache's pool; 0 for enough for every sequence. name: by which requests call the
+    most `MOST_CONTEXT`. layout: of the cache; None for the first of `LAYOUTS` that the implementation takes. pages: of
+    the cache's pool; 0 for enough for every sequence. name: by which requests call the
     model; None for its own. threads: of torch; None as it has them.
     """
 
@@ -39,15 +41,16 @@ class Served:
     dtype: str = "bfloat16"
     batch: int = 8
     context: int | None = None
-    layout: str = LAYOUT
+    layout: str | None = None
     cache: str = "same"
     pages: int = 0
     device: str = "auto"
     name: str | None = None
     threads: int | None = None
 
-    def case(self) -> GenerateCase:
+    def case(self, layout: str) -> GenerateCase:
         """The case of `generate` whose engine has this much room; raises UsageError where there is none."""
+        batching = "continuous" if layout_of(layout).paged else "static"
         config = model_config(self.model)
         context = self.context or min(config.context_length, MOST_CONTEXT)
         if context < 2:
@@ -60,9 +63,9 @@ class Served:
                 "batch": self.batch,
                 "prompt_len": context - 1,
                 "new_tokens": 1,
-                "layout": self.layout,
+                "layout": layout,
                 "cache": self.cache,
-                "batching": "continuous",
+                "batching": batching,
                 "pages": self.pages,
             }
         )
@@ -74,10 +77,10 @@ def set_up(served: Served, implementations: Iterable[Implementation], limits: Se
 
     made = chosen(served.implementation, implementations)
     device = choose_device(served.device)
-    case = served.case()
-    reason = missing(made, describe_device(device)) or made.supports(case)
+    reason = missing(made, describe_device(device))
     if reason is not None:
-        raise Unavailable(f"{made.key} cannot serve {case.id} here: {reason}")
+        raise Unavailable(f"{made.key} cannot serve here: {reason}")
+    case = case_for(made, served)
     tokenizer = tokenizer_of(served.model)
     if served.threads is not None:
         torch.set_num_threads(served.threads)
@@ -90,6 +93,18 @@ def set_up(served: Served, implementations: Iterable[Implementation], limits: Se
     eos_ids = frozenset(tokenizer.eos_ids) or frozenset(config.eos_ids)
     name = served.name or resolve(served.model).name
     return Service(ServedModel(name, tokenizer, config.vocab_size, eos_ids, facts), engine, limits)
+
+
+def case_for(made: Implementation, served: Served) -> GenerateCase:
+    """The case that an implementation takes; raises Unavailable where it takes none, UsageError for what is none."""
+    reasons = []
+    for layout in LAYOUTS if served.layout is None else (served.layout,):
+        case = served.case(layout)
+        reason = made.supports(case)
+        if reason is None:
+            return case
+        reasons.append(reason)
+    raise Unavailable(f"{made.key} cannot serve {served.model}: {'; '.join(reasons)}")
 
 
 def chosen(name: str, implementations: Iterable[Implementation]) -> Implementation:

@@ -184,7 +184,7 @@ Start = Callable[..., Running]
 
 @pytest.fixture(scope="session")
 def implementations() -> list[Implementation]:
-    found = discover_some(["attnlab.impls.generate.naive", "attnlab.impls.generate.paged"])
+    found = discover_some([f"attnlab.impls.generate.{name}" for name in ("naive", "paged", "sdpa", "llama_cpp")])
     return list(found.implementations("generate"))
 
 

@@ -10,11 +10,14 @@ from attnlab.bench.llm import PLAIN, SAME, LiveEngine
 from attnlab.impls.generate._engine import soft_cap
 from attnlab.impls.generate._engine.batching import Batching, BatchRunner, StaticBatching
 from attnlab.impls.generate._engine.continuous_batching import ContinuousBatching
+from attnlab.impls.generate._engine.continuous_limits import require_any_length, require_fixed_tokens
 from attnlab.impls.generate._engine.decoder import Decoder
 from attnlab.impls.generate._engine.decoding_method import DecodingContext
 from attnlab.impls.generate._engine.engine import Engine
 from attnlab.impls.generate._engine.live_engine import CHUNK_TOKENS, PagedLiveEngine
+from attnlab.impls.generate._engine.paged_engine import PagedEngine
 from attnlab.impls.generate._engine.parts import Parts
+from attnlab.impls.generate._engine.slot_engine import SlotEngine
 
 DECODING = "attnlab.impls.generate._engine.decoding"
 """The package of the ways of decoding, each a file of its name."""
@@ -75,7 +78,10 @@ class EngineAdapter:
 
         What it serves may be of any length within that, and sampled anyhow. Raises Unavailable.
         """
-        engine = ContinuousBatching(case, weights, self.parts).engine
+        require_fixed_tokens(case)
+        require_any_length(self.parts)
+        made = PagedEngine if case.placing.paged else SlotEngine
+        engine = made(case, weights, self.parts)
         engine.logs_passes = False
         return PagedLiveEngine(engine, self.parts)
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from attnlab.bench import KVCache, ModelConfig
-from attnlab.bench.llm import Format, Layout
+from attnlab.bench.llm import Format, Layout, Side
 
 
 class KVCaches:
@@ -55,6 +55,7 @@ class KVCaches:
         self.lengths, self.table = first.lengths, first.table
         others = [replace(allocate(), lengths=self.lengths, table=self.table) for _ in range(config.layers - 1)]
         self.layers = [first, *others]
+        self._row_views: dict[tuple[int, int], KVCaches] = {}
         _clear(self.layers)
 
     @property
@@ -76,6 +77,30 @@ class KVCaches:
         view.table = torch.tensor(rows, dtype=torch.int32, device=device)
         view.lengths = torch.tensor(lengths, dtype=torch.int32, device=device)
         view.layers = [replace(cache, lengths=view.lengths, table=view.table) for cache in self.layers]
+        return view
+
+    def rows(self, first: int, lengths: Sequence[int]) -> KVCaches:
+        """The same memory as some sequences that follow each other see it, without pages: from `first` on, as many as
+        lengths, which they have after the pass. The next view of as many from there is the same one."""
+        key = first, len(lengths)
+        if key not in self._row_views:
+            self._row_views[key] = self._rows_view(slice(first, first + len(lengths)))
+        view = self._row_views[key]
+        view.set_lengths(lengths)
+        return view
+
+    def _rows_view(self, rows: slice) -> KVCaches:
+        view = copy.copy(self)
+        view.lengths = self.lengths[rows].clone()
+
+        def cut(side: Side) -> Side:
+            grows = {spec.name for spec in side.specs if spec.grows}
+            return replace(side, planes={n: plane[rows] if n in grows else plane for n, plane in side.planes.items()})
+
+        view.layers = [
+            replace(cache, keys=cut(cache.keys), values=cut(cache.values), lengths=view.lengths)
+            for cache in self.layers
+        ]
         return view
 
     def store_prompt(self, layer: int, k: Tensor, v: Tensor) -> None:

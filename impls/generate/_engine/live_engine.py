@@ -25,8 +25,7 @@ class PagedLiveEngine:
     """A `LiveEngine`: every step is a pass over a chunk of one prompt and a token of every answer."""
 
     def __init__(self, engine: PagedEngine, parts: Parts, chunk_tokens: int = CHUNK_TOKENS) -> None:
-        page_tokens = engine.caches.layout.page_tokens
-        assert page_tokens is not None
+        page_tokens = engine.caches.layout.tokens_a_page(engine.context_tokens)
         self.engine, self.parts, self.chunk_tokens = engine, parts, chunk_tokens
         self.limits = LiveLimits(engine.context_tokens, engine.sequences, engine.pages, page_tokens)
         self.scheduler = Scheduler(BlockManager(engine.pages), page_tokens, engine.sequences)

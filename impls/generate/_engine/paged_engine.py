@@ -24,18 +24,18 @@ ROW_MULTIPLE = 16  # to which a pass with a chunk is padded, so that the decoder
 class PagedEngine:
     """A decoder over one pool of pages; which sequence has which of them is said anew for every pass.
 
-    logs_passes: whether passes are kept for `passes`; a server, which runs for ever, keeps none.
+    spare_rows: sequences, and pages, that there is memory for beyond the case's. logs_passes: whether passes are kept
+    for `passes`; a server, which runs for ever, keeps none.
     """
 
-    def __init__(self, case: GenerateCase, weights: ModelWeights, parts: Parts) -> None:
+    def __init__(self, case: GenerateCase, weights: ModelWeights, parts: Parts, spare_rows: int = 0) -> None:
         dtype, device = weights.dtype, weights.device
         self.sequences, self.context_tokens = case.batch, case.total
         self.logs_passes = True
         self.pages = case.pages or case.batch * case.placing.pages_for(case.total)
         self.decoder = Decoder(weights, parts, case.total + ROW_MULTIPLE)
-        self.caches = KVCaches(
-            weights.config, case.placing, case.format, dtype, device, case.batch, case.total, self.pages
-        )
+        rows, pages = case.batch + spare_rows, self.pages + spare_rows
+        self.caches = KVCaches(weights.config, case.placing, case.format, dtype, device, rows, case.total, pages)
         self.attention = CachedAttention(weights.config, parts, self.caches)
         self._passes: list[ForwardPass] = []
 
