@@ -23,6 +23,7 @@ from attnlab.bench.serving.secret import Key
 from attnlab.bench.serving.service import Service
 
 LARGE_BYTES = 1 << 20  # of a body beyond which aiohttp wants to send it piece by piece
+ERROR_S = 1.0  # how long the text of an error is waited for
 AFTER_DONE_S = 0.25  # how long the end of a body is waited for when the answer's own end has come
 
 
@@ -102,6 +103,8 @@ class Asker:
             async with asyncio.timeout(self._service.timeout_s):
                 await self._exchange(payload, course, reading)
         except TimeoutError:
+            if course.answer.ended:  # and only the connection stayed open
+                return None
             failure = out_of_time(self._service, _pieces(course), course.steps.sent_ns is not None)
         except AnswerFailed as failed:
             failure = failed.failure
@@ -130,13 +133,13 @@ class Asker:
     async def _read(self, response: StampedResponse, inflow: Inflow, course: Course, reading: Reading) -> None:
         limits = self._service.limits
         if response.status >= 300:
-            body = await _whole(inflow, limits.error_bytes)
+            body = await _whole(inflow, limits.error_bytes, ERROR_S)
             course.wait_s = retry_after_s(response.headers)
             raise AnswerFailed(failure_of_status(response.status, response.headers, body, self._service))
         kind = response.content_type
         if kind in ("text/html", "application/xhtml+xml"):
             wanted = "text/event-stream" if self._stream else "JSON"
-            raise AnswerFailed(not_an_answer(kind, await _whole(inflow, limits.error_bytes), wanted))
+            raise AnswerFailed(not_an_answer(kind, await _whole(inflow, limits.error_bytes, ERROR_S), wanted))
         if self._stream and kind != "application/json":
             await self._follow(inflow, course, reading)
             return
@@ -167,8 +170,8 @@ class Asker:
         reading.end()
 
 
-async def _whole(inflow: Inflow, most_bytes: int) -> bytes:
-    """The whole body, or as much of it as is wanted at most; what ended it too soon is not told here."""
+async def _whole(inflow: Inflow, most_bytes: int, most_s: float | None = None) -> bytes:
+    """The whole body, or as much of it as is wanted at most, or as came in time; what ended it is not told here."""
     parts: list[bytes] = []
     enough: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     size = 0
@@ -181,7 +184,7 @@ async def _whole(inflow: Inflow, most_bytes: int) -> bytes:
             enough.set_result(None)
 
     inflow.attach(take)
-    await asyncio.wait((inflow.over, enough), return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait((inflow.over, enough), timeout=most_s, return_when=asyncio.FIRST_COMPLETED)
     return b"".join(parts)[: most_bytes + 1]
 
 

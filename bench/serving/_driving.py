@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from attnlab.bench import units
 from attnlab.bench.serving._asking import Asker, Course
@@ -73,10 +74,18 @@ class Driver:
         self.done = Done()
 
     async def run(self, begin: Callable[[], int]) -> None:
-        """All of it, to its end or to where it is cancelled; never raises CancelledError.
+        """All of it, to its end or to where it is cancelled; raises CancelledError only before it begins.
 
         What came of it is in `done`, and not returned: asyncio's runner spells out what a finished task returned.
         """
+        try:
+            await self._run(begin)
+        except asyncio.CancelledError:  # while connections were closed
+            if not self._begun_ns:
+                raise
+            self.done.interrupted = True
+
+    async def _run(self, begin: Callable[[], int]) -> None:
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert task is not None
         self._cancel = lambda: loop.call_soon_threadsafe(task.cancel)
@@ -153,8 +162,8 @@ class Driver:
             for timer in timers:
                 timer.cancel()
 
-    def _start(self, work: object) -> None:
-        task: asyncio.Task[None] = asyncio.ensure_future(work)  # type: ignore[call-overload]
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

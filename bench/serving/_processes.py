@@ -80,7 +80,8 @@ def drive_in_processes(shares: Sequence[Share]) -> tuple[int, list[Done]]:
             _hear(child, time.monotonic() + READY_S)
         begun_ns = time.perf_counter_ns() + LEAD_NS
         for child in children:
-            child.pipe.send(begun_ns)
+            with suppress(OSError):  # one that died meanwhile, which is told below
+                child.pipe.send(begun_ns)
         while waiting := [child for child in children if child.done is None and child.fault is None]:
             try:
                 ready = wait([child.pipe for child in waiting])

@@ -16,7 +16,19 @@ from typing import Any
 import psutil
 import pytest
 
-from attnlab.bench.serving import Asked, Limits, Load, Message, Part, Served, ServedLog, Service, _inflow, drive
+from attnlab.bench.serving import (
+    Asked,
+    Limits,
+    Load,
+    Message,
+    Part,
+    Served,
+    ServedLog,
+    Service,
+    _asking,
+    _inflow,
+    drive,
+)
 from tests.serving.streams import DONE, PLAIN, ROLE, Chat, delta, event
 from tests.serving.stub import HEAD, Exchange, Script, Stub, StubServer, answer, http_chunk, plain
 
@@ -137,6 +149,25 @@ def test_a_body_that_stays_open_behind_the_end_of_the_answer_is_not_waited_for(s
     served = one(stub.serve("lingering", lingering))
     assert served.failure is None
     assert served.ended_ns == served.arrivals.times_ns[-1]
+
+
+def test_a_connection_that_stays_open_does_not_undo_an_answer(stub: Stub) -> None:
+    async def open_ended(exchange: Exchange) -> None:
+        await exchange.stream(PLAIN[:4], end=False)
+        await asyncio.sleep(2)
+
+    served = one(stub.serve("open_ended", open_ended), timeout_s=0.1)
+    assert (served.failure, served.finish_reason, served.done) == (None, "length", False)
+    assert served.ended_ns == served.arrivals.times_ns[-1]
+
+
+def test_an_error_whose_text_never_comes_is_told_by_its_status(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def silent(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 500 Oops\r\nContent-Length: 100\r\n\r\nout of")
+        await asyncio.sleep(2)
+
+    monkeypatch.setattr(_asking, "ERROR_S", 0.05)
+    assert failure(one(stub.serve("silent_error", silent))).startswith("http_500: 500 Internal Server Error: out of; ")
 
 
 def test_a_queue_for_the_only_socket_is_bounded_too(stub: Stub) -> None:
