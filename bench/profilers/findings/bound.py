@@ -67,7 +67,7 @@ def _bound_on_gpu(facts: Facts) -> ProfileFinding | None:
 
 def _bound_by_python(facts: Facts) -> ProfileFinding | None:
     torch = facts.case.record("torch")
-    if torch is None or facts.on_gpu:
+    if torch is None or facts.on_gpu or _runs_a_kernel_in_c(facts):
         return None
     outside, host = torch.figure("host time outside of operations"), torch.figure("host time of a call")
     if not outside or not host or not torch.kind(OPERATION) or outside < PYTHON_SHARE * host:
@@ -84,6 +84,12 @@ def _bound_by_python(facts: Facts) -> ProfileFinding | None:
             else "; see the lines of Python."
         ),
     )
+
+
+def _runs_a_kernel_in_c(facts: Facts) -> bool:
+    """Whether what torch does not see is a kernel that a compiler told of; ceilings say what bounds that."""
+    static = facts.case.record("static")
+    return static is not None and any(figure.of and " x86-64" in figure.of for figure in static.figures)
 
 
 def _bound_by_starting(facts: Facts) -> ProfileFinding | None:

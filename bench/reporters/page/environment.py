@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from attnlab.bench.text import printable
 
@@ -15,7 +16,7 @@ TEMPLATES = Path(__file__).parents[1] / "templates"
 
 @cache
 def template_environment() -> Environment:
-    return Environment(
+    made = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
@@ -23,6 +24,16 @@ def template_environment() -> Environment:
         lstrip_blocks=True,
         finalize=_shown,
     )
+    made.filters["worded"] = _worded
+    return made
+
+
+def _worded(text: str) -> Markup:
+    """A sentence: what stands in back-ticks as code, and no line ends between a number and its percent sign."""
+    parts = printable(text).replace(" %", "\N{NO-BREAK SPACE}%").split("`")
+    if len(parts) % 2 == 0:  # one without its partner
+        return escape("`".join(parts))
+    return Markup("").join(Markup("<code>{}</code>").format(p) if n % 2 else escape(p) for n, p in enumerate(parts))
 
 
 def _shown(value: Any) -> Any:

@@ -31,6 +31,7 @@ KINDS = {SPAN: "Spans", KERNEL: "Kernels", OPERATION: "Operations", FUNCTION: "F
 MOST_ROWS = 15
 MOST_WHOLE = 10_000  # counts above are rounded
 BOUND = {"unknown": units.MISSING, "ceiling": units.MISSING}
+OUTSIDE = "code that torch does not see"
 GLANCE = ("implementation", "a call", "of the ceiling", "bound by", "takes longest for")
 
 
@@ -134,18 +135,24 @@ def _glance(cases: Sequence[CaseProfile], profile: Profile) -> PageTable:
         facts = Facts.of(case, profile.run.ceilings)
         found = findings(case, profile.run.ceilings)
         about = found[0].about if found else "unknown"
-        kind = KERNEL if facts.on_gpu else OPERATION
-        record = case.record("torch") or case.record("proton")
-        parts = record.kind(kind) if record is not None else ()
-        longest = units.MISSING
-        if parts and parts[0].time_ns:
-            whole = sum(part.time_ns or 0.0 for part in parts)
-            longest = f"{brief(parts[0].name)} ({units.format_share(parts[0].time_ns / whole)})"
         share = units.format_share(facts.share)
         if facts.busy is not None and facts.share is not None:
             share = f"≥ {share}"
-        rows.append((case.name, units.format_time(case.call_ns), share, BOUND.get(about, about), longest))
+        rows.append((case.name, units.format_time(case.call_ns), share, BOUND.get(about, about), _longest(facts)))
     return PageTable("At a glance", GLANCE, tuple(rows))
+
+
+def _longest(facts: Facts) -> str:
+    """The kernel with most of the time in kernels; on a CPU the operation with most of a call, or what is in none."""
+    record = facts.case.record("torch") or facts.case.record("proton")
+    parts = record.kind(KERNEL if facts.on_gpu else OPERATION) if record is not None else ()
+    times = {brief(part.name): part.time_ns or 0.0 for part in parts[:1]}
+    whole = sum(part.time_ns or 0.0 for part in parts)
+    if record is not None and not facts.on_gpu:
+        times[OUTSIDE] = record.figure("host time outside of operations") or 0.0
+        whole = max(whole, record.figure("host time of a call") or 0.0)
+    name = max(times, key=lambda one: times[one], default=None)
+    return units.MISSING if name is None or not times[name] else f"{name} ({units.format_share(times[name] / whole)})"
 
 
 def _side_by_side(cases: Sequence[CaseProfile]) -> tuple[PageTable, ...]:

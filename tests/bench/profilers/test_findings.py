@@ -68,6 +68,14 @@ def test_much_time_outside_of_operations_is_python(made_profile: Make, ceilings:
     assert first(made_profile(few), ceilings).about != "Python", "most of the call is in operations"
 
 
+def test_time_in_a_kernel_in_c_is_not_python(made_profile: Make, ceilings: Ceilings) -> None:
+    """Torch sees none of it; what bounds it, ceilings say."""
+    torch = record("torch", OP, host_time_of_a_call=1e6, host_time_outside_of_operations=9e5)
+    static = ToolRecord("static", figures=(ToolFigure("spills", 0.0, "1", of="linear_rows x86-64-v3"),))
+    assert first(made_profile(torch, static), ceilings).about == "latency"
+    assert first(made_profile(torch, static, bytes_moved=9_000_000), ceilings).about == "memory"
+
+
 def test_many_small_operations_are_launches(made_profile: Make, ceilings: Ceilings) -> None:
     torch = record("torch", OP, host_time_of_a_call=4e5, host_time_outside_of_operations=1e4, operations=100)
     found = first(made_profile(torch), ceilings)

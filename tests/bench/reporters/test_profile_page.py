@@ -11,6 +11,7 @@ import pytest
 from attnlab.bench.profilers.profiles import CaseProfile, Profile
 from attnlab.bench.profilers.record import KERNEL, OPERATION, CallPart, Listing, Timeline, ToolFigure, ToolRecord
 from attnlab.bench.profilers.using import ToolUse
+from attnlab.bench.reporters.page.environment import template_environment
 from attnlab.bench.reporters.profile_page import write_pages
 from attnlab.bench.reporters.profile_page.model import ProfilePage, figure_text
 from attnlab.bench.store.machine import Ceilings, Device, Environment
@@ -111,3 +112,23 @@ def test_a_profile_without_times_has_a_page(profile: Profile, tmp_path: Path) ->
 )
 def test_figures_are_written_in_their_unit(value: float | None, unit: str, text: str) -> None:
     assert figure_text(value, unit) == text
+
+
+def test_sentences_have_code_and_shares_that_hold_together() -> None:
+    worded = template_environment().filters["worded"]
+    assert worded("run `a<b` in 3 % of it") == "run <code>a&lt;b</code> in 3\N{NO-BREAK SPACE}% of it"
+    assert worded("one ` alone & no more") == "one ` alone &amp; no more"
+
+
+def test_what_torch_does_not_see_may_take_longest(profile: Profile) -> None:
+    def longest(outside_ns: float) -> str:
+        case = profiled("mine", 1e6, CallPart("aten::empty", OPERATION, 2e4))
+        torch = case.tools[0].record
+        assert torch is not None
+        times = {"host time outside of operations": outside_ns, "host time of a call": 1e6}
+        torch = replace(torch, figures=tuple(ToolFigure(name, value, "ns") for name, value in times.items()))
+        page = ProfilePage.of(Profile(RUN, (replace(case, tools=(ToolUse("torch", torch),)),)))
+        return page.sections[0].glance.rows[0][-1]
+
+    assert longest(9.8e5) == "code that torch does not see (98.0 %)"
+    assert longest(1e4) == "aten::empty (2.00 %)", "of a call, not of the time in operations"
