@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 
-from attnlab.bench.llm.generation.live import FinishReason, Likelihood, LiveEvent
+from attnlab.bench.llm.generation.live import Beginning, FinishReason, Likelihood, LiveEvent
 from attnlab.bench.llm.models.tokenizer import TextStream
 from attnlab.bench.server.refusal import Refusal
 from attnlab.bench.server.stops import StopStrings
@@ -14,11 +14,15 @@ from attnlab.bench.server.stops import StopStrings
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens of one request so far; cached: of the prompt, those whose keys and values were found."""
+    """Tokens of one request so far; cached: of the prompt, those whose keys and values were found.
+
+    timings: where the time to the first token went, in nanoseconds by name; empty before it is there.
+    """
 
     prompt: int
     completion: int
     cached: int
+    timings: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -34,13 +38,15 @@ class Piece:
 class Answering:
     """The events of one request, which the engine brings one by one, as pieces of an answer.
 
-    cancel: called once where the answer is ended before the engine ends it. seen: called with each event, when it is
-    there. What waits to be sent is bounded by the tokens that the request may have.
+    tokenise_ns: from the request's arrival until its prompt was ids, and a schema a grammar. cancel: called once where
+    the answer is ended before the engine ends it. seen: called with each event, when it is there. What waits to be sent
+    is bounded by the tokens that the request may have.
     """
 
     def __init__(
         self,
         prompt_tokens: int,
+        tokenise_ns: float,
         text: TextStream,
         stops: StopStrings,
         cancel: Callable[[], None],
@@ -48,12 +54,22 @@ class Answering:
     ) -> None:
         self._text, self._stops, self._cancel, self._seen = text, stops, cancel, seen
         self._events: asyncio.Queue[LiveEvent] = asyncio.Queue()
-        self._prompt_tokens, self._completion_tokens, self._cached_tokens = prompt_tokens, 0, 0
+        self._prompt_tokens, self._completion_tokens, self._tokenise_ns = prompt_tokens, 0, tokenise_ns
+        self._beginning: Beginning | None = None
         self._open = True
 
     @property
     def usage(self) -> Usage:
-        return Usage(self._prompt_tokens, self._completion_tokens, self._cached_tokens)
+        begun = self._beginning
+        if begun is None:
+            return Usage(self._prompt_tokens, self._completion_tokens, 0, {})
+        timings = {
+            "tokenise_ns": self._tokenise_ns,
+            "queue_ns": begun.waited_ns,
+            "prefill_ns": begun.prefill_ns,
+            "sampling_ns": begun.sampling_ns,
+        }
+        return Usage(self._prompt_tokens, self._completion_tokens, begun.cached_tokens, timings)
 
     def sink(self, event: LiveEvent) -> None:
         """The engine's thread has brought an event."""
@@ -79,8 +95,7 @@ class Answering:
             yield piece
 
     def _piece(self, event: LiveEvent) -> Piece:
-        if event.beginning is not None:
-            self._cached_tokens = event.beginning.cached_tokens
+        self._beginning = event.beginning or self._beginning
         self._completion_tokens += len(event.token_ids)
         text, stopped = self._stops.push("".join(self._text.push(token) for token in event.token_ids))
         if event.finish_reason is not None and not stopped:

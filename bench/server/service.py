@@ -97,6 +97,7 @@ class Service:
         )
         answering = Answering(
             len(prompt_ids),
+            float(time.perf_counter_ns() - arrived_ns),
             self.model.tokenizer.decode_stream(),
             StopStrings(wanted.stop),
             lambda: self.engine.cancel(id),

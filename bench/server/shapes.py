@@ -145,5 +145,6 @@ def _usage_field(usage: Usage | None) -> dict[str, Any]:
             "completion_tokens": usage.completion,
             "total_tokens": usage.prompt + usage.completion,
             "prompt_tokens_details": {"cached_tokens": usage.cached},
-        }
+        },
+        "timings": dict(usage.timings),
     }

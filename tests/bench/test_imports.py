@@ -155,3 +155,13 @@ def test_folders_that_would_shadow_a_package_have_no_init() -> None:
 def test_importing_brings_in_no_torch(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_the_command_line_brings_in_no_package_of_servers() -> None:
+    """Nor does a kernel's module: they are imported where something is served or asked."""
+    packages = {"aiohttp", "llguidance", "prometheus_client", "starlette", "uvicorn"}
+    code = (
+        "import sys\nfrom attnlab.bench.cli import build_parser\nbuild_parser()\n"
+        f"import attnlab.impls.attention.naive\nsys.exit(bool({packages!r} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

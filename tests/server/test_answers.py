@@ -83,6 +83,12 @@ def test_cached_tokens_are_told(toy: Running) -> None:
     assert second["prompt_tokens_details"]["cached_tokens"] == (first["prompt_tokens"] - 1) // 16 * 16 > 0
 
 
+def test_where_the_first_token_went_is_told(toy: Running) -> None:
+    for answer in (toy.complete().json, toy.chat(stream=True, stream_options={"include_usage": True}).events[-1]):
+        assert set(answer["timings"]) == {"tokenise_ns", "queue_ns", "prefill_ns", "sampling_ns"}
+        assert all(0 < value < 60e9 for value in answer["timings"].values())
+
+
 def test_a_stop_string_ends_an_answer_before_itself_wherever_tokens_end(toy: Running) -> None:
     """Tokens are bytes here, so that every stop of several characters lies across tokens."""
     whole = toy.complete(prompt=PROMPT, max_tokens=NEW, temperature=1, seed=11, ignore_eos=True).json
