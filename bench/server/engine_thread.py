@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from attnlab.bench.errors import AttnlabError
 from attnlab.bench.llm.generation.live import FinishReason, LiveCounters, LiveEngine, LiveEvent, LiveRequest
 
 Sink = Callable[[LiveEvent], None]
@@ -100,8 +101,12 @@ class EngineThread:
             order = self._orders.popleft()
             if isinstance(order, _Cancel):
                 self._engine.cancel(order.id)
-            else:
+                continue
+            try:
                 self._engine.add(order)
+            except AttnlabError as error:
+                refused = LiveEvent(order.id, finish_reason=FinishReason.FAILED, failure=str(error))
+                self._tell(self._deliver, [refused])
 
     def _tell(self, function: Callable[..., None], *arguments: object) -> None:
         assert self._loop is not None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from attnlab.bench.contract.needs import missing
-from attnlab.bench.errors import ModelUnavailable, Unavailable, UsageError
+from attnlab.bench.errors import AttnlabError, ModelUnavailable, Unavailable, UsageError
 from attnlab.bench.llm.caches import layout_of
+from attnlab.bench.llm.models.chat import Message
 from attnlab.bench.llm.models.load import load_tokenizer, model_config
 from attnlab.bench.llm.models.sources import is_path, resolve
 from attnlab.bench.machine.environment import choose_device, describe_device
@@ -124,4 +126,9 @@ def tokenizer_of(model: str) -> Tokenizer:
             f"{model} has random weights and no tokenizer, so that its answers are of no text; expected a model with "
             "files: smollm2_135m, a .gguf file or a Hugging Face folder"
         )
-    return load_tokenizer(model)
+    tokenizer = load_tokenizer(model)
+    tokenizer.decode_stream().push(0)  # which looks through the whole vocabulary once: no request should
+    if tokenizer.chat is not None:
+        with suppress(AttnlabError):  # a template may take no such chat
+            tokenizer.chat.render([Message("user", "")])
+    return tokenizer

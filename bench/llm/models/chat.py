@@ -6,6 +6,7 @@ import datetime
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NoReturn
 
 from attnlab.bench.errors import ModelError
@@ -44,19 +45,27 @@ def render_chat(
     variables: such as `bos_token`. Raises ModelError where the template is none, or refuses the conversation.
     """
     import jinja2
+
+    turns = [{"role": message.role, "content": message.content} for message in messages]
+    try:
+        text: str = compiled(template).render(
+            messages=turns, tools=None, documents=None, add_generation_prompt=add_generation_prompt, **variables
+        )
+        return text
+    except jinja2.TemplateError as error:
+        raise ModelError(f"the chat template cannot be used for these {len(turns)} messages: {error}") from error
+
+
+@lru_cache(maxsize=8)
+def compiled(template: str) -> Any:
+    """The template as Jinja renders it; compiling takes longer than rendering, and a server renders the same again."""
     from jinja2.ext import loopcontrols
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
     environment.filters["tojson"] = to_json
     environment.globals |= {"raise_exception": refuse, "strftime_now": A_DAY.strftime}
-    turns = [{"role": message.role, "content": message.content} for message in messages]
-    try:
-        return environment.from_string(template).render(
-            messages=turns, tools=None, documents=None, add_generation_prompt=add_generation_prompt, **variables
-        )
-    except jinja2.TemplateError as error:
-        raise ModelError(f"the chat template cannot be used for these {len(turns)} messages: {error}") from error
+    return environment.from_string(template)
 
 
 def refuse(message: str) -> NoReturn:
