@@ -95,6 +95,12 @@ from .ops.rope import RopeCase as RopeCase
 from .ops.rope import RopeInputs as RopeInputs
 from .ops.sampling.case import SamplingCase as SamplingCase
 from .ops.sampling.case import SamplingInputs as SamplingInputs
+from .ops.serve.case import ServeCase as ServeCase
+from .ops.serve.endpoint import HttpEndpoint as HttpEndpoint
+from .ops.serve.endpoint import Speaks as Speaks
+from .ops.serve.in_process import EngineEndpoint as EngineEndpoint
+from .ops.serve.inputs import ServeInputs as ServeInputs
+from .ops.serve.inputs import ServeOutputs as ServeOutputs
 from .ops.swiglu import SwigluCase as SwigluCase
 from .ops.swiglu import SwigluInputs as SwigluInputs
 from .profilers import PROFILERS as PROFILERS
@@ -144,6 +150,7 @@ __all__ = [
     "DrawMix",
     "EmbeddingCase",
     "EmbeddingInputs",
+    "EngineEndpoint",
     "ErrorBudget",
     "Expectation",
     "Fact",
@@ -152,6 +159,7 @@ __all__ = [
     "GenerateCase",
     "GenerateInputs",
     "GenerateOutputs",
+    "HttpEndpoint",
     "Implementation",
     "ImpossibleCase",
     "KVCache",
@@ -187,7 +195,11 @@ __all__ = [
     "SamplingCase",
     "SamplingInputs",
     "SamplingParams",
+    "ServeCase",
+    "ServeInputs",
+    "ServeOutputs",
     "Space",
+    "Speaks",
     "StoredRun",
     "SwigluCase",
     "SwigluInputs",

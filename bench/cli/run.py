@@ -62,6 +62,16 @@ def _add_what(group: _options.Arguments) -> None:
     )
     _options.add_plugin(group)
     _options.add_device(group)
+    group.add_argument(
+        "--server",
+        action="append",
+        default=[],
+        metavar="[NAME=]URL",
+        help="a server for operator serve, such as http://127.0.0.1:8000; with a NAME as a suite's [servers.NAME] has",
+    )
+    group.add_argument(
+        "--key-env", action="append", default=[], metavar="[NAME=]VARIABLE", help="the variable that holds its key"
+    )
 
 
 def _add_how(group: _options.Arguments) -> None:
@@ -100,6 +110,7 @@ def execute(options: argparse.Namespace) -> int:
     check_run(options)
     from attnlab.bench.cli._forecast import forecast_of, tell_all
     from attnlab.bench.cli._resume import Remembering, is_tried_again, open_run
+    from attnlab.bench.cli._servers import with_servers
     from attnlab.bench.machine.environment import choose_device
     from attnlab.bench.measuring.draft import choose_suite, draft_run
     from attnlab.bench.measuring.runner import Limits, Runner
@@ -108,7 +119,8 @@ def execute(options: argparse.Namespace) -> int:
 
     memory_bytes = None if options.memory_limit is None else read_memory(options.memory_limit)
     registry = _options.discovered(options.plugin)
-    suite = choose_suite(options.target, registry, _options.read_axes(options.axis), tuple(options.case))
+    axes = with_servers(options.server, options.key_env, _options.read_axes(options.axis))
+    suite = choose_suite(options.target, registry, axes, tuple(options.case))
     if options.quick:
         suite = quick_look(suite)
     elif options.turns is not None:

@@ -231,7 +231,8 @@ class Operator(Generic[C, I]):
     intermediate, such as scores. Both are for estimates alone.
     length_axis: the axis along which growth of time and memory is fitted.
     needle_draws: how many sets of needle inputs it takes for each row to meet each kind of needle.
-    checked_draws: how many sets of data are checked before anything is timed, 1 where a call takes seconds.
+    checked_draws: how many sets of data are checked before anything is timed, 1 where a call takes seconds; 0 where
+    it is a whole load of requests, of which timed calls are judged as any are.
     needle_cases(case, seed): the case that needles of this seed are of, where it is not the case itself: shorter
     prompts, more rows. Of several, with the same inputs and outputs, an implementation meets the first that it serves.
     evidence(case): outputs that are handed over beside the others for needles alone; timed calls never make them.

@@ -44,7 +44,7 @@ class Rerooting:
     def apply(self) -> None:
         """Turn this process's ways of finding modules. To be called before anything else is imported."""
         if self.places:
-            sys.meta_path.insert(0, _Placed(self.places))
+            sys.meta_path.insert(0, Placed(self.places))
         own = [str(self.arm / folder) for folder in SOURCE_FOLDERS if (self.arm / folder).is_dir()]
         rest = [self.moved(entry) for entry in sys.path]
         sys.path[:] = [*own, *(entry for entry in rest if entry not in own)]
@@ -97,7 +97,7 @@ class Rerooting:
         return not harness and self.owns(file) and self.arm not in file.parents
 
 
-class _Placed(MetaPathFinder):
+class Placed(MetaPathFinder):
     """Finds packages in given folders before anything else does."""
 
     def __init__(self, places: dict[str, str]) -> None:

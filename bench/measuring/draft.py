@@ -15,8 +15,10 @@ from attnlab.bench.machine.environment import describe_code, describe_environmen
 from attnlab.bench.measuring.fingerprint import content
 from attnlab.bench.measuring.suite import Suite, find_suite, operator_suite
 from attnlab.bench.measuring.suite_file import load_suite
+from attnlab.bench.ops.serve import servers
+from attnlab.bench.serving.service import Service
 from attnlab.bench.store.machine import Code
-from attnlab.bench.store.records import BenchRecord, RunRecord
+from attnlab.bench.store.records import SERVE, BenchRecord, RunRecord
 
 
 def choose_suite(
@@ -31,7 +33,9 @@ def choose_suite(
     path = find_suite(target, registry)
     if cases:
         raise UsageError(f"--case goes with an operator, and {target!r} is a suite; narrow it with -a")
-    return load_suite(path, registry, axes or {})
+    suite = load_suite(path, registry, axes or {})
+    servers.register(suite.servers)
+    return suite
 
 
 def code_of_others(benches: Sequence[BenchRecord], known: Registry = registry) -> tuple[Code, ...]:
@@ -76,4 +80,14 @@ def draft_run(
         code=code_of_others(benches, known),
         effort=dict(suite.effort),
         cache=suite.cache,
+        extra=servers.extra_of(_named_servers(benches, known)),
     )
+
+
+def _named_servers(benches: Sequence[BenchRecord], known: Registry) -> dict[str, Service]:
+    """The servers that cases of operator `serve` name, as this process knows them."""
+    if not any(bench.operator == SERVE for bench in benches):
+        return {}
+    parse = known.operators.get(SERVE).case_type.parse
+    names = {getattr(parse(case), "server", "") for bench in benches if bench.operator == SERVE for case in bench.cases}
+    return {name: service for name, service in servers.known().items() if name in names}

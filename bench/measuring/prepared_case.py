@@ -195,12 +195,13 @@ class PreparedCase:
         return self.measurement
 
     def _check(self, inputs: Any, state: Any) -> Content:
-        """On `inputs`, and on needles; what `inputs` hold afterwards."""
+        """On `inputs`, where data is checked before it is timed, and on needles; what `inputs` hold afterwards."""
         sets = tuple(owed(self.operator, self.setup.seed, bool(self.setup.effort.quick)))
         with self.phase("check"):
             self.checker.check(inputs, state, sets)
         self.refuse_meddling()
-        return [content for _, draw, content in sets if draw == NORMAL_DRAW][-1]
+        drawn = [content for _, draw, content in sets if draw == NORMAL_DRAW]
+        return drawn[-1] if drawn else Content(self.setup.seed, self.setup.seed)
 
     def _call_once(self, inputs: Any, state: Any) -> Content:
         """The first call, where another process has checked it; what `inputs` hold."""

@@ -148,7 +148,8 @@ def with_times(
         ci_high_ns=_finite(timed.summary.high),
     )
     if done.paced is not None:  # how narrow the interval of its calls' length is says nothing
-        return replace(done, flags=timed.notes, median_ns=None, ci_low_ns=None, ci_high_ns=None)
+        flags = (*timed.notes, *_flags_of_check(done))
+        return replace(done, flags=flags, median_ns=None, ci_low_ns=None, ci_high_ns=None)
     samples = samples_of(timed.record, timed.bursts)
     return judge_speed(replace(done, flags=(*timed.notes, *_flags(done, timed.summary, samples))), ceilings)
 
@@ -158,7 +159,7 @@ def _finite(bound: float) -> float | None:
 
 
 def _flags(measurement: Measurement, summary: Summary, samples: Sequence[float]) -> Iterator[str]:
-    timing, check = measurement.timing, measurement.check
+    timing = measurement.timing
     in_turn = timing is not None and timing.stopped == STOPPED_BY_ROUNDS  # warmed by a call each
     if timing is not None and not timing.warmup_stable and not in_turn:
         yield "warm-up ended by its time limit, not because the time was stable"
@@ -169,6 +170,11 @@ def _flags(measurement: Measurement, summary: Summary, samples: Sequence[float])
     modes = None if in_turn else modes_told(samples)
     if modes is not None:
         yield modes
+    yield from _flags_of_check(measurement)
+
+
+def _flags_of_check(measurement: Measurement) -> Iterator[str]:
+    check = measurement.check
     if check is not None and check.withheld:
         yield f"judged without {', '.join(check.withheld)}, which it does not give"
     if check is not None and check.rounds is not None:

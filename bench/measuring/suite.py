@@ -13,6 +13,7 @@ from attnlab.bench.errors import SuiteError, UnknownName, UsageError
 
 if TYPE_CHECKING:
     from attnlab.bench.measuring.timing import Effort
+    from attnlab.bench.serving.service import Service
 
 EAGER = "naive"  # what every operator's plain implementation is called
 QUICK_LIMITS = {"sampling_limit_s": 0.1, "warmup_limit_s": 0.1, "least_s": 0.03, "least_bursts": 3}
@@ -41,6 +42,7 @@ class Suite:
     effort overrides the harness's defaults by name of its fields. notes say in plain words what of the
     suite's file is not among the benches. cache is what the L2 of a GPU is to hold when a call starts, "cold"
     or "hot"; of no meaning on a CPU. unknown_operators: those of benches that were left out, where that was asked for.
+    servers: those that its cases name, by name.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Suite:
     notes: tuple[str, ...] = ()
     cache: str = "cold"
     unknown_operators: tuple[str, ...] = ()
+    servers: Mapping[str, Service] = field(default_factory=dict)
 
 
 def suite_names(registry: Registry) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,14 @@ from attnlab.bench.contract.axes import Case, sweep, unique
 from attnlab.bench.contract.registry import Registry
 from attnlab.bench.errors import ImpossibleCase, SuiteError, UnknownName, UsageError
 from attnlab.bench.machine.clocks.clock import CACHES, COLD
+from attnlab.bench.measuring.server_tables import read_servers
 from attnlab.bench.measuring.suite import Bench, Suite, with_axes
+from attnlab.bench.ops.serve import servers as known_servers
+from attnlab.bench.serving.service import Service
+from attnlab.bench.store.records import SERVE
 from attnlab.bench.toml_file import TomlFile, is_number, is_whole, read_toml
 
-TOP_KEYS = ("description", "effort", "cache", "bench")
+TOP_KEYS = ("description", "effort", "cache", "servers", "bench")
 BENCH_KEYS = ("operator", "implementations", "baseline", "axes", "cases", "rounds")
 MOST_ROUNDS = 1000
 
@@ -45,6 +49,9 @@ def load_suite(
         for number, table in enumerate(tables)
         if not lenient or table.get("operator") not in named or table["operator"] not in strange
     ]
+    servers = read_servers(file, data.get("servers"))
+    if not lenient:
+        file.refuse_unknown_servers(benches, servers)
     changed, notes = _overridden(benches, registry, overrides or {})
     return Suite(
         name=path.stem,
@@ -54,6 +61,7 @@ def load_suite(
         notes=tuple(notes),
         cache=file.cache(file.expect(data, "cache", str, '"cold" or "hot"')),
         unknown_operators=tuple(strange),
+        servers=servers,
     )
 
 
@@ -124,6 +132,17 @@ class _SuiteFile(TomlFile):
         if axes or not cases:
             cases += self._sweep(case_type, axes, number)
         return Bench(name, tuple(unique(cases)), tuple(listed) if listed else None, baseline, rounds)
+
+    def refuse_unknown_servers(self, benches: Sequence[Bench], servers: Mapping[str, Service]) -> None:
+        """Raise SuiteError where a case names a server that neither the file nor the command line has."""
+        known = {known_servers.EMBEDDED, *servers, *known_servers.known()}
+        for number, bench in enumerate(benches):
+            for case in bench.cases:
+                name = getattr(case, "server", None) if bench.operator == SERVE else None
+                if name is not None and name not in known:
+                    place = self.at_word(name, number)
+                    error = UnknownName("server", name, known)
+                    raise SuiteError(f"{place}: {error}; add a table [servers.{name}] with its url")
 
     def _case(self, case_type: type[Case], text: str, number: int) -> Case:
         try:

@@ -32,6 +32,7 @@ from attnlab.bench.store.record import record
 
 SCHEMA_VERSION = 6
 TOGETHER = "together"  # of the axis `arrivals`: all requests are there when a call begins
+SERVE = "serve"  # the operator whose calls are loads that a server is put to
 CALLABLE = "callable"  # stands where an implementation has its operator's name: of what a test times
 INTERLEAVED = "interleaved"  # key of RunRecord.extra: the id that both runs of one gate share
 DEFINITIONS_VERSION = 2  # 2: the clocks of a GPU leave out what a span adds to its calls; hot is hot
@@ -284,7 +285,12 @@ class Measurement:
 
     @property
     def paced(self) -> str | None:
-        """Why the time of its calls is no latency: they last as long as requests take to come; None where it is one."""
+        """Why the time of its calls is no latency: they last as long as requests take to come, or are a whole load that
+        a server is put to; None where it is one."""
+        if self.operator == SERVE:
+            return (
+                f"a load of requests ({self.case.get('load')}), whose length is no latency: TTFT, ITL and goodput are"
+            )
         arrivals = self.case.get("arrivals", TOGETHER)
         if arrivals == TOGETHER:
             return None

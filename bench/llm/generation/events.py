@@ -10,6 +10,7 @@ from typing import NamedTuple
 from attnlab.bench.llm.generation.kept import kept_of_launches
 from attnlab.bench.llm.generation.logs import FAILED, NO_TOKEN, PASSES, CallLog, Pass, RequestLog
 from attnlab.bench.llm.generation.rules import fault
+from attnlab.bench.llm.generation.served import OF_LOADS, OF_REQUESTS
 from attnlab.bench.store.records import Burst, Measurement, Series
 
 __all__ = [
@@ -37,7 +38,10 @@ NEEDED = {*_LOG, *_OF_ALL}
 _OF_SOME = ("request_tokenise", "request_first_sample", "request_failed", "request_numbers_only")
 _OF_PASSES = {kind: (f"{kind}_pass", f"{kind}_bytes", f"{kind}_rows") for kind in PASSES}
 _GUESSES = ("drafted", "accepted")
-_NO_COUNTS = {*_LOG, *_OF_ALL, *_OF_SOME, *_GUESSES, *(name for names in _OF_PASSES.values() for name in names)}
+_NO_COUNTS = {
+    *(*_LOG, *_OF_ALL, *_OF_SOME, *_GUESSES, *OF_REQUESTS, *OF_LOADS),
+    *(name for names in _OF_PASSES.values() for name in names),
+}
 
 UNITS = {"cache": "B"}
 WANTED = ("reused_tokens",)

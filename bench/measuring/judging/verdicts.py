@@ -144,8 +144,10 @@ def owed(operator: Operator[Any, Any], seed: int, quick: bool = False) -> Iterat
     quick: one drawn set and one of needles alone, which are among the others.
     """
     base = seed
-    draws, needles = (1, min(1, operator.needle_draws)) if quick else (operator.checked_draws, operator.needle_draws)
-    seeds = [seed + 1, seed + 2][-draws:]
+    draws, needles = operator.checked_draws, operator.needle_draws
+    if quick:
+        draws, needles = min(1, draws), min(1, needles)
+    seeds = [seed + 1, seed + 2][2 - draws :]
     for number, drawn in enumerate(seeds):
         yield "redrawn" if number + 1 == len(seeds) else "drawn", NORMAL_DRAW, Content(base, drawn)
     for needle in range(seed + 3, seed + 3 + needles):

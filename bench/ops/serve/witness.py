@@ -1,0 +1,102 @@
+"""Holds what a call of `serve` says of itself against what the harness knows: by the process that made the call, and
+again, from raw data, by those who do not trust it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from attnlab.bench.contract.operator_spec import Attestation, Span
+from attnlab.bench.llm.generation.events import log_in
+from attnlab.bench.llm.generation.logs import RequestLog
+from attnlab.bench.llm.generation.served import LATE_NS, LoadLog, load_in, p99
+from attnlab.bench.ops.serve.logs import call_log, load_log
+from attnlab.bench.ops.serve.rules import fault
+from attnlab.bench.store.records import Series
+from attnlab.bench.text import count
+from attnlab.bench.units import format_time
+
+if TYPE_CHECKING:
+    from attnlab.bench.ops.serve.case import ServeCase
+    from attnlab.bench.ops.serve.inputs import ServeInputs, ServeOutputs
+
+NOT_KEPT = "its log is not the one that the client kept; expected run to return what inputs.drive(…) gives"
+
+
+def attest(
+    case: ServeCase, inputs: ServeInputs, returned: ServeOutputs, span: Span
+) -> tuple[ServeOutputs, tuple[str, ...]]:
+    """What a call returned, with when its load began, and notes.
+
+    Raises ValueError where it is not what the client of this call kept, or where its log breaks a rule: so no time that
+    a server, or an endpoint, tells of itself can stand for one that the client took.
+    """
+    kept, inputs.desk.outputs = inputs.desk.outputs, None
+    if kept is None or returned is not kept:
+        raise ValueError(NOT_KEPT)
+    offset_ns = float(kept.log.begun_ns - span.begun_ns)
+    if offset_ns < 0:
+        raise ValueError("its log is that of an earlier call; expected run to call inputs.drive(…) in each")
+    known = replace(kept, offset_ns=offset_ns)
+    call, load = call_log(known), load_log(known)
+    failures = [(n, r.failure) for n, r in enumerate(call.requests) if r.failure is not None]
+    if len(failures) == len(call.requests):
+        raise ValueError(f"all {len(failures)} requests of a call failed: {failures[0][1]}")
+    why = fault(case, [inputs.seed], call, load, span.elapsed_ns, span.resolution_ns)
+    if why is not None:
+        raise ValueError(f"its log cannot be: {why}")
+    first = (f"request {failures[0][0]} failed: {failures[0][1]}",) if failures else ()
+    return known, (*first, *_held_up(kept))
+
+
+def _held_up(kept: ServeOutputs) -> Iterator[str]:
+    if kept.log.held_up:
+        yield "the client was held up by more than 1 ms at p99: times at which tokens came may be so much too late"
+
+
+def refute(
+    case: ServeCase, seeds: Sequence[int], calls: Sequence[tuple[tuple[Series, ...], float]], slack_ns: float
+) -> Attestation:
+    """What is to be said of the logs of timed calls, from their series and how long each took."""
+    requests: list[RequestLog] = []
+    loads: list[LoadLog] = []
+    seen: dict[tuple[object, ...], int] = {}
+    for number, (series, elapsed_ns) in enumerate(calls):
+        try:
+            call, load = log_in(series), load_in(series)
+        except ValueError as error:
+            return Attestation(f"the log of timed call {number} cannot be: {error}")
+        if call is None or load is None:
+            return Attestation(f"timed call {number} has no log; expected one of each")
+        why = fault(case, seeds, call, load, elapsed_ns, slack_ns)
+        if why is not None:
+            return Attestation(f"the log of timed call {number} cannot be: {why}")
+        events = tuple((r.times_ns, r.tokens) for r in call.requests)
+        before = seen.setdefault(events, number)
+        if before != number and any(times for times, _ in events):
+            return Attestation(f"the log of timed call {number} is that of call {before}; expected one of its own")
+        requests += call.requests
+        loads.append(load)
+    failed = sum(r.failure is not None for r in requests)
+    if requests and failed == len(requests):
+        return Attestation(f"all {failed} requests of its timed calls failed")
+    return Attestation(None, tuple(_notes(requests, failed, loads)))
+
+
+def _notes(requests: Sequence[RequestLog], failed: int, loads: Sequence[LoadLog]) -> Iterator[str]:
+    if failed:
+        yield f"{failed} of {len(requests)} requests failed: they are counted, and have no latency"
+    p99_ns = p99(lag for load in loads for lag in load.lag_ns) or 0.0
+    if p99_ns > LATE_NS:
+        yield f"the client sent late, by {format_time(p99_ns)} at p99: the load was not quite the one asked for"
+    ways = [way for load in loads for way in load.deliveries]
+    again = sum(max(0, way.attempts - 1) for way in ways)
+    if again:
+        yield f"{count(again, 'request')} sent again: their latency counts from when they were due first"
+    for by in ("tokenizer", "chunks"):
+        counted = sum(way.counted_by == by for way in ways if way.attempts)
+        if counted:
+            how = "by our tokenizer" if by == "tokenizer" else "by chunks, each for one"
+            yield f"tokens of {counted} of {len(ways)} answers are counted {how}: the server tells no usage"
