@@ -87,6 +87,8 @@ class ServeInputs:
             _primed(put, asked)
         log = put(asked, case.load.driven(case.requests), case.answer == STREAM)
         whole = put(asked, ONE_BY_ONE, False) if self.asks else None
+        if log.interrupted:
+            raise KeyboardInterrupt
         self.desk.outputs = ServeOutputs(log, whole, salts, asked)
         return self.desk.outputs
 
