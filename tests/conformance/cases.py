@@ -193,6 +193,13 @@ GENERATE = (
 )
 
 
+SERVE = (
+    "toy-random-R3-P21-N4-concurrency.2-fp32",
+    "toy-random-R3-P21-N4-poisson.100-whole-asis-bf16",
+    "toy-random-R2-P40-N4-sample.t0.8-warm-fp32",
+)
+
+
 @dataclass(frozen=True)
 class CaseSet:
     """The cases that the implementations of an operator are held to; those that compile take seconds each.
@@ -219,6 +226,7 @@ OF_OPERATOR = {
     "linear": CaseSet(LINEAR, ("N65-K100-bf16-bias",)),
     "sampling": CaseSet(SAMPLING, SAMPLING_COMPILED),
     "generate": CaseSet(GENERATE),
+    "serve": CaseSet(SERVE, eager="in_process"),
 }
 PARTS = ("rmsnorm", "layernorm", "rope", "swiglu", "gelu", "embedding", "linear")
 INTERPRETED_TOGETHER: tuple[dict[str, tuple[str, ...]], ...] = (  # in one process each, whose start takes seconds

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from attnlab.bench.ops.generate.answers import MARGIN, AnswerReading, Answers, answer_logits, regret
+from attnlab.bench.ops.generate.answers import MARGIN, AnswerReading, Answers, answer_logits, many_logits, regret
 from attnlab.bench.ops.serve import salt as salting
 from attnlab.bench.ops.serve.case import COLD, OWN_END
 from attnlab.bench.ops.serve.prompts import Prompt, prompts_of
@@ -102,11 +102,12 @@ class Judging:
 
     def _usage(self, told: Sequence[Told], rows: Sequence[int], prompts: Sequence[Prompt]) -> Iterator[Deviation]:
         wrong, nearly, prompt_off = 0, 0.0, 0
+        encodes = self.reference is None or not self.case.sampling.greedy  # else the reference spells the text
         for row in rows:
             one, ids = told[row], self.prompt_ids(row, prompts, told)
             if one.completion is not None and one.ids:
                 wrong += one.completion != len(one.ids)
-            elif one.completion is not None and (count := self._encoded(one)) is not None:
+            elif encodes and one.completion is not None and (count := self._encoded(one)) is not None:
                 nearly = max(nearly, abs(count - one.completion) / max(one.completion, FEW_TOKENS / NEARLY))
             if one.prompt is not None and ids is not None:
                 prompt_off = max(prompt_off, abs(one.prompt - len(ids)))
@@ -153,43 +154,61 @@ class Judging:
             judged = self._referred(whole, other, prompts)
             yield from (replace(one, name=f"{one.name}, whole") for one in judged)
 
-    def _referred(self, told: Sequence[Told], rows: Sequence[int], prompts: Sequence[Prompt]) -> list[Deviation]:
+    def _referred(self, told: Sequence[Told], rows: Sequence[int], prompts: Sequence[Prompt]) -> Iterator[Deviation]:
         """By the reference, of some of the answers."""
         assert self.reference is not None
         greedy, allowed = self.case.sampling.greedy, 2 * MARGIN * self.reference.noise
         read: list[AnswerReading] = []
-        strange, ended = 0, 0.0
+        by_text: list[tuple[int, Tensor]] = []
+        by_ids: list[tuple[int, Tensor, Tensor]] = []
+        strange = 0
         for row in _some(rows):
-            one, prompt = told[row], self.prompt_ids(row, prompts, told)
-            if prompt is None:
+            one, known = told[row], self.prompt_ids(row, prompts, told)
+            if known is None:
                 continue
-            reading = self._reading(one, torch.tensor(prompt), row, allowed)
-            if reading is not None:
-                read.append(reading)
-                if self.case.ending == OWN_END and one.finish == STOPPED and greedy:
-                    ended = max(ended, self._end_short(reading))
-            elif greedy and one.text:
+            prompt = torch.tensor(known)
+            if not one.ids:
+                by_text += [(row, prompt)] if greedy and self.tokenizer is not None else []
+            elif self._may_be(one):
+                by_ids.append((row, prompt, torch.tensor(one.ids)))
+            else:
                 strange += 1
-        found = [Deviation("answers that no likely tokens spell", float(strange), NO_ROOM)] if greedy else []
-        if ended:
-            found.append(Deviation("what the end falls short of going on", ended, allowed, "logits"))
-        return [*found, *(self.reference.weighed(self.reference.continuation, read) if read else [])]
+        for row, prompt in by_text:
+            reading = self._spelled(told[row], prompt, row, allowed)
+            read += [] if reading is None else [reading]
+            strange += reading is None and not told[row].text.startswith(REPLACED) and bool(told[row].text)
+        read += self._read_together(by_ids)
+        yield Deviation("answers that no likely tokens spell", float(strange), NO_ROOM)
+        if self.case.ending == OWN_END and greedy:
+            short = [self._end_short(one) for one in read if told[one.number].finish == STOPPED]
+            yield Deviation("what the end falls short of going on", max(short, default=0.0), allowed, "logits")
+        if read:
+            yield from self.reference.weighed(self.reference.continuation, read)
 
-    def _reading(self, one: Told, prompt: Tensor, row: int, allowed: float) -> AnswerReading | None:
-        """An answer as the reference read it; None of one that it cannot have given, or of which no ids are known."""
+    def _read_together(self, answers: Sequence[tuple[int, Tensor, Tensor]]) -> Iterator[AnswerReading]:
+        """Answers as the reference reads them, those of equal lengths in one pass."""
+        alike: dict[tuple[int, int], list[tuple[int, Tensor, Tensor]]] = {}
+        for row, prompt, answer in answers:
+            alike.setdefault((len(prompt), len(answer)), []).append((row, prompt, answer))
+        for group in alike.values():
+            prompts, texts = torch.stack([one[1] for one in group]), torch.stack([one[2] for one in group])
+            logits = many_logits(self.weights(), prompts, texts)
+            for (row, prompt, answer), read in zip(group, logits, strict=True):
+                yield AnswerReading(prompt, answer, read, row)
+
+    def _may_be(self, one: Told) -> bool:
+        """Whether its ids are tokens, and its text is theirs."""
+        if not all(0 <= index < self.case.config.vocab_size for index in one.ids or ()):
+            return False
+        return self.tokenizer is None or self._shows(one)
+
+    def _spelled(self, one: Told, prompt: Tensor, row: int, allowed: float) -> AnswerReading | None:
+        """A text as the reference reads it; None of one of which no tokens can be found."""
+        assert self.tokenizer is not None
 
         def read(answer: Tensor) -> Tensor:
             return answer_logits(self.weights(), prompt, answer)
 
-        if one.ids:
-            if not all(0 <= index < self.case.config.vocab_size for index in one.ids):
-                return None
-            answer = torch.tensor(one.ids)
-            if self.tokenizer is not None and not self._shows(one):
-                return None
-            return AnswerReading(prompt, answer, read(answer), row)
-        if self.tokenizer is None or not self.case.sampling.greedy:
-            return None
         spelling = spelled(one.text, self.tokenizer, read, allowed, self.case.most_new)
         if spelling is None:
             return None

@@ -113,6 +113,9 @@ def _right(answers: ServeAnswers) -> list[Told]:
         ]
     prompts = prompts_of(case, judging.tokenizer, judging.numbers, [salt] * case.requests, judging.seed)
     found: list[Told] = []
+    if len({(len(one.ids or ()), new) for one, new in zip(prompts, wanted, strict=True)}) == 1 and prompts[-1].ids:
+        together = reference_greedy(judging.weights(), torch.tensor([one.ids for one in prompts]), wanted[0])
+        return [_told(answers, tuple(ids), len(prompts[0].ids or ()), salt) for ids in together.tolist()]
     for row, new in enumerate(wanted):
         asked = judging.prompt_ids(row, prompts, found)
         ids = tuple(reference_greedy(judging.weights(), torch.tensor([asked]), new)[0].tolist())

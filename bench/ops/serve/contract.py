@@ -25,7 +25,7 @@ from attnlab.bench.store.records import Series
 
 EXAMINED = 3
 """Requests that are asked for as a stream and whole."""
-LONGEST_EXAMINED, LONGEST_EXAMINED_ANSWER = 1024, 64
+LONGEST_EXAMINED, LONGEST_EXAMINED_ANSWER = 1024, 16
 ID_BYTES = 8
 
 

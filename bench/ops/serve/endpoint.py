@@ -69,6 +69,8 @@ class HttpEndpoint:
         speaks = self.speaks
         if case.is_embedded and not speaks.ours:
             return "our server does not speak this; name one that does: server=NAME, with a [servers.NAME] table"
+        if case.is_embedded and not case.has_tokenizer:
+            return f"our server needs a tokenizer, and {case.model} has none: take a model with files"
         if case.prompts == RANDOM and not speaks.ids:
             return "it takes no token ids, and random prompts are no text: take other prompts"
         if case.ending == TO_THE_END and not speaks.on:
