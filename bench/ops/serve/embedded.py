@@ -19,7 +19,6 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING, Any
 
-import attnlab.bench
 from attnlab.bench.errors import Unavailable
 from attnlab.bench.llm.models.sources import is_path
 from attnlab.bench.serving.service import Service
@@ -98,7 +97,7 @@ def arguments(case: ServeCase) -> tuple[str, ...]:
 def start(wanted: tuple[str, ...]) -> EmbeddedServer:
     """Start `attnlab serve` with these arguments, and wait until it says where it listens. Raises Unavailable."""
     places = json.dumps(_places())
-    finder = str(Path(attnlab.bench.__file__).parent / "gate" / "rerooting.py")
+    finder = str(Path(__file__).parents[2] / "gate" / "rerooting.py")
     output: IO[bytes] = TemporaryFile()  # noqa: SIM115 - it lives as long as the server
     process = subprocess.Popen(
         [sys.executable, "-P", "-c", BOOT, json.dumps(sys.path), finder, places, "serve", *wanted],
