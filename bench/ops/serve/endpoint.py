@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from attnlab.bench.errors import Unavailable
 from attnlab.bench.llm.models.prompts import RANDOM
@@ -42,9 +42,9 @@ class HttpEndpoint:
     path: below the server's address. identity_path: what tells which models it serves. speaks: what it can be told.
     """
 
-    path: ClassVar[str] = ""
-    identity_path: ClassVar[str | None] = "/v1/models"
-    speaks: ClassVar[Speaks] = Speaks()
+    path: str = ""
+    identity_path: str | None = "/v1/models"
+    speaks: Speaks = Speaks()
 
     def body(self, asked: Asked, service: Service, stream: bool) -> dict[str, Any]:
         """The request as JSON."""

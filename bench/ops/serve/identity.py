@@ -58,7 +58,7 @@ def identified(endpoint: TellsModels, service: Service, case: ServeCase) -> str 
     if case.model == SERVED:
         if len({*models}) > 1 and len(models) > 2:
             raise Unavailable(f"the server serves {named}; say which by model = in its [servers.NAME] table")
-        return models[0]
+        return next(iter(models))
     wanted = squeezed(Path(case.model).stem if is_path(case.model) else case.model.partition(":")[0])
     fitting = [name for name in models if wanted in squeezed(name)]
     if not fitting:
@@ -66,7 +66,7 @@ def identified(endpoint: TellsModels, service: Service, case: ServeCase) -> str 
             f"the server serves {named}, and not {case.model}; where that is the same model by another name, say "
             "model = in its [servers.NAME] table, or take model=served"
         )
-    return models[0] if fitting[0] not in models else fitting[0]
+    return fitting[0]
 
 
 def fetched(service: Service, path: str) -> dict[str, Any] | None:
@@ -78,7 +78,7 @@ def fetched(service: Service, path: str) -> dict[str, Any] | None:
         raise Unavailable(str(error)) from None
     for name, value in {**service.headers, **(key.header(service.key_header) if key is not None else {})}.items():
         request.add_unredirected_header(name, value)
-    words = ""
+    words, body = "", b""
     try:
         with _opener(service).open(request, timeout=min(service.timeout_s, LONGEST_S)) as answer:
             body = answer.read(MOST_BYTES)
@@ -121,5 +121,5 @@ def _opener(service: Service) -> urllib.request.OpenerDirector:
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     """A key must not follow a redirect to another host."""
 
-    def redirect_request(self, *_: Any) -> None:
+    def redirect_request(self, req: Any, fp: Any, code: Any, msg: Any, headers: Any, newurl: Any) -> None:
         return None

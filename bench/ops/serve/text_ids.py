@@ -44,6 +44,7 @@ def spelled(text: bytes, tokenizer: Tokenizer, read: Read, allowed: float, most:
     whole = text[: text.index(REPLACED)] if REPLACED in text else text
     known = _encoded(whole, tokenizer)[:most]
     fixed = 0
+    found: Spelled | None = None
     for _ in range(MOST_READINGS):
         if not known:
             return None
@@ -56,12 +57,13 @@ def spelled(text: bytes, tokenizer: Tokenizer, read: Read, allowed: float, most:
         place = off[0]
         rest = whole[sum(len(_shown(tokenizer, one)) for one in known[:place]) :]
         other = _another(rest, logits[place], allowed, tokenizer, known[place])
+        found = Spelled(ids, logits, len(rest))
         if other is None:
-            return Spelled(ids, logits, len(rest))
+            return found
         shown = _shown(tokenizer, other)
         known = [*known[:place], other, *_encoded(rest[len(shown) :], tokenizer)][:most]
         fixed = place + 1
-    return Spelled(ids, logits, len(rest))
+    return found
 
 
 def _another(rest: bytes, logits: Tensor, allowed: float, tokenizer: Tokenizer, tried: int) -> int | None:
