@@ -14,6 +14,7 @@ NEAR = 0.6  # of a ceiling: what comes so near is bound by it
 PYTHON_SHARE = 0.5  # of a call outside of torch's operations
 SMALL_OPERATION_NS = 10_000.0  # of which as much goes to starting an operation as to its work
 MANY_OPERATIONS = 20
+MOST_OF_THEM = 0.5  # of the time in operations
 GAP_SHARE = 0.2
 
 
@@ -99,6 +100,9 @@ def _bound_by_starting(facts: Facts) -> ProfileFinding | None:
     number, recorded = torch.figure("operations") or 0.0, torch.figure("host time of a call") or 0.0
     host = min(recorded, facts.case.call_ns or recorded)  # recording and other work make either longer
     if number < MANY_OPERATIONS or host / number > SMALL_OPERATION_NS:
+        return None
+    times = [part.time_ns or 0.0 for part in torch.kind(OPERATION)]
+    if times and max(times) > MOST_OF_THEM * sum(times):  # the others are many, and yet not what it waits for
         return None
     return ProfileFinding(
         "launches",

@@ -77,10 +77,13 @@ def test_time_in_a_kernel_in_c_is_not_python(made_profile: Make, ceilings: Ceili
 
 
 def test_many_small_operations_are_launches(made_profile: Make, ceilings: Ceilings) -> None:
-    torch = record("torch", OP, host_time_of_a_call=4e5, host_time_outside_of_operations=1e4, operations=100)
-    found = first(made_profile(torch), ceilings)
+    figures = {"host_time_of_a_call": 4e5, "host_time_outside_of_operations": 1e4, "operations": 100}
+    small = [CallPart(f"aten::op{number}", OPERATION, 1e3) for number in range(4)]
+    found = first(made_profile(record("torch", *small, **figures)), ceilings)
     assert found.about == "launches"
     assert "100 operations in 400 µs, 4.00 µs each" in found.evidence
+    large = CallPart("aten::attention", OPERATION, 3e5)
+    assert first(made_profile(record("torch", large, *small, **figures)), ceilings).about != "launches"
 
 
 @pytest.mark.parametrize(("launching", "bound"), [(9e4, "launches"), (1e4, "Python")])
