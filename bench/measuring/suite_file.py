@@ -100,6 +100,11 @@ def _overridden(
     return kept, notes
 
 
+def _line(place: str) -> int:
+    """Of `file:line`."""
+    return int(place.rpartition(":")[2])
+
+
 @dataclass(frozen=True)
 class _SuiteFile(TomlFile):
     tables = "bench"
@@ -140,7 +145,7 @@ class _SuiteFile(TomlFile):
             for case in bench.cases:
                 name = getattr(case, "server", None) if bench.operator == SERVE else None
                 if name is not None and name not in known:
-                    place = self.at_word(name, number)
+                    place = max(self.at_word(name, number), self.at_word(case.id, number), key=_line)
                     error = UnknownName("server", name, known)
                     raise SuiteError(f"{place}: {error}; add a table [servers.{name}] with its url")
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 ANNOUNCED = "attnlab_serve"
 START_LIMIT_S = 100.0  # importing torch and reading a model takes 5 to 20 s
 ENDING_S = 5.0
+MOST_CONTEXT = 2048  # of our server where nobody asks for more
 MOST_TOLD = 400
 PACKAGES = ("attnlab.bench", "attnlab.impls", "attnlab.kernels")
 
@@ -90,6 +91,7 @@ def arguments(case: ServeCase) -> tuple[str, ...]:
     model = str(Path(case.model).expanduser().resolve()) if is_path(case.model) else case.model
     return (
         *("--impl", case.engine, "--model", model, "--dtype", case.dtype, "--batch", str(case.batch)),
+        *(("--context", str(case.most_tokens)) if case.most_tokens > MOST_CONTEXT else ()),
         *("--host", "127.0.0.1", "--port", "0", "--announce", "--with-parent"),
     )
 

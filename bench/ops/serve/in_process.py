@@ -209,6 +209,7 @@ class _Run:
 
 
 MOST_CONTEXT = 2048  # as our server has it where nobody asks for more
+LAYOUTS = (("paged:16", "continuous"), ("contiguous_bhsd", "static"))
 
 
 class EngineEndpoint:
@@ -243,19 +244,23 @@ def live_engine(case: ServeCase) -> LiveEngine:
         own = ", ".join(one.name for one in registry.implementations("generate") if one.live is not None)
         raise Unavailable(f"{name} has no live engine, which a server needs; expected another (known here: {own})")
     context = min(config.context_length, max(MOST_CONTEXT, case.most_tokens))
-    of_generate = GenerateCase(
-        model=case.model,
-        prompts=RANDOM,
-        dtype=case.dtype,
-        batch=case.batch,
-        prompt_len=context - 1,
-        new_tokens=1,
-        layout="paged:16",
-        batching="continuous",
-    )
-    reason = missing(made, describe_device("cpu")) or made.supports(of_generate)
-    if reason is not None:
-        raise Unavailable(f"{made.key} cannot serve {of_generate.id} here: {reason}")
+    cases = [
+        GenerateCase(
+            model=case.model,
+            prompts=RANDOM,
+            dtype=case.dtype,
+            batch=case.batch,
+            prompt_len=context - 1,
+            new_tokens=1,
+            layout=layout,
+            batching=batching,
+        )
+        for layout, batching in LAYOUTS
+    ]
+    reasons = [missing(made, describe_device("cpu")) or made.supports(one) for one in cases]
+    of_generate = next((one for one, reason in zip(cases, reasons, strict=True) if reason is None), None)
+    if of_generate is None:
+        raise Unavailable(f"{made.key} cannot serve {case.model} here: {reasons[0]}")
     weights = weights_of(case.model, of_generate.torch_dtype, torch.device("cpu"))
     engine: LiveEngine = made.live(of_generate, weights.settled(1, of_generate.total))
     return engine

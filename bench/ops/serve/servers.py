@@ -14,7 +14,7 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from attnlab.bench.errors import Unavailable, UsageError
-from attnlab.bench.serving.service import Service
+from attnlab.bench.serving.service import Limits, Retries, Service
 
 VARIABLE = "ATTNLAB_SERVERS"
 EXTRA = "servers"
@@ -53,8 +53,11 @@ def named(name: str) -> Service:
 
 def stored(service: Service) -> dict[str, Any]:
     """A server as a run keeps it; what is at its default is left out. It holds no key."""
-    default = {f.name: f.default for f in fields(Service)}
-    return {name: value for name, value in asdict(service).items() if value != default.get(name)}
+    default = Service(service.url)
+    changed = [
+        f.name for f in fields(Service) if f.name == "url" or getattr(service, f.name) != getattr(default, f.name)
+    ]
+    return {name: value for name, value in asdict(service).items() if name in changed}
 
 
 def extra_of(servers: Mapping[str, Service]) -> dict[str, Any]:
@@ -63,4 +66,10 @@ def extra_of(servers: Mapping[str, Service]) -> dict[str, Any]:
 
 
 def from_stored(table: Mapping[str, Any]) -> Service:
-    return Service(**table)
+    """A server from what `stored` gave."""
+    given = dict(table)
+    if (retries := given.pop("retries", None)) is not None:
+        given["retries"] = Retries(**{**retries, "kinds": tuple(retries["kinds"])})
+    if (limits := given.pop("limits", None)) is not None:
+        given["limits"] = Limits(**limits)
+    return Service(**given)
