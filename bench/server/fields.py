@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -64,7 +63,7 @@ class Fields:
     def number(self, name: str, least: float, most: float) -> float | None:
         value = self.take(name)
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if value is not None and not (is_number and math.isfinite(value) and least <= value <= most):
+        if value is not None and not (is_number and least <= value <= most):  # NaN is in no range
             raise self.wrong(name, value, f"a number from {least:g} to {most:g}")
         return None if value is None else float(value)
 

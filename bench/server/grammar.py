@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from attnlab.bench.errors import UsageError
 from attnlab.bench.llm.models.tokenizer import Tokenizer
 from attnlab.bench.server.refusal import Refusal
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer
     from torch import Tensor
 
+MOST_BYTES = 128 * 1024  # of a schema: others wait while its grammar is made
 SPACE = r"[ \n]?"  # between parts of JSON: a model that is fond of spaces must not write nothing else
 
 
@@ -32,12 +35,17 @@ class Grammars:
         """The mask of one answer. Raises Refusal for a schema that is none, or is not served."""
         from llguidance import LLMatcher, LLParserLimits
 
+        size = len(msgspec.json.encode(schema))
+        if size > MOST_BYTES:
+            raise _refused(f"it has {size} bytes, and at most {MOST_BYTES} are looked at")
         options: Any = {"whitespace_flexible": True, "whitespace_pattern": SPACE}
         try:
             grammar = LLMatcher.grammar_from_json_schema(schema, overrides=options)
         except ValueError as error:
             raise _refused(str(error)) from None
         matcher = LLMatcher(self._vocabulary, grammar, log_level=0, limits=LLParserLimits(verbose_errors=False))
+        if not matcher.is_error():
+            matcher.compute_bitmask()  # some schemas, such as one that is only itself, fail here
         if matcher.is_error():
             raise _refused(matcher.get_error())
         return GrammarMask(matcher, self._tokenizer.vocab_size)

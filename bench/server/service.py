@@ -8,6 +8,7 @@ import secrets
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 
 from attnlab.bench.errors import AttnlabError
 from attnlab.bench.llm.generation.live import LiveEngine, LiveEvent, LiveRequest, TokenMask
@@ -23,6 +24,7 @@ from attnlab.bench.server.stops import StopStrings
 from attnlab.bench.server.wanted import Wanted
 
 RETRY_AFTER_S = 1
+LONG_TOKEN = 64  # characters
 SHAPES: dict[str, tuple[type[Shape], str]] = {"chat": (ChatShape, "chatcmpl"), "completion": (CompletionShape, "cmpl")}
 
 
@@ -142,13 +144,31 @@ class Service:
         if wanted.kind == "chat":
             if tokenizer.chat is None:
                 raise Refusal(f"{self.model.name} has no chat template; expected a prompt at /v1/completions")
-            return tokenizer.encode(tokenizer.chat.render(wanted.messages))
+            return self._encoded(tokenizer.chat.render(wanted.messages), "messages")
         if isinstance(wanted.prompt, str):
-            return tokenizer.encode(wanted.prompt)
+            return self._encoded(wanted.prompt, "prompt")
         beyond = next((token for token in wanted.prompt if token >= self.model.vocab_size), None)
         if beyond is not None:
             raise Refusal(f"got token id {beyond}; expected 0 to {self.model.vocab_size - 1}", param="prompt")
         return list(wanted.prompt)
+
+    def _encoded(self, text: str, param: str) -> list[int]:
+        """Raises Refusal where a text is so long that it need not be read: others wait while it is."""
+        context = self.engine.limits.context_tokens
+        if len(text) > self._longest_token * context:
+            raise Refusal(
+                f"got a prompt of {len(text)} characters; expected at most {context} tokens, the context that is "
+                f"served, none of which has more than {self._longest_token} characters",
+                param=param,
+                code="context_length_exceeded",
+            )
+        return self.model.tokenizer.encode(text)
+
+    @cached_property
+    def _longest_token(self) -> int:
+        """Characters of the longest token; room is left for what a tokenizer leaves out of a text."""
+        tokenizer = self.model.tokenizer
+        return max(LONG_TOKEN, *(len(tokenizer.token_bytes(index)) for index in range(tokenizer.vocab_size)))
 
 
 class _Watch:

@@ -16,7 +16,11 @@ from attnlab.bench.server.settings import ServerLimits
 from .conftest import CONTEXT, Running, Start, parsed, read_answer
 
 CHAT = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 2, "temperature": 0}
-BODY_BYTES = 20_000
+BODY_BYTES = 200_000
+
+
+def schema(given: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "json_schema", "json_schema": {"schema": given}}
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +117,10 @@ def test_what_is_no_json_object(small: Running, body: bytes) -> None:
         ({"response_format": {"type": "json_object"}, "ignore_eos": True}, None, "expected one of them"),
         ({"temprature": 0.5}, "temprature", "unknown field temprature; did you mean temperature?"),
         ({"x" * 500: 1}, "x" * 80, "unknown field"),
+        ({"temperature": 10**400}, "temperature", "a number from 0 to 2"),
+        ({"response_format": schema({"$ref": "#"})}, "response_format", "schema that is not served"),
+        ({"response_format": schema({"type": "integer", "minimum": 5, "maximum": 1})}, "response_format", "Unsatisf"),
+        ({"response_format": schema({"enum": ["x" * 9] * 15_000})}, "response_format", "bytes, and at most"),
     ],
     ids=map(str, count()),
 )
@@ -133,6 +141,7 @@ def test_a_field_that_is_wrong_is_named(small: Running, fields: dict[str, Any], 
         ({"prompt": []}, "a string, or a list of token ids"),
         ({"prompt": ""}, "expected 1 or more"),
         ({"prompt": "x" * CONTEXT}, "the context that is served"),
+        ({"prompt": "x" * 64 * CONTEXT + "x"}, "got a prompt of 32769 characters; expected at most 512 tokens"),
         ({"echo": True}, "echo=true is not served"),
         ({"suffix": "end"}, "not served"),
         ({"best_of": 3}, "not served"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import struct
 import threading
 import time
 from typing import Any
@@ -158,3 +159,32 @@ def test_what_is_under_way_is_ended_with_words(start: Start) -> None:
     assert kept.recv(1) == b""
     toy.wait_until(lambda: is_closed(toy))
     assert WAIT_S > 0.2
+
+
+def test_a_crowd_of_which_half_goes_away_changes_no_answer(start: Start) -> None:
+    """In the head, in the body, while waiting and in mid-stream: nothing is left behind, and the others' tokens are
+    those that each has alone, though pages are few."""
+    toy = start(batch=3, pages=CONTEXT // 16 + 2)
+    asked = [{"prompt": f"text {n} " * 6, "max_tokens": 12, "temperature": 0, "ignore_eos": True} for n in range(4)]
+    alone = [toy.ask("/v1/completions", {**one, "return_token_ids": True}).json["choices"][0] for one in asked]
+    kept, gone = [], []
+    for number in range(48):
+        body = {**asked[number % 4], "return_token_ids": True, "stream": number % 3 == 0}
+        if number % 2:
+            kept.append((number, toy.send("/v1/completions", {**body, "stream": False})))
+        elif number % 8 == 0:
+            gone.append(toy.connect())
+            gone[-1].sendall(
+                b"POST /v1/completions HTTP/1.1\r\nhost: toy\r\ncontent-length: 99\r\n\r\n{"[: 40 + number]
+            )
+        else:
+            gone.append(toy.send("/v1/completions", body))
+    for one in gone:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # it ends by a reset
+        one.close()
+    for number, one in kept:
+        choice = read_answer(one).json["choices"][0]
+        assert choice["token_ids"] == alone[number % 4]["token_ids"]
+        assert choice["text"] == alone[number % 4]["text"]
+    toy.wait_until(lambda: toy.service.engine.open == 0 and toy.service.engine.counters.used_pages == 0)
+    assert toy.complete().status == 200
