@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -110,9 +111,15 @@ def test_an_old_run_never_gets_lower_ones(monkeypatch: pytest.MonkeyPatch, write
     assert raised(run).ceilings.rates["float32"] == 5e11
 
 
-def test_a_record_that_cannot_be_written_leaves_the_one_that_was(writer: RunWriter) -> None:
-    (writer.folder / f"run.json.{os.getpid()}").mkdir()
+def test_a_record_that_cannot_be_written_leaves_the_one_that_was(
+    writer: RunWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
     run = read_run(writer.folder).run
+    monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(StoreError, match="cannot write to"):
         writer.rewrite(replace(run, seed=99))
     assert read_run(writer.folder).run == run
+    assert sorted(path.name for path in writer.folder.glob("run.json*")) == ["run.json"]
