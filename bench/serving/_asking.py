@@ -12,6 +12,7 @@ import aiohttp
 from aiohttp import http_exceptions
 from yarl import URL
 
+from attnlab.bench.errors import ServiceError
 from attnlab.bench.serving._failing import failure_of, failure_of_status, not_an_answer, out_of_time, retry_after_s
 from attnlab.bench.serving._http import StampedResponse, Steps, headers_for, open_session
 from attnlab.bench.serving._inflow import Desk, Inflow
@@ -70,9 +71,18 @@ class Asker:
         await asyncio.sleep(0)  # transports close in the loop's next turn
 
     def payload(self, asked: Asked) -> bytes:
-        """The body of a request. Made ahead where it can be, for long prompts take time to write."""
+        """The body of a request. Made ahead where it can be, for long prompts take time to write.
+
+        Raises ServiceError where the endpoint, or a field that the service puts over it, asks something else.
+        """
         body = self._service.body(self._endpoint.body(asked, self._service, self._stream))
-        return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+        payload = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+        if not _asks(payload, asked):
+            raise ServiceError(
+                f"the body of request {asked.number} does not hold its prompt; expected all its messages, its text or "
+                "its ids in it: mend the endpoint's body, or the extra fields of the service"
+            )
+        return payload.encode()
 
     async def ask(self, asked: Asked, payload: bytes, course: Course) -> None:
         """Fill in the course of a request, to its end. Raises CancelledError alone."""
@@ -168,6 +178,22 @@ class Asker:
         if inflow.error is not None and not reading.answer.ended:
             raise AnswerFailed(failure_of(inflow.error, self._service, _pieces(course)))
         reading.end()
+
+
+def _asks(payload: str, asked: Asked) -> bool:
+    """Whether a body holds the prompt of a request in one of its forms: a shorter one would be another measurement."""
+    told = [message.text for message in asked.messages]
+    if told and all(_written(text) in payload for text in told):
+        return True
+    if asked.prompt and _written(asked.prompt) in payload:
+        return True
+    if asked.prompt_ids:
+        return ",".join(map(str, asked.prompt_ids)) in payload
+    return not told and not asked.prompt
+
+
+def _written(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)[1:-1]
 
 
 async def _whole(inflow: Inflow, most_bytes: int, most_s: float | None = None) -> bytes:

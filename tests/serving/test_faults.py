@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
+from attnlab.bench.errors import ServiceError
 from attnlab.bench.serving import (
     Asked,
     Limits,
@@ -53,6 +54,24 @@ def closed_port() -> Iterator[int]:
     with socket.socket() as bound:  # and not listening
         bound.bind(("127.0.0.1", 0))
         yield bound.getsockname()[1]
+
+
+class Shortens(Chat):
+    """An endpoint that asks less than it was told to."""
+
+    def body(self, asked: Asked, service: Service, stream: bool) -> dict[str, Any]:
+        return {**super().body(asked, service, stream), "messages": [{"role": "user", "content": "hi"}]}
+
+
+def test_an_endpoint_that_shortens_a_prompt_is_refused_before_anything_is_sent(closed_port: int) -> None:
+    long = Asked(0, messages=(Message("user", 'hi, "you"\n→'),), max_tokens=4)
+    service = Service(f"http://127.0.0.1:{closed_port}")
+    with pytest.raises(ServiceError, match="body of request 0 does not hold its prompt"):
+        drive(Shortens(), service, [long], Load.read("together"))
+    with pytest.raises(ServiceError, match="mend the endpoint's body, or the extra fields"):
+        drive(Chat(), Service(service.url, extra={"messages": []}), [long], Load.read("together"))
+    kinds = drive(Chat(), service, [long], Load.read("together")).failures
+    assert kinds == {"refused": 1}
 
 
 def test_a_connection_that_is_refused(closed_port: int) -> None:

@@ -40,7 +40,7 @@ class ServeOutputs:
 
     log: of the load, as the client kept it. whole: the same prompts one after another in one piece, where inputs ask.
     salts: the words that made each prompt unique. asked: the requests as they were sent. offset_ns: when the load
-    began, since the call did.
+    began, since the call did. of: the inputs that were driven. by_client: whether our client kept the log, at sockets.
     """
 
     log: ServedLog
@@ -48,6 +48,8 @@ class ServeOutputs:
     salts: tuple[Salt, ...]
     asked: tuple[Asked, ...]
     offset_ns: float = 0.0
+    of: ServeInputs | None = None
+    by_client: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,10 +78,13 @@ class ServeInputs:
         def put(asked: Sequence[Asked], load: Load, stream: bool) -> ServedLog:
             return drive(endpoint, service, asked, load, stream=stream, count=counts)
 
-        return self.drive_with(put)
+        return self._driven(put, by_client=True)
 
     def drive_with(self, put: Drive) -> ServeOutputs:
         """As `drive`, by whatever puts a load of requests and keeps a log as the client does."""
+        return self._driven(put, by_client=False)
+
+    def _driven(self, put: Drive, by_client: bool) -> ServeOutputs:
         case = self.case
         salts = self._salts()
         asked = asked_of(case, self.numbers.tolist(), salts, self.seed)
@@ -89,7 +94,7 @@ class ServeInputs:
         whole = put(asked, ONE_BY_ONE, False) if self.asks else None
         if log.interrupted:
             raise KeyboardInterrupt
-        self.desk.outputs = ServeOutputs(log, whole, salts, asked)
+        self.desk.outputs = ServeOutputs(log, whole, salts, asked, of=self, by_client=by_client)
         return self.desk.outputs
 
     def _salts(self) -> tuple[Salt, ...]:

@@ -12,6 +12,7 @@ from attnlab.bench.contract.operator_spec import Attestation, Span
 from attnlab.bench.llm.generation.events import log_in
 from attnlab.bench.llm.generation.logs import RequestLog
 from attnlab.bench.llm.generation.served import LATE_NS, LoadLog, load_in, p99
+from attnlab.bench.ops.serve.case import STREAM
 from attnlab.bench.ops.serve.logs import call_log, load_log
 from attnlab.bench.ops.serve.rules import fault
 from attnlab.bench.store.records import Series
@@ -21,7 +22,13 @@ from attnlab.bench.units import format_time
 if TYPE_CHECKING:
     from attnlab.bench.ops.serve.case import ServeCase
     from attnlab.bench.ops.serve.inputs import ServeInputs, ServeOutputs
+    from attnlab.bench.serving.log import Served
 
+OTHER_INPUTS = (
+    "it drove other inputs than the call had; expected run to call inputs.drive(…) of those that it was given"
+)
+MANY_TOKENS = 3  # of which one may expect several pieces
+FEW_UNSEEN = 2  # tokens that may show nothing, such as one that ends an answer
 NOT_KEPT = "its log is not the one that the client kept; expected run to return what inputs.drive(…) gives"
 
 
@@ -36,6 +43,8 @@ def attest(
     kept, inputs.desk.outputs = inputs.desk.outputs, None
     if kept is None or returned is not kept:
         raise ValueError(NOT_KEPT)
+    if kept.of is not inputs:
+        raise ValueError(OTHER_INPUTS)
     offset_ns = float(kept.log.begun_ns - span.begun_ns)
     if offset_ns < 0:
         raise ValueError("its log is that of an earlier call; expected run to call inputs.drive(…) in each")
@@ -48,12 +57,31 @@ def attest(
     if why is not None:
         raise ValueError(f"its log cannot be: {why}")
     first = (f"request {failures[0][0]} failed: {failures[0][1]}",) if failures else ()
-    return known, (*first, *_held_up(kept))
+    return known, (*first, *_held_up(kept), *_doubtful(kept))
 
 
 def _held_up(kept: ServeOutputs) -> Iterator[str]:
     if kept.log.held_up:
         yield "the client was held up by more than 1 ms at p99: times at which tokens came may be so much too late"
+
+
+def _doubtful(kept: ServeOutputs) -> Iterator[str]:
+    if not kept.by_client:
+        yield "its times are told by the implementation itself: no client of ours took them at a socket"
+    answered = [one for one in kept.log.requests if one.failure is None and one.usage is not None]
+    strange = sum(_unseen_tokens(one) for one in answered)
+    if strange:
+        yield (
+            f"{count(strange, 'answer')} of {len(answered)} with more tokens, by the server's usage, than bytes of "
+            "text: most of its tokens were not seen"
+        )
+
+
+def _unseen_tokens(one: Served) -> bool:
+    assert one.usage is not None
+    seen = len(f"{one.reasoning}{one.text}{one.tool}".encode())
+    hidden = 0 if one.reasoning else one.usage.reasoning or 0
+    return not one.ids and (one.usage.completion or 0) - hidden > seen + FEW_UNSEEN
 
 
 def refute(
@@ -82,21 +110,28 @@ def refute(
     failed = sum(r.failure is not None for r in requests)
     if requests and failed == len(requests):
         return Attestation(f"all {failed} requests of its timed calls failed")
-    return Attestation(None, tuple(_notes(requests, failed, loads)))
+    return Attestation(None, tuple(_notes(case, requests, failed, loads)))
 
 
-def _notes(requests: Sequence[RequestLog], failed: int, loads: Sequence[LoadLog]) -> Iterator[str]:
+def _notes(case: ServeCase, requests: Sequence[RequestLog], failed: int, loads: Sequence[LoadLog]) -> Iterator[str]:
+    lumped = [r for r in requests if r.failure is None and r.tokens and 2 * len(r.chunks) < r.tokens[-1] > MANY_TOKENS]
+    if case.answer == STREAM and lumped:
+        yield (
+            f"{count(len(lumped), 'answer')} of {len(requests) - failed} came in fewer pieces than half their tokens: "
+            "gaps between tokens are shares of the gaps between pieces"
+        )
     if failed:
         yield f"{failed} of {len(requests)} requests failed: they are counted, and have no latency"
     p99_ns = p99(lag for load in loads for lag in load.lag_ns) or 0.0
     if p99_ns > LATE_NS:
         yield f"the client sent late, by {format_time(p99_ns)} at p99: the load was not quite the one asked for"
     ways = [way for load in loads for way in load.deliveries]
+    answered = [way for way, r in zip(ways, requests, strict=True) if r.failure is None]
     again = sum(max(0, way.attempts - 1) for way in ways)
     if again:
         yield f"{count(again, 'request')} sent again: their latency counts from when they were due first"
     for by in ("tokenizer", "chunks"):
-        counted = sum(way.counted_by == by for way in ways if way.attempts)
+        counted = sum(way.counted_by == by for way in answered)
         if counted:
             how = "by our tokenizer" if by == "tokenizer" else "by chunks, each for one"
-            yield f"tokens of {counted} of {len(ways)} answers are counted {how}: the server tells no usage"
+            yield f"tokens of {counted} of {len(answered)} answers are counted {how}: the server tells no usage"

@@ -17,9 +17,10 @@ from attnlab.bench.measuring.judging.court import Court
 from attnlab.bench.measuring.setup import Setup
 from attnlab.bench.measuring.timing import Effort
 from attnlab.bench.ops.serve.contract import SERVE
+from attnlab.bench.ops.serve.lengths import Lengths
 from attnlab.bench.serving.asked import Asked
 from attnlab.bench.serving.failures import Failure
-from attnlab.bench.serving.log import Served
+from attnlab.bench.serving.log import Arrivals, Served
 from attnlab.bench.store.machine import Ceilings
 from attnlab.bench.store.records import Measurement, Outcome
 from tests.helpers.toy_served import make_toy
@@ -32,9 +33,47 @@ QUICK = Effort(target=0.9, sampling_limit_s=0.05, warmup_limit_s=0.001, max_samp
 CEILINGS = Ceilings("here", 1, 1e12, {}, None, 0.0)
 
 
-def measured(server: ToyServer, toy: Path, **axes: object) -> Measurement:
+class _Trims:
+    """Asks for less than the call is about."""
+
+    server: ToyServer
+
+    def run(self, inputs: Any, state: Any) -> Any:
+        shorter = replace(inputs, case=replace(inputs.case, new_tokens=Lengths.read(2)))
+        return Asking(self.server).run(inputs if inputs.asks else shorter, state)
+
+
+def test_other_inputs_than_those_of_the_call_are_no_measurement_of_it(toy: Path) -> None:
+    found = measured(ToyServer(toy), toy, _Trims)
+    assert found.outcome is Outcome.FAILED
+    assert "it drove other inputs than the call had" in (found.reason or "")
+
+
+def test_usage_of_tokens_that_nobody_saw_is_told(toy: Path) -> None:
+    found = measured(ToyServer(toy, changed(text="ab"), ids=False), toy, model="served", prompt_len=90, new_tokens=16)
+    assert any(
+        "4 answers of 4 with more tokens, by the server's usage, than bytes of text" in one for one in found.flags
+    )
+
+
+def test_streams_that_hold_tokens_back_are_told(toy: Path) -> None:
+    def lumps(served: Served, asked: Asked) -> Served:
+        if not served.streamed:
+            return served
+        kinds, ends = served.arrivals.kinds[:2], (served.arrivals.times_ns[0], served.arrivals.times_ns[-1])
+        return replace(served, arrivals=Arrivals(ends, (1, 1), kinds, (1, asked.max_tokens)))
+
+    flags = measured(ToyServer(toy, lumps), toy).flags
+    assert any(re.match(r"(\d+) answers of \1 came in fewer pieces than half their tokens", flag) for flag in flags)
+
+
+def test_times_that_no_client_took_are_told(toy: Path) -> None:
+    assert any("told by the implementation itself" in flag for flag in measured(ToyServer(toy), toy).flags)
+
+
+def measured(server: ToyServer, toy: Path, asks: type | None = None, **axes: object) -> Measurement:
     own = Registry()
-    implements("serve", name="x", into=own, memory_seen=False)(type("Asks", (_Asks,), {"server": server}))
+    implements("serve", name="x", into=own, memory_seen=False)(type("Asks", (asks or _Asks,), {"server": server}))
     setup = Setup(CPU, clocks_for(CPU), CEILINGS, QUICK, court=COURT, memory=False)  # with threads as they are now
     return measure(SERVE, case_of(toy, **axes), own.all_implementations()[0], setup)
 
