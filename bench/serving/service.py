@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -13,7 +14,11 @@ from typing import Any
 from attnlab.bench.errors import ServiceError
 
 NONE: Mapping[str, Any] = MappingProxyType({})
-SECRET_NAMES = re.compile(r"(api[-_]?key|access[-_]?token|^key$|^token$|secret|passw)", re.IGNORECASE)
+SECRET_NAMES = re.compile(
+    r"(api[-_]?key|access[-_]?token|auth(?!or)|(?<!idempotency)[-_]key$|[-_]token$|^key$|^token$|^sig|secret|passw|credential|cookie)",
+    re.IGNORECASE,
+)
+SECRET_FIELDS = re.compile(r"(api[-_]?key|access[-_]?token|^key$|^token$|secret|passw|credential)", re.IGNORECASE)
 GIVEN = ("authorization", "content-type", "content-length", "host", "accept", "accept-encoding", "connection")
 
 
@@ -86,6 +91,7 @@ class Service:
         object.__setattr__(self, "extra", dict(self.extra))
         object.__setattr__(self, "headers", dict(self.headers))
         _check_url(self.url)
+        _check_extra(self.extra)
         if self.key_env is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", self.key_env):
             raise ServiceError(
                 "got a key_env that is no name of an environment variable (it is not shown, for it may be the key "
@@ -120,7 +126,32 @@ class Service:
         return {name: value for name, value in made.items() if not (value is None and name in self.extra)}
 
 
+def _check_extra(extra: Mapping[str, Any]) -> None:
+    """They stand in a body, which is JSON, and in the run's file, which has no keys."""
+    secret = next((name for name in _names(extra) if SECRET_FIELDS.search(name)), None)
+    if secret is not None:
+        raise ServiceError(
+            f"got the field {secret!r} in extra, which holds a key and would be stored; put it into an environment "
+            "variable, name that by key_env, and its header by key_header"
+        )
+    try:
+        json.dumps(extra, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ServiceError(f"got fields in extra that JSON cannot hold ({error}); expected numbers, texts …") from None
+
+
+def _names(found: Any) -> Iterator[str]:
+    """Of all fields, of those within fields too."""
+    if isinstance(found, Mapping):
+        yield from map(str, found)
+    if isinstance(found, (Mapping, list)):
+        for one in found.values() if isinstance(found, Mapping) else found:
+            yield from _names(one)
+
+
 def _check_url(url: str) -> None:
+    if not url.isprintable() or any(map(str.isspace, url)):
+        raise ServiceError(f"got an address with blanks or control characters in it; expected one such as {EXAMPLE}")
     try:
         parts = urllib.parse.urlsplit(url)
         port = parts.port

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime
 import pickle
 from typing import Any
 
@@ -23,6 +24,9 @@ VARIABLE = "ATTNLAB_TEST_KEY"
         "localhost:8000",
         "ftp://host",
         "http://",
+        "http://h/a b",
+        "http://h/\n",
+        "http://h\0",
         "http://host:0",
         "http://host:99999",
         "http://host/#part",
@@ -42,6 +46,8 @@ def test_an_address_that_cannot_be_is_refused(url: str) -> None:
         f"http://host/v1?api_key={SECRET}",
         f"http://host/v1?key={SECRET}",
         f"http://host/v1?access-token={SECRET}",
+        f"http://host/v1?subscription-key={SECRET}",
+        f"http://host/v1?sig={SECRET}",
         f"http://host:{SECRET}",
     ],
 )
@@ -63,6 +69,12 @@ def test_an_address_with_a_key_is_refused_and_not_shown(url: str) -> None:
         {"headers": {"bad name": "x"}},
         {"headers": {"X-Route": "a\r\nb"}},
         {"key_header": "a b"},
+        {"headers": {"Cookie": SECRET}},
+        {"headers": {"X-Auth-Token": SECRET}},
+        {"extra": {"api_key": SECRET}},
+        {"extra": {"inner": [{"client_secret": SECRET}]}},
+        {"extra": {"top_p": float("nan")}},
+        {"extra": {"when": datetime.date(2026, 1, 1)}},
     ],
     ids=lambda fields: next(iter(fields)),
 )
@@ -70,6 +82,12 @@ def test_fields_that_cannot_be_are_refused_without_the_key(fields: dict[str, Any
     with pytest.raises(ServiceError) as caught:
         Service("http://host", **fields)
     assert "sk-planted" not in str(caught.value)
+
+
+def test_names_that_look_a_little_like_a_keys_are_taken() -> None:
+    extra = {"prompt_cache_key": "a", "max_tokens": 1, "stop_token_ids": []}
+    made = Service("http://host?author=me", extra=extra, headers={"Idempotency-Key": "7", "X-Author": "me"})
+    assert made.extra == extra
 
 
 def test_paths_go_behind_the_services_own() -> None:
