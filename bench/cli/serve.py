@@ -54,6 +54,9 @@ def execute(options: argparse.Namespace) -> int:
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
         raise Unavailable(f"not installed: {', '.join(missing)}; mend with: pip install 'attnlab[serve]'")
+    from attnlab.bench.server.parent import ParentWatch
+
+    watch = ParentWatch() if options.with_parent else None  # from the first moment on: to read a model takes a while
     from attnlab.bench.contract.discovery import modules_in
     from attnlab.bench.contract.registry import OURS, discover_some
     from attnlab.bench.server.running import Place, announce, listen, serve
@@ -84,7 +87,7 @@ def execute(options: argparse.Namespace) -> int:
         else:
             print(f"serving {service.model.name} by {options.impl} at {place.url}; Ctrl-C ends it", flush=True)
 
-    return EXIT_OK if serve(service, bound, told, options.with_parent) else EXIT_FAULTS
+    return EXIT_OK if serve(service, bound, told, watch) else EXIT_FAULTS
 
 
 def _count(text: str) -> int:

@@ -19,6 +19,7 @@ import uvicorn
 from attnlab.bench.errors import UsageError
 from attnlab.bench.server.app import application
 from attnlab.bench.server.connections import HEADER_BYTES, bounded_protocol
+from attnlab.bench.server.parent import ParentWatch
 from attnlab.bench.server.service import Service
 
 BACKLOG = 1024
@@ -124,29 +125,27 @@ def server_of(service: Service, bound: socket.socket, told: Callable[[Place], No
     return server
 
 
-def serve(service: Service, bound: socket.socket, told: Callable[[Place], None], with_parent: bool = False) -> bool:
+def serve(
+    service: Service, bound: socket.socket, told: Callable[[Place], None], parent: ParentWatch | None = None
+) -> bool:
     """Answer until told to end -> whether it ended as told, and not because the engine failed.
 
-    with_parent: end when standard input closes, as the pipe of a process that has died does.
+    parent: end when that is gone.
     """
     sys.setswitchinterval(SWITCH_S)
     server = server_of(service, bound, told)
 
-    async def run() -> None:
-        if with_parent:
-            asyncio.get_running_loop().add_reader(sys.stdin.fileno(), _read_parent, server)
-        await server.serve(sockets=[bound])
-
-    asyncio.run(run())
-    return not service.engine.failed
-
-
-def _read_parent(server: uvicorn.Server) -> None:
-    """What a parent writes says nothing; that it closes does."""
-    number = sys.stdin.fileno()
-    if not os.read(number, 4096):
-        asyncio.get_running_loop().remove_reader(number)
+    def end() -> None:
         server.should_exit = True
+
+    if parent is not None:
+        parent.then(end)
+    try:
+        asyncio.run(server.serve(sockets=[bound]))
+    finally:
+        if parent is not None:
+            parent.close()
+    return not service.engine.failed
 
 
 def _most_connections() -> int:

@@ -54,6 +54,12 @@ def test_a_child_tells_where_it_is_answers_and_ends_with_its_parent(toy_folder: 
         assert child.wait(WAIT_S) == 0
 
 
+def test_a_child_whose_parent_dies_while_it_is_set_up_ends_before_it_listens() -> None:
+    with process("--port", "0", "--announce", "--with-parent") as child:
+        told, _ = child.communicate(timeout=WAIT_S)  # which closes its standard input
+        assert (child.returncode, told) == (1, "")
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_cleanly(toy_folder: Path, number: signal.Signals) -> None:
     toy = ("--model", str(toy_folder), "--impl", "naive", "--dtype", "float32", "--port", "0", "--batch", "1")
