@@ -63,6 +63,7 @@ class Service:
 
     def start(self) -> None:
         self.engine.start()
+        self._preparer.submit(lambda: self._longest_token)  # so that the first request does not wait for it
 
     def stop(self) -> None:
         self.engine.stop()
