@@ -9,7 +9,13 @@ from attnlab.bench.serving import Asked, Part, Service, Whole, openai
 from attnlab.impls.serve._openai import SAMPLING, options
 
 
-@implements("serve", name="openai_chat", needs=Needs(packages=("aiohttp",)), memory_seen=False)
+@implements(
+    "serve",
+    name="openai_chat",
+    needs=Needs(packages=("aiohttp",)),
+    memory_seen=False,
+    built_from=("generate/paged",),  # what runs behind our own server
+)
 class OpenAIChat(HttpEndpoint):
     """OpenAI's chat API, `/v1/chat/completions`: the server puts the messages into its own template."""
 

@@ -9,7 +9,13 @@ from attnlab.bench.serving import Asked, Part, Service, Whole, openai
 from attnlab.impls.serve._openai import SAMPLING, options
 
 
-@implements("serve", name="openai_completions", needs=Needs(packages=("aiohttp",)), memory_seen=False)
+@implements(
+    "serve",
+    name="openai_completions",
+    needs=Needs(packages=("aiohttp",)),
+    memory_seen=False,
+    built_from=("generate/paged",),  # what runs behind our own server
+)
 class OpenAICompletions(HttpEndpoint):
     """OpenAI's completions, `/v1/completions`: the prompt is sent with the model's template, or as token ids."""
 
