@@ -133,7 +133,8 @@ def attnlab_errors(url: str, streams: int, tokens: int) -> tuple[Errors, bool]:
         path, identity_path = PATH, None
 
         def body(self, asked: Asked, service: Service, stream: bool) -> dict[str, Any]:
-            return {"model": "stub", "messages": [{"role": "user", "content": "x"}], "stream": stream}
+            prompt = [{"role": "user", "content": "x"}]
+            return {"model": "stub", "messages": prompt, "max_tokens": asked.max_tokens, "stream": stream}
 
         def read_event(self, data: str) -> Part:
             return openai.read_chat_event(data)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import re
 import time
 from dataclasses import dataclass, field
 
@@ -81,6 +82,11 @@ class Asker:
             raise ServiceError(
                 f"the body of request {asked.number} does not hold its prompt; expected all its messages, its text or "
                 "its ids in it: mend the endpoint's body, or the extra fields of the service"
+            )
+        if not re.search(rf":{asked.max_tokens}[,}}\]]", payload):
+            raise ServiceError(
+                f"the body of request {asked.number} does not ask for {asked.max_tokens} tokens; expected that number "
+                "as one of its fields: mend the endpoint's body, or the extra fields of the service"
             )
         return payload.encode()
 

@@ -26,7 +26,7 @@ class _Any:
     path, identity_path = "/", None
 
     def body(self, asked: Asked, service: Service, stream: bool) -> dict[str, Any]:
-        return {"prompt": asked.prompt, "stream": stream}
+        return {"prompt": asked.prompt, "max_tokens": asked.max_tokens, "stream": stream}
 
     def read_event(self, data: str) -> Part:
         return Part("text", "a", finish_reason="stop")

@@ -70,6 +70,8 @@ def test_an_endpoint_that_shortens_a_prompt_is_refused_before_anything_is_sent(c
         drive(Shortens(), service, [long], Load.read("together"))
     with pytest.raises(ServiceError, match="mend the endpoint's body, or the extra fields"):
         drive(Chat(), Service(service.url, extra={"messages": []}), [long], Load.read("together"))
+    with pytest.raises(ServiceError, match="does not ask for 4 tokens"):
+        drive(Chat(), Service(service.url, extra={"max_tokens": 44}), [long], Load.read("together"))
     kinds = drive(Chat(), service, [long], Load.read("together")).failures
     assert kinds == {"refused": 1}
 

@@ -53,6 +53,9 @@ def attest(
     failures = [(n, r.failure) for n, r in enumerate(call.requests) if r.failure is not None]
     if len(failures) == len(call.requests):
         raise ValueError(f"all {len(failures)} requests of a call failed: {failures[0][1]}")
+    at_once = sum(one.failure is None and not one.streamed for one in kept.log.requests)
+    if at_once and case.answer == STREAM:
+        raise ValueError(f"{count(at_once, 'answer')} came whole, though streams were asked for; take answer=whole")
     why = fault(case, [inputs.seed], call, load, span.elapsed_ns, span.resolution_ns)
     if why is not None:
         raise ValueError(f"its log cannot be: {why}")

@@ -67,6 +67,13 @@ def test_streams_that_hold_tokens_back_are_told(toy: Path) -> None:
     assert any(re.match(r"(\d+) answers of \1 came in fewer pieces than half their tokens", flag) for flag in flags)
 
 
+def test_answers_that_come_whole_are_no_streams(toy: Path) -> None:
+    found = measured(ToyServer(toy, changed(streamed=False)), toy)
+    assert found.outcome is Outcome.FAILED
+    assert re.search(r"answers came whole, though streams were asked for; take answer=whole", found.reason or "")
+    assert measured(ToyServer(toy, changed(streamed=False)), toy, answer="whole").outcome is Outcome.PASSED
+
+
 def test_times_that_no_client_took_are_told(toy: Path) -> None:
     assert any("told by the implementation itself" in flag for flag in measured(ToyServer(toy), toy).flags)
 
