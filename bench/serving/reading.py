@@ -63,6 +63,8 @@ class Answer:
         """One event more."""
         piece = part.piece
         kind: Kind = part.kind
+        if not (piece or part.ids or self.began):  # an answer begins with what can be seen of it, not with a number
+            part = part._replace(tokens=None)
         if kind in PIECES and not piece and not part.tokens and not part.ids:
             if self.began and part.finish_reason is None:
                 self.blanks.append(len(self.times_ns))

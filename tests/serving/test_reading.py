@@ -36,6 +36,22 @@ def test_an_empty_first_chunk_is_no_token() -> None:
     assert counted(answer) == ((0, 1, 1), "chunks", "one_each")
 
 
+class Early(Chat):
+    """An endpoint that tells of a token before anything of the answer is there."""
+
+    def read_event(self, data: str) -> Part:
+        part = super().read_event(data)
+        return part._replace(kind="text", tokens=1) if part.kind == "role" else part
+
+
+def test_a_number_of_tokens_before_anything_is_seen_is_none() -> None:
+    reading = Reading(Early(), Limits(), 16)
+    for place, data in enumerate([ROLE, delta(content="a"), delta(content="b", finish="length"), usage(9, 2), DONE], 1):
+        reading.feed(data, 10 * place)
+    assert reading.answer.kinds[0] == "role"
+    assert counted(reading.answer).tokens == (0, 1, 2, 2, 2)
+
+
 def test_a_role_that_brings_text_is_a_token() -> None:
     answer, _ = read([delta(role="assistant", content="a"), delta("stop"), DONE])
     assert answer.kinds[0] == "text"

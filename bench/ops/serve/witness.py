@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from attnlab.bench.contract.operator_spec import Attestation, Span
 from attnlab.bench.llm.generation.events import log_in
 from attnlab.bench.llm.generation.logs import RequestLog
-from attnlab.bench.llm.generation.served import LATE_NS, LoadLog, load_in, p99
-from attnlab.bench.ops.serve.case import STREAM
+from attnlab.bench.llm.generation.served import LATE_NS, Delivery, LoadLog, load_in, p99
+from attnlab.bench.ops.serve.case import AS_IT_IS, COLD, STREAM
+from attnlab.bench.ops.serve.loads import CONCURRENCY
 from attnlab.bench.ops.serve.logs import call_log, load_log
 from attnlab.bench.ops.serve.rules import fault
 from attnlab.bench.store.records import Series
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 OTHER_INPUTS = (
     "it drove other inputs than the call had; expected run to call inputs.drive(…) of those that it was given"
 )
+MOST_COLD, LEAST_WARM = 0.5, 0.25  # shares of prompts that a server had; a template's beginning is always alike
 MANY_TOKENS = 3  # of which one may expect several pieces
 FEW_UNSEEN = 2  # tokens that may show nothing, such as one that ends an answer
 NOT_KEPT = "its log is not the one that the client kept; expected run to return what inputs.drive(…) gives"
@@ -130,6 +132,9 @@ def _notes(case: ServeCase, requests: Sequence[RequestLog], failed: int, loads: 
         yield f"the client sent late, by {format_time(p99_ns)} at p99: the load was not quite the one asked for"
     ways = [way for load in loads for way in load.deliveries]
     answered = [way for way, r in zip(ways, requests, strict=True) if r.failure is None]
+    yield from _of_cache(case, requests, ways)
+    if case.load.kind == CONCURRENCY and case.load.at_once > case.requests:
+        yield f"no more than {count(case.requests, 'request')} under way at once, for there are no more in the case"
     again = sum(max(0, way.attempts - 1) for way in ways)
     if again:
         yield f"{count(again, 'request')} sent again: their latency counts from when they were due first"
@@ -138,3 +143,19 @@ def _notes(case: ServeCase, requests: Sequence[RequestLog], failed: int, loads: 
         if counted:
             how = "by our tokenizer" if by == "tokenizer" else "by chunks, each for one"
             yield f"tokens of {counted} of {len(answered)} answers are counted {how}: the server tells no usage"
+
+
+def _of_cache(case: ServeCase, requests: Sequence[RequestLog], ways: Sequence[Delivery]) -> Iterator[str]:
+    """Whether the server says that its prefix cache was in another state than was asked for."""
+    if case.prefix == AS_IT_IS or any(case.shared):
+        return
+    known = tokens = 0
+    for number, (request, way) in enumerate(zip(requests, ways, strict=True)):
+        begins = case.follows[number % case.requests] is None
+        if begins and request.answered and way.cached_tokens is not None:
+            known += way.cached_tokens
+            tokens += request.prompt_tokens
+    share = known / tokens if tokens else None
+    if share is not None and (share > MOST_COLD if case.prefix == COLD else share < LEAST_WARM):
+        state = "new to the server" if case.prefix == COLD else "in the server's prefix cache"
+        yield f"prompts were to be {state}, which says that it had {share:.0%} of their tokens"

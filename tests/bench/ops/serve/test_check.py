@@ -74,6 +74,29 @@ def test_answers_that_come_whole_are_no_streams(toy: Path) -> None:
     assert measured(ToyServer(toy, changed(streamed=False)), toy, answer="whole").outcome is Outcome.PASSED
 
 
+@pytest.mark.parametrize(
+    ("prefix", "cached", "said"),
+    [
+        ("cold", 120, "new to the server, which says that it had 80%"),
+        ("cold", 0, None),
+        ("warm", 0, "in the server's prefix cache, which says that it had 0%"),
+        ("warm", 120, None),
+        ("asis", 120, None),
+    ],
+)
+def test_a_prefix_cache_in_another_state_than_asked_for_is_told(
+    prefix: str, cached: int, said: str | None, toy: Path
+) -> None:
+    def knows(served: Served, asked: Asked) -> Served:
+        assert served.usage is not None
+        return replace(served, usage=replace(served.usage, cached=cached))
+
+    flags = " ".join(measured(ToyServer(toy, knows), toy, prefix=prefix, load="concurrency:9", requests=3).flags)
+    assert "prompts were to be" in flags if said else "prompts were to be" not in flags
+    assert (said or "") in flags
+    assert "no more than 3 requests under way at once" in flags
+
+
 def test_times_that_no_client_took_are_told(toy: Path) -> None:
     assert any("told by the implementation itself" in flag for flag in measured(ToyServer(toy), toy).flags)
 
