@@ -8,6 +8,7 @@ Of each request, in the order of the load; −1 stands where a figure is not kno
 | `request_connect` | ns | what connecting took, name and TLS included; 0 on a connection that was there |
 | `request_headers` | ns | when the head of the answer was there, since the call began |
 | `request_queue` | ns | what it waited in the server before its prompt was read, as the server says |
+| `request_prefill` | ns | what reading its prompt took, as the server says |
 | `request_cached` | tokens | of its prompt that the server had in its prefix cache, as usage says |
 | `request_attempts` | 1 | how often it was sent: 1 where nothing was tried again |
 | `request_counted_by` | 1 | who counted its tokens: one of `COUNTED_BY` by number |
@@ -28,10 +29,11 @@ from attnlab.bench.store.records import Measurement, Series
 WALL = "wall"
 UNKNOWN = -1.0
 COUNTED_BY = ("usage", "ids", "tokenizer", "chunks")
-SENT, HEADERS, CONNECT, QUEUE = "request_sent", "request_headers", "request_connect", "request_queue"
+SENT, HEADERS, CONNECT = "request_sent", "request_headers", "request_connect"
+QUEUE, PREFILL = "request_queue", "request_prefill"
 CACHED, ATTEMPTS, COUNTED = "request_cached", "request_attempts", "request_counted_by"
 LAG, LOOP_LAG, LATE, STEADY = "client_lag", "client_loop_lag", "client_late", "steady_window"
-OF_REQUESTS = (SENT, HEADERS, CONNECT, QUEUE, CACHED, ATTEMPTS, COUNTED)
+OF_REQUESTS = (SENT, HEADERS, CONNECT, QUEUE, PREFILL, CACHED, ATTEMPTS, COUNTED)
 OF_LOADS = (LAG, LOOP_LAG, LATE, STEADY)
 P99 = 0.99
 LATE_NS = 1e6
@@ -49,6 +51,7 @@ class Delivery:
     cached_tokens: int | None = None
     attempts: int = 1
     counted_by: str = COUNTED_BY[0]
+    prefill_ns: float | None = None
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ def _series(log: LoadLog) -> Iterator[Series]:
         (HEADERS, "ns", [d.headers_ns for d in log.deliveries]),
         (CONNECT, "ns", [d.connect_ns for d in log.deliveries]),
         (QUEUE, "ns", [d.queue_ns for d in log.deliveries]),
+        (PREFILL, "ns", [d.prefill_ns for d in log.deliveries]),
         (CACHED, "tokens", [d.cached_tokens for d in log.deliveries]),
     ):
         if any(value is not None for value in values):
@@ -125,6 +129,7 @@ def _delivery(row: dict[str, float]) -> Delivery:
         None if cached is None else int(cached),
         int(row[ATTEMPTS]),
         COUNTED_BY[counted],
+        known[PREFILL],
     )
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 NEVER_SENT = "it was never sent"
 QUEUE = "queue_ns"
+PREFILLS = ("prefill_ns", "prompt_ns")  # as ours says it, and llama.cpp
 
 
 def call_log(outputs: ServeOutputs) -> CallLog:
@@ -62,6 +63,7 @@ def _delivery(one: Served | None, offset_ns: float) -> Delivery:
         cached_tokens=None if one.usage is None else one.usage.cached,
         attempts=one.attempts,
         counted_by=one.counted_by,
+        prefill_ns=next((timings[name] for name in PREFILLS if name in timings), None),
     )
 
 

@@ -59,7 +59,14 @@ def call(of: ServeCase, ways: Ways, drift: float, fails: int | None = None) -> t
         logs.append(RequestLog(due_ms * MS, of.prompt_len.most, times, tuple(range(1, tokens + 1)), failure=failure))
         queue_ns = (begun_ms - sent_ms) * MS if ways.told else None
         deliveries.append(
-            Delivery(sent_ms * MS, (sent_ms + 0.4) * MS, 0.0, queue_ns, cached if ways.told else None, 1, "usage")
+            Delivery(
+                sent_ms * MS,
+                (sent_ms + 0.4) * MS,
+                0.0,
+                queue_ns,
+                cached if ways.told else None,
+                prefill_ns=prefill_ms * MS if ways.told else None,
+            )
             if ways.first_ms
             else Delivery(sent_ms * MS, counted_by="ids")
         )

@@ -91,11 +91,12 @@ def test_the_queue_is_apart_where_the_server_says_it(study: Study) -> None:
     crowded = rows["openai_chat, R40-poisson.48"]
     assert crowded["TTFT"] == "777 ms"
     assert (crowded["queue"], crowded["to headers"]) == ("719 ms", "–")
+    assert crowded["prefill"].endswith(" ms")
     assert rows["in_process, R24-concurrency.1"]["queue"] == "–"
     (panel,) = next(plot for plot in study.plots if plot.name == "ttft").panels
     row = panel.rows.index("openai_chat, R40-poisson.48")
     whole = sum(p.x for curve in panel.curves for p in curve.points if p.y == row)
-    assert whole == pytest.approx(777e6, rel=0.01)  # the parts add up to the median time to first token
+    assert whole == pytest.approx(777e6, rel=0.02)  # medians of parts add up to the median of the whole but for little
 
 
 def _parts(study: Study) -> StudyTable:

@@ -11,18 +11,19 @@ from attnlab.bench.reporters.model.plots import Curve, Panel, PlotPoint
 from attnlab.bench.reporters.model.serving.results import ServedRequest, ServedResult
 from attnlab.bench.reporters.model.studies import StudyTable
 
-LATE, CONNECT, QUEUE, HEADERS, REST = "sent late", "connect", "queue", "to headers", "rest"
-PARTS = (LATE, CONNECT, QUEUE, HEADERS, REST)
+LATE, CONNECT, QUEUE, PREFILL, HEADERS, REST = "sent late", "connect", "queue", "prefill", "to headers", "rest"
+PARTS = (LATE, CONNECT, QUEUE, PREFILL, HEADERS, REST)
 TOLD: dict[str, Callable[[ServedRequest], float | None]] = {
     LATE: lambda one: one.late_ns,
     CONNECT: lambda one: one.way.connect_ns,
     QUEUE: lambda one: one.way.queue_ns,
+    PREFILL: lambda one: one.way.prefill_ns,
     HEADERS: lambda one: one.to_headers_ns,
 }
 CAPTION = (
-    "Medians. Sent late: by the client, after the request was due. Queue: as the server says. To headers: from sending "
-    "to the head of the answer, where the server says nothing of its queue. Rest: what of the time to first token is "
-    "in none of these: prefill, choosing a token, the way back."
+    "Medians. Sent late: by the client, after the request was due. Queue, prefill: as the server says. To headers: "
+    "from sending to the head of the answer, where the server says neither. Rest: what of the time to first token is "
+    "in none of these: what is not told apart, choosing a token, the way there and back."
 )
 
 
@@ -35,7 +36,7 @@ def parts_of(result: ServedResult) -> dict[str, float] | None:
         value = median(time for one, _ in asked if (time := told(one)) is not None)
         if value is not None:
             found[part] = value
-    if QUEUE in found:
+    if QUEUE in found or PREFILL in found:
         found.pop(HEADERS, None)  # a server may send them before it queues a request, or after its prefill
     return found | {REST: max(0.0, whole - sum(found.values()))} if whole is not None and found else None
 
