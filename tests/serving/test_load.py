@@ -128,3 +128,14 @@ def test_a_trace_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\xfe{}")
     with pytest.raises(TraceError, match="UTF-8"):
         read_rows(tmp_path / "binary")
+    with pytest.raises(TraceError, match="no regular file"):
+        read_rows(Path("/dev/zero"))
+    with pytest.raises(TraceError, match="no regular file"):
+        read_rows(tmp_path)
+    with pytest.raises(TraceError, match="it is no path"):
+        read_rows(tmp_path / "a\0b")
+    large = tmp_path / "large"
+    with large.open("wb") as file:
+        file.truncate((1 << 30) + 1)  # without a block on the disk
+    with pytest.raises(TraceError, match=r"expected 1\.00 GiB at most"):
+        read_rows(large)

@@ -27,6 +27,8 @@ from attnlab.bench.units import NS_PER_MS
 if TYPE_CHECKING:
     from attnlab.bench.llm.models.config import ModelConfig
 
+MOST_REQUESTS = 100_000
+"""All of a load are written before it begins, and each has a row in what is judged."""
 SERVED = "served"
 """The model is whatever the server serves: its weights are not here, so no answer is held to a reference."""
 STREAM, WHOLE = "stream", "whole"
@@ -159,6 +161,8 @@ class ServeCase(TypedCase):
     tpot_ms: int = size("tpot", help="objective of goodput: milliseconds for each token after it", default=100)
 
     def validate(self) -> None:
+        if self.requests > MOST_REQUESTS:
+            raise ImpossibleCase(f"got {self.requests} requests; expected at most {MOST_REQUESTS} in one load")
         if self.load.kind == loads.TRACE:
             self._validate_trace()
         elif lengths.TRACE in (self.prompt_len.kind, self.new_tokens.kind):

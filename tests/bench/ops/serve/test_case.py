@@ -73,6 +73,7 @@ def test_ids_stay_as_they_are(text: str) -> None:
         ({"load": "conversations:3:0", "requests": 4}, "4 requests in conversations of 3 turns"),
         ({"load": "conversations:2:0", "prompts": "random"}, "random prompts in conversations"),
         ({"sampling": "beam:2"}, "expected greedy, or sample"),
+        ({"requests": 10**8}, "expected at most 100000 in one load"),
         ({"answer": "slowly"}, "expected one of stream, whole"),
     ],
     ids=lambda value: "-".join(map(str, value.values()))[:40] if isinstance(value, dict) else "",
