@@ -263,4 +263,5 @@ def live_engine(case: ServeCase) -> LiveEngine:
         raise Unavailable(f"{made.key} cannot serve {case.model} here: {reasons[0]}")
     weights = weights_of(case.model, of_generate.torch_dtype, torch.device("cpu"))
     engine: LiveEngine = made.live(of_generate, weights.settled(1, of_generate.total))
+    engine.set_up()  # as the server does before it tells its address
     return engine
