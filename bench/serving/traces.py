@@ -64,7 +64,7 @@ def read_rows(path: Path, count: int | None = None) -> tuple[TraceRow, ...]:
     if first.startswith("{"):
         rows = list(_json_rows(path, count))
     else:
-        rows = [TraceRow(time_s) for time_s in read_trace(path)]
+        rows = [TraceRow(time_s) for time_s in read_trace(path, count)]
         return tuple(_enough(path, rows, count))
     rows = _enough(path, rows, count)
     begun_s = rows[0].time_s

@@ -139,3 +139,11 @@ def test_a_trace_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
         file.truncate((1 << 30) + 1)  # without a block on the disk
     with pytest.raises(TraceError, match=r"expected 1\.00 GiB at most"):
         read_rows(large)
+
+
+def test_no_more_of_a_trace_is_read_than_is_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "trace"
+    path.write_text("0\n\n1 # one\n2\nnonsense\n")
+    assert [row.time_s for row in read_rows(path, 3)] == [0, 1, 2]
+    with pytest.raises(TraceError, match="trace:5: got 'nonsense'"):
+        read_rows(path, 4)

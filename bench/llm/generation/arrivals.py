@@ -64,19 +64,21 @@ class Arrivals:
         return (0.0,) * requests
 
 
-def read_trace(path: Path) -> list[float]:
-    """Times in seconds, one a line, # begins a comment; raises TraceError naming the line that is wrong."""
+def read_trace(path: Path, most: int | None = None) -> list[float]:
+    """Times in seconds, one a line, # begins a comment, at most so many; raises TraceError naming the line that is
+    wrong. What stands behind the last one that is wanted is not read."""
+    times: list[float] = []
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        with path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):
+                text = line.partition("#")[0].strip()
+                if text:
+                    times.append(_time(text, f"{path}:{number}", times[-1] if times else 0.0))
+                if len(times) == most:
+                    break
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
         raise TraceError(f"{path}: the trace cannot be read: {reason}; give a text file with a time a line") from error
-    times: list[float] = []
-    for number, line in enumerate(lines, 1):
-        text = line.partition("#")[0].strip()
-        if not text:
-            continue
-        times.append(_time(text, f"{path}:{number}", times[-1] if times else 0.0))
     if not times:
         raise TraceError(f"{path}: got no times; expected one time in seconds a line")
     return times
