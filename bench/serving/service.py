@@ -21,6 +21,8 @@ SECRET_NAMES = re.compile(
 SECRET_FIELDS = re.compile(r"(api[-_]?key|access[-_]?token|^key$|^token$|secret|passw|credential)", re.IGNORECASE)
 GIVEN = ("authorization", "content-type", "content-length", "host", "accept", "accept-encoding", "connection")
 
+MOST_RETRIES = 100
+
 
 @dataclass(frozen=True)
 class Retries:
@@ -37,8 +39,8 @@ class Retries:
     longest_s: float = 30.0
 
     def __post_init__(self) -> None:
-        if self.times < 0:
-            raise ServiceError(f"got retries={self.times}; expected 0, which is none, or more")
+        if not 0 <= self.times <= MOST_RETRIES:
+            raise ServiceError(f"got retries={self.times}; expected 0, which is none, to {MOST_RETRIES}")
         if not 0 <= self.first_s <= self.longest_s or not math.isfinite(self.longest_s):
             raise ServiceError(f"got waits of {self.first_s} to {self.longest_s} s; expected finite, rising ones")
 
@@ -99,18 +101,21 @@ class Service:
             )
         if not math.isfinite(self.timeout_s) or self.timeout_s <= 0:
             raise ServiceError(f"got timeout_s={self.timeout_s}; expected a finite time above 0 s")
+        if self.model == "":
+            raise ServiceError("got an empty name of a model; expected the server's name of it, or none at all")
         if self.sockets is not None and self.sockets < 1:
             raise ServiceError(f"got sockets={self.sockets}; expected 1 or more, or none for no limit")
         for name in (*self.headers, self.key_header):
             if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
                 raise ServiceError(f"got {name!r} as a header's name; expected letters, digits and dashes")
-        for name, value in self.headers.items():
+        given: Mapping[str, Any] = self.headers  # as a suite's file has it
+        for name, value in given.items():
             if name.lower() in GIVEN or SECRET_NAMES.search(name):
                 raise ServiceError(
                     f"got the header {name!r}, which the client sets itself or which holds a key; put a key's variable "
                     "into key_env, and its header's name into key_header"
                 )
-            if not (value.isascii() and value.isprintable()):
+            if not (isinstance(value, str) and value.isascii() and value.isprintable()):
                 raise ServiceError(
                     f"got a value of the header {name!r} that HTTP cannot hold; expected printable ASCII"
                 )

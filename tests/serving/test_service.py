@@ -70,6 +70,8 @@ def test_an_address_with_a_key_is_refused_and_not_shown(url: str) -> None:
         {"headers": {"X-Route": "a\r\nb"}},
         {"key_header": "a b"},
         {"headers": {"Cookie": SECRET}},
+        {"headers": {"X-A": 5}},
+        {"model": ""},
         {"headers": {"X-Auth-Token": SECRET}},
         {"extra": {"api_key": SECRET}},
         {"extra": {"inner": [{"client_secret": SECRET}]}},
