@@ -12,8 +12,9 @@ from collections.abc import Iterator
 import pytest
 
 from attnlab.bench.serving import Asked, Load, Message, Retries, ServedLog, Service, drive
-from tests.serving.streams import DONE, ROLE, Chat, delta, event
-from tests.serving.stub import HEAD, Exchange, Script, Stub, answer, http_chunk, plain
+
+from .streams import DONE, ROLE, Chat, delta, event
+from .stub import HEAD, Exchange, Script, Stub, answer, http_chunk, plain
 
 SECRET = "sk-planted/0123456789+abcdef"
 VARIABLE = "ATTNLAB_TEST_KEY"

@@ -11,7 +11,7 @@ import pytest
 
 from attnlab.bench import units
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "client_capacity.py"
+SCRIPT = Path(__file__).parents[3] / "benchmarks" / "client_capacity.py"
 
 
 @pytest.fixture(scope="module")

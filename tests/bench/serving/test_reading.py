@@ -11,7 +11,8 @@ from attnlab.bench.serving.counting import Counted, counted
 from attnlab.bench.serving.endpoint import Part, Usage
 from attnlab.bench.serving.reading import AnswerFailed, Reading
 from attnlab.bench.serving.service import Limits
-from tests.serving.streams import DONE, PLAIN, ROLE, Chat, delta, event, read, usage
+
+from .streams import DONE, PLAIN, ROLE, Chat, delta, event, read, usage
 
 
 def tokens(stream: Sequence[bytes], count: object = None) -> Counted:

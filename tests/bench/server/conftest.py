@@ -86,7 +86,7 @@ class Answer:
         message = found["error"]["message"]
         assert "Traceback" not in message
         assert ".py" not in message
-        assert str(Path(__file__).parents[2]) not in message
+        assert str(Path(__file__).parents[3]) not in message
         return dict(found["error"])
 
     @property

@@ -30,8 +30,9 @@ from attnlab.bench.serving import (
     _inflow,
     drive,
 )
-from tests.serving.streams import DONE, PLAIN, ROLE, Chat, delta, event
-from tests.serving.stub import HEAD, Exchange, Script, Stub, StubServer, answer, http_chunk, plain
+
+from .streams import DONE, PLAIN, ROLE, Chat, delta, event
+from .stub import HEAD, Exchange, Script, Stub, StubServer, answer, http_chunk, plain
 
 MS = 1_000_000
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from attnlab.bench.serving.counting import counted
 from attnlab.bench.serving.endpoint import PIECES, Part, Usage
 from attnlab.bench.serving.reading import Answer
-from tests.serving.streams import PLAIN, delta, event, read, usage
+
+from .streams import PLAIN, delta, event, read, usage
 
 TEXTS = st.text(max_size=6)
 SCALARS = st.none() | st.booleans() | st.integers(-3, 99) | st.floats() | TEXTS

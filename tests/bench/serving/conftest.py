@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving.stub import Stub, StubServer
+from .stub import Stub, StubServer
 
 CERTIFICATE = Path(__file__).parent / "data" / "localhost.pem"
 

@@ -19,8 +19,9 @@ from attnlab.bench.errors import ServiceError, Unavailable
 from attnlab.bench.serving import Asked, Load, Message, ServedLog, Service, drive
 from attnlab.bench.serving.failures import Failure
 from attnlab.bench.serving.service import Retries
-from tests.serving.streams import DONE, PLAIN, ROLE, Chat, delta, usage
-from tests.serving.stub import Exchange, Stub, answer
+
+from .streams import DONE, PLAIN, ROLE, Chat, delta, usage
+from .stub import Exchange, Stub, answer
 
 HI = (Message("user", "hi"),)
 MS = 1_000_000
