@@ -30,6 +30,19 @@ def add_plugin(parser: Arguments) -> None:
     )
 
 
+def add_servers(parser: Arguments) -> None:
+    parser.add_argument(
+        "--server",
+        action="append",
+        default=[],
+        metavar="[NAME=]URL",
+        help="a server for operator serve, such as http://127.0.0.1:8000; with a NAME as a suite's [servers.NAME] has",
+    )
+    parser.add_argument(
+        "--key-env", action="append", default=[], metavar="[NAME=]VARIABLE", help="the variable that holds its key"
+    )
+
+
 def add_device(parser: Arguments) -> None:
     parser.add_argument("--device", default="auto", metavar="KIND", help="auto (a GPU where there is one), cpu or cuda")
 

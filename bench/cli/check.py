@@ -7,7 +7,7 @@ import json
 import os
 import shlex
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pdb", action="store_true", help="stop in a debugger where an implementation raises")
     _options.add_plugin(parser)
     _options.add_device(parser)
+    _options.add_servers(parser)
     _options.add_json(parser)
 
 
@@ -59,6 +60,7 @@ class _Job:
 
 def execute(options: argparse.Namespace) -> int:
     check_check(options)
+    from attnlab.bench.cli._servers import with_servers
     from attnlab.bench.machine.environment import choose_device
 
     folder = Path(options.target)
@@ -69,9 +71,11 @@ def execute(options: argparse.Namespace) -> int:
     if device == "cpu":
         os.environ.setdefault("TRITON_INTERPRET", "1")  # as in a worker: it counts when Triton is imported
     registry = _options.discovered(options.plugin)
+    axes = _options.read_axes(options.axis)
     if options.target in registry.operators:
-        jobs = list(_of_operator(options, registry))
+        jobs = list(_of_operator(options, registry, with_servers(options.server, options.key_env, axes)))
     elif failures:
+        with_servers(options.server, options.key_env, axes)  # a failure's case names one of them
         jobs = [_kept(place, failure, registry, options) for place, failure in failures]
     else:
         raise UsageError(
@@ -102,11 +106,11 @@ def _failures(folder: Path) -> Iterator[tuple[Path, Failure]]:
     )
 
 
-def _of_operator(options: argparse.Namespace, registry: Registry) -> Iterator[_Job]:
+def _of_operator(options: argparse.Namespace, registry: Registry, axes: Mapping[str, Any]) -> Iterator[_Job]:
     from attnlab.bench.measuring.steps import plan
     from attnlab.bench.measuring.suite import operator_suite
 
-    suite = operator_suite(options.target, registry, _options.read_axes(options.axis), tuple(options.case))
+    suite = operator_suite(options.target, registry, axes, tuple(options.case))
     (bench,) = plan(suite, registry, _options.read_names(options.impl))
     for case in suite.benches[0].cases:
         for name in bench.implementations:

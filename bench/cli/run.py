@@ -62,16 +62,7 @@ def _add_what(group: _options.Arguments) -> None:
     )
     _options.add_plugin(group)
     _options.add_device(group)
-    group.add_argument(
-        "--server",
-        action="append",
-        default=[],
-        metavar="[NAME=]URL",
-        help="a server for operator serve, such as http://127.0.0.1:8000; with a NAME as a suite's [servers.NAME] has",
-    )
-    group.add_argument(
-        "--key-env", action="append", default=[], metavar="[NAME=]VARIABLE", help="the variable that holds its key"
-    )
+    _options.add_servers(group)
 
 
 def _add_how(group: _options.Arguments) -> None:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import json
 import math
-import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,10 +24,9 @@ from typing import Any
 
 from attnlab.bench import units
 from attnlab.bench.errors import TraceError
-from attnlab.bench.llm.generation.arrivals import read_trace
+from attnlab.bench.llm.generation.arrivals import check_trace, read_trace
 from attnlab.bench.text import one_line
 
-MOST_BYTES = 1 << 30
 BLOCK_TOKENS = 512
 """Tokens that one of a trace's `hash_ids` stands for, as Mooncake published them."""
 _S, _MS = 1.0, units.NS_PER_MS / units.NS_PER_S
@@ -59,7 +57,7 @@ class TraceRow:
 
 def read_rows(path: Path, count: int | None = None) -> tuple[TraceRow, ...]:
     """The requests of a trace, or its first so many, its times rising from 0; raises TraceError with file and line."""
-    _check(path)
+    check_trace(path)
     first = _first_line(path)
     if first.startswith("{"):
         rows = list(_json_rows(path, count))
@@ -69,20 +67,6 @@ def read_rows(path: Path, count: int | None = None) -> tuple[TraceRow, ...]:
     rows = _enough(path, rows, count)
     begun_s = rows[0].time_s
     return tuple(_from(row, begun_s) for row in rows)
-
-
-def _check(path: Path) -> None:
-    """A device or a pipe may never end, and cannot be read twice."""
-    try:
-        found = path.stat()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is no path"
-        raise TraceError(f"{path}: the trace cannot be read: {reason}; give a text file") from error
-    if not stat.S_ISREG(found.st_mode):
-        raise TraceError(f"{path}: the trace cannot be read: it is no regular file; give a text file")
-    if found.st_size > MOST_BYTES:
-        size, most = units.format_bytes(found.st_size), units.format_bytes(MOST_BYTES)
-        raise TraceError(f"{path}: got a trace of {size}; expected {most} at most: take a part of it")
 
 
 def _from(row: TraceRow, begun_s: float) -> TraceRow:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 import random
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from attnlab.bench import units
 from attnlab.bench.errors import ImpossibleCase, TraceError
 
 TOGETHER = "together"
+MOST_TRACE_BYTES = 1 << 30
 PATTERN = r"together|(?:rate|poisson):\d+(?:_\d+)?|trace@[A-Za-z0-9_%]+"
 
 
@@ -67,6 +70,7 @@ class Arrivals:
 def read_trace(path: Path, most: int | None = None) -> list[float]:
     """Times in seconds, one a line, # begins a comment, at most so many; raises TraceError naming the line that is
     wrong. What stands behind the last one that is wanted is not read."""
+    check_trace(path)
     times: list[float] = []
     try:
         with path.open(encoding="utf-8") as file:
@@ -82,6 +86,20 @@ def read_trace(path: Path, most: int | None = None) -> list[float]:
     if not times:
         raise TraceError(f"{path}: got no times; expected one time in seconds a line")
     return times
+
+
+def check_trace(path: Path) -> None:
+    """Raises TraceError of what is no file: a device or a pipe may never end, and cannot be read twice."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is no path"
+        raise TraceError(f"{path}: the trace cannot be read: {reason}; give a text file") from error
+    if not stat.S_ISREG(found.st_mode):
+        raise TraceError(f"{path}: the trace cannot be read: it is no regular file; give a text file")
+    if found.st_size > MOST_TRACE_BYTES:
+        size, most = units.format_bytes(found.st_size), units.format_bytes(MOST_TRACE_BYTES)
+        raise TraceError(f"{path}: got a trace of {size}; expected {most} at most: take a part of it")
 
 
 def _time(text: str, place: str, before: float) -> float:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from attnlab.bench import UsageError, discover
+from attnlab.bench.cli import main
 from attnlab.bench.cli._servers import with_servers
 from attnlab.bench.errors import SuiteError, Unavailable
 from attnlab.bench.measuring.draft import choose_suite, draft_run
@@ -100,3 +101,13 @@ def test_a_server_of_the_command_line() -> None:
 def test_what_a_command_line_cannot_say(given: list[str], keys: list[str], said: str) -> None:
     with pytest.raises(UsageError, match=said):
         with_servers(given, keys, {})
+
+
+def test_a_check_takes_a_server_too(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Nothing listens on port 9 of this machine, so that the check is told why there is none."""
+    case = ["-a", "model=served", "-a", "requests=1", "-a", "load=concurrency:1"]
+    code = main(["check", "serve", "--impl", "openai_chat", "--server", "gpu=http://127.0.0.1:9", *case])
+    told = capsys.readouterr()
+    assert code == 3, told.err
+    assert "127.0.0.1:9" in told.out + told.err
+    assert "is known here" not in told.out + told.err

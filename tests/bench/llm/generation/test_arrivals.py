@@ -74,3 +74,9 @@ def test_a_bad_trace_is_told_by_its_line(tmp_path: Path, content: str, said: str
 def test_a_trace_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(TraceError, match="cannot be read: No such file"):
         Arrivals.read(f"trace@{tmp_path / 'none'}").times_s(1, seed=0)
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "/"])
+def test_a_trace_without_an_end_is_not_begun(path: str) -> None:
+    with pytest.raises(TraceError, match="no regular file"):
+        Arrivals.read(f"trace@{path}").times_s(1, seed=0)
