@@ -25,6 +25,7 @@ KINDS: dict[str, tuple[type, str]] = {
     "ca_file": (str, "a file of certificates"),
     "compression": (bool, "true or false"),
     "sockets": (int, "a whole number of 1 or more"),
+    "processes": (int, "a whole number of 1 or more"),
     "keep_alive": (bool, "true or false"),
     OMIT: (list, "a list of fields to leave out of each request"),
     RETRIES: (int, "how often a request is sent again at most"),

@@ -15,12 +15,10 @@ from attnlab.bench.serving.endpoint import Endpoint
 from attnlab.bench.serving.load import Load
 from attnlab.bench.serving.log import ServedLog
 from attnlab.bench.serving.secret import Key
-from attnlab.bench.serving.service import Service
+from attnlab.bench.serving.service import MOST_PROCESSES, Service
 
 if TYPE_CHECKING:
     from attnlab.bench.serving._driving import Done, Driver
-
-MOST_PROCESSES = 64
 
 
 def drive(

@@ -14,6 +14,7 @@ from typing import Any
 from attnlab.bench.errors import ServiceError
 
 NONE: Mapping[str, Any] = MappingProxyType({})
+MOST_PROCESSES = 64
 SECRET_NAMES = re.compile(
     r"(api[-_]?key|access[-_]?token|auth(?!or)|(?<!idempotency)[-_]key$|[-_]token$|^key$|^token$|^sig|secret|passw|credential|cookie)",
     re.IGNORECASE,
@@ -69,7 +70,7 @@ class Service:
     from when it is begun to its end, waiting for a connection included. verify_tls: whether certificates are held
     against the machine's authorities, or those in ca_file. compression: whether the server may compress what it sends.
     sockets: connections at most, None for as many as there are requests; keep_alive: whether one serves several
-    requests, one after another.
+    requests, one after another. processes: how many of ours share a load, where one cannot keep up.
 
     Raises ServiceError for an address that cannot be, or that has a key in it.
     """
@@ -82,6 +83,7 @@ class Service:
     verify_tls: bool = True
     compression: bool = False
     sockets: int | None = None
+    processes: int = 1
     keep_alive: bool = True
     key_header: str = "Authorization"
     headers: Mapping[str, str] = field(default_factory=lambda: NONE)
@@ -105,6 +107,8 @@ class Service:
             raise ServiceError("got an empty name of a model; expected the server's name of it, or none at all")
         if self.sockets is not None and self.sockets < 1:
             raise ServiceError(f"got sockets={self.sockets}; expected 1 or more, or none for no limit")
+        if not 1 <= self.processes <= MOST_PROCESSES:
+            raise ServiceError(f"got processes={self.processes}; expected 1 to {MOST_PROCESSES}")
         for name in (*self.headers, self.key_header):
             if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
                 raise ServiceError(f"got {name!r} as a header's name; expected letters, digits and dashes")

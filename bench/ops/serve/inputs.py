@@ -76,7 +76,7 @@ class ServeInputs:
         counts = self._counter()
 
         def put(asked: Sequence[Asked], load: Load, stream: bool) -> ServedLog:
-            return drive(endpoint, service, asked, load, stream=stream, count=counts)
+            return drive(endpoint, service, asked, load, stream=stream, processes=service.processes, count=counts)
 
         return self._driven(put, by_client=True)
 

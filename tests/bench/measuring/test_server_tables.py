@@ -37,13 +37,14 @@ def test_all_of_a_table_reaches_every_process_and_the_run_but_for_the_key(
     monkeypatch.setenv("MY_KEY", "sk-secret-1234567890")
     table = (
         '[servers.gpu]\nurl = "https://gpu.example:8443/v1"\nmodel = "big"\nkey_env = "MY_KEY"\ntimeout_s = 20\n'
-        'verify_tls = false\ncompression = true\nsockets = 4\nretries = 2\nomit = ["ignore_eos"]\n'
+        'verify_tls = false\ncompression = true\nsockets = 4\nprocesses = 2\nretries = 2\nomit = ["ignore_eos"]\n'
         "[servers.gpu.extra]\nmin_tokens = 3\n"
     )
     suite = choose_suite(str(written(tmp_path, f"{table}{BENCH}")), REGISTRY)
     service = servers.named("gpu")
     assert service == suite.servers["gpu"]
     assert (service.model, service.timeout_s, service.verify_tls, service.sockets) == ("big", 20, False, 4)
+    assert service.processes == 2
     assert service.retries.times == 2
     assert service.body({"ignore_eos": True, "stream": True}) == {"stream": True, "min_tokens": 3}
     run = draft_run(suite, tuple(plan(suite, REGISTRY)), "cpu", "attnlab run", timed=False)

@@ -63,6 +63,8 @@ def test_an_address_with_a_key_is_refused_and_not_shown(url: str) -> None:
         {"timeout_s": 0},
         {"timeout_s": float("inf")},
         {"sockets": 0},
+        {"processes": 0},
+        {"processes": 65},
         {"key_env": SECRET},
         {"headers": {"Authorization": f"Bearer {SECRET}"}},
         {"headers": {"X-Api-Key": SECRET}},
