@@ -9,7 +9,7 @@ from attnlab.bench.reporters.model.results import Result
 from attnlab.bench.reporters.model.serving.caches import cache_panels, cache_sentences, cache_tables
 from attnlab.bench.reporters.model.serving.client import client_sentences, client_tables
 from attnlab.bench.reporters.model.serving.first_token import part_panels, part_tables
-from attnlab.bench.reporters.model.serving.http import http_panels, http_sentences, http_tables, pairs
+from attnlab.bench.reporters.model.serving.http_cost import http_panels, http_sentences, http_tables, pairs
 from attnlab.bench.reporters.model.serving.ladders import (
     goodput_panels,
     goodput_sentences,
