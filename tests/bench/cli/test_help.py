@@ -22,8 +22,8 @@ MOST_FLAGS = {
     "tune": 12,
 }
 """What is gated, how, what may be lost: an option a kind. A run may be planned, take turns, and try again, and so may a
-search. A server is asked for its model, its engine and its limits. A profile takes a run's choice of cases, and a gate's of
-how a side is built."""
+search. A server is asked for its model, its engine and its limits. A profile takes a run's choice of cases, and a
+gate's of how a side is built."""
 HELP_CPU_S = 0.5
 HEAVY = {"torch", "numpy", "scipy", "pandas", "matplotlib", "triton", "rich", "duckdb", "pyarrow", "vl_convert"}
 COMMANDS = cli.COMMANDS.names()
