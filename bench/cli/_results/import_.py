@@ -9,7 +9,10 @@ from pathlib import Path
 from attnlab.bench.cli import _options
 from attnlab.bench.errors import UsageError
 
-EPILOG = "Formats: pytest-benchmark, google-benchmark, asv, nvbench, vllm; auto takes the one that the file fits."
+EPILOG = (
+    "Formats: pytest-benchmark, google-benchmark, asv, nvbench, vllm, guidellm, aiperf; auto takes the one that the "
+    "file fits."
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -26,6 +26,8 @@ FILES: dict[str, Callable[[], dict[str, Any]]] = {
     "asv": foreign_files.asv,
     "nvbench": foreign_files.nvbench,
     "vllm": foreign_files.vllm,
+    "guidellm": foreign_files.guidellm,
+    "aiperf": lambda: foreign_files.aiperf()[0],
 }
 
 
