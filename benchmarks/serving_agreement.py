@@ -52,6 +52,7 @@ WORDS = (
     "paper",
 )
 START_S = 120.0
+GIVES_WAY = 10  # how nice the server is: clients on its machine are not to wait for a core
 NEAR = 0.002  # of a figure, by which a tool's own may be off what its definition gives
 
 
@@ -153,6 +154,7 @@ def server(options: argparse.Namespace) -> Iterator[tuple[str, str]]:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
+        os.setpriority(os.PRIO_PROCESS, process.pid, GIVES_WAY)
         told = json.loads(process.stdout.readline() or "{}").get("attnlab_serve")
         if told is None:
             raise SystemExit("the server did not start; run `attnlab serve` to see why")

@@ -24,11 +24,11 @@ class _Cancel:
 class EngineThread:
     """Steps the engine while it has work. Everything but `_run` and below is called on the event loop.
 
-    ended: called on the loop where the engine failed, after every request was told.
+    begin: called in the thread first. ended: called on the loop where the engine failed, after every request was told.
     """
 
-    def __init__(self, engine: LiveEngine) -> None:
-        self._engine = engine
+    def __init__(self, engine: LiveEngine, begin: Callable[[], object] = lambda: None) -> None:
+        self._engine, self._begin = engine, begin
         self.ended: Callable[[], None] = lambda: None
         self.limits = engine.limits
         self.counters: LiveCounters = engine.counters
@@ -81,6 +81,7 @@ class EngineThread:
 
     def _run(self) -> None:
         try:
+            self._begin()
             while not self._stopping:
                 self._carry_out()
                 if self._engine.idle:

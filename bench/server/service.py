@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import secrets
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -51,9 +52,16 @@ class Begun:
 class Service:
     """The model that is served. All but `_prepare` runs on the event loop."""
 
-    def __init__(self, model: ServedModel, engine: LiveEngine, limits: ServerLimits) -> None:
+    def __init__(
+        self,
+        model: ServedModel,
+        engine: LiveEngine,
+        limits: ServerLimits,
+        begin: Callable[[], object] = lambda: None,
+    ) -> None:
+        """begin: called in the engine's thread before its first step."""
         self.model, self.limits = model, limits
-        self.engine = EngineThread(engine)
+        self.engine = EngineThread(engine, begin)
         self.metrics = ServerMetrics(self.engine)
         self.draining = False
         self._grammars = Grammars(model.tokenizer, model.eos_ids)
