@@ -70,10 +70,17 @@ def _verdict(e: OperatorResults) -> Sentence:
         return sentence(f"Imported from {e.run.imported}: {told}")
     if not any(r.passed for r in e.results):
         return sentence("No implementation passed its check, so no time is shown.")
-    clauses = _Use(e).clauses() or [sentence("nothing that passed was timed")]
+    clauses = _Use(e).clauses() or [_untimed(e)]
     right = _right(e)
     first, *rest = enumerated([*clauses, *([right] if right else [])], "; ", "; ")
     return sentence(first.text[:1].upper() + first.text[1:], rest, ".")
+
+
+def _untimed(e: OperatorResults) -> Sentence:
+    """Why nothing is recommended where something passed."""
+    if all(r.row.measurement.paced is not None for r in e.results if r.passed):
+        return sentence("loads of requests have first tokens, gaps and goodput, and no time of a call")
+    return sentence("nothing that passed was timed")
 
 
 class _Use:
