@@ -184,7 +184,7 @@ class Remembers:
 LIES: dict[str, tuple[Any, str]] = {
     "cut short": (short, "another length than asked for|tokens in the log"),
     "doubled": (doubled, "no likely tokens spell|falls short|near-ties|part of the whole"),
-    "end dropped": (drops_the_end, "part of the whole answer|no likely tokens|length|usage|falls short|near-ties"),
+    "end dropped": (drops_the_end, "part of the whole answer|no likely tokens"),
     "usage of more": (usage_of_more, "usage|length"),
     "usage of another prompt": (usage_of_another_prompt, "usage is off a prompt"),
     "another prompt's answer": (Remembers, "falls short|near-ties"),
