@@ -32,6 +32,7 @@ from attnlab.bench.analysis.peers.of_log import recorded
 from attnlab.bench.analysis.peers.recorded import LABELS, Figures, Objectives, Recorded
 from attnlab.bench.llm.models.load import load_tokenizer
 from attnlab.bench.llm.models.tokenizer import Tokenizer
+from attnlab.bench.ops.serve.embedded import GIVES_WAY
 from attnlab.bench.serving import Asked, Load, Message, Service, drive
 from attnlab.impls.serve.openai_chat import OpenAIChat
 
@@ -52,7 +53,6 @@ WORDS = (
     "paper",
 )
 START_S = 120.0
-GIVES_WAY = 10  # how nice the server is: clients on its machine are not to wait for a core
 NEAR = 0.002  # of a figure, by which a tool's own may be off what its definition gives
 
 

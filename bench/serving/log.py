@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from attnlab.bench import units
 from attnlab.bench.llm.generation.logs import RequestLog
+from attnlab.bench.llm.generation.served import LATE_NS, p99
 from attnlab.bench.serving.endpoint import PIECES, Kind, Usage
 from attnlab.bench.serving.failures import Failure
 
@@ -22,8 +22,6 @@ that each event with a piece stands for one."""
 SplitBy = Literal["ids", "tokenizer", "one_each", "characters"]
 """How tokens are told apart among events: by ids or counts that the server sent with each, by the caller's tokenizer,
 one each where there are as many events as tokens, else in proportion to their characters."""
-LATE_NS = float(units.NS_PER_MS)
-LATE_SHARE = 0.99
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,12 +162,12 @@ class ServedLog:
     @property
     def late(self) -> bool:
         """Whether sending was late by more than 1 ms at p99: the load was not the one that was asked for."""
-        return _p99(self.lag_ns) > LATE_NS
+        return (p99(self.lag_ns) or 0.0) > LATE_NS
 
     @property
     def held_up(self) -> bool:
         """Whether the client's loop was late by more than 1 ms at p99: times of arrival may be so much too late."""
-        return _p99(self.loop_lag_ns) > LATE_NS
+        return (p99(self.loop_lag_ns) or 0.0) > LATE_NS
 
     @property
     def steady(self) -> tuple[Served, ...]:
@@ -189,9 +187,3 @@ class ServedLog:
             if one.failure is not None:
                 counts[one.failure.kind] = counts.get(one.failure.kind, 0) + 1
         return counts
-
-
-def _p99(values: Sequence[int]) -> float:
-    """The value that 99 % do not exceed: the largest of fewer than a hundred, so that a flag is raised too soon rather
-    than too late."""
-    return float(sorted(values)[min(len(values) - 1, int(LATE_SHARE * len(values)))]) if values else 0.0

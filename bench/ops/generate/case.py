@@ -50,7 +50,9 @@ MODEL_PATTERN = rf"(?:{'|'.join(PUBLISHED)})(?:{RANDOM_SUFFIX})?|@[A-Za-z0-9_%]+
 SKIPPED = "skipped"  # the built-in draft: the model with some of its layers left out
 
 
-def _one_of(names: tuple[str, ...]) -> Any:
+def one_of(*names: str) -> Any:
+    """Reads an axis that is one of these; raises ImpossibleCase."""
+
     def read(value: Any) -> str:
         if str(value) not in names:
             raise ImpossibleCase(f"got {value!r}; expected one of {', '.join(names)}")
@@ -59,19 +61,21 @@ def _one_of(names: tuple[str, ...]) -> Any:
     return read
 
 
-def _read_model(value: Any) -> str:
+def read_model(value: Any) -> str:
+    """A published model's name, or a path, which an id holds escaped behind `@`."""
     text = str(value)
     if text.startswith("@"):
         return arriving.unescaped(text[1:])
     return text if is_path(text) else canonical(text)
 
 
-def _write_model(value: str) -> str:
+def write_model(value: str) -> str:
+    """As an id holds it."""
     return f"@{arriving.escaped(value)}" if is_path(value) else value
 
 
 def _read_draft(value: Any) -> str:
-    return SKIPPED if str(value) == SKIPPED else _read_model(value)
+    return SKIPPED if str(value) == SKIPPED else read_model(value)
 
 
 def _count(value: Any) -> int:
@@ -88,14 +92,14 @@ class GenerateCase(TypedCase):
 
     model: str = axis(
         pattern=MODEL_PATTERN,
-        read=_read_model,
-        write=_write_model,
+        read=read_model,
+        write=write_model,
         help="a published model by name (random weights where none are installed), a .gguf file or a folder",
         default="smollm2_135m",
     )
     prompts: str = axis(
         pattern="|".join(prompt_sets()),
-        read=_one_of(prompt_sets()),
+        read=one_of(*prompt_sets()),
         help=", ".join(prompt_sets()),
         default="summarise",
         shown=True,
@@ -116,7 +120,7 @@ class GenerateCase(TypedCase):
     dtype: str = dtype_axis()
     batching: str = axis(
         pattern="|".join(BATCHINGS),
-        read=_one_of(BATCHINGS),
+        read=one_of(*BATCHINGS),
         help="static: a batch is filled, then served to its end; continuous: requests join and leave between steps",
         default="static",
     )
@@ -138,7 +142,7 @@ class GenerateCase(TypedCase):
         prefix="by_",
         pattern=MODEL_PATTERN,
         read=_read_draft,
-        write=_write_model,
+        write=write_model,
         default=SKIPPED,
         help="the model that guesses for draft_model; where left out, the model itself with layers skipped",
     )
@@ -147,7 +151,7 @@ class GenerateCase(TypedCase):
     weights: str = axis(
         prefix="w_",
         pattern="|".join(WEIGHTS),
-        read=_one_of(WEIGHTS),
+        read=one_of(*WEIGHTS),
         default=SAME,
         help="same: in the dtype; q4_1: as the packaged file holds them, activations rounded to 8 bits in products",
     )

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 from attnlab.bench.contract.axes import axis, dtype_axis, size
 from attnlab.bench.errors import ImpossibleCase
 from attnlab.bench.llm.generation import decoding as deciding
-from attnlab.bench.llm.generation.arrivals import escaped, unescaped
 from attnlab.bench.llm.generation.decoding import Decoding
 from attnlab.bench.llm.generation.latencies import Objectives
 from attnlab.bench.llm.models.prompts import RANDOM, prompt_sets
-from attnlab.bench.llm.models.sources import PACKAGED, RANDOM_SUFFIX, canonical, is_path
+from attnlab.bench.llm.models.sources import PACKAGED, RANDOM_SUFFIX, is_path
 from attnlab.bench.ops._shared.typed import TypedCase
-from attnlab.bench.ops.generate.case import MODEL_PATTERN, config_of
+from attnlab.bench.ops.generate.case import MODEL_PATTERN, config_of, one_of, read_model, write_model
 from attnlab.bench.ops.serve import lengths, loads
 from attnlab.bench.ops.serve.lengths import Lengths
 from attnlab.bench.ops.serve.loads import CONCURRENCY, CONVERSATIONS, LoadAxis
@@ -37,15 +36,6 @@ TO_THE_END, OWN_END = "full", "own_end"
 NAME = r"[A-Za-z][A-Za-z0-9_]*"
 
 
-def _one_of(*names: str) -> Any:
-    def read(value: Any) -> str:
-        if str(value) not in names:
-            raise ImpossibleCase(f"got {value!r}; expected one of {', '.join(names)}")
-        return str(value)
-
-    return read
-
-
 def _read_name(value: Any) -> str:
     import re
 
@@ -55,14 +45,7 @@ def _read_name(value: Any) -> str:
 
 
 def _read_model(value: Any) -> str:
-    text = str(value)
-    if text.startswith("@"):
-        return unescaped(text[1:])
-    return text if text == SERVED or is_path(text) else canonical(text)
-
-
-def _write_model(value: str) -> str:
-    return f"@{escaped(value)}" if is_path(value) else value
+    return SERVED if str(value) == SERVED else read_model(value)
 
 
 def _read_sampling(value: Any) -> Decoding:
@@ -95,13 +78,13 @@ class ServeCase(TypedCase):
     model: str = axis(
         pattern=f"{SERVED}|{MODEL_PATTERN}",
         read=_read_model,
-        write=_write_model,
+        write=write_model,
         help="a published model by name, a .gguf file or a folder; served: whatever the server has",
         default=PACKAGED,
     )
     prompts: str = axis(
         pattern="|".join(prompt_sets()),
-        read=_one_of(*prompt_sets()),
+        read=one_of(*prompt_sets()),
         help=", ".join(prompt_sets()),
         default="summarise",
         shown=True,
@@ -140,19 +123,19 @@ class ServeCase(TypedCase):
     )
     answer: str = axis(
         pattern=f"{STREAM}|{WHOLE}",
-        read=_one_of(STREAM, WHOLE),
+        read=one_of(STREAM, WHOLE),
         help="stream: token by token; whole: in one piece",
         default=STREAM,
     )
     prefix: str = axis(
         pattern=f"{COLD}|{WARM}|{AS_IT_IS}",
-        read=_one_of(COLD, WARM, AS_IT_IS),
+        read=one_of(COLD, WARM, AS_IT_IS),
         help="state of the server's prefix cache: cold (prompts made unique), warm (primed before) or asis",
         default=COLD,
     )
     ending: str = axis(
         pattern=f"{TO_THE_END}|{OWN_END}",
-        read=_one_of(TO_THE_END, OWN_END),
+        read=one_of(TO_THE_END, OWN_END),
         help="full: answers go on past an end token, to the length asked for; own_end: they may end before",
         default=TO_THE_END,
     )
