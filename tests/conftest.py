@@ -112,3 +112,18 @@ def alone(pytestconfig: pytest.Config) -> Callable[[], AbstractContextManager[No
     """with alone(): no test of a sibling process runs meanwhile. For what is timed, and fails where it is disturbed."""
     turns = pytestconfig.stash.get(_turns, None)
     return nullcontext if turns is None else turns.alone
+
+
+@pytest.fixture(autouse=True)
+def environment_kept() -> Iterator[None]:
+    """A test that leaves a variable of the process changed fails itself, and not what runs after it by chance."""
+    own = "PYTEST_CURRENT_TEST"
+    before = {name: value for name, value in os.environ.items() if name != own}
+    yield
+    after = {name: value for name, value in os.environ.items() if name != own}
+    if after != before:
+        for name in after.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
+        changed = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+        pytest.fail(f"left changed in the environment: {', '.join(changed)}; set them by monkeypatch")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shlex
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,16 +59,21 @@ class _Job:
 
 def execute(options: argparse.Namespace) -> int:
     check_check(options)
-    from attnlab.bench.cli._servers import with_servers
     from attnlab.bench.machine.environment import choose_device
+    from attnlab.bench.measuring.interpreting import as_in_a_worker
 
     folder = Path(options.target)
     failures = [] if not folder.is_dir() else list(_failures(folder))
     kinds = dict.fromkeys(failure.device for _, failure in failures)
     kind = next(iter(kinds)) if options.device == "auto" and len(kinds) == 1 else options.device
     device = choose_device(kind)
-    if device == "cpu":
-        os.environ.setdefault("TRITON_INTERPRET", "1")  # as in a worker: it counts when Triton is imported
+    with as_in_a_worker(device):
+        return _checked(options, device, folder, failures)
+
+
+def _checked(options: argparse.Namespace, device: str, folder: Path, failures: Sequence[tuple[Path, Failure]]) -> int:
+    from attnlab.bench.cli._servers import with_servers
+
     registry = _options.discovered(options.plugin)
     axes = _options.read_axes(options.axis)
     if options.target in registry.operators:

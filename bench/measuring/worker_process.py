@@ -17,6 +17,7 @@ from typing import Any
 from attnlab.bench.contract.descendants import end_marked, new_mark
 from attnlab.bench.contract.process_output import OutputPipe, PrintedOutput
 from attnlab.bench.machine.cgroup import own_group
+from attnlab.bench.measuring.interpreting import interpreting
 from attnlab.bench.measuring.observation import Observer
 from attnlab.bench.measuring.outcomes import OUT_OF_MEMORY_SIGNS
 from attnlab.bench.store.records import Outcome
@@ -246,8 +247,5 @@ def _signal_name(number: int) -> str:
 
 
 def worker_environment(device: str) -> dict[str, str]:
-    """A worker's variables: on the CPU, Triton must know when imported that it is to interpret kernels."""
-    variables = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    if device == "cpu":
-        variables["TRITON_INTERPRET"] = "1"
-    return variables
+    """A worker's variables."""
+    return {**os.environ, "PYTHONUNBUFFERED": "1", **interpreting(device)}

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +13,7 @@ from attnlab.bench.contract.axes import Case
 from attnlab.bench.contract.operator_spec import Operator
 from attnlab.bench.contract.registry import OURS, Implementation
 from attnlab.bench.measuring.forecast import paces
+from attnlab.bench.measuring.interpreting import as_in_a_worker
 from attnlab.bench.measuring.judging.verdicts import owed
 from attnlab.bench.measuring.steps import Step
 from attnlab.bench.measuring.stopping import Effort
@@ -23,7 +22,6 @@ from attnlab.bench.store.machine import Ceilings, Device
 
 NOMINAL_RATE, NOMINAL_BANDWIDTH = {"cpu": 1e11, "cuda": 3e14}, {"cpu": 2e10, "cuda": 2e12}
 """Where ceilings were not measured yet."""
-INTERPRET = "TRITON_INTERPRET"
 SETS_HELD = 4  # of inputs: two that calls rotate through, that of needles, and a copy to find writes by
 SETS_SHARED = 2  # where other draws share what is static
 
@@ -100,23 +98,8 @@ def why_not(implementation: Implementation, case: Case, device: Device) -> str |
     missing = needs.missing(implementation, device)
     if missing is not None or not implementation.module.startswith(f"{OURS}."):
         return missing
-    with _as_in_a_worker(device):
+    with as_in_a_worker(device.kind):
         return implementation.supports(case)
-
-
-@contextmanager
-def _as_in_a_worker(device: Device) -> Iterator[None]:
-    """The environment of a worker, in which Triton's kernels run in its interpreter on a CPU."""
-    before = os.environ.get(INTERPRET)
-    if device.kind == "cpu":
-        os.environ[INTERPRET] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            os.environ.pop(INTERPRET, None)
-        else:
-            os.environ[INTERPRET] = before
 
 
 def step_cost(

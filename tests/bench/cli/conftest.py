@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -51,7 +50,6 @@ def cli(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(ceilings_cache))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    interpreting = os.environ.get("TRITON_INTERPRET")  # `attnlab check` sets it, and other tests compile kernels
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the variable is read at torch's import, which lies behind us
 
@@ -65,5 +63,3 @@ def cli(
 
     yield run
     torch.set_num_threads(threads)
-    if interpreting is None:
-        os.environ.pop("TRITON_INTERPRET", None)

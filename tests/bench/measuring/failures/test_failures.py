@@ -177,12 +177,6 @@ def test_what_is_not_finite_is_wrong_first() -> None:
     assert found.place == "out[0, 1, 3, 2]"
 
 
-@pytest.fixture(autouse=True)
-def interpreter_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`attnlab check` on a CPU runs kernels in Triton's interpreter, in this process; other tests compile them."""
-    monkeypatch.setenv("TRITON_INTERPRET", "1")
-
-
 @pytest.fixture(scope="module")
 def kept(attnlab, helpers: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess]:
     """A run whose failures are kept: its folder, and what it said."""
