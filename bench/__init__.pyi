@@ -89,6 +89,7 @@ from .ops.layernorm import LayerNormCase as LayerNormCase
 from .ops.layernorm import LayerNormInputs as LayerNormInputs
 from .ops.linear import LinearCase as LinearCase
 from .ops.linear import LinearInputs as LinearInputs
+from .ops.linear import linear_inputs as linear_inputs
 from .ops.rmsnorm import RmsNormCase as RmsNormCase
 from .ops.rmsnorm import RmsNormInputs as RmsNormInputs
 from .ops.rope import RopeCase as RopeCase
@@ -224,6 +225,7 @@ __all__ = [
     "implements",
     "import_named",
     "like",
+    "linear_inputs",
     "load",
     "load_model",
     "load_tokenizer",

@@ -24,7 +24,8 @@ class Axis:
     `prefix` starts the token in an id (`Hq` in `Hq32`); an axis without one recognises its tokens
     by `pattern`. In an id a colon becomes a dot (`window:256`, `window.256`), so that ids serve as
     file names and in test selections. `shown` axes stand in every id, the others only where they
-    are not at their default.
+    are not at their default. What is not the default of an `opt_in` axis is measured only of implementations that
+    say that they serve it.
     """
 
     prefix: str
@@ -34,6 +35,7 @@ class Axis:
     help: str
     default: Callable[[Any], Any]
     shown: bool = False
+    opt_in: bool = False
 
     def token(self, value: Any) -> str:
         return self.prefix + self.write(value).replace(":", ".")
@@ -53,10 +55,11 @@ def axis(
     help: str,
     default: Any,
     shown: bool = False,
+    opt_in: bool = False,
 ) -> Any:
     """Declare a field of a case; a callable `default` is worked out from the axes before it."""
     resolve = default if callable(default) else lambda case: default
-    return field(default=None, metadata={"axis": Axis(prefix, pattern, read, write, help, resolve, shown)})
+    return field(default=None, metadata={"axis": Axis(prefix, pattern, read, write, help, resolve, shown, opt_in)})
 
 
 def _positive(value: Any) -> int:
@@ -179,6 +182,14 @@ class Case:
             if name not in cls.axes():
                 raise UnknownName(f"axis of {cls.kind}", name, cls.axes())
         return cls(**values)
+
+    def opted(self) -> dict[str, tuple[str, str]]:
+        """Opt-in axes that are not at their default, each with its value and that default as a user spells them."""
+        return {
+            name: (declared.write(value), declared.write(declared.default(self)))
+            for name, declared in self.axes().items()
+            if declared.opt_in and (value := getattr(self, name)) != declared.default(self)
+        }
 
     def chosen(self) -> dict[str, Any]:
         """The axes that are not at their default: `build(chosen())` is this case again."""

@@ -6,13 +6,13 @@ import importlib
 import inspect
 import sys
 import sysconfig
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from attnlab.bench.contract.discovery import Folder, Table, import_all
 from attnlab.bench.contract.meddling import Guard
@@ -22,10 +22,13 @@ from attnlab.bench.contract.unfinished import unfinished_function
 from attnlab.bench.errors import PluginError, UnknownName
 
 if TYPE_CHECKING:
+    from attnlab.bench.contract.axes import Case
     from attnlab.bench.contract.metric import Metric
     from attnlab.bench.contract.operator_spec import Operator
 
 T = TypeVar("T")
+Served = tuple[str, ...] | Literal[True]
+"""What an implementation serves of an opt-in axis beside its default."""
 Around = Callable[[], AbstractContextManager[None]]
 
 SUITES = Path(__file__).parents[1] / "suites"
@@ -214,6 +217,29 @@ def _check_declared(operator: Any, name: Any, rounds: Any, static_output: Any) -
         )
 
 
+def _checked_serves(serves: Any, operator: str, name: str) -> Mapping[str, Served]:
+    """Raises PluginError where what is served of opt-in axes is not said as it is to be."""
+    if isinstance(serves, Mapping) and all(
+        isinstance(axis, str)
+        and (served is True or (isinstance(served, (tuple, list)) and all(isinstance(x, str) for x in served)))
+        for axis, served in serves.items()
+    ):
+        return serves
+    raise PluginError(
+        f"implementation {ascii(name)[:80]} of {operator}: got serves={ascii(serves)[:80]}; expected axes with a tuple "
+        f'of names each, such as {{"format": ("int8",)}}, or True'
+    )
+
+
+def _supports(serves: Mapping[str, Served], own: Callable[[Any], str | None], case: Case) -> str | None:
+    """Why a case is not served: by what is served of opt-in axes, then by what the implementation itself says."""
+    for axis, (value, default) in case.opted().items():
+        served = serves.get(axis, ())
+        if served is not True and value not in served:
+            return f"{axis} {value} is not served: {', '.join((default, *served))} only"
+    return own(case)
+
+
 def _run_of(target: Any, built: Any, operator: str, name: str) -> Callable[[Any, Any], Any]:
     """The timed call `run(inputs, state)` of a class, made into `built`, or of a function `run(inputs)`.
 
@@ -254,6 +280,7 @@ def implements(
     rounds: str | None = None,
     static_output: bool = False,
     space: Space | None = None,
+    serves: Mapping[str, Served] | None = None,
     into: Registry | None = None,
 ) -> Callable[[T], T]:
     """Register an implementation: a function `run(inputs)`, or a class that has
@@ -264,16 +291,18 @@ def implements(
     untimed(device_kind)     optional: the reason why a time would mean nothing on "cpu" or "cuda"
     configuration(case)      optional: a short text of what was chosen, such as tile sizes
     live(case, weights)      optional, of `generate`: an engine that a server answers with, see `LiveEngine`
-    built_from               optional: as the argument, which goes before it
+    built_from, serves       optional: as the arguments, which go before them
 
-    `compiled` says that it runs through torch.compile; `memory_seen=False` that it takes its memory from elsewhere than
-    torch, so that no peak is given; `built_from` what it is made of that its files do not import by name, such as
-    `("rope/triton", "mypackage.tables")`: the fingerprint changes with it. `rounds` declares a rounding beyond the
-    contract's that the operator's check knows ("scores": attention whose scores are rounded to the dtype, as
-    transformers' eager attention has it); `static_output=True` that all calls return one buffer, as replays of a CUDA
-    graph do. Both are shown beside its figures. `space` names the configurations that `attnlab tune` searches: prepare
-    is then `prepare(case, inputs, chosen=None)`, with one of them where it is not to choose. Raises DuplicateName where
-    the operator has an implementation of that name already, and PluginError on a class without `run`.
+    `serves` names what it serves of an operator's opt-in axes beside their defaults, `{"format": ("int8", "nf4")}`, or
+    True where it serves all: such cases are refused for it before anything of it runs. `compiled` says that it runs
+    through torch.compile; `memory_seen=False` that it takes its memory from elsewhere than torch, so that no peak is
+    given; `built_from` what it is made of that its files do not import by name, such as `("rope/triton",
+    "mypackage.tables")`: the fingerprint changes with it. `rounds` declares a rounding beyond the contract's that the
+    operator's check knows ("scores": attention whose scores are rounded to the dtype, as transformers' eager attention
+    has it); `static_output=True` that all calls return one buffer, as replays of a CUDA graph do. Both are shown beside
+    its figures. `space` names the configurations that `attnlab tune` searches: prepare is then `prepare(case, inputs,
+    chosen=None)`, with one of them where it is not to choose. Raises DuplicateName where the operator has an
+    implementation of that name already, and PluginError on a class without `run`.
     """
 
     def register(target: T) -> T:
@@ -290,6 +319,7 @@ def implements(
             rounds=rounds,
             static_output=static_output,
             space=space,
+            serves=serves,
         )
         (into or registry).add_implementation(made)
         return target
@@ -298,7 +328,13 @@ def implements(
 
 
 def implementation_of(
-    target: Any, operator: str, name: str, offered_in: str, built_from: tuple[str, ...] = (), **declared: Any
+    target: Any,
+    operator: str,
+    name: str,
+    offered_in: str,
+    built_from: tuple[str, ...] = (),
+    serves: Mapping[str, Served] | None = None,
+    **declared: Any,
 ) -> Implementation:
     """What `implements` registers of a function or class; offered_in: the file of whoever offers it.
 
@@ -317,7 +353,11 @@ def implementation_of(
         module=module,
         source=source,
         line=_line_in(source, target),
-        supports=getattr(built, "supports", _nothing),
+        supports=partial(
+            _supports,
+            _checked_serves(getattr(built, "serves", {}) if serves is None else serves, operator, name),
+            getattr(built, "supports", _nothing),
+        ),
         prepare=getattr(built, "prepare", _nothing),
         run=_run_of(target, built, operator, name),
         untimed=getattr(built, "untimed", _nothing),

@@ -38,6 +38,11 @@ from .models.rotary import rotary_tables as rotary_tables
 from .models.weights import LayerWeights as LayerWeights
 from .models.weights import ModelWeights as ModelWeights
 from .models.weights import rows_of as rows_of
+from .quantization.activations import activation_codes as activation_codes
+from .quantization.activations import quantised as quantised
+from .quantization.coding import WeightFormat as WeightFormat
+from .quantization.coding import weight_format as weight_format
+from .quantization.weight import QuantizedWeight as QuantizedWeight
 from .rope_math import rope_tables as rope_tables
 from .sampling_math import draw as draw
 from .sampling_math import least_in_nucleus as least_in_nucleus
@@ -66,10 +71,13 @@ __all__ = [
     "ModelConfig",
     "ModelWeights",
     "Pass",
+    "QuantizedWeight",
     "Recorder",
     "SamplingParams",
     "Side",
     "TokenMask",
+    "WeightFormat",
+    "activation_codes",
     "config_json",
     "draw",
     "embedding_scale",
@@ -79,6 +87,7 @@ __all__ = [
     "mask_of",
     "penalised",
     "permitted_pairs",
+    "quantised",
     "rope_math",
     "rope_tables",
     "rotary_tables",
@@ -90,4 +99,5 @@ __all__ = [
     "spanned",
     "state_dict",
     "truncated_probabilities",
+    "weight_format",
 ]

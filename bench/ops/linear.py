@@ -21,6 +21,11 @@ from attnlab.bench.contract.operator_spec import (
 )
 from attnlab.bench.contract.registry import registry
 from attnlab.bench.errors import ImpossibleCase
+from attnlab.bench.llm.generation.stored import SAME
+from attnlab.bench.llm.quantization.activations import quantised
+from attnlab.bench.llm.quantization.choosing import known_methods, quantisation_method, quantise
+from attnlab.bench.llm.quantization.coding import WeightFormat, known_weight_formats, weight_format
+from attnlab.bench.llm.quantization.weight import QuantizedWeight
 from attnlab.bench.ops._shared import wide_sums
 from attnlab.bench.ops._shared.rowwise import (
     LAST_COLUMN_DROPPED,
@@ -39,6 +44,8 @@ from attnlab.bench.ops._shared.typed import TypedCase
 FULL_CHECK_OPERATIONS = 2_000_000_000  # beyond, rows and columns are sampled
 FEWEST_SAMPLED = 64
 NEEDLE_DRAWS = 2
+RTN = "rtn"  # the method of old: each number by itself
+CALIBRATION_ROWS, CALIBRATION_SEED = 512, (1 << 32) + 1  # no seed of a draw
 UNEVEN = 0.0625  # how much the numbers of x differ where they are about one
 
 
@@ -46,6 +53,14 @@ def _read_bias(value: Any) -> bool:
     if value not in ("bias", "none", True, False):
         raise ImpossibleCase(f"got {value!r}; expected bias or none")
     return value in ("bias", True)
+
+
+def _read_format(value: Any) -> str:
+    return SAME if value == SAME else weight_format(str(value)).name
+
+
+def _read_method(value: Any) -> str:
+    return quantisation_method(str(value)).name
 
 
 @dataclass(frozen=True)
@@ -66,22 +81,62 @@ class LinearCase(TypedCase):
         default=False,
     )
     inputs: str = source_axis()
+    format: str = axis(
+        prefix="f_",
+        pattern="|".join((SAME, *known_weight_formats())),
+        read=_read_format,
+        default=SAME,
+        help=f"how the weight is stored: {SAME}, in the dtype; {', '.join(known_weight_formats())}",
+        opt_in=True,
+    )
+    method: str = axis(
+        prefix="by_",
+        pattern="|".join(known_methods()),
+        read=_read_method,
+        default=RTN,
+        help=f"how its codes are chosen: {', '.join(known_methods())}",
+    )
+
+    def validate(self) -> None:
+        if self.format == SAME:
+            if self.method != RTN:
+                raise ImpossibleCase(f"got method={self.method} with format={SAME}; expected a format to choose for")
+            return
+        format = weight_format(self.format)
+        reason = format.codec.refuses(self.n, self.k) or quantisation_method(self.method).refuses(format)
+        if reason is not None:
+            raise ImpossibleCase(f"got format={self.format} by method={self.method}: {reason}")
 
     @property
     def rows(self) -> int:
         return self.m
+
+    @property
+    def stored_as(self) -> WeightFormat | None:
+        """The format of the weight; None where it is in the dtype."""
+        return None if self.format == SAME else weight_format(self.format)
 
 
 @dataclass(frozen=True)
 class LinearInputs:
     """Inputs of linear: x [M, K], weight [N, K], bias [N] or None, in the case's dtype; the output is [M, N] in it too.
 
-    Products are summed in float32 or better, parts of a sum included; float32 is not multiplied as TF32.
+    Products are summed in float32 or better, parts of a sum included; float32 is not multiplied as TF32. Of a case with
+    a format the weight is `quantized`, and `weight` has no rows. What is multiplied is then what its codes stand for,
+    in float32 or as exactly as the dtype of x allows, with x as the format's rule for activations has it.
     """
 
     x: Tensor = dynamic("rows [M, K]")
-    weight: Tensor = static("[N, K]")
+    weight: Tensor = static("[N, K]; [0, K] where it is quantised")
     bias: Tensor | None = static("[N], or None", default=None)
+    quantized: QuantizedWeight | None = static("the weight of a case with a format", default=None)
+
+
+def linear_inputs(x: Tensor, weight: Tensor | QuantizedWeight, bias: Tensor | None = None) -> LinearInputs:
+    """Inputs of rows and a weight, stored either way."""
+    if isinstance(weight, QuantizedWeight):
+        return LinearInputs(x, x.new_empty(0, weight.shape[1]), bias, weight)
+    return LinearInputs(x, weight, bias)
 
 
 def draw_rows(case: LinearCase, which: str, seed: int) -> Tensor:
@@ -110,8 +165,22 @@ def make_inputs(case: LinearCase, which: str, seed: int, device: torch.device) -
         weight += ordered * wide_sums.signs(case.k, case.n, seed // NEEDLE_DRAWS)
     else:
         x = draw_rows(case, which, seed)
-    x, weight = (t.to(device, case.torch_dtype) for t in (x, weight))
-    return LinearInputs(x, weight, None if bias is None else bias.to(device, case.torch_dtype))
+    x, bias = x.to(device, case.torch_dtype), None if bias is None else bias.to(device, case.torch_dtype)
+    format = case.stored_as
+    if format is None:
+        return LinearInputs(x, weight.to(device, case.torch_dtype), bias)
+    chosen = quantise(weight, format, quantisation_method(case.method), calibration_rows(case))
+    if chosen.column_scale is not None:
+        x = (x.float() / chosen.column_scale.to(device)).to(case.torch_dtype)
+    return linear_inputs(x, chosen.weight.to(device), bias)
+
+
+def calibration_rows(case: LinearCase) -> Tensor | None:
+    """What a method that looks at activations is shown: rows [T, K] of the case's source, which no call is given."""
+    if not quantisation_method(case.method).calibrated:
+        return None
+    rows = torch.Generator().manual_seed(CALIBRATION_SEED)
+    return draw(rows, CALIBRATION_ROWS, case.k, source=case.inputs)
 
 
 def outputs(case: LinearCase) -> tuple[TensorSpec, ...]:
@@ -124,9 +193,11 @@ def operations(case: LinearCase) -> int:
 
 
 def bytes_moved(case: LinearCase) -> int:
-    """x, weight and bias read, the output written."""
-    numbers = case.m * case.k + case.n * case.k + case.bias * case.n + case.m * case.n
-    return numbers * case.element_bytes
+    """x, weight as it is stored and bias read, the output written."""
+    numbers = case.m * case.k + case.bias * case.n + case.m * case.n
+    format, dtype = case.stored_as, case.torch_dtype
+    weight = case.n * case.k * dtype.itemsize if format is None else format.nbytes(case.n, case.k, dtype)
+    return numbers * case.element_bytes + weight
 
 
 @dataclass(frozen=True)
@@ -160,7 +231,11 @@ def compute(inputs: LinearInputs, taken: OutputSample, dtype: torch.dtype) -> Ou
     """The sampled outputs in `dtype`, and the root of the sum of squares of the products of each."""
     device = inputs.x.device
     rows, columns = taken.rows.to(device), taken.columns.to(device)
-    x, weight = inputs.x[rows].to(dtype), inputs.weight[columns].to(dtype)
+    x, weight = inputs.x[rows].to(dtype), inputs.weight
+    if inputs.quantized is not None:
+        x = quantised(inputs.x, inputs.quantized.format.activations, dtype)[rows]
+        weight = inputs.quantized.dequantised()
+    weight = weight[columns].to(dtype)
     out, squares = x @ weight.mT, x.square() @ weight.square().mT
     if inputs.bias is not None:
         bias = inputs.bias[columns].to(dtype)

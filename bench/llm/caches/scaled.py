@@ -10,26 +10,9 @@ import torch
 from torch import Tensor
 
 from attnlab.bench.llm.caches.coding import DATA, Planes, PlaneSpec
+from attnlab.bench.llm.codes import Grid
 
 SCALE = "scale"
-
-
-@dataclass(frozen=True)
-class Grid:
-    """What codes stand for: numbers up to `largest` on both sides, whole ones where `whole`, else the dtype's own."""
-
-    dtype: torch.dtype
-    largest: float
-    whole: bool
-
-    def codes(self, x: Tensor, scale: Tensor) -> Tensor:
-        """x / scale rounded to nearest even and kept within ±largest; 0 where the scale is 0."""
-        steps = torch.where(scale > 0, x / scale, 0.0)
-        return (steps.round() if self.whole else steps).clamp(-self.largest, self.largest).to(self.dtype)
-
-
-INT8 = Grid(torch.int8, 127.0, whole=True)
-FP8_E4M3 = Grid(torch.float8_e4m3fn, 448.0, whole=False)
 
 
 @dataclass(frozen=True)

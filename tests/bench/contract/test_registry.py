@@ -5,13 +5,15 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
 
+from attnlab.bench.contract.axes import Case, axis, size
 from attnlab.bench.contract.registry import Implementation, Needs, Registry, discover, implements, registry
 from attnlab.bench.errors import DuplicateName, PluginError, UnknownName
 
@@ -24,6 +26,14 @@ def {name}(inputs):
     """Nothing but a test."""
     return inputs.q
 '''
+
+
+@dataclass(frozen=True)
+class Sized(Case):
+    """A size, and a shape that implementations must say that they serve."""
+
+    n: int = size("N", help="rows", default=1)
+    shape: str = axis(pattern="flat|round|tall", read=str, help="flat, round, tall", default="flat", opt_in=True)
 
 
 def only(made: Registry) -> Implementation:
@@ -45,7 +55,7 @@ def test_a_function_is_the_short_form() -> None:
     made = only(own)
     assert mine(3) == 6, "the function itself is left as it was"
     assert made.run(3, None) == 6
-    assert (made.prepare(None, None), made.supports(None), made.untimed("cpu")) == (None, None, None)
+    assert (made.prepare(None, None), made.supports(Sized()), made.untimed("cpu")) == (None, None, None)
     assert made.configuration(None) is None
     assert (made.key, made.summary) == ("attention/mine", "Doubles.")
     assert made.module == mine.__module__
@@ -76,8 +86,8 @@ def test_a_class_brings_what_it_needs() -> None:
     class Long:
         """Adds what it prepared."""
 
-        def supports(self, case: int) -> str | None:
-            return None if case else "needs a case"
+        def supports(self, case: Case) -> str | None:
+            return "needs a case" if case == Sized() else None
 
         def prepare(self, case: int, inputs: int) -> int:
             return case + inputs
@@ -93,7 +103,7 @@ def test_a_class_brings_what_it_needs() -> None:
 
     made = only(own)
     assert isinstance(Long, type)
-    assert made.supports(0) == "needs a case"
+    assert made.supports(Sized()) == "needs a case"
     assert made.run(5, made.prepare(2, 3)) == 10
     assert (made.untimed("cpu"), made.untimed("cuda")) == ("interpreted", None)
     assert made.configuration(64) == "tile 64"
@@ -256,3 +266,34 @@ def test_what_is_declared_is_kept() -> None:
     own = Registry()
     implements("attention", name="mine", rounds="scores", static_output=True, into=own)(lambda inputs: inputs.q)
     assert (only(own).rounds, only(own).static_output) == ("scores", True)
+
+
+def test_an_opt_in_axis_is_served_where_it_is_said() -> None:
+    own = Registry()
+    implements("toy", name="plain", into=own)(lambda inputs: inputs)
+    implements("toy", name="round", serves={"shape": ("round",)}, into=own)(lambda inputs: inputs)
+    implements("toy", name="all", serves={"shape": True}, into=own)(lambda inputs: inputs)
+
+    @implements("toy", name="own", into=own)
+    class Own:
+        serves: ClassVar = {"shape": ("tall",)}
+
+        def supports(self, case: Sized) -> str | None:
+            return f"{case.n} rows" if case.n > 1 else None
+
+        def run(self, inputs: Any, state: Any) -> Any:
+            return inputs
+
+    plain, round_only, everything, of_class = own.all_implementations()
+    assert [made.supports(Sized()) for made in own.all_implementations()] == [None] * 4
+    assert plain.supports(Sized(shape="round")) == "shape round is not served: flat only"
+    assert round_only.supports(Sized(shape="round")) is None
+    assert round_only.supports(Sized(shape="tall")) == "shape tall is not served: flat, round only"
+    assert everything.supports(Sized(shape="tall")) is None
+    assert [of_class.supports(Sized(n=n, shape="tall")) for n in (1, 2)] == [None, "2 rows"]
+
+
+@pytest.mark.parametrize("served", [3, ("round",), {"shape": "round"}, {"shape": (1,)}, {3: True}, {"shape": False}])
+def test_what_is_served_is_said_by_axis(served: Any) -> None:
+    with pytest.raises(PluginError, match="expected axes with a tuple of names each"):
+        implements("toy", name="wrong", serves=served, into=Registry())(lambda inputs: inputs)

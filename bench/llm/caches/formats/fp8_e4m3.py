@@ -1,7 +1,8 @@
 """Eight-bit floats, four bits of exponent and three of mantissa, with one scale for all keys and one for all values."""
 
 from attnlab.bench.llm.caches.coding import Format
-from attnlab.bench.llm.caches.scaled import FP8_E4M3, ScaledCodec
+from attnlab.bench.llm.caches.scaled import ScaledCodec
+from attnlab.bench.llm.codes import FP8_E4M3
 
 ONE_SCALE = ScaledCodec(FP8_E4M3, "side")
 

@@ -1,7 +1,8 @@
 """Eight-bit floats with a scale for each token and head."""
 
 from attnlab.bench.llm.caches.coding import Format
-from attnlab.bench.llm.caches.scaled import FP8_E4M3, ScaledCodec
+from attnlab.bench.llm.caches.scaled import ScaledCodec
+from attnlab.bench.llm.codes import FP8_E4M3
 
 BY_TOKEN = ScaledCodec(FP8_E4M3, "token")
 

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from attnlab.bench.llm.caches.coding import DATA, Format, Planes, PlaneSpec
+from attnlab.bench.llm.codes import pack, unpack
 
 GROUP = 32
-HALF = GROUP // 2
 STEPS = 15.0
 SCALE, MINIMUM = "scale", "minimum"
 SCALE_DTYPE = torch.float16
@@ -93,18 +93,6 @@ def int4_codes(x: Tensor, least: Tensor, largest: Tensor) -> tuple[Tensor, Tenso
     minimum = least.to(SCALE_DTYPE)
     steps = torch.where(scale > 0, (x - minimum.float()) / scale.float(), 0.0)
     return steps.round().clamp(0, STEPS).to(torch.uint8), scale, minimum
-
-
-def pack(codes: Tensor) -> Tensor:
-    """[..., D] -> [..., D / 2]: channels c and c + 16 of each 32 share a byte, the lower one its low bits."""
-    halves: Tensor = codes.unflatten(-1, (-1, 2, HALF))
-    return (halves[..., 0, :] | halves[..., 1, :] << 4).flatten(-2)
-
-
-def unpack(packed: Tensor) -> Tensor:
-    """What `pack` packed."""
-    bytes_: Tensor = packed.unflatten(-1, (-1, 1, HALF))
-    return torch.cat([bytes_ & 15, bytes_ >> 4], dim=-2).flatten(-3)
 
 
 FORMAT = Format("int4_g32", "int4, groups of 32: keys by channel, values by token", Int4Channel(), Int4Token())

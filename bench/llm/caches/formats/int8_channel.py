@@ -4,7 +4,8 @@ Keys of real models have a few channels that are large in every token: a scale o
 """
 
 from attnlab.bench.llm.caches.coding import Format
-from attnlab.bench.llm.caches.scaled import INT8, ScaledCodec
+from attnlab.bench.llm.caches.scaled import ScaledCodec
+from attnlab.bench.llm.codes import INT8
 
 FORMAT = Format(
     "int8_channel",

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from attnlab.bench.errors import UnknownName
 from attnlab.bench.llm.caches import Codec, format_of, known_formats
-from attnlab.bench.llm.caches.formats.int4_g32 import pack, unpack
+from attnlab.bench.llm.codes import pack, unpack
 
 FORMATS = tuple(known_formats())
 

@@ -1,0 +1,95 @@
+"""How codes are chosen for a weight: methods, each apart from the format that stores what it chooses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+
+from attnlab.bench.contract.discovery import Folder
+from attnlab.bench.errors import UsageError
+from attnlab.bench.llm.quantization.coding import WeightFormat
+from attnlab.bench.llm.quantization.weight import QuantizedWeight, checked_weight
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FEWEST_ROWS = 16  # of calibration activations
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """A quantised weight, and what x [..., K] is divided by beforehand, float32 [K]; None: by nothing.
+
+    Whoever holds the layer before folds that division into it. notes: what is to be said of it, such as a Hessian that
+    was damped.
+    """
+
+    weight: QuantizedWeight
+    column_scale: Tensor | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Choose(Protocol):
+    """Chooses codes for weight [N, K] in float32, finite; activations [T, K] in float32, where a method needs them."""
+
+    def __call__(self, weight: Tensor, format: WeightFormat, activations: Tensor | None) -> Chosen: ...
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to choose codes; a file under `methods` has one as `METHOD`.
+
+    calibrated: whether it looks at activations. refuses(format): why it cannot choose for a format.
+    """
+
+    name: str
+    summary: str
+    choose: Choose
+    calibrated: bool = False
+    refuses: Refuses = lambda format: None
+
+
+class Refuses(Protocol):
+    def __call__(self, format: WeightFormat) -> str | None: ...
+
+
+METHODS: Folder[Method] = Folder("quantisation method", "attnlab.bench.llm.quantization.methods", "METHOD")
+
+
+def quantise(weight: Tensor, format: WeightFormat, method: Method, activations: Tensor | None = None) -> Chosen:
+    """A weight [N, K] in a format by a method; activations [T, K]: what the layer is given on calibration texts.
+
+    Raises UsageError where the weight cannot be stored or the activations are not of this layer.
+    """
+    wide = checked_weight(weight, format)
+    reason = method.refuses(format)
+    if reason is not None:
+        raise UsageError(f"method {method.name} with format {format.name}: {reason}")
+    if not method.calibrated:
+        return method.choose(wide, format, None)
+    return method.choose(wide, format, _checked_activations(activations, method, weight.shape[1]))
+
+
+def _checked_activations(x: Tensor | None, method: Method, k: int) -> Tensor:
+    if x is None:
+        raise UsageError(f"method {method.name} needs calibration activations [T, {k}]; got none")
+    if x.ndim != 2 or x.shape[1] != k or x.shape[0] < FEWEST_ROWS:
+        raise UsageError(
+            f"method {method.name} got calibration activations {list(x.shape)}; expected [T, {k}], the width of the "
+            f"weight, of {FEWEST_ROWS} tokens or more"
+        )
+    if not bool(torch.isfinite(x).all()):
+        raise UsageError(f"method {method.name} got calibration activations that are NaN or infinite; mend the texts")
+    return x.float()
+
+
+def quantisation_method(name: str) -> Method:
+    """The method of that name; raises UnknownName."""
+    return METHODS.get(name)
+
+
+def known_methods() -> dict[str, Method]:
+    """Every method, by name."""
+    return {name: METHODS.get(name) for name in sorted(METHODS.names())}

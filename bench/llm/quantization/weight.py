@@ -1,0 +1,78 @@
+"""A weight as a format stores it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from attnlab.bench.errors import UsageError
+from attnlab.bench.llm.quantization.coding import WeightFormat, weight_format
+
+
+@dataclass(frozen=True, eq=False)
+class QuantizedWeight:
+    """A weight [N, K] in planes of its format, all on one device; never written to.
+
+    planes: by name, as the format's codec packs them, such as codes and scales.
+    """
+
+    format_name: str
+    shape: tuple[int, int]
+    planes: dict[str, Tensor]
+
+    @property
+    def format(self) -> WeightFormat:
+        return weight_format(self.format_name)
+
+    @property
+    def nbytes(self) -> int:
+        return sum(plane.nbytes for plane in self.planes.values())
+
+    @property
+    def device(self) -> torch.device:
+        return next(iter(self.planes.values())).device
+
+    def dequantised(self, dtype: torch.dtype = torch.float32) -> Tensor:
+        """What the codes stand for, [N, K]: worked out in float32, as is the contract of every format."""
+        codec = self.format.codec
+        values = codec.values(*codec.unpack(self.planes, *self.shape))
+        return values.flatten(1).to(dtype)
+
+    def to(self, device: torch.device | str) -> QuantizedWeight:
+        planes = {name: plane.to(device) for name, plane in self.planes.items()}
+        return QuantizedWeight(self.format_name, self.shape, planes)
+
+
+def stored(weight: Tensor, format: WeightFormat, codes: Tensor, steps: dict[str, Tensor]) -> QuantizedWeight:
+    """A weight [N, K] of chosen codes [N, G, g] and steps."""
+    n, k = weight.shape
+    return QuantizedWeight(format.name, (n, k), format.codec.pack(codes, steps))
+
+
+def checked_weight(weight: Tensor, format: WeightFormat) -> Tensor:
+    """The weight [N, K] in float32; raises UsageError where the format cannot hold it."""
+    if weight.ndim != 2 or not weight.numel() or not weight.is_floating_point():
+        raise UsageError(f"got a weight {list(weight.shape)} of {weight.dtype}; expected numbers [N, K]")
+    wide = weight.float()
+    wrong = int((~wide.isfinite()).sum())
+    if wrong:
+        raise UsageError(
+            f"got a weight {list(weight.shape)} of which {wrong} numbers are NaN or infinite; expected finite ones: "
+            f"mend the checkpoint"
+        )
+    reason = format.codec.refuses(*weight.shape)
+    if reason is not None:
+        raise UsageError(f"{format.name}: {reason}; choose another format for a weight {list(weight.shape)}")
+    return wide
+
+
+def joined(weights: Sequence[QuantizedWeight]) -> QuantizedWeight | None:
+    """One weight of the rows of several [n, K] of one format, a copy; None where it has one scale for all rows."""
+    first = weights[0]
+    if len({w.format_name for w in weights}) > 1 or not first.format.rows_apart:
+        return None
+    planes = {name: torch.cat([w.planes[name] for w in weights]) for name in first.planes}
+    return QuantizedWeight(first.format_name, (sum(w.shape[0] for w in weights), first.shape[1]), planes)
