@@ -169,7 +169,7 @@ def make_inputs(case: LinearCase, which: str, seed: int, device: torch.device) -
     format = case.stored_as
     if format is None:
         return LinearInputs(x, weight.to(device, case.torch_dtype), bias)
-    chosen = quantise(weight, format, quantisation_method(case.method), calibration_rows(case))
+    chosen = quantise(weight.to(case.torch_dtype), format, quantisation_method(case.method), calibration_rows(case))
     if chosen.column_scale is not None:
         x = (x.float() / chosen.column_scale.to(device)).to(case.torch_dtype)
     return linear_inputs(x, chosen.weight.to(device), bias)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -67,9 +67,9 @@ def quantise(weight: Tensor, format: WeightFormat, method: Method, activations: 
     reason = method.refuses(format)
     if reason is not None:
         raise UsageError(f"method {method.name} with format {format.name}: {reason}")
-    if not method.calibrated:
-        return method.choose(wide, format, None)
-    return method.choose(wide, format, _checked_activations(activations, method, weight.shape[1]))
+    shown = _checked_activations(activations, method, weight.shape[1]) if method.calibrated else None
+    chosen = method.choose(wide, format, shown)
+    return replace(chosen, weight=chosen.weight.in_dtype(weight.dtype))
 
 
 def _checked_activations(x: Tensor | None, method: Method, k: int) -> Tensor:

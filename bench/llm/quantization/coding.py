@@ -89,5 +89,5 @@ def known_weight_formats() -> dict[str, WeightFormat]:
 
 
 def weight_format(name: str) -> WeightFormat:
-    """The format of that name; raises UnknownName."""
-    return FORMATS.get(name)
+    """The format of that name, such as `int1_58`, which may be written `int1.58`; raises UnknownName."""
+    return FORMATS.get(name.replace(".", "_"))

@@ -32,9 +32,7 @@ class Int4Codec:
         return self.size
 
     def refuses(self, n: int, k: int) -> str | None:
-        if k < self.size:
-            return f"groups of {self.size} columns are wider than the weight, which has {k}"
-        return f"K={k} is no multiple of a group's {self.size} columns" if k % self.size else None
+        return refuses_groups(self.size, k)
 
     def planes(self, n: int, k: int, dtype: torch.dtype) -> tuple[WeightPlane, ...]:
         steps = (SCALE,) if self.symmetric else (SCALE, MINIMUM)
@@ -70,3 +68,10 @@ class Int4Codec:
     def unpack(self, planes: Mapping[str, Tensor], n: int, k: int) -> tuple[Tensor, Planes]:
         codes = unpack(planes[CODES]).unflatten(1, (-1, self.size))
         return codes, {name: plane[..., None] for name, plane in planes.items() if name != CODES}
+
+
+def refuses_groups(size: int, k: int) -> str | None:
+    """Why rows of K columns have no groups of that size."""
+    if k < size:
+        return f"groups of {size} columns are wider than the weight, which has {k}"
+    return f"K={k} is no multiple of a group's {size} columns" if k % size else None

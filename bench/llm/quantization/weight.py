@@ -45,6 +45,12 @@ class QuantizedWeight:
         planes = {name: plane.to(device) for name, plane in self.planes.items()}
         return QuantizedWeight(self.format_name, self.shape, planes)
 
+    def in_dtype(self, dtype: torch.dtype) -> QuantizedWeight:
+        """The same of a weight that was in that dtype: only numbers that are stored as they are change."""
+        declared = self.format.codec.planes(*self.shape, dtype)
+        planes = {plane.name: self.planes[plane.name].to(plane.dtype) for plane in declared}
+        return QuantizedWeight(self.format_name, self.shape, planes)
+
 
 def stored(weight: Tensor, format: WeightFormat, codes: Tensor, steps: dict[str, Tensor]) -> QuantizedWeight:
     """A weight [N, K] of chosen codes [N, G, g] and steps."""
