@@ -87,9 +87,9 @@ from .ops.kv_append import AppendCase as AppendCase
 from .ops.kv_append import AppendInputs as AppendInputs
 from .ops.layernorm import LayerNormCase as LayerNormCase
 from .ops.layernorm import LayerNormInputs as LayerNormInputs
-from .ops.linear import LinearCase as LinearCase
-from .ops.linear import LinearInputs as LinearInputs
-from .ops.linear import linear_inputs as linear_inputs
+from .ops.linear.case import LinearCase as LinearCase
+from .ops.linear.inputs import LinearInputs as LinearInputs
+from .ops.linear.inputs import linear_inputs as linear_inputs
 from .ops.rmsnorm import RmsNormCase as RmsNormCase
 from .ops.rmsnorm import RmsNormInputs as RmsNormInputs
 from .ops.rope import RopeCase as RopeCase

@@ -23,12 +23,13 @@ from scipy import stats
 from attnlab.bench.contract.axes import DTYPES
 from attnlab.bench.contract.registry import discover
 from attnlab.bench.errors import ImpossibleCase, MeasurementError
+from attnlab.bench.llm.quantization.coding import known_weight_formats
 from attnlab.bench.measuring.judging.court import Court
 from attnlab.bench.store.records import Outcome
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from broken import appending, decoding, gradients, honest, parts, sampling
+from broken import appending, decoding, gradients, honest, parts, sampling, weights
 from broken.checking import check, implementation_of
 
 CPU = torch.device("cpu")
@@ -99,6 +100,11 @@ def products(rng: random.Random) -> Axes:
     }
 
 
+def coded_products(rng: random.Random) -> Axes:
+    axes = products(rng) | {"format": rng.choice(list(known_weight_formats()))}
+    return axes | {"k": rng.choice((32, 64, 96, 128, 384, 577, 640, 1024, 4096))}
+
+
 def positions(rng: random.Random) -> Axes:
     return heads(rng) | {
         "batch": rng.choice((1, 2)),
@@ -128,6 +134,7 @@ def operators() -> dict[str, Drawn]:
         "kv_append": Drawn(caches, appending.HONEST),
         "sampling": Drawn(logits, sampling.HONEST),
         "linear": Drawn(products, parts.HONEST["linear"]),
+        "linear, quantised": Drawn(coded_products, weights.HONEST),
         "embedding": Drawn(tables, parts.HONEST["embedding"]),
         "rope": Drawn(positions, parts.HONEST["rope"]),
     }
@@ -137,7 +144,8 @@ def operators() -> dict[str, Drawn]:
 
 def try_one(name: str, drawn: Drawn, rng: random.Random) -> None:
     """One case of an operator, which there is, with all honest implementations."""
-    contract = discover().operators.get(name)
+    operator = name.partition(",")[0]
+    contract = discover().operators.get(operator)
     while True:
         try:
             case = contract.case_type.build(drawn.axes(rng))
@@ -149,7 +157,7 @@ def try_one(name: str, drawn: Drawn, rng: random.Random) -> None:
     for target in drawn.targets:
         drawn.checks += 1
         try:
-            found = check(contract, case, implementation_of(name, target), seed, court)
+            found = check(contract, case, implementation_of(operator, target), seed, court)
         except MeasurementError as error:
             drawn.alarms.append(f"{name} on {case.id} by seed {seed}: {error}")
             return
@@ -161,9 +169,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--cases", type=int, default=1000, help="random cases, dealt to operators in turn")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", choices=list(operators()), action="append", help="default: all operators")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     known, rng = operators(), random.Random(asked.seed)
+    known = {name: known[name] for name in asked.only or known}
     for number in range(asked.cases):
         name = list(known)[number % len(known)]
         before = len(known[name].alarms)

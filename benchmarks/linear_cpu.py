@@ -26,7 +26,8 @@ from attnlab.bench.contract.needs import missing
 from attnlab.bench.contract.registry import Implementation
 from attnlab.bench.machine.ceilings import load_or_measure
 from attnlab.bench.machine.environment import describe_device
-from attnlab.bench.ops.linear import LinearCase, LinearInputs
+from attnlab.bench.ops.linear.case import LinearCase
+from attnlab.bench.ops.linear.inputs import LinearInputs
 
 LAYER = ((960, 576), (576, 576), (3072, 576), (576, 1536))  # N, K
 HEAD = (49152, 576)

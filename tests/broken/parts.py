@@ -10,7 +10,7 @@ from torch import Tensor
 from attnlab.bench.ops.embedding import EmbeddingInputs
 from attnlab.bench.ops.gelu import GeluInputs
 from attnlab.bench.ops.layernorm import LayerNormInputs
-from attnlab.bench.ops.linear import LinearInputs
+from attnlab.bench.ops.linear.inputs import LinearInputs
 from attnlab.bench.ops.rmsnorm import RmsNormInputs
 from attnlab.bench.ops.rope import RopeInputs
 from attnlab.bench.ops.swiglu import SwigluInputs

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from attnlab.bench.errors import Unavailable
-from attnlab.bench.ops.linear import LinearCase, LinearInputs
+from attnlab.bench.ops.linear.case import LinearCase
+from attnlab.bench.ops.linear.inputs import LinearInputs
 from attnlab.impls.linear._cpu_products import PackedWeights, Product
 
 

@@ -14,7 +14,9 @@ from attnlab.bench.ops._shared.rowwise import edges, sample_rows
 from attnlab.bench.ops.embedding import EMBEDDING, EmbeddingCase
 from attnlab.bench.ops.gelu import GELU, GeluCase
 from attnlab.bench.ops.layernorm import LAYERNORM, LayerNormCase
-from attnlab.bench.ops.linear import LINEAR, LinearCase, sample
+from attnlab.bench.ops.linear.case import LinearCase
+from attnlab.bench.ops.linear.contract import LINEAR
+from attnlab.bench.ops.linear.reference import sample
 from attnlab.bench.ops.rmsnorm import RMSNORM, RmsNormCase
 from attnlab.bench.ops.rope import ROPE, RopeCase
 from attnlab.bench.ops.swiglu import SWIGLU, SwigluCase
