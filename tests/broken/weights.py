@@ -71,7 +71,9 @@ class RoundedSteps(RoundedWeights):
         return super().run(inputs)
 
     def steps(self, codes: Tensor, steps: Planes) -> tuple[Tensor, Planes]:
-        wide = {name: step.float() for name, step in steps.items() if step.is_floating_point()}
+        wide = {
+            name: steps[name].float() for name in (SCALE, MINIMUM) if name in steps and steps[name].is_floating_point()
+        }
         narrow = {name: step.to(self._dtype).float() for name, step in wide.items()}
         if MINIMUM in wide:
             middle = wide[MINIMUM] + 8 * wide[SCALE]
