@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -32,16 +33,26 @@ class Chosen:
 
 
 class Choose(Protocol):
-    """Chooses codes for weight [N, K] in float32, finite; activations [T, K] in float32, where a method needs them."""
+    """Chooses codes for weight [N, K] in float32, finite; activations [T, K] in float32, where a method needs them.
+
+    Of a method that scales columns both are scaled already, and the chosen `column_scale` is filled in by `quantise`.
+    """
 
     def __call__(self, weight: Tensor, format: WeightFormat, activations: Tensor | None) -> Chosen: ...
+
+
+class ScaleColumns(Protocol):
+    """Chooses what activations are divided by, [K], for all weights of one input together, as [N, K]."""
+
+    def __call__(self, weight: Tensor, format: WeightFormat, activations: Tensor) -> Tensor: ...
 
 
 @dataclass(frozen=True)
 class Method:
     """A way to choose codes; a file under `methods` has one as `METHOD`.
 
-    calibrated: whether it looks at activations. refuses(format): why it cannot choose for a format.
+    calibrated: whether it looks at activations. refuses(format): why it cannot choose for a format. column_scale: of
+    a method that scales columns before it chooses codes.
     """
 
     name: str
@@ -49,6 +60,7 @@ class Method:
     choose: Choose
     calibrated: bool = False
     refuses: Refuses = lambda format: None
+    column_scale: ScaleColumns | None = None
 
 
 class Refuses(Protocol):
@@ -58,18 +70,44 @@ class Refuses(Protocol):
 METHODS: Folder[Method] = Folder("quantisation method", "attnlab.bench.llm.quantization.methods", "METHOD")
 
 
-def quantise(weight: Tensor, format: WeightFormat, method: Method, activations: Tensor | None = None) -> Chosen:
+def quantise(
+    weight: Tensor,
+    format: WeightFormat,
+    method: Method,
+    activations: Tensor | None = None,
+    column_scale: Tensor | None = None,
+) -> Chosen:
     """A weight [N, K] in a format by a method; activations [T, K]: what the layer is given on calibration texts.
 
-    Raises UsageError where the weight cannot be stored or the activations are not of this layer.
+    column_scale: by what activations will be divided, [K], such as one that was found for several weights; else a
+    method that scales columns searches its own. Raises UsageError where the weight cannot be stored or the activations
+    are not of this layer.
     """
+    wide, shown = _checked(weight, format, method, activations)
+    if column_scale is None and method.column_scale is not None and shown is not None:
+        column_scale = method.column_scale(wide, format, shown)
+    if column_scale is not None:
+        wide, shown = wide * column_scale, None if shown is None else shown / column_scale
+    chosen = method.choose(wide, format, shown)
+    return replace(chosen, weight=chosen.weight.in_dtype(weight.dtype), column_scale=column_scale)
+
+
+def column_scale_of(
+    weights: Sequence[Tensor], format: WeightFormat, method: Method, activations: Tensor | None
+) -> Tensor | None:
+    """By what the input of weights [n, K] is to be divided, [K]; None where the method scales no columns."""
+    wide, shown = _checked(torch.cat([weight.float() for weight in weights]), format, method, activations)
+    return None if method.column_scale is None or shown is None else method.column_scale(wide, format, shown)
+
+
+def _checked(
+    weight: Tensor, format: WeightFormat, method: Method, activations: Tensor | None
+) -> tuple[Tensor, Tensor | None]:
     wide = checked_weight(weight, format)
     reason = method.refuses(format)
     if reason is not None:
         raise UsageError(f"method {method.name} with format {format.name}: {reason}")
-    shown = _checked_activations(activations, method, weight.shape[1]) if method.calibrated else None
-    chosen = method.choose(wide, format, shown)
-    return replace(chosen, weight=chosen.weight.in_dtype(weight.dtype))
+    return wide, _checked_activations(activations, method, weight.shape[1]) if method.calibrated else None
 
 
 def _checked_activations(x: Tensor | None, method: Method, k: int) -> Tensor:

@@ -58,6 +58,14 @@ def stored(weight: Tensor, format: WeightFormat, codes: Tensor, steps: dict[str,
     return QuantizedWeight(format.name, (n, k), format.codec.pack(codes, steps))
 
 
+def nearest_values(weight: Tensor, format: WeightFormat) -> Tensor:
+    """What a weight [N, K] becomes when each number takes the nearest code, in float32."""
+    codec = format.codec
+    grouped = weight.unflatten(1, (-1, codec.group(weight.shape[1])))
+    steps = codec.fit(grouped)
+    return codec.values(codec.codes(grouped, steps), steps).flatten(1)
+
+
 def checked_weight(weight: Tensor, format: WeightFormat) -> Tensor:
     """The weight [N, K] in float32; raises UsageError where the format cannot hold it."""
     if weight.ndim != 2 or not weight.numel() or not weight.is_floating_point():

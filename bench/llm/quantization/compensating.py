@@ -1,0 +1,85 @@
+"""Codes chosen column by column, each column's error spread over those that are still to come: what GPTQ does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from attnlab.bench.llm.quantization.choosing import Chosen
+from attnlab.bench.llm.quantization.coding import Planes, WeightFormat
+from attnlab.bench.llm.quantization.formats.sparse_2_4 import SparseCodec
+from attnlab.bench.llm.quantization.losses import second_moments
+from attnlab.bench.llm.quantization.weight import stored
+
+DAMPING = 0.01  # of the mean of the Hessian's diagonal
+COLUMNS_AT_ONCE = 128  # whose errors reach the columns after them in one product
+
+
+def refuses_pruning(format: WeightFormat) -> str | None:
+    """Why a method that rounds cannot choose for a format."""
+    if isinstance(format.codec, SparseCodec):
+        return "it leaves numbers out and rounds none; take rtn, by magnitude, or wanda, by activations"
+    return None
+
+
+def choose_in_order(
+    weight: Tensor, format: WeightFormat, activations: Tensor | None, largest_first: bool = False
+) -> Chosen:
+    """GPTQ; largest_first: columns in the order of the Hessian's diagonal, with the steps of the original weight."""
+    assert activations is not None
+    n, k = weight.shape
+    codec, size = format.codec, format.codec.group(k)
+    hessian, notes = _damped(activations)
+    order = hessian.diagonal().argsort(descending=True) if largest_first else torch.arange(k, device=weight.device)
+    spread = _spreading(hessian[order][:, order]).to(weight.dtype)
+
+    left = weight[:, order]  # what columns are to stand for by now, in that order
+    grouped = weight.unflatten(1, (-1, size))
+    steps = codec.fit(grouped)
+    codes = codec.codes(grouped, steps)
+    refitted: list[Planes] = []
+    fits_by_group = format.rows_apart and not largest_first
+    for start in range(0, k, COLUMNS_AT_ONCE):
+        stop = min(start + COLUMNS_AT_ONCE, k)
+        errors = torch.zeros(n, stop - start, dtype=weight.dtype, device=weight.device)
+        for place, column in zip(range(start, stop), order[start:stop].tolist(), strict=True):
+            group, within = divmod(column, size)
+            if fits_by_group and not within:
+                refitted.append(codec.fit(left[:, None, column : column + size]))
+            own = refitted[group] if fits_by_group else _of_group(steps, group)
+            code = codec.codes(left[:, place, None, None], own)
+            codes[:, group, within] = code[:, 0, 0]
+            error = (left[:, place] - codec.values(code, own)[:, 0, 0]) / spread[place, place]
+            left[:, place:stop] -= error[:, None] * spread[place, place:stop]
+            errors[:, place - start] = error
+        left[:, stop:] -= errors @ spread[start:stop, stop:]
+    if fits_by_group:
+        steps = {name: torch.cat([own[name] for own in refitted], dim=1) for name in steps}
+    return Chosen(stored(weight, format, codes, steps), notes=notes)
+
+
+def _damped(activations: Tensor) -> tuple[Tensor, tuple[str, ...]]:
+    """The Hessian [K, K] in float64, and what is to be said of it."""
+    hessian = second_moments(activations).double()
+    tokens, k = activations.shape
+    mean = float(hessian.diagonal().mean())
+    hessian.diagonal().add_(DAMPING * mean if mean > 0 else 1.0)
+    if tokens >= k:
+        return hessian, ()
+    return hessian, (
+        f"{tokens} tokens of calibration for {k} columns: without damping, of {DAMPING:.0%} of its mean diagonal, "
+        f"the Hessian could not be inverted",
+    )
+
+
+def _spreading(hessian: Tensor) -> Tensor:
+    """Upper triangular: row i says how the error of column i is spread over itself and those that follow."""
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(hessian))
+    spread: Tensor = torch.linalg.cholesky(inverse, upper=True)
+    return spread
+
+
+def _of_group(steps: Mapping[str, Tensor], group: int) -> Planes:
+    return {name: step[:, group : group + 1] if step.shape[1] > 1 else step for name, step in steps.items()}
