@@ -27,7 +27,13 @@ class LlamaModel:
     llama: Any
 
 
-@implements("generate", name="llama_cpp", needs=Needs(device="cpu", packages=("llama_cpp",)), memory_seen=False)
+@implements(
+    "generate",
+    name="llama_cpp",
+    needs=Needs(device="cpu", packages=("llama_cpp",)),
+    memory_seen=False,
+    serves={"weights": (Q4_1,)},
+)
 class LlamaCpp:
     """llama.cpp on the packaged file: weights of 4 bits, activations rounded to 8 bits in each product."""
 

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from attnlab.bench.llm.models.reference import Rounding
 
 SAME, Q4_1 = "same", "q4_1"
-WEIGHTS = (SAME, Q4_1)
 
 BLOCK = 32  # values that share a scale in ggml's formats
 Q4_1_BYTES, Q8_0_BYTES = 20, 34  # of a block: 4-bit codes with a float16 scale and minimum, 8-bit codes with a scale

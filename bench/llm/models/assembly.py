@@ -136,7 +136,7 @@ def assemble(
         tensors = dict(zip(expected, pool.map(read, expected), strict=True))
     roles = layer_shapes(config)
     layers = tuple(
-        LayerWeights(**{role: tensors[naming.layer[role].format(index)] for role in roles})
+        LayerWeights.of({role: tensors[naming.layer[role].format(index)] for role in roles})
         for index in range(config.layers)
     )
     embedding = tensors[naming.outer["embedding"]]

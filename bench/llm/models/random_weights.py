@@ -48,7 +48,7 @@ def random_weights(config: ModelConfig, dtype: torch.dtype, device: torch.device
 
     outer = {role: draw(role, shape) for role, shape in model_shapes(config).items()}
     layers = tuple(
-        LayerWeights(**{role: draw(role, shape) for role, shape in layer_shapes(config).items()}).joined()
+        LayerWeights.of({role: draw(role, shape) for role, shape in layer_shapes(config).items()}).joined()
         for _ in range(config.layers)
     )
     return ModelWeights(

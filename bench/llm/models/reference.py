@@ -14,6 +14,7 @@ from attnlab.bench.errors import UsageError
 from attnlab.bench.llm.models.config import ModelConfig
 from attnlab.bench.llm.models.rotary import rotary_tables, rotate
 from attnlab.bench.llm.models.weights import LayerWeights, ModelWeights
+from attnlab.bench.llm.quantization.activations import quantised
 
 TOKENS_AT_ONCE = 4096
 """Rows that go through a layer together, in whole sequences: bounds what the MLP between holds."""
@@ -59,6 +60,11 @@ class Layer:
     def normed(self, x: Tensor, weight: Tensor | None) -> Tensor:
         """`x`, normed where the model has such a norm."""
         return x if weight is None else rms_norm(x, weight, self.config.norm_eps)
+
+    def project(self, x: Tensor, name: str, bias: Tensor | None = None) -> Tensor:
+        """The projection of that name of `x` `[..., K]`, which is quantised beforehand where its format asks for it."""
+        matrix: Tensor = getattr(self.weights, name)
+        return project(quantised(x, self.weights.activations.get(name, "same"), x.dtype), matrix, bias)
 
 
 def as_it_is(x: Tensor) -> Tensor:
@@ -178,11 +184,11 @@ def decode(
     tables = [rotary_tables(config, place, config.is_local(layer.index)) for place in places]
     normed = rounded(rms_norm(hidden, weights.attention_norm, config.norm_eps))
     q, k, v = (
-        split_heads(project(normed, matrix, bias), config.head_dim)
-        for matrix, bias in (
-            (weights.query, weights.query_bias),
-            (weights.key, weights.key_bias),
-            (weights.value, weights.value_bias),
+        split_heads(layer.project(normed, name, bias), config.head_dim)
+        for name, bias in (
+            ("query", weights.query_bias),
+            ("key", weights.key_bias),
+            ("value", weights.value_bias),
         )
     )
     q = rotate(layer.normed(q, weights.query_norm), *tables[0])
@@ -190,11 +196,11 @@ def decode(
     if past is not None:
         k, v = torch.cat([past.keys, k], dim=2), torch.cat([past.values, v], dim=2)
     attend = attention if reading is None else reading.attention
-    branch = rounded(attend(q, k, v, config, config.window_of(layer.index))) @ weights.output.T
+    branch = layer.project(rounded(attend(q, k, v, config, config.window_of(layer.index))), "output")
     hidden = hidden + layer.normed(branch, weights.attention_branch_norm)
     normed = rounded(rms_norm(hidden, weights.mlp_norm, config.norm_eps))
-    mlp = activated(normed @ weights.gate.T, config.activation).mul_(normed @ weights.up.T)
-    branch = rounded(mlp) @ weights.down.T
+    mlp = activated(layer.project(normed, "gate"), config.activation).mul_(layer.project(normed, "up"))
+    branch = layer.project(rounded(mlp), "down")
     return hidden + layer.normed(branch, weights.mlp_branch_norm), LayerCache(k, v)
 
 
@@ -231,9 +237,13 @@ def attention(q: Tensor, k: Tensor, v: Tensor, config: ModelConfig, window: int 
 def head_logits(weights: ModelWeights, hidden: Tensor, dtype: torch.dtype, rounded: Rounding = as_it_is) -> Tensor:
     """`[B, S, V]` of `hidden` `[B, S, H]`; the head is cast to `dtype` in blocks of rows."""
     normed = rounded(rms_norm(hidden, weights.output_norm.to(dtype), weights.config.norm_eps))
+    stored = weights.quantized_head
+    if stored is not None:
+        normed = quantised(normed, stored.format.activations, dtype)
     logits = normed.new_empty(*normed.shape[:2], weights.config.vocab_size)
     for start in range(0, weights.config.vocab_size, VOCABULARY_AT_ONCE):
-        rows = weights.head[start : start + VOCABULARY_AT_ONCE].to(dtype)
+        stop = start + VOCABULARY_AT_ONCE
+        rows = weights.head[start:stop].to(dtype) if stored is None else stored.rows(start, stop, dtype)
         logits[..., start : start + len(rows)] = normed @ rows.T
     return soft_capped(logits, weights.config.logit_softcap)
 

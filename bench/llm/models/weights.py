@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -12,6 +12,8 @@ from torch import Tensor
 
 from attnlab.bench.errors import UsageError
 from attnlab.bench.llm.models.config import ModelConfig
+from attnlab.bench.llm.quantization.coding import Activations
+from attnlab.bench.llm.quantization.weight import QuantizedWeight
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,25 +40,60 @@ class LayerWeights:
     key_norm: Tensor | None = None  # [D], of each head
     attention_branch_norm: Tensor | None = None  # [H], of what attention gives
     mlp_branch_norm: Tensor | None = None  # [H], of what the MLP gives
+    quantized: dict[str, QuantizedWeight] = field(default_factory=dict)
+    """Projections that are stored in a format, by field; the field itself is then NaN throughout."""
+    activations: dict[str, Activations] = field(default_factory=dict)
+    """What becomes of what a projection is given, by field, where a format has codes for it."""
+
+    @property
+    def dense(self) -> dict[str, Tensor]:
+        """The tensors that are numbers in the dtype, by field."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return {name: x for name, x in values.items() if isinstance(x, Tensor) and name not in self.quantized}
 
     def tensors(self) -> tuple[Tensor, ...]:
-        return tuple(x for f in dataclasses.fields(self) if (x := getattr(self, f.name)) is not None)
+        return tuple(self.dense.values())
 
-    def map(self, function: Callable[[Tensor], Tensor]) -> LayerWeights:
-        values: dict[str, Any] = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        mapped: dict[str, Any] = {name: None if x is None else function(x) for name, x in values.items()}
-        return LayerWeights(**mapped)
+    @property
+    def nbytes(self) -> int:
+        return sum(x.nbytes for x in self.tensors()) + sum(w.nbytes for w in self.quantized.values())
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, Any]) -> LayerWeights:
+        """From tensors by field."""
+        return cls(**tensors)
+
+    def changed(self, values: Mapping[str, Any]) -> LayerWeights:
+        """The same with other values of some fields."""
+        return dataclasses.replace(self, **values)
+
+    def storing(self, made: Mapping[str, QuantizedWeight]) -> LayerWeights:
+        """The same with these projections stored in formats."""
+        empty = {name: placeholder(x := getattr(self, name), x.shape) for name in made}
+        activations = {name: w.format.activations for name, w in made.items() if w.format.activations != "same"}
+        return self.changed({**empty, "quantized": dict(made), "activations": activations})
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> LayerWeights:
-        return self.map(lambda x: x.to(device, dtype))
+        """In numbers of the dtype, what is stored in a format too."""
+        numbers = {name: x.to(device, dtype) for name, x in self.dense.items()}
+        values = {name: w.dequantised(dtype).to(device) for name, w in self.quantized.items()}
+        return self.changed({**numbers, **values, "quantized": {}})
+
+    def in_dtype(self, dtype: torch.dtype) -> LayerWeights:
+        """The same, what is in no format in another dtype."""
+        numbers = {name: x.to(dtype) for name, x in self.dense.items()}
+        empty = {name: placeholder(numbers["attention_norm"], getattr(self, name).shape) for name in self.quantized}
+        return self.changed({**numbers, **empty})
 
     def joined(self) -> LayerWeights:
         """The same, with query, key and value, and gate and up, in one memory each: see `rows_of`."""
+        if self.quantized:
+            return self
         if follow(self.query, self.key, self.value) and follow(self.gate, self.up):
             return self
         attention = dict(zip(("query", "key", "value"), join(self.query, self.key, self.value), strict=True))
         mlp = dict(zip(("gate", "up"), join(self.gate, self.up), strict=True))
-        return dataclasses.replace(self, **attention, **mlp)
+        return self.changed({**attention, **mlp})
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +107,8 @@ class ModelWeights:
     head: Tensor  # [V, H], the embedding itself where the model ties them
     origin: str
     """File and hash, or seed, for provenance."""
+    quantized_head: QuantizedWeight | None = None
+    """The head where it is stored in a format; `head` is then NaN throughout."""
 
     @property
     def dtype(self) -> torch.dtype:
@@ -81,9 +120,10 @@ class ModelWeights:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all weights, a tied head counted once."""
-        own = [self.embedding, self.output_norm, *(x for layer in self.layers for x in layer.tensors())]
-        return sum(x.nbytes for x in own) + (0 if self.head is self.embedding else self.head.nbytes)
+        """Bytes of all weights as they are stored, a tied head counted once."""
+        own = self.embedding.nbytes + self.output_norm.nbytes + sum(layer.nbytes for layer in self.layers)
+        head = self.head if self.quantized_head is None else self.quantized_head
+        return own + (0 if head is self.embedding else head.nbytes)
 
     @property
     def fingerprint(self) -> str:
@@ -91,14 +131,28 @@ class ModelWeights:
         return f"{self.config.name}, {self.origin}, {str(self.dtype).removeprefix('torch.')}"
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> ModelWeights:
-        """The same weights elsewhere; tensors that are there already are shared."""
+        """The same weights elsewhere, in numbers of the dtype; tensors that are there already are shared."""
         embedding = self.embedding.to(device, dtype)
+        head = embedding if self.head is self.embedding else self.head.to(device, dtype)
         return dataclasses.replace(
             self,
             embedding=embedding,
             layers=tuple(layer.to(device, dtype) for layer in self.layers),
             output_norm=self.output_norm.to(device, dtype),
-            head=embedding if self.head is self.embedding else self.head.to(device, dtype),
+            head=head,
+        )
+
+    def in_dtype(self, dtype: torch.dtype) -> ModelWeights:
+        """The same on its device, what is in no format in another dtype."""
+        embedding = self.embedding.to(dtype)
+        stored = self.quantized_head is not None
+        other = placeholder(embedding, self.head.shape) if stored else self.head.to(dtype)
+        return dataclasses.replace(
+            self,
+            embedding=embedding,
+            layers=tuple(layer.in_dtype(dtype) for layer in self.layers),
+            output_norm=self.output_norm.to(dtype),
+            head=embedding if self.head is self.embedding else other,
         )
 
     def joined(self) -> ModelWeights:
@@ -124,6 +178,11 @@ class ModelWeights:
             layers=tuple(self.layers[index] for index in kept),
             origin=f"{self.origin}, layers {','.join(map(str, kept))} of {len(self.layers)}",
         )
+
+
+def placeholder(like: Tensor, shape: Sequence[int]) -> Tensor:
+    """NaN where a weight of that shape is stored otherwise: whoever multiplies by it sees that at once."""
+    return torch.full((), torch.nan, dtype=like.dtype, device=like.device).expand(*shape)
 
 
 def join(*matrices: Tensor) -> tuple[Tensor, ...]:

@@ -63,7 +63,8 @@ class WeightCodec(Protocol):
 class WeightFormat:
     """How a weight and the activations that it meets are stored; a file under `formats` has one as `FORMAT`.
 
-    rows_apart: whether each row of a weight has steps of its own, so that weights of one input can be stored as one.
+    rows_apart: whether each row of a weight has steps of its own, and every plane a row for it, so that weights of one
+    input can be stored as one.
     """
 
     name: str

@@ -41,6 +41,14 @@ class QuantizedWeight:
         values = codec.values(*codec.unpack(self.planes, *self.shape))
         return values.flatten(1).to(dtype)
 
+    def rows(self, start: int, stop: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Some rows of what the codes stand for, [stop − start, K]."""
+        if not self.format.rows_apart:
+            return self.dequantised(dtype)[start:stop]
+        planes = {name: plane[start:stop] for name, plane in self.planes.items()}
+        count = min(stop, self.shape[0]) - start
+        return QuantizedWeight(self.format_name, (count, self.shape[1]), planes).dequantised(dtype)
+
     def to(self, device: torch.device | str) -> QuantizedWeight:
         planes = {name: plane.to(device) for name, plane in self.planes.items()}
         return QuantizedWeight(self.format_name, self.shape, planes)

@@ -22,7 +22,7 @@ from attnlab.bench.llm.generation.events import CallLog
 from attnlab.bench.llm.generation.evidence import Evidence
 from attnlab.bench.llm.generation.latencies import Objectives
 from attnlab.bench.llm.generation.recorder import Recorder
-from attnlab.bench.llm.generation.stored import Q4_1, SAME, WEIGHTS
+from attnlab.bench.llm.generation.stored import Q4_1, SAME
 from attnlab.bench.llm.models.config import PUBLISHED
 from attnlab.bench.llm.models.load import model_config
 from attnlab.bench.llm.models.prompts import prompt_sets
@@ -30,6 +30,8 @@ from attnlab.bench.llm.models.reference import checked_ids
 from attnlab.bench.llm.models.sources import PACKAGED, RANDOM_SUFFIX, canonical, is_path
 from attnlab.bench.llm.models.tokenizer import Tokenizer
 from attnlab.bench.llm.models.weights import ModelWeights
+from attnlab.bench.llm.quantization import recipe as recipes
+from attnlab.bench.llm.quantization.recipe import Recipe
 from attnlab.bench.machine.clocks import now
 from attnlab.bench.ops._shared.caching import format_axis, layout_axis
 from attnlab.bench.ops._shared.typed import TypedCase
@@ -76,6 +78,17 @@ def write_model(value: str) -> str:
 
 def _read_draft(value: Any) -> str:
     return SKIPPED if str(value) == SKIPPED else read_model(value)
+
+
+def _read_weights(value: Any) -> str:
+    """`same`, `q4_1`, a recipe, or the path of an assignment, which an id holds escaped behind `@`."""
+    text = str(value)
+    if text.startswith("@"):
+        return arriving.unescaped(text[1:])
+    if text == Q4_1 or is_path(text):
+        return text
+    recipe = Recipe.read(text)
+    return SAME if recipe == Recipe(SAME) else str(recipe)
 
 
 def _count(value: Any) -> int:
@@ -150,10 +163,13 @@ class GenerateCase(TypedCase):
     tpot_ms: int = size("tpot", help="objective of goodput: milliseconds for each token after it", default=100)
     weights: str = axis(
         prefix="w_",
-        pattern="|".join(WEIGHTS),
-        read=one_of(*WEIGHTS),
+        pattern=rf"{Q4_1}|{recipes.pattern()}|@[A-Za-z0-9_%]+",
+        read=_read_weights,
+        write=write_model,
         default=SAME,
-        help="same: in the dtype; q4_1: as the packaged file holds them, activations rounded to 8 bits in products",
+        help="same: in the dtype; FORMAT:METHOD+FORMAT_OF_THE_HEAD such as int4_g32:gptq+int8, or a file that assigns "
+        "formats to layers; q4_1: as the packaged file holds them, activations rounded to 8 bits in products",
+        opt_in=True,
     )
 
     def validate(self) -> None:
@@ -177,6 +193,10 @@ class GenerateCase(TypedCase):
         self._validate_draft()
         if self.weights == Q4_1 and self.model != PACKAGED:
             raise ImpossibleCase(f"got weights={Q4_1} of {self.model}; expected {PACKAGED}, whose file holds such")
+        if self.recipe is not None:
+            reason = self.recipe.refuses(self.config)
+            if reason is not None:
+                raise ImpossibleCase(f"got weights={self.weights}: {reason}")
         if self.decoding.speculative and self.format.group > 1:
             raise ImpossibleCase(
                 f"got decoding {self.decoding.method} with cache {self.cache}, which encodes {self.format.group} "
@@ -184,8 +204,9 @@ class GenerateCase(TypedCase):
             )
 
     def files(self) -> dict[str, Path]:
-        """The trace of arrivals, and models that are given by path."""
-        models = {axis: Path(name).expanduser() for axis in ("model", "draft") if is_path(name := getattr(self, axis))}
+        """The trace of arrivals, models that are given by path, and an assignment of formats."""
+        axes = ("model", "draft", "weights")
+        models = {axis: Path(name).expanduser() for axis in axes if is_path(name := getattr(self, axis))}
         return models | ({"arrivals": Path(self.arrivals.path)} if self.arrivals.kind == "trace" else {})
 
     def _validate_batching(self) -> None:
@@ -227,6 +248,11 @@ class GenerateCase(TypedCase):
     @property
     def config(self) -> ModelConfig:
         return config_of(self.model)
+
+    @property
+    def recipe(self) -> Recipe | None:
+        """How the weights are stored; None where they are in the dtype, or as the packaged file has them."""
+        return recipe_of(self.weights)
 
     @property
     def placing(self) -> Layout:
@@ -292,6 +318,18 @@ class GenerateOutputs:
     tokens: Tensor
     log: CallLog
     logs: Tensor | None = None
+
+
+@lru_cache(maxsize=16)
+def _assigned_in(path: str) -> Recipe:
+    return Recipe.read(f"@{path}")
+
+
+def recipe_of(weights: str) -> Recipe | None:
+    """What the axis `weights` says of how weights are stored; None where they are in the dtype, or as in the file."""
+    if weights in (SAME, Q4_1):
+        return None
+    return _assigned_in(weights) if is_path(weights) else Recipe.read(weights)
 
 
 @lru_cache(maxsize=16)

@@ -14,12 +14,14 @@ from attnlab.bench.contract.operator_spec import NEEDLE_DRAW, Operator, TensorSp
 from attnlab.bench.contract.registry import registry
 from attnlab.bench.llm.generation.events import series_of
 from attnlab.bench.llm.generation.evidence import NAME as LOGS
+from attnlab.bench.llm.generation.stored import Q4_1, SAME
 from attnlab.bench.llm.models.load import load_model, load_tokenizer
 from attnlab.bench.llm.models.prompts import RANDOM, prompt_ids
 from attnlab.bench.llm.models.sources import PACKAGED, is_path
 from attnlab.bench.llm.models.tokenizer import Tokenizer
 from attnlab.bench.llm.models.weights import ModelWeights
-from attnlab.bench.ops.generate.case import GenerateCase, GenerateInputs, GenerateOutputs
+from attnlab.bench.llm.quantization.model import quantise_model
+from attnlab.bench.ops.generate.case import GenerateCase, GenerateInputs, GenerateOutputs, recipe_of
 from attnlab.bench.ops.generate.check import ExactTokens
 from attnlab.bench.ops.generate.cost import bytes_moved, input_bytes, operations
 from attnlab.bench.ops.generate.exams import EXAMS, exam_cases, is_many
@@ -29,20 +31,23 @@ from attnlab.bench.store.records import Series
 OTHER_SEED = 1_000_003
 
 
-def weights_of(model: str, dtype: torch.dtype, device: torch.device) -> ModelWeights:
-    """The model, read once a process: inputs of all draws share it."""
+def weights_of(model: str, dtype: torch.dtype, device: torch.device, stored: str = SAME) -> ModelWeights:
+    """The model, read once a process: inputs of all draws share it. stored: as the axis `weights` says it."""
     where = torch.empty(0, device=device).device  # "cuda" and "cuda:0" are one place
-    return _weights_on(model, dtype, where)
+    return _weights_on(model, dtype, where, SAME if stored == Q4_1 else stored)
 
 
 @lru_cache(maxsize=2)
-def _weights_on(model: str, dtype: torch.dtype, device: torch.device) -> ModelWeights:
-    return load_model(model, dtype, device).joined()
+def _weights_on(model: str, dtype: torch.dtype, device: torch.device, stored: str) -> ModelWeights:
+    recipe = recipe_of(stored)
+    if recipe is None:
+        return load_model(model, dtype, device).joined()
+    return quantise_model(load_model(model, torch.float32, device), recipe).in_dtype(dtype).joined()
 
 
 def weights_for(case: GenerateCase, device: torch.device) -> ModelWeights:
     """The model of a case, its rotary frequencies those of the case's lengths."""
-    return weights_of(case.model, case.torch_dtype, device).settled(case.prompt_len, case.total)
+    return weights_of(case.model, case.torch_dtype, device, case.weights).settled(case.prompt_len, case.total)
 
 
 @lru_cache(maxsize=2)

@@ -10,6 +10,7 @@ from attnlab.bench.llm.caches.costs import bytes_of_tokens
 from attnlab.bench.llm.generation.stored import Q4_1, SAME, file_bytes
 from attnlab.bench.llm.masks import mask_of
 from attnlab.bench.llm.models.config import ModelConfig
+from attnlab.bench.ops.generate.case import recipe_of
 
 if TYPE_CHECKING:
     import torch
@@ -48,6 +49,9 @@ def pass_bytes(config: ModelConfig, dtype: torch.dtype, weights: str = SAME) -> 
     """Bytes of the weights that one pass must read: all layers and the head; of an embedding apart only rows."""
     if weights == Q4_1:
         return file_bytes(config)
+    recipe = recipe_of(weights)
+    if recipe is not None:
+        return recipe.pass_bytes(config, dtype)
     table = 0 if config.tied_embeddings else config.vocab_size * config.hidden_size
     return (config.parameters - table) * dtype.itemsize
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from attnlab.bench import SKIPPED, GenerateCase, GenerateInputs, GenerateOutputs, ModelWeights, config_of, import_named
-from attnlab.bench.llm import PLAIN, SAME, LiveEngine
+from attnlab.bench.llm import PLAIN, LiveEngine
 from attnlab.impls.generate._engine import soft_cap
 from attnlab.impls.generate._engine.batching import Batching, BatchRunner, StaticBatching
 from attnlab.impls.generate._engine.continuous_batching import ContinuousBatching
@@ -35,8 +35,6 @@ class EngineAdapter:
         return (*self.parts.keys, DECODING)
 
     def supports(self, case: GenerateCase) -> str | None:
-        if case.weights != SAME:
-            return f"weights {case.weights} are not served: {SAME} only"
         models = [case.config] if case.draft == SKIPPED else [case.config, config_of(case.draft)]
         reasons = (soft_cap.limits(config, self.parts) for config in models)
         return next((reason for reason in reasons if reason is not None), None)
