@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from attnlab.bench.errors import ImpossibleCase, ModelUnavailable
+from attnlab.bench.errors import ImpossibleCase, ModelUnavailable, UnknownName
 from attnlab.bench.llm.generation.stored import file_bytes, rounded_to_codes, rounding
 from attnlab.bench.llm.models.config import PUBLISHED
 from attnlab.bench.llm.models.gguf_file import GgufFile
