@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from attnlab.bench.errors import ImpossibleCase, UsageError
+from attnlab.bench.llm.generation.synthetic import FORM, SyntheticGuesses
 from attnlab.bench.llm.sampling_params import SamplingParams
 
 PLAIN = ("greedy", "sample")
-SPECULATIVE = ("prompt_lookup", "draft_model")
+SYNTHETIC = "synthetic"
+SPECULATIVE = ("prompt_lookup", "draft_model", SYNTHETIC)
 BEAM = "beam"
 DEFAULT_GUESSES = 4
 DEFAULT_BEAMS = 4
@@ -21,16 +23,18 @@ PATTERN = rf"(?:{'|'.join((*PLAIN, *SPECULATIVE, BEAM))})(?::\w+)*"
 class Decoding:
     """method: one of the above. number: guesses a pass, or beams; None where neither. params: the distribution.
 
-    `greedy` is the temperature 0, and so is a speculative method unless it has parameters of its own.
+    `greedy` is the temperature 0, and so is a speculative method unless it has parameters of its own. synthetic: how
+    guesses come out that no drafter makes; None of all other methods.
     """
 
     method: str
     number: int | None
     params: SamplingParams
+    synthetic: SyntheticGuesses | None = None
 
     @classmethod
     def read(cls, value: Any) -> Decoding:
-        """From `greedy`, `sample:t0.8:p0.95`, `prompt_lookup:4`, `draft_model:3:t1` or `beam:4`.
+        """From `greedy`, `sample:t0.8:p0.95`, `prompt_lookup:4`, `draft_model:3:t1`, `synthetic:4:a0.8` or `beam:4`.
 
         Raises ImpossibleCase.
         """
@@ -46,6 +50,10 @@ class Decoding:
                 number = int(parts.pop(0))
             if not 1 <= number <= MOST_GUESSES:
                 raise ImpossibleCase(f"got {number} in decoding {value!r}; expected 1 to {MOST_GUESSES}")
+        if method == SYNTHETIC:
+            if number is None or not parts:
+                raise ImpossibleCase(f"got decoding {value!r}, without a chance to be right; expected {FORM}")
+            return cls(method, number, _default(method), SyntheticGuesses.parse(parts, number))
         if parts and method in ("greedy", BEAM):
             raise ImpossibleCase(f"got decoding {value!r}; expected {method} without {':'.join(parts)}")
         try:
@@ -58,6 +66,8 @@ class Decoding:
         parts = [self.method]
         if self.number is not None:
             parts.append(str(self.number))
+        if self.synthetic is not None:
+            parts.append(str(self.synthetic))
         if self.params != _default(self.method):
             parts.append(str(self.params))
         return ":".join(parts)
@@ -75,6 +85,11 @@ class Decoding:
     def guesses(self) -> int:
         """Tokens that are guessed ahead of each pass; 0 of plain methods."""
         return (self.number or 0) if self.speculative else 0
+
+
+def is_synthetic(decoding: object) -> bool:
+    """Whether a way of decoding, as a stored case has it, guesses without a drafter: no result of it is ranked."""
+    return str(decoding).split(":")[0] == SYNTHETIC
 
 
 def _default(method: str) -> SamplingParams:

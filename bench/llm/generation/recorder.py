@@ -20,7 +20,8 @@ class Recorder:
     arrivals_s: when each request is due, seconds from now. prompts: the ids of each. texts, encode: the same as text
     and what turns it into ids, so that this is timed as a part of serving; None for models without a tokenizer.
     asked_ns: by `now_ns`, when the log was asked for; what was made ready from then on is no part of the call.
-    evidence: what is asked for in a check beside the tokens; None in calls that are timed.
+    evidence: what is asked for in a check beside the tokens; None in calls that are timed. foretold: of each request
+    the answer that a synthetic drafter knows; None where none is to know any.
     """
 
     def __init__(
@@ -32,9 +33,10 @@ class Recorder:
         now_ns: Now = time.perf_counter_ns,
         asked_ns: int | None = None,
         evidence: Evidence | None = None,
+        foretold: Sequence[Sequence[int]] | None = None,
     ) -> None:
         self._prompts, self._texts, self._encode, self._now_ns = prompts, texts, encode, now_ns
-        self.evidence = evidence
+        self.evidence, self.foretold = evidence, foretold
         self._arrivals_ns = [units.seconds_to_ns(second) for second in arrivals_s]
         self._times_ns: list[list[float]] = [[] for _ in arrivals_s]
         self._tokens: list[list[int]] = [[] for _ in arrivals_s]

@@ -49,6 +49,7 @@ BATCHINGS = ("static", "continuous")
 MODEL_PATTERN = rf"(?:{'|'.join(PUBLISHED)})(?:{RANDOM_SUFFIX})?|@[A-Za-z0-9_%]+"
 
 
+DRAFTED = ("draft_model", deciding.SYNTHETIC)  # methods for which a model may guess
 SKIPPED = "skipped"  # the built-in draft: the model with some of its layers left out
 
 
@@ -125,7 +126,8 @@ class GenerateCase(TypedCase):
         pattern=deciding.PATTERN,
         read=Decoding.read,
         write=Decoding.write,
-        help="greedy, sample:t0.8:p0.95, prompt_lookup:GUESSES, draft_model:GUESSES, beam:BEAMS",
+        help="greedy, sample:t0.8:p0.95, prompt_lookup:GUESSES, draft_model:GUESSES, beam:BEAMS, "
+        "synthetic:GUESSES:aCHANCE",
         default=Decoding.read("greedy"),
     )
     layout: str = layout_axis()
@@ -231,8 +233,15 @@ class GenerateCase(TypedCase):
     def _validate_draft(self) -> None:
         if self.draft == SKIPPED:
             return
-        if self.decoding.method != "draft_model":
-            raise ImpossibleCase(f"got draft={self.draft} with decoding {self.decoding.method}; expected draft_model")
+        if self.decoding.method not in DRAFTED:
+            raise ImpossibleCase(
+                f"got draft={self.draft} with decoding {self.decoding.method}; expected {' or '.join(DRAFTED)}"
+            )
+        if self.decoding.synthetic is not None and self.decoding.synthetic.cost:
+            raise ImpossibleCase(
+                f"got draft={self.draft} with decoding {self.decoding.write()}; expected the draft, which takes its "
+                f"own time, or the cost :c{self.decoding.synthetic.cost:g}"
+            )
         theirs, own = config_of(self.draft).vocab_size, self.config.vocab_size
         if theirs != own:
             raise ImpossibleCase(
@@ -280,7 +289,8 @@ class GenerateInputs:
     prompts: int64 [R, P], the ids of each request. weights: in the case's dtype, see `ModelWeights`. tokenizer:
     None for a model without one, and with random prompts, which are of no text. seed: of all that an implementation
     draws at random. arrivals_s: when each request comes, seconds after the call begins. asks: whether an engine
-    that can is to tell the log-probabilities of its tokens, as a check asks and a timed call never does. `run`
+    that can is to tell the log-probabilities of its tokens, as a check asks and a timed call never does. foretold: of a
+    case with synthetic guesses the answers that they are made of, known before the call; None of all others. `run`
     returns `GenerateOutputs`: for each request new_tokens ids, whether or not one of them ends a text, and the log,
     kept with the recorder that `begin` gives.
     """
@@ -291,6 +301,7 @@ class GenerateInputs:
     arrivals_s: tuple[float, ...] = constant("when each request comes, seconds")
     seed: int = constant("of what is drawn at random")
     asks: bool = constant("whether log-probabilities are asked for", default=False)
+    foretold: Tensor | None = dynamic("the model's greedy answers, for synthetic guesses, int64 [R, N]", default=None)
 
     desk: Desk = guard(default_factory=Desk, compare=False, repr=False)
 
@@ -303,7 +314,10 @@ class GenerateInputs:
             texts = [self.tokenizer.decode(row, skip_special=False) for row in ids]
             encode = self.tokenizer.encode
         asked = Evidence(len(ids)) if self.asks else None
-        self.desk.recorder = Recorder(self.arrivals_s, ids, texts, encode, asked_ns=asked_ns, evidence=asked)
+        foretold = None if self.foretold is None else self.foretold.tolist()
+        self.desk.recorder = Recorder(
+            self.arrivals_s, ids, texts, encode, asked_ns=asked_ns, evidence=asked, foretold=foretold
+        )
         return self.desk.recorder
 
 

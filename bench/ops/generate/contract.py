@@ -17,6 +17,7 @@ from attnlab.bench.llm.generation.evidence import NAME as LOGS
 from attnlab.bench.llm.generation.stored import Q4_1, SAME
 from attnlab.bench.llm.models.load import load_model, load_tokenizer
 from attnlab.bench.llm.models.prompts import RANDOM, prompt_ids
+from attnlab.bench.llm.models.reference import reference_greedy
 from attnlab.bench.llm.models.sources import PACKAGED, is_path
 from attnlab.bench.llm.models.tokenizer import Tokenizer
 from attnlab.bench.llm.models.weights import ModelWeights
@@ -64,19 +65,29 @@ def _tokenizer_for(case: GenerateCase) -> Tokenizer | None:
 def make_inputs(case: GenerateCase, draw: str, seed: int, device: torch.device) -> GenerateInputs:
     """Seeded prompts of the case's set, each of exactly prompt_len tokens."""
     tokenizer = _tokenizer_for(case)
+    weights, prompts = weights_for(case, device), _prompts(case, tokenizer, seed)
     return GenerateInputs(
-        _prompts(case, tokenizer, seed),
-        weights_for(case, device),
+        prompts,
+        weights,
         tokenizer,
         case.arrivals.times_s(case.requests, seed),
         seed,
         asks=draw == NEEDLE_DRAW,
+        foretold=_foretold(case, weights, prompts),
     )
 
 
 def redrawn(case: GenerateCase, inputs: GenerateInputs, seed: int) -> GenerateInputs:
     """Other prompts for the same model."""
-    return replace(inputs, prompts=_prompts(case, inputs.tokenizer, seed))
+    prompts = _prompts(case, inputs.tokenizer, seed)
+    return replace(inputs, prompts=prompts, foretold=_foretold(case, inputs.weights, prompts))
+
+
+def _foretold(case: GenerateCase, weights: ModelWeights, prompts: Tensor) -> Tensor | None:
+    """What synthetic guesses are made of: the reference's own answers, in the case's dtype, [R, N] on the CPU."""
+    if case.decoding.synthetic is None:
+        return None
+    return reference_greedy(weights, prompts, case.new_tokens, case.torch_dtype).cpu()
 
 
 def _prompts(case: GenerateCase, tokenizer: Tokenizer | None, seed: int) -> Tensor:

@@ -15,6 +15,7 @@ from attnlab.bench.llm.generation.decoding import BEAM
 from attnlab.bench.llm.generation.events import log_in
 from attnlab.bench.llm.generation.logs import NO_TOKEN, CallLog, RequestLog
 from attnlab.bench.llm.generation.rules import Terms, fault
+from attnlab.bench.llm.generation.synthetic import NOTE
 from attnlab.bench.ops.generate.cost import cache_bytes, pass_bytes
 from attnlab.bench.store.records import Series
 
@@ -65,8 +66,9 @@ def attest(
         raise ValueError(f"its log cannot be: {why}")
     if all(r.failure is not None for r in log.requests):
         raise ValueError(f"all {len(log.requests)} requests of a call failed: {log.requests[0].failure}")
+    notes = [NOTE] if case.decoding.synthetic is not None else []
     failures = [f"request {n} failed: {r.failure}" for n, r in enumerate(log.requests) if r.failure is not None]
-    return replace(returned, log=log), tuple(failures[:1])
+    return replace(returned, log=log), (*notes, *failures[:1])
 
 
 def _as_known(request: RequestLog, late_ns: float) -> RequestLog:
@@ -154,10 +156,12 @@ def refute(
     failed = sum(r.failure is not None for r in requests)
     if requests and failed == len(requests):
         return Attestation(f"all {failed} requests of its timed calls failed")
-    return Attestation(None, tuple(_notes(requests, failed)))
+    return Attestation(None, tuple(_notes(case, requests, failed)))
 
 
-def _notes(requests: Sequence[RequestLog], failed: int) -> Iterator[str]:
+def _notes(case: GenerateCase, requests: Sequence[RequestLog], failed: int) -> Iterator[str]:
+    if case.decoding.synthetic is not None:
+        yield NOTE
     if failed:
         yield f"{failed} of {len(requests)} requests failed: they are counted, and have no latency"
     if any(r.numbers_only for r in requests):

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from attnlab.bench.llm.generation.decoding import is_synthetic
 from attnlab.bench.measuring import turn_ratios
 from attnlab.bench.reporters.model.cases import CaseRef
 from attnlab.bench.reporters.model.results import Result
@@ -83,9 +84,12 @@ class Pick:
 
 
 def pick(case: CaseRef, results: Iterable[Result]) -> Pick | None:
-    """None where nothing that passed was timed; what failed requests had less to do, and is not set against others."""
+    """None where nothing that passed was timed; what failed requests had less to do, and is not set against others.
+
+    Of guesses that no drafter made nothing is the fastest.
+    """
     whole = (r for r in results if r.passed and r.timed and not r.number("failed_requests"))
-    timed = sorted(whole, key=lambda r: r.median_ns or 0.0)
+    timed = sorted(filter(_is_ranked, whole), key=lambda r: r.median_ns or 0.0)
     if not timed:
         return None
     method = Counter(r.method for r in timed).most_common(1)[0][0]
@@ -101,6 +105,10 @@ def pick(case: CaseRef, results: Iterable[Result]) -> Pick | None:
     ratio = None if beyond is None else _ratio(best, beyond, turned)
     rounds = len(best.row.measurement.turns)
     return Pick(case, best, level, why, beyond, ratio, rounds, len(timed) - len(compared))
+
+
+def _is_ranked(result: Result) -> bool:
+    return not is_synthetic(result.row.measurement.case.get("decoding"))
 
 
 def _turned(best: Result, results: Sequence[Result]) -> Turned:

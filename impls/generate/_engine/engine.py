@@ -46,6 +46,7 @@ class Engine:
         self.lengths: list[int] = [0] * batch
         self.draft_engines: list[Engine] = []
         self._passes: list[ForwardPass] = []
+        self._waits: list[tuple[int, Pass]] = []
         self._graphs: dict[int, DecodeGraph] | None = {} if graphs and device.type == "cuda" else None
 
     @property
@@ -60,7 +61,7 @@ class Engine:
     def reset(self) -> None:
         """Forget every sequence and pass."""
         self.lengths = [0] * self.batch
-        self._passes = []
+        self._passes, self._waits = [], []
         for other in self.draft_engines:
             other.reset()
 
@@ -114,6 +115,13 @@ class Engine:
         """How many draft tokens of each sequence the last pass was to verify, and how many of them were accepted."""
         self._passes[-1] = replace(self._passes[-1], drafted=tuple(drafted), accepted=tuple(accepted))
 
+    def wait(self, elapsed_ns: float) -> None:
+        """Do nothing for so long, as if a draft computed a token more of every sequence; it is logged as its pass."""
+        start_ns = time.perf_counter_ns()
+        while (passed_ns := time.perf_counter_ns() - start_ns) < elapsed_ns:
+            pass
+        self._waits.append((start_ns, Pass("draft", float(passed_ns), 0.0, self.batch)))
+
     def rewind(self, lengths: Sequence[int]) -> None:
         """Take tokens back: sequences are so long now."""
         self.lengths = list(lengths)
@@ -125,7 +133,7 @@ class Engine:
             for engine in (self, *self.draft_engines)
             for one, entry in zip(engine._passes, log_of(engine._passes, engine.decoder, engine.caches), strict=True)
         ]
-        return [entry for _, entry in sorted(log, key=lambda timed: timed[0])]
+        return [entry for _, entry in sorted((*log, *self._waits), key=lambda timed: timed[0])]
 
     def _forward(self, ids: Tensor, plan: AttentionPlan) -> Tensor:
         """A pass over the caches, whose lengths count the new tokens: nothing in them is read on the host."""

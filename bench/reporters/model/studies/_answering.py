@@ -18,8 +18,8 @@ ANSWERING = ("TTFT", "ITL", "ITL p99", "ICL", "largest stall", "tok/s", "decode 
 
 
 def best_sentences(found: Sequence[Answer], base: str | None) -> Iterator[Sentence]:
-    """The best of each case against the baseline."""
-    for members in by_case(found):
+    """The best of each case against the baseline; none of those whose guesses are of no drafter."""
+    for members in by_case([a for a in found if a.case.decoding.synthetic is None]):
         others = [a for a in members if a.implementation != base]
         plain = next((a for a in members if a.implementation == base), None)
         if plain is None or not others:

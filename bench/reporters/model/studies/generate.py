@@ -17,7 +17,9 @@ from attnlab.bench.reporters.model.studies._answering import (
     gap_panels,
     part_panels,
 )
-from attnlab.bench.reporters.model.studies._guessing import SpeculativeResult, guess_panels, guess_tables
+from attnlab.bench.reporters.model.studies._guess import SpeculativeResult
+from attnlab.bench.reporters.model.studies._guess_curve import curve_sentences
+from attnlab.bench.reporters.model.studies._guessing import guess_panels, guess_tables
 from attnlab.bench.reporters.model.studies._paired import RATIOS
 from attnlab.bench.reporters.model.studies._serving import batching_sentences, serving_tables
 
@@ -61,7 +63,8 @@ def make(results: Sequence[Result]) -> Study | None:
         Plot(
             "speculation",
             "Guesses that pay",
-            f"Speed-up over plain decoding, by guesses accepted. {RATIOS}",
+            "Speed-up over plain decoding, by guesses accepted. Lines are synthetic guesses, so many a pass, each at "
+            f"that part of a plain pass. {RATIOS}",
             compared(list(guess_panels(guessed))),
         ),
         Plot(
@@ -78,7 +81,12 @@ def make(results: Sequence[Result]) -> Study | None:
             compared(list(memory_panels(found))),
         ),
     )
-    words = [*best_sentences(found, base), *(guess.words() for guess in guessed), *batching_sentences(found)]
+    words = [
+        *best_sentences(found, base),
+        *(g.words() for g in guessed if not g.synthetic),
+        *curve_sentences(guessed),
+        *batching_sentences(found),
+    ]
     return Study(
         "Generation", tuple(filter(None, words)), tuple(tables), tuple(plot for plot in plots if plot.says_something)
     )

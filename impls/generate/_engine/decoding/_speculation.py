@@ -32,13 +32,15 @@ class SequenceBatch:
     """The sequences of a batch so far: prompts, and answers of at most `new_tokens` behind them.
 
     numbers: random ones by stream, float64 [B, new_tokens + most drafts + 1]. A number is used for its place alone, so
-    that an answer depends neither on its batch nor on what was drafted in vain.
+    that an answer depends neither on its batch nor on what was drafted in vain. foretold: their answers, where a
+    synthetic drafter is to know them.
     """
 
     token_ids: list[list[int]]
     prompt_tokens: int
     new_tokens: int
     numbers: tuple[Tensor, Tensor, Tensor]
+    foretold: list[Sequence[int]] | None = None
 
     @property
     def remaining(self) -> list[int]:
@@ -98,7 +100,8 @@ class SpeculativeDecoding:
             for stream in (TOKENS, CHANCES, DRAFTS)
         )
         token_ids = [list(recorder.prompt(request)) for request in requests]
-        batch = SequenceBatch(token_ids, len(token_ids[0]), self.context.new_tokens, (tokens, chances, drafts))
+        known = None if recorder.foretold is None else [recorder.foretold[request] for request in requests]
+        batch = SequenceBatch(token_ids, len(token_ids[0]), self.context.new_tokens, (tokens, chances, drafts), known)
         logits = self.context.engine.prefill(torch.tensor(token_ids))
         start_ns = time.perf_counter_ns()
         seen = pad_rows(token_ids).to(logits.device) if self.params.penalises else None

@@ -19,6 +19,10 @@ from attnlab.bench.llm.generation.decoding import Decoding
         ("prompt_lookup:7:t1", "prompt_lookup:7:t1"),
         ("draft_model:3", "draft_model:3"),
         ("beam", "beam:4"),
+        ("synthetic:4:a0.8", "synthetic:4:a0.8"),
+        ("synthetic:2:a0.9:a0:5:c0.10", "synthetic:2:a0.9:a0.5:c0.1"),
+        ("synthetic:3:a0.5:a0.5:a0.5:c0", "synthetic:3:a0.5"),
+        ("synthetic:a1", "synthetic:4:a1"),
     ],
 )
 def test_read_and_written(text: str, written: str) -> None:
@@ -36,6 +40,12 @@ def test_what_they_mean() -> None:
     assert not Decoding.read("draft_model:5:t1").greedy
     assert not Decoding.read("beam:3").greedy
     assert Decoding.read("beam:3").guesses == 0
+    told = Decoding.read("synthetic:2:a0.9:c0.25")
+    assert told.greedy
+    assert told.guesses == 2
+    assert told.synthetic is not None
+    assert told.synthetic.chances == (0.9, 0.9)
+    assert told.synthetic.cost == 0.25
 
 
 @pytest.mark.parametrize(
@@ -49,6 +59,14 @@ def test_what_they_mean() -> None:
         ("sample:p0", "top_p"),
         ("sample:k0", "top_k"),
         ("sample:x1", "expected letters"),
+        ("synthetic:4", "without a chance to be right; expected synthetic:GUESSES:aCHANCE"),
+        ("synthetic:4:a1.2", "got the chance 1.2 in 'a1.2'; expected 0 to 1"),
+        ("synthetic:0:a0.5", "got 0 in decoding"),
+        ("synthetic:3:a0.5:a0.4", "got 2 chances in 'a0.5:a0.4' for 3 guesses; expected one for all, or one for each"),
+        ("synthetic:3:a0.5:c1:c2", "got 2 costs"),
+        ("synthetic:3:c1", "got 0 chances"),
+        ("synthetic:3:a-0.5", "got 'a-0.5' for synthetic guesses"),
+        ("synthetic:3:a0.5:t1", "got 'a0.5:t1' for synthetic guesses"),
     ],
 )
 def test_bad_spellings(text: str, said: str) -> None:

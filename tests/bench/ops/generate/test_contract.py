@@ -23,6 +23,7 @@ FROZEN = {
     "smollm2_135m.random-random-bf16": {"model": "smollm2_135m:random", "prompts": "random"},
     "code-sample.t0.8.p0.95-bf16": {"prompts": "code", "decoding": "sample:t0.8:p0.95"},
     "summarise-prompt_lookup.6-fp16": {"decoding": "prompt_lookup:6", "dtype": "float16"},
+    "summarise-synthetic.2.a0.9.a0.5.c0.1-bf16": {"decoding": "synthetic:2:a0.9:a0.5:c0.1"},
     "summarise-draft_model.3.t1-bf16-by_smollm2_135m": {"decoding": "draft_model:3:t1", "draft": "smollm2_135m"},
     "summarise-beam.2-bf16": {"decoding": "beam:2"},
     "summarise-B4-R12-paged.16-int8_token-bf16-continuous-poisson.0_5-pool40": {
@@ -73,7 +74,8 @@ def test_a_model_in_a_file_has_an_id_too(tmp_path: Path) -> None:
         ({"batching": "continuous", "layout": "paged:16", "pages": 19}, "too few for one request; expected 20 or more"),
         ({"pages": 40, "layout": "paged:16"}, "expected continuous"),
         ({"decoding": "beam:4", "batch": 2}, "the beams are the batch"),
-        ({"draft": "smollm2_360m"}, "expected draft_model"),
+        ({"draft": "smollm2_360m"}, "expected draft_model or synthetic"),
+        ({"decoding": "synthetic:2:a1:c0.1", "draft": "smollm2_360m"}, "which takes its own time, or the cost :c0.1"),
         ({"decoding": "draft_model", "draft": "llama3_8b"}, "vocabulary of 128256 tokens for smollm2_135m with 49152"),
         ({"arrivals": "rate:0"}, "expected together, rate:R"),
     ],
