@@ -154,6 +154,19 @@ LINEAR = (
     "M33-N100-K577-fp32-bias-outliers",
     "M70-N64-K1536-bf16-outliers",
 )
+LINEAR_FORMATS = (
+    "M3-N64-K640-bf16-bias-f_int8",
+    "M2-N48-K577-fp32-f_int8_dynamic",
+    "M3-N64-K640-bf16-f_fp8_e4m3",
+    "M4-N33-K640-fp16-bias-f_fp8_e4m3_row",
+    "M2-N48-K576-fp32-outliers-f_int4_g32",
+    "M3-N64-K1024-bf16-bias-f_int4_g128_asym",
+    "N33-K640-fp16-f_int4_g64",
+    "M5-N40-K640-bf16-f_nf4",
+    "N64-K640-bf16-f_mxfp4",
+    "M2-N33-K577-fp32-f_int1_58",
+    "M3-N48-K640-bf16-f_sparse_2_4",
+)
 
 SAMPLING = (  # 100,000 draws for chi-square, where there is anything to draw
     "V150-N100000-fp32",
@@ -223,7 +236,7 @@ OF_OPERATOR = {
     "swiglu": CaseSet(SWIGLU, ("M7-N65-bf16",)),
     "gelu": CaseSet(GELU, ("M7-N65-bf16-tanh",)),
     "embedding": CaseSet(EMBEDDING, ("M9-N65-V10-bf16",)),
-    "linear": CaseSet(LINEAR, ("N65-K100-bf16-bias",)),
+    "linear": CaseSet((*LINEAR, *LINEAR_FORMATS), ("N65-K100-bf16-bias", "N64-K640-bf16-f_int4_g64_asym")),
     "sampling": CaseSet(SAMPLING, SAMPLING_COMPILED),
     "generate": CaseSet(GENERATE),
     "serve": CaseSet(SERVE, eager="in_process"),
