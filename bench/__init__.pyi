@@ -90,6 +90,8 @@ from .ops.layernorm import LayerNormInputs as LayerNormInputs
 from .ops.linear.case import LinearCase as LinearCase
 from .ops.linear.inputs import LinearInputs as LinearInputs
 from .ops.linear.inputs import linear_inputs as linear_inputs
+from .ops.perplexity.case import PerplexityCase as PerplexityCase
+from .ops.perplexity.case import PerplexityInputs as PerplexityInputs
 from .ops.rmsnorm import RmsNormCase as RmsNormCase
 from .ops.rmsnorm import RmsNormInputs as RmsNormInputs
 from .ops.rope import RopeCase as RopeCase
@@ -180,6 +182,8 @@ __all__ = [
     "Needs",
     "Operator",
     "Outcome",
+    "PerplexityCase",
+    "PerplexityInputs",
     "Probe",
     "ProfileFinding",
     "ProfiledCall",

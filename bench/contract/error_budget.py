@@ -76,7 +76,8 @@ class ErrorBudget(Generic[C, I]):
 
     roundings: checks of code that rounds more than the contract lets it, by the name by which it declares that: oracle
     and yardstick round the same, so that no budget is wider. slack: how far each element may be off beside, where what
-    is rounded lies so near to a boundary that float32 decides.
+    is rounded lies so near to a boundary that float32 decides. cap: how large the yardstick's error may be; None, or
+    what gives None: as the dtype has it.
     """
 
     sample: Callable[[C], Any]
@@ -88,6 +89,7 @@ class ErrorBudget(Generic[C, I]):
     names: tuple[str, ...] = ("out",)
     roundings: Mapping[str, ErrorBudget[C, I]] = field(default_factory=dict)
     slack: Callable[[C, I, Any], Outputs] | None = None
+    cap: Callable[[C], float | None] | None = None
 
     def expect(self, case: C, inputs: I) -> BudgetExpectation:
         """The oracle's result and the budget for one set of inputs; raises MeasurementError above the cap."""
@@ -95,7 +97,8 @@ class ErrorBudget(Generic[C, I]):
         expected = self.oracle(case, inputs, sample)
         reached = self.yardstick(case, inputs, sample)
         dtype = self.dtype(case)
-        cap = CAP_ROUNDOFFS[dtype] * EPSILON[dtype]
+        own = None if self.cap is None else self.cap(case)
+        cap = CAP_ROUNDOFFS[dtype] * EPSILON[dtype] if own is None else own
         slack = self.slack(case, inputs, sample) if self.slack else (None,) * len(expected)
         scales, allowed = [], []
         parts = zip(self.names, reached.outputs, expected, reached.terms, slack, strict=True)

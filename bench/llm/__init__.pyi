@@ -22,6 +22,7 @@ from .generation.spans import span as span
 from .generation.spans import spanned as spanned
 from .generation.stored import Q4_1 as Q4_1
 from .generation.stored import SAME as SAME
+from .generation.stored import rounding as rounding
 from .masks import Mask as Mask
 from .masks import mask_of as mask_of
 from .masks import permitted_pairs as permitted_pairs
@@ -38,6 +39,9 @@ from .models.rotary import rotary_tables as rotary_tables
 from .models.weights import LayerWeights as LayerWeights
 from .models.weights import ModelWeights as ModelWeights
 from .models.weights import rows_of as rows_of
+from .quality.scoring import reading_of as reading_of
+from .quality.scoring import right_logs as right_logs
+from .quality.scoring import scored_places as scored_places
 from .quantization.activations import activation_codes as activation_codes
 from .quantization.activations import quantised as quantised
 from .quantization.coding import WeightFormat as WeightFormat
@@ -88,11 +92,15 @@ __all__ = [
     "penalised",
     "permitted_pairs",
     "quantised",
+    "reading_of",
+    "right_logs",
     "rope_math",
     "rope_tables",
     "rotary_tables",
+    "rounding",
     "rows_of",
     "save_folder",
+    "scored_places",
     "segments_of",
     "soft_capped",
     "span",

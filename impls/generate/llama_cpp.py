@@ -13,9 +13,8 @@ import torch
 
 from attnlab.bench import GenerateCase, GenerateInputs, GenerateOutputs, Needs, SamplingParams, implements
 from attnlab.bench.llm import Q4_1, Recorder, find_model
-from attnlab.impls.generate._peers import cache_size, limits, pass_of
+from attnlab.impls.generate._peers import CACHE_TYPES, cache_size, limits, pass_of
 
-CACHE_TYPES = {"float32": 0, "float16": 1, "bfloat16": 30}  # ggml's numbers
 NO_TRUNCATION = {"top_k": 0, "top_p": 1.0, "min_p": 0.0, "typical_p": 1.0, "repeat_penalty": 1.0}
 
 

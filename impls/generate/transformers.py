@@ -13,9 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attnlab.bench import GenerateCase, GenerateInputs, GenerateOutputs, ModelConfig, ModelWeights, Needs, implements
-from attnlab.bench.llm import Decoding, Recorder, config_json, kind_of, state_dict
+from attnlab.bench import GenerateCase, GenerateInputs, GenerateOutputs, Needs, implements
+from attnlab.bench.llm import Decoding, Recorder
 from attnlab.impls.generate._peers import cache_size, limits, pass_of
+from attnlab.impls.generate._transformers_model import attention_of, model_of
 
 METHODS = ("greedy", "sample", "prompt_lookup")
 
@@ -54,29 +55,6 @@ class Transformers:
         guessing = ", its own n-grams of at most 2 tokens" if case.decoding.speculative else ""
         attention = attention_of(case.config)
         return f"transformers {version}, weights and cache {case.dtype}, {attention}, DynamicCache{guessing}"
-
-
-def attention_of(config: ModelConfig) -> str:
-    """SDPA, or the eager formula for Gemma 2, whose scores have a soft cap, which SDPA has not."""
-    return "eager" if kind_of(config) == "gemma2" else "sdpa"
-
-
-def model_of(weights: ModelWeights) -> Any:
-    """The model of transformers that holds our tensors themselves, but for Gemma's norms, which it keeps less one."""
-    transformers = importlib.import_module("transformers")
-    ending = {"bos_token_id": None, "eos_token_id": None}  # no token ends an answer
-    config = transformers.AutoConfig.for_model(**config_json(weights.config) | ending)
-    attention = attention_of(weights.config)
-    with torch.device("meta"):
-        automatic = transformers.AutoModelForCausalLM
-        model = automatic.from_config(config, dtype=weights.dtype, attn_implementation=attention)
-    model.load_state_dict(state_dict(weights) | {"lm_head.weight": weights.head}, assign=True)
-    rotary = model.model.rotary_emb  # what is no weight was not computed on the meta device
-    with weights.device:
-        model.model.rotary_emb = type(rotary)(config)
-        if weights.config.scaled_embedding:
-            model.model.embed_tokens.embed_scale = torch.tensor(weights.config.hidden_size**0.5)
-    return model.eval().requires_grad_(False)
 
 
 def settings_of(decoding: Decoding, new_tokens: int) -> Any:

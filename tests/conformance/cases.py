@@ -206,6 +206,14 @@ GENERATE = (
 )
 
 
+PERPLEXITY = (
+    "toy-random-W33-n2-B2-fp32",
+    "toy-random-W40-S16-n2-int8_token-bf16",
+    "toy-random-W40-n2-fp8_e4m3-fp32-w_int4_g32",
+    "toy-random-W40-n2-fp32-w_int8_dynamic+int8",
+)
+
+
 SERVE = (
     "toy-random-R3-P21-N4-concurrency.2-fp32",
     "toy-random-R3-P21-N4-poisson.100-whole-asis-bf16",
@@ -239,6 +247,7 @@ OF_OPERATOR = {
     "linear": CaseSet((*LINEAR, *LINEAR_FORMATS), ("N65-K100-bf16-bias", "N64-K640-bf16-f_int4_g64_asym")),
     "sampling": CaseSet(SAMPLING, SAMPLING_COMPILED),
     "generate": CaseSet(GENERATE),
+    "perplexity": CaseSet(PERPLEXITY),
     "serve": CaseSet(SERVE, eager="in_process"),
 }
 PARTS = ("rmsnorm", "layernorm", "rope", "swiglu", "gelu", "embedding", "linear")

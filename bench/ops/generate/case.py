@@ -92,6 +92,20 @@ def _read_weights(value: Any) -> str:
     return SAME if recipe == Recipe(SAME) else str(recipe)
 
 
+def weights_axis() -> Any:
+    """How a model's weights are stored."""
+    return axis(
+        prefix="w_",
+        pattern=rf"{Q4_1}|{recipes.pattern()}|@[A-Za-z0-9_%]+",
+        read=_read_weights,
+        write=write_model,
+        default=SAME,
+        help="same: in the dtype; FORMAT:METHOD+FORMAT_OF_THE_HEAD such as int4_g32:gptq+int8, or a file that assigns "
+        "formats to layers; q4_1: as the packaged file holds them, activations rounded to 8 bits in products",
+        opt_in=True,
+    )
+
+
 def _count(value: Any) -> int:
     if not str(value).isdigit() or isinstance(value, bool):
         raise ImpossibleCase(f"got {value!r}; expected a whole number, 0 or more")
@@ -163,16 +177,7 @@ class GenerateCase(TypedCase):
     )
     ttft_ms: int = size("ttft", help="objective of goodput: milliseconds to the first token", default=1000)
     tpot_ms: int = size("tpot", help="objective of goodput: milliseconds for each token after it", default=100)
-    weights: str = axis(
-        prefix="w_",
-        pattern=rf"{Q4_1}|{recipes.pattern()}|@[A-Za-z0-9_%]+",
-        read=_read_weights,
-        write=write_model,
-        default=SAME,
-        help="same: in the dtype; FORMAT:METHOD+FORMAT_OF_THE_HEAD such as int4_g32:gptq+int8, or a file that assigns "
-        "formats to layers; q4_1: as the packaged file holds them, activations rounded to 8 bits in products",
-        opt_in=True,
-    )
+    weights: str = weights_axis()
 
     def validate(self) -> None:
         reason = check_fit(self.placing, self.format, self.config.head_dim)

@@ -103,7 +103,8 @@ def test_an_engine_without_a_soft_cap_says_so() -> None:
 @pytest.mark.parametrize("name", TOYS)
 def test_transformers_serves_the_same_model(name: str) -> None:
     pytest.importorskip("transformers")
-    from attnlab.impls.generate.transformers import Transformers, model_of
+    from attnlab.impls.generate._transformers_model import model_of
+    from attnlab.impls.generate.transformers import Transformers
 
     config: ModelConfig = dataclasses.replace(PUBLISHED[name], hidden_size=72)
     weights = random_weights(config, torch.float32, CPU, 0)

@@ -112,7 +112,7 @@ def test_transformers_holds_our_tensors_and_leaves_the_random_numbers_alone() ->
 )
 def test_transformers_computes_the_same_model_of_each_kind(changes: dict[str, Any]) -> None:
     pytest.importorskip("transformers")
-    from attnlab.impls.generate.transformers import model_of
+    from attnlab.impls.generate._transformers_model import model_of
 
     weights = random_weights(dataclasses.replace(PUBLISHED["toy"], **changes), torch.float32, CPU, 0)
     ids = torch.randint(0, 512, (2, 20), generator=torch.Generator().manual_seed(0))

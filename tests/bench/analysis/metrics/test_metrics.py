@@ -55,6 +55,14 @@ def measured(name: str = "fast", median_ns: float | None = 2e6, **rest: object) 
         Series("peak_memory", "B", None, "lower", (1024.0, 4096.0)),
         Series("format_error", "ratio", None, "lower", (0.02,)),
         Series("cache_bits", "bit", None, "lower", (8.25,)),
+        Series("ppl", "tokens", None, "lower", (12.5,)),
+        Series("ppl_difference", "tokens", None, "lower", (0.5,)),
+        Series("kl_mean", "nat", None, "lower", (0.04,)),
+        Series("kl_p99", "nat", None, "lower", (0.3,)),
+        Series("kl_p999", "nat", None, "lower", (0.9,)),
+        Series("same_top", "share", None, "higher", (0.91,)),
+        Series("rms_probability_change", "share", None, "lower", (0.05,)),
+        Series("weight_bits", "bit", None, "lower", (5.5,)),
     )
     timed = (
         Series("latency", "ns", "wall", "lower", (2e6, 2e6, 2e6)),
@@ -95,6 +103,14 @@ def measured(name: str = "fast", median_ns: float | None = 2e6, **rest: object) 
         ("error_of_budget", 0.75),
         ("format_error", 0.02),
         ("cache_bits", 8.25),
+        ("ppl", 12.5),
+        ("ppl_difference", 0.5),
+        ("kl_mean", 0.04),
+        ("kl_p99", 0.3),
+        ("kl_p999", 0.9),
+        ("same_top", 0.91),
+        ("rms_probability_change", 0.05),
+        ("weight_bits", 5.5),
     ],
 )
 def test_value(metric: str, expected: float | str) -> None:

@@ -1,0 +1,178 @@
+"""The check of `perplexity`: logarithms of the right tokens' probabilities against float64 on the same weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from attnlab.bench.contract.error_budget import BudgetExpectation, ErrorBudget, Outputs, Probe, YardstickOutput, zeros
+from attnlab.bench.llm.caches.coding import DATA
+from attnlab.bench.llm.generation.stored import SAME, rounding
+from attnlab.bench.llm.quality.scoring import reading_of, right_logs
+from attnlab.bench.ops.generate.contract import weights_of
+
+if TYPE_CHECKING:
+    from attnlab.bench.llm.caches import KVCache
+    from attnlab.bench.ops.perplexity.case import PerplexityCase, PerplexityInputs
+
+FULL_CHECK_TOKENS = 1024
+"""Of all windows: beyond, the first and the last are compared."""
+PROBED_TOKENS = 64
+"""Of each window that a costly wrong result is worked out for; the others are right in it."""
+CAP_WITH_CODES = 0.05
+"""Of the yardstick's error where numbers become codes on the way: one that lies between two falls to either side."""
+
+Wrong = Callable[["PerplexityCase", "PerplexityInputs"], Tensor]
+
+
+def sample(case: PerplexityCase) -> Tensor:
+    """Which windows of a call are compared."""
+    if case.batch * case.window <= FULL_CHECK_TOKENS or case.batch <= 2:
+        return torch.arange(case.batch)
+    return torch.tensor([0, case.batch - 1])
+
+
+def select(outputs: Outputs, windows: Tensor) -> Outputs:
+    return tuple(out.index_select(0, windows.to(out.device)) for out in outputs)
+
+
+def logs_of(case: PerplexityCase, inputs: PerplexityInputs, dtype: torch.dtype) -> Tensor:
+    """float64 [B, scored], by passes in `dtype`."""
+    reading = reading_of(case.format)
+    return right_logs(inputs.weights, inputs.ids, inputs.scored, dtype, rounding(case.weights), reading)
+
+
+def _taken(inputs: PerplexityInputs, windows: Tensor) -> PerplexityInputs:
+    return replace(inputs, ids=inputs.ids[windows.to(inputs.ids.device)])
+
+
+def oracle(case: PerplexityCase, inputs: PerplexityInputs, windows: Tensor) -> Outputs:
+    return (logs_of(case, _taken(inputs, windows), torch.float64),)
+
+
+def yardstick(case: PerplexityCase, inputs: PerplexityInputs, windows: Tensor) -> YardstickOutput:
+    """Passes in the case's dtype; a logarithm is as large as what it is made of."""
+    logs = logs_of(case, _taken(inputs, windows), case.torch_dtype)
+    return YardstickOutput((logs.float(),), (logs.float().abs(),))
+
+
+def cap(case: PerplexityCase) -> float | None:
+    """Codes of activations and of a cache are wider steps than a dtype's; None: the dtype's own cap."""
+    return CAP_WITH_CODES if case.codes_activations or case.cache != SAME else None
+
+
+def one_early(case: PerplexityCase, inputs: PerplexityInputs, windows: Tensor, expected: Outputs) -> Outputs:
+    """Each place holds what belongs to the one before: the first token, which nothing comes before, is counted."""
+    return (expected[0].roll(1, 1),)
+
+
+def one_late(case: PerplexityCase, inputs: PerplexityInputs, windows: Tensor, expected: Outputs) -> Outputs:
+    return (expected[0].roll(-1, 1),)
+
+
+def other_window(case: PerplexityCase, inputs: PerplexityInputs, windows: Tensor, expected: Outputs) -> Outputs:
+    return (expected[0].roll(1, 0),)
+
+
+def costly(
+    name: str, applies: Callable[[PerplexityCase], bool], wrong: Wrong
+) -> Probe[PerplexityCase, PerplexityInputs]:
+    """A probe of other passes over the beginning of what is scored."""
+
+    def outputs(case: PerplexityCase, inputs: PerplexityInputs, windows: Tensor, expected: Outputs) -> Outputs:
+        first = inputs.ids.shape[1] - inputs.scored
+        some = min(PROBED_TOKENS, inputs.scored)
+        short = replace(inputs, ids=inputs.ids[windows.to(inputs.ids.device), : first + some], scored=some)
+        logs = expected[0].clone()
+        logs[:, :some] = wrong(case, short).to(logs)
+        return (logs,)
+
+    return Probe(name, applies, outputs)
+
+
+def _without_first(case: PerplexityCase, inputs: PerplexityInputs) -> Tensor:
+    """Windows that begin a token too late: their first scored token is then not known, and taken as it is."""
+    scored = inputs.scored - 1 if inputs.ids.shape[1] == inputs.scored + 1 else inputs.scored
+    reading = reading_of(case.format)
+    right = right_logs(inputs.weights, inputs.ids, inputs.scored, rounded=rounding(case.weights), reading=reading)
+    if scored:
+        ids = inputs.ids[:, 1:]
+        right[:, -scored:] = right_logs(inputs.weights, ids, scored, rounded=rounding(case.weights), reading=reading)
+    return right
+
+
+def _cache_as_it_is(case: PerplexityCase, inputs: PerplexityInputs) -> Tensor:
+    return right_logs(inputs.weights, inputs.ids, inputs.scored, rounded=rounding(case.weights))
+
+
+def neighbours_steps(cache: KVCache) -> None:
+    """Every token, or channel, or group of tokens, is decoded by the steps of the one before it."""
+    for _, side in cache.sides:
+        for spec in side.specs:
+            if spec.name != DATA:
+                plane = side.planes[spec.name]
+                plane.copy_(plane.roll(1, 1) if spec.grows else plane.roll(1, -1))
+
+
+def _neighbours_steps(case: PerplexityCase, inputs: PerplexityInputs) -> Tensor:
+    reading = reading_of(case.format, neighbours_steps)
+    return right_logs(inputs.weights, inputs.ids, inputs.scored, rounded=rounding(case.weights), reading=reading)
+
+
+def _weights_as_they_are(case: PerplexityCase, inputs: PerplexityInputs) -> Tensor:
+    plain = weights_of(case.model, torch.float32, inputs.weights.device)
+    return right_logs(plain, inputs.ids, inputs.scored, reading=reading_of(case.format))
+
+
+def has_neighbours(case: PerplexityCase) -> bool:
+    """Whether tokens or channels of the cache have steps of their own: of a side with one there is no other."""
+    specs = [
+        s for c in (case.format.keys, case.format.values) for s in c.planes(case.config.head_dim, case.torch_dtype)
+    ]
+    return any(spec.name != DATA and spec.each != "side" for spec in specs)
+
+
+ALWAYS: tuple[Probe[PerplexityCase, PerplexityInputs], ...] = (
+    Probe("zeros", lambda case: True, zeros),
+    Probe("one token early", lambda case: case.scored > 1, one_early),
+    Probe("one token late", lambda case: case.scored > 1, one_late),
+    Probe("another window", lambda case: len(sample(case)) > 1, other_window),
+)
+COSTLY: tuple[Probe[PerplexityCase, PerplexityInputs], ...] = (
+    costly("a window's first token lost", lambda case: case.window > 2, _without_first),
+    costly("the cache as it is", lambda case: case.cache != SAME, _cache_as_it_is),
+    costly("a neighbour's steps in the cache", has_neighbours, _neighbours_steps),
+    costly("the weights as they are", lambda case: case.weights != SAME, _weights_as_they_are),
+)
+
+
+class LogBudget:
+    """The error budget of logarithms of probabilities; costly wrong results are tried on one set of inputs only."""
+
+    def expect(self, case: PerplexityCase, inputs: PerplexityInputs) -> BudgetExpectation:
+        return _budget(tuple(_probes(inputs))).expect(case, inputs)
+
+
+def _probes(inputs: PerplexityInputs) -> Iterator[Probe[PerplexityCase, PerplexityInputs]]:
+    yield from ALWAYS
+    if inputs.probed:
+        yield from COSTLY
+
+
+def _budget(
+    probes: tuple[Probe[PerplexityCase, PerplexityInputs], ...],
+) -> ErrorBudget[PerplexityCase, PerplexityInputs]:
+    return ErrorBudget(
+        sample=sample,
+        select=select,
+        oracle=oracle,
+        yardstick=yardstick,
+        probes=probes,
+        dtype=lambda case: case.dtype,
+        names=("logs",),
+        cap=cap,
+    )
