@@ -83,7 +83,9 @@ class LayerWeights:
         """The same, what is in no format in another dtype."""
         numbers = {name: x.to(dtype) for name, x in self.dense.items()}
         empty = {name: placeholder(numbers["attention_norm"], getattr(self, name).shape) for name in self.quantized}
-        return self.changed({**numbers, **empty})
+        return self.changed(
+            {**numbers, **empty, "quantized": {n: w.in_dtype(dtype) for n, w in self.quantized.items()}}
+        )
 
     def joined(self) -> LayerWeights:
         """The same, with query, key and value, and gate and up, in one memory each: see `rows_of`."""
@@ -145,14 +147,15 @@ class ModelWeights:
     def in_dtype(self, dtype: torch.dtype) -> ModelWeights:
         """The same on its device, what is in no format in another dtype."""
         embedding = self.embedding.to(dtype)
-        stored = self.quantized_head is not None
-        other = placeholder(embedding, self.head.shape) if stored else self.head.to(dtype)
+        stored = None if self.quantized_head is None else self.quantized_head.in_dtype(dtype)
+        other = self.head.to(dtype) if stored is None else placeholder(embedding, self.head.shape)
         return dataclasses.replace(
             self,
             embedding=embedding,
             layers=tuple(layer.in_dtype(dtype) for layer in self.layers),
             output_norm=self.output_norm.to(dtype),
             head=embedding if self.head is self.embedding else other,
+            quantized_head=stored,
         )
 
     def joined(self) -> ModelWeights:

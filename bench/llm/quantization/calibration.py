@@ -11,14 +11,18 @@ from torch import Tensor
 
 from attnlab.bench.errors import UsageError
 from attnlab.bench.llm.models import reference
+from attnlab.bench.llm.models.load import load_tokenizer
+from attnlab.bench.llm.models.prompts import random_ids
 from attnlab.bench.llm.models.prompts.texts import SETS
+from attnlab.bench.llm.models.sources import resolve
 from attnlab.bench.llm.models.weights import ModelWeights
 
 if TYPE_CHECKING:
+    from attnlab.bench.llm.models.config import ModelConfig
     from attnlab.bench.llm.models.tokenizer import Tokenizer
 
 Kind = Literal["attention", "output", "mlp", "down"]
-PROJECTIONS: dict[Kind, tuple[str, ...]] = {
+FIELDS: dict[Kind, tuple[str, ...]] = {
     "attention": ("query", "key", "value"),
     "output": ("output",),
     "mlp": ("gate", "up"),
@@ -26,7 +30,7 @@ PROJECTIONS: dict[Kind, tuple[str, ...]] = {
 }
 """The inputs of a layer's projections, and the fields of `LayerWeights` that each is multiplied by."""
 
-TOKENS_A_TEXT = 512
+TOKENS_A_TEXT, CALIBRATION_TOKENS = 512, 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +43,7 @@ class LayerInputs:
     down: Tensor  # [T, I]
 
     def of(self, kind: Kind) -> Tensor:
-        """Those of one entry of `PROJECTIONS`."""
+        """Those of one entry of `FIELDS`."""
         inputs: Tensor = getattr(self, kind)
         return inputs
 
@@ -71,6 +75,14 @@ def layer_inputs(weights: ModelWeights, ids: Tensor, layers: int | None = None) 
         layer = reference.Layer(stored.to(weights.device, torch.float32), config, index)
         inputs, hidden = read_layer(layer, hidden)
         yield inputs
+
+
+def ids_to_calibrate(model: str, config: ModelConfig, tokens: int = CALIBRATION_TOKENS) -> Tensor:
+    """`calibration_ids` for a model by name or path; random ones where it has no tokenizer, as its weights are."""
+    if resolve(model).path is not None:
+        return calibration_ids(load_tokenizer(model), tokens)
+    length = min(TOKENS_A_TEXT, config.context_length)
+    return random_ids(config.vocab_size, max(1, tokens // length), length)
 
 
 def calibration_ids(tokenizer: Tokenizer, tokens: int | None = None) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -42,9 +42,19 @@ class Choose(Protocol):
 
 
 class ScaleColumns(Protocol):
-    """Chooses what activations are divided by, [K], for all weights of one input together, as [N, K]."""
+    """Chooses what activations are divided by, [K], for all weights of one input together, as [N, K].
 
-    def __call__(self, weight: Tensor, format: WeightFormat, activations: Tensor) -> Tensor: ...
+    tied: makes numbers [K] equal for columns that the layer before cannot divide apart; each candidate goes through it.
+    """
+
+    def __call__(self, weight: Tensor, format: WeightFormat, activations: Tensor, tied: Tied) -> Tensor: ...
+
+
+Tied = Callable[["Tensor"], "Tensor"]
+
+
+def untied(scale: Tensor) -> Tensor:
+    return scale
 
 
 @dataclass(frozen=True)
@@ -85,7 +95,7 @@ def quantise(
     """
     wide, shown = _checked(weight, format, method, activations)
     if column_scale is None and method.column_scale is not None and shown is not None:
-        column_scale = method.column_scale(wide, format, shown)
+        column_scale = method.column_scale(wide, format, shown, untied)
     if column_scale is not None:
         wide, shown = wide * column_scale, None if shown is None else shown / column_scale
     chosen = method.choose(wide, format, shown)
@@ -93,11 +103,15 @@ def quantise(
 
 
 def column_scale_of(
-    weights: Sequence[Tensor], format: WeightFormat, method: Method, activations: Tensor | None
+    weights: Sequence[Tensor],
+    format: WeightFormat,
+    method: Method,
+    activations: Tensor | None,
+    tied: Tied = untied,
 ) -> Tensor | None:
     """By what the input of weights [n, K] is to be divided, [K]; None where the method scales no columns."""
     wide, shown = _checked(torch.cat([weight.float() for weight in weights]), format, method, activations)
-    return None if method.column_scale is None or shown is None else method.column_scale(wide, format, shown)
+    return None if method.column_scale is None or shown is None else method.column_scale(wide, format, shown, tied)
 
 
 def _checked(

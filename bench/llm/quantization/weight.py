@@ -98,3 +98,14 @@ def joined(weights: Sequence[QuantizedWeight]) -> QuantizedWeight | None:
         return None
     planes = {name: torch.cat([w.planes[name] for w in weights]) for name in first.planes}
     return QuantizedWeight(first.format_name, (sum(w.shape[0] for w in weights), first.shape[1]), planes)
+
+
+def split(weight: QuantizedWeight, rows: Sequence[int]) -> list[QuantizedWeight]:
+    """Weights of so many rows each of one whose rows are apart: what `joined` joined."""
+    if len(rows) == 1:
+        return [weight]
+    parts = zip(*(plane.split(list(rows)) for plane in weight.planes.values()), strict=True)
+    return [
+        QuantizedWeight(weight.format_name, (count, weight.shape[1]), dict(zip(weight.planes, part, strict=True)))
+        for count, part in zip(rows, parts, strict=True)
+    ]

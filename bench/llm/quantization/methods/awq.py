@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from attnlab.bench.llm.quantization.choosing import Chosen, Method
+from attnlab.bench.llm.quantization.choosing import Chosen, Method, Tied
 from attnlab.bench.llm.quantization.coding import WeightFormat
 from attnlab.bench.llm.quantization.column_scales import least_lossy, powers_of
 from attnlab.bench.llm.quantization.compensating import refuses_pruning
@@ -21,7 +21,7 @@ EXPONENTS = tuple(step / 20 for step in range(20))  # the first leaves columns a
 SHARES = tuple(1.0 - step / 20 for step in range(10))
 
 
-def column_scale(weight: Tensor, format: WeightFormat, activations: Tensor) -> Tensor:
+def column_scale(weight: Tensor, format: WeightFormat, activations: Tensor, tied: Tied) -> Tensor:
     """The scale [K] of the least loss in the output when codes are then the nearest ones."""
     moments = second_moments(activations)
 
@@ -29,7 +29,7 @@ def column_scale(weight: Tensor, format: WeightFormat, activations: Tensor) -> T
         change = nearest_values(weight * scale, format) / scale - weight
         return float(losses_of_rows(change, moments).sum())
 
-    return least_lossy(powers_of(activations.abs().mean(0), EXPONENTS), loss_of)
+    return least_lossy(map(tied, powers_of(activations.abs().mean(0), EXPONENTS)), loss_of)
 
 
 def choose(weight: Tensor, format: WeightFormat, activations: Tensor | None) -> Chosen:

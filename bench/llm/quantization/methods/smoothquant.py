@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from attnlab.bench.llm.quantization.activations import quantised
-from attnlab.bench.llm.quantization.choosing import Method
+from attnlab.bench.llm.quantization.choosing import Method, Tied
 from attnlab.bench.llm.quantization.coding import WeightFormat
 from attnlab.bench.llm.quantization.column_scales import LEAST, least_lossy
 from attnlab.bench.llm.quantization.losses import output_error
@@ -21,7 +21,7 @@ ALPHAS = tuple(step / 20 for step in range(4, 19))
 TOKENS = 512  # on which α is searched
 
 
-def column_scale(weight: Tensor, format: WeightFormat, activations: Tensor) -> Tensor:
+def column_scale(weight: Tensor, format: WeightFormat, activations: Tensor, tied: Tied) -> Tensor:
     """The scale [K] of the least error in the output, with activations rounded as the format does."""
     x = activations[:: max(1, len(activations) // TOKENS)]
     expected = x @ weight.mT
@@ -32,7 +32,8 @@ def column_scale(weight: Tensor, format: WeightFormat, activations: Tensor) -> T
 
     largest_x, largest_w = (_kept_off_zero(x.abs().amax(0)) for x in (activations, weight))
     as_they_are = torch.ones_like(largest_x)
-    return least_lossy([as_they_are, *(largest_x**a / largest_w ** (1 - a) for a in ALPHAS)], loss_of)
+    smoothed = (tied(largest_x**alpha / largest_w ** (1 - alpha)) for alpha in ALPHAS)
+    return least_lossy([as_they_are, *smoothed], loss_of)
 
 
 def _kept_off_zero(largest: Tensor) -> Tensor:

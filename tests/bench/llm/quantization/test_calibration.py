@@ -12,7 +12,7 @@ from attnlab.bench.llm.models.load import load_tokenizer
 from attnlab.bench.llm.models.random_weights import random_weights
 from attnlab.bench.llm.models.reference import reference_logits, rms_norm
 from attnlab.bench.llm.models.sources import PACKAGED
-from attnlab.bench.llm.quantization.calibration import PROJECTIONS, calibration_ids, layer_inputs
+from attnlab.bench.llm.quantization.calibration import FIELDS, calibration_ids, layer_inputs
 from attnlab.bench.llm.quantization.losses import output_error
 
 TOY = PUBLISHED["toy"]
@@ -26,7 +26,7 @@ def test_inputs_of_each_layer_are_those_of_the_reference() -> None:
     first, last, layer = every[0], every[-1], weights.layers[-1]
     normed = rms_norm(weights.embedding[ids].flatten(0, 1), weights.layers[0].attention_norm, TOY.norm_eps)
     torch.testing.assert_close(first.attention, normed)
-    for kind, fields in PROJECTIONS.items():
+    for kind, fields in FIELDS.items():
         for field in fields:
             assert last.of(kind).shape == (18, getattr(layer, field).shape[1]), field
     gate = last.mlp @ layer.gate.T
