@@ -106,6 +106,12 @@ def weights_axis() -> Any:
     )
 
 
+def _read_draft_weights(value: Any) -> str:
+    if str(value) == Q4_1:
+        raise ImpossibleCase(f"got draft_weights={Q4_1}; expected a recipe, such as int4_g32_asym, or {SAME}")
+    return _read_weights(value)
+
+
 def _count(value: Any) -> int:
     if not str(value).isdigit() or isinstance(value, bool):
         raise ImpossibleCase(f"got {value!r}; expected a whole number, 0 or more")
@@ -178,6 +184,15 @@ class GenerateCase(TypedCase):
     ttft_ms: int = size("ttft", help="objective of goodput: milliseconds to the first token", default=1000)
     tpot_ms: int = size("tpot", help="objective of goodput: milliseconds for each token after it", default=100)
     weights: str = weights_axis()
+    draft_weights: str = axis(
+        prefix="dw_",
+        pattern=rf"{recipes.pattern()}|@[A-Za-z0-9_%]+",
+        read=_read_draft_weights,
+        write=write_model,
+        default=SAME,
+        help="how the weights of the draft are stored, as weights says it: the model in int8 may draft for itself",
+        opt_in=True,
+    )
 
     def validate(self) -> None:
         reason = check_fit(self.placing, self.format, self.config.head_dim)
@@ -212,7 +227,7 @@ class GenerateCase(TypedCase):
 
     def files(self) -> dict[str, Path]:
         """The trace of arrivals, models that are given by path, and an assignment of formats."""
-        axes = ("model", "draft", "weights")
+        axes = ("model", "draft", "weights", "draft_weights")
         models = {axis: Path(name).expanduser() for axis in axes if is_path(name := getattr(self, axis))}
         return models | ({"arrivals": Path(self.arrivals.path)} if self.arrivals.kind == "trace" else {})
 
@@ -236,6 +251,10 @@ class GenerateCase(TypedCase):
             raise ImpossibleCase(f"got batch={self.batch} with beams; expected 1: the beams are the batch")
 
     def _validate_draft(self) -> None:
+        if self.draft == SKIPPED and self.draft_weights != SAME:
+            raise ImpossibleCase(
+                f"got draft_weights={self.draft_weights} without a draft; expected draft=MODEL, such as {self.model}"
+            )
         if self.draft == SKIPPED:
             return
         if self.decoding.method not in DRAFTED:
@@ -253,6 +272,10 @@ class GenerateCase(TypedCase):
                 f"got draft={self.draft} with a vocabulary of {theirs} tokens for {self.model} with {own}; expected a "
                 f"draft model of the same vocabulary"
             )
+        recipe = recipe_of(self.draft_weights)
+        reason = None if recipe is None else recipe.refuses(config_of(self.draft))
+        if reason is not None:
+            raise ImpossibleCase(f"got draft_weights={self.draft_weights}: {reason}")
 
     @property
     def total(self) -> int:

@@ -31,7 +31,9 @@ class Answer(Logged):
         """The case with one token a pass instead, from the same distribution."""
         decoding = self.case.decoding
         method = "greedy" if decoding.greedy else "sample"
-        return replace(self.case, decoding=Decoding(method, None, decoding.params), draft="skipped")
+        return replace(
+            self.case, decoding=Decoding(method, None, decoding.params), draft="skipped", draft_weights="same"
+        )
 
     def gaps_by_place(self, stretch: int) -> list[tuple[float, float]]:
         """(place in the answer, median gap there in ns), by stretches of so many tokens."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -28,6 +29,7 @@ class EngineAdapter:
 
     parts: ClassVar[Parts] = Parts()
     graphs: ClassVar[bool] = False
+    serves: ClassVar[Mapping[str, Any]] = {"draft_weights": True}
 
     @property
     def built_from(self) -> tuple[str, ...]:

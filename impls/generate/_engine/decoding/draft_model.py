@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from attnlab.bench import SKIPPED, ModelWeights, weights_of
+from attnlab.bench import SKIPPED, ModelWeights, Unavailable, weights_of
 from attnlab.bench.llm import draw, truncated_probabilities
 from attnlab.impls.generate._engine.decoding._speculation import (
     DRAFTS,
@@ -89,9 +89,20 @@ def draft_layers(layers: int) -> list[int]:
     return [layer for layer in range(layers) if layer not in skipped]
 
 
-def prepare(context: DecodingContext) -> SpeculativeDecoding:
+def weights_of_draft(context: DecodingContext) -> ModelWeights:
+    """The model that the case names, or this one with layers skipped.
+
+    What its weights are stored as it multiplies by in numbers of the dtype: its guesses are those of the format, and
+    what they cost is not.
+    """
     case, own = context.case, context.weights
     if case.draft == SKIPPED:
-        return SpeculativeDecoding(context, DraftModel(context, skip_layers(own)))
-    weights = weights_of(case.draft, own.dtype, own.device).settled(case.prompt_len, case.total)
-    return SpeculativeDecoding(context, DraftModel(context, weights))
+        return skip_layers(own)
+    weights = weights_of(case.draft, own.dtype, own.device, case.draft_weights)
+    if any(layer.activations for layer in weights.layers):
+        raise Unavailable(f"draft_weights {case.draft_weights} rounds activations in products: weights only are served")
+    return weights.to(own.device, own.dtype).settled(case.prompt_len, case.total)
+
+
+def prepare(context: DecodingContext) -> SpeculativeDecoding:
+    return SpeculativeDecoding(context, DraftModel(context, weights_of_draft(context)))

@@ -13,10 +13,10 @@ from statistics import median
 
 import torch
 
-from attnlab.bench import SKIPPED, UsageError, weights_of
+from attnlab.bench import SKIPPED, UsageError
 from attnlab.impls.generate._engine.decoding._speculation import SequenceBatch, SpeculativeDecoding
 from attnlab.impls.generate._engine.decoding._verification import DraftTokens
-from attnlab.impls.generate._engine.decoding.draft_model import DraftModel
+from attnlab.impls.generate._engine.decoding.draft_model import DraftModel, weights_of_draft
 from attnlab.impls.generate._engine.decoding_method import DecodingContext
 
 WARM_PASSES, TIMED_PASSES = 3, 9
@@ -77,11 +77,9 @@ def plain_pass_ns(context: DecodingContext) -> float:
 
 
 def prepare(context: DecodingContext) -> SpeculativeDecoding:
-    case, own, model = context.case, context.weights, None
+    case = context.case
     assert case.decoding.synthetic is not None
-    if case.draft != SKIPPED:
-        weights = weights_of(case.draft, own.dtype, own.device).settled(case.prompt_len, case.total)
-        model = DraftModel(context, weights)
+    model = None if case.draft == SKIPPED else DraftModel(context, weights_of_draft(context))
     drafter = SyntheticDrafter(context, model)
     decoding = SpeculativeDecoding(context, drafter)
     if case.decoding.synthetic.cost:
