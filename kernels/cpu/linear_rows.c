@@ -1,61 +1,10 @@
 /* ROWS rows times a weight: out[m, n] = sum over k of x[m, k] w[n, k], plus bias[n]; sums in float32, rounded once.
 
    Each row of the weight is read once, which is what a processor's memory serves fastest in few streams. Compiled for
-   one ROWS and one of BFLOAT16, FLOAT16 and FLOAT32, with the vectors that GCC and Clang have on every processor.
-   UNROLL: sums for each row of x, so that an addition need not wait for the one before. COLUMNS: rows of the weight
-   that are read together, so that x is loaded once for them. */
+   one ROWS and one of BFLOAT16, FLOAT16 and FLOAT32. UNROLL: sums for each row of x, so that an addition need not wait
+   for the one before. COLUMNS: rows of the weight that are read together, so that x is loaded once for them. */
 
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#define LANES 16
-#define LINE 64  /* bytes of the cache: an aligned vector lies in one */
-
-typedef float lanes __attribute__((vector_size(4 * LANES), aligned(4)));
-typedef uint32_t bits32 __attribute__((vector_size(4 * LANES)));
-typedef float half_lanes __attribute__((vector_size(2 * LANES)));
-typedef float quarter_lanes __attribute__((vector_size(LANES)));
-
-#if defined BFLOAT16
-typedef uint16_t number;
-#elif defined FLOAT16
-typedef _Float16 number;
-#else
-typedef float number;
-#endif
-typedef number numbers __attribute__((vector_size(sizeof(number) * LANES), aligned(sizeof(number))));
-
-#if defined BFLOAT16
-static inline lanes widen(const number *p) {
-    return (lanes)(__builtin_convertvector(*(const numbers *)p, bits32) << 16);
-}
-
-static inline float widen_one(number x) {
-    uint32_t bits = (uint32_t)x << 16;
-    float wide;
-    memcpy(&wide, &bits, sizeof wide);
-    return wide;
-}
-
-static inline number narrow(float x) { /* halves to even */
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    if (x != x) return (number)((bits >> 16) | 0x40);
-    return (number)((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
-}
-#else
-static inline lanes widen(const number *p) { return __builtin_convertvector(*(const numbers *)p, lanes); }
-static inline float widen_one(number x) { return (float)x; }
-static inline number narrow(float x) { return (number)x; }
-#endif
-
-static inline float sum(lanes x) {
-    half_lanes y = __builtin_shufflevector(x, x, 0, 1, 2, 3, 4, 5, 6, 7) +
-                   __builtin_shufflevector(x, x, 8, 9, 10, 11, 12, 13, 14, 15);
-    quarter_lanes z = __builtin_shufflevector(y, y, 0, 1, 2, 3) + __builtin_shufflevector(y, y, 4, 5, 6, 7);
-    return (z[0] + z[2]) + (z[1] + z[3]);
-}
+#include "row_numbers.c"
 
 /* WIDTH columns of out from `column` on; x is [ROWS, k] in float32 and dense. WIDTH is known when this is compiled. */
 static inline __attribute__((always_inline)) void together(const float *x, const number *w, const number *bias,
@@ -106,7 +55,7 @@ static void columns(const float *x, const number *w, const number *bias, number 
 /* x [ROWS, k] and w [n, k] with dense rows, strides in numbers; bias [n] or null; out [ROWS, n]. 1 for want of memory. */
 int linear_rows(const number *x, const number *w, const number *bias, number *out, long n, long k, long x_stride,
                 long w_stride, int threads) {
-    float *wide = aligned_alloc(LINE, (sizeof(float) * ROWS * (size_t)k + LINE - 1) / LINE * LINE);
+    float *wide = lines(sizeof(float) * ROWS * (size_t)k);
     if (!wide) return 1;
     for (long m = 0; m < ROWS; m++)
         for (long i = 0; i < k; i++) wide[m * k + i] = widen_one(x[m * x_stride + i]);

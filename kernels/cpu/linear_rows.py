@@ -1,28 +1,17 @@
 """A few rows times a weight on a CPU, at the speed of reading the weight: compiles and calls linear_rows.c."""
 
-import ctypes
 import functools
-import os
-import shlex
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-MOST_ROWS = 8  # whose sums fit in a processor's registers
+from attnlab.kernels.cpu.row_numbers import DTYPES, MOST_ROWS, compiled, function
+
 UNROLL, COLUMNS = 2, 1  # what is built in, see the source in C
 MOST_UNROLL, MOST_COLUMNS = 8, 8  # that the compiler is told to unroll
 SOURCE = Path(__file__).with_suffix(".c")
-OPTIONS = ("-std=gnu11", "-O2", "-march=native", "-fopenmp", "-shared", "-fPIC")
-DTYPES = {torch.float32: "FLOAT32", torch.float16: "FLOAT16", torch.bfloat16: "BFLOAT16"}
-
-
-class NoCompiler(RuntimeError):
-    """There is no C compiler here, or it does not take the kernel; the message says which, and how to mend it."""
 
 
 @functools.cache
@@ -44,7 +33,9 @@ def linear_rows(
         raise ValueError(
             f"got unroll {unroll} and columns {columns}; expected 1 to {MOST_UNROLL} and 1 to {MOST_COLUMNS}"
         )
-    kernel = _compile(f"-DROWS={rows}", f"-D{DTYPES[dtype]}", f"-DUNROLL={unroll}", f"-DCOLUMNS={columns}")
+    defined = (f"-DROWS={rows}", f"-D{DTYPES[dtype]}", f"-DUNROLL={unroll}", f"-DCOLUMNS={columns}")
+    library = compiled(SOURCE, "-O2", "-march=native", *defined)
+    kernel = function(library, "linear_rows", pointers=4, longs=4)
 
     def call(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         _check(x, weight, bias, rows, dtype)
@@ -78,19 +69,3 @@ def _check(x: Tensor, weight: Tensor, bias: Tensor | None, rows: int, dtype: tor
         )
     if bias is not None and not (bias.shape == (n,) and bias.dtype == dtype and bias.is_contiguous()):
         raise ValueError(f"got a bias {list(bias.shape)} of {bias.dtype}; expected [{n}] of {dtype}; cast or copy it")
-
-
-def _compile(*defined: str) -> Callable[..., int]:
-    compiler = shlex.split(os.environ.get("CC", "cc"))
-    if shutil.which(compiler[0]) is None:
-        raise NoCompiler(f"needs a C compiler; {compiler[0]} was not found (Debian: apt-get install gcc)")
-    with tempfile.TemporaryDirectory() as folder:
-        library = Path(folder, "linear_rows.so")
-        command = [*compiler, *OPTIONS, *defined, str(SOURCE), "-o", str(library)]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            said = (done.stderr.strip().splitlines() or ["nothing"])[0]
-            raise NoCompiler(f"needs a C compiler with OpenMP that knows this processor; {compiler[0]} said: {said}")
-        function = ctypes.CDLL(str(library)).linear_rows
-    function.argtypes = [ctypes.c_void_p] * 4 + [ctypes.c_long] * 4 + [ctypes.c_int]
-    return function
