@@ -11,7 +11,8 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from attnlab.bench import Configuration, LinearCase, LinearInputs, Space, Unavailable
 from attnlab.impls._configs import Chooser
-from attnlab.kernels.cpu.linear_rows import COLUMNS, UNROLL, NoCompiler, linear_rows
+from attnlab.kernels.cpu.linear_rows import COLUMNS, UNROLL, linear_rows
+from attnlab.kernels.cpu.row_numbers import NoCompiler
 
 Product = Callable[[Tensor], Tensor]
 
@@ -26,6 +27,8 @@ def _shape(case: LinearCase) -> tuple[dict[str, int | str], dict[str, int]]:
 
 def _unfit(case: LinearCase, tile: Configuration) -> str | None:
     unroll, columns = int(tile["unroll"]), int(tile["columns"])
+    if case.stored_as is not None:
+        return None if (unroll, columns) == (UNROLL, COLUMNS) else "the kernels of weights in codes have one tile"
     return "more than 64 sums, which no processor has the registers for" if unroll * columns * case.m > 64 else None
 
 

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from attnlab.bench.contract.registry import discover
 from attnlab.bench.measuring.fingerprint import _hashed, fingerprint
-from attnlab.kernels.cpu.linear_rows import SOURCE, NoCompiler, linear_rows
+from attnlab.kernels.cpu.linear_rows import SOURCE, linear_rows
+from attnlab.kernels.cpu.row_numbers import NoCompiler
 
 BF16, FP16, FP32 = torch.bfloat16, torch.float16, torch.float32
 has_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
