@@ -1,4 +1,4 @@
-"""Metric `format_error`: what a cache's format loses, whoever computes."""
+"""Metric `format_error`: what the format of a cache or of a weight loses, whoever computes."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ METRIC = Metric(
     label="format error",
     unit="share",
     direction="lower",
-    summary="The error of attention over the cache as it is stored against the tokens as they were, both in float64: "
-    "the format's own, apart from the kernel's.",
-    formula="RMS(attention over decoded − attention over original) / RMS(attention over original)",
+    summary="The error of attention over the cache as it is stored against the tokens as they were, or of a linear "
+    "layer's output with its weight as stored against the original, both in float64: the format's own, apart from the "
+    "kernel's.",
+    formula="RMS(output with what is stored − output with the original) / RMS(output with the original)",
     compute=of_measurement(of),
     rank=125,
     needs=("format_error",),

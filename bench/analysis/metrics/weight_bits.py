@@ -1,4 +1,4 @@
-"""Metric `weight_bits`: bits of a model's weights for each of them, all told."""
+"""Metric `weight_bits`: bits of the weights of a model or a layer for each of them, all told."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ METRIC = Metric(
     label="weights",
     unit="bit",
     direction="lower",
-    summary="Bits for each weight that a pass reads, in layers and head, with every scale, minimum and index.",
+    summary="Bits for each weight that a pass reads, in layers and head, or of one linear layer, with every scale, "
+    "minimum and index.",
     formula="8 · bytes of the weights that a pass reads / their number",
     compute=of_measurement(of_series("weight_bits", statistic=largest)),
     rank=136,

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from attnlab.bench.contract.axes import axis, dtype_axis, size
 from attnlab.bench.errors import ImpossibleCase
 from attnlab.bench.llm.generation.stored import SAME
+from attnlab.bench.llm.models.config import PUBLISHED
+from attnlab.bench.llm.models.sources import PACKAGED
+from attnlab.bench.llm.models.weights import layer_shapes
 from attnlab.bench.llm.quantization.choosing import known_methods, quantisation_method
 from attnlab.bench.llm.quantization.coding import WeightFormat, known_weight_formats, weight_format
-from attnlab.bench.ops._shared.rowwise import source_axis
+from attnlab.bench.llm.quantization.recipe import PROJECTIONS
 from attnlab.bench.ops._shared.typed import TypedCase
 
+CAPTURED_PATTERN = rf"smollm2:\d+:(?:{'|'.join(PROJECTIONS)})"
 RTN = "rtn"  # the method of old: each number by itself
 
 
@@ -24,6 +29,15 @@ def _read_bias(value: Any) -> bool:
 
 def _read_format(value: Any) -> str:
     return SAME if value == SAME else weight_format(str(value)).name
+
+
+def _read_source(value: Any) -> str:
+    if not re.fullmatch(rf"normal|outliers|{CAPTURED_PATTERN}", str(value)):
+        raise ImpossibleCase(
+            f"got {value!r}; expected one of normal, outliers, or smollm2:LAYER:PROJECTION with a projection of "
+            f"{', '.join(PROJECTIONS)}"
+        )
+    return str(value)
 
 
 def _read_method(value: Any) -> str:
@@ -47,7 +61,12 @@ class LinearCase(TypedCase):
         help="bias or none",
         default=False,
     )
-    inputs: str = source_axis()
+    inputs: str = axis(
+        pattern=rf"normal|outliers|{CAPTURED_PATTERN}",
+        read=_read_source,
+        default="normal",
+        help="source of data: normal, outliers, or smollm2:LAYER:PROJECTION, a layer's own weight and activations",
+    )
     format: str = axis(
         prefix="f_",
         pattern="|".join((SAME, *known_weight_formats())),
@@ -65,6 +84,8 @@ class LinearCase(TypedCase):
     )
 
     def validate(self) -> None:
+        if self.captured is not None:
+            self._validate_captured(*self.captured)
         if self.format == SAME:
             if self.method != RTN:
                 raise ImpossibleCase(f"got method={self.method} with format={SAME}; expected a format to choose for")
@@ -73,6 +94,22 @@ class LinearCase(TypedCase):
         reason = format.codec.refuses(self.n, self.k) or quantisation_method(self.method).refuses(format)
         if reason is not None:
             raise ImpossibleCase(f"got format={self.format} by method={self.method}: {reason}")
+
+    def _validate_captured(self, layer: int, projection: str) -> None:
+        config = PUBLISHED[PACKAGED]
+        n, k = layer_shapes(config)[projection]
+        if layer >= config.layers or (self.n, self.k) != (n, k) or self.bias:
+            raise ImpossibleCase(
+                f"got inputs={self.inputs} with n={self.n}, k={self.k} and {'a' if self.bias else 'no'} bias; expected "
+                f"n={n}, k={k}, no bias and a layer of 0 to {config.layers - 1}"
+            )
+
+    @property
+    def captured(self) -> tuple[int, str] | None:
+        """The layer and projection whose weight and activations are taken."""
+        _, _, place = self.inputs.partition(":")
+        layer, _, projection = place.partition(":")
+        return (int(layer), projection) if place else None
 
     @property
     def rows(self) -> int:

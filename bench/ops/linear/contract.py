@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from attnlab.bench.contract.operator_spec import Operator, TensorSpec, columns
+import torch
+
+from attnlab.bench.contract.operator_spec import Fact, Operator, TensorSpec, columns
 from attnlab.bench.contract.registry import registry
 from attnlab.bench.ops._shared.rowwise import budget
 from attnlab.bench.ops.linear.case import LinearCase
 from attnlab.bench.ops.linear.inputs import NEEDLE_DRAWS, LinearInputs, make_inputs, redrawn
+from attnlab.bench.ops.linear.losses import format_error
 from attnlab.bench.ops.linear.probes import PROBES
 from attnlab.bench.ops.linear.reference import compute, sample, select, slack
 
@@ -30,6 +33,17 @@ def bytes_moved(case: LinearCase) -> int:
     return numbers * case.element_bytes + weight
 
 
+def facts(case: LinearCase, seed: int, device: torch.device) -> tuple[Fact, ...]:
+    """What the format costs, and what it and the method lose, whoever computes: see `format_error`."""
+    format = case.stored_as
+    if format is None:
+        return ()
+    return (
+        Fact("format_error", "ratio", "lower", format_error(case, seed)),
+        Fact("weight_bits", "bit", "lower", format.bits_a_weight(case.n, case.k, case.torch_dtype)),
+    )
+
+
 LINEAR: Operator[LinearCase, LinearInputs] = Operator(
     name="linear",
     summary="x Wᵀ + bias",
@@ -39,6 +53,7 @@ LINEAR: Operator[LinearCase, LinearInputs] = Operator(
     make_inputs=make_inputs,
     operations=operations,
     bytes_moved=bytes_moved,
+    facts=facts,
     check=replace(budget(compute, sample=sample, select=select, probes=PROBES), slack=slack),
     length_axis="m",
     needle_draws=NEEDLE_DRAWS,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from attnlab.bench.contract.operator_spec import NEEDLE_DRAW, NORMAL_DRAW, dynamic, static
+from attnlab.bench.llm.quantization.captured_linear import captured_linear
 from attnlab.bench.llm.quantization.choosing import quantisation_method, quantise
 from attnlab.bench.llm.quantization.grouped import MINIMUM, SCALE
 from attnlab.bench.llm.quantization.weight import QuantizedWeight
@@ -17,7 +18,7 @@ from attnlab.bench.ops._shared.rowwise import draw, weight_generator
 from attnlab.bench.ops.linear.case import LinearCase
 
 NEEDLE_DRAWS = 2
-CALIBRATION_ROWS, CALIBRATION_SEED = 512, (1 << 32) + 1  # no seed of a draw
+CALIBRATION_ROWS, CALIBRATION_SEED = 512, 0xCA11B8  # no seed of a draw: generators take 32 bits of it
 UNEVEN = 0.0625  # how much the numbers of x differ where they are about one
 HALF_WAY = 7.5  # between codes 0 and 15
 LEAST_STEP = 2.0**-14  # that float16 has all bits of
@@ -49,7 +50,10 @@ def linear_inputs(x: Tensor, weight: Tensor | QuantizedWeight, bias: Tensor | No
 
 
 def draw_rows(case: LinearCase, which: str, seed: int) -> Tensor:
-    """x [M, K] in float32 on the CPU."""
+    """x [M, K] in float32 on the CPU; of a captured layer rows of its held-out ones, which may come twice."""
+    if case.captured is not None and which != NEEDLE_DRAW:
+        held_out = captured_linear(*case.captured).held_out
+        return held_out[torch.randint(len(held_out), (case.m,), generator=torch.Generator().manual_seed(seed))].float()
     return draw(torch.Generator().manual_seed(seed), case.m, case.k, source=case.inputs, draw=which)
 
 
@@ -64,13 +68,11 @@ def make_inputs(case: LinearCase, which: str, seed: int, device: torch.device) -
     Needles: by turns the columns of x at edges are larger, so that each output hangs on them; or partial sums are far
     larger than the sum, see `wide_sums`.
     """
-    weights = weight_generator()
-    weight = draw(weights, case.n, case.k, spread=case.k**-0.5)
-    bias = draw(weights, case.n) if case.bias else None
+    weight, bias = weight_and_bias(case)
     if which == NEEDLE_DRAW and seed % NEEDLE_DRAWS:
         x = 1.0 + UNEVEN * draw(torch.Generator().manual_seed(seed), case.m, case.k)
         x[1::2] *= -1.0
-        weight += _ordered(case) * wide_sums.signs(case.k, case.n, seed // NEEDLE_DRAWS)
+        weight = weight + _ordered(case) * wide_sums.signs(case.k, case.n, seed // NEEDLE_DRAWS)
     else:
         x = draw_rows(case, which, seed)
     x, bias = x.to(device, case.torch_dtype), None if bias is None else bias.to(device, case.torch_dtype)
@@ -82,6 +84,15 @@ def make_inputs(case: LinearCase, which: str, seed: int, device: torch.device) -
         x = (x.float() / chosen.column_scale.to(device)).to(case.torch_dtype)
     stored = in_whole_steps(chosen.weight) if which == NEEDLE_DRAW and seed % NEEDLE_DRAWS else chosen.weight
     return linear_inputs(x, stored.to(device), bias)
+
+
+def weight_and_bias(case: LinearCase) -> tuple[Tensor, Tensor | None]:
+    """In float32 on the CPU, as they are before they are stored."""
+    if case.captured is not None:
+        return captured_linear(*case.captured).weight, None
+    weights = weight_generator()
+    weight = draw(weights, case.n, case.k, spread=case.k**-0.5)
+    return weight, draw(weights, case.n) if case.bias else None
 
 
 def in_whole_steps(weight: QuantizedWeight) -> QuantizedWeight:
@@ -113,5 +124,7 @@ def calibration_rows(case: LinearCase) -> Tensor | None:
     """What a method that looks at activations is shown: rows [T, K] of the case's source, which no call is given."""
     if not quantisation_method(case.method).calibrated:
         return None
+    if case.captured is not None:
+        return captured_linear(*case.captured).calibration
     rows = torch.Generator().manual_seed(CALIBRATION_SEED)
     return draw(rows, CALIBRATION_ROWS, case.k, source=case.inputs)
