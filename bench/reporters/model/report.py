@@ -137,14 +137,14 @@ def _day(stored: StoredRun) -> str:
 def _sections(stored: StoredRun, metrics: Sequence[Metric], source: Registry) -> list[Section]:
     rows = rows_of(stored.run, stored.measurements)
     operators = unique([*(b.operator for b in stored.run.benches), *(row.measurement.operator for row in rows)])
-    return [
-        _section(stored, name, [row for row in rows if row.measurement.operator == name], metrics, source)
-        for name in operators
-    ]
+    return [_section(stored, name, rows, metrics, source) for name in operators]
 
 
-def _section(stored: StoredRun, name: str, rows: Sequence[Row], metrics: Sequence[Metric], source: Registry) -> Section:
-    run = stored.run
+def _section(
+    stored: StoredRun, name: str, every: Sequence[Row], metrics: Sequence[Metric], source: Registry
+) -> Section:
+    """every: the rows of all operators of the run."""
+    run, rows = stored.run, [row for row in every if row.measurement.operator == name]
     benches = [bench for bench in run.benches if bench.operator == name]
     operator: Operator[Any, Any] | None = source.operators.get(name) if name in source.operators else None
     ids = unique([*(c for b in benches for c in b.cases), *(row.measurement.case_id for row in rows)])
@@ -186,7 +186,7 @@ def _section(stored: StoredRun, name: str, rows: Sequence[Row], metrics: Sequenc
         reasons=why,
         growths=tuple(growths(grouped, implementations, results)),
         plots=plots(cases, implementations, axis, results, run.ceilings),
-        studies=(*found_by_search(stored, name), *studies(name, results)),
+        studies=(*found_by_search(stored, name), *studies(name, results, every)),
         headlines=operator.headlines if operator else _headlines(results, metrics),
         streams=operator is not None and operator.observe is not None,
     )

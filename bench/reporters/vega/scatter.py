@@ -11,8 +11,9 @@ from attnlab.bench.reporters.vega.look import Paint, Spec
 
 def scatter(panel: Panel, paint: Paint) -> Spec:
     x = quantity("x", panel.x_label, panel.x_unit, panel.x_logarithmic and panel.x_unit != "share", grid=False)
-    y = quantity("y", panel.y_label, panel.unit, False)
-    y["scale"]["zero"] = True
+    y = quantity("y", panel.y_label, panel.unit, panel.scale == "log")
+    if panel.scale != "log":
+        y["scale"]["zero"] = True
     points: Spec = {"mark": {"type": "point", "filled": True, "size": 60, "opacity": 0.9}}
     return {"encoding": {"x": x, "y": y}, "layer": [*reference(panel), points]}
 

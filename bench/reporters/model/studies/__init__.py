@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from attnlab.bench.contract.discovery import Folder
+from attnlab.bench.contract.metric import Row
 from attnlab.bench.reporters.model.plots import Plot
 from attnlab.bench.reporters.model.results import Result
 from attnlab.bench.reporters.model.words import Sentence
@@ -33,7 +34,11 @@ class Study:
 
 
 class Maker(Protocol):
-    """A file of this folder: the operator that it studies, and a study of its results, None where they say nothing."""
+    """A file of this folder: the operator that it studies, and a study of its results, None where they say nothing.
+
+    One that has `BESIDE`, the name of another operator, is given that one's rows of the same run, too:
+    `make(results, rows)`.
+    """
 
     OPERATOR: str
 
@@ -43,7 +48,14 @@ class Maker(Protocol):
 MAKERS: Folder[Maker] = Folder("study", __name__, None)
 
 
-def studies(operator: str, results: Sequence[Result]) -> tuple[Study, ...]:
-    """Every study of the operator that finds something."""
-    made = [maker.make(results) for maker in MAKERS if operator == maker.OPERATOR]
+def studies(operator: str, results: Sequence[Result], run: Sequence[Row] = ()) -> tuple[Study, ...]:
+    """Every study of the operator that finds something; run: the rows of all operators of its run."""
+    made = [_made(maker, results, run) for maker in MAKERS if operator == maker.OPERATOR]
     return tuple(study for study in made if study is not None)
+
+
+def _made(maker: Any, results: Sequence[Result], run: Sequence[Row]) -> Study | None:
+    beside = getattr(maker, "BESIDE", None)
+    extra = [] if beside is None else [[row for row in run if row.measurement.operator == beside]]
+    found: Study | None = maker.make(results, *extra)
+    return found
