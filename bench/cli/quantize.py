@@ -54,6 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(options: argparse.Namespace) -> int:
     from attnlab.bench.llm.models.load import load_model
     from attnlab.bench.llm.quality.mixing import check_plan, mix, recipe_of_mixture, write_assignment
+    from attnlab.bench.llm.quantization.calibration import ids_to_calibrate
+    from attnlab.bench.llm.quantization.choosing import quantisation_method
     from attnlab.bench.ops.generate.case import config_of, read_model
 
     model = read_model(options.model)
@@ -63,7 +65,8 @@ def execute(options: argparse.Namespace) -> int:
         raise UsageError(f"got --out {out}; expected a file in a folder that is there, and {out.parent} is not")
     text, other = _texts(options.texts)
     chosen_by, held_out = _windows(options, model, text), _windows(options, model, other, text == other)
-    mixture = mix(load_model(model), plan, chosen_by, held_out, _tell)
+    texts = ids_to_calibrate(model, config) if quantisation_method(plan.method).calibrated else None
+    mixture = mix(load_model(model), plan, chosen_by, held_out, _tell, texts)
     told = f"attnlab quantize: {mixture.mixed.bits:.4g} bits a weight, chosen on {text}"
     write_assignment(recipe_of_mixture(mixture), out, told)
     page = out.with_suffix(".html")

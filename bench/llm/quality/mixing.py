@@ -122,14 +122,22 @@ def check_plan(plan: MixturePlan, config: ModelConfig) -> None:
         )
 
 
-def mix(model: ModelWeights, plan: MixturePlan, ids: Tensor, held_out: Tensor, tell: Tell) -> Mixture:
+def mix(
+    model: ModelWeights,
+    plan: MixturePlan,
+    ids: Tensor,
+    held_out: Tensor,
+    tell: Tell,
+    calibration: Tensor | None = None,
+) -> Mixture:
     """model: in float32; ids, held_out: windows [n, W] of the text to choose by, and of another.
 
-    Raises UsageError where the plan cannot be kept, see `check_plan`.
+    calibration: the texts [B, S] that a method is calibrated on, where it is. Raises UsageError where the plan cannot
+    be kept, see `check_plan`.
     """
     config = model.config
     check_plan(plan, config)
-    made = [(name, _in_format(model, name, plan)) for name in plan.formats]
+    made = [(n, quantise_model(model, Recipe(n, plan.method, plan.head), calibration)) for n in plan.formats]
     trace = Trace.of(model, ids, ids.shape[1] - 1)
     weights = tuple(weight_costs(trace, made, lambda layer, name: layer_bytes(config, name), tell))
     caches = tuple(cache_costs(trace, [format_of(name) for name in plan.caches], lambda name: 0, tell))
@@ -140,10 +148,6 @@ def mix(model: ModelWeights, plan: MixturePlan, ids: Tensor, held_out: Tensor, t
     mixed = dataclasses.replace(made[0][1], layers=layers)
     candidates = [(MIXED, mixed, found.nbytes), *((n, m, config.layers * layer_bytes(config, n)) for n, m in made)]
     return Mixture(plan, weights, caches, found, tuple(_held_out(model, candidates, held_out, tell)))
-
-
-def _in_format(model: ModelWeights, name: str, plan: MixturePlan) -> ModelWeights:
-    return quantise_model(model, Recipe(name, plan.method, plan.head))
 
 
 def _held_out(
