@@ -167,6 +167,15 @@ LINEAR_FORMATS = (
     "M2-N33-K577-fp32-f_int1_58",
     "M3-N48-K640-bf16-f_sparse_2_4",
 )
+LINEAR_INTERPRETED = (
+    "M3-N40-K576-bf16-bias-f_int4_g32_asym",
+    "N33-K640-fp16-f_int4_g64",
+    "M20-N40-K512-bf16-f_int4_g128",
+    "M2-N33-K577-fp32-bias-f_int8",
+    "M3-N40-K577-bf16-f_int8_dynamic",
+    "M3-N33-K577-bf16-f_fp8_e4m3",
+    "M18-N40-K300-fp32-bias-f_fp8_e4m3_row",
+)
 
 SAMPLING = (  # 100,000 draws for chi-square, where there is anything to draw
     "V150-N100000-fp32",
@@ -262,6 +271,7 @@ INTERPRETED_TOGETHER: tuple[dict[str, tuple[str, ...]], ...] = (  # in one proce
         "gelu": GELU_INTERPRETED,
         "embedding": ("M1-N64-V10-fp16", "M9-N1100-V7-bf16"),
         "rope": ROPE_INTERPRETED,
+        "linear": LINEAR_INTERPRETED,
     },
 )
 NOT_INTERPRETED = {"generate"}  # made of the kernels of other operators

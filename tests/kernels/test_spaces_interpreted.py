@@ -23,6 +23,7 @@ CASES = {
     "gelu": "M2-N700-bf16",
     "embedding": "M3-N700-V9-bf16",
     "rope": "B2-Hq5-Hkv2-Sq2-D80-P9-bf16",
+    "linear": "M20-N70-K300-fp32-f_int8",
 }
 """Small ones, and yet large enough for some tiles to be cut off."""
 
