@@ -5,32 +5,36 @@ What comes before a changed layer is the same as in the model with nothing quant
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from attnlab.bench import units
 from attnlab.bench.llm.caches import Format
 from attnlab.bench.llm.models.reference import Layer, Reading, checked_ids, decode, embedded
 from attnlab.bench.llm.models.weights import LayerWeights, ModelWeights
 from attnlab.bench.llm.quality.divergence import Divergences, divergences
-from attnlab.bench.llm.quality.scoring import reading_of, scores
+from attnlab.bench.llm.quality.scoring import Scored, reading_of, scores
 
 Tell = Callable[[str], None]
+MOST_KEPT_BYTES = units.GIB
 
 
 @dataclass(frozen=True, eq=False)
 class Trace:
     """One pass of a model in float32 over windows: ids [n, W], and what each layer is given, and the last one gives.
 
-    weights: with nothing quantised. states: layers + 1 tensors [n, W, H]; scored: tokens of each window that count.
+    weights: with nothing quantised. states: layers + 1 tensors [n, W, H]; scored: tokens of each window that count;
+    base: their distributions, None where these are too large to be kept.
     """
 
     weights: ModelWeights
     ids: Tensor
     scored: int
     states: tuple[Tensor, ...]
+    base: tuple[Scored, ...] | None = None
 
     @classmethod
     def of(cls, weights: ModelWeights, ids: Tensor, scored: int) -> Trace:
@@ -39,7 +43,13 @@ class Trace:
         states = [embedded(weights, ids, torch.float32)]
         for index, stored in enumerate(weights.layers):
             states.append(_through(weights, index, stored, states[-1], None))
-        return cls(weights, ids, scored, tuple(states))
+        trace = cls(weights, ids, scored, tuple(states))
+        kept_bytes = len(ids) * scored * weights.config.vocab_size * torch.float64.itemsize
+        return replace(trace, base=tuple(trace.of_base()) if kept_bytes <= MOST_KEPT_BYTES else None)
+
+    def of_base(self) -> Iterable[Scored]:
+        """The scored tokens by the model itself."""
+        return scores(self.weights, self.states[-1], self.ids, self.scored) if self.base is None else self.base
 
     def changed(self, index: int, weights: LayerWeights | None = None, cache: Format | None = None) -> Divergences:
         """How far predictions are off where one layer has other weights, or a cache in a format, and no other has."""
@@ -48,8 +58,7 @@ class Trace:
         hidden = _through(self.weights, index, stored, self.states[index], reading)
         for after in range(index + 1, len(self.weights.layers)):
             hidden = _through(self.weights, after, self.weights.layers[after], hidden, None)
-        of_base = scores(self.weights, self.states[-1], self.ids, self.scored)
-        return divergences(of_base, scores(self.weights, hidden, self.ids, self.scored), len(self.ids))
+        return divergences(self.of_base(), scores(self.weights, hidden, self.ids, self.scored), len(self.ids))
 
 
 @torch.no_grad()

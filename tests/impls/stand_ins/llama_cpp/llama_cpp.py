@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 __version__ = "0.3.36"
 VOCABULARY = 97
 made: list[Llama] = []
@@ -20,6 +22,7 @@ class Llama:
         model_path: str,
         *,
         n_ctx: int = 512,
+        n_batch: int = 512,
         n_gpu_layers: int = 0,
         n_threads: int | None = None,
         n_threads_batch: int | None = None,
@@ -30,6 +33,7 @@ class Llama:
     ) -> None:
         self.asked = dict(locals())
         self.n_tokens = self.seed = self.taken = 0
+        self.scores = np.full((n_ctx if logits_all else n_batch, VOCABULARY), np.nan, dtype=np.single)
         self.reused: list[int] = []
         self.calls: list[dict[str, Any]] = []
         made.append(self)
@@ -40,6 +44,16 @@ class Llama:
 
     def reset(self) -> None:
         self.n_tokens = 0
+
+    def eval(self, tokens: Sequence[int]) -> None:
+        """Logits after each token: 3 for one that hangs on it and on the one before, 0 for all others."""
+        assert self.asked["logits_all"]
+        before = 0
+        for place, token in enumerate(tokens, self.n_tokens):
+            self.scores[place] = 0.0
+            self.scores[place, (5 * token + before) % VOCABULARY] = 3.0
+            before = token
+        self.n_tokens += len(tokens)
 
     def generate(
         self,
