@@ -16,7 +16,7 @@ from attnlab.bench.llm.quantization.grouped import MINIMUM, SCALE
 from attnlab.bench.ops._shared.rowwise import LAST_COLUMN_DROPPED, ROWS_SHIFTED, changed
 from attnlab.bench.ops.linear.case import LinearCase
 from attnlab.bench.ops.linear.inputs import LinearInputs
-from attnlab.bench.ops.linear.reference import OutputSample, compute, decoded, products
+from attnlab.bench.ops.linear.reference import OutputSample, compute, decoded, exact, products
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +40,7 @@ def _decoded(name: str, applies: Callable[[LinearCase], bool], change: Change) -
     """The probe of a kernel that takes other codes or steps."""
 
     def outputs(case: LinearCase, inputs: LinearInputs, taken: OutputSample, expected: Outputs) -> Outputs:
-        return compute(inputs, taken, torch.float64, change).outputs
+        return exact(inputs, taken, change)
 
     return Probe(name, lambda case: case.stored_as is not None and case.n >= FEWEST_COLUMNS and applies(case), outputs)
 

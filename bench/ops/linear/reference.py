@@ -60,7 +60,7 @@ def select(outputs: Outputs, taken: OutputSample) -> Outputs:
     return tuple(out[taken.rows.to(out.device)][:, taken.columns.to(out.device)] for out in outputs)
 
 
-def compute(inputs: LinearInputs, taken: OutputSample, dtype: torch.dtype, change: Change | None = None) -> OutputTerms:
+def compute(inputs: LinearInputs, taken: OutputSample, dtype: torch.dtype) -> OutputTerms:
     """The sampled outputs in `dtype`, and the root of the sum of squares of the products of each.
 
     In float32 a weight with codes is rounded to the dtype of x, as careful code may, where x has none.
@@ -70,7 +70,7 @@ def compute(inputs: LinearInputs, taken: OutputSample, dtype: torch.dtype, chang
     if inputs.quantized is None:
         return products(inputs.x[rows].to(dtype), inputs.weight[columns].to(dtype), inputs, columns)
     x = quantised(inputs.x, inputs.quantized.format.activations, dtype)[rows]
-    weight = decoded(inputs.quantized, columns, change)
+    weight = decoded(inputs.quantized, columns)
     if inputs.quantized.format.activations != "same":
         return products(x, weight.to(dtype), inputs, columns)
     rounded = weight.to(inputs.x.dtype).to(dtype)
@@ -78,6 +78,16 @@ def compute(inputs: LinearInputs, taken: OutputSample, dtype: torch.dtype, chang
     made = products(x, rounded if dtype == torch.float32 else weight.to(dtype), inputs, columns)
     one = ROUNDED * EPSILON[named(inputs.x.dtype)]
     return OutputTerms(made.outputs, (torch.maximum(made.terms[0], lost.sqrt() / one),))
+
+
+def exact(inputs: LinearInputs, taken: OutputSample, change: Change) -> Outputs:
+    """The sampled outputs in float64 of a weight with other codes or steps: what a probe is, without its terms."""
+    assert inputs.quantized is not None
+    device = inputs.x.device
+    rows, columns = taken.rows.to(device), taken.columns.to(device)
+    x = quantised(inputs.x, inputs.quantized.format.activations, torch.float64)[rows]
+    out = x @ decoded(inputs.quantized, columns, change).double().mT
+    return (out if inputs.bias is None else out + inputs.bias[columns].double(),)
 
 
 def products(x: Tensor, weight: Tensor, inputs: LinearInputs, columns: Tensor) -> OutputTerms:

@@ -83,7 +83,7 @@ def test_each_format_beside_the_dtype(study: Study) -> None:
 
 
 def test_up_to_how_many_rows(study: Study) -> None:
-    rows = {row[0]: row[-1] for row in study.tables[1].rows}
+    rows = {row[0]: row[1] for row in study.tables[1].rows}
     assert rows["int8"] == "faster up to 53 rows (95 %: 16 to 256)"
     assert rows["int4_g128"].startswith("faster up to ")
     assert rows["int8_dynamic"].startswith("faster from ")

@@ -172,7 +172,7 @@ class _Setting:
                 "How many times as fast as the fastest in the dtype, with 95 % intervals, and where that crosses 1: "
                 "by a line in the logarithms between the two sides, the interval from the last number of rows that is "
                 "surely on one side to the first that is surely on the other.",
-                ("format", *(f"M = {m}" for m in self.rows), "faster than the dtype"),
+                ("format", "than the dtype", *(f"M = {m}" for m in self.rows)),
                 tuple(self._by_rows(variant) for variant in self.variants),
             )
 
@@ -192,7 +192,7 @@ class _Setting:
         ratios = self.ratios(variant)
         by_m = {measured.rows: measured.ratio for measured in ratios}
         found = break_even(ratios)
-        return (variant, *(ratio_text(by_m.get(m)) for m in self.rows), units.MISSING if found is None else said(found))
+        return (variant, units.MISSING if found is None else said(found), *(ratio_text(by_m.get(m)) for m in self.rows))
 
     def speed(self) -> Iterator[Panel]:
         curves = []
