@@ -38,7 +38,6 @@ from .models.reference import soft_capped as soft_capped
 from .models.rotary import rotary_tables as rotary_tables
 from .models.weights import LayerWeights as LayerWeights
 from .models.weights import ModelWeights as ModelWeights
-from .models.weights import rows_of as rows_of
 from .quality.scoring import reading_of as reading_of
 from .quality.scoring import right_logs as right_logs
 from .quality.scoring import scored_places as scored_places
@@ -47,12 +46,14 @@ from .quantization.activations import quantised as quantised
 from .quantization.coding import WeightFormat as WeightFormat
 from .quantization.coding import weight_format as weight_format
 from .quantization.weight import QuantizedWeight as QuantizedWeight
+from .quantization.weight import joined as joined
 from .rope_math import rope_tables as rope_tables
 from .sampling_math import draw as draw
 from .sampling_math import least_in_nucleus as least_in_nucleus
 from .sampling_math import penalised as penalised
 from .sampling_math import truncated_probabilities as truncated_probabilities
 from .sampling_params import SamplingParams as SamplingParams
+from .side_by_side import rows_of as rows_of
 
 __all__ = [
     "PLAIN",
@@ -86,6 +87,7 @@ __all__ = [
     "draw",
     "embedding_scale",
     "find_model",
+    "joined",
     "kind_of",
     "least_in_nucleus",
     "mask_of",

@@ -13,7 +13,11 @@ from torch import Tensor
 from attnlab.bench.errors import UsageError
 from attnlab.bench.llm.models.config import ModelConfig
 from attnlab.bench.llm.quantization.coding import Activations
-from attnlab.bench.llm.quantization.weight import QuantizedWeight
+from attnlab.bench.llm.quantization.weight import QuantizedWeight, joined, split
+from attnlab.bench.llm.side_by_side import follow, join
+
+SIDE_BY_SIDE = ("query", "key", "value"), ("gate", "up")
+"""Projections of one input."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,14 +92,18 @@ class LayerWeights:
         )
 
     def joined(self) -> LayerWeights:
-        """The same, with query, key and value, and gate and up, in one memory each: see `rows_of`."""
-        if self.quantized:
-            return self
-        if follow(self.query, self.key, self.value) and follow(self.gate, self.up):
-            return self
-        attention = dict(zip(("query", "key", "value"), join(self.query, self.key, self.value), strict=True))
-        mlp = dict(zip(("gate", "up"), join(self.gate, self.up), strict=True))
-        return self.changed({**attention, **mlp})
+        """The same, with query, key and value, and gate and up, in one memory each: see `rows_of` and `joined`."""
+        values: dict[str, Any] = {}
+        stored = dict(self.quantized)
+        for names in SIDE_BY_SIDE:
+            matrices = [getattr(self, name) for name in names]
+            if not stored.keys() & set(names):
+                values |= {} if follow(*matrices) else dict(zip(names, join(*matrices), strict=True))
+            elif stored.keys() >= set(names):
+                whole = joined([stored[name] for name in names])
+                parts = [] if whole is None else split(whole, [len(matrix) for matrix in matrices])
+                stored |= zip(names, parts, strict=bool(parts))
+        return self.changed({**values, "quantized": stored})
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +134,12 @@ class ModelWeights:
         own = self.embedding.nbytes + self.output_norm.nbytes + sum(layer.nbytes for layer in self.layers)
         head = self.head if self.quantized_head is None else self.quantized_head
         return own + (0 if head is self.embedding else head.nbytes)
+
+    @property
+    def pass_nbytes(self) -> int:
+        """Bytes that one pass must read: all but an embedding that is not the head too, of which it reads rows."""
+        table = 0 if self.head is self.embedding else self.embedding.nbytes
+        return self.nbytes - table
 
     @property
     def fingerprint(self) -> str:
@@ -186,31 +200,6 @@ class ModelWeights:
 def placeholder(like: Tensor, shape: Sequence[int]) -> Tensor:
     """NaN where a weight of that shape is stored otherwise: whoever multiplies by it sees that at once."""
     return torch.full((), torch.nan, dtype=like.dtype, device=like.device).expand(*shape)
-
-
-def join(*matrices: Tensor) -> tuple[Tensor, ...]:
-    """Copies of matrices [n, H] that follow each other in one memory."""
-    parts: tuple[Tensor, ...] = torch.cat(matrices).split([len(matrix) for matrix in matrices])
-    return parts
-
-
-def rows_of(*matrices: Tensor) -> Tensor:
-    """One matrix of the rows of several [n, H], without a copy where they follow each other in one memory."""
-    if not follow(*matrices):
-        return torch.cat(matrices)
-    width = matrices[0].shape[1]
-    return matrices[0].as_strided((sum(len(matrix) for matrix in matrices), width), (width, 1))
-
-
-def follow(*matrices: Tensor) -> bool:
-    """Whether matrices follow each other in one memory."""
-    first, offset = matrices[0], matrices[0].storage_offset()
-    for matrix in matrices:
-        whole = matrix.untyped_storage().data_ptr() == first.untyped_storage().data_ptr() and matrix.is_contiguous()
-        if not whole or matrix.storage_offset() != offset:
-            return False
-        offset += matrix.numel()
-    return True
 
 
 def model_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:

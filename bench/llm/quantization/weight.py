@@ -10,6 +10,7 @@ from torch import Tensor
 
 from attnlab.bench.errors import UsageError
 from attnlab.bench.llm.quantization.coding import WeightFormat, weight_format
+from attnlab.bench.llm.side_by_side import rows_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,11 +93,14 @@ def checked_weight(weight: Tensor, format: WeightFormat) -> Tensor:
 
 
 def joined(weights: Sequence[QuantizedWeight]) -> QuantizedWeight | None:
-    """One weight of the rows of several [n, K] of one format, a copy; None where it has one scale for all rows."""
+    """One weight of the rows of several [n, K] of one format; None where it has one scale for all rows.
+
+    A copy, unless their planes follow each other in memory.
+    """
     first = weights[0]
     if len({w.format_name for w in weights}) > 1 or not first.format.rows_apart:
         return None
-    planes = {name: torch.cat([w.planes[name] for w in weights]) for name in first.planes}
+    planes = {name: rows_of(*(w.planes[name] for w in weights)) for name in first.planes}
     return QuantizedWeight(first.format_name, (sum(w.shape[0] for w in weights), first.shape[1]), planes)
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from attnlab.bench import SKIPPED, GenerateCase, GenerateInputs, GenerateOutputs, ModelWeights, config_of, import_named
-from attnlab.bench.llm import PLAIN, LiveEngine
+from attnlab.bench.llm import PLAIN, Q4_1, LiveEngine
 from attnlab.impls.generate._engine import soft_cap
 from attnlab.impls.generate._engine.batching import Batching, BatchRunner, StaticBatching
 from attnlab.impls.generate._engine.continuous_batching import ContinuousBatching
@@ -29,7 +29,7 @@ class EngineAdapter:
 
     parts: ClassVar[Parts] = Parts()
     graphs: ClassVar[bool] = False
-    serves: ClassVar[Mapping[str, Any]] = {"draft_weights": True}
+    serves: ClassVar[Mapping[str, Any]] = {"weights": True, "draft_weights": True}
 
     @property
     def built_from(self) -> tuple[str, ...]:
@@ -37,6 +37,11 @@ class EngineAdapter:
         return (*self.parts.keys, DECODING)
 
     def supports(self, case: GenerateCase) -> str | None:
+        if case.weights == Q4_1:
+            return (
+                f"weights {Q4_1} are not served, whose activations are rounded over 32 channels; int4_g32_asym+int8 "
+                f"stores the same codes of the layers, and rounds none"
+            )
         models = [case.config] if case.draft == SKIPPED else [case.config, config_of(case.draft)]
         reasons = (soft_cap.limits(config, self.parts) for config in models)
         return next((reason for reason in reasons if reason is not None), None)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from attnlab.bench import EmbeddingInputs, LinearInputs, ModelWeights, RmsNormInputs, RopeInputs
+from attnlab.bench import EmbeddingInputs, ModelWeights, RmsNormInputs, RopeInputs
 from attnlab.bench.llm import embedding_scale, rotary_tables, soft_capped
 from attnlab.impls.generate._engine.kernels import KernelSetup
 from attnlab.impls.generate._engine.layer import FusedLayer
@@ -54,7 +54,7 @@ class Decoder:
             x = x * embedding_scale(config, self.dtype)
         for index, layer in enumerate(self.layers):
             normed = kernels.norm(RmsNormInputs(x, layer.attention_norm, eps))
-            qkv = kernels.qkv[index](LinearInputs(normed, layer.qkv, layer.qkv_bias))
+            qkv = kernels.qkv[index](normed)
             q, k, v = qkv.view(batch, length, -1, config.head_dim).split(sizes, 2)
             q = _norm_heads(kernels.query_norm, q, layer.query_norm, eps)
             k = _norm_heads(kernels.key_norm, k, layer.key_norm, eps)
@@ -65,11 +65,11 @@ class Decoder:
                 attended, x, length = attended[:, -1:], x.view(batch, length, -1)[:, -1], 1
                 kernels = self.kernels.of_shape(batch, 1)
             attended = attended.reshape(batch * length, -1)
-            branch = kernels.output[index](LinearInputs(attended, layer.output))
+            branch = kernels.output[index](attended)
             x = x + _norm_rows(kernels.norm, branch, layer.attention_branch_norm, eps)
             normed = kernels.norm(RmsNormInputs(x, layer.mlp_norm, eps))
-            gated = kernels.activate(kernels.gate_up[index](LinearInputs(normed, layer.gate_up)))
-            branch = kernels.down[index](LinearInputs(gated, layer.down))
+            gated = kernels.activate(kernels.gate_up[index](normed))
+            branch = kernels.down[index](gated)
             x = x + _norm_rows(kernels.norm, branch, layer.mlp_branch_norm, eps)
         out: Tensor = x.view(batch, length, -1)
         return out
@@ -80,7 +80,7 @@ class Decoder:
         rows = hidden.reshape(-1, hidden.shape[-1])
         norm, head = self.kernels.of_head(len(rows))
         normed = norm(RmsNormInputs(rows, self.weights.output_norm, self.config.norm_eps))
-        out: Tensor = head(LinearInputs(normed, self.weights.head)).view(*hidden.shape[:2], -1)
+        out: Tensor = head(normed).view(*hidden.shape[:2], -1)
         cap = self.config.logit_softcap
         return out if cap is None else soft_capped(out.float(), cap).to(self.dtype)
 

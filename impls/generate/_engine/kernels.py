@@ -22,11 +22,15 @@ from attnlab.bench import (
     RopeInputs,
     SwigluCase,
     SwigluInputs,
+    linear_inputs,
 )
-from attnlab.impls.generate._engine.layer import FusedLayer
+from attnlab.bench.llm import SAME, QuantizedWeight
+from attnlab.impls.generate._engine.layer import FusedLayer, Projection, Weight
 from attnlab.impls.generate._engine.parts import Kernel, Parts
 
 FEW_ROWS = 16  # up to here a matrix product reads weights, beyond it computes
+Product = Callable[[Tensor], Tensor]
+"""A linear layer that is set up: x [M, K] -> [M, N]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,10 +43,10 @@ class Kernels:
     key_norm: Kernel | None
     rope: Kernel
     activate: Callable[[Tensor], Tensor]  # gate and up [M, 2 I] -> [M, I]
-    qkv: tuple[Kernel, ...]
-    output: tuple[Kernel, ...]
-    gate_up: tuple[Kernel, ...]
-    down: tuple[Kernel, ...]
+    qkv: tuple[Product, ...]
+    output: tuple[Product, ...]
+    gate_up: tuple[Product, ...]
+    down: tuple[Product, ...]
 
 
 class KernelSetup:
@@ -57,7 +61,8 @@ class KernelSetup:
         self.weights, self.config = weights, weights.config
         self.layers, self.parts, self.rope_table = layers, parts, rope_table
         self._kernels: dict[tuple[int, int], Kernels] = {}
-        self._heads: dict[int, tuple[Kernel, Kernel]] = {}
+        self._head = weights.head if weights.quantized_head is None else weights.quantized_head
+        self._heads: dict[int, tuple[Kernel, Product]] = {}
 
     def of_shape(self, batch: int, length: int) -> Kernels:
         """The parts for passes of that shape, set up at the first of them."""
@@ -65,10 +70,10 @@ class KernelSetup:
             self._kernels[batch, length] = self._set_up(batch, length)
         return self._kernels[batch, length]
 
-    def of_head(self, rows: int) -> tuple[Kernel, Kernel]:
+    def of_head(self, rows: int) -> tuple[Kernel, Product]:
         """The norm and the product behind the last layer, for so many rows."""
         if rows not in self._heads:
-            self._heads[rows] = (self._norm(rows), self._linear(rows, self.weights.head))
+            self._heads[rows] = (self._norm(rows), self._linear(rows, self._head))
         return self._heads[rows]
 
     def _set_up(self, batch: int, length: int) -> Kernels:
@@ -80,10 +85,10 @@ class KernelSetup:
             key_norm=self._head_norm(rows * self.config.kv_heads),
             rope=self._rope(batch, length),
             activate=self._activation(rows),
-            qkv=tuple(self._linear(rows, layer.qkv, layer.qkv_bias) for layer in self.layers),
-            output=tuple(self._linear(rows, layer.output) for layer in self.layers),
-            gate_up=tuple(self._linear(rows, layer.gate_up) for layer in self.layers),
-            down=tuple(self._linear(rows, layer.down) for layer in self.layers),
+            qkv=tuple(self._projection(rows, layer.qkv) for layer in self.layers),
+            output=tuple(self._projection(rows, layer.output) for layer in self.layers),
+            gate_up=tuple(self._projection(rows, layer.gate_up) for layer in self.layers),
+            down=tuple(self._projection(rows, layer.down) for layer in self.layers),
         )
 
     def _embedding(self, rows: int) -> Kernel:
@@ -136,10 +141,19 @@ class KernelSetup:
 
         return geglu
 
-    def _linear(self, rows: int, weight: Tensor, bias: Tensor | None = None) -> Kernel:
-        case = LinearCase(m=rows, n=weight.shape[0], k=weight.shape[1], dtype=self._dtype_name, bias=bias is not None)
-        part = "linear" if rows <= FEW_ROWS else "prompt_linear"
-        return self.parts.kernel(part, case, LinearInputs(self._zeros(rows, weight.shape[1]), weight, bias))
+    def _projection(self, rows: int, projection: Projection) -> Product:
+        weights, biases = projection.weights, projection.biases
+        products = [self._linear(rows, weight, bias) for weight, bias in zip(weights, biases, strict=True)]
+        return products[0] if len(products) == 1 else lambda x: torch.cat([product(x) for product in products], 1)
+
+    def _linear(self, rows: int, weight: Weight, bias: Tensor | None = None) -> Product:
+        n, k = weight.shape
+        format = weight.format_name if isinstance(weight, QuantizedWeight) else SAME
+        case = LinearCase(m=rows, n=n, k=k, dtype=self._dtype_name, bias=bias is not None, format=format)
+        part = self.parts.linear_for(case, "linear" if rows <= FEW_ROWS else "prompt_linear")
+        inputs = linear_inputs(self._zeros(rows, k), weight, bias)
+        kernel, dense, codes = self.parts.kernel(part, case, inputs), inputs.weight, inputs.quantized
+        return lambda x: kernel(LinearInputs(x, dense, bias, codes))
 
     def _zeros(self, *shape: int) -> Tensor:
         return torch.zeros(shape, dtype=self.weights.dtype, device=self.weights.device)

@@ -2,25 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from attnlab.bench.llm import LayerWeights, rows_of
+from attnlab.bench.llm import LayerWeights, QuantizedWeight, joined, rows_of
+
+Weight = Tensor | QuantizedWeight
+"""[N, K], in the dtype or in codes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """Weights [N, K] of one input, whose outputs stand side by side: one where they could be fused, so that all is one
+    product. biases: [N] or None, for each."""
+
+    weights: tuple[Weight, ...]
+    biases: tuple[Tensor | None, ...]
+
+    @classmethod
+    def fuse(cls, weights: Sequence[Weight], biases: Sequence[Tensor | None] | None = None) -> Projection:
+        """Of weights of one input and their biases, which all have one or none has."""
+        each = tuple(biases or [None] * len(weights))
+        known = [bias for bias in each if bias is not None]
+        dense = [weight for weight in weights if isinstance(weight, Tensor)]
+        codes = [weight for weight in weights if isinstance(weight, QuantizedWeight)]
+        fused: Weight | None = None if dense and codes else rows_of(*dense) if dense else joined(codes)
+        if fused is None:
+            return cls(tuple(weights), each)
+        return cls((fused,), (torch.cat(known) if known else None,))
 
 
 @dataclass(frozen=True, eq=False)
 class FusedLayer:
-    """The weights of one layer, with the projections of one input fused, so that each is one product."""
+    """The weights of one layer, with the projections of one input fused where they are stored alike."""
 
     attention_norm: Tensor  # [H]
-    qkv: Tensor  # [(Hq + 2 Hkv) D, H]
-    qkv_bias: Tensor | None
-    output: Tensor  # [H, Hq D]
+    qkv: Projection  # [(Hq + 2 Hkv) D, H]
+    output: Projection  # [H, Hq D]
     mlp_norm: Tensor  # [H]
-    gate_up: Tensor  # [2 I, H]
-    down: Tensor  # [H, I]
+    gate_up: Projection  # [2 I, H]
+    down: Projection  # [H, I]
     query_norm: Tensor | None  # [D]
     key_norm: Tensor | None  # [D]
     attention_branch_norm: Tensor | None  # [H]
@@ -28,16 +52,16 @@ class FusedLayer:
 
     @classmethod
     def fuse(cls, w: LayerWeights) -> FusedLayer:
-        biases = (w.query_bias, w.key_bias, w.value_bias)
-        known = [bias for bias in biases if bias is not None]
+        def stored(*names: str) -> list[Weight]:
+            return [w.quantized.get(name, getattr(w, name)) for name in names]
+
         return cls(
             attention_norm=w.attention_norm,
-            qkv=rows_of(w.query, w.key, w.value),
-            qkv_bias=torch.cat(known) if known else None,
-            output=w.output,
+            qkv=Projection.fuse(stored("query", "key", "value"), (w.query_bias, w.key_bias, w.value_bias)),
+            output=Projection.fuse(stored("output")),
             mlp_norm=w.mlp_norm,
-            gate_up=rows_of(w.gate, w.up),
-            down=w.down,
+            gate_up=Projection.fuse(stored("gate", "up")),
+            down=Projection.fuse(stored("down")),
             query_norm=w.query_norm,
             key_norm=w.key_norm,
             attention_branch_norm=w.attention_branch_norm,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
 
-from attnlab.bench import OURS, Implementation, Unavailable, import_named, registry
+from attnlab.bench import OURS, Implementation, LinearCase, Unavailable, import_named, registry
 from attnlab.bench.llm import spanned
 
 Kernel = Callable[[Any], Any]
@@ -22,6 +22,7 @@ OPERATORS = {
     "gelu": "gelu",
     "linear": "linear",
     "prompt_linear": "linear",
+    "other_linear": "linear",
     "embedding": "embedding",
     "sampling": "sampling",
 }
@@ -32,8 +33,8 @@ OPERATORS = {
 class Parts:
     """Names of implementations: of attention over a prompt, over a cache, of storing tokens, and of what is between.
 
-    linear is for the passes of few rows that decoding makes, prompt_linear for those of a prompt; gelu takes the place
-    of activation in models whose gate has it.
+    linear is for the passes of few rows that decoding makes, prompt_linear for those of a prompt; other_linear for
+    weights in a format that these do not serve. gelu takes the place of activation in models whose gate has it.
     """
 
     prompt_attention: str = "naive"
@@ -45,6 +46,7 @@ class Parts:
     gelu: str = "naive"
     linear: str = "naive"
     prompt_linear: str = "naive"
+    other_linear: str = "dequantised"
     embedding: str = "naive"
     sampling: str = "naive"
 
@@ -61,6 +63,12 @@ class Parts:
         if name not in registry.implementations(operator):
             import_named(f"{OURS}.{operator}", name)
         return registry.implementations(operator).get(name)
+
+    def linear_for(self, case: LinearCase, part: str) -> str:
+        """The part that multiplies by a weight as the case stores it: `part` where it serves that format."""
+        if case.stored_as is None or self.implementation(part).supports(case) is None:
+            return part
+        return "other_linear"
 
     def kernel(self, part: str, case: Any, inputs: Any) -> Kernel:
         """A part, set up for a case; raises Unavailable where it cannot serve it."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from attnlab.bench import cache_bytes, pass_bytes
+from attnlab.bench import cache_bytes
 from attnlab.bench.llm import Pass
 from attnlab.impls.generate._engine.decoder import Decoder
 from attnlab.impls.generate._engine.kv_caches import KVCaches
@@ -44,7 +44,7 @@ def finish_pass(
 def log_of(passes: Sequence[ForwardPass], decoder: Decoder, caches: KVCaches) -> list[Pass]:
     """Passes with the bytes that each had to read: the weights, and the tokens in the cache."""
     config, dtype = decoder.config, decoder.dtype
-    weights = pass_bytes(config, dtype)
+    weights = decoder.weights.pass_nbytes
     log = []
     for p in passes:
         tokens = cache_bytes(config, caches.layout, caches.format, dtype, p.lengths, p.new)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+import torch._dynamo  # names its cache in the environment as it is first imported
 from torch import Tensor
 
 from attnlab.bench.llm.models.config import ModelConfig

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from attnlab.bench import SKIPPED, ModelWeights, Unavailable, weights_of
+from attnlab.bench import SKIPPED, ModelWeights, weights_of
 from attnlab.bench.llm import draw, truncated_probabilities
 from attnlab.impls.generate._engine.decoding._speculation import (
     DRAFTS,
@@ -90,18 +90,12 @@ def draft_layers(layers: int) -> list[int]:
 
 
 def weights_of_draft(context: DecodingContext) -> ModelWeights:
-    """The model that the case names, or this one with layers skipped.
-
-    What its weights are stored as it multiplies by in numbers of the dtype: its guesses are those of the format, and
-    what they cost is not.
-    """
+    """The model that the case names, its weights stored as the case says; or this one with layers skipped."""
     case, own = context.case, context.weights
     if case.draft == SKIPPED:
         return skip_layers(own)
     weights = weights_of(case.draft, own.dtype, own.device, case.draft_weights)
-    if any(layer.activations for layer in weights.layers):
-        raise Unavailable(f"draft_weights {case.draft_weights} rounds activations in products: weights only are served")
-    return weights.to(own.device, own.dtype).settled(case.prompt_len, case.total)
+    return weights.settled(case.prompt_len, case.total)
 
 
 def prepare(context: DecodingContext) -> SpeculativeDecoding:
