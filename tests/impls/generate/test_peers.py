@@ -152,7 +152,7 @@ def test_judged_guesses_are_told_as_such() -> None:
         ("transformers", "toy-random-P8-N4-fp32-paged.16", "layout paged:16 with cache same is not served"),
         ("transformers", "toy-random-P8-N4-fp32-int8_token", "cache int8_token is not served"),
         ("transformers", "P96-N4-fp32-w_q4_1", "weights q4_1 is not served: same only"),
-        ("naive", "P96-N4-fp32-w_q4_1", "weights q4_1 is not served: same only"),
+        ("naive", "P96-N4-fp32-w_q4_1", "weights q4_1 are not served, whose activations are rounded over 32"),
         ("llama_cpp", "P96-N4-fp32", "weights same are not served: q4_1 only"),
         ("llama_cpp", "B2-P96-N4-fp32-w_q4_1", "batch 2 is not served: 1 only"),
         ("llama_cpp", "P96-N4-fp32-w_q4_1-sample.t0.8.p0.9", "temperature 0.8 with top-p or min-p is not served"),

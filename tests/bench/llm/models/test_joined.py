@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from attnlab.bench.llm.models.load import load_model
-from attnlab.bench.llm.models.weights import rows_of
+from attnlab.bench.llm.side_by_side import rows_of
 
 
 def test_joined_weights_are_the_same_and_need_no_copy_to_be_one() -> None:
