@@ -1,6 +1,7 @@
 """What guessing ahead gains on a real model, set of prompts by set of prompts, and the proof that it changes no token.
 
     python benchmarks/speculation.py [--guesses 4] [--rounds 6] [--sets summarise code] [--dtypes float32]
+    python benchmarks/speculation.py --draft smollm2_135m --draft-weights int8
 
 In each round plain greedy decoding, prompt lookup and the draft model answer the same new prompt, one after another in
 an order that turns. A round gives each method one ratio to plain decoding, of the time after the first token and of the
@@ -46,6 +47,7 @@ class Options:
     prompt_len: int
     new_tokens: int
     draft: str
+    draft_weights: str
     sets: tuple[str, ...]
     dtypes: tuple[str, ...]
 
@@ -58,6 +60,7 @@ class Options:
         parser.add_argument("--prompt-len", type=int, default=192)
         parser.add_argument("--new-tokens", type=int, default=48)
         parser.add_argument("--draft", default="skipped")
+        parser.add_argument("--draft-weights", default="same", help="how the draft's weights are stored, such as int8")
         parser.add_argument("--sets", nargs="+", default=SETS)
         parser.add_argument("--dtypes", nargs="+", default=DTYPES)
         given = parser.parse_args()
@@ -68,7 +71,8 @@ class Options:
         return PLAIN, f"prompt_lookup:{self.guesses}", f"draft_model:{self.guesses}"
 
     def case(self, method: str, prompts: str, dtype: str) -> GenerateCase:
-        drafted = {"draft": self.draft} if method.startswith("draft_model") else {}
+        draft = {"draft": self.draft, "draft_weights": self.draft_weights}
+        drafted = draft if method.startswith("draft_model") else {}
         return GenerateCase.build(
             {
                 "prompts": prompts,
@@ -141,7 +145,7 @@ def main() -> None:
     made = discover().implementations("generate").get(options.implementation)
     print(
         f"Guesses {options.guesses}, {options.rounds} rounds, {options.prompt_len} tokens of prompt and "
-        f"{options.new_tokens} of answer, batch 1, draft {options.draft}; {made.key}, "
+        f"{options.new_tokens} of answer, batch 1, draft {options.draft} in {options.draft_weights}; {made.key}, "
         f"{torch.get_num_threads()} threads."
     )
     for dtype in options.dtypes:
@@ -180,14 +184,18 @@ def served(
 
 
 def gain(plain: Served, other: Served, after_first: bool) -> str:
-    """How many times quicker, with its interval; over the tokens after the first, or the whole request."""
+    centre, low, high = estimated(plain, other, after_first)
+    return f"{centre:.2f} ({low:.2f} to {high:.2f})"
+
+
+def estimated(plain: Served, other: Served, after_first: bool) -> tuple[float, float, float]:
+    """How many times quicker, and its interval; over the tokens after the first, or the whole request."""
     measure = tpot_ns if after_first else end_to_end_ns
     pairs = zip(plain.logs, other.logs, strict=True)
     times = [[measure(log.requests[0]) or 0.0 for log in pair] for pair in pairs]
     logs = [log_ratio([b], [a]) for a, b in times]
     reach = signed_rank_interval(logs, TAIL)
-    centre, low, high = (math.exp(x) for x in (float(np.median(walsh_averages(logs))), reach.low, reach.high))
-    return f"{centre:.2f} ({low:.2f} to {high:.2f})"
+    return math.exp(float(np.median(walsh_averages(logs)))), math.exp(reach.low), math.exp(reach.high)
 
 
 def print_speed(found: dict[str, dict[str, Served]]) -> None:

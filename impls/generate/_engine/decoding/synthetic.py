@@ -27,7 +27,7 @@ class SyntheticDrafter:
 
     def __init__(self, context: DecodingContext, model: DraftModel | None) -> None:
         assert context.case.decoding.synthetic is not None
-        self._engine, self._model, self._told = context.engine, model, context.case.decoding.synthetic
+        self._engine, self._model, self.told = context.engine, model, context.case.decoding.synthetic
         self._most_drafts, self._tokens = context.case.decoding.guesses, context.weights.config.vocab_size
         self.wait_ns = 0.0  # for each guess of a pass
         self._coins: list[list[float]] = []
@@ -57,7 +57,7 @@ class SyntheticDrafter:
 
     def _guesses(self, known: Sequence[int], coins: Sequence[float], place: int) -> list[int]:
         """For the places of an answer from `place` on; zeros behind its end, where nothing is judged."""
-        following = zip(known[place:], coins[place:], self._told.chances, strict=False)
+        following = zip(known[place:], coins[place:], self.told.chances, strict=False)
         ids = [token if coin < chance else (token + 1) % self._tokens for token, coin, chance in following]
         return ids + [0] * (self._most_drafts - len(ids))
 
