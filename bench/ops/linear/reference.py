@@ -101,10 +101,12 @@ def products(x: Tensor, weight: Tensor, inputs: LinearInputs, columns: Tensor) -
 
 def decoded(weight: QuantizedWeight, rows: Tensor, change: Change | None = None) -> Tensor:
     """What the codes of some rows stand for, [n, K] in float32."""
-    codec, n = weight.format.codec, weight.shape[0]
-    codes, steps = codec.unpack(weight.planes, *weight.shape)
-    codes = codes[rows]
-    steps = {name: step[rows] if step.shape[0] == n else step for name, step in steps.items()}
+    codec, planes, (n, k) = weight.format.codec, weight.planes, weight.shape
+    if weight.format.rows_apart:
+        codes, steps = codec.unpack({name: plane[rows] for name, plane in planes.items()}, len(rows), k)
+    else:
+        codes, steps = codec.unpack(planes, n, k)
+        codes, steps = codes[rows], {name: step[rows] if step.shape[0] == n else step for name, step in steps.items()}
     if change is not None:
         codes, steps = change(codes, steps)
     return codec.values(codes, steps).flatten(1)
