@@ -85,7 +85,12 @@ def _read_weights(value: Any) -> str:
     """`same`, `q4_1`, a recipe, or the path of an assignment, which an id holds escaped behind `@`."""
     text = str(value)
     if text.startswith("@"):
-        return arriving.unescaped(text[1:])
+        path = arriving.unescaped(text[1:])
+        if not is_path(path):
+            raise ImpossibleCase(
+                f"got {text}, and there is no file {path}; expected one that assigns formats to layers"
+            )
+        return path
     if text == Q4_1 or is_path(text):
         return text
     recipe = Recipe.read(text)

@@ -56,6 +56,8 @@ def test_ids_stay_what_they_are(id: str, axes: dict[str, object]) -> None:
         ({"model": "toy", "text": "random", "weights": "q4_1"}, "whose file holds such"),
         ({"model": "toy", "text": "random", "cache": "int4_g32"}, "head size of 16"),
         ({"weights": "int4_g128"}, "K=576 is no multiple"),
+        ({"weights": "@gone.toml"}, "there is no file gone.toml; expected one that assigns formats"),
+        ({"weights": "@gone/mix.toml"}, "gone/mix.toml: cannot be read"),
     ],
 )
 def test_cases_that_cannot_be(axes: dict[str, object], told: str) -> None:
