@@ -263,7 +263,7 @@ def _against_speed(title: str, kept: Sequence[Kept], beside: Sequence[Row]) -> I
             continue
         front = names([one.label for one in _front(points)])
         told = sentence(
-            "By the gaps of ", name(implementation), f" on {case_id}, none beats in time and divergence both: "
+            "By the gaps of ", name(implementation), f" on {case_id}, none is beaten in time and divergence both of "
         )
         panel_title = f"{implementation}, {case_id}; {title}"
         ordered = sorted(points, key=lambda point: point[0])
