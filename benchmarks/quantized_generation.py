@@ -87,8 +87,7 @@ def serve(pipe: Connection, contender: Contender, options: argparse.Namespace) -
     case = contender.case(options)
     reason = missing(made, describe_device("cpu")) or made.supports(case)
     if reason is None:
-        with torch.inference_mode():
-            state = made.prepare(case, GENERATE.make_inputs(case, "normal", options.rounds, CPU))
+        state = made.prepare(case, GENERATE.make_inputs(case, "normal", options.rounds, CPU))
     pipe.send(reason)
     while reason is None and (seed := pipe.recv()) is not None:
         inputs = GENERATE.make_inputs(case, "normal", seed, CPU)

@@ -10,7 +10,7 @@ from torch import Tensor
 from attnlab.bench import LinearCase, LinearInputs, Unavailable
 from attnlab.bench.llm import activation_codes
 from attnlab.impls.linear._cpu_products import Product
-from attnlab.kernels.cpu.quantized_rows import FORMS, dequantised_rows, quantized_rows
+from attnlab.kernels.cpu.quantized_rows import FORMS, dequantised_rows, quantized_rows, shape_of
 from attnlab.kernels.cpu.row_numbers import MOST_ROWS, NoCompiler, variants
 
 SERVED = tuple(FORMS)
@@ -28,7 +28,8 @@ def few(case: LinearCase, inputs: LinearInputs) -> Product:
         kernel = quantized_rows(case.m, case.torch_dtype, case.format)
     except NoCompiler as error:
         raise Unavailable(str(error)) from error
-    return lambda x: kernel(x, planes, inputs.bias)
+    shape, bias = shape_of(planes, case.format), inputs.bias
+    return lambda x: kernel(x, planes, bias, shape)
 
 
 def variant() -> str:

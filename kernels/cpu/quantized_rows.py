@@ -55,11 +55,10 @@ FORMS = {
 
 
 @functools.cache
-def quantized_rows(
-    rows: int, dtype: torch.dtype, form: str, variant: str | None = None
-) -> Callable[[Tensor, Planes, Tensor | None], Tensor]:
+def quantized_rows(rows: int, dtype: torch.dtype, form: str, variant: str | None = None) -> Callable[..., Tensor]:
     """A function (x [rows, K], planes of a weight [N, K], bias [N] or None) -> [rows, N], for one form of FORMS.
 
+    Its fourth argument may be what `shape_of` gave of the same planes, so that a call does not look at them again.
     variant: one of `variants()`, the best of them where left out. Compiles, in a second, once in a process. Rows of x
     must be dense, planes contiguous. Sums are in float32, of int8_dynamic in int32 (K at most 131,072). The function
     works in as many threads as torch does. Raises ValueError on what is not served, NoCompiler where it cannot be
@@ -72,8 +71,8 @@ def quantized_rows(
         )
     kernel = function(_library(rows, dtype, form, variant), "quantized_rows", pointers=6, longs=3)
 
-    def call(x: Tensor, planes: Planes, bias: Tensor | None = None) -> Tensor:
-        n, k = _shape(planes, form)
+    def call(x: Tensor, planes: Planes, bias: Tensor | None = None, shape: tuple[int, int] | None = None) -> Tensor:
+        n, k = shape or shape_of(planes, form)
         _check_rows(x, bias, (rows, n, k), dtype)
         out = torch.empty(rows, n, dtype=dtype)
         bias_at = None if bias is None else bias.data_ptr()
@@ -95,7 +94,7 @@ def dequantised_rows(dtype: torch.dtype, form: str, variant: str | None = None) 
     kernel = function(_library(1, dtype, form, variant), "dequantised_rows", pointers=4, longs=2, result=None)
 
     def call(planes: Planes, out: Tensor) -> Tensor:
-        n, k = _shape(planes, form)
+        n, k = shape_of(planes, form)
         if out.shape != (n, k) or out.dtype != dtype or not out.is_contiguous() or out.device.type != "cpu":
             raise ValueError(f"got {list(out.shape)} of {out.dtype} to fill; expected dense [{n}, {k}] of {dtype}")
         kernel(*_pointers(planes), out.data_ptr(), n, k, torch.get_num_threads())
@@ -115,8 +114,8 @@ def _pointers(planes: Planes) -> tuple[int | None, ...]:
     return planes["codes"].data_ptr(), planes["scale"].data_ptr(), None if minimum is None else minimum.data_ptr()
 
 
-def _shape(planes: Planes, form: str) -> tuple[int, int]:
-    """N and K of a weight, whose planes are looked at."""
+def shape_of(planes: Planes, form: str) -> tuple[int, int]:
+    """N and K of a weight in one form of FORMS. Raises ValueError on planes that are none."""
     of = FORMS[form]
     n, width = planes["codes"].shape
     k = 2 * width if of.kind == "int4" else width
