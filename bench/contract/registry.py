@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from attnlab.bench.contract.axes import Case
 from attnlab.bench.contract.discovery import Folder, Table, import_all
 from attnlab.bench.contract.meddling import Guard
 from attnlab.bench.contract.plugins import load_entry_points, load_plugin
@@ -22,7 +23,6 @@ from attnlab.bench.contract.unfinished import unfinished_function
 from attnlab.bench.errors import PluginError, UnknownName
 
 if TYPE_CHECKING:
-    from attnlab.bench.contract.axes import Case
     from attnlab.bench.contract.metric import Metric
     from attnlab.bench.contract.operator_spec import Operator
 
@@ -231,9 +231,10 @@ def _checked_serves(serves: Any, operator: str, name: str) -> Mapping[str, Serve
     )
 
 
-def _supports(serves: Mapping[str, Served], own: Callable[[Any], str | None], case: Case) -> str | None:
+def _supports(serves: Mapping[str, Served], own: Callable[[Any], str | None], case: Any) -> str | None:
     """Why a case is not served: by what is served of opt-in axes, then by what the implementation itself says."""
-    for axis, (value, default) in case.opted().items():
+    opted = case.opted() if isinstance(case, Case) else {}
+    for axis, (value, default) in opted.items():
         served = serves.get(axis, ())
         if served is not True and value not in served:
             return f"{axis} {value} is not served: {', '.join((default, *served))} only"
