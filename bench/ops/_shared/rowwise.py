@@ -29,7 +29,7 @@ I = TypeVar("I")  # noqa: E741
 
 FULL_CHECK_NUMBERS = 1 << 24  # of an output: beyond, rows are sampled
 FEWEST_ROWS = 64
-WEIGHT_SEED = 1 << 32  # no seed of a draw
+WEIGHT_SEED = (1 << 32) - 1  # no seed of a draw; a generator on the CPU looks at 32 bits alone
 TILES = tuple(1 << n for n in range(4, 14))  # rows or columns that kernels take at a time
 NEEDLE = 8.0  # what a number at an edge is multiplied by
 

@@ -169,3 +169,12 @@ def test_large_outputs_are_sampled_with_their_edges() -> None:
     assert {0, 4095} <= set(taken.rows.tolist())
     assert {0, 14335, 14334 // 4096 * 4096} <= set(taken.columns.tolist())
     assert len(taken.rows) * len(taken.columns) * 4096 * 2 < 4e9
+
+
+def test_weights_are_drawn_by_no_seed_of_rows() -> None:
+    """A generator that looks at 32 bits of a seed would give the weights the numbers of the rows of seed 0."""
+    case = LinearCase(m=8, n=8, k=256, dtype="float32")
+    for seed in range(3):
+        inputs = LINEAR.make_inputs(case, "drawn", seed, CPU)
+        together = torch.corrcoef(torch.stack([inputs.x.flatten(), inputs.weight.flatten()]))
+        assert together[0, 1].abs() < 0.1
