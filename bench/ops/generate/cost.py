@@ -98,7 +98,10 @@ def bytes_moved(case: GenerateCase) -> int:
 
 
 def input_bytes(case: GenerateCase) -> int:
-    """The weights, and the caches of a full batch at their longest."""
+    """The weights as they are stored, with the embedding, and the caches of a full batch at their longest."""
     config, dtype = case.config, case.torch_dtype
     cached = cache_bytes(config, case.placing, case.format, dtype, [case.total] * case.batch)
-    return config.weight_bytes(dtype) + cached
+    if case.recipe is None:
+        return config.weight_bytes(dtype) + cached
+    embedding = config.vocab_size * config.hidden_size * dtype.itemsize
+    return case.recipe.pass_bytes(config, dtype) + embedding + cached

@@ -58,7 +58,9 @@ def draw_rows(case: LinearCase, which: str, seed: int) -> Tensor:
 
 
 def redrawn(case: LinearCase, inputs: LinearInputs, seed: int) -> LinearInputs:
-    """Other rows for the same weights."""
+    """Other rows for the same weights; a method that scales columns is asked again, as rows are divided by those."""
+    if quantisation_method(case.method).column_scale is not None:
+        return make_inputs(case, NORMAL_DRAW, seed, inputs.x.device)
     return replace(inputs, x=draw_rows(case, NORMAL_DRAW, seed).to(inputs.x.device, case.torch_dtype))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,13 @@ def test_real_activations_of_the_first_layer(monkeypatch: pytest.MonkeyPatch, tm
 def test_layers_that_are_not_there(axes: dict[str, object]) -> None:
     with pytest.raises(ImpossibleCase, match="expected"):
         LinearCase.build(axes)
+
+
+def test_rows_of_another_draw_are_divided_by_the_scales_of_columns_too() -> None:
+    case = LinearCase(m=4, n=16, k=64, dtype="float32", format="int4_g32", method="awq", inputs="outliers")
+    first, second = (make_inputs(case, "drawn", seed, CPU) for seed in (0, 1))
+    assert LINEAR.redrawn is not None
+    again = LINEAR.redrawn(case, first, 1)
+    assert torch.equal(again.x, second.x)
+    plain = make_inputs(replace(case, method="rtn"), "drawn", 1, CPU)
+    assert not torch.equal(plain.x, second.x)

@@ -15,7 +15,7 @@ from attnlab.bench.llm.models.reference import reference_logits
 from attnlab.bench.llm.quantization.model import quantise_model
 from attnlab.bench.llm.quantization.recipe import PROJECTIONS, Recipe
 from attnlab.bench.ops.generate.case import GenerateCase
-from attnlab.bench.ops.generate.cost import pass_bytes
+from attnlab.bench.ops.generate.cost import input_bytes, pass_bytes
 
 SMOLLM2 = PUBLISHED["smollm2_135m"]
 IDS = torch.tensor([[5, 3, 11, 7, 2, 13, 1]])
@@ -153,3 +153,10 @@ def test_a_weight_that_is_nan(toy) -> None:
     broken = dataclasses.replace(toy, layers=(dataclasses.replace(toy.layers[0], up=up), *toy.layers[1:]))
     with pytest.raises(UsageError, match="1 numbers are NaN or infinite"):
         quantise_model(broken, Recipe.read("int8"))
+
+
+def test_inputs_are_as_large_as_they_are_stored() -> None:
+    plain, small = (input_bytes(GenerateCase(weights=text)) for text in ("same", "int4_g32+int8"))
+    table = SMOLLM2.vocab_size * SMOLLM2.hidden_size * 2
+    stored = pass_bytes(SMOLLM2, torch.bfloat16, "int4_g32+int8") + table
+    assert plain - small == SMOLLM2.weight_bytes(torch.bfloat16) - stored > 0
