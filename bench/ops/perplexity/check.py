@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,11 +12,13 @@ from torch import Tensor
 from attnlab.bench.contract.error_budget import BudgetExpectation, ErrorBudget, Outputs, Probe, YardstickOutput, zeros
 from attnlab.bench.llm.caches.coding import DATA
 from attnlab.bench.llm.generation.stored import SAME, rounding
+from attnlab.bench.llm.models.reference import as_it_is
 from attnlab.bench.llm.quality.scoring import reading_of, right_logs
 from attnlab.bench.ops.generate.contract import weights_of
 
 if TYPE_CHECKING:
     from attnlab.bench.llm.caches import KVCache
+    from attnlab.bench.llm.models.reference import Rounding
     from attnlab.bench.ops.perplexity.case import PerplexityCase, PerplexityInputs
 
 FULL_CHECK_TOKENS = 1024
@@ -25,6 +27,8 @@ PROBED_TOKENS = 64
 """Of each window that a costly wrong result is worked out for; the others are right in it."""
 CAP_WITH_CODES = 0.05
 """Of the yardstick's error where numbers become codes on the way: one that lies between two falls to either side."""
+OTHER_READINGS = 3
+"""With codes on the way, beside the plain one."""
 
 Wrong = Callable[["PerplexityCase", "PerplexityInputs"], Tensor]
 
@@ -40,10 +44,29 @@ def select(outputs: Outputs, windows: Tensor) -> Outputs:
     return tuple(out.index_select(0, windows.to(out.device)) for out in outputs)
 
 
-def logs_of(case: PerplexityCase, inputs: PerplexityInputs, dtype: torch.dtype) -> Tensor:
-    """float64 [B, scored], by passes in `dtype`."""
+def logs_of(case: PerplexityCase, inputs: PerplexityInputs, dtype: torch.dtype, before: Rounding = as_it_is) -> Tensor:
+    """float64 [B, scored], by passes in `dtype`; before: what becomes of activations before they are rounded."""
+    rounded = rounding(case.weights)
     reading = reading_of(case.format)
-    return right_logs(inputs.weights, inputs.ids, inputs.scored, dtype, rounding(case.weights), reading)
+    return right_logs(inputs.weights, inputs.ids, inputs.scored, dtype, lambda x: rounded(before(x)), reading)
+
+
+def nudged(seed: int) -> Rounding:
+    """Activations times 1 ± half a step of their dtype: as another order of sums leaves them."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def nudge(x: Tensor) -> Tensor:
+        sign = torch.randint(0, 2, x.shape, generator=generator).to(x) * 2 - 1
+        return x * (1 + sign * (torch.finfo(x.dtype).eps / 2))
+
+    return nudge
+
+
+def furthest(readings: Sequence[Tensor]) -> Tensor:
+    """Of each element the reading that is furthest from the mean of all."""
+    together = torch.stack(list(readings))
+    away = (together - together.mean(0)).abs()
+    return together.gather(0, away.argmax(0, keepdim=True))[0]
 
 
 def _taken(inputs: PerplexityInputs, windows: Tensor) -> PerplexityInputs:
@@ -55,8 +78,15 @@ def oracle(case: PerplexityCase, inputs: PerplexityInputs, windows: Tensor) -> O
 
 
 def yardstick(case: PerplexityCase, inputs: PerplexityInputs, windows: Tensor) -> YardstickOutput:
-    """Passes in the case's dtype; a logarithm is as large as what it is made of."""
-    logs = logs_of(case, _taken(inputs, windows), case.torch_dtype)
+    """Passes in the case's dtype; a logarithm is as large as what it is made of.
+
+    Where numbers become codes on the way, which of them fall to the other side of a boundary is luck, and one can move
+    a logarithm by far more than the others do: several passes are made, each with its own luck.
+    """
+    taken = _taken(inputs, windows)
+    logs = logs_of(case, taken, case.torch_dtype)
+    if cap(case) is not None:
+        logs = furthest([logs, *(logs_of(case, taken, case.torch_dtype, nudged(n)) for n in range(OTHER_READINGS))])
     return YardstickOutput((logs.float(),), (logs.float().abs(),))
 
 

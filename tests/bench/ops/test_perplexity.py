@@ -11,6 +11,7 @@ from attnlab.bench import PerplexityCase
 from attnlab.bench.contract.operator_spec import NEEDLE_DRAW, NORMAL_DRAW
 from attnlab.bench.errors import ImpossibleCase, UnknownName
 from attnlab.bench.llm.captured.texts import token_ids
+from attnlab.bench.ops.perplexity.check import furthest, nudged
 from attnlab.bench.ops.perplexity.contract import PERPLEXITY, draw_windows, facts, make_inputs, redrawn
 
 CPU = torch.device("cpu")
@@ -148,3 +149,17 @@ def test_an_assignment_is_a_file_of_the_case(tmp_path: Path) -> None:
     other.write_text('format = "int8"\n[layers]\n"3" = "int4_g32"\n')
     with pytest.raises(ImpossibleCase, match="toy has layers 0 to 2"):
         PerplexityCase(model="toy", text="random", weights=f"@{other}")
+
+
+def test_the_furthest_reading_of_each_place() -> None:
+    readings = [torch.tensor([0.0, 1.0, 5.0]), torch.tensor([0.2, 1.0, 1.0]), torch.tensor([0.1, 4.0, 1.2])]
+    assert furthest(readings).tolist() == pytest.approx([0.0, 4.0, 5.0])
+
+
+def test_nudges_are_half_a_step_and_come_again() -> None:
+    x = torch.full((4, 64), 3.0)
+    first, again, other = (nudged(seed)(x) for seed in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert set((first / 3.0 - 1).flatten().tolist()) <= {0.0, -(2.0**-24), 2.0**-23}
+    assert float((first != x).float().mean()) > 0
