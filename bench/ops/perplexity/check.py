@@ -25,8 +25,8 @@ FULL_CHECK_TOKENS = 1024
 """Of all windows: beyond, the first and the last are compared."""
 PROBED_TOKENS = 64
 """Of each window that a costly wrong result is worked out for; the others are right in it."""
-CAP_WITH_CODES = 0.05
-"""Of the yardstick's error where numbers become codes on the way: one that lies between two falls to either side."""
+CAP_WITH_CODES = 0.08
+"""Of the error of the furthest of the yardstick's passes, where numbers become codes on the way."""
 OTHER_READINGS = 3
 """With codes on the way, beside the plain one."""
 
