@@ -97,6 +97,17 @@ def _read_weights(value: Any) -> str:
     return SAME if recipe == Recipe(SAME) else str(recipe)
 
 
+def model_axis() -> Any:
+    """Which model is run."""
+    return axis(
+        pattern=MODEL_PATTERN,
+        read=read_model,
+        write=write_model,
+        help="a published model by name (random weights where none are installed), a .gguf file or a folder",
+        default=PACKAGED,
+    )
+
+
 def weights_axis() -> Any:
     """How a model's weights are stored."""
     return axis(
@@ -129,13 +140,7 @@ class GenerateCase(TypedCase):
 
     kind = "generate"
 
-    model: str = axis(
-        pattern=MODEL_PATTERN,
-        read=read_model,
-        write=write_model,
-        help="a published model by name (random weights where none are installed), a .gguf file or a folder",
-        default="smollm2_135m",
-    )
+    model: str = model_axis()
     prompts: str = axis(
         pattern="|".join(prompt_sets()),
         read=one_of(*prompt_sets()),
@@ -218,12 +223,7 @@ class GenerateCase(TypedCase):
         if self.arrivals.kind == "trace":
             self.arrivals.times_s(self.requests, seed=0)  # raises TraceError before anything runs
         self._validate_draft()
-        if self.weights == Q4_1 and self.model != PACKAGED:
-            raise ImpossibleCase(f"got weights={Q4_1} of {self.model}; expected {PACKAGED}, whose file holds such")
-        if self.recipe is not None:
-            reason = self.recipe.refuses(self.config)
-            if reason is not None:
-                raise ImpossibleCase(f"got weights={self.weights}: {reason}")
+        check_weights(self.weights, self.model)
         if self.decoding.speculative and self.format.group > 1:
             raise ImpossibleCase(
                 f"got decoding {self.decoding.method} with cache {self.cache}, which encodes {self.format.group} "
@@ -377,6 +377,16 @@ def recipe_of(weights: str) -> Recipe | None:
     if weights in (SAME, Q4_1):
         return None
     return _assigned_in(weights) if is_path(weights) else Recipe.read(weights)
+
+
+def check_weights(weights: str, model: str) -> None:
+    """Raises ImpossibleCase where the weights of a model cannot be stored so."""
+    if weights == Q4_1 and model != PACKAGED:
+        raise ImpossibleCase(f"got weights={Q4_1} of {model}; expected {PACKAGED}, whose file holds such")
+    recipe = recipe_of(weights)
+    reason = None if recipe is None else recipe.refuses(config_of(model))
+    if reason is not None:
+        raise ImpossibleCase(f"got weights={weights}: {reason}")
 
 
 @lru_cache(maxsize=16)

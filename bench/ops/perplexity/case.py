@@ -20,15 +20,7 @@ from attnlab.bench.llm.quality.texts import RANDOM, RANDOM_TOKENS, TEXTS, tokens
 from attnlab.bench.llm.quantization.coding import weight_format
 from attnlab.bench.ops._shared.caching import format_axis
 from attnlab.bench.ops._shared.typed import TypedCase
-from attnlab.bench.ops.generate.case import (
-    MODEL_PATTERN,
-    config_of,
-    one_of,
-    read_model,
-    recipe_of,
-    weights_axis,
-    write_model,
-)
+from attnlab.bench.ops.generate.case import check_weights, config_of, model_axis, one_of, recipe_of, weights_axis
 
 if TYPE_CHECKING:
     from attnlab.bench.llm.caches import Format, Layout
@@ -42,13 +34,7 @@ class PerplexityCase(TypedCase):
 
     kind = "perplexity"
 
-    model: str = axis(
-        pattern=MODEL_PATTERN,
-        read=read_model,
-        write=write_model,
-        help="a published model by name (random weights where none are installed), a .gguf file or a folder",
-        default=PACKAGED,
-    )
+    model: str = model_axis()
     text: str = axis(
         pattern="|".join(TEXTS),
         read=one_of(*TEXTS),
@@ -86,11 +72,7 @@ class PerplexityCase(TypedCase):
         except UsageError as error:
             raise ImpossibleCase(f"{self.model}: {error}") from error
         self._validate_text()
-        if self.weights == Q4_1 and self.model != PACKAGED:
-            raise ImpossibleCase(f"got weights={Q4_1} of {self.model}; expected {PACKAGED}, whose file holds such")
-        reason = None if self.recipe is None else self.recipe.refuses(self.config)
-        if reason is not None:
-            raise ImpossibleCase(f"got weights={self.weights}: {reason}")
+        check_weights(self.weights, self.model)
 
     def _validate_text(self) -> None:
         if self.text != RANDOM and not is_path(self.model) and self.model != PACKAGED:
