@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from attnlab.bench import GenerateCase, cache_bytes, pass_bytes
 from attnlab.bench.llm import SAME, Pass
 
-CACHE_TYPES = {"float32": 0, "float16": 1, "bfloat16": 30}  # ggml's numbers
-
 
 def limits(
     case: GenerateCase,

@@ -12,8 +12,9 @@ from typing import Any
 import torch
 
 from attnlab.bench import GenerateCase, GenerateInputs, GenerateOutputs, Needs, SamplingParams, implements
-from attnlab.bench.llm import Q4_1, Recorder, find_model
-from attnlab.impls.generate._peers import CACHE_TYPES, cache_size, limits, pass_of
+from attnlab.bench.llm import Q4_1, Recorder
+from attnlab.impls._llama_cpp import open_llama
+from attnlab.impls.generate._peers import cache_size, limits, pass_of
 
 NO_TRUNCATION = {"top_k": 0, "top_p": 1.0, "min_p": 0.0, "typical_p": 1.0, "repeat_penalty": 1.0}
 
@@ -42,20 +43,7 @@ class LlamaCpp:
         return limits(case, ("greedy", "sample"), weights=Q4_1) or sampling_limits(case.decoding.params)
 
     def prepare(self, case: GenerateCase, inputs: GenerateInputs) -> LlamaModel:
-        threads = torch.get_num_threads()
-        kind = CACHE_TYPES[case.dtype]
-        llama = importlib.import_module("llama_cpp").Llama(
-            model_path=str(find_model()),
-            n_ctx=case.total,
-            n_gpu_layers=0,
-            n_threads=threads,
-            n_threads_batch=threads,
-            type_k=kind,
-            type_v=kind,
-            logits_all=False,
-            verbose=False,
-        )
-        return LlamaModel(case, llama)
+        return LlamaModel(case, open_llama(case.dtype, case.total, logits_all=False))
 
     def run(self, inputs: GenerateInputs, model: LlamaModel) -> GenerateOutputs:
         recorder = inputs.begin()

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from attnlab.bench import Needs, PerplexityCase, PerplexityInputs, implements
-from attnlab.bench.llm import Q4_1, SAME, find_model, scored_places
-from attnlab.impls.generate._peers import CACHE_TYPES
+from attnlab.bench.llm import Q4_1, SAME, scored_places
+from attnlab.impls._llama_cpp import open_llama
 
 
 @implements(
@@ -29,19 +29,7 @@ class LlamaCpp:
         return None if case.cache == SAME else f"cache {case.cache} is not served: the dtype only"
 
     def prepare(self, case: PerplexityCase, inputs: PerplexityInputs) -> Any:
-        threads, kind = torch.get_num_threads(), CACHE_TYPES[case.dtype]
-        return importlib.import_module("llama_cpp").Llama(
-            model_path=str(find_model()),
-            n_ctx=case.window,
-            n_batch=case.window,
-            n_gpu_layers=0,
-            n_threads=threads,
-            n_threads_batch=threads,
-            type_k=kind,
-            type_v=kind,
-            logits_all=True,
-            verbose=False,
-        )
+        return open_llama(case.dtype, case.window, n_batch=case.window, logits_all=True)
 
     def run(self, inputs: PerplexityInputs, llama: Any) -> Tensor:
         width = inputs.ids.shape[1]

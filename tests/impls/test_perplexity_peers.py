@@ -16,9 +16,8 @@ from attnlab.bench.contract.registry import discover
 
 def test_llama_cpp_is_asked_for_each_window_anew(stand_in: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     stood_in = stand_in("llama_cpp", "llama_cpp")
-    from attnlab.impls.perplexity import llama_cpp as adapter
 
-    monkeypatch.setattr(adapter, "find_model", lambda: Path("model.gguf"))
+    monkeypatch.setattr("attnlab.impls._llama_cpp.find_model", lambda: Path("model.gguf"))
     case = PerplexityCase(window=6, stride=3, windows=2, batch=2, weights="q4_1")
     ids = torch.tensor([[3, 1, 4, 21, 12, 9], [2, 7, 42, 8, 2, 8]])
     implementation = discover().implementations("perplexity").get("llama_cpp")

@@ -167,9 +167,8 @@ def test_what_is_not_served_has_a_reason(name: str, case_id: str, reason: str) -
 
 def test_llama_cpp_is_asked_for_the_case(stand_in: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     stood_in = stand_in("llama_cpp", "llama_cpp")
-    from attnlab.impls.generate import llama_cpp as adapter
 
-    monkeypatch.setattr(adapter, "find_model", lambda: tmp_path / "the.gguf")
+    monkeypatch.setattr("attnlab.impls._llama_cpp.find_model", lambda: tmp_path / "the.gguf")
     case = case_of("random-R2-P6-N4-bf16-w_q4_1")
     weights = random_weights(PUBLISHED["toy"], torch.bfloat16, CPU, 0)
     inputs = GenerateInputs(torch.arange(12).view(2, 6), weights, None, (0.0, 0.0), 0)
@@ -192,9 +191,8 @@ def test_llama_cpp_draws_from_a_seed_of_the_request(
     stand_in: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     stood_in = stand_in("llama_cpp", "llama_cpp")
-    from attnlab.impls.generate import llama_cpp as adapter
 
-    monkeypatch.setattr(adapter, "find_model", lambda: tmp_path / "the.gguf")
+    monkeypatch.setattr("attnlab.impls._llama_cpp.find_model", lambda: tmp_path / "the.gguf")
     case = case_of("random-R2-P6-N4-bf16-w_q4_1-sample.t0.7.k9")
     weights = random_weights(PUBLISHED["toy"], torch.bfloat16, CPU, 0)
     inputs = GenerateInputs(torch.zeros(2, 6, dtype=torch.int64), weights, None, (0.0, 0.0), 3)
