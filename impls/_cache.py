@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from attnlab.bench import DecodeCase, DecodeInputs
+from attnlab.impls import _eager
+
+SERVES: dict[str, Any] = {"mask": True, "softcap": True, "sinks": True, "bias": True, "qk_norm": True}
 
 CODECS = {
     "same": ("same", "same"),
@@ -18,6 +22,25 @@ CODECS = {
     "int4_g32": ("int4_channel", "int4_token"),
 }
 """Our kernels' word for how a format stores keys and values."""
+
+
+def matrix(case: DecodeCase, inputs: DecodeInputs) -> _eager.Matrix:
+    """What every query sees of tokens at positions 0 to the longest length, and the bias of each."""
+    forbidden = forbidden_tokens(case, inputs)
+    if inputs.bias_table is None:
+        return _eager.Matrix(forbidden)
+    positions = torch.arange(case.longest, device=inputs.q.device)
+    distance = positions - _query_positions(case, inputs)  # [B, 1, Sq, S]
+    bias = inputs.bias.of(inputs.bias_table, distance[:, 0], inputs.mask.is_causal)  # [Hq, B, Sq, S]
+    return _eager.Matrix(forbidden, bias.transpose(0, 1))
+
+
+def attend_gathered(inputs: DecodeInputs, matrix: _eager.Matrix) -> Tensor:
+    """Eager attention over the whole cache, gathered and decoded into [B, Hkv, S, D]."""
+    assert matrix.forbidden is not None
+    k, v = (x.to(inputs.q.dtype) for x in inputs.cache.read(length=matrix.forbidden.shape[3]))
+    q = _eager.normed(inputs.q, inputs.q_norm)
+    return _eager.attend(q, k, v, matrix, inputs.scale, inputs.softcap, inputs.sinks)
 
 
 def forbidden_tokens(case: DecodeCase, inputs: DecodeInputs) -> Tensor:
@@ -76,12 +99,15 @@ def block(inputs: DecodeInputs, length: int) -> tuple[Tensor, Tensor]:
 def _mask(case: DecodeCase, inputs: DecodeInputs, positions: Tensor) -> Tensor:
     """True where a query may see the token at a position: [B, 1, Sq, S] for positions [B, S]."""
     lengths = inputs.cache.lengths.long()[:, None, None, None]
-    query = lengths - case.q_len + torch.arange(case.q_len, device=positions.device)[:, None]  # [B, 1, Sq, 1]
     token = positions[:, None, None, :]
-    mask = (token >= 0) & (token <= query) & (token < lengths)
-    if case.mask.window is not None:
-        mask &= token > query - case.mask.window
-    return mask
+    seen = case.mask.sees(_query_positions(case, inputs), token, lengths)
+    return seen & (token >= 0) & (token < lengths)
+
+
+def _query_positions(case: DecodeCase, inputs: DecodeInputs) -> Tensor:
+    """[B, 1, Sq, 1]"""
+    rows = torch.arange(case.q_len, device=inputs.q.device)[:, None]
+    return inputs.cache.lengths.long()[:, None, None, None] - case.q_len + rows
 
 
 def format_limits(case: DecodeCase) -> str | None:

@@ -35,7 +35,8 @@ class Axis:
     help: str
     default: Callable[[Any], Any]
     shown: bool = False
-    opt_in: bool = False
+    opt_in: bool | Callable[[Any], bool] = False
+    usual: str = ""
 
     def token(self, value: Any) -> str:
         return self.prefix + self.write(value).replace(":", ".")
@@ -55,11 +56,14 @@ def axis(
     help: str,
     default: Any,
     shown: bool = False,
-    opt_in: bool = False,
+    opt_in: bool | Callable[[Any], bool] = False,
+    usual: str = "",
 ) -> Any:
     """Declare a field of a case; a callable `default` is worked out from the axes before it."""
     resolve = default if callable(default) else lambda case: default
-    return field(default=None, metadata={"axis": Axis(prefix, pattern, read, write, help, resolve, shown, opt_in)})
+    return field(
+        default=None, metadata={"axis": Axis(prefix, pattern, read, write, help, resolve, shown, opt_in, usual)}
+    )
 
 
 def _positive(value: Any) -> int:
@@ -184,11 +188,13 @@ class Case:
         return cls(**values)
 
     def opted(self) -> dict[str, tuple[str, str]]:
-        """Opt-in axes that are not at their default, each with its value and that default as a user spells them."""
+        """Opt-in axes at values that not all serve, each with its value and what all serve, as a user spells them."""
         return {
-            name: (declared.write(value), declared.write(declared.default(self)))
+            name: (declared.write(value), declared.usual or declared.write(default))
             for name, declared in self.axes().items()
-            if declared.opt_in and (value := getattr(self, name)) != declared.default(self)
+            if declared.opt_in
+            and (value := getattr(self, name)) != (default := declared.default(self))
+            and (declared.opt_in is True or declared.opt_in(value))
         }
 
     def chosen(self) -> dict[str, Any]:

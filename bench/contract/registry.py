@@ -234,10 +234,10 @@ def _checked_serves(serves: Any, operator: str, name: str) -> Mapping[str, Serve
 def _supports(serves: Mapping[str, Served], own: Callable[[Any], str | None], case: Any) -> str | None:
     """Why a case is not served: by what is served of opt-in axes, then by what the implementation itself says."""
     opted = case.opted() if isinstance(case, Case) else {}
-    for axis, (value, default) in opted.items():
+    for axis, (value, usual) in opted.items():
         served = serves.get(axis, ())
-        if served is not True and value not in served:
-            return f"{axis} {value} is not served: {', '.join((default, *served))} only"
+        if served is not True and value not in served and value.partition(":")[0] not in served:
+            return f"{axis} {value} is not served: {', '.join((usual, *served))} only"
     return own(case)
 
 
@@ -294,16 +294,17 @@ def implements(
     live(case, weights)      optional, of `generate`: an engine that a server answers with, see `LiveEngine`
     built_from, serves       optional: as the arguments, which go before them
 
-    `serves` names what it serves of an operator's opt-in axes beside their defaults, `{"format": ("int8", "nf4")}`, or
-    True where it serves all: such cases are refused for it before anything of it runs. `compiled` says that it runs
-    through torch.compile; `memory_seen=False` that it takes its memory from elsewhere than torch, so that no peak is
-    given; `built_from` what it is made of that its files do not import by name, such as `("rope/triton",
-    "mypackage.tables")`: the fingerprint changes with it. `rounds` declares a rounding beyond the contract's that the
-    operator's check knows ("scores": attention whose scores are rounded to the dtype, as transformers' eager attention
-    has it); `static_output=True` that all calls return one buffer, as replays of a CUDA graph do. Both are shown beside
-    its figures. `space` names the configurations that `attnlab tune` searches: prepare is then `prepare(case, inputs,
-    chosen=None)`, with one of them where it is not to choose. Raises DuplicateName where the operator has an
-    implementation of that name already, and PluginError on a class without `run`.
+    `serves` names what it serves of an operator's opt-in axes beside their defaults, `{"format": ("int8", "nf4")}`,
+    where `"relative"` stands for every `relative:N`, or True where it serves all: other such cases are refused for
+    it before anything of it runs. `compiled` says that it runs through torch.compile; `memory_seen=False` that it
+    takes its memory from elsewhere than torch, so that no peak is given; `built_from` what it is made of that its
+    files do not import by name, such as `("rope/triton", "mypackage.tables")`: the fingerprint changes with it.
+    `rounds` declares a rounding beyond the contract's that the operator's check knows ("scores": attention whose
+    scores are rounded to the dtype, as transformers' eager attention has it); `static_output=True` that all calls
+    return one buffer, as replays of a CUDA graph do. Both are shown beside its figures. `space` names the
+    configurations that `attnlab tune` searches: prepare is then `prepare(case, inputs, chosen=None)`, with one of
+    them where it is not to choose. Raises DuplicateName where the operator has an implementation of that name
+    already, and PluginError on a class without `run`.
     """
 
     def register(target: T) -> T:

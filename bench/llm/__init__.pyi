@@ -26,6 +26,7 @@ from .generation.stored import rounding as rounding
 from .masks import Mask as Mask
 from .masks import mask_of as mask_of
 from .masks import permitted_pairs as permitted_pairs
+from .masks import places_of as places_of
 from .masks import segments_of as segments_of
 from .models.config import ModelConfig as ModelConfig
 from .models.families import kind_of as kind_of
@@ -93,6 +94,7 @@ __all__ = [
     "mask_of",
     "penalised",
     "permitted_pairs",
+    "places_of",
     "quantised",
     "reading_of",
     "right_logs",

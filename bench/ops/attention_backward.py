@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -10,8 +10,10 @@ from torch import Tensor
 from attnlab.bench.contract.error_budget import ErrorBudget, Probe, YardstickOutput, heads_permuted, zeros
 from attnlab.bench.contract.operator_spec import NEEDLE_DRAW, Operator, TensorSpec, constant, dynamic, static
 from attnlab.bench.contract.registry import registry
+from attnlab.bench.errors import ImpossibleCase
 from attnlab.bench.llm.masks import Mask
-from attnlab.bench.ops._shared import attention_data, attention_math, wide_sums
+from attnlab.bench.ops._shared import attention_data, attention_math, variants, wide_sums
+from attnlab.bench.ops._shared.variant_probes import has_choice, probes_of_variants
 from attnlab.bench.ops.attention import contract as attention
 from attnlab.bench.ops.attention.case import AttentionCase, AttentionInputs
 
@@ -24,15 +26,25 @@ class AttentionBackwardCase(AttentionCase):
 
     kind = "attention_backward"
 
+    def validate(self) -> None:
+        super().validate()
+        if self.qk_norm != variants.NONE:
+            raise ImpossibleCase(
+                f"got qk_norm={self.qk_norm}; expected none: gradients are by normed queries and keys, and those of "
+                f"the norm are apart"
+            )
+
 
 @dataclass(frozen=True)
 class AttentionBackwardInputs(AttentionInputs):
     """What a backward pass gets: the forward's inputs and results, and the gradient of its output.
 
     q [B, Hq, Sq, D], k [B, Hkv, Sk, D], v [B, Hkv, Sk, Dv], out [B, Hq, Sq, Dv], lse [B, Hq, Sq]
-    float32 (natural logarithm of the sum of exponentials; -inf where a row has no key), dout [B, Hq, Sq, Dv]. All are
+    float32 (natural logarithm of the sum of exponentials, a sink's among them; -inf where there is none), dout
+    [B, Hq, Sq, Dv]. All are
     new in each step of training, so that nothing of a forward can be kept from `prepare`: one that is run again counts.
-    The outputs are (dq, dk, dv), shaped as q, k and v, in their dtype; their sums are in float32 or better.
+    The outputs are (dq, dk, dv), shaped as q, k and v, in their dtype; their sums are in float32 or better. Sinks and
+    biases have no gradient here.
     """
 
     q: Tensor = dynamic("queries [B, Hq, Sq, D]")
@@ -41,9 +53,9 @@ class AttentionBackwardInputs(AttentionInputs):
     mask: Mask = constant("which keys a query may see")
     packed: Tensor | None = static("cumulative lengths [N + 1], int32")
     scale: float = constant("what scores are multiplied by, 1/√D")
-    out: Tensor = dynamic("the forward's output [B, Hq, Sq, Dv]")
-    lse: Tensor = dynamic("log-sum-exp of the scaled scores [B, Hq, Sq], float32")
-    dout: Tensor = dynamic("gradient of the output [B, Hq, Sq, Dv]")
+    out: Tensor = dynamic("the forward's output [B, Hq, Sq, Dv]", kw_only=True)
+    lse: Tensor = dynamic("log-sum-exp of the scores [B, Hq, Sq], float32", kw_only=True)
+    dout: Tensor = dynamic("gradient of the output [B, Hq, Sq, Dv]", kw_only=True)
 
 
 def outputs(case: AttentionCase) -> tuple[TensorSpec, ...]:
@@ -73,8 +85,8 @@ def bytes_moved(case: AttentionCase) -> int:
     read = case.q_heads * queries * (case.head_dim + case.v_head_dim)
     read += case.kv_heads * seen * (case.head_dim + case.v_head_dim)
     written = case.q_heads * rows * case.head_dim + case.kv_heads * keys * (case.head_dim + case.v_head_dim)
-    table = 4 * (len(case.packed) + 1) if case.packed else 0
-    return (read + written) * element + table
+    tables = attention.pack_bytes(case) + variants.bytes_of(case, case.q_len, case.kv_len)
+    return (read + written) * element + tables
 
 
 def make_inputs(case: AttentionCase, draw: str, seed: int, device: torch.device) -> AttentionBackwardInputs:
@@ -89,11 +101,13 @@ def make_inputs(case: AttentionCase, draw: str, seed: int, device: torch.device)
         q, k, v = attention_data.flat(case, seed)
         short = attention_data.sees_some_only(case)
         dout += wide_sums.ORDERED * wide_sums.signs(case.q_len, case.v_head_dim, short=short).mT
-    packed = attention.cumulative_lengths(case, device)
+    packed = attention.cumulative_lengths(case.packed, device)
     q, k, v, dout = (x.to(device=device, dtype=case.torch_dtype) for x in (q, k, v, dout))
-    forward = AttentionInputs(q, k, v, case.mask, packed, case.scale)
+    plain = AttentionInputs(q, k, v, case.mask, packed, case.scale)
+    forward = attention.with_variants(plain, case)
     out, lse = attention_math.forward_with_lse(case, forward)
-    return AttentionBackwardInputs(q, k, v, case.mask, packed, case.scale, out, lse, dout)
+    given = {f.name: getattr(forward, f.name) for f in fields(forward)}
+    return AttentionBackwardInputs(**given, out=out, lse=lse, dout=dout)
 
 
 def sample_heads(case: AttentionCase) -> Tensor:
@@ -133,7 +147,7 @@ def yardstick(case: AttentionCase, inputs: AttentionBackwardInputs, heads: Tenso
 def _gradients(
     inputs: AttentionBackwardInputs, compute: torch.dtype, rounded: torch.dtype, squares: bool = False
 ) -> tuple[Tensor, ...]:
-    """dq [B, Hkv, G, Sq, D], dk and dv [B, Hkv, Sk, …]; or the sums of squares of their terms."""
+    """dq [B, Hkv, G, Sq, D], dk and dv [B, Hkv, Sk, …]; or sums of squares of their terms, without a cap's slope."""
     power, sign = (2, 1.0) if squares else (1, -1.0)
     kv_heads, scale = inputs.k.shape[1], inputs.scale**power
     k, v = (x.to(compute)[:, :, None] for x in (inputs.k, inputs.v))  # [B, Hkv, 1, Sk, D]
@@ -143,12 +157,15 @@ def _gradients(
             attention_math.grouped(x, kv_heads).index_select(3, rows).to(compute)  # [B, Hkv, G, R, D]
             for x in (inputs.q, inputs.dout, inputs.out)
         )
-        p = attention_math.probabilities(inputs, rows, compute)
+        p, slope = attention_math.probabilities_and_slope(inputs, rows, compute)
         if compute is torch.float64:
             out = p @ v
         p, q, dout, out = p**power, q**power, dout**power, out**power
         delta = (dout * out).sum(-1, keepdim=True)
-        ds = (p * (dout @ (v**power).mT + sign * delta)).to(rounded).to(compute)
+        ds = p * (dout @ (v**power).mT + sign * delta)
+        if slope is not None and not squares:  # where a cap is reached, the slope is what rounding leaves of 1 - 1
+            ds = ds * slope
+        ds = ds.to(rounded).to(compute)
         p = p.to(rounded).to(compute)
         dq.append(ds @ k**power * scale)
         dk += (ds.mT @ q).sum(2, keepdim=True) * scale
@@ -166,6 +183,9 @@ def _of_heads(inputs: AttentionBackwardInputs, heads: Tensor) -> AttentionBackwa
     def keys(x: Tensor) -> Tensor:
         return x.index_select(1, heads)
 
+    def of_query_heads(x: Tensor | None) -> Tensor | None:
+        return None if x is None else x.unflatten(0, (kv_heads, -1)).index_select(0, heads).flatten(0, 1)
+
     return replace(
         inputs,
         q=queries(inputs.q),
@@ -174,6 +194,8 @@ def _of_heads(inputs: AttentionBackwardInputs, heads: Tensor) -> AttentionBackwa
         dout=queries(inputs.dout),
         k=keys(inputs.k),
         v=keys(inputs.v),
+        sinks=of_query_heads(inputs.sinks),
+        bias_table=of_query_heads(inputs.bias_table),
     )
 
 
@@ -200,8 +222,9 @@ ATTENTION_BACKWARD: Operator[AttentionBackwardCase, AttentionBackwardInputs] = O
         yardstick=yardstick,
         probes=(
             Probe("zeros", lambda case: True, zeros),
-            Probe("one key shifted", attention_math.has_choice, key_shifted),
+            Probe("one key shifted", has_choice, key_shifted),
             Probe("heads permuted", lambda case: case.kv_heads > 1, heads_permuted),
+            *probes_of_variants(oracle),
         ),
         dtype=lambda case: case.dtype,
         names=("dq", "dk", "dv"),

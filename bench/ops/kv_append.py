@@ -34,6 +34,9 @@ class AppendCase(DecodeCase):
 
     def validate(self) -> None:
         super().validate()
+        if self.opted():
+            name, (value, usual) = next(iter(self.opted().items()))
+            raise ImpossibleCase(f"got {name}={value}; expected {usual}: scores have no part in what is stored")
         if min(self.lengths) < self.q_len:
             raise ImpossibleCase(
                 f"got q_len={self.q_len} with context={self.context}; expected contexts that hold the new tokens"

@@ -13,20 +13,20 @@ from attnlab.impls import _compile, _eager
 
 @dataclass(frozen=True)
 class State:
-    """The compiled formula, and the mask as a boolean [Sq, Sk] or None."""
+    """The compiled formula, and what of mask and bias is known."""
 
     attend: Callable[..., Tensor]
-    forbidden: Tensor | None
+    matrix: _eager.Matrix
 
 
-@implements("attention", name="compiled", needs=Needs(compiler=True), compiled=True)
+@implements("attention", name="compiled", needs=Needs(compiler=True), compiled=True, serves=_eager.SERVES)
 class Compiled:
     """The formula of `naive` through torch.compile: mask and softmax fused, the score matrix kept."""
 
     def prepare(self, case: Case, inputs: AttentionInputs) -> State:
-        state = State(_compile.compile_whole(_eager.attend), _eager.forbidden_pairs(case, inputs))
+        state = State(_compile.compile_whole(_eager.attend_prompt), _eager.matrix(case, inputs))
         self.run(inputs, state)  # compiles
         return state
 
     def run(self, inputs: AttentionInputs, state: State) -> Tensor:
-        return state.attend(inputs.q, inputs.k, inputs.v, state.forbidden, inputs.scale)
+        return state.attend(inputs, state.matrix)

@@ -8,12 +8,12 @@ from attnlab.bench import AttentionInputs, Case, implements
 from attnlab.impls import _eager
 
 
-@implements("attention", name="naive")
+@implements("attention", name="naive", serves=_eager.SERVES)
 class Naive:
     """Eager PyTorch with the whole score matrix in memory: memory grows with the product of the lengths."""
 
-    def prepare(self, case: Case, inputs: AttentionInputs) -> Tensor | None:
-        return _eager.forbidden_pairs(case, inputs)
+    def prepare(self, case: Case, inputs: AttentionInputs) -> _eager.Matrix:
+        return _eager.matrix(case, inputs)
 
-    def run(self, inputs: AttentionInputs, forbidden: Tensor | None) -> Tensor:
-        return _eager.attend(inputs.q, inputs.k, inputs.v, forbidden, inputs.scale)
+    def run(self, inputs: AttentionInputs, matrix: _eager.Matrix) -> Tensor:
+        return _eager.attend_prompt(inputs, matrix)

@@ -7,31 +7,26 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from attnlab.bench import DecodeCase, DecodeInputs, KVCache, Needs, implements
+from attnlab.bench import DecodeCase, DecodeInputs, Needs, implements
 from attnlab.impls import _cache, _compile, _eager
 
 
 @dataclass(frozen=True)
 class State:
-    """The compiled function, and which tokens a query may not see, [B, 1, Sq, S]."""
+    """The compiled function, and what of mask and bias is known."""
 
     attend: Callable[..., Tensor]
-    forbidden: Tensor
+    matrix: _eager.Matrix
 
 
-def _attend(q: Tensor, cache: KVCache, forbidden: Tensor, scale: float) -> Tensor:
-    k, v = cache.read(length=forbidden.shape[3])
-    return _eager.attend(q, k.to(q.dtype), v.to(q.dtype), forbidden, scale)
-
-
-@implements("decode_attention", name="compiled", needs=Needs(compiler=True), compiled=True)
+@implements("decode_attention", name="compiled", needs=Needs(compiler=True), compiled=True, serves=_cache.SERVES)
 class Compiled:
     """The gathering, decoding and eager attention of `naive` through torch.compile, for every layout."""
 
     def prepare(self, case: DecodeCase, inputs: DecodeInputs) -> State:
-        state = State(_compile.compile_whole(_attend), _cache.forbidden_tokens(case, inputs))
+        state = State(_compile.compile_whole(_cache.attend_gathered), _cache.matrix(case, inputs))
         self.run(inputs, state)  # compiles
         return state
 
     def run(self, inputs: DecodeInputs, state: State) -> Tensor:
-        return state.attend(inputs.q, inputs.cache, state.forbidden, inputs.scale)
+        return state.attend(inputs, state.matrix)

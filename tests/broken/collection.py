@@ -70,7 +70,7 @@ class Collection:
 def pairs(attention: Attention, case: AttentionCase) -> Tensor:
     """The (query, key) pairs [Sq, Sk] that an implementation permits on a case."""
     queries, keys = torch.empty(1, 1, case.q_len, 1), torch.empty(1, 1, case.kv_len, 1)
-    packed = cumulative_lengths(case, CPU)
+    packed = cumulative_lengths(case.packed, CPU)
     return attention.permitted(AttentionInputs(queries, keys, keys, case.mask, packed, case.scale))
 
 

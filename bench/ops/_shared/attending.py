@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from attnlab.bench.errors import ImpossibleCase
+from attnlab.bench.llm.biases import Bias
 from attnlab.bench.llm.captured.fixture import fixture_path
 from attnlab.bench.llm.masks import Mask
 from attnlab.bench.ops._shared.sources import capture_of
@@ -12,12 +14,19 @@ from attnlab.bench.ops._shared.typed import TypedCase
 
 
 class AttendingCase(TypedCase):
-    """A case with the axes q_heads, kv_heads, head_dim, dtype and mask, of sequences of queries and keys."""
+    """A case with the axes q_heads, kv_heads, head_dim, dtype and mask, of sequences of queries and keys.
+
+    softcap, sinks, bias and qk_norm: see `variants`.
+    """
 
     q_heads: int
     kv_heads: int
     head_dim: int
     mask: Mask
+    softcap: float | None
+    sinks: str
+    bias: Bias
+    qk_norm: str
     inputs: str
 
     def files(self) -> dict[str, Path]:
@@ -38,6 +47,24 @@ class AttendingCase(TypedCase):
             raise ImpossibleCase(
                 f"got q_heads={self.q_heads} and kv_heads={self.kv_heads}; expected query heads divisible by "
                 f"key-value heads, for each key-value head serves an equal group"
+            )
+
+    def early_mask(self) -> Mask:
+        """The mask, for defaults of axes that come before it."""
+        given: Any = self.mask
+        mask: Mask = self.read_value("mask", "causal" if given is None else given)
+        return mask
+
+    def validate_mask(self) -> None:
+        """Raise ImpossibleCase where the mask is none of the sequences, or goes with no such bias."""
+        for q_len, kv_len in self.sequences:
+            reason = self.mask.refuses(q_len, kv_len)
+            if reason is not None:
+                raise ImpossibleCase(f"mask {self.mask}: {reason}")
+        if self.mask.kind == "tree" and self.bias:
+            raise ImpossibleCase(
+                f"got bias={self.bias} with mask={self.mask}; expected none: nodes of a tree lie as far as they are "
+                f"deep, and not as far as they are stored"
             )
 
     @property

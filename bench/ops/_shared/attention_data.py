@@ -11,6 +11,7 @@ from torch import Tensor
 
 from attnlab.bench.contract.operator_spec import NEEDLE_DRAW
 from attnlab.bench.llm import captured
+from attnlab.bench.llm.masks import Mask
 from attnlab.bench.ops._shared import combs, needles, wide_sums
 from attnlab.bench.ops._shared.needles import SHARP_SCORE
 from attnlab.bench.ops._shared.sources import capture_of
@@ -119,14 +120,23 @@ def _needles(case: AttentionCase, generator: torch.Generator, score: float) -> t
     return q, k, v
 
 
+def needle_range(mask: Mask, row: int, q_len: int, kv_len: int) -> tuple[int, int]:
+    """Keys that the query sees, one after another: of a node of a tree by turns itself and all before the tree."""
+    first, last = mask.key_range(row, q_len, kv_len)
+    context = kv_len - q_len
+    if mask.kind != "tree":
+        return first, last
+    return (last - 1, last) if row % 2 or not context else (0, context)
+
+
 def _key_ranges(case: AttentionCase) -> tuple[Tensor, Tensor, Tensor]:
     """For each query row [Sq]: its first permitted key, one past its last, and rows left in its sequence."""
     rows: list[tuple[int, int, int]] = []
     start = 0
     for q_len, kv_len in case.sequences if case.packed else case.sequences[:1]:
         for row in range(q_len):
-            first, last = case.mask.key_range(row, q_len, kv_len)
+            first, last = needle_range(case.mask, row, q_len, kv_len)
             rows.append((start + first, start + last, q_len - 1 - row))
-        start += q_len
+        start += kv_len
     ranges = torch.tensor(rows)
     return ranges[:, 0], ranges[:, 1], ranges[:, 2]

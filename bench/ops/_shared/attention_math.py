@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from attnlab.bench.contract.error_budget import Probe, YardstickOutput, heads_permuted, zeros
-from attnlab.bench.llm.masks import permitted_pairs
+from attnlab.bench.llm.masks import permitted_pairs, places_of
+from attnlab.bench.ops._shared import variants
 from attnlab.bench.ops._shared.score_rounding import NO_ROUNDING, NUDGE, Rounding
+from attnlab.bench.ops._shared.variant_probes import has_choice, heads_differ, probes_of_variants
 
 if TYPE_CHECKING:
     from attnlab.bench.ops.attention.case import AttentionCase, AttentionInputs
@@ -28,7 +30,7 @@ def score_bytes(case: AttentionCase) -> int:
 def sample_rows(case: AttentionCase) -> Tensor:
     """The query rows to compare: all of a short case; else all edges and a seeded sample of the rest.
 
-    Edges are those of sequences, of tiles and pages of 16 to 256 rows, and of the window.
+    Edges are those of sequences, of tiles and pages of 16 to 256 rows, of the window, the prefix, and of chunks.
     """
     cost = 2 * (case.head_dim + case.v_head_dim) * case.batch * case.q_heads * case.kv_len
     wanted = max(64, FULL_CHECK_OPERATIONS // cost)
@@ -36,9 +38,11 @@ def sample_rows(case: AttentionCase) -> Tensor:
         return torch.arange(case.q_len)
     corners = {0, case.q_len - 1}
     corners |= {start for length in EDGES for start in (length, (case.q_len - 1) // length * length)}
-    if case.mask.window is not None:
-        corners.add(case.mask.window - (case.kv_len - case.q_len))
-    corners |= set(torch.tensor((0, *case.packed)).cumsum(0).tolist())
+    if case.mask.size is not None:
+        steps = {1, case.kv_len // case.mask.size} if case.mask.kind == "chunked" else {1}
+        corners |= {case.mask.size * step - (case.kv_len - case.q_len) for step in steps}
+    for lengths in (case.packed, case.mask.documents):
+        corners |= set(torch.tensor((0, *lengths)).cumsum(0).tolist())
     edges = {row + step for row in corners for step in (-1, 0, 1) if 0 <= row + step < case.q_len}
     others = torch.randperm(case.q_len, generator=torch.Generator().manual_seed(case.q_len))
     filled = dict.fromkeys([*sorted(edges), *others.tolist()])
@@ -84,12 +88,16 @@ def _of_rows(parts: list[Tensor]) -> Tensor:
 
 
 def forward_with_lse(case: AttentionCase, inputs: AttentionInputs) -> tuple[Tensor, Tensor]:
-    """The yardstick's output in the case's dtype, and the log-sum-exp of scaled scores in float32 [B, Hq, Sq]."""
+    """The yardstick's output in the case's dtype, and the log-sum-exp of scores in float32 [B, Hq, Sq].
+
+    Scores are those after cap, bias and mask; a sink counts in the sum.
+    """
     v, outs, sums = inputs.v.float()[:, :, None], [], []
     for part in row_chunks(inputs, torch.arange(case.q_len)):
-        scores, allowed = masked_scores(inputs, part, torch.float32)
-        sums.append(scores.logsumexp(-1).flatten(1, 2))
-        outs.append(scores.softmax(-1).masked_fill(~allowed, 0.0).to(case.torch_dtype).float() @ v)
+        scores, allowed, _ = masked_scores(inputs, part, torch.float32)
+        sums.append(variants.log_sum(scores, inputs.sinks).flatten(1, 2))
+        p = variants.weighed(scores, inputs.sinks).masked_fill(~allowed, 0.0)
+        outs.append(p.to(case.torch_dtype).float() @ v)
     return _of_rows(outs).to(case.torch_dtype), torch.cat(sums, dim=2)
 
 
@@ -103,18 +111,33 @@ def probabilities(
     inputs: AttentionInputs, rows: Tensor, compute: torch.dtype, rounding: Rounding = NO_ROUNDING
 ) -> Tensor:
     """Softmax over the permitted keys, [B, Hkv, G, R, Sk] with G query heads a key-value head."""
-    scores, allowed = masked_scores(inputs, rows, compute, rounding)
-    return scores.softmax(-1).masked_fill(~allowed, 0.0)  # a row of nothing but -inf is NaN by definition: zeros here
+    return probabilities_and_slope(inputs, rows, compute, rounding)[0]
+
+
+def probabilities_and_slope(
+    inputs: AttentionInputs, rows: Tensor, compute: torch.dtype, rounding: Rounding = NO_ROUNDING
+) -> tuple[Tensor, Tensor | None]:
+    """The same, and how much a score after the soft cap changes with the one before; None without a cap."""
+    scores, allowed, slope = masked_scores(inputs, rows, compute, rounding)
+    p = variants.weighed(scores, inputs.sinks)
+    return p.masked_fill(~allowed, 0.0), slope  # a row of nothing but -inf is NaN by definition: zeros here
 
 
 def masked_scores(
     inputs: AttentionInputs, rows: Tensor, compute: torch.dtype, rounding: Rounding = NO_ROUNDING
-) -> tuple[Tensor, Tensor]:
-    """Scaled scores with -inf at forbidden keys, [B, Hkv, G, R, Sk], and the permitted pairs [R, Sk]."""
-    q = grouped(inputs.q, inputs.k.shape[1]).index_select(3, rows).to(compute)
-    k = inputs.k.to(compute)[:, :, None]  # [B, Hkv, 1, Sk, D]
-    allowed = permitted_pairs(inputs.mask, rows, inputs.q.shape[2], inputs.k.shape[2], inputs.packed)
-    return rounding.scores(q, k.mT, inputs.scale, inputs.q.dtype).masked_fill(~allowed, float("-inf")), allowed
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Scores with cap and bias, and -inf at forbidden keys, [B, Hkv, G, R, Sk]; the permitted pairs [R, Sk]; the slope
+    of the cap, as `variants.biased` has it."""
+    q = grouped(variants.normed(inputs.q, inputs.q_norm, compute, inputs.q.dtype), inputs.k.shape[1]).index_select(
+        3, rows
+    )
+    k = variants.normed(inputs.k, inputs.k_norm, compute, inputs.k.dtype)[:, :, None]  # [B, Hkv, 1, Sk, D]
+    lengths = inputs.q.shape[2], inputs.k.shape[2]
+    allowed = permitted_pairs(inputs.mask, rows, *lengths, inputs.packed, inputs.packed_keys)
+    scaled = rounding.scores(q, k.mT, inputs.scale, inputs.q.dtype)
+    places = places_of(rows, *lengths, inputs.packed, inputs.packed_keys)
+    scores, slope = variants.biased(scaled, inputs, places, rows, inputs.mask.is_causal)
+    return scores.masked_fill(~allowed, float("-inf")), allowed, slope
 
 
 def grouped(x: Tensor, kv_heads: int) -> Tensor:
@@ -128,18 +151,9 @@ def key_shifted(
     return oracle(case, replace(inputs, k=inputs.k.roll(1, dims=2)), rows)
 
 
-def has_choice(case: AttentionCase) -> bool:
-    """Whether some query may see two keys or more; with one key the softmax is 1 whatever the scores."""
-    longest = max(k for _, k in case.sequences)  # the last query sees every key, or as many as its window
-    return min(longest, case.mask.window or longest) >= 2
-
-
-def heads_differ(case: AttentionCase) -> bool:
-    return case.q_heads > 1 and (case.kv_heads > 1 or has_choice(case))
-
-
 PROBES = (
     Probe("zeros", lambda case: True, zeros),
     Probe("one key shifted", has_choice, key_shifted),
     Probe("heads permuted", heads_differ, heads_permuted),
+    *probes_of_variants(oracle),
 )

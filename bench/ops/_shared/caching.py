@@ -13,18 +13,20 @@ from torch import Tensor
 from attnlab.bench.contract.axes import axis, dtype_axis, like, size
 from attnlab.bench.contract.operator_spec import NEEDLE_DRAW
 from attnlab.bench.errors import ImpossibleCase
+from attnlab.bench.llm.biases import Bias
 from attnlab.bench.llm.caches import Format, KVCache, Layout, format_of, known_formats, known_layouts, layout_of
 from attnlab.bench.llm.caches.cache import check_fit
 from attnlab.bench.llm.caches.costs import bytes_of_tokens
 from attnlab.bench.llm.caches.tables import random_table
 from attnlab.bench.llm.masks import Mask
-from attnlab.bench.ops._shared import attention_data, combs, needles, sources, wide_sums
+from attnlab.bench.ops._shared import attention_data, combs, needles, sources, variants, wide_sums
 from attnlab.bench.ops._shared.attending import AttendingCase
 from attnlab.bench.ops.attention import case as attention_case
 from attnlab.bench.ops.attention.case import AttentionCase
 
 LONGEST_QUERY = 64
 TABLE_SEED = 20_240_229  # of the physical order of pages: the same for all draws of a case
+DECODE_MASKS = ("causal", "window:256", "chunked:256", "prefix:32", "tree:2x2")
 DRAWN_ON_CPU = 1 << 26  # numbers; more are drawn on the device, where that takes seconds and not minutes
 NEEDLE_DRAWS = needles.TURNS + 2
 STALE = 20.0  # times as large as a token: what lies in the cache where no token does
@@ -54,9 +56,25 @@ def _read_count(value: Any) -> int:
 
 def _read_mask(value: Any) -> Mask:
     mask = Mask.read(value)
-    if not mask.is_causal:
-        raise ImpossibleCase("got mask full; expected causal or window:N: a new token never sees those after it")
+    if mask.kind in ("full", "document"):
+        raise ImpossibleCase(
+            f"got mask {mask}; expected {', '.join(DECODE_MASKS)}: a new token never sees those after it, and a "
+            f"sequence's cache holds one text"
+        )
     return mask
+
+
+def _read_bias(value: Any) -> Bias:
+    bias = Bias.read(value)
+    if bias.kind == "dense":
+        raise ImpossibleCase(
+            "got bias dense; expected none, alibi or relative:N: what a growing cache has hangs on distance"
+        )
+    return bias
+
+
+def _new_tokens(case: DecodeCase) -> int:
+    return case.early_mask().nodes or 1
 
 
 def layout_axis() -> Any:
@@ -89,7 +107,7 @@ class DecodeCase(AttendingCase):
     batch: int = size("B", help="sequences", default=1)
     q_heads: int = size("Hq", help="query heads", default=8)
     kv_heads: int = size("Hkv", help="key-value heads: fewer than query heads is GQA, one MQA", default=like("q_heads"))
-    q_len: int = size("Sq", help="new tokens a sequence, the last of its context", default=1)
+    q_len: int = size("Sq", help="new tokens a sequence, the last of its context", default=_new_tokens)
     context: int | str = axis(
         prefix="C",
         pattern=r"\d+(?:\+\d+)*|\d+(?:\.\.|::)\d+",
@@ -100,8 +118,17 @@ class DecodeCase(AttendingCase):
     head_dim: int = size("D", help="head size", default=64)
     dtype: str = dtype_axis()
     mask: Mask = axis(
-        pattern=r"causal|window:\d+", read=_read_mask, help="causal, window (window:256)", default=Mask("causal")
+        pattern=attention_case.MASK_PATTERN,
+        read=_read_mask,
+        help=", ".join(DECODE_MASKS),
+        default=Mask("causal"),
+        opt_in=lambda mask: not mask.is_band,
+        usual="causal, window",
     )
+    softcap: float | None = variants.softcap_axis()
+    sinks: str = variants.sinks_axis()
+    bias: Bias = variants.bias_axis(variants.BIASES, _read_bias)
+    qk_norm: str = variants.qk_norm_axis()
     layout: str = layout_axis()
     cache: str = format_axis()
     shared_prefix: int = axis(
@@ -116,6 +143,7 @@ class DecodeCase(AttendingCase):
 
     def validate(self) -> None:
         self.validate_heads()
+        self.validate_mask()
         if "+" in str(self.context) and len(self.lengths) != self.batch:
             raise ImpossibleCase(f"got context={self.context} with batch={self.batch}; expected one length a sequence")
         if self.q_len > LONGEST_QUERY:
@@ -133,7 +161,7 @@ class DecodeCase(AttendingCase):
         if not layout.wraps or layout.page_tokens is None:
             return
         kept = layout.page_tokens - (self.format.group - 1)
-        needed = min(self.longest, (self.mask.window or self.longest) + self.q_len - 1)
+        needed = max(self.mask.keys_seen(*lengths) for lengths in self.sequences)
         if needed > kept:
             raise ImpossibleCase(
                 f"got {layout.name} for {needed} tokens that {self.q_len} new ones may see; expected a ring of at "
@@ -273,7 +301,7 @@ def _captured(case: DecodeCase, seed: int, generator: torch.Generator) -> Tokens
 
 def _with_needles(case: DecodeCase, made: Tokens, seed: int, generator: torch.Generator) -> Tokens:
     """Every row meets every kind of needle over five draws with seeds that follow each other."""
-    ranges = [[case.mask.key_range(row, q, kv) for row in range(q)] for q, kv in case.sequences]
+    ranges = [[attention_data.needle_range(case.mask, row, q, kv) for row in range(q)] for q, kv in case.sequences]
     bounds = torch.tensor(ranges, device=made.q.device)[:, None]  # [B, 1, Sq, 2]
     first, last = bounds[..., 0], bounds[..., 1]
     batch, heads = torch.arange(case.batch)[:, None, None], torch.arange(case.query_heads)[:, None]

@@ -7,6 +7,7 @@ import torch
 from attnlab.bench.contract.error_budget import ErrorBudget
 from attnlab.bench.contract.operator_spec import DrawMix, Fact, Operator, TensorSpec, columns
 from attnlab.bench.contract.registry import registry
+from attnlab.bench.ops._shared import variants
 from attnlab.bench.ops._shared.caching import NEEDLE_DRAWS, DecodeCase, Tokens, draw_tokens, filled_cache
 from attnlab.bench.ops._shared.score_rounding import with_roundings
 from attnlab.bench.ops.decode_attention import reference as decode_math
@@ -23,10 +24,12 @@ def operations(case: DecodeCase) -> int:
 
 
 def bytes_moved(case: DecodeCase) -> int:
-    """Queries and the cached tokens that matter, read once, in the cache's own format; lengths; the output, written."""
+    """Queries and the cached tokens that matter, read once, in the cache's own format; lengths; the output, written;
+    the numbers of sinks, of a bias and of the queries' norm."""
     seeing = sum(case.mask.rows_with_keys(q, k) for q, k in case.sequences)
     row = case.q_heads * case.head_dim * case.torch_dtype.itemsize
-    return row * (seeing + case.batch * case.q_len) + case.cache_bytes(case.seen) + 4 * case.batch
+    added = variants.bytes_of(case, case.q_len, case.longest, norms=1)
+    return row * (seeing + case.batch * case.q_len) + case.cache_bytes(case.seen) + 4 * case.batch + added
 
 
 def plain_bytes(case: DecodeCase) -> int:
@@ -41,7 +44,8 @@ def make_inputs(case: DecodeCase, draw: str, seed: int, device: torch.device) ->
 
 def _inputs_of(case: DecodeCase, tokens: Tokens, device: torch.device) -> DecodeInputs:
     cache = filled_cache(case, tokens, device, case.lengths)
-    return DecodeInputs(tokens.q.to(case.torch_dtype), cache, case.mask, case.scale)
+    added = variants.drawn(case, case.q_len, case.longest, device)
+    return DecodeInputs(tokens.q.to(case.torch_dtype), cache, case.mask, case.scale, **added)
 
 
 def facts(case: DecodeCase, seed: int, device: torch.device) -> tuple[Fact, ...]:
@@ -65,7 +69,7 @@ def mixed(case: DecodeCase, inputs: DecodeInputs) -> dict[str, DrawMix]:
 
 DECODE_ATTENTION: Operator[DecodeCase, DecodeInputs] = Operator(
     name="decode_attention",
-    summary="attention of a few new tokens over a key-value cache: layouts and formats, MHA, GQA, MQA, window",
+    summary="attention of a few new tokens over a key-value cache: layouts, formats, masks, caps, sinks",
     case_type=DecodeCase,
     inputs_type=DecodeInputs,
     outputs=outputs,

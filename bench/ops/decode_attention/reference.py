@@ -14,7 +14,10 @@ import torch
 from torch import Tensor
 
 from attnlab.bench.contract.error_budget import Probe, YardstickOutput, heads_permuted, root_mean_square, zeros
+from attnlab.bench.llm.masks import places_of
+from attnlab.bench.ops._shared import variants
 from attnlab.bench.ops._shared.score_rounding import NO_ROUNDING, NUDGE, Rounding
+from attnlab.bench.ops._shared.variant_probes import has_choice, heads_differ, probes_of_variants
 
 if TYPE_CHECKING:
     from attnlab.bench.ops._shared.caching import DecodeCase, Tokens
@@ -55,7 +58,7 @@ def oracle(
     outs = []
     for n, k, v in each_sequence(case, inputs, sequences):
         k = k if rounding == NO_ROUNDING else k.to(case.torch_dtype)
-        outs.append(attend(case, inputs.q[n].double(), k.double(), v.double(), rounding))
+        outs.append(attend(inputs, inputs.q[n].double(), k.double(), v.double(), rounding))
     return (torch.stack(outs),)
 
 
@@ -74,7 +77,7 @@ def yardstick(
     outs, terms = [], []
     for n, k, v in each_sequence(case, inputs, sequences):
         k, v = k.to(dtype).float(), v.to(dtype).float()
-        p = probabilities(case, inputs.q[n].float(), k, rounding)
+        p = probabilities(inputs, inputs.q[n].float(), k, rounding)
         outs.append(as_heads(p.to(dtype).float() @ v[:, None]).to(dtype))
         terms.append(as_heads((p.square() @ v.square()[:, None]).sqrt()))
     return YardstickOutput((torch.stack(outs),), (torch.stack(terms),))
@@ -87,19 +90,22 @@ def each_sequence(case: DecodeCase, inputs: DecodeInputs, sequences: Tensor) -> 
         yield n, k[0], v[0]
 
 
-def attend(case: DecodeCase, q: Tensor, k: Tensor, v: Tensor, rounding: Rounding = NO_ROUNDING) -> Tensor:
-    """One sequence: q [Hq, Sq, D], k and v [Hkv, S, D] -> [Hq, Sq, D]."""
-    return as_heads(probabilities(case, q, k, rounding) @ v[:, None])
+def attend(inputs: DecodeInputs, q: Tensor, k: Tensor, v: Tensor, rounding: Rounding = NO_ROUNDING) -> Tensor:
+    """One sequence: q [Hq, Sq, D], k and v [Hkv, S, D] -> [Hq, Sq, D]; mask and variants are those of the inputs."""
+    return as_heads(probabilities(inputs, q, k, rounding) @ v[:, None])
 
 
-def probabilities(case: DecodeCase, q: Tensor, k: Tensor, rounding: Rounding = NO_ROUNDING) -> Tensor:
+def probabilities(inputs: DecodeInputs, q: Tensor, k: Tensor, rounding: Rounding = NO_ROUNDING) -> Tensor:
     """Softmax over the permitted keys, [Hkv, G, Sq, S]; a query that sees none has zeros."""
-    length = k.shape[1]
-    rows = torch.arange(case.q_len, device=q.device)
-    allowed = case.mask.permitted(rows, case.q_len, length)
-    grouped = q.unflatten(0, (case.kv_heads, case.q_heads // case.kv_heads))
-    scores = rounding.scores(grouped, k[:, None].mT, case.scale, case.torch_dtype)
-    return scores.masked_fill(~allowed, float("-inf")).softmax(-1).masked_fill(~allowed, 0.0)
+    q_len, length, dtype = q.shape[1], k.shape[1], inputs.q.dtype
+    rows = torch.arange(q_len, device=q.device)
+    places = places_of(rows, q_len, length)
+    allowed = inputs.mask.sees(places.position, places.key, length)
+    grouped = variants.normed(q, inputs.q_norm, q.dtype, dtype).unflatten(0, (k.shape[0], -1))
+    scaled = rounding.scores(grouped, k[:, None].mT, inputs.scale, dtype)
+    scores, _ = variants.biased(scaled, inputs, places, rows, inputs.mask.is_causal)
+    masked = scores.masked_fill(~allowed, float("-inf"))
+    return variants.weighed(masked, inputs.sinks).masked_fill(~allowed, 0.0)
 
 
 def as_heads(x: Tensor) -> Tensor:
@@ -117,7 +123,7 @@ def format_error(case: DecodeCase, inputs: DecodeInputs, tokens: Tokens) -> floa
     originals = []
     for n in sequences.tolist():
         k, v = (x[n, :, : case.lengths[n]].double() for x in (tokens.k, tokens.v))
-        originals.append(attend(case, inputs.q[n].double(), k, v))
+        originals.append(attend(inputs, inputs.q[n].double(), k, v))
     original = torch.stack(originals)
     return root_mean_square(stored - original) / root_mean_square(original)
 
@@ -127,7 +133,7 @@ def key_shifted(
 ) -> tuple[Tensor, ...]:
     """The key of the token before, for each token."""
     outs = [
-        attend(case, inputs.q[n].double(), k.double().roll(1, 1), v.double())
+        attend(inputs, inputs.q[n].double(), k.double().roll(1, 1), v.double())
         for n, k, v in each_sequence(case, inputs, sequences)
     ]
     return (torch.stack(outs),)
@@ -149,7 +155,7 @@ def one_lost(
     for out, (n, k, v) in zip(expected[0], each_sequence(case, inputs, sequences), strict=True):
         first, last = case.seen[n]
         lost = (first + last) // 2
-        weight = probabilities(case, inputs.q[n].double(), k.double())[..., lost : lost + 1]  # [Hkv, G, Sq, 1]
+        weight = probabilities(inputs, inputs.q[n].double(), k.double())[..., lost : lost + 1]  # [Hkv, G, Sq, 1]
         rest = (1 - weight).clamp_min(MOST_LOST)
         outs.append((out - as_heads(weight * v.double()[:, None, lost : lost + 1])) / as_heads(rest))
     return (torch.stack(outs),)
@@ -160,24 +166,16 @@ def loses(case: DecodeCase) -> bool:
     return min(last - first for first, last in case.seen) >= 2
 
 
-def chooses(case: DecodeCase) -> bool:
-    """Whether some query may see two keys or more; with one key the softmax is 1 whatever the scores."""
-    return min(case.longest, case.mask.window or case.longest) >= 2
-
-
-def heads_differ(case: DecodeCase) -> bool:
-    return case.longest > 0 and case.q_heads > 1 and (case.kv_heads > 1 or chooses(case))
-
-
 def forgets_nothing(case: DecodeCase) -> bool:
     """In a ring the place of a token that is forgotten holds the newest one: shifted by one, it is the same set."""
-    return case.longest > 0 and not case.placing.wraps
+    return case.longest > 0 and not case.placing.wraps and (case.mask.kind != "tree" or min(case.lengths) > case.q_len)
 
 
 PROBES = (
     Probe("zeros", lambda case: case.longest > 0, zeros),
-    Probe("one key shifted", chooses, key_shifted),
+    Probe("one key shifted", has_choice, key_shifted),
     Probe("one token fewer", forgets_nothing, one_fewer),
     Probe("one token lost", loses, one_lost),
-    Probe("heads permuted", heads_differ, heads_permuted),
+    Probe("heads permuted", lambda case: case.longest > 0 and heads_differ(case), heads_permuted),
+    *probes_of_variants(oracle),
 )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
 
 from attnlab.bench import AttentionInputs, DecodeInputs, Implementation, ModelConfig, Unavailable
-from attnlab.impls import _eager
 from attnlab.impls.generate._engine.parts import Kernel, Parts
 
 CAPABLE = "naive"
@@ -27,12 +27,10 @@ def kernel(implementation: Implementation, case: Any, inputs: AttentionInputs | 
     """Attention set up for a case, with cap · tanh(score / cap) for its scores; raises Unavailable without one."""
     if implementation.name != CAPABLE:
         raise Unavailable(f"{implementation.key} of {case.id}: it has no soft cap of scores")
-    forbidden = implementation.prepare(case, inputs)
+    matrix = implementation.prepare(case, inputs)
 
     def attend(now: AttentionInputs | DecodeInputs) -> Tensor:
-        if isinstance(now, AttentionInputs):
-            return _eager.attend(now.q, now.k, now.v, forbidden, now.scale, cap)
-        k, v = (x.to(now.q.dtype) for x in now.cache.read(length=forbidden.shape[3]))
-        return _eager.attend(now.q, k, v, forbidden, now.scale, cap)
+        out: Tensor = implementation.run(replace(now, softcap=cap), matrix)
+        return out
 
     return attend

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from attnlab.bench.contract.registry import registry
 from attnlab.bench.errors import ImpossibleCase, UnknownName
+from attnlab.bench.llm.biases import Bias
 from attnlab.bench.llm.masks import Mask
 from attnlab.bench.ops.attention.case import AttentionCase
 from attnlab.bench.ops.attention.contract import ATTENTION
@@ -28,6 +29,11 @@ DEFAULTS = {
     "dtype": "bfloat16",
     "mask": Mask("full"),
     "inputs": "normal",
+    "packed_keys": (),
+    "softcap": None,
+    "sinks": "none",
+    "bias": Bias(),
+    "qk_norm": "none",
 }
 FROZEN: dict[str, dict[str, Any]] = {
     "bf16": {},
@@ -63,6 +69,7 @@ FROZEN: dict[str, dict[str, Any]] = {
         "q_len": 1037,
         "kv_len": 1037,
         "mask": Mask("causal"),
+        "packed_keys": (100, 37, 900),
     },
     "bf16-outliers": {"inputs": "outliers"},
     "Hq9-Hkv3-Sq512-bf16-causal-smollm2": {
@@ -82,8 +89,32 @@ FROZEN: dict[str, dict[str, Any]] = {
         "mask": Mask("causal"),
         "inputs": "smollm2:1:prose",
     },
+    "packed100+0+9-keys300+20+9-bf16-chunked.16-cap30-sink_learned-bias_alibi": {
+        "packed": (100, 0, 9),
+        "packed_keys": (300, 20, 9),
+        "q_len": 109,
+        "kv_len": 329,
+        "mask": Mask("chunked", 16),
+        "softcap": 30.0,
+        "sinks": "learned",
+        "bias": Bias("alibi"),
+    },
+    "Sk500-bf16-tree.4x2-cap2.5-sink_zero": {
+        "q_len": 13,
+        "kv_len": 500,
+        "mask": Mask("tree", parents=(0, 0, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4)),
+        "softcap": 2.5,
+        "sinks": "zero",
+    },
+    "bf16-document.100+0+37-bias_relative.32": {
+        "q_len": 137,
+        "kv_len": 137,
+        "mask": Mask("document", documents=(100, 0, 37)),
+        "bias": Bias("relative", 32),
+    },
 }
 """Ids that are stored in results. They stand for these cases for ever: add to the list, and change nothing."""
+NORMED: dict[str, Any] = {"qk_norm": "rms"}
 
 SIZES = st.integers(1, 5000)
 BUILT = st.builds(
@@ -115,7 +146,13 @@ def test_stored_ids_stand_for_the_same_case_for_ever(kind: type[AttentionCase], 
 
 def test_no_axis_is_untested() -> None:
     assert set(AttentionCase.axes()) == set(DEFAULTS)
-    assert {name for axes in FROZEN.values() for name in axes} == set(DEFAULTS)
+    assert {name for axes in (*FROZEN.values(), NORMED) for name in axes} == set(DEFAULTS)
+
+
+def test_a_norm_is_of_attention_alone() -> None:
+    assert AttentionCase(**NORMED).id == "bf16-qk_rms"
+    with pytest.raises(ImpossibleCase, match="got qk_norm=rms; expected none: gradients are by normed"):
+        AttentionBackwardCase(**NORMED)
 
 
 @given(BUILT)
@@ -164,7 +201,7 @@ def test_an_unknown_axis_suggests_the_nearest() -> None:
         ({"head_dim": 0}, "axis head_dim: got 0"),
         ({"v_head_dim": 2.5}, "axis v_head_dim: got 2.5"),
         ({"dtype": "float64"}, "axis dtype: unknown dtype 'float64'; expected one of float32, float16, bfloat16"),
-        ({"mask": "casual"}, "axis mask: unknown mask 'casual'; expected full, causal or window:N"),
+        ({"mask": "casual"}, "axis mask: unknown mask 'casual'; expected one such as full, causal"),
         ({"mask": "window:0"}, "axis mask: got a window of '0'"),
         ({"inputs": "gaussian"}, "axis inputs: unknown source of inputs 'gaussian'; expected normal, outliers"),
         ({"inputs": "smollm2:3"}, "axis inputs: unknown source of inputs 'smollm2:3'"),

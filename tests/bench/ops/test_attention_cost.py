@@ -80,7 +80,7 @@ def test_counting_the_permitted_pairs_gives_the_same(
 ) -> None:
     axes = {"kv_heads": kv_heads, "q_heads": kv_heads * group, "head_dim": head_dim, "v_head_dim": v_head_dim}
     case = AttentionBackwardCase(mask=mask, dtype="float16", **shape, **axes)
-    packed = cumulative_lengths(case, torch.device("cpu"))
+    packed = cumulative_lengths(case.packed, torch.device("cpu"))
     allowed = permitted_pairs(mask, torch.arange(case.q_len), case.q_len, case.kv_len, packed)
     pairs, both = int(allowed.sum()) * case.batch * case.q_heads, head_dim + v_head_dim
     queries = int(allowed.any(1).sum()) * case.batch * case.q_heads
