@@ -8,6 +8,8 @@ import torch
 from attnlab.bench.errors import ImpossibleCase
 from attnlab.bench.llm.biases import Bias, alibi_slopes, bucket_of
 
+t5 = pytest.importorskip("transformers.models.t5.modeling_t5")  # here, since it sets a variable of the environment
+
 
 def test_slopes_by_hand() -> None:
     assert alibi_slopes(8) == [2.0**-n for n in range(1, 9)]
@@ -19,7 +21,6 @@ def test_slopes_by_hand() -> None:
 @pytest.mark.parametrize("buckets", [4, 8, 16, 32, 64])
 @pytest.mark.parametrize("causal", [True, False])
 def test_buckets_are_those_of_t5(buckets: int, causal: bool) -> None:
-    t5 = pytest.importorskip("transformers.models.t5.modeling_t5")
     distance = torch.arange(-400, 400)
     want = t5.T5Attention._relative_position_bucket(distance, bidirectional=not causal, num_buckets=buckets)
     assert torch.equal(bucket_of(distance, buckets, causal), want)
