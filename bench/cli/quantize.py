@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from attnlab.bench.llm.quality.mixing import HeldOut, Mixture, MixturePlan
 
 WINDOW = 256
+PAGE = ".html"
 EPILOG = (
     "It writes a file that the axis weights reads, as in -a weights=@mix.toml, and a page beside it. Costs are of "
     "layers changed one at a time; the mixture is then held against one format throughout, on a text that nothing was "
@@ -63,13 +64,15 @@ def execute(options: argparse.Namespace) -> int:
     check_plan(plan, config)
     if not out.parent.is_dir():
         raise UsageError(f"got --out {out}; expected a file in a folder that is there, and {out.parent} is not")
+    if out.is_dir() or out.suffix == PAGE:
+        raise UsageError(f"got --out {out}; expected a file such as mix.toml, beside which the page {PAGE} is written")
     text, other = _texts(options.texts)
     chosen_by, held_out = _windows(options, model, text), _windows(options, model, other, text == other)
     texts = ids_to_calibrate(model, config) if quantisation_method(plan.method).calibrated else None
     mixture = mix(load_model(model), plan, chosen_by, held_out, _tell, texts)
     told = f"attnlab quantize: {mixture.mixed.bits:.4g} bits a weight, chosen on {text}"
     write_assignment(recipe_of_mixture(mixture), out, told)
-    page = out.with_suffix(".html")
+    page = out.with_suffix(PAGE)
     page.write_text(_page(mixture, options, model), encoding="utf-8")
     if options.json:
         print(json.dumps(_record(mixture, out, page)))

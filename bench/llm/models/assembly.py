@@ -14,6 +14,7 @@ from torch import Tensor
 
 from attnlab.bench.errors import ModelError, ModelWarning
 from attnlab.bench.llm.models.config import ModelConfig
+from attnlab.bench.llm.models.quantised_files import REMEDY, quantised_tensor
 from attnlab.bench.llm.models.weights import LayerWeights, ModelWeights, layer_shapes, model_shapes
 from attnlab.bench.text import one_line
 
@@ -161,6 +162,12 @@ def not_finite(stored: Tensor, dtype: torch.dtype) -> str:
 
 def check_fit(source: TensorSource, expected: Mapping[str, tuple[int, ...]], derived: frozenset[str]) -> None:
     shapes = source.shapes()
+    if (found := quantised_tensor(shapes)) is not None:
+        name, program = found
+        raise ModelError(
+            f"{source.place(name)} holds the tensor {name}, as {program} stores weights in fewer bits; expected "
+            f"weights that are stored as numbers: {REMEDY}"
+        )
     missing = [name for name in expected if name not in shapes]
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""

@@ -16,6 +16,7 @@ from attnlab.bench.errors import ModelError
 from attnlab.bench.llm.models.assembly import tell_unknown
 from attnlab.bench.llm.models.config import ModelConfig
 from attnlab.bench.llm.models.families import FAMILIES, MOST_LAYERS, ModelFamily
+from attnlab.bench.llm.models.quantised_files import QUANTISED_FIELDS, REMEDY, told
 from attnlab.bench.llm.models.rope_fields import ORIGINAL, RopeFields, short
 from attnlab.bench.llm.models.rope_scaling import RopeScaling
 
@@ -26,7 +27,6 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "hidden_act": ("silu", "swish"),
     "attention_bias": (False, None),
     "mlp_bias": (False, None),
-    "quantization_config": (None,),
     "attn_logit_softcapping": (None, 0),
     "final_logit_softcapping": (None, 0),
     "logit_scale": (None, 1),
@@ -234,14 +234,19 @@ class FolderFields:
         return self.whole("num_key_value_heads", q_heads if default is None else default)
 
     def refuse_what_is_not_computed(self, family: ModelFamily) -> None:
+        for key in QUANTISED_FIELDS:
+            if self.values.get(key) is not None:
+                raise ModelError(
+                    f"{self.path}: got {key}, {told(self.values[key])}; expected weights that are stored as numbers: "
+                    f"{REMEDY}"
+                )
         known = {key: values for key, values in NEUTRAL.items() if key not in family.takes} | dict(family.neutral)
         for key, neutral in known.items():
             value = self.values.get(key, neutral[0])
             if value not in neutral:
                 raise ModelError(f"{self.path}: got {key} {short(value)}, expected {_words(neutral)}")
-        tell_unknown(
-            str(self.path), [key for key in self.values if key not in {*known, *family.takes, *COMPUTED, *SILENT}]
-        )
+        read = {*known, *family.takes, *COMPUTED, *SILENT, *QUANTISED_FIELDS}
+        tell_unknown(str(self.path), [key for key in self.values if key not in read])
 
     def rope(self, family: ModelFamily) -> tuple[dict[str, Any], float | None]:
         """All of rotary embedding: under `rope_parameters`, or beside each other in older files.

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from attnlab.bench.errors import ModelError
 from attnlab.bench.llm.models.folder_config import read_json
+from attnlab.bench.llm.models.quantised_files import REMEDY
 from attnlab.bench.llm.models.rope_fields import short
 
 ONE_FILE, INDEX_FILE = "model.safetensors", "model.safetensors.index.json"
@@ -76,7 +77,9 @@ class SafetensorsFolder:
     def check(self, name: str) -> None:
         kind = self._slice(name).get_dtype()
         if kind not in ("F64", "F32", "F16", "BF16"):
-            raise ModelError(f"{self.place(name)}: tensor {name} is of {kind}, expected F32, F16 or BF16")
+            raise ModelError(
+                f"{self.place(name)}: tensor {name} is of {kind}, expected F32, F16 or BF16; of codes, {REMEDY}"
+            )
 
     def tensor(self, name: str) -> Tensor:
         tensor: Tensor = self._files[self._file_of[name]].get_tensor(name)

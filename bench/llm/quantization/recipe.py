@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from attnlab.bench.errors import ImpossibleCase
+from attnlab.bench.errors import ImpossibleCase, UnknownName
 from attnlab.bench.llm.quantization.choosing import known_methods, quantisation_method
 from attnlab.bench.llm.quantization.coding import known_weight_formats, weight_format
+from attnlab.bench.text import one_line
 from attnlab.bench.toml_file import read_toml
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 SAME, RTN = "same", "rtn"
 PROJECTIONS = ("query", "key", "value", "output", "gate", "up", "down")
 """Fields of `LayerWeights` that are stored in a format."""
-PLACE = re.compile(rf"(\d+)(?:\.({'|'.join(PROJECTIONS)}))?")
+PLACE = re.compile(rf"(0|[1-9][0-9]*)(?:\.({'|'.join(PROJECTIONS)}))?")
 GRAMMAR = "FORMAT[:METHOD][+FORMAT_OF_THE_HEAD], such as int4_g32:gptq+int8"
 KEYS = ("format", "method", "head", "layers")
 
@@ -53,7 +54,13 @@ class Recipe:
         format, colon, method = body.partition(":")
         if not format or (plus and not head) or (colon and not method):
             raise ImpossibleCase(f"got {text!r}; expected {GRAMMAR}, or @PATH of a file that assigns formats")
-        return cls(_format(format), _method(method or RTN), _format(head or SAME))
+        made = cls(_format(format), _method(method or RTN), _format(head or SAME))
+        if made.format == SAME and made.method != RTN:
+            raise ImpossibleCase(
+                f"got {text!r}, of which {made.method} chooses nothing: the head's codes are always the nearest ones; "
+                f"expected a format for the layers, or no method"
+            )
+        return made
 
     def __str__(self) -> str:
         method, head = "" if self.method == RTN else f":{self.method}", "" if self.head == SAME else f"+{self.head}"
@@ -113,12 +120,12 @@ def _nbytes(format: str, n: int, k: int, dtype: torch.dtype) -> int:
     return n * k * dtype.itemsize if format == SAME else weight_format(format).nbytes(n, k, dtype)
 
 
-def _format(name: Any) -> str:
-    return SAME if name == SAME else weight_format(str(name)).name
+def _format(name: str) -> str:
+    return SAME if name == SAME else weight_format(name).name
 
 
-def _method(name: Any) -> str:
-    return quantisation_method(str(name)).name
+def _method(name: str) -> str:
+    return quantisation_method(name).name
 
 
 def read_assignment(path: Path) -> Recipe:
@@ -140,9 +147,20 @@ def read_assignment(path: Path) -> Recipe:
         raise ImpossibleCase(
             f'{path}: got {got}; expected numbers of layers such as "7", or projections of them, "7.down"'
         )
-    return Recipe(
-        _format(table["format"]),
-        _method(table.get("method", RTN)),
-        _format(table.get("head", SAME)),
-        {place: _format(name) for place, name in layers.items()},
+    rest = {key: value for key, value in table.items() if key != "layers"}
+    top = {key: _named(path, key, value, _method if key == "method" else _format) for key, value in rest.items()}
+    places = {place: _named(path, place, name, _format) for place, name in layers.items()}
+    return Recipe(top["format"], top.get("method", RTN), top.get("head", SAME), places)
+
+
+def _named(path: Path, key: str, value: object, read: Callable[[str], str]) -> str:
+    """The name that a key of the file has."""
+    if isinstance(value, str):
+        try:
+            return read(value)
+        except UnknownName as error:
+            raise ImpossibleCase(f"{path}: {key}: {error}") from error
+    hint = (
+        f'; a projection is written in quotes, "{key}.{next(iter(value), "down")}"' if isinstance(value, dict) else ""
     )
+    raise ImpossibleCase(f"{path}: got {one_line(repr(value))} for {key}; expected a name in quotes{hint}")

@@ -16,7 +16,7 @@ from attnlab.bench.contract.contents import write
 from attnlab.bench.contract.operator_spec import NORMAL_DRAW, TensorSpec, tensors
 from attnlab.bench.contract.registry import Implementation
 from attnlab.bench.contract.wrong import Wrong, first_wrong
-from attnlab.bench.errors import StoreError, Unavailable
+from attnlab.bench.errors import ModelError, StoreError, Unavailable
 from attnlab.bench.machine.environment import describe_device
 from attnlab.bench.measuring.correctness import Checker, poisoned_memory
 from attnlab.bench.measuring.failures.keeping import refused_outputs
@@ -101,7 +101,7 @@ def attempted(
         return work()
     except Unavailable as error:
         return ReplayResult(Outcome.UNAVAILABLE, str(error))
-    except StoreError:
+    except (StoreError, ModelError):  # of a file that the user named, not of the implementation
         raise
     except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code; its traceback is what is looked for
         return ReplayResult(Outcome.FAILED, f"raised {reason_of(error)}", error=error)

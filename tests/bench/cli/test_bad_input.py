@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from attnlab.bench import load_model
 from attnlab.bench.cli import main
+from attnlab.bench.llm.models.huggingface import save_folder
 
 COMMAND_LINES = {
     "operator with a typing error": ("run atention", "unknown suite or operator 'atention'; did you mean 'attention'?"),
@@ -167,3 +169,19 @@ def test_a_typing_error_is_told_what_was_likely_meant(line: str, told: str, caps
         main(line.split())
     assert ended.value.code == 2
     assert told in capsys.readouterr().err
+
+
+def test_a_model_whose_weights_cannot_be_read_is_the_users_to_mend(cli, tmp_path: Path) -> None:
+    """Of a folder whose configuration is right, so that only reading the weights tells."""
+    safetensors = pytest.importorskip("safetensors.torch", reason="package safetensors is not installed")
+    folder = tmp_path / "mine"
+    save_folder(load_model("toy"), folder)
+    kept = safetensors.load_file(folder / "model.safetensors")
+    kept["model.layers.0.mlp.down_proj.weight"].fill_(float("nan"))
+    safetensors.save_file(kept, folder / "model.safetensors")
+    ended = cli(
+        "check", "perplexity", "--impl", "naive", "-a", f"model={folder}", *"-a text=random -a window=8".split()
+    )
+    assert ended.code == 2
+    assert "down_proj.weight holds 8192 values of 8192 that are NaN" in ended.err
+    assert len(ended.err.splitlines()) == 1

@@ -48,6 +48,8 @@ def test_a_file_and_a_page(cli: Run, tmp_path: Path) -> None:
         (("--formats", "int8", "--budget-bits", "9", "--texts", "prose,poetry"), "unknown text 'poetry'"),
         (("--formats", "int8", "--budget-bits", "9", "--tokens", "4000"), "expected 2 to 2048"),
         (("--formats", "int8", "--budget-bits", "9", "--out", "nowhere/mix.toml"), "folder that is there"),
+        (("--formats", "int8", "--budget-bits", "9", "--out", "mix.html"), "expected a file such as mix.toml"),
+        (("--formats", "int8", "--budget-bits", "9", "--out", "."), "expected a file such as mix.toml"),
     ],
 )
 def test_what_is_refused(options: tuple[str, ...], told: str, cli: Run, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from attnlab.bench.llm.models.config import PUBLISHED
 from attnlab.bench.llm.models.folder_config import COMPUTED, NEUTRAL, config_of
 from attnlab.bench.llm.models.huggingface import config_json, save_folder
 from attnlab.bench.llm.models.load import model_config
+from attnlab.bench.llm.models.quantised_files import QUANTISED_FIELDS
 from attnlab.bench.llm.models.random_weights import random_weights
 from attnlab.bench.llm.models.rope_scaling import Llama3Scaling
 from attnlab.bench.llm.models.rotary import inverse_frequencies
@@ -134,7 +135,6 @@ def test_a_window_holds_where_it_is_switched_on(fields: dict[str, Any], window: 
         ({"model_type": "gpt2"}, "got model_type 'gpt2', expected one of llama, mistral, qwen2"),
         ({"hidden_act": "gelu"}, "got hidden_act 'gelu', expected 'silu'"),
         ({"attention_bias": True}, "got attention_bias True, expected False or none"),
-        ({"quantization_config": {"bits": 4}}, "got quantization_config"),
         ({"mlp_bias": True}, "got mlp_bias True, expected False or none"),
         ({"final_logit_softcapping": 30.0}, "got final_logit_softcapping 30.0, expected none or 0"),
         ({"partial_rotary_factor": 0.5}, "got partial_rotary_factor 0.5, expected 1 or none"),
@@ -258,6 +258,7 @@ def test_a_field_that_is_not_known_is_told(folder: Path) -> None:
         load_model(str(folder))
 
 
+FIELDS = sorted({*COMPUTED, *NEUTRAL, *QUANTISED_FIELDS})
 ANY_JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4) | st.just(10**400),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*COMPUTED]), inner, max_size=3),
@@ -266,7 +267,7 @@ ANY_JSON = st.recursive(
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(fields=st.dictionaries(st.sampled_from(sorted({*COMPUTED, *NEUTRAL})), ANY_JSON, min_size=1, max_size=3))
+@given(fields=st.dictionaries(st.sampled_from(FIELDS), ANY_JSON, min_size=1, max_size=3))
 def test_nothing_but_a_model_error_comes_of_any_configuration(fields: dict[str, Any], folder: Path) -> None:
     with suppress(ModelError):
         config_of(with_config(folder, fields), "toy")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,12 @@ def test_a_recipe_is_read_back(text: str) -> None:
 @pytest.mark.parametrize("text", ["", "int4_g32:", "int4_g32+", "+int8", ":rtn"])
 def test_what_is_no_recipe(text: str) -> None:
     with pytest.raises(ImpossibleCase, match="FORMAT"):
+        Recipe.read(text)
+
+
+@pytest.mark.parametrize("text", ["same:gptq", "same:awq+int8"])
+def test_a_method_that_has_nothing_to_choose(text: str) -> None:
+    with pytest.raises(ImpossibleCase, match=f"got '{re.escape(text)}', of which .* chooses nothing"):
         Recipe.read(text)
 
 
@@ -96,6 +103,12 @@ def test_an_assignment_of_a_file(tmp_path: Path, toy) -> None:
         ('format = "int8"\n[layers]\n"3.head" = "int8"\n', "got the layer '3.head'"),
         ('format = "int8"\n[layers]\n"3" = "int9"\n', "unknown weight format 'int9'"),
         ("format = int8\n", ":1: not TOML"),
+        ('format = "int8"\n[layers]\n"00" = "same"\n', "got the layer '00'"),
+        ('format = "int8"\n[layers]\n"\u0661" = "same"\n', "got the layer '\u0661'"),
+        ('format = "int8"\n[layers]\n0.down = "same"\n', 'for 0; expected a name in quotes; .*"0.down"'),
+        ("format = 4\n", "mix.toml: got 4 for format; expected a name in quotes"),
+        ('format = "int8"\nmethod = true\n', "got True for method; expected a name in quotes"),
+        ('format = "int8:gptq"\n', "mix.toml: got format = 'int8:gptq': unknown weight format"),
     ],
 )
 def test_what_is_no_assignment(tmp_path: Path, text: str, said: str) -> None:
