@@ -159,8 +159,7 @@ def _named(path: Path, key: str, value: object, read: Callable[[str], str]) -> s
         try:
             return read(value)
         except UnknownName as error:
-            raise ImpossibleCase(f"{path}: {key}: {error}") from error
-    hint = (
-        f'; a projection is written in quotes, "{key}.{next(iter(value), "down")}"' if isinstance(value, dict) else ""
-    )
+            raise ImpossibleCase(f"{path}: got {key} = {value!r}: {error}") from error
+    quoted = f'"{key}.{next(iter(value), "down")}"' if isinstance(value, dict) else ""
+    hint = f"; a projection is written in quotes, {quoted}" if quoted else ""
     raise ImpossibleCase(f"{path}: got {one_line(repr(value))} for {key}; expected a name in quotes{hint}")

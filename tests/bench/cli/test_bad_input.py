@@ -179,9 +179,8 @@ def test_a_model_whose_weights_cannot_be_read_is_the_users_to_mend(cli, tmp_path
     kept = safetensors.load_file(folder / "model.safetensors")
     kept["model.layers.0.mlp.down_proj.weight"].fill_(float("nan"))
     safetensors.save_file(kept, folder / "model.safetensors")
-    ended = cli(
-        "check", "perplexity", "--impl", "naive", "-a", f"model={folder}", *"-a text=random -a window=8".split()
-    )
+    axes = ("-a", f"model={folder}", "-a", "text=random", "-a", "window=8")
+    ended = cli("check", "perplexity", "--impl", "naive", *axes)
     assert ended.code == 2
     assert "down_proj.weight holds 8192 values of 8192 that are NaN" in ended.err
     assert len(ended.err.splitlines()) == 1
