@@ -12,7 +12,7 @@ from attnlab.bench.llm.caches.coding import DATA
 from attnlab.bench.llm.quality.scoring import CachedReading, hidden_states, reading_of, right_logs
 from attnlab.bench.ops.generate.contract import weights_of
 from attnlab.bench.ops.perplexity.case import PerplexityCase, PerplexityInputs
-from attnlab.bench.ops.perplexity.check import neighbours_steps
+from attnlab.bench.ops.perplexity.probes import neighbours_steps
 
 from .collection import Collection
 
@@ -172,6 +172,34 @@ class NeighboursScales(Scores):
         return super().logs(replace(inputs, weights=replace(inputs.weights, layers=layers)), case)
 
 
+@broken(lambda case: case.weights != "same" and case.dtype == "float32")
+class OneLayerPassedOver(Scores):
+    """The first layer is not quantised."""
+
+    def logs(self, inputs: PerplexityInputs, case: PerplexityCase, **changed: Any) -> Tensor:
+        plain = weights_of(case.model, case.torch_dtype, inputs.ids.device)
+        layers = (plain.layers[0], *inputs.weights.layers[1:])
+        return super().logs(replace(inputs, weights=replace(inputs.weights, layers=layers)), case)
+
+
+@broken(lambda case: "+" in case.weights and case.dtype == "float32")
+class HeadPassedOver(Scores):
+    """Nothing but the head is as it was."""
+
+    def logs(self, inputs: PerplexityInputs, case: PerplexityCase, **changed: Any) -> Tensor:
+        head = weights_of(case.model, case.torch_dtype, inputs.ids.device).head
+        return super().logs(replace(inputs, weights=replace(inputs.weights, head=head, quantized_head=None)), case)
+
+
+@broken(lambda case: case.codes_activations and case.dtype == "float32")
+class ActivationsPassedOver(Scores):
+    """Weights in codes meet activations that have none."""
+
+    def logs(self, inputs: PerplexityInputs, case: PerplexityCase, **changed: Any) -> Tensor:
+        layers = tuple(replace(layer, activations={}) for layer in inputs.weights.layers)
+        return super().logs(replace(inputs, weights=replace(inputs.weights, layers=layers)), case)
+
+
 HONEST = (Scores,)
 IDS = (
     "toy-random-W40-n2-B2-fp32",
@@ -181,4 +209,5 @@ IDS = (
     "toy-random-W40-n2-int8_channel-fp32-w_int4_g32",
     "toy-random-W40-n2-B2-bf16-w_int8",
     "toy-random-W40-n2-fp32-w_int8_dynamic+int8",
+    "toy-random-W40-n2-bf16-w_int8_dynamic",
 )

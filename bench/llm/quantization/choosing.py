@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 
 from attnlab.bench.contract.discovery import Folder
-from attnlab.bench.errors import UsageError
+from attnlab.bench.errors import ModelWarning, UsageError
 from attnlab.bench.llm.quantization.coding import WeightFormat
 from attnlab.bench.llm.quantization.weight import QuantizedWeight, checked_weight
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FEWEST_ROWS = 16  # of calibration activations
+LARGEST = 1e15  # of calibration activations: sums of squares of larger ones may not fit in float32
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +32,12 @@ class Chosen:
     weight: QuantizedWeight
     column_scale: Tensor | None = None
     notes: tuple[str, ...] = ()
+
+
+def tell(chosen: Chosen, method: Method) -> None:
+    """A ModelWarning for each note."""
+    for note in chosen.notes:
+        warnings.warn(f"{method.name}: {note}", ModelWarning, stacklevel=3)
 
 
 class Choose(Protocol):
@@ -134,6 +142,11 @@ def _checked_activations(x: Tensor | None, method: Method, k: int) -> Tensor:
         )
     if not bool(torch.isfinite(x).all()):
         raise UsageError(f"method {method.name} got calibration activations that are NaN or infinite; mend the texts")
+    if float(x.abs().max()) > LARGEST:
+        raise UsageError(
+            f"method {method.name} got calibration activations up to {float(x.abs().max()):.3g}; expected at most "
+            f"{LARGEST:g}: mend the model or the texts"
+        )
     return x.float()
 
 

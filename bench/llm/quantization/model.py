@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
-from attnlab.bench.errors import ModelWarning, UsageError
+from attnlab.bench.errors import UsageError
 from attnlab.bench.llm.models import reference
 from attnlab.bench.llm.models.config import ModelConfig
 from attnlab.bench.llm.models.weights import LayerWeights, ModelWeights, placeholder
 from attnlab.bench.llm.quantization.calibration import FIELDS, LayerInputs, read_layer
-from attnlab.bench.llm.quantization.choosing import Method, quantisation_method, quantise
+from attnlab.bench.llm.quantization.choosing import Method, quantisation_method, quantise, tell
 from attnlab.bench.llm.quantization.coding import weight_format
 from attnlab.bench.llm.quantization.folding import scaled_layer
 from attnlab.bench.llm.quantization.recipe import PROJECTIONS, RTN, SAME, Recipe
@@ -107,6 +106,5 @@ def _chosen(
     weights: list[Tensor] = [getattr(layer, name) for name in fields]
     as_it_is = None if activations is None else activations.new_ones(activations.shape[1])
     chosen = quantise(torch.cat(weights), weight_format(format), method, activations, as_it_is)
-    for note in chosen.notes:
-        warnings.warn(f"{method.name}: {note}", ModelWarning, stacklevel=2)
+    tell(chosen, method)
     return dict(zip(fields, split(chosen.weight, [len(weight) for weight in weights]), strict=True))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from attnlab.bench.contract.operator_spec import NEEDLE_DRAW, NORMAL_DRAW, dynamic, static
 from attnlab.bench.llm.quantization.captured_linear import captured_linear
-from attnlab.bench.llm.quantization.choosing import quantisation_method, quantise
+from attnlab.bench.llm.quantization.choosing import quantisation_method, quantise, tell
 from attnlab.bench.llm.quantization.grouped import MINIMUM, SCALE
 from attnlab.bench.llm.quantization.weight import QuantizedWeight
 from attnlab.bench.ops._shared import wide_sums
@@ -68,7 +68,7 @@ def make_inputs(case: LinearCase, which: str, seed: int, device: torch.device) -
     """Seeded rows, drawn on the CPU, and weights so that an output is about as large as a number of x.
 
     Needles: by turns the columns of x at edges are larger, so that each output hangs on them; or partial sums are far
-    larger than the sum, see `wide_sums`.
+    larger than the sum, see `wide_sums`. A ModelWarning says where rows of calibration are few.
     """
     weight, bias = weight_and_bias(case)
     if which == NEEDLE_DRAW and seed % NEEDLE_DRAWS:
@@ -81,7 +81,9 @@ def make_inputs(case: LinearCase, which: str, seed: int, device: torch.device) -
     format = case.stored_as
     if format is None:
         return LinearInputs(x, weight.to(device, case.torch_dtype), bias)
-    chosen = quantise(weight.to(case.torch_dtype), format, quantisation_method(case.method), calibration_rows(case))
+    method = quantisation_method(case.method)
+    chosen = quantise(weight.to(case.torch_dtype), format, method, calibration_rows(case))
+    tell(chosen, method)
     if chosen.column_scale is not None:
         x = (x.float() / chosen.column_scale.to(device)).to(case.torch_dtype)
     stored = in_whole_steps(chosen.weight) if which == NEEDLE_DRAW and seed % NEEDLE_DRAWS else chosen.weight

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,27 +10,21 @@ import torch
 from torch import Tensor
 
 from attnlab.bench.contract.error_budget import BudgetExpectation, ErrorBudget, Outputs, Probe, YardstickOutput, zeros
-from attnlab.bench.llm.caches.coding import DATA
 from attnlab.bench.llm.generation.stored import SAME, rounding
 from attnlab.bench.llm.models.reference import as_it_is
 from attnlab.bench.llm.quality.scoring import reading_of, right_logs
-from attnlab.bench.ops.generate.contract import weights_of
+from attnlab.bench.ops.perplexity.probes import COSTLY
 
 if TYPE_CHECKING:
-    from attnlab.bench.llm.caches import KVCache
     from attnlab.bench.llm.models.reference import Rounding
     from attnlab.bench.ops.perplexity.case import PerplexityCase, PerplexityInputs
 
 FULL_CHECK_TOKENS = 1024
 """Of all windows: beyond, the first and the last are compared."""
-PROBED_TOKENS = 64
-"""Of each window that a costly wrong result is worked out for; the others are right in it."""
 CAP_WITH_CODES = 0.08
 """Of the error of the furthest of the yardstick's passes, where numbers become codes on the way."""
 OTHER_READINGS = 3
 """With codes on the way, beside the plain one."""
-
-Wrong = Callable[["PerplexityCase", "PerplexityInputs"], Tensor]
 
 
 def sample(case: PerplexityCase) -> Tensor:
@@ -108,75 +102,11 @@ def other_window(case: PerplexityCase, inputs: PerplexityInputs, windows: Tensor
     return (expected[0].roll(1, 0),)
 
 
-def costly(
-    name: str, applies: Callable[[PerplexityCase], bool], wrong: Wrong
-) -> Probe[PerplexityCase, PerplexityInputs]:
-    """A probe of other passes over the beginning of what is scored."""
-
-    def outputs(case: PerplexityCase, inputs: PerplexityInputs, windows: Tensor, expected: Outputs) -> Outputs:
-        first = inputs.ids.shape[1] - inputs.scored
-        some = min(PROBED_TOKENS, inputs.scored)
-        short = replace(inputs, ids=inputs.ids[windows.to(inputs.ids.device), : first + some], scored=some)
-        logs = expected[0].clone()
-        logs[:, :some] = wrong(case, short).to(logs)
-        return (logs,)
-
-    return Probe(name, applies, outputs)
-
-
-def _without_first(case: PerplexityCase, inputs: PerplexityInputs) -> Tensor:
-    """Windows that begin a token too late: their first scored token is then not known, and taken as it is."""
-    scored = inputs.scored - 1 if inputs.ids.shape[1] == inputs.scored + 1 else inputs.scored
-    reading = reading_of(case.format)
-    right = right_logs(inputs.weights, inputs.ids, inputs.scored, rounded=rounding(case.weights), reading=reading)
-    if scored:
-        ids = inputs.ids[:, 1:]
-        right[:, -scored:] = right_logs(inputs.weights, ids, scored, rounded=rounding(case.weights), reading=reading)
-    return right
-
-
-def _cache_as_it_is(case: PerplexityCase, inputs: PerplexityInputs) -> Tensor:
-    return right_logs(inputs.weights, inputs.ids, inputs.scored, rounded=rounding(case.weights))
-
-
-def neighbours_steps(cache: KVCache) -> None:
-    """Every token, or channel, or group of tokens, is decoded by the steps of the one before it."""
-    for _, side in cache.sides:
-        for spec in side.specs:
-            if spec.name != DATA:
-                plane = side.planes[spec.name]
-                plane.copy_(plane.roll(1, 1) if spec.grows else plane.roll(1, -1))
-
-
-def _neighbours_steps(case: PerplexityCase, inputs: PerplexityInputs) -> Tensor:
-    reading = reading_of(case.format, neighbours_steps)
-    return right_logs(inputs.weights, inputs.ids, inputs.scored, rounded=rounding(case.weights), reading=reading)
-
-
-def _weights_as_they_are(case: PerplexityCase, inputs: PerplexityInputs) -> Tensor:
-    plain = weights_of(case.model, torch.float32, inputs.weights.device)
-    return right_logs(plain, inputs.ids, inputs.scored, reading=reading_of(case.format))
-
-
-def has_neighbours(case: PerplexityCase) -> bool:
-    """Whether tokens or channels of the cache have steps of their own: of a side with one there is no other."""
-    specs = [
-        s for c in (case.format.keys, case.format.values) for s in c.planes(case.config.head_dim, case.torch_dtype)
-    ]
-    return any(spec.name != DATA and spec.each != "side" for spec in specs)
-
-
 ALWAYS: tuple[Probe[PerplexityCase, PerplexityInputs], ...] = (
     Probe("zeros", lambda case: True, zeros),
     Probe("one token early", lambda case: case.scored > 1, one_early),
     Probe("one token late", lambda case: case.scored > 1, one_late),
     Probe("another window", lambda case: len(sample(case)) > 1, other_window),
-)
-COSTLY: tuple[Probe[PerplexityCase, PerplexityInputs], ...] = (
-    costly("a window's first token lost", lambda case: case.window > 2, _without_first),
-    costly("the cache as it is", lambda case: case.cache != SAME, _cache_as_it_is),
-    costly("a neighbour's steps in the cache", has_neighbours, _neighbours_steps),
-    costly("the weights as they are", lambda case: case.weights != SAME, _weights_as_they_are),
 )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from attnlab.bench.errors import ImpossibleCase
+from attnlab.bench.errors import ImpossibleCase, ModelWarning
 from attnlab.bench.llm.models.load import load_model
 from attnlab.bench.llm.quantization import captured_linear
 from attnlab.bench.llm.quantization.captured_linear import CapturedLinear
@@ -40,6 +40,13 @@ def test_bits_and_error_by_hand() -> None:
 def test_fewer_bits_lose_more() -> None:
     errors = [facts_of(format=name)["format_error"] for name in ("int8", "int4_g32", "int4_g128", "int1_58")]
     assert errors == sorted(errors)
+
+
+def test_too_few_calibration_rows_are_said() -> None:
+    """Of 512 rows that are drawn."""
+    case = LinearCase.build({"n": 16, "k": 576, "format": "int4_g64", "method": "gptq"})
+    with pytest.warns(ModelWarning, match="gptq: 512 tokens of calibration for 576 columns: .* 112% of its mean"):
+        make_inputs(case, "drawn", 0, CPU)
 
 
 AXES = {"n": 576, "k": 1536, "inputs": "smollm2:13:down", "format": "int4_g64"}

@@ -192,6 +192,7 @@ def test_too_few_rows_are_said() -> None:
         (torch.ones(32, 64), r"activations \[32, 64\]; expected \[T, 128\], the width of the weight"),
         (torch.ones(15, 128), "of 16 tokens or more"),
         (torch.full((32, 128), torch.nan), "NaN or infinite; mend the texts"),
+        (torch.full((32, 128), 1e20), r"activations up to 1e\+20; expected at most 1e\+15"),
     ],
 )
 def test_activations_that_are_no_calibration(x: Tensor | None, said: str) -> None:
