@@ -8,10 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attnlab.bench import DecodeCase, DecodeInputs
+from attnlab.bench import AppendInputs, DecodeCase, DecodeInputs
+from attnlab.bench.llm import Side
 from attnlab.impls import _eager
 
-SERVES: dict[str, Any] = {"mask": True, "softcap": True, "sinks": True, "bias": True, "qk_norm": True}
+STORED: dict[str, Any] = {"layout": True, "v_head_dim": True}
+"""Of storing tokens: latent layouts, and values of another size than keys."""
+SERVES: dict[str, Any] = {"mask": True, "softcap": True, "sinks": True, "bias": True, "qk_norm": True, **STORED}
 
 CODECS = {
     "same": ("same", "same"),
@@ -22,6 +25,12 @@ CODECS = {
     "int4_g32": ("int4_channel", "int4_token"),
 }
 """Our kernels' word for how a format stores keys and values."""
+
+
+def new_tokens(inputs: AppendInputs) -> tuple[tuple[Side, Tensor], ...]:
+    """What is stored and where: keys, and values where they have planes of their own."""
+    keys = (inputs.cache.keys, inputs.k)
+    return (keys,) if inputs.cache.layout.latent else (keys, (inputs.cache.values, inputs.v))
 
 
 def matrix(case: DecodeCase, inputs: DecodeInputs) -> _eager.Matrix:

@@ -117,10 +117,10 @@ def alone(pytestconfig: pytest.Config) -> Callable[[], AbstractContextManager[No
 @pytest.fixture(autouse=True)
 def environment_kept() -> Iterator[None]:
     """A test that leaves a variable of the process changed fails itself, and not what runs after it by chance."""
-    own = "PYTEST_CURRENT_TEST"
-    before = {name: value for name, value in os.environ.items() if name != own}
+    own = {"PYTEST_CURRENT_TEST", "TORCHINDUCTOR_CACHE_DIR"}  # pytest's; torch's, which its first compilation sets
+    before = {name: value for name, value in os.environ.items() if name not in own}
     yield
-    after = {name: value for name, value in os.environ.items() if name != own}
+    after = {name: value for name, value in os.environ.items() if name not in own}
     if after != before:
         for name in after.keys() - before.keys():
             del os.environ[name]

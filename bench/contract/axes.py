@@ -78,9 +78,9 @@ def _positive(value: Any) -> int:
     return number
 
 
-def size(prefix: str, *, help: str, default: Any) -> Any:
+def size(prefix: str, *, help: str, default: Any, opt_in: bool = False) -> Any:
     """An axis of whole numbers from 1 on."""
-    return axis(prefix=prefix, pattern=r"\d+", read=_positive, help=help, default=default)
+    return axis(prefix=prefix, pattern=r"\d+", read=_positive, help=help, default=default, opt_in=opt_in)
 
 
 def like(name: str) -> Callable[[Any], Any]:

@@ -19,7 +19,6 @@ from attnlab.bench.llm.caches.costs import side_bytes, table_bytes
 from attnlab.bench.ops._shared.caching import DecodeCase, Tokens, allocated, draw_tokens, filled_cache
 from attnlab.bench.store.deviations import Deviation, relative_errors
 
-SIDES = ("keys", "values")
 WORSE = 1.02  # times the reference's rounding error
 FLOOR = 2.0**-20  # of float32 arithmetic on numbers that are stored as they are
 MAX_OVER_RMS = 6.0
@@ -34,9 +33,9 @@ class AppendCase(DecodeCase):
 
     def validate(self) -> None:
         super().validate()
-        if self.opted():
-            name, (value, usual) = next(iter(self.opted().items()))
-            raise ImpossibleCase(f"got {name}={value}; expected {usual}: scores have no part in what is stored")
+        for name, (value, usual) in self.opted().items():
+            if name not in ("layout", "v_head_dim"):
+                raise ImpossibleCase(f"got {name}={value}; expected {usual}: scores have no part in what is stored")
         if min(self.lengths) < self.q_len:
             raise ImpossibleCase(
                 f"got q_len={self.q_len} with context={self.context}; expected contexts that hold the new tokens"
@@ -59,6 +58,11 @@ class AppendCase(DecodeCase):
         return self.kv_heads
 
     @property
+    def sides(self) -> tuple[str, ...]:
+        """What is stored: values are a part of the keys in a latent layout."""
+        return ("keys",) if self.placing.latent else ("keys", "values")
+
+    @property
     def written(self) -> list[tuple[int, int]]:
         """The first new token of each sequence and one past the last."""
         return [(length - self.q_len, length) for length in self.lengths]
@@ -68,13 +72,14 @@ class AppendCase(DecodeCase):
 class AppendInputs:
     """Inputs of kv_append.
 
-    k, v [B, Hkv, Sq, D] in the case's dtype: the last Sq tokens of each sequence, to be stored at positions
-    lengths - Sq to lengths - 1; `cache.lengths` counts them already and stays. cache: holds all tokens before.
-    starts: int32 [B], lengths - Sq. Returns nothing: the cache is the output, and nothing else in it may change.
+    k [B, Hkv, Sq, D], v [B, Hkv, Sq, Dv] in the case's dtype: the last Sq tokens of each sequence, to be stored at
+    positions lengths - Sq to lengths - 1; in a latent layout v is the first Dv numbers of k, and nothing is stored
+    of it. `cache.lengths` counts them already and stays. cache: holds all tokens before. starts: int32 [B], lengths
+    - Sq. Returns nothing: the cache is the output, and nothing else in it may change.
     """
 
     k: Tensor = dynamic("new keys [B, Hkv, Sq, D]")
-    v: Tensor = dynamic("new values [B, Hkv, Sq, D]")
+    v: Tensor = dynamic("new values [B, Hkv, Sq, Dv]")
     cache: KVCache = mutable("keys and values in the case's layout and format, the new ones missing")
     starts: Tensor = static("where the new tokens begin, int32 [B]")
 
@@ -120,14 +125,15 @@ def operations(case: AppendCase) -> int:
 def bytes_moved(case: AppendCase) -> int:
     """New tokens, read once; their codes, scales and table entries; tokens of an unfinished group, read and written."""
     element = case.torch_dtype.itemsize
-    new = 2 * case.batch * case.q_len * case.kv_heads * case.head_dim * element
+    numbers = case.head_dim + (0 if case.placing.latent else case.v_head_dim)
+    new = case.batch * case.q_len * case.kv_heads * numbers * element
     group = case.format.keys.group
     before = sum(first % group for first, _ in case.written)  # of a group that goes on
     recent = (before + case.batch * case.q_len if group > 1 else 0) * case.kv_heads * case.head_dim * element
-    shape: dict[str, Any] = {"kv_heads": case.kv_heads, "head_dim": case.head_dim, "dtype": case.torch_dtype}
+    shape: dict[str, Any] = {"kv_heads": case.kv_heads, "dtype": case.torch_dtype}
     from_group = [(first // group * group, last) for first, last in case.written]  # encoded anew
-    keys = side_bytes(case.placing, case.format.keys, from_group, **shape)
-    values = side_bytes(case.placing, case.format.values, case.written, **shape)
+    keys = side_bytes(case.placing, case.format.keys, from_group, head_dim=case.head_dim, **shape)
+    values = side_bytes(case.placing, case.format.values, case.written, head_dim=case.v_head_dim, **shape)
     return new + recent + keys + values + table_bytes(case.placing, case.written) + 4 * case.batch
 
 
@@ -158,7 +164,7 @@ class AppendExpectation:
     def judge(self, outputs: Sequence[Tensor]) -> list[Deviation]:
         got = dict(zip(self.planes, outputs, strict=True))
         found: list[Deviation] = []
-        for side in SIDES:
+        for side in self.case.sides:
             (rms, largest), (rms_allowed, largest_allowed) = self.errors(got, side), self.allowed[side]
             found += relative_errors(side, rms, rms_allowed, largest, largest_allowed)
         changed = float(sum(self._changed(got[name], name) for name in self.planes))
@@ -167,7 +173,8 @@ class AppendExpectation:
     def errors(self, planes: dict[str, Tensor], side: str) -> tuple[float, float]:
         """Errors of the new tokens of one side, decoded, against those that came; over the RMS of these."""
         codec: Codec = getattr(self.case.format, side)
-        specs = codec.planes(self.case.head_dim, self.case.torch_dtype)
+        dim = self.case.head_dim if side == "keys" else self.case.v_head_dim
+        specs = codec.planes(dim, self.case.torch_dtype)
         known = self.fixed | planes
         decoded = read_tokens(codec, specs, {spec.name: known[f"{side}.{spec.name}"] for spec in specs}, *self.places)
         difference = decoded.double() - self.tokens[side].double()
@@ -200,7 +207,7 @@ class AppendCheck:
             {"keys": inputs.k.transpose(1, 2).float(), "values": inputs.v.transpose(1, 2).float()},
             {},
         )
-        for side in SIDES:
+        for side in case.sides:
             rms, largest = made.errors(made.planes, side)
             made.allowed[side] = (max(WORSE * rms, FLOOR), max(WORSE * largest, MAX_OVER_RMS * FLOOR))
         wrong = {

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from attnlab.bench import AppendInputs, DecodeCase, KVCache, Needs, implements
-from attnlab.impls import _compile
+from attnlab.impls import _cache, _compile
 
 Write = Callable[[KVCache, Tensor, Tensor, Tensor], None]
 
@@ -16,7 +16,7 @@ def _write(cache: KVCache, k: Tensor, v: Tensor, starts: Tensor) -> None:
     cache.write(k, v, starts)
 
 
-@implements("kv_append", name="compiled", needs=Needs(compiler=True), compiled=True)
+@implements("kv_append", name="compiled", needs=Needs(compiler=True), compiled=True, serves=_cache.STORED)
 class Compiled:
     """What `eager` does through torch.compile, for every layout and format."""
 

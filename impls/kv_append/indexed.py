@@ -9,7 +9,7 @@ from attnlab.bench import AppendInputs, DecodeCase, implements
 from attnlab.impls import _cache
 
 
-@implements("kv_append", name="indexed")
+@implements("kv_append", name="indexed", serves=_cache.STORED)
 class Indexed:
     """One indexed write a side into pages of the dtype itself: a set-up for many layers with one block table."""
 
@@ -23,5 +23,5 @@ class Indexed:
         return inputs.cache.locate(new, torch.arange(case.batch, device=new.device))
 
     def run(self, inputs: AppendInputs, places: tuple[Tensor, Tensor]) -> None:
-        for side, x in ((inputs.cache.keys, inputs.k), (inputs.cache.values, inputs.v)):
+        for side, x in _cache.new_tokens(inputs):
             side.planes["data"][places] = x.transpose(1, 2)  # [B, Sq, Hkv, D]

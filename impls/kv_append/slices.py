@@ -8,7 +8,7 @@ from attnlab.impls import _cache
 Places = tuple[tuple[slice, slice], ...]  # sequences and positions that one copy fills
 
 
-@implements("kv_append", name="slices")
+@implements("kv_append", name="slices", serves=_cache.STORED)
 class Slices:
     """Plain copies into contiguous caches of the dtype itself; one for all sequences where they are equally long."""
 
@@ -24,7 +24,7 @@ class Slices:
         return tuple((slice(n, n + 1), slice(start, start + case.q_len)) for n, start in enumerate(starts))
 
     def run(self, inputs: AppendInputs, places: Places) -> None:
-        for side, x in ((inputs.cache.keys, inputs.k), (inputs.cache.values, inputs.v)):
+        for side, x in _cache.new_tokens(inputs):
             tokens = x.transpose(1, 2)  # [B, Sq, Hkv, D], as the plane has them
             for sequences, positions in places:
                 side.planes["data"][sequences, positions].copy_(tokens[sequences])

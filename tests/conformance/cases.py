@@ -70,6 +70,10 @@ DECODE = (
     "B2-Hq9-Hkv3-C100..128-bf16-paged.16-int8_token-smollm2",
     "B2-Hq4-Hkv2-C0+0-D16-fp32",
     "B2-Hq4-Hkv2-Sq2-C0-D32-bf16-paged.32-int4_g32",
+    "B2-Hq4-Hkv1-C5+70-D72-Dv64-bf16-latent",
+    "B2-Hq4-Hkv1-Sq3-C5+70-D72-Dv64-fp32-latent_paged.16",
+    "B2-Hq4-Hkv2-C70-D48-Dv32-bf16-paged.16-int8_token",
+    "Hq4-Hkv2-Sq130-C200-D32-bf16-paged.16",
 )
 DECODE_COMPILED = ("B3-Hq4-Hkv2-C100..180-D64-bf16-paged.128",)
 APPEND = (
@@ -83,6 +87,9 @@ APPEND = (
     "B3-Hkv2-Sq7-C7+30+68-D96-bf16-paged.32-int4_g32",
     "B2-Hkv2-C32+33-D64-fp16-int4_g32-outliers",
     "B2-Hq9-Hkv3-Sq2-C100..128-bf16-paged.64-int4_g32-smollm2",
+    "B2-Hkv1-Sq3-C5+70-D72-Dv64-bf16-latent_paged.16",
+    "B2-Hkv1-Sq3-C70-D72-Dv64-bf16-latent",
+    "B2-Hkv2-C70-D48-Dv32-bf16-paged.16-int8_token",
 )
 APPEND_COMPILED = ("B3-Hkv2-Sq7-C7+30+68-D96-bf16-paged.32-int4_g32",)
 DECODE_INTERPRETED = (

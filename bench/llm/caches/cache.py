@@ -10,7 +10,7 @@ from torch import Tensor
 
 from attnlab.bench.contract.operator_spec import DrawMix, guard
 from attnlab.bench.errors import CacheError, GuardViolation, ImpossibleCase
-from attnlab.bench.llm.caches.coding import Codec, Format, Planes, PlaneSpec, read_tokens
+from attnlab.bench.llm.caches.coding import Codec, Format, Planes, PlaneSpec, read_tokens, stored_in
 from attnlab.bench.llm.caches.layout import HSD, Layout
 from attnlab.bench.llm.caches.tables import check_table
 
@@ -63,6 +63,7 @@ class KVCache:
     layouts; sequence b has page b in the others. lengths: int32 [B], the tokens of each sequence so far. capacity:
     tokens that a sequence may have. recent: [B, 2 · group, Hkv, D] in the case's dtype, the last keys as they came,
     where keys are encoded in groups: those of a group that is not yet full are encoded again at each append.
+    v_head_dim: numbers of a value; in a latent layout the first so many of its key.
     """
 
     layout: Layout
@@ -74,6 +75,7 @@ class KVCache:
     lengths: Tensor
     recent: Tensor | None
     guards: Guards
+    v_head_dim: int
 
     @classmethod
     def allocate(
@@ -92,6 +94,7 @@ class KVCache:
         used: Sequence[int] | None = None,
         shared_pages: int = 0,
         guarded: bool = False,
+        v_head_dim: int | None = None,
     ) -> KVCache:
         """An empty cache; memory is left as it comes.
 
@@ -99,11 +102,14 @@ class KVCache:
         of `pages` pages each sequence has, int32 [B, N]; one after another where left out. used: how many of its
         entries each sequence needs, all where left out; what stands behind is looked at by nobody. shared_pages: how
         many leading pages sequences may have in common. guarded: surround each plane with regions whose bytes are
-        looked at by `check_guards`. Raises CacheError or ImpossibleCase where these do not fit.
+        looked at by `check_guards`. v_head_dim: head size of values, the keys' where left out. Raises CacheError or
+        ImpossibleCase where these do not fit.
         """
-        reason = check_fit(layout, format, head_dim)
+        v_head_dim = v_head_dim or head_dim
+        reason = check_fit(layout, format, head_dim, v_head_dim, kv_heads)
         if reason is not None:
             raise ImpossibleCase(reason)
+        format = stored_in(layout, format)
         capacity = -(-capacity // format.group) * format.group
         a_sequence = layout.pages_for(capacity)
         if layout.paged:
@@ -121,11 +127,12 @@ class KVCache:
             format,
             capacity,
             make.side("keys", format.keys, head_dim, dtype),
-            make.side("values", format.values, head_dim, dtype),
+            make.side("values", format.values, v_head_dim, dtype),
             table,
             torch.zeros(batch, dtype=torch.int32, device=device),
             _recent(format, batch, kv_heads, head_dim, dtype, device),
             guards,
+            v_head_dim,
         )
 
     @property
@@ -149,9 +156,10 @@ class KVCache:
         return sum(t.numel() * t.element_size() for t in (*planes, *others, self.lengths))
 
     def append(self, k: Tensor, v: Tensor) -> None:
-        """Store new tokens k, v [B, Hkv, T, D] behind those of each sequence; the first ones calibrate the scales.
+        """Store new tokens k [B, Hkv, T, D], v [B, Hkv, T, Dv] behind each sequence's; the first calibrate the scales.
 
-        Raises CacheError where they do not fit, before anything is written.
+        In a latent layout v has to be the first Dv numbers of k, and only k is stored. Raises CacheError where they do
+        not fit, before anything is written.
         """
         check_append(self, k, v)
         if not bool(self.lengths.any()):
@@ -188,7 +196,7 @@ class KVCache:
                 _raw(plane).copy_(row[page])
 
     def read(self, sequences: slice = slice(None), length: int | None = None) -> tuple[Tensor, Tensor]:
-        """Keys and values of some sequences as they were stored, decoded to float32 [b, Hkv, S, D].
+        """Keys and values of some sequences as they were stored, decoded to float32 [b, Hkv, S, D] and [b, Hkv, S, Dv].
 
         S is the longest length among them, or `length`, which need not be read from the device. Behind the end of a
         sequence stands whatever its pages hold; a ring holds its last tokens only.
@@ -197,7 +205,8 @@ class KVCache:
         rows = torch.arange(self.batch, device=self.lengths.device)[sequences]
         positions = torch.arange(length, device=rows.device).expand(len(rows), -1)
         page, place = self.locate(positions, rows)
-        return _read_side(self.keys, page, place), _read_side(self.values, page, place)
+        k = _read_side(self.keys, page, place)
+        return k, k[..., : self.v_head_dim] if self.layout.latent else _read_side(self.values, page, place)
 
     def locate(self, positions: Tensor, sequences: Tensor) -> tuple[Tensor, Tensor]:
         """The page, and the place within it, of tokens at positions [b, T] of sequences [b]; two of [b, T], int64."""
@@ -269,10 +278,18 @@ class KVCache:
             raise GuardViolation(f"a write outside the cache: {reason}")
 
 
-def check_fit(layout: Layout, format: Format, head_dim: int) -> str | None:
-    """Why a format cannot be stored in a layout, or with a head size; None where it can."""
-    for codec in (format.keys, format.values):
-        reason = codec.refuses(head_dim)
+def check_fit(
+    layout: Layout, format: Format, head_dim: int, v_head_dim: int | None = None, kv_heads: int = 1
+) -> str | None:
+    """Why a format cannot be stored in a layout, or with such heads; None where it can."""
+    v_head_dim = v_head_dim or head_dim
+    if layout.latent and (kv_heads != 1 or v_head_dim > head_dim or format.name != "same"):
+        return (
+            f"got {layout.name} with {kv_heads} key-value heads, keys of {head_dim}, values of {v_head_dim} numbers, "
+            f"cache {format.name}; expected one head, values that are the first numbers of keys, and cache same"
+        )
+    for codec, size in ((format.keys, head_dim), (format.values, v_head_dim)):
+        reason = codec.refuses(size)
         if reason is not None:
             return reason
     if layout.page_tokens is not None and layout.page_tokens % format.group:
@@ -284,12 +301,13 @@ def check_fit(layout: Layout, format: Format, head_dim: int) -> str | None:
 
 
 def check_append(cache: KVCache, k: Tensor, v: Tensor) -> None:
-    """Raise CacheError unless tokens k, v [B, Hkv, T, D] fit behind those of each sequence."""
+    """Raise CacheError unless tokens k [B, Hkv, T, D], v [B, Hkv, T, Dv] fit behind those of each sequence."""
     heads = next(plane for spec, plane in _growing(cache.keys)).shape[2]
-    if k.shape != v.shape or k.dim() != 4 or k.shape[0] != cache.batch or k.shape[1] != heads:
+    like = (*k.shape[:3], cache.v_head_dim)
+    if v.shape != like or k.dim() != 4 or k.shape[0] != cache.batch or k.shape[1] != heads:
         raise CacheError(
             f"got keys {list(k.shape)} and values {list(v.shape)}; expected both [{cache.batch}, {heads}, T, D], "
-            f"the cache's batch and key-value heads"
+            f"the cache's batch and key-value heads, and {cache.v_head_dim} numbers a value"
         )
     needed = int(cache.lengths.max()) + k.shape[2]
     if not cache.layout.wraps and needed > cache.capacity:
@@ -363,6 +381,8 @@ def _write_side(
     cache: KVCache, side: Side, x: Tensor, starts: Tensor, counts: Tensor | None, recent: Tensor | None
 ) -> None:
     """x [B, T, Hkv, D] at positions starts on; whole groups are encoded, with the tokens before from `recent`."""
+    if not side.specs:
+        return
     group = side.codec.group
     first = starts // group * group  # of the group that the first token is in
     end = starts + (x.shape[1] if counts is None else counts.long())

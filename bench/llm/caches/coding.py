@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from attnlab.bench.contract.discovery import Folder
@@ -11,6 +11,8 @@ from attnlab.bench.contract.discovery import Folder
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+
+    from attnlab.bench.llm.caches.layout import Layout
 
 Planes = dict[str, "Tensor"]
 DATA = "data"
@@ -88,6 +90,32 @@ class Format:
                 if plane.grows:
                     bits += 8 * plane.row_bytes / plane.tokens_a_row(codec.group)
         return bits / (2 * head_dim)
+
+
+class OfKeys:
+    """Values that are the first numbers of the keys: nothing is stored of them."""
+
+    group = 1
+
+    def planes(self, head_dim: int, dtype: torch.dtype) -> tuple[PlaneSpec, ...]:
+        return ()
+
+    def refuses(self, head_dim: int) -> str | None:
+        return None
+
+    def calibrate(self, x: Tensor, valid: Tensor) -> Planes:
+        return {}
+
+    def encode(self, x: Tensor, valid: Tensor, fixed: Mapping[str, Tensor]) -> Planes:
+        return {}
+
+    def decode(self, planes: Mapping[str, Tensor]) -> Tensor:
+        raise NotImplementedError("values of a latent layout are read with its keys")
+
+
+def stored_in(layout: Layout, format: Format) -> Format:
+    """The format as a layout has it: without values in a latent one."""
+    return replace(format, values=OfKeys()) if layout.latent else format
 
 
 def read_tokens(

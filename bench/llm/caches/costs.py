@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from attnlab.bench.llm.caches.coding import Codec, Format
+from attnlab.bench.llm.caches.coding import Codec, Format, stored_in
 from attnlab.bench.llm.caches.layout import Layout
 
 if TYPE_CHECKING:
@@ -25,15 +25,18 @@ def bytes_of_tokens(
     head_dim: int,
     dtype: torch.dtype,
     shared: int = 0,
+    v_head_dim: int | None = None,
 ) -> int:
     """Bytes that must be read for the tokens of some sequences: codes, scales, minima and block-table entries.
 
     ranges: the first token of each sequence that matters and one past the last. shared: leading tokens that the
-    sequences have in common, in the same pages where the layout is paged, and so read once.
+    sequences have in common, in the same pages where the layout is paged, and so read once. v_head_dim: of values,
+    the keys' where left out.
     """
+    stored = stored_in(layout, format)
     sides = (
-        side_bytes(layout, codec, ranges, kv_heads=kv_heads, head_dim=head_dim, dtype=dtype, shared=shared)
-        for codec in (format.keys, format.values)
+        side_bytes(layout, codec, ranges, kv_heads=kv_heads, head_dim=size, dtype=dtype, shared=shared)
+        for codec, size in ((stored.keys, head_dim), (stored.values, v_head_dim or head_dim))
     )
     return sum(sides) + table_bytes(layout, ranges)
 

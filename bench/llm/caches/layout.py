@@ -25,7 +25,8 @@ class Layout:
     A cache is made of pages, each [tokens, Hkv, width] (order `shd`) or [Hkv, tokens, width] (`hsd`) in memory.
     page_tokens: how many tokens a page holds; None where one page holds all that a sequence may have. paged: whether
     a block table says which pages a sequence has; otherwise sequence b has page b. wraps: a token's place is its
-    position modulo page_tokens, so that only the last page_tokens tokens are kept.
+    position modulo page_tokens, so that only the last page_tokens tokens are kept. latent: whether the value of a token
+    is the first numbers of its key, of one head, so that values have no memory of their own (MLA).
     """
 
     name: str
@@ -33,6 +34,7 @@ class Layout:
     page_tokens: int | None = None
     paged: bool = False
     wraps: bool = False
+    latent: bool = False
 
     def pages_for(self, tokens: int) -> int:
         """How many pages a sequence of so many tokens takes."""

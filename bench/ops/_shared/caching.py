@@ -16,6 +16,7 @@ from attnlab.bench.errors import ImpossibleCase
 from attnlab.bench.llm.biases import Bias
 from attnlab.bench.llm.caches import Format, KVCache, Layout, format_of, known_formats, known_layouts, layout_of
 from attnlab.bench.llm.caches.cache import check_fit
+from attnlab.bench.llm.caches.coding import stored_in
 from attnlab.bench.llm.caches.costs import bytes_of_tokens
 from attnlab.bench.llm.caches.tables import random_table
 from attnlab.bench.llm.masks import Mask
@@ -24,7 +25,7 @@ from attnlab.bench.ops._shared.attending import AttendingCase
 from attnlab.bench.ops.attention import case as attention_case
 from attnlab.bench.ops.attention.case import AttentionCase
 
-LONGEST_QUERY = 64
+LONGEST_QUERY = 4096
 TABLE_SEED = 20_240_229  # of the physical order of pages: the same for all draws of a case
 DECODE_MASKS = ("causal", "window:256", "chunked:256", "prefix:32", "tree:2x2")
 DRAWN_ON_CPU = 1 << 26  # numbers; more are drawn on the device, where that takes seconds and not minutes
@@ -85,6 +86,8 @@ def layout_axis() -> Any:
         read=lambda value: layout_of(str(value)).name,
         help=", ".join(f"{f.name}:N" if f.numbered else f.name for f in families),
         default="contiguous_bhsd",
+        opt_in=lambda name: layout_of(name).latent,
+        usual=", ".join(family.name for family in families if not family.name.startswith("latent")),
     )
 
 
@@ -115,7 +118,8 @@ class DecodeCase(AttendingCase):
         help="tokens in the cache with the new ones: 1024, spread over the batch as 512..4096, or each as 5+0+77",
         default=1024,
     )
-    head_dim: int = size("D", help="head size", default=64)
+    head_dim: int = size("D", help="head size of queries and keys", default=64)
+    v_head_dim: int = size("Dv", help="head size of values", default=like("head_dim"), opt_in=True)
     dtype: str = dtype_axis()
     mask: Mask = axis(
         pattern=attention_case.MASK_PATTERN,
@@ -147,8 +151,10 @@ class DecodeCase(AttendingCase):
         if "+" in str(self.context) and len(self.lengths) != self.batch:
             raise ImpossibleCase(f"got context={self.context} with batch={self.batch}; expected one length a sequence")
         if self.q_len > LONGEST_QUERY:
-            raise ImpossibleCase(f"got q_len={self.q_len}; expected at most {LONGEST_QUERY}: longer is a prompt's part")
-        reason = check_fit(self.placing, self.format, self.head_dim)
+            raise ImpossibleCase(
+                f"got q_len={self.q_len}; expected at most {LONGEST_QUERY}: longer is a prompt, which attention has"
+            )
+        reason = check_fit(self.placing, self.format, self.head_dim, self.v_head_dim, self.kv_heads)
         if reason is not None:
             raise ImpossibleCase(reason)
         self._validate_ring()
@@ -189,7 +195,7 @@ class DecodeCase(AttendingCase):
 
     @property
     def format(self) -> Format:
-        return format_of(self.cache)
+        return stored_in(self.placing, format_of(self.cache))
 
     @property
     def lengths(self) -> tuple[int, ...]:
@@ -227,6 +233,7 @@ class DecodeCase(AttendingCase):
             head_dim=self.head_dim,
             dtype=self.torch_dtype,
             shared=self.shared_prefix,
+            v_head_dim=self.v_head_dim,
         )
 
     def as_attention(self) -> AttentionCase:
@@ -239,6 +246,7 @@ class DecodeCase(AttendingCase):
             q_len=length,
             kv_len=length,
             head_dim=self.head_dim,
+            v_head_dim=self.v_head_dim,
             dtype=self.dtype,
             mask=Mask("causal"),
             inputs=self.inputs,
@@ -247,7 +255,9 @@ class DecodeCase(AttendingCase):
 
 @dataclass(frozen=True)
 class Tokens:
-    """Queries [B, Hq, Sq, D], keys and values [B, Hkv, S + 1, D] in float32: one more than the longest context.
+    """Queries [B, Hq, Sq, D], keys [B, Hkv, S + 1, D] and values [B, Hkv, S + 1, Dv] in float32.
+
+    They are one more than the longest context has.
 
     The one behind the end of a sequence is no token of it: it lies in the cache as what an earlier request left.
     """
@@ -277,16 +287,16 @@ def draw_tokens(case: DecodeCase, draw: str, seed: int, device: torch.device) ->
             made = _with_needles(case, made, kind, generator)
         else:
             made = (_flat if kind == needles.TURNS else _combed)(case, made, generator)
-    return Tokens(*(x.to(device=device, dtype=case.torch_dtype).float() for x in (made.q, made.k, made.v)))
+    v = made.k[..., : case.v_head_dim] if case.placing.latent else made.v
+    return Tokens(*(x.to(device=device, dtype=case.torch_dtype).float() for x in (made.q, made.k, v)))
 
 
 def _normal(case: DecodeCase, generator: torch.Generator) -> Tokens:
-    def random(heads: int, length: int) -> Tensor:
-        size = (case.batch, heads, length, case.head_dim)
-        return torch.randn(size, generator=generator, device=generator.device)
+    def random(heads: int, length: int, dim: int) -> Tensor:
+        return torch.randn(case.batch, heads, length, dim, generator=generator, device=generator.device)
 
-    k, v = random(case.kv_heads, case.longest + 1), random(case.kv_heads, case.longest + 1)
-    return Tokens(random(case.query_heads, case.q_len), k, v)
+    k, v = (random(case.kv_heads, case.longest + 1, dim) for dim in (case.head_dim, case.v_head_dim))
+    return Tokens(random(case.query_heads, case.q_len, case.head_dim), k, v)
 
 
 def _captured(case: DecodeCase, seed: int, generator: torch.Generator) -> Tokens:
@@ -331,7 +341,7 @@ def _flat(case: DecodeCase, made: Tokens, generator: torch.Generator) -> Tokens:
     """All keys weigh about alike, and values are far larger together than their mean, see `wide_sums`."""
     v = made.v
     for n, (first, last) in enumerate(case.seen):
-        ordered = wide_sums.signs(last - first, case.head_dim).mT.to(v.device)
+        ordered = wide_sums.signs(last - first, case.v_head_dim).mT.to(v.device)
         v[n, :, first:last] += wide_sums.ORDERED * ordered
     return Tokens(wide_sums.FLAT * made.q, made.k, _of_one_size(case, v))
 
@@ -368,6 +378,7 @@ def allocated(case: DecodeCase, device: torch.device) -> KVCache:
         used=pages,
         shared_pages=shared,
         guarded=True,
+        v_head_dim=case.v_head_dim,
     )
 
 
@@ -387,7 +398,10 @@ def filled_cache(case: DecodeCase, tokens: Tokens, device: torch.device, counts:
 
 
 def _behind(tokens: Tokens, lengths: Tensor) -> tuple[Tensor, Tensor]:
-    """The key behind the end of each sequence, and its value made large: [B, Hkv, 1, D] each."""
+    """The key behind the end of each sequence, and its value made large: [B, Hkv, 1, D] and [B, Hkv, 1, Dv].
+
+    Where values are of the keys, the value made large is beyond what lies there.
+    """
     sequence = torch.arange(len(lengths), device=lengths.device)
     k, v = (x[sequence, :, lengths.long()][:, :, None] for x in (tokens.k, tokens.v))
     return k, v * STALE

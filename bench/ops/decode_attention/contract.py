@@ -15,26 +15,27 @@ from attnlab.bench.ops.decode_attention.inputs import DecodeInputs
 
 
 def outputs(case: DecodeCase) -> tuple[TensorSpec, ...]:
-    return (TensorSpec("out", (case.batch, case.q_heads, case.q_len, case.head_dim), case.torch_dtype),)
+    return (TensorSpec("out", (case.batch, case.q_heads, case.q_len, case.v_head_dim), case.torch_dtype),)
 
 
 def operations(case: DecodeCase) -> int:
     """FLOP: two for each multiply-add of q·k and p·v, over the permitted pairs."""
-    return 4 * case.head_dim * case.pairs * case.q_heads
+    return 2 * (case.head_dim + case.v_head_dim) * case.pairs * case.q_heads
 
 
 def bytes_moved(case: DecodeCase) -> int:
     """Queries and the cached tokens that matter, read once, in the cache's own format; lengths; the output, written;
     the numbers of sinks, of a bias and of the queries' norm."""
     seeing = sum(case.mask.rows_with_keys(q, k) for q, k in case.sequences)
-    row = case.q_heads * case.head_dim * case.torch_dtype.itemsize
+    numbers = case.head_dim * seeing + case.v_head_dim * case.batch * case.q_len
     added = variants.bytes_of(case, case.q_len, case.longest, norms=1)
-    return row * (seeing + case.batch * case.q_len) + case.cache_bytes(case.seen) + 4 * case.batch + added
+    return case.q_heads * numbers * case.torch_dtype.itemsize + case.cache_bytes(case.seen) + 4 * case.batch + added
 
 
 def plain_bytes(case: DecodeCase) -> int:
-    """Keys or values of the whole context for every query head, decoded and in float32."""
-    return (2 + 4) * case.batch * case.q_heads * case.longest * case.head_dim
+    """Keys or values of the whole context for every query head, decoded and in float32; or the scores of a long chunk,
+    what they are masked to, and probabilities."""
+    return case.batch * case.q_heads * case.longest * max((2 + 4) * case.head_dim, 3 * 4 * case.q_len)
 
 
 def make_inputs(case: DecodeCase, draw: str, seed: int, device: torch.device) -> DecodeInputs:
@@ -50,7 +51,8 @@ def _inputs_of(case: DecodeCase, tokens: Tokens, device: torch.device) -> Decode
 
 def facts(case: DecodeCase, seed: int, device: torch.device) -> tuple[Fact, ...]:
     """What the format costs and what it loses, whoever computes: see `decode_math.format_error`."""
-    values = 2 * case.kv_heads * case.head_dim * sum(last - first for first, last in case.seen)
+    numbers = case.head_dim + (0 if case.placing.latent else case.v_head_dim)
+    values = case.kv_heads * numbers * sum(last - first for first, last in case.seen)
     if not values:
         return ()
     tokens = draw_tokens(case, "drawn", seed, device)
@@ -79,8 +81,8 @@ DECODE_ATTENTION: Operator[DecodeCase, DecodeInputs] = Operator(
     plain_bytes=plain_bytes,
     check=with_roundings(
         ErrorBudget(
-            sample=decode_math.sample_sequences,
-            select=decode_math.select_sequences,
+            sample=decode_math.sample,
+            select=decode_math.select,
             oracle=decode_math.oracle,
             yardstick=decode_math.yardstick,
             probes=decode_math.PROBES,

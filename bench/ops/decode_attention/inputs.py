@@ -21,7 +21,7 @@ class DecodeInputs:
     stands at position S - Sq + i, and sees no later key; a query at a negative position sees none, and its output
     is zeros. Of a tree the new tokens are its nodes. softcap, sinks, bias, q_norm: the formula is in
     `attnlab.bench.ops._shared.variants`; None, or a bias of kind none, where the case has none of them. Keys in the
-    cache are normed already. The output is [B, Hq, Sq, D] in q's dtype. Scores and all sums are in float32 or
+    cache are normed already. The output is [B, Hq, Sq, Dv] in q's dtype. Scores and all sums are in float32 or
     better, those of parts of the cache included. All tensors are redrawn after `prepare`, but the block table and
     the lengths come back as they were: a plan may be made from them.
     """

@@ -205,6 +205,10 @@ class GenerateCase(TypedCase):
     )
 
     def validate(self) -> None:
+        if self.placing.latent:
+            raise ImpossibleCase(
+                f"got layout {self.layout}; expected one with values of their own: {self.model} has no latent heads"
+            )
         reason = check_fit(self.placing, self.format, self.config.head_dim)
         if reason is not None:
             raise ImpossibleCase(reason)

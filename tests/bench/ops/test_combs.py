@@ -32,7 +32,7 @@ def test_a_lost_key_shows_at_every_border(case_id: str) -> None:
     inputs = DECODE_ATTENTION.make_inputs(case, NEEDLE_DRAW, COMB, CPU)
     expectation = DECODE_ATTENTION.check.expect(case, inputs)
     _, k, v = next(decode_math.each_sequence(case, inputs, torch.arange(1)))
-    p = decode_math.probabilities(inputs, inputs.q[0].float(), k)
+    p = decode_math.probabilities(inputs, 0, k, torch.arange(case.q_len))
     right = p.to(case.torch_dtype).float() @ v[:, None]
 
     def share(place: int, times: int) -> float:

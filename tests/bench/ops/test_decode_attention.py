@@ -8,6 +8,7 @@ import torch
 from attnlab.bench import DecodeCase
 from attnlab.bench.contract.operator_spec import tensors
 from attnlab.bench.errors import ImpossibleCase, UnknownName
+from attnlab.bench.ops.decode_attention import reference as decode_math
 from attnlab.bench.ops.decode_attention.contract import DECODE_ATTENTION, make_inputs
 from attnlab.bench.ops.kv_append import KV_APPEND, AppendCase
 
@@ -38,6 +39,14 @@ FROZEN = {
         "cache": "int4_g32",
         "shared_prefix": 32,
         "inputs": "outliers",
+    },
+    "Hq16-Hkv1-C64-D576-Dv512-bf16-latent_paged.64": {
+        "q_heads": 16,
+        "kv_heads": 1,
+        "context": 64,
+        "head_dim": 576,
+        "v_head_dim": 512,
+        "layout": "latent_paged:64",
     },
 }
 
@@ -94,7 +103,7 @@ def test_pages_scales_and_tables_are_counted() -> None:
         ({"batch": 2, "context": "5+6+7"}, "expected one length a sequence"),
         ({"context": "9..3"}, "expected tokens such as 1024"),
         ({"context": "many"}, "expected tokens such as 1024"),
-        ({"q_len": 65}, "expected at most 64"),
+        ({"q_len": 4097}, "expected at most 4096"),
         ({"context": 200, "layout": "ring:64"}, "a ring of at least 200"),
         ({"context": 200, "layout": "ring:64", "mask": "window:64", "q_len": 2}, "a ring of at least 65"),
         ({"context": 200, "layout": "ring:64", "mask": "window:40", "cache": "int4_g32"}, "a ring of at least 71"),
@@ -106,6 +115,31 @@ def test_pages_scales_and_tables_are_counted() -> None:
 def test_cases_that_cannot_be(axes: dict[str, object], said: str) -> None:
     with pytest.raises(ImpossibleCase, match=said):
         DecodeCase.build(axes)
+
+
+def test_a_latent_token_is_counted_once() -> None:
+    case = DecodeCase.build(
+        {"q_heads": 4, "kv_heads": 1, "context": 70, "head_dim": 72, "v_head_dim": 64, "dtype": "float16"}
+        | {"layout": "latent_paged:16"}
+    )
+    assert DECODE_ATTENTION.operations(case) == 2 * (72 + 64) * 4 * 70
+    assert DECODE_ATTENTION.bytes_moved(case) == 4 * (72 + 64) * 2 + 70 * 72 * 2 + 5 * 4 + 4
+    append = AppendCase.build(
+        {"kv_heads": 1, "context": 70, "q_len": 2, "head_dim": 72, "v_head_dim": 64, "dtype": "float16"}
+        | {"layout": "latent"}
+    )
+    assert KV_APPEND.bytes_moved(append) == 2 * 2 * 72 * 2 + 4
+
+
+def test_rows_of_a_long_chunk_are_sampled_with_its_edges() -> None:
+    few = decode_math.sample(DecodeCase(q_len=64, context=200))
+    assert few.rows.tolist() == list(range(64))
+    long = decode_math.sample(DecodeCase(q_heads=32, kv_heads=8, q_len=2048, context=32768))
+    assert len(long.rows) == 64
+    assert {0, 15, 16, 63, 64, 127, 128, 255, 256, 2047} <= set(long.rows.tolist())
+    out = torch.arange(2 * 3 * 5 * 2.0).view(2, 3, 5, 2)
+    (taken,) = decode_math.select((out,), decode_math.Sample(torch.tensor([1]), torch.tensor([0, 4])))
+    assert torch.equal(taken, out[1:, :, [0, 4]])
 
 
 def test_names_that_are_none() -> None:

@@ -109,6 +109,79 @@ def test_a_ring_keeps_the_last_tokens(format: str) -> None:
         assert torch.equal(got[:, :, -kept:], want[:, :, -kept:])
 
 
+@pytest.mark.parametrize("layout", ["latent", "latent_paged:16"])
+def test_latent_values_are_the_first_numbers_of_keys(layout: str) -> None:
+    placed = layout_of(layout)
+    table, pool = random_table([placed.pages_for(96)] * B, 0, seed=3) if placed.paged else (None, None)
+    cache = KVCache.allocate(
+        placed,
+        format_of("same"),
+        batch=B,
+        kv_heads=1,
+        head_dim=D,
+        dtype=torch.bfloat16,
+        capacity=96,
+        device=CPU,
+        table=table,
+        pages=pool,
+        guarded=True,
+        v_head_dim=24,
+    )
+    k = random(40)[0][:, :1]
+    for start, end in ((0, 33), (33, 34), (34, 40)):
+        cache.append(k[:, :, start:end], k[:, :, start:end, :24])
+    keys, values = cache.read()
+    assert torch.equal(keys, k.float())
+    assert torch.equal(values, k[..., :24].float())
+    assert list(cache.growing()) == ["keys.data"]
+    cache.check_guards()
+    ranges = [(0, 40)] * B
+    sizes = {"kv_heads": 1, "head_dim": D, "dtype": torch.bfloat16, "v_head_dim": 24}
+    entries = 4 * 3 * B if placed.paged else 0
+    assert bytes_of_tokens(placed, format_of("same"), ranges, **sizes) == B * 40 * D * 2 + entries  # type: ignore[arg-type]
+    with pytest.raises(CacheError, match="and 24 numbers a value"):
+        cache.append(k, k)
+
+
+@pytest.mark.parametrize(
+    ("heads", "v_head_dim", "format"), [(2, 16, "same"), (1, 33, "same"), (1, 16, "int8_token"), (1, 16, "int4_g32")]
+)
+def test_what_a_latent_layout_cannot_hold(heads: int, v_head_dim: int, format: str) -> None:
+    with pytest.raises(ImpossibleCase, match="expected one head, values that are the first numbers of keys, and cache"):
+        KVCache.allocate(
+            layout_of("latent"),
+            format_of(format),
+            batch=1,
+            kv_heads=heads,
+            head_dim=32,
+            dtype=torch.float32,
+            capacity=8,
+            device=CPU,
+            v_head_dim=v_head_dim,
+        )
+
+
+def test_values_may_be_of_another_size_in_every_layout() -> None:
+    for layout in LAYOUTS:
+        placed = layout_of(layout)
+        cache = KVCache.allocate(
+            placed,
+            format_of("int8_token"),
+            batch=B,
+            kv_heads=H,
+            head_dim=D,
+            dtype=torch.bfloat16,
+            capacity=64,
+            device=CPU,
+            v_head_dim=16,
+        )
+        k, v = random(40)
+        cache.append(k, v[..., :16])
+        keys, values = cache.read()
+        assert (keys.shape[3], values.shape[3]) == (D, 16)
+        torch.testing.assert_close(values, v[..., :16].float(), rtol=0, atol=0.02)
+
+
 def test_each_order_lies_in_memory_as_its_name_says() -> None:
     k, v = random(8)
 
