@@ -20,7 +20,7 @@ from attnlab.bench.llm.quality.divergence import Divergences, divergences
 from attnlab.bench.llm.quality.scoring import hidden_states, scores
 from attnlab.bench.llm.quality.sensitivity import LayerCost, Tell, Trace, cache_costs, weight_costs
 from attnlab.bench.llm.quantization.coding import weight_format
-from attnlab.bench.llm.quantization.model import quantise_model
+from attnlab.bench.llm.quantization.kept_models import quantised_model
 from attnlab.bench.llm.quantization.recipe import PROJECTIONS, SAME, Recipe
 
 PLAIN = torch.bfloat16
@@ -137,7 +137,7 @@ def mix(
     """
     config = model.config
     check_plan(plan, config)
-    made = [(n, quantise_model(model, Recipe(n, plan.method, plan.head), calibration)) for n in plan.formats]
+    made = [(n, quantised_model(model, Recipe(n, plan.method, plan.head), calibration)) for n in plan.formats]
     trace = Trace.of(model, ids, ids.shape[1] - 1)
     weights = tuple(weight_costs(trace, made, lambda layer, name: layer_bytes(config, name), tell))
     caches = tuple(cache_costs(trace, [format_of(name) for name in plan.caches], lambda name: 0, tell))

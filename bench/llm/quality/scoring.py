@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from attnlab.bench import units
 from attnlab.bench.llm.caches import Format, KVCache, layout_of
 from attnlab.bench.llm.generation.stored import SAME
 from attnlab.bench.llm.models.config import ModelConfig
@@ -29,6 +30,8 @@ from attnlab.bench.llm.models.weights import ModelWeights
 
 TOKENS_AT_ONCE = 128
 """Whose logits are held at a time: one is as large as the vocabulary."""
+MOST_KEPT_BYTES = units.GIB
+"""Of distributions that are kept, to be compared with several times."""
 Spoil = Callable[[KVCache], None]
 
 
@@ -126,6 +129,12 @@ def scores(
         for some, right in zip(row.split(TOKENS_AT_ONCE), tokens.split(TOKENS_AT_ONCE), strict=True):
             logits = head_logits(weights, some[None], hidden.dtype, rounded)[0]
             yield Scored(logits.double().log_softmax(-1), right)
+
+
+def scores_to_keep(weights: ModelWeights, hidden: Tensor, ids: Tensor, scored: int) -> tuple[Scored, ...] | None:
+    """All of `scores`, where they are small enough to be held; None where they are to be worked out each time."""
+    kept_bytes = len(ids) * scored * weights.config.vocab_size * torch.float64.itemsize
+    return tuple(scores(weights, hidden, ids, scored)) if kept_bytes <= MOST_KEPT_BYTES else None
 
 
 def right_logs(

@@ -11,15 +11,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from attnlab.bench import units
 from attnlab.bench.llm.caches import Format
 from attnlab.bench.llm.models.reference import Layer, Reading, checked_ids, decode, embedded
 from attnlab.bench.llm.models.weights import LayerWeights, ModelWeights
 from attnlab.bench.llm.quality.divergence import Divergences, divergences
-from attnlab.bench.llm.quality.scoring import Scored, reading_of, scores
+from attnlab.bench.llm.quality.scoring import Scored, reading_of, scores, scores_to_keep
 
 Tell = Callable[[str], None]
-MOST_KEPT_BYTES = units.GIB
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +42,7 @@ class Trace:
         for index, stored in enumerate(weights.layers):
             states.append(_through(weights, index, stored, states[-1], None))
         trace = cls(weights, ids, scored, tuple(states))
-        kept_bytes = len(ids) * scored * weights.config.vocab_size * torch.float64.itemsize
-        return replace(trace, base=tuple(trace.of_base()) if kept_bytes <= MOST_KEPT_BYTES else None)
+        return replace(trace, base=scores_to_keep(weights, states[-1], ids, scored))
 
     def of_base(self) -> Iterable[Scored]:
         """The scored tokens by the model itself."""

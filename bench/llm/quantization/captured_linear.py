@@ -6,26 +6,23 @@ The shipped prompts calibrate methods; the captured texts, which are others, are
 from __future__ import annotations
 
 import hashlib
-import pickle
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from attnlab.bench.errors import CaptureUnavailable, ModelUnavailable, Unavailable, UsageError
 from attnlab.bench.llm.captured.texts import TEXTS, token_ids
+from attnlab.bench.llm.kept_tensors import keep_tensors, read_tensors
 from attnlab.bench.llm.models.load import load_model, load_tokenizer
 from attnlab.bench.llm.models.packaged import MODEL_SHA256
 from attnlab.bench.llm.models.sources import PACKAGED
 from attnlab.bench.llm.models.weights import ModelWeights
 from attnlab.bench.llm.quantization.calibration import FIELDS, TOKENS_A_TEXT, Kind, calibration_ids, layer_inputs
 from attnlab.bench.store.folders import cache_folder
-from attnlab.bench.whole_file import whole_file
 
 FORMAT = 1
 """Raised whenever what is kept, or the texts, change, so that older files are passed over."""
@@ -69,16 +66,11 @@ def _packaged() -> ModelWeights:
 @lru_cache(maxsize=2)
 def _activations(layer: int) -> Mapping[str, Tensor]:
     path = _path(layer)
-    try:
-        kept: dict[str, Tensor] = torch.load(path, weights_only=True)
-        return kept
-    except FileNotFoundError:
-        pass
-    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
-        warnings.warn(f"passed over a damaged cache file {path}: {error}", stacklevel=2)
-    computed = _computed(layer)
-    _keep(path, computed)
-    return computed
+    kept = read_tensors(path)
+    if kept is None:
+        kept = _computed(layer)
+        keep_tensors(path, kept)
+    return kept
 
 
 def _computed(layer: int) -> dict[str, Tensor]:
@@ -97,12 +89,3 @@ def _computed(layer: int) -> dict[str, Tensor]:
 def _path(layer: int) -> Path:
     origin = hashlib.sha256(f"{FORMAT} {MODEL_SHA256} {CALIBRATION_TOKENS} {HELD_OUT_TEXTS}".encode()).hexdigest()
     return cache_folder() / f"smollm2-linear-layer{layer:02d}-{origin[:12]}.pt"
-
-
-def _keep(path: Path, computed: dict[str, Any]) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as part, part.open("wb") as file:
-            torch.save(computed, file)
-    except OSError as error:
-        warnings.warn(f"activations are not kept for next time: {error}", stacklevel=2)

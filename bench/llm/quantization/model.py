@@ -40,8 +40,13 @@ def quantise_model(weights: ModelWeights, recipe: Recipe, ids: Tensor | None = N
         layers = tuple(_calibrated_layers(weights, recipe, method, ids))
     else:
         layers = tuple(
-            _quantised_layer(layer, _formats(recipe, index), method, None) for index, layer in enumerate(weights.layers)
+            _quantised_layer(layer, formats_of_layer(recipe, n), method, None) for n, layer in enumerate(weights.layers)
         )
+    return with_layers(weights, recipe, layers)
+
+
+def with_layers(weights: ModelWeights, recipe: Recipe, layers: tuple[LayerWeights, ...]) -> ModelWeights:
+    """The model with layers that are quantised by the recipe already, and with the head as it says."""
     head = None
     if recipe.head != SAME:
         head = quantise(weights.head, weight_format(recipe.head), quantisation_method(RTN)).weight
@@ -54,7 +59,7 @@ def quantise_model(weights: ModelWeights, recipe: Recipe, ids: Tensor | None = N
     )
 
 
-def _formats(recipe: Recipe, layer: int) -> dict[str, str]:
+def formats_of_layer(recipe: Recipe, layer: int) -> dict[str, str]:
     """The format of each projection that has one."""
     return {name: of for name in PROJECTIONS if (of := recipe.format_of(layer, name)) != SAME}
 
@@ -69,7 +74,7 @@ def _calibrated_layers(
     hidden = reference.embedded(weights, texts, torch.float32)
     for index, stored in enumerate(weights.layers):
         inputs, handed_on = read_layer(_reading(stored, config, index), hidden)
-        formats = _formats(recipe, index)
+        formats = formats_of_layer(recipe, index)
         layer, inputs = scaled_layer(stored, formats, method, inputs, config)
         made = _quantised_layer(layer, formats, method, inputs)
         yield made

@@ -23,7 +23,7 @@ from attnlab.bench.llm.models.tokenizer import Tokenizer
 from attnlab.bench.llm.models.weights import ModelWeights
 from attnlab.bench.llm.quantization.calibration import ids_to_calibrate
 from attnlab.bench.llm.quantization.choosing import quantisation_method
-from attnlab.bench.llm.quantization.model import quantise_model
+from attnlab.bench.llm.quantization.kept_models import quantised_model
 from attnlab.bench.ops.generate.case import GenerateCase, GenerateInputs, GenerateOutputs, recipe_of
 from attnlab.bench.ops.generate.check import ExactTokens
 from attnlab.bench.ops.generate.cost import bytes_moved, input_bytes, operations
@@ -47,7 +47,7 @@ def _weights_on(model: str, dtype: torch.dtype, device: torch.device, stored: st
         return load_model(model, dtype, device).joined()
     weights = load_model(model, torch.float32, device)
     ids = ids_to_calibrate(model, weights.config) if quantisation_method(recipe.method).calibrated else None
-    return quantise_model(weights, recipe, ids).in_dtype(dtype).joined()
+    return quantised_model(weights, recipe, ids).in_dtype(dtype).joined()
 
 
 def weights_for(case: GenerateCase, device: torch.device) -> ModelWeights:

@@ -7,7 +7,7 @@ quantised, over the same windows from the beginning of the text.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ from torch import Tensor
 from attnlab.bench.contract.operator_spec import Fact
 from attnlab.bench.llm.generation.stored import SAME, rounding
 from attnlab.bench.llm.quality.divergence import Divergences, divergences, no_divergence
-from attnlab.bench.llm.quality.scoring import hidden_states, reading_of, scores
+from attnlab.bench.llm.quality.scoring import Scored, hidden_states, reading_of, scores, scores_to_keep
 from attnlab.bench.llm.quality.texts import windows_of
 from attnlab.bench.ops.generate.contract import weights_of
 from attnlab.bench.ops.generate.cost import pass_bytes
@@ -32,11 +32,19 @@ Ids = Callable[["PerplexityCase"], Tensor]
 
 @dataclass(frozen=True, eq=False)
 class Baseline:
-    """The model with nothing quantised, in float32, over some windows: ids [n, W], and what its last layer gives."""
+    """The model with nothing quantised, in float32, over some windows: ids [n, W], and what its last layer gives.
+
+    kept: what it predicts, None where that is too large to be held.
+    """
 
     weights: ModelWeights
     ids: Tensor
     hidden: Tensor
+    kept: tuple[Scored, ...] | None
+
+    def scores(self, scored: int) -> Iterable[Scored]:
+        """The last `scored` tokens of each window."""
+        return scores(self.weights, self.hidden, self.ids, scored) if self.kept is None else self.kept
 
 
 def windows_in(case: PerplexityCase, ids: Tensor) -> Tensor:
@@ -54,13 +62,14 @@ def _baseline(
     case = PerplexityCase(model=model, text=text, window=window, stride=stride, windows=windows)
     read = windows_in(case, ids(case))
     weights = weights_of(model, torch.float32, device)
-    return Baseline(weights, read, hidden_states(weights, read))
+    hidden = hidden_states(weights, read)
+    return Baseline(weights, read, hidden, scores_to_keep(weights, hidden, read, case.scored))
 
 
 def quality_of(case: PerplexityCase, device: torch.device, ids: Ids) -> Divergences:
     """How far the case's predictions are from those of the model with nothing quantised, in float32."""
     base = _baseline(case.model, case.text, case.window, case.stride, case.windows, device, ids)
-    of_base = scores(base.weights, base.hidden, base.ids, case.scored)
+    of_base = base.scores(case.scored)
     if (case.weights, case.cache, case.dtype) == (SAME, SAME, "float32"):
         return no_divergence(torch.cat([some.right for some in of_base]).cpu().view(len(base.ids), -1))
     weights, rounded = weights_of(case.model, case.torch_dtype, device, case.weights), rounding(case.weights)
