@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from attnlab.bench.errors import ImpossibleCase, UnknownName, UsageError
+from attnlab.bench.errors import ImpossibleCase, UsageError
 from attnlab.bench.llm.caches import format_of
 from attnlab.bench.llm.models.load import load_model
 from attnlab.bench.llm.models.weights import ModelWeights
@@ -106,7 +106,7 @@ def test_plans_that_cannot_be_kept(plan: MixturePlan, told: str, toy: ModelWeigh
     [
         ('format = "int8"\n[layers]\n', ImpossibleCase),
         ('format = "int8"\n[layers]\nlast = "int8"\n', ImpossibleCase),
-        ('format = "int9"\n', UnknownName),
+        ('format = "int9"\n', ImpossibleCase),
         ("[layers]\n1 = 'int8'\n", ImpossibleCase),
     ],
 )
