@@ -1,4 +1,4 @@
-"""What one operator's results say beyond those of all: a study is sentences, tables and plots, one file an operator."""
+"""What one operator's results say beyond those of all: a study is sentences, tables and plots, one study a file."""
 
 from __future__ import annotations
 

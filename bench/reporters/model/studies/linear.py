@@ -13,10 +13,10 @@ from attnlab.bench.ops.linear.contract import LINEAR, bytes_moved
 from attnlab.bench.reporters.model.plots import Curve, Panel, Plot, PlotPoint, compared
 from attnlab.bench.reporters.model.results import Result
 from attnlab.bench.reporters.model.studies import Study, StudyTable
-from attnlab.bench.reporters.model.studies._paired import ratio_text
+from attnlab.bench.reporters.model.studies._paired import ratio_text, time_ratio
 from attnlab.bench.reporters.model.words import Sentence, known, listed, name, sentence
 from attnlab.bench.stats.batch_break_even import BatchBreakEven, Measured, Side, break_even
-from attnlab.bench.stats.rounds import Ratio, RoundFigure, ratio
+from attnlab.bench.stats.rounds import Ratio
 
 OPERATOR = "linear"
 ERROR, BITS = "format_error", "weight_bits"
@@ -46,31 +46,9 @@ class TimedProduct:
     def median_ns(self) -> float:
         return self.result.median_ns or 0.0
 
-    @property
-    def rounds(self) -> list[RoundFigure]:
-        """Medians of the bursts in which it took turns."""
-        timing = self.result.row.measurement.timing
-        found = []
-        for launch in self.result.row.measurement.launches:
-            for burst in launch.bursts:
-                values = [
-                    v
-                    for s in burst.series
-                    if s.quantity == "latency" and timing and s.clock == timing.clock
-                    for v in s.values
-                ]
-                if values:
-                    found.append(RoundFigure(burst.started_s, sorted(values)[len(values) // 2]))
-        return found
-
     def over(self, plain: TimedProduct) -> Ratio:
-        """How many times as fast as another: by rounds, or of the medians with the worst of their intervals."""
-        paired = ratio(plain.rounds, self.rounds)
-        if paired is not None and paired.low is not None:
-            return paired
-        own, other = self.result.interval_ns, plain.result.interval_ns
-        low, high = (other[0] / own[1], other[1] / own[0]) if own and other else (None, None)
-        return Ratio(plain.median_ns / self.median_ns, low, high, 1)
+        """How many times as fast as another."""
+        return time_ratio(plain.result, self.result)
 
 
 def label(case: LinearCase) -> str:

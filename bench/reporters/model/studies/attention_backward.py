@@ -1,0 +1,17 @@
+"""Variants of the backward pass: what each costs, by implementation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attnlab.bench.ops.attention_backward import ATTENTION_BACKWARD
+from attnlab.bench.reporters.model.results import Result
+from attnlab.bench.reporters.model.studies import Study
+from attnlab.bench.reporters.model.studies._variants import study_of
+
+OPERATOR = "attention_backward"
+
+
+def make(results: Sequence[Result]) -> Study | None:
+    """None where no shape was timed both plain and with a variant."""
+    return study_of(ATTENTION_BACKWARD, results)
