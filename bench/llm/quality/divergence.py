@@ -91,8 +91,8 @@ def divergences(base: Iterable[Scored], other: Iterable[Scored], windows: int) -
     """Of two models' scores of the same tokens, which come in the same order and portions."""
     found: list[tuple[Tensor, ...]] = []
     for ours, theirs in zip(base, other, strict=True):
-        kl = (ours.logs.exp() * (ours.logs - theirs.logs)).sum(-1)
-        same = ours.logs.argmax(-1) == theirs.logs.argmax(-1)
+        kl = (ours.logs - theirs.logs).mul_(ours.logs.exp()).sum(-1)
+        same = ours.top == theirs.top
         found.append((ours.right, theirs.right, kl.clamp_min(0.0), same))
     joined = (torch.cat(parts).cpu().view(windows, -1) for parts in zip(*found, strict=True))
     return Divergences(*joined)

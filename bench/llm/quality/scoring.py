@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -89,6 +90,11 @@ class Scored:
     def right(self) -> Tensor:
         """Of the tokens themselves, [S]."""
         return self.logs.gather(-1, self.tokens[:, None])[:, 0]
+
+    @cached_property
+    def top(self) -> Tensor:
+        """The most likely token of each distribution, int64 [S]; of scores that are kept it is asked for often."""
+        return self.logs.argmax(-1)
 
 
 def scored_places(window: int, scored: int) -> slice:

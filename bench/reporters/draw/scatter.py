@@ -29,6 +29,7 @@ def draw_scatter(canvas: Canvas) -> None:
         _from_zero(ax, panel, max(panel.extent or [p.y for p in points]) or 1e-3)
     for value in canvas.reference:
         ax.axhline(value, color=MUTED.light, linewidth=1, dashes=(3, 2))
+    _front(ax, panel)
     for curve in panel.curves:
         if panel.kind == "curve":
             _join(canvas, ax, curve)
@@ -48,6 +49,17 @@ def _from_zero(ax: Axes, panel: Panel, top: float) -> None:
         ax.yaxis.set_major_locator(MaxNLocator(MOST_STEPS))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: units.format_tick(value, panel.unit)))
     ax.grid(axis="y", color=RULE.light, linewidth=0.7)
+
+
+def _front(ax: Axes, panel: Panel) -> None:
+    """Steps from point to point, each with its label on the side where there is room."""
+    ax.step(
+        [p.x for p in panel.front], [p.y for p in panel.front], color=MUTED.light, linewidth=1, where="post", zorder=1
+    )
+    for p in panel.front:
+        left = panel.right_of_middle(p)
+        style: dict[str, Any] = {"ha": "right" if left else "left", "color": INK.light, "fontsize": 7.5}
+        ax.annotate(p.label, (p.x, p.y), (-5 if left else 5, 5), textcoords="offset points", **style)
 
 
 def _join(canvas: Canvas, ax: Axes, curve: Curve) -> None:

@@ -71,7 +71,8 @@ class Panel:
     Quantities are in the stored units, those of x in x_unit, and where `whole` they are whole numbers. reference: a
     value to mark, with its label. notes: what has to be said of what is drawn, a line each. metric: what each point has
     of its result, by name. extent: the least and largest value of all panels that it is compared with. scale: "log" or
-    "linear" of its axes, where that is asked for.
+    "linear" of its axes, where that is asked for; x_scale: of x alone. front: in a scatter the points that none beats
+    in both quantities, by rising x, each with its label; a line in steps joins them.
     """
 
     kind: str
@@ -92,6 +93,8 @@ class Panel:
     extent: tuple[float, float] | None = None
     whole: bool = False
     scale: str | None = None
+    x_scale: str | None = None
+    front: tuple[PlotPoint, ...] = ()
 
     @property
     def values(self) -> list[float]:
@@ -120,9 +123,14 @@ class Panel:
 
     @property
     def x_logarithmic(self) -> bool:
-        if self.scale is not None:
-            return self.scale == "log"
+        if scale := self.x_scale or self.scale:
+            return scale == "log"
         return not self.whole and spans_decades([p.x for curve in self.curves for p in curve.points])
+
+    def right_of_middle(self, point: PlotPoint) -> bool:
+        """Whether a label of a point of the front is to stand on its left."""
+        x = [p.x for curve in self.curves for p in curve.points]
+        return 2 * point.x > min(x) + max(x)
 
     @property
     def description(self) -> str:

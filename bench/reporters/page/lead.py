@@ -1,4 +1,4 @@
-"""The plot beside the first table: the operator's first headline, where most can be compared."""
+"""The plot beside the first table: that of a study that leads, or the first headline, where most can be compared."""
 
 from __future__ import annotations
 
@@ -16,8 +16,12 @@ MOST_ROWS = 7  # cases in a plot of one headline
 def lead(section: Section, columns: Sequence[Column]) -> Plot | None:
     """One panel; None where nothing was measured of the headline.
 
-    It is the section's panel of that metric with most points, over lengths where there are any, or one of its own.
+    It is the first panel of a study that leads; else the section's panel of that metric with most points, over lengths
+    where there are any, or one of its own.
     """
+    for study in section.studies:
+        if study.leads and study.plots:
+            return replace(study.plots[0], panels=study.plots[0].panels[:1])
     headline = section.headlines[0]
     found = [(plot, p) for plot in section.plots for p in plot.panels if p.metric == headline and p.kind in KINDS]
     if found:

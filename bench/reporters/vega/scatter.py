@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attnlab.bench.reporters.draw.look import INK
+from attnlab.bench.reporters.draw.look import INK, MUTED
 from attnlab.bench.reporters.model.plots import Callout, Panel
 from attnlab.bench.reporters.vega.axes import quantity
 from attnlab.bench.reporters.vega.layers import reference
@@ -15,7 +15,26 @@ def scatter(panel: Panel, paint: Paint) -> Spec:
     if panel.scale != "log":
         y["scale"]["zero"] = True
     points: Spec = {"mark": {"type": "point", "filled": True, "size": 60, "opacity": 0.9}}
-    return {"encoding": {"x": x, "y": y}, "layer": [*reference(panel), points]}
+    return {"encoding": {"x": x, "y": y}, "layer": [*reference(panel), *_front(panel, paint), points]}
+
+
+def _front(panel: Panel, paint: Paint) -> list[Spec]:
+    """Steps from point to point, and their labels, each on the side where there is room."""
+    if not panel.front:
+        return []
+    plain: Spec = {"color": None, "shape": None, "tooltip": None}
+    steps: Spec = {
+        "data": {"values": [{"x": p.x, "y": p.y} for p in panel.front]},
+        "mark": {"type": "line", "interpolate": "step-after", "strokeWidth": 1, "color": paint(MUTED.light)},
+        "encoding": plain,
+    }
+    labels = []
+    for side, left in (("left", False), ("right", True)):
+        values = [{"x": p.x, "y": p.y, "label": p.label} for p in panel.front if panel.right_of_middle(p) == left]
+        away = -6 if left else 6
+        mark = {"type": "text", "align": side, "dx": away, "dy": -7, "color": paint(INK.light)}
+        labels.append({"data": {"values": values}, "mark": mark, "encoding": {**plain, "text": {"field": "label"}}})
+    return [steps, *labels]
 
 
 def curve(panel: Panel, paint: Paint) -> Spec:

@@ -133,7 +133,8 @@ def test_pictures(study: Study) -> None:
     of_bytes, speed, difference = study.plots
     (panel,) = of_bytes.panels
     assert [curve.name for curve in panel.curves] == ["int8", "int4_g32:gptq", "int4_g32", "int4_g64"]
-    assert panel.scale == "log"
+    assert (panel.scale, panel.logarithmic, panel.x_logarithmic) == ("log", True, False)
+    assert [(point.x, point.label) for point in panel.front] == [(10.0, "int4_g32:gptq"), (13.0, "int8")]
     (panel,) = speed.panels
     assert {curve.name: curve.points[0].x for curve in panel.curves} == {
         "int4_g32": 12e6,
@@ -151,6 +152,13 @@ def test_every_format_lays_it_out(report: Report, tmp_path: Path) -> None:
         assert "int4_g32, cache int8_token" in shown
     stems = {path.stem.rpartition("perplexity-")[2] for path in PlotFiles().write(report, tmp_path)}
     assert {"quality-bytes", "quality-speed", "quality-difference"} <= stems
+
+
+def test_it_stands_before_the_plots_of_time_with_its_picture_first(report: Report) -> None:
+    page = render(report)
+    section = page[page.index('<p class="lead">') :]
+    first, study, plots = "<h2>Quality against bytes</h2>", ">Quality</h2>", ">Plots</h2>"
+    assert section.index(first) < section.index(study) < section.index(plots)
 
 
 def test_nothing_quantised_is_no_study() -> None:

@@ -157,6 +157,16 @@ def test_names_are_data_and_nothing_else() -> None:
     assert any(text.endswith("…") and len(text) < 200 for text in texts(rows))
 
 
+def test_a_front_is_joined_in_steps_and_named_where_there_is_room() -> None:
+    front = (PlotPoint(4.0, 0.3, label="few bits"), PlotPoint(8.0, 0.1, label="many bits"))
+    panel = Panel("scatter", "t", "bits", "KL", "nat", (points((4.0, 0.3), (8.0, 0.1)),), front=front)
+    assert {"few bits", "many bits"} <= set(texts(panel))
+    steps, left, right, _ = spec(panel)["layer"]
+    assert steps["mark"]["interpolate"] == "step-after"
+    assert [layer["mark"]["align"] for layer in (left, right)] == ["left", "right"]
+    assert [layer["data"]["values"][0]["label"] for layer in (left, right)] == ["few bits", "many bits"]
+
+
 def test_a_kind_that_is_drawn_as_a_picture_alone(synthetic: SimpleNamespace) -> None:
     assert panel_spec(Panel("novel", "t", "x", "y", "ns", (points((1, 1)),)), marks(["a"])) is None
 

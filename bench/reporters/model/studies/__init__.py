@@ -25,12 +25,17 @@ class StudyTable:
 
 @dataclass(frozen=True)
 class Study:
-    """Words first, then plots, then tables."""
+    """Words first, then plots, then tables.
+
+    leads: whether it is what the operator is for, so that it stands before the plots of time, and its first plot on the
+    first screen.
+    """
 
     title: str
     sentences: tuple[Sentence, ...]
     tables: tuple[StudyTable, ...]
     plots: tuple[Plot, ...]
+    leads: bool = False
 
 
 class Maker(Protocol):

@@ -113,7 +113,7 @@ def make(results: Sequence[Result], beside: Sequence[Row] = ()) -> Study | None:
         ),
         Plot("quality-difference", "Perplexity added", f"With its 95 % interval. {MEASURES}", tuple(differences)),
     )
-    return Study("Quality", tuple(sentences), tuple(tables), tuple(plot for plot in plots if plot.panels))
+    return Study("Quality", tuple(sentences), tuple(tables), tuple(plot for plot in plots if plot.panels), leads=True)
 
 
 def _texts(results: Sequence[Result]) -> Iterator[tuple[str, list[Kept]]]:
@@ -217,16 +217,30 @@ def _row(one: Kept) -> tuple[str, ...]:
 
 def _against_bytes(title: str, kept: Sequence[Kept]) -> Panel:
     points = [(one.number("weight_bits"), one) for one in _ordered(kept) if one.case.cache == SAME]
-    return _scatter(title, "bits a weight", points)
+    return replace(_scatter(title, "bits a weight", points), x_scale="linear")
 
 
 def _scatter(title: str, x_label: str, points: Sequence[tuple[float, Kept]], x_unit: str = "") -> Panel:
-    """What loses nothing is left out where the others span decades: it has no place on a logarithmic axis."""
+    """With the front of what none beats in both, by name.
+
+    What loses nothing is left out where the others span decades: it has no place on a logarithmic axis.
+    """
     losing = [(x, one) for x, one in points if one.number("kl_mean") > 0]
     wide = len(losing) > 1 and spans_decades([one.number("kl_mean") for _, one in losing])
-    curves = tuple(_mark(one, x) for x, one in (losing if wide else points))
-    scale = "log" if wide else None
-    return Panel("scatter", title, x_label, "mean KL divergence", "nat", curves, x_unit=x_unit, scale=scale)
+    shown = losing if wide else points
+    cost = {one.label: x for x, one in shown}
+    front = tuple(PlotPoint(cost[one.label], one.number("kl_mean"), label=one.label) for one in _front(shown))
+    return Panel(
+        "scatter",
+        title,
+        x_label,
+        "mean KL divergence",
+        "nat",
+        tuple(_mark(one, x) for x, one in shown),
+        x_unit=x_unit,
+        scale="log" if wide else None,
+        front=front,
+    )
 
 
 def _mark(one: Kept, x: float) -> Curve:
