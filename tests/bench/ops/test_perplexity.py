@@ -11,7 +11,7 @@ from attnlab.bench import PerplexityCase
 from attnlab.bench.contract.operator_spec import NEEDLE_DRAW, NORMAL_DRAW
 from attnlab.bench.errors import ImpossibleCase, UnknownName
 from attnlab.bench.llm.captured.texts import token_ids
-from attnlab.bench.ops.perplexity.check import furthest, nudged
+from attnlab.bench.ops.perplexity.check import furthest, logs_of, nudged
 from attnlab.bench.ops.perplexity.contract import PERPLEXITY, draw_windows, facts, make_inputs, redrawn
 
 CPU = torch.device("cpu")
@@ -152,8 +152,27 @@ def test_an_assignment_is_a_file_of_the_case(tmp_path: Path) -> None:
 
 
 def test_the_furthest_reading_of_each_place() -> None:
-    readings = [torch.tensor([0.0, 1.0, 5.0]), torch.tensor([0.2, 1.0, 1.0]), torch.tensor([0.1, 4.0, 1.2])]
-    assert furthest(readings).tolist() == pytest.approx([0.0, 4.0, 5.0])
+    """Of the last place most readings agree, and the one that is right is not the furthest."""
+    readings = [torch.tensor([0.0, 1.0, 5.0]), torch.tensor([0.2, 1.0, 5.1]), torch.tensor([0.1, 4.0, 1.0])]
+    assert furthest(readings, torch.tensor([0.1, 1.0, 1.0])).tolist() == pytest.approx([0.0, 4.0, 5.1])
+
+
+@pytest.mark.parametrize(
+    ("case_id", "seed", "luck"),
+    [
+        ("toy-random-W64-n4-fp32-w_int8_dynamic", 16, 102),
+        ("toy-random-W64-n4-fp32-w_int8_dynamic", 17, 102),
+        ("toy-random-W64-n4-fp32-w_int8_dynamic", 19, 100),
+        ("toy-random-W64-n4-fp8_e4m3_token-fp32", 5, 100),
+        ("toy-random-W64-n4-fp8_e4m3_token-fp32", 19, 101),
+    ],
+)
+def test_an_honest_pass_whose_codes_fall_otherwise_is_right(case_id: str, seed: int, luck: int) -> None:
+    """Each was an alarm while the furthest reading was that from the mean of few."""
+    case = PERPLEXITY.case_type.parse(case_id)
+    inputs = make_inputs(case, "drawn", seed, CPU)
+    honest = logs_of(case, inputs, case.torch_dtype, nudged(luck)).float()
+    assert all(deviation.within for deviation in PERPLEXITY.check.expect(case, inputs).judge((honest,)))
 
 
 def test_nudges_are_half_a_step_and_come_again() -> None:
