@@ -38,13 +38,14 @@ class BatchBreakEven:
     """first: the side of the fewest rows that is known. rows: where the ratio crosses 1, None where it does not.
 
     low, high: the last rows before the crossing that are surely on the first side, and the first after it that are
-    surely on the other; None where none are.
+    surely on the other; None where none are. untold: where nothing crosses, the rows whose side is not known.
     """
 
     first: Side
     rows: float | None = None
     low: int | None = None
     high: int | None = None
+    untold: tuple[int, ...] = ()
 
 
 def break_even(measured: Sequence[Measured]) -> BatchBreakEven | None:
@@ -59,7 +60,8 @@ def break_even(measured: Sequence[Measured]) -> BatchBreakEven | None:
     crossings = [place for place in range(1, len(ordered)) if above[place] != above[place - 1]]
     known = [one.side for one in ordered if one.side is not Side.UNKNOWN]
     if not crossings or len(set(known)) < 2:
-        return BatchBreakEven(known[0] if known and len(set(known)) == 1 else Side.UNKNOWN)
+        untold = tuple(one.rows for one in ordered if one.side is Side.UNKNOWN)
+        return BatchBreakEven(known[0] if known and len(set(known)) == 1 else Side.UNKNOWN, untold=untold)
     place = crossings[-1]
     before, after = ordered[place - 1], ordered[place]
     first = Side.FASTER if above[place - 1] else Side.SLOWER

@@ -14,8 +14,10 @@ from attnlab.bench.ops.linear.contract import LINEAR
 from attnlab.bench.reporters import markdown
 from attnlab.bench.reporters.model.report import Report, build_report
 from attnlab.bench.reporters.model.studies import Study
+from attnlab.bench.reporters.model.studies.linear import said
 from attnlab.bench.reporters.model.words import plain
 from attnlab.bench.reporters.plot_files import PlotFiles
+from attnlab.bench.stats.batch_break_even import BatchBreakEven, Side
 from attnlab.bench.store.records import BenchRecord, Burst, Launch, Measurement, Outcome, Series
 
 from . import synthetic
@@ -116,3 +118,12 @@ def test_nothing_is_said_without_the_dtype_beside() -> None:
     made: Any = synthetic.stored_run(benches=(bench,))
     built = build_report([replace(made, measurements=(measurement(case, FORMATS["int8"]),), damages=())])
     assert not built.sections[0].studies
+
+
+def test_rows_whose_side_is_not_known_are_named() -> None:
+    """A format that is 2.5 times as fast without an interval is not slower at every number of rows."""
+    assert said(BatchBreakEven(Side.SLOWER)) == "slower at every number of rows measured"
+    assert (
+        said(BatchBreakEven(Side.SLOWER, untold=(1, 8))) == "slower, but not told apart from the dtype at M = 1 and 8"
+    )
+    assert said(BatchBreakEven(Side.UNKNOWN, untold=(1, 8))) == "not told apart from the dtype"

@@ -17,6 +17,7 @@ from attnlab.bench.reporters import markdown
 from attnlab.bench.reporters.html_page import render
 from attnlab.bench.reporters.model.report import Report, build_report
 from attnlab.bench.reporters.model.studies import Study
+from attnlab.bench.reporters.model.studies.perplexity import Kept
 from attnlab.bench.reporters.model.words import plain
 from attnlab.bench.reporters.plot_files import PlotFiles
 from attnlab.bench.store.records import BenchRecord, Burst, Launch, Measurement, Outcome, Series
@@ -103,14 +104,14 @@ def test_words(study: Study) -> None:
     assert words[0] == "smollm2_135m on prose, 4 windows of 128: perplexity 20.0 with nothing quantised."
     assert words[1].startswith("With the fewest bits, int4_g32:gptq at 10.0 bits a weight adds 3.00 (2.50 to 3.50)")
     assert words[2].startswith("With the least loss, int8 at 13.0 bits a weight adds 0.0200 (-0.480 to 0.520)")
-    assert words[3] == "None is beaten in bits and divergence both of int4_g32:gptq and int8."
+    assert words[3] == "Nothing beats int4_g32:gptq and int8 in bits and divergence both."
     assert words[4] == "In int4_g32, gptq loses least: 0.667× of rtn's KL."
     assert words[5] == (
         "int4_g32, cache int8_token together cost 0.302 nat; the weights alone 0.300, the cache alone 0.00100."
     )
     assert words[6] == (
-        "By the gaps of mine on summarise-P32-N5-fp32, none is beaten in time and divergence both of int4_g32, "
-        "int4_g32:gptq, int8 and nothing quantised."
+        "By the gaps of mine on summarise-P32-N5-fp32, nothing beats int4_g32, int4_g32:gptq, int8 and nothing "
+        "quantised in time and divergence both."
     )
     assert len(words) == 7
 
@@ -148,7 +149,7 @@ def test_pictures(study: Study) -> None:
 
 def test_every_format_lays_it_out(report: Report, tmp_path: Path) -> None:
     for shown in ("\n".join(markdown.render(report)), render(report)):
-        assert "None is beaten in bits and divergence both" in shown
+        assert "in bits and divergence both" in shown
         assert "int4_g32, cache int8_token" in shown
     stems = {path.stem.rpartition("perplexity-")[2] for path in PlotFiles().write(report, tmp_path)}
     assert {"quality-bytes", "quality-speed", "quality-difference"} <= stems
@@ -169,3 +170,18 @@ def test_nothing_quantised_is_no_study() -> None:
     alone = (measurement("perplexity", case, facts(VARIANTS["same", "same"])),)
     (section,) = build_report([replace(made, measurements=alone, damages=())]).sections
     assert [study.title for study in section.studies] == []
+
+
+@pytest.mark.parametrize(
+    ("axes", "label"),
+    [
+        ({"weights": "int8"}, "int8"),
+        ({"weights": "int8", "dtype": "bfloat16"}, "int8 in bfloat16"),
+        ({"weights": "int8", "cache": "int8_token", "dtype": "bfloat16"}, "int8, cache int8_token in bfloat16"),
+        ({"cache": "int8_token", "dtype": "bfloat16"}, "cache int8_token in bfloat16"),
+    ],
+)
+def test_dtypes_are_told_apart(axes: dict[str, str], label: str) -> None:
+    """Else the second of two would be lost beside the first."""
+    result: Any = None
+    assert Kept(result, PerplexityCase(**axes)).label == label

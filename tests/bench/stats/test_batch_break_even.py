@@ -36,9 +36,9 @@ def test_no_crossing() -> None:
 
 def test_noise_near_one_is_no_crossing() -> None:
     """Neither where only one side is known, nor where no interval is given."""
-    assert break_even([at(1, 2.0), at(4, 1.01), at(16, 0.99)]) == BatchBreakEven(Side.FASTER)
-    assert break_even([at(1, 1.01), at(4, 0.99)]) == BatchBreakEven(Side.UNKNOWN)
-    assert break_even([at(1, 2.0, None), at(4, 0.5, None)]) == BatchBreakEven(Side.UNKNOWN)
+    assert break_even([at(1, 2.0), at(4, 1.01), at(16, 0.99)]) == BatchBreakEven(Side.FASTER, untold=(4, 16))
+    assert break_even([at(1, 1.01), at(4, 0.99)]) == BatchBreakEven(Side.UNKNOWN, untold=(1, 4))
+    assert break_even([at(1, 2.0, None), at(4, 0.5, None)]) == BatchBreakEven(Side.UNKNOWN, untold=(1, 4))
 
 
 def test_the_last_of_several_crossings_counts() -> None:

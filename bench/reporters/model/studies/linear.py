@@ -215,10 +215,11 @@ def rows_text(m: int) -> str:
 
 def said(found: BatchBreakEven) -> str:
     if found.rows is None:
-        return {
-            Side.FASTER: "faster at every number of rows measured",
-            Side.SLOWER: "slower at every number of rows measured",
-        }.get(found.first, "not told apart from the dtype")
+        if found.first is Side.UNKNOWN:
+            return "not told apart from the dtype"
+        if not found.untold:
+            return f"{found.first} at every number of rows measured"
+        return f"{found.first}, but not told apart from the dtype at M = {listed(list(map(str, found.untold)))}"
     low = "none" if found.low is None else str(found.low)
     high = "none" if found.high is None else str(found.high)
     word = "up to" if found.first is Side.FASTER else "from"

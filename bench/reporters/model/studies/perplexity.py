@@ -50,12 +50,13 @@ class Kept:
 
     @property
     def label(self) -> str:
-        """`int4_g32:gptq, cache int8_token`."""
-        dtype = f" in {self.case.dtype}" if self.case.weights == SAME and self.case.dtype != "float32" else ""
+        """`int4_g32:gptq, cache int8_token`; `int8 in bfloat16`, whose head and norms take fewer bits."""
+        dtype = "" if self.case.dtype == "float32" else f" in {self.case.dtype}"
         weights = NOTHING if self.case.weights == SAME else self.case.weights
         if self.case.cache == SAME:
             return f"{weights}{dtype}"
-        return f"cache {self.case.cache}{dtype}" if self.case.weights == SAME else f"{weights}, cache {self.case.cache}"
+        cache = f"cache {self.case.cache}{dtype}"
+        return cache if self.case.weights == SAME else f"{weights}, {cache}"
 
     @property
     def plain(self) -> bool:
@@ -164,7 +165,7 @@ def _words(title: str, kept: Sequence[Kept]) -> Iterator[Sentence]:
                 f"{units.format_number(one.number('kl_p999'))} at 99.9 %, and "
                 f"{units.format_share(one.number('same_top'))} of tokens with the same most likely successor.",
             )
-        yield sentence("None is beaten in bits and divergence both of ", names([one.label for one in front]), ".")
+        yield sentence("Nothing beats ", names([one.label for one in front]), " in bits and divergence both.")
     yield from _methods(weights)
     yield from _caches(kept)
 
@@ -276,9 +277,10 @@ def _against_speed(title: str, kept: Sequence[Kept], beside: Sequence[Row]) -> I
         if len({one.label for _, one in points}) < 2:
             continue
         front = names([one.label for one in _front(points)])
-        told = sentence(
-            "By the gaps of ", name(implementation), f" on {case_id}, none is beaten in time and divergence both of "
-        )
+        told = sentence("By the gaps of ", name(implementation), f" on {case_id}, nothing beats ")
         panel_title = f"{implementation}, {case_id}; {title}"
         ordered = sorted(points, key=lambda point: point[0])
-        yield _scatter(panel_title, "inter-token latency", ordered, "ns"), [sentence(told, front, ".")]
+        yield (
+            _scatter(panel_title, "inter-token latency", ordered, "ns"),
+            [sentence(told, front, " in time and divergence both.")],
+        )
