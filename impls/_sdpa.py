@@ -6,13 +6,15 @@ import contextlib
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.backends import cuda
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import pad, scaled_dot_product_attention
 
 from attnlab.bench import AttentionCase, AttentionInputs, Mask, Unavailable
+from attnlab.impls import _eager
 
 SWITCHES: dict[str, tuple[Callable[[], bool], Callable[[bool], None]]] = {
     "math": (cuda.math_sdp_enabled, cuda.enable_math_sdp),
@@ -26,7 +28,13 @@ CHECKS = {
     "efficient": cuda.can_use_efficient_attention,
     "cudnn": cuda.can_use_cudnn_attention,
 }  # each warns of why it says no, where asked to
-REFUSALS = ("No available kernel", "No viable backend", "Invalid backend", "cuDNN Frontend error")
+REFUSALS = (
+    "No available kernel",
+    "No viable backend",
+    "Invalid backend",
+    "cuDNN Frontend error",
+    "invalid dtype for bias",  # of a float32 bias beside halves, on CUDA
+)
 Triple = tuple[Tensor, Tensor, Tensor]  # q, k, v
 
 
@@ -43,36 +51,45 @@ def only(backend: str) -> Iterator[None]:
             enable(before[name])
 
 
+SERVES: dict[str, Any] = {name: True for name in _eager.SERVES if name != "softcap"}
+"""SDPA adds to scores, and changes them in no other way."""
+
+
 @dataclass(frozen=True)
 class Part:
     """One call of SDPA: some rows and the keys that they may see.
 
-    `bias` is added to the scores, [rows, keys] in the inputs' dtype, or says causal bottom-right;
+    `bias` is added to the scores, [rows, keys] or [1, Hq, rows, keys], or says causal bottom-right;
     `causal` is SDPA's own flag, which is top-left aligned and so used where rows and keys are as many.
+    `sink`: the bias has one key more, of score 0 and value 0, whose bias is the head's sink.
     """
 
     rows: slice
     keys: slice
     bias: Tensor | None
     causal: bool
+    sink: bool = False
 
 
 def parts_of(case: AttentionCase, inputs: AttentionInputs, lower_right: bool) -> tuple[Part, ...]:
     """The calls that a case takes: one, or one for each packed sequence; rows without a key are in none."""
     from torch.nn.attention.bias import causal_lower_right  # brings the compiler along, which takes seconds
 
-    calls, start = [], 0
+    calls, start, first_key = [], 0, 0
     for q_len, kv_len in case.sequences if case.packed else [(case.q_len, case.kv_len)]:
-        seeing = case.mask.rows_with_keys(q_len, kv_len)
-        rows, keys = slice(start + q_len - seeing, start + q_len), slice(start, start + kv_len)
-        causal = case.mask.is_causal and (case.mask.window or kv_len) >= kv_len
+        seeing = case.mask.rows_with_keys(q_len, kv_len) if kv_len else 0
+        rows, keys = slice(start + q_len - seeing, start + q_len), slice(first_key, first_key + kv_len)
+        start, first_key = start + q_len, first_key + kv_len
+        causal = case.mask.kind in ("causal", "window") and (case.mask.window or kv_len) >= kv_len
         bias: Tensor | None = None
-        if causal and seeing < kv_len and lower_right:
+        sink = inputs.sinks is not None
+        if sink or inputs.bias or not case.mask.is_band:
+            bias = _added(inputs, seeing, kv_len)
+        elif causal and seeing < kv_len and lower_right:
             bias = causal_lower_right(seeing, kv_len)
         elif case.mask.is_causal and not (causal and seeing == kv_len):
             bias = _additive(case.mask, seeing, kv_len, inputs.q)
-        calls.append(Part(rows, keys, bias, causal and bias is None))
-        start += q_len
+        calls.append(Part(rows, keys, bias, causal and bias is None, sink))
     return tuple(calls)
 
 
@@ -81,6 +98,24 @@ def _additive(mask: Mask, q_len: int, kv_len: int, like: Tensor) -> Tensor:
     permitted = mask.permitted(torch.arange(q_len, device=like.device), q_len, kv_len)
     bias = like.new_zeros(q_len, -(-kv_len // 16) * 16)[:, :kv_len]
     return bias.masked_fill_(~permitted, float("-inf"))
+
+
+def _added(inputs: AttentionInputs, q_len: int, kv_len: int) -> Tensor:
+    """Mask, bias and sinks in one, [1, Hq or 1, q_len, kv_len], with a sink one key more; the rows are the last.
+
+    A bias or a sink is in float32, which kernels take beside halves or refuse.
+    """
+    mask = _additive(inputs.mask, q_len, kv_len, inputs.q)[None, None]
+    table, sinks = inputs.bias_table, inputs.sinks
+    if table is not None:
+        rows = torch.arange(q_len, device=table.device)
+        distance = torch.arange(kv_len, device=table.device) - (rows[:, None] + kv_len - q_len)
+        dense = inputs.bias.kind == "dense"
+        mask = mask + (table[:, -q_len:] if dense else inputs.bias.of(table, distance, inputs.mask.is_causal))[None]
+    if sinks is not None:
+        heads = mask.expand(1, len(sinks), q_len, kv_len)
+        mask = torch.cat([heads, sinks[None, :, None, None].expand(1, -1, q_len, 1)], -1)
+    return mask
 
 
 def attend(backend: str, qkv: Sequence[Triple], parts: Sequence[Part], scale: float) -> list[Tensor]:
@@ -98,17 +133,27 @@ def attend(backend: str, qkv: Sequence[Triple], parts: Sequence[Part], scale: fl
         ]
 
 
-def join(outs: Sequence[Tensor], blind: int) -> Tensor:
-    """The parts one after another, [B, H, S, D], behind `blind` rows of zeros that had no key to see."""
-    if blind:
-        zeros = outs[0].new_zeros(*outs[0].shape[:2], blind, outs[0].shape[3])
-        outs = [zeros, *outs]
-    return outs[0] if len(outs) == 1 else torch.cat(list(outs), dim=2)
+def join(outs: Sequence[Tensor], places: Sequence[slice], length: int) -> Tensor:
+    """Parts at their places of [B, H, length, D], one after another; zeros between, where rows have no key to see."""
+    pieces, end = list[Tensor](), 0
+    for out, place in (*zip(outs, places, strict=True), (outs[-1], slice(length, length))):
+        if place.start > end:
+            pieces.append(outs[0].new_zeros(*outs[0].shape[:2], place.start - end, outs[0].shape[3]))
+        if place.stop > place.start:
+            pieces.append(out)
+        end = place.stop
+    return pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=2)
 
 
 def cut(inputs: AttentionInputs, parts: Sequence[Part]) -> list[Triple]:
-    """Views of q, k and v, one triple for each part."""
-    return [(inputs.q[:, :, p.rows], inputs.k[:, :, p.keys], inputs.v[:, :, p.keys]) for p in parts]
+    """q, k and v of each part: views, but for norms and for the key that stands for a sink."""
+    q, k = _eager.normed(inputs.q, inputs.q_norm), _eager.normed(inputs.k, inputs.k_norm)
+    return [(q[:, :, p.rows], with_sink(k[:, :, p.keys], p), with_sink(inputs.v[:, :, p.keys], p)) for p in parts]
+
+
+def with_sink(x: Tensor, part: Part) -> Tensor:
+    """Keys or values [B, Hkv, S, D], with a sink a copy that has one of zeros more."""
+    return pad(x, (0, 0, 0, 1)) if part.sink else x
 
 
 def complaints(backend: str, qkv: Sequence[Triple], parts: Sequence[Part]) -> str:
@@ -172,4 +217,5 @@ class Forward:
         return parts
 
     def run(self, inputs: AttentionInputs, parts: tuple[Part, ...]) -> Tensor:
-        return join(attend(self.backend, cut(inputs, parts), parts, inputs.scale), parts[0].rows.start)
+        outs = attend(self.backend, cut(inputs, parts), parts, inputs.scale)
+        return join(outs, [part.rows for part in parts], inputs.q.shape[2])

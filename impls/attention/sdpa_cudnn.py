@@ -6,7 +6,7 @@ from attnlab.bench import Needs, implements
 from attnlab.impls import _sdpa
 
 
-@implements("attention", name="sdpa_cudnn", needs=Needs(device="cuda", capability=(8, 0)))
+@implements("attention", name="sdpa_cudnn", needs=Needs(device="cuda", capability=(8, 0)), serves=_sdpa.SERVES)
 class SdpaCudnn(_sdpa.Forward):
     """SDPA's cuDNN kernel, which torch may not choose by itself; packed sequences are one call each."""
 

@@ -6,7 +6,7 @@ from attnlab.bench import implements
 from attnlab.impls import _sdpa
 
 
-@implements("attention", name="sdpa_flash")
+@implements("attention", name="sdpa_flash", serves=_sdpa.SERVES)
 class SdpaFlash(_sdpa.Forward):
     """SDPA's flash kernel: FlashAttention-2 on CUDA, torch's own on the CPU; packed sequences one by one.
 

@@ -6,7 +6,7 @@ from attnlab.bench import implements
 from attnlab.impls import _sdpa
 
 
-@implements("attention", name="sdpa_math")
+@implements("attention", name="sdpa_math", serves=_sdpa.SERVES)
 class SdpaMath(_sdpa.Forward):
     """SDPA's unfused formula, in float32 inside; packed sequences are one call each."""
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from attnlab.bench import AttentionCase, AttentionInputs, Configuration, Space, implements
+from attnlab.impls import _eager
 from attnlab.impls._configs import Chooser, attention_shape
 from attnlab.impls._heads import as_heads, as_rows
 
@@ -19,10 +20,11 @@ BLOCK_Q, BLOCK_K = 256, 512  # rows of a tile; large, because each costs some te
 
 @dataclass(frozen=True)
 class Tile:
-    """A block of keys that some query of a block may see; `forbidden` is [Bq, Bk], or None."""
+    """A block of keys that some query of a block may see; `forbidden` is [Bq, Bk], `bias` [Hq, Bq, Bk], or None."""
 
     keys: slice
     forbidden: Tensor | None
+    bias: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ SPACE = Space(
 )
 
 
-@implements("attention", name="tiled", space=SPACE)
+@implements("attention", name="tiled", space=SPACE, serves=_eager.SERVES)
 class Tiled:
     """FlashAttention's algorithm in eager PyTorch: online softmax over blocks, no score matrix, readable."""
 
@@ -60,33 +62,40 @@ class Tiled:
     ) -> list[QueryBlock]:
         tile = self._chooser.take(case, inputs.q.device, chosen)
         block_q, block_k = int(tile["block_q"]), int(tile["block_k"])
-        blocks, start = [], 0
+        blocks, starts = [], (0, 0)
         for q_len, kv_len in case.sequences if case.packed else [(case.q_len, case.kv_len)]:
+            sequence = Sequence(inputs, q_len, kv_len, *starts)
             for first in range(0, q_len, block_q):
-                rows = range(first, min(first + block_q, q_len))
-                blocks.append(_query_block(case, rows, block_k, q_len, kv_len, start, inputs.q.device))
-            start += q_len
+                blocks.append(sequence.block(range(first, min(first + block_q, q_len)), block_k))
+            starts = starts[0] + q_len, starts[1] + kv_len
         return blocks
 
     def configuration(self, case: AttentionCase) -> str | None:
         return self._chooser.told(case, lambda tile: f"{tile['block_q']}×{tile['block_k']} tiles")
 
     def run(self, inputs: AttentionInputs, blocks: list[QueryBlock]) -> Tensor:
-        q, k, v = inputs.q, inputs.k, inputs.v
+        q, k, v = _eager.normed(inputs.q, inputs.q_norm), _eager.normed(inputs.k, inputs.k_norm), inputs.v
         out = q.new_empty(*q.shape[:3], v.shape[3])
         for block in blocks:
-            out[:, :, block.rows] = _attend_block(q[:, :, block.rows], k, v, block.tiles, inputs.scale)
+            out[:, :, block.rows] = _attend_block(q[:, :, block.rows], k, v, block.tiles, inputs)
         return out
 
 
-def _attend_block(q: Tensor, k: Tensor, v: Tensor, tiles: tuple[Tile, ...], scale: float) -> Tensor:
+def _attend_block(q: Tensor, k: Tensor, v: Tensor, tiles: tuple[Tile, ...], inputs: AttentionInputs) -> Tensor:
     heads, length = q.shape[1:3]
-    q = as_rows(q.float() * scale, k.shape[1])  # [B, Hkv, G·Bq, D]
+    q = as_rows(q.float() * inputs.scale, k.shape[1])  # [B, Hkv, G·Bq, D]
     acc = q.new_zeros(*q.shape[:3], v.shape[3])  # [B, Hkv, G·Bq, Dv]
     total = q.new_zeros(*q.shape[:3], 1)  # the softmax's denominator so far
     peak = torch.full_like(total, torch.finfo(total.dtype).min)  # largest score so far; finite, so never NaN
+    if inputs.sinks is not None:  # a score that is there before any key, of no value
+        as_heads(peak, heads, length).copy_(inputs.sinks[:, None, None])
+        total.fill_(1.0)
     for tile in tiles:
         scores = q @ k[:, :, tile.keys].float().mT  # [B, Hkv, G·Bq, Bk]
+        if inputs.softcap is not None:
+            scores = inputs.softcap * (scores / inputs.softcap).tanh()
+        if tile.bias is not None:
+            as_heads(scores, heads, length).add_(tile.bias)
         if tile.forbidden is not None:
             as_heads(scores, heads, length).masked_fill_(tile.forbidden, float("-inf"))
         new_peak = torch.maximum(peak, scores.amax(-1, keepdim=True))
@@ -99,18 +108,35 @@ def _attend_block(q: Tensor, k: Tensor, v: Tensor, tiles: tuple[Tile, ...], scal
     return as_heads(out, heads, length)  # [B, Hq, Bq, Dv]
 
 
-def _query_block(
-    case: AttentionCase, rows: range, block_k: int, q_len: int, kv_len: int, start: int, device: torch.device
-) -> QueryBlock:
-    """The block of these queries of a sequence that begins at `start`."""
-    first, last = rows[0], rows[-1]
-    low, shared_high = case.mask.key_range(first, q_len, kv_len)  # ranges move right from row to row
-    shared_low, high = case.mask.key_range(last, q_len, kv_len)
-    forbidden = ~case.mask.permitted(torch.arange(first, last + 1, device=device), q_len, kv_len)
-    tiles = []
-    for key in range(low // block_k * block_k, high, block_k):
-        end = min(key + block_k, kv_len)
-        free = shared_low <= key and end <= shared_high
-        keys = slice(start + key, start + end)
-        tiles.append(Tile(keys, None if free else forbidden[:, key:end].clone()))
-    return QueryBlock(slice(start + first, start + last + 1), tuple(tiles))
+@dataclass(frozen=True)
+class Sequence:
+    """One sequence of a pack, or those of a batch: its lengths, and where its queries and keys begin."""
+
+    inputs: AttentionInputs
+    q_len: int
+    kv_len: int
+    q_start: int
+    k_start: int
+
+    def block(self, rows: range, block_k: int) -> QueryBlock:
+        """The block of these queries."""
+        mask, kv_len = self.inputs.mask, self.kv_len
+        numbers = torch.arange(rows[0], rows[-1] + 1, device=self.inputs.q.device)
+        low, _ = mask.key_range(rows[0], self.q_len, kv_len)  # ranges move right from row to row
+        _, high = mask.key_range(rows[-1], self.q_len, kv_len)
+        forbidden = ~mask.permitted(numbers, self.q_len, kv_len)
+        tiles = []
+        for key in range(low // block_k * block_k, high, block_k):
+            end = min(key + block_k, kv_len)
+            some = forbidden[:, key:end].clone()
+            keys = slice(self.k_start + key, self.k_start + end)
+            tiles.append(Tile(keys, some if bool(some.any()) else None, self._bias(numbers, key, end)))
+        return QueryBlock(slice(self.q_start + rows[0], self.q_start + rows[-1] + 1), tuple(tiles))
+
+    def _bias(self, rows: Tensor, first: int, end: int) -> Tensor | None:
+        """[Hq, Bq, Bk], or None."""
+        table = self.inputs.bias_table
+        if table is None or self.inputs.bias.kind == "dense":
+            return None if table is None else table[:, rows, first:end]
+        distance = torch.arange(first, end, device=rows.device) - (rows[:, None] + self.kv_len - self.q_len)
+        return self.inputs.bias.of(table, distance, self.inputs.mask.is_causal)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -46,7 +46,7 @@ class Flash:
 
     def run(self, inputs: AttentionBackwardInputs, kernels: tuple[Kernel, ...]) -> Three:
         grads = [_gradients(inputs, kernel) for kernel in kernels]
-        return _join(grads, [kernel.part for kernel in kernels])
+        return _join(grads, [kernel.part for kernel in kernels], inputs)
 
 
 def _causal(part: _sdpa.Part) -> bool:
@@ -64,7 +64,7 @@ def _extras(q: Tensor, k: Tensor, v: Tensor, part: _sdpa.Part, scale: float) -> 
 def _gradients(inputs: AttentionBackwardInputs, kernel: Kernel) -> Three:
     part = kernel.part
     dout, q, out = (x[:, :, part.rows] for x in (inputs.dout, inputs.q, inputs.out))
-    k, v = inputs.k[:, :, part.keys], inputs.v[:, :, part.keys]
+    k, v = (_sdpa.with_sink(x[:, :, part.keys], part) for x in (inputs.k, inputs.v))
     forward = (dout, q, k, v, out, inputs.lse[:, :, part.rows])
     if inputs.q.is_cuda:
         grads = torch.ops.aten._scaled_dot_product_flash_attention_backward(
@@ -75,7 +75,7 @@ def _gradients(inputs: AttentionBackwardInputs, kernel: Kernel) -> Three:
             *forward, 0.0, part.causal, attn_mask=part.bias, scale=inputs.scale
         )
     dq, dk, dv = grads
-    return dq, dk, dv
+    return (dq, dk[:, :, :-1], dv[:, :, :-1]) if part.sink else (dq, dk, dv)
 
 
 class Autograd:
@@ -90,20 +90,26 @@ class Autograd:
         return parts
 
     def run(self, inputs: AttentionBackwardInputs, parts: tuple[_sdpa.Part, ...]) -> Three:
-        leaves = [_leaves(*triple) for triple in _sdpa.cut(inputs, parts)]
+        leaves = [_leaves(*triple) for triple in _sdpa.cut(inputs, [replace(part, sink=False) for part in parts])]
         with torch.enable_grad():
-            outs = _sdpa.attend(self.backend, leaves, parts, inputs.scale)
+            widened = [
+                (q, _sdpa.with_sink(k, part), _sdpa.with_sink(v, part))
+                for (q, k, v), part in zip(leaves, parts, strict=True)
+            ]
+            outs = _sdpa.attend(self.backend, widened, parts, inputs.scale)
         douts = [inputs.dout[:, :, part.rows] for part in parts]
         grads = torch.autograd.grad(outs, [leaf for triple in leaves for leaf in triple], douts)
-        return _join(list(zip(grads[0::3], grads[1::3], grads[2::3], strict=True)), parts)
+        return _join(list(zip(grads[0::3], grads[1::3], grads[2::3], strict=True)), parts, inputs)
 
     def configuration(self, case: AttentionCase) -> str:
         return "with its forward"
 
 
-def _join(grads: Sequence[Three], parts: Sequence[_sdpa.Part]) -> Three:
+def _join(grads: Sequence[Three], parts: Sequence[_sdpa.Part], inputs: AttentionBackwardInputs) -> Three:
     dq, dk, dv = zip(*grads, strict=True)
-    return _sdpa.join(dq, parts[0].rows.start), _sdpa.join(dk, 0), _sdpa.join(dv, 0)
+    rows, keys = [part.rows for part in parts], [part.keys for part in parts]
+    q_len, kv_len = inputs.q.shape[2], inputs.k.shape[2]
+    return _sdpa.join(dq, rows, q_len), _sdpa.join(dk, keys, kv_len), _sdpa.join(dv, keys, kv_len)
 
 
 def _leaves(q: Tensor, k: Tensor, v: Tensor) -> _sdpa.Triple:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from attnlab.bench import AttentionBackwardInputs, AttentionCase, Unavailable, implements
+from attnlab.impls import _sdpa as _forward
 from attnlab.impls.attention_backward import _sdpa
 
 
-@implements("attention_backward", name="sdpa_flash")
+@implements("attention_backward", name="sdpa_flash", serves=_forward.SERVES)
 class SdpaFlash(_sdpa.Flash):
     """SDPA's flash backward: FlashAttention-2 on CUDA; on the CPU torch's own, which serves float32 only."""
 
