@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from attnlab.bench import units
 from attnlab.bench.llm.quality.mixing import MIXED, HeldOut, Mixture
 from attnlab.bench.llm.quality.sensitivity import LayerCost
-from attnlab.bench.reporters.model.plots import Curve, Panel, Plot, PlotPoint
+from attnlab.bench.reporters.model.plots import Curve, Panel, Plot, PlotPoint, front_of
 from attnlab.bench.reporters.model.studies import Study, StudyTable
 from attnlab.bench.reporters.model.words import Sentence, name, sentence
 
@@ -20,7 +20,9 @@ def study_of(mixture: Mixture) -> Study:
         if costs
     ]
     points = tuple(Curve(one.name, (PlotPoint(one.bits, one.found.kl_mean),)) for one in mixture.held_out)
-    pareto = Panel("scatter", "held-out text", "bits a weight of the layers", "mean KL divergence", "nat", points)
+    front = front_of(PlotPoint(one.bits, one.found.kl_mean, label=one.name) for one in mixture.held_out)
+    x_label = "bits a weight of the layers"
+    pareto = Panel("scatter", "held-out text", x_label, "mean KL divergence", "nat", points, front=front)
     plots = (
         Plot(
             "sensitivity",

@@ -145,6 +145,15 @@ class Panel:
         return low if low == high else f"{low} to {high}"
 
 
+def front_of(points: Iterable[PlotPoint]) -> tuple[PlotPoint, ...]:
+    """Those that none beats in x and y both, where less is better, by rising x."""
+    front: list[PlotPoint] = []
+    for point in sorted(points, key=lambda p: (p.x, p.y)):
+        if not front or point.y < front[-1].y:
+            front.append(point)
+    return tuple(front)
+
+
 def spans_decades(values: Iterable[float]) -> bool:
     """Whether they are to be drawn on a logarithmic axis, on which a 0 is drawn at its end."""
     found = list(values)

@@ -15,7 +15,7 @@ from attnlab.bench.ops.generate.case import recipe_of
 from attnlab.bench.ops.generate.contract import GENERATE
 from attnlab.bench.ops.perplexity.case import PerplexityCase
 from attnlab.bench.ops.perplexity.contract import PERPLEXITY
-from attnlab.bench.reporters.model.plots import Curve, Panel, Plot, PlotPoint, spans_decades
+from attnlab.bench.reporters.model.plots import Curve, Panel, Plot, PlotPoint, front_of, spans_decades
 from attnlab.bench.reporters.model.results import Result
 from attnlab.bench.reporters.model.studies import Study, StudyTable
 from attnlab.bench.reporters.model.words import Sentence, name, names, sentence
@@ -141,11 +141,13 @@ def _ordered(kept: Sequence[Kept]) -> list[Kept]:
 
 def _front(points: Sequence[tuple[float, Kept]]) -> list[Kept]:
     """Those that none beats in cost and KL both, by rising cost."""
-    front: list[Kept] = []
-    for _, one in sorted(points, key=lambda point: (point[0], point[1].number("kl_mean"))):
-        if not front or one.number("kl_mean") < front[-1].number("kl_mean"):
-            front.append(one)
-    return front
+    by = {one.label: one for _, one in points}
+    return [by[point.label] for point in front_of(_labelled(points))]
+
+
+def _labelled(points: Sequence[tuple[float, Kept]]) -> Iterator[PlotPoint]:
+    """A point for each, at its cost and its KL."""
+    return (PlotPoint(cost, one.number("kl_mean"), label=one.label) for cost, one in points)
 
 
 def _words(title: str, kept: Sequence[Kept]) -> Iterator[Sentence]:
@@ -229,8 +231,6 @@ def _scatter(title: str, x_label: str, points: Sequence[tuple[float, Kept]], x_u
     losing = [(x, one) for x, one in points if one.number("kl_mean") > 0]
     wide = len(losing) > 1 and spans_decades([one.number("kl_mean") for _, one in losing])
     shown = losing if wide else points
-    cost = {one.label: x for x, one in shown}
-    front = tuple(PlotPoint(cost[one.label], one.number("kl_mean"), label=one.label) for one in _front(shown))
     return Panel(
         "scatter",
         title,
@@ -240,7 +240,7 @@ def _scatter(title: str, x_label: str, points: Sequence[tuple[float, Kept]], x_u
         tuple(_mark(one, x) for x, one in shown),
         x_unit=x_unit,
         scale="log" if wide else None,
-        front=front,
+        front=front_of(_labelled(shown)),
     )
 
 
