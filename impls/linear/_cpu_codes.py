@@ -21,6 +21,12 @@ DYNAMIC = "int8_dynamic"
 TILE_NUMBERS = 4 << 20  # of a weight that are in the dtype at a time: most weights are one tile
 
 
+def limits(case: LinearCase) -> str | None:
+    """Why our kernels in C do not serve a case's weight; None where they do."""
+    most = FORMS[case.format].most_columns if case.format in FORMS else None
+    return None if most is None or case.k <= most else f"K={case.k} in {case.format} is not served: {most} at most"
+
+
 def few(case: LinearCase, inputs: LinearInputs) -> Product:
     """x [M, K] -> [M, N] by our kernel in C; raises Unavailable where it cannot be compiled."""
     planes = _planes(inputs)

@@ -19,6 +19,9 @@ class ByRows:
         self._chooser = _cpu_products.native_chooser()
         self._many = _cpu_codes.ManyRows()
 
+    def supports(self, case: LinearCase) -> str | None:
+        return _cpu_codes.limits(case)
+
     def prepare(self, case: LinearCase, inputs: LinearInputs) -> _cpu_products.Product:
         few = _is_few(case)
         if case.stored_as is not None:

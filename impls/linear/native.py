@@ -23,7 +23,7 @@ class Native:
         self._chooser = _cpu_products.native_chooser()
 
     def supports(self, case: LinearCase) -> str | None:
-        return None if case.m <= MOST_ROWS else f"{case.m} rows are not served: {MOST_ROWS} at most"
+        return _cpu_codes.limits(case) if case.m <= MOST_ROWS else f"{case.m} rows are not served: {MOST_ROWS} at most"
 
     def prepare(
         self, case: LinearCase, inputs: LinearInputs, chosen: Configuration | None = None

@@ -14,7 +14,8 @@ from attnlab.kernels.cpu.row_numbers import DTYPES, MOST_ROWS, compiled, functio
 
 SOURCE = Path(__file__).with_suffix(".c")
 BLOCK = 32  # columns whose codes of 4 bits lie together
-MOST_COLUMNS = 131_072  # of int8_dynamic: more products of codes may not fit in a sum of 32 bits
+MOST_COLUMNS = {"int8_dynamic": 131_072, "int4": 524_288}
+"""Of int8_dynamic more products of codes may not fit in a sum of 32 bits, of int4 more steps of groups on a stack."""
 Planes = Mapping[str, Tensor]
 
 
@@ -25,6 +26,11 @@ class Form:
     kind: str
     group: int = 0
     asymmetric: bool = False
+
+    @property
+    def most_columns(self) -> int | None:
+        """How wide a weight may be; None: as wide as memory is."""
+        return MOST_COLUMNS.get(self.kind)
 
     @property
     def defined(self) -> tuple[str, ...]:
@@ -121,8 +127,8 @@ def shape_of(planes: Planes, form: str) -> tuple[int, int]:
     k = 2 * width if of.kind == "int4" else width
     if k % (of.group or 1):
         raise ValueError(f"got {k} columns in {form}; expected a multiple of {of.group}")
-    if of.kind == "int8_dynamic" and k > MOST_COLUMNS:
-        raise ValueError(f"got {k} columns in {form}; expected at most {MOST_COLUMNS}")
+    if of.most_columns is not None and k > of.most_columns:
+        raise ValueError(f"got {k} columns in {form}; expected at most {of.most_columns}")
     for name, (dtype, shape) in of.planes(n, k).items():
         plane = planes.get(name)
         fits = plane is not None and plane.dtype == dtype and plane.shape == shape

@@ -127,8 +127,9 @@ def test_sums_of_the_largest_codes_are_exact() -> None:
         ("int4_g32_asym", {}, "plane minimum none"),
         ("int4_g32", {"codes": torch.zeros(32, 3, dtype=torch.uint8).T}, "contiguous; copy it"),
         ("int8_dynamic", {"codes": torch.zeros(1, 131_073, dtype=torch.int8)}, "at most 131072"),
+        ("int4_g32", {"codes": torch.zeros(1, 262_160, dtype=torch.uint8)}, "at most 524288"),
     ],
-    ids=["dtype", "shape", "tail", "minimum", "order", "wide"],
+    ids=["dtype", "shape", "tail", "minimum", "order", "wide", "wide steps"],
 )
 def test_planes_that_do_not_fit_are_refused(form: str, change: dict[str, Tensor], said: str) -> None:
     planes = {**stored(3, 64, "int4_g32").planes, **change}
@@ -145,6 +146,15 @@ def test_rows_that_do_not_fit_are_refused() -> None:
             call(x, planes, bias)
     with pytest.raises(ValueError, match="to fill"):
         dequantised_rows(FP32, "int4_g32")(planes, torch.empty(3, 65))
+
+
+def test_widths_that_are_not_served_are_told_before_anything_is_drawn() -> None:
+    for name in ("native", "by_rows"):
+        made = discover().implementations("linear").get(name)
+        assert made.supports(LinearCase(n=16, k=2**22, format="int4_g32")) == (
+            "K=4194304 in int4_g32 is not served: 524288 at most"
+        )
+        assert made.supports(LinearCase(n=16, k=2**22, format="int8")) is None
 
 
 def test_rows_dtypes_and_forms_that_are_not_served() -> None:
