@@ -29,6 +29,8 @@ from .masks import permitted_pairs as permitted_pairs
 from .masks import places_of as places_of
 from .masks import segments_of as segments_of
 from .models.config import ModelConfig as ModelConfig
+from .models.experts import ExpertWeights as ExpertWeights
+from .models.experts import clamped_gate as clamped_gate
 from .models.families import kind_of as kind_of
 from .models.huggingface import config_json as config_json
 from .models.huggingface import save_folder as save_folder
@@ -62,6 +64,7 @@ __all__ = [
     "SAME",
     "Beginning",
     "Decoding",
+    "ExpertWeights",
     "FinishReason",
     "Format",
     "KVCache",
@@ -84,6 +87,7 @@ __all__ = [
     "TokenMask",
     "WeightFormat",
     "activation_codes",
+    "clamped_gate",
     "config_json",
     "draw",
     "embedding_scale",

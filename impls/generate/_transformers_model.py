@@ -12,8 +12,8 @@ from attnlab.bench.llm import config_json, kind_of, state_dict
 
 
 def attention_of(config: ModelConfig) -> str:
-    """SDPA, or the eager formula for Gemma 2, whose scores have a soft cap, which SDPA has not."""
-    return "eager" if kind_of(config) == "gemma2" else "sdpa"
+    """SDPA, or the eager formula where scores have a soft cap or sinks, which SDPA has not."""
+    return "eager" if kind_of(config) in ("gemma2", "gpt_oss") else "sdpa"
 
 
 def model_of(weights: ModelWeights) -> Any:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from attnlab.bench import Needs, PerplexityCase, PerplexityInputs, implements
 from attnlab.bench.llm import Q4_1, scored_places
-from attnlab.impls.generate._engine import soft_cap
+from attnlab.impls.generate._engine import variants
 from attnlab.impls.generate._engine.attention import CachedAttention
 from attnlab.impls.generate._engine.decoder import Attend, Decoder
 from attnlab.impls.generate._engine.kv_caches import KVCaches
@@ -35,13 +35,13 @@ class Sdpa:
     def supports(self, case: PerplexityCase) -> str | None:
         if case.weights == Q4_1 or case.codes_activations:
             return f"weights {case.weights} are not served: its products do not make codes of activations"
-        return soft_cap.limits(case.config, QUICK_ON_CPU)
+        return variants.limits(case.config, QUICK_ON_CPU)
 
     def prepare(self, case: PerplexityCase, inputs: PerplexityInputs) -> ReadingEngine:
         weights = inputs.weights.to(inputs.ids.device, case.torch_dtype).joined()
         decoder = Decoder(weights, QUICK_ON_CPU, case.window)
         caches = KVCaches(weights.config, case.placing, case.format, weights.dtype, weights.device, 1, case.window)
-        attention = CachedAttention(weights.config, QUICK_ON_CPU, caches)
+        attention = CachedAttention(weights.config, QUICK_ON_CPU, caches, [w.sinks for w in weights.layers])
         decoder.kernels.of_shape(1, case.window)
         return ReadingEngine(decoder, attention.prefill if case.cache == "same" else partial(attend_stored, attention))
 

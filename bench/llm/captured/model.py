@@ -11,7 +11,6 @@ from torch import Tensor
 from attnlab.bench.llm.captured.packed import QKV
 from attnlab.bench.llm.captured.texts import token_ids
 from attnlab.bench.llm.models import reference
-from attnlab.bench.llm.models.config import ModelConfig
 from attnlab.bench.llm.models.weights import ModelWeights
 
 CHUNK_TOKENS = 256
@@ -29,9 +28,9 @@ class AttentionReading:
     def positions(self, right: Tensor) -> tuple[Tensor, Tensor]:
         return right, right
 
-    def attention(self, q: Tensor, k: Tensor, v: Tensor, config: ModelConfig, window: int | None) -> Tensor:
+    def attention(self, q: Tensor, k: Tensor, v: Tensor, how: reference.Attending) -> Tensor:
         self.queries.append(q)
-        return reference.attention(q, k, v, config, window)
+        return reference.attention(q, k, v, how)
 
 
 def attention_inputs(weights: ModelWeights, ids: Tensor, layers: int) -> Iterator[QKV]:

@@ -19,7 +19,7 @@ from attnlab.bench.llm.models.rope_scaling import RopeScaling
 if TYPE_CHECKING:
     import torch
 
-ACTIVATIONS = ("silu", "gelu_tanh")
+ACTIVATIONS = ("silu", "gelu_tanh", "clamped_swish")
 DTYPE_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 
 LARGEST_HEAD = 2**16
@@ -58,7 +58,7 @@ class ModelConfig:
     branch_norms: bool = False
     """RMSNorm over what attention and MLP give, before it is added."""
     activation: str = "silu"
-    """Of the gate: `silu`, or `gelu_tanh`, GELU by its approximation with tanh."""
+    """Of the gate: `silu`; `gelu_tanh`, GELU by its approximation with tanh; or of experts, `clamped_swish`."""
     scaled_embedding: bool = False
     """Embeddings are multiplied by the root of the hidden size, rounded to the dtype of the weights."""
     query_scalar: float | None = None
@@ -67,6 +67,13 @@ class ModelConfig:
     """c of c · tanh(score / c), before the mask; None for none."""
     logit_softcap: float | None = None
     """c of c · tanh(logit / c); None for none."""
+    sinks: bool = False
+    """A learned logit for each query head in the softmax's denominator."""
+    output_bias: bool = False
+    """Of attention's output projection."""
+    experts: int = 0
+    """Gated MLPs of each layer, of which a router takes some for each token; 0 for one MLP for all."""
+    experts_per_token: int = 0
     bos_id: int | None = None
     eos_ids: tuple[int, ...] = ()
     source: str = field(default="", compare=False)
@@ -105,6 +112,18 @@ class ModelConfig:
                 raise ModelError(f"{self._place}: got {name} {value:g}, expected a finite number above 0")
         if self.activation not in ACTIVATIONS:
             raise ModelError(f"{self._place}: got activation {self.activation!r}, expected {' or '.join(ACTIVATIONS)}")
+
+        moe = self.experts > 0
+        if not 0 <= self.experts_per_token <= self.experts or moe != (self.experts_per_token > 0):
+            raise ModelError(
+                f"{self._place}: got {self.experts_per_token} of {self.experts} experts a token, expected 1 to all, or "
+                f"none of none"
+            )
+        if moe != (self.activation == "clamped_swish"):
+            raise ModelError(
+                f"{self._place}: got activation {self.activation} with {self.experts} experts, expected "
+                "clamped_swish with experts alone"
+            )
 
     def _check_layers(self) -> None:
         if self.sliding_window is not None and self.sliding_window < 1:
@@ -161,13 +180,26 @@ class ModelConfig:
         return self.vocab_size * self.hidden_size + head + self.hidden_size + self.layers * self.layer_parameters
 
     @property
+    def read_parameters(self) -> int:
+        """Weights that a pass needs at least: of experts those of one token."""
+        return self.parameters - self.layers * self._expert_parameters * (self.experts - self.experts_per_token)
+
+    @property
+    def _expert_parameters(self) -> int:
+        return 3 * self.hidden_size * self.intermediate_size + 2 * self.intermediate_size + self.hidden_size
+
+    @property
     def layer_parameters(self) -> int:
-        """Weights of one layer: attention, gated MLP, norms and biases."""
+        """Weights of one layer: attention, gated MLP or experts and their router, norms, sinks and biases."""
         q_size, kv_size = self.q_heads * self.head_dim, self.kv_heads * self.head_dim
         attention = 2 * self.hidden_size * (q_size + kv_size)
         biases = q_size + 2 * kv_size if self.qkv_bias else 0
         norms = self.hidden_size * (4 if self.branch_norms else 2) + (2 * self.head_dim if self.qk_norm else 0)
-        return attention + biases + 3 * self.hidden_size * self.intermediate_size + norms
+        rest = (self.hidden_size if self.output_bias else 0) + (self.q_heads if self.sinks else 0)
+        mlp = 3 * self.hidden_size * self.intermediate_size
+        if self.experts:
+            mlp = self.experts * (self._expert_parameters + self.hidden_size + 1)
+        return attention + biases + mlp + norms + rest
 
     def weight_bytes(self, dtype: str | torch.dtype) -> int:
         """Bytes of all weights in `dtype`, such as `"bfloat16"` or `torch.bfloat16`."""

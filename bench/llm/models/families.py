@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from attnlab.bench.llm.models.config import ModelConfig
+from attnlab.bench.llm.models.experts import LIMIT, SLOPE
 
 TANH = "gelu_pytorch_tanh"
 MOST_LAYERS = 2**16
@@ -43,6 +44,10 @@ class ModelFamily:
     """The last of so many layers has no window; None for families whose windows are not by period."""
     norms_from_zero: bool = False
     """Weights of norms are kept less one: a row is multiplied by one and the weight."""
+    experts: tuple[int, int] = (0, 0)
+    """How many there are and how many a token takes, where a configuration leaves it out."""
+    needs_rope: bool = False
+    """A configuration has to say its rotary parameters: left out they would be others than plain ones."""
     neutral: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     """Fields of this family that change what is computed, with the values at which they do not; the first is what a
     field left out stands for."""
@@ -97,12 +102,27 @@ FAMILIES: Mapping[str, ModelFamily] = {
         neutral={"hidden_act": (TANH, "gelu"), "hidden_activation": (TANH,)},
         takes=BOTH_CAPS - {"attn_logit_softcapping"} | {"sliding_window_pattern", "rope_local_base_freq"},
     ),
+    "gpt_oss": ModelFamily(
+        "GptOssForCausalLM",
+        {"activation": "clamped_swish", "qkv_bias": True, "output_bias": True, "sinks": True},
+        kv_heads=8,
+        head_dim=64,
+        rope_theta=150_000.0,
+        window=128,
+        period=2,
+        experts=(128, 4),
+        needs_rope=True,
+        neutral={"attention_bias": (True,), "swiglu_alpha": (SLOPE,), "swiglu_limit": (LIMIT,)},
+        takes=frozenset({"num_local_experts", "num_experts_per_tok"}),
+    ),
 }
 """By `model_type`. Gemma 1 says `gelu` where it means the approximation; Gemma 3 has no soft cap of scores."""
 
 
 def kind_of(config: ModelConfig) -> str:
     """The `model_type` whose models are most like `config`."""
+    if config.sinks:
+        return "gpt_oss"
     if config.branch_norms:
         return "gemma3_text" if config.qk_norm else "gemma2"
     if config.activation != "silu":

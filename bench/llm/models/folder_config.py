@@ -103,6 +103,8 @@ SILENT = frozenset(
         "transformers.js_config",
         "cache_implementation",
         "_sliding_window_pattern",
+        "router_aux_loss_coef",
+        "output_router_logits",
     }
 )
 """Fields that do not change what is computed."""
@@ -156,6 +158,7 @@ def config_from(path: Path, values: dict[str, Any], name: str, end: tuple[int, .
     rope, local = fields.rope(family)
     theta = fields.real("rope_theta", family.rope_theta, rope)
     scaling = fields.rope_scaling(rope, head_dim, theta)
+    experts, per_token = fields.experts(family)
     scalar = fields.real("query_pre_attn_scalar", family.query_scalar or head_dim)
     return ModelConfig(
         name=name,
@@ -177,6 +180,8 @@ def config_from(path: Path, values: dict[str, Any], name: str, end: tuple[int, .
         query_scalar=None if scalar == head_dim else scalar,
         score_softcap=fields.cap("attn_logit_softcapping", family.score_softcap, family),
         logit_softcap=fields.cap("final_logit_softcapping", family.logit_softcap, family),
+        experts=experts,
+        experts_per_token=per_token,
         bos_id=fields.token("bos_token_id"),
         eos_ids=end,
         source=str(path),
@@ -215,6 +220,13 @@ class FolderFields:
     def cap(self, key: str, default: float | None, family: ModelFamily) -> float | None:
         """A soft cap; null is none."""
         return None if key not in family.takes or self.values.get(key, default) is None else self.real(key, default)
+
+    def experts(self, family: ModelFamily) -> tuple[int, int]:
+        """How many there are, and how many a token takes."""
+        if "num_local_experts" not in family.takes:
+            return 0, 0
+        many, some = family.experts
+        return self.whole("num_local_experts", many), self.whole("num_experts_per_tok", some)
 
     def flag(self, key: str, default: bool = False) -> bool:
         value = self.values.get(key)
@@ -261,6 +273,8 @@ class FolderFields:
             given += [value] if value else []
         if len(given) == 2 and given[0] != given[1]:
             raise ModelError(f"{self.path}: got rope_scaling and rope_parameters that differ; expected one of them")
+        if family.needs_rope and not given:
+            raise ModelError(f"{self.path}: got no rope_scaling and no rope_parameters; expected one of them")
         local = None
         if family.local_rope_theta is not None:
             given, local = self.rope_by_layer(family, given)

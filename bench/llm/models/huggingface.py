@@ -14,6 +14,7 @@ from torch import Tensor
 from attnlab.bench.errors import ModelError
 from attnlab.bench.llm.models.assembly import BRANCH_NORM_NAMES, HUGGINGFACE_NAMES, Naming, TensorSource, assemble
 from attnlab.bench.llm.models.config import ModelConfig
+from attnlab.bench.llm.models.expert_files import EXPERT_NAMES, ExpertTensors, written_experts
 from attnlab.bench.llm.models.families import FAMILIES, TANH, kind_of
 from attnlab.bench.llm.models.folder_config import CONFIG_FILE, LAYER_KINDS, config_from, config_of
 from attnlab.bench.llm.models.rope_fields import written
@@ -27,7 +28,9 @@ def load_folder(folder: Path, dtype: torch.dtype, device: torch.device | str, or
     config = config_of(folder, name)
     source = SafetensorsFolder(folder)
     derived = frozenset(_derived(config, source))
-    read = NormsFromZero(source) if FAMILIES[kind_of(config)].norms_from_zero else source
+    read: TensorSource = NormsFromZero(source) if FAMILIES[kind_of(config)].norms_from_zero else source
+    if config.experts:
+        read = ExpertTensors(source)
     return assemble(config, read, names_of(config), dtype, device, origin, derived)
 
 
@@ -51,6 +54,8 @@ def widened(x: Tensor) -> Tensor:
 
 
 def names_of(config: ModelConfig) -> Naming:
+    if config.experts:
+        return EXPERT_NAMES
     return BRANCH_NORM_NAMES if config.branch_norms else HUGGINGFACE_NAMES
 
 
@@ -86,7 +91,9 @@ def state_dict(weights: ModelWeights) -> dict[str, Tensor]:
         state[names.outer["head"]] = weights.head
     roles = layer_shapes(weights.config)
     for index, layer in enumerate(weights.layers):
-        state |= {names.layer[role].format(index): getattr(layer, role) for role in roles}
+        state |= {names.layer[role].format(index): layer.named(role) for role in roles}
+    if weights.config.experts:
+        return written_experts(state)
     if not less:
         return state
     return {name: (widened(x) - 1).to(x.dtype) if name.endswith("norm.weight") else x for name, x in state.items()}
@@ -111,12 +118,13 @@ def config_json(config: ModelConfig) -> dict[str, Any]:
         "rms_norm_eps": config.norm_eps,
         "max_position_embeddings": config.context_length,
         "tie_word_embeddings": config.tied_embeddings,
-        "hidden_act": "silu" if config.activation == "silu" else TANH,
+        "hidden_act": TANH if config.activation == "gelu_tanh" else "silu",
         "bos_token_id": config.bos_id,
         "eos_token_id": list(config.eos_ids) or None,
         **_rope_json(config),
         **_window_json(config),
         **_scores_json(config),
+        **_experts_json(config),
     }
     read = config_from(Path(config.name), fields, config.name, config.eos_ids)
     compared = [f.name for f in dataclasses.fields(config) if f.compare]
@@ -163,7 +171,18 @@ def _scores_json(config: ModelConfig) -> dict[str, Any]:
         "final_logit_softcapping": config.logit_softcap,
     }
     said = {key: value for key, value in fields.items() if key in takes}
-    return said | {"hidden_activation": TANH} if takes else said
+    return said | {"hidden_activation": TANH} if said else said
+
+
+def _experts_json(config: ModelConfig) -> dict[str, Any]:
+    """What only families with experts say."""
+    if not config.experts:
+        return {}
+    return {
+        "num_local_experts": config.experts,
+        "num_experts_per_tok": config.experts_per_token,
+        "attention_bias": config.qkv_bias and config.output_bias,
+    }
 
 
 def save_folder(weights: ModelWeights, folder: Path, files: int = 1) -> None:

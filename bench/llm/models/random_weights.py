@@ -25,6 +25,9 @@ SCALED_BRANCH_GAIN = 36.0
 SPREAD = 0.1
 """Of norm weights around one, so that a norm without its weight is seen."""
 
+SINK_STD = 2.0
+"""Of sinks: some heads hardly have one, others look away."""
+
 BIAS_STD = 0.2
 """Seen in the logits, and too little to have every query pick the same keys."""
 
@@ -65,10 +68,15 @@ def gains_of(config: ModelConfig) -> dict[str, float]:
     """By role, what its output is larger by than its input; a norm behind a projection has the projection's."""
     score = SCORE_STD * ((config.query_scalar or config.head_dim) / config.head_dim) ** 0.5
     branch = SCALED_BRANCH_GAIN if config.scaled_embedding else BRANCH_GAIN
-    branches = ("attention_branch_norm", "mlp_branch_norm") if config.branch_norms else ("output", "down")
+    branches = (
+        ("attention_branch_norm", "mlp_branch_norm")
+        if config.branch_norms
+        else ("output", "expert_down" if config.experts else "down")
+    )
     return {
         "embedding": LOGIT_STD,
         "head": LOGIT_STD,
+        "sinks": SINK_STD * config.q_heads**0.5,
         "query_norm" if config.qk_norm else "query": score,
         **dict.fromkeys(branches, branch),
     }

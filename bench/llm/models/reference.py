@@ -32,9 +32,28 @@ class Reading(Protocol):
         """Those of queries and of keys, int64 [S], or what broadcasts to [B, heads, S]."""
         ...
 
-    def attention(self, q: Tensor, k: Tensor, v: Tensor, config: ModelConfig, window: int | None) -> Tensor:
+    def attention(self, q: Tensor, k: Tensor, v: Tensor, how: Attending) -> Tensor:
         """As `attention`, over a whole text."""
         ...
+
+
+@dataclass(frozen=True, eq=False)
+class Attending:
+    """How a layer's scores become weights. sinks: a logit for each query head [Hq]."""
+
+    scale: float
+    cap: float | None
+    window: int | None
+    sinks: Tensor | None
+
+    def weights(self, scores: Tensor, seen: Tensor) -> Tensor:
+        """Of scaled scores [B, Hq, S, T], which are written to, and which keys a query sees, bool [S, T]; NaN in a row
+        without keys and sinks."""
+        scores = soft_capped(scores, self.cap).masked_fill_(~seen, -torch.inf)
+        if self.sinks is None:
+            return scores.softmax(-1)
+        column = self.sinks.to(scores.dtype)[:, None, None].expand(*scores.shape[:-1], 1)
+        return torch.cat([scores, column], -1).softmax(-1)[..., :-1]
 
 
 CAST_WHOLE_BYTES = 4 << 30
@@ -60,6 +79,11 @@ class Layer:
     def normed(self, x: Tensor, weight: Tensor | None) -> Tensor:
         """`x`, normed where the model has such a norm."""
         return x if weight is None else rms_norm(x, weight, self.config.norm_eps)
+
+    @property
+    def attending(self) -> Attending:
+        config = self.config
+        return Attending(config.scale, config.score_softcap, config.window_of(self.index), self.weights.sinks)
 
     def project(self, x: Tensor, name: str, bias: Tensor | None = None) -> Tensor:
         """The projection of that name of `x` `[..., K]`, which is quantised beforehand where its format asks for it."""
@@ -196,11 +220,14 @@ def decode(
     if past is not None:
         k, v = torch.cat([past.keys, k], dim=2), torch.cat([past.values, v], dim=2)
     attend = attention if reading is None else reading.attention
-    branch = layer.project(rounded(attend(q, k, v, config, config.window_of(layer.index))), "output")
+    branch = layer.project(rounded(attend(q, k, v, layer.attending)), "output", weights.output_bias)
     hidden = hidden + layer.normed(branch, weights.attention_branch_norm)
     normed = rounded(rms_norm(hidden, weights.mlp_norm, config.norm_eps))
-    mlp = activated(layer.project(normed, "gate"), config.activation).mul_(layer.project(normed, "up"))
-    branch = layer.project(rounded(mlp), "down")
+    if weights.experts is None:
+        mlp = activated(layer.project(normed, "gate"), config.activation).mul_(layer.project(normed, "up"))
+        branch = layer.project(rounded(mlp), "down")
+    else:
+        branch = weights.experts.of(normed, config.experts_per_token, rounded)
     return hidden + layer.normed(branch, weights.mlp_branch_norm), LayerCache(k, v)
 
 
@@ -214,7 +241,7 @@ def soft_capped(x: Tensor, cap: float | None) -> Tensor:
     return x if cap is None else x.div_(cap).tanh_().mul_(cap)
 
 
-def attention(q: Tensor, k: Tensor, v: Tensor, config: ModelConfig, window: int | None) -> Tensor:
+def attention(q: Tensor, k: Tensor, v: Tensor, how: Attending) -> Tensor:
     """The last queries `[B, Hq, S, D]` over keys and values `[B, Hkv, T, D]`, causal; `[B, S, Hq * D]`."""
     batch, q_heads, length, size = q.shape
     keys = k.shape[2]
@@ -224,12 +251,12 @@ def attention(q: Tensor, k: Tensor, v: Tensor, config: ModelConfig, window: int 
     for rows in grouped.split(QUERIES_AT_ONCE, dim=3):
         start = keys - length + sum(x.shape[3] for x in outputs)
         own = torch.arange(start, start + rows.shape[3], device=q.device)[:, None]
-        seen = position <= own if window is None else (position <= own) & (position > own - window)
+        seen = position <= own if how.window is None else (position <= own) & (position > own - how.window)
         stop = start + rows.shape[3]
         flat = rows.flatten(2, 3)  # [B, Hkv, G * rows, D]
-        scores = (flat @ k[:, :, :stop].mT * config.scale).view(*rows.shape[:4], stop)
-        weights = soft_capped(scores, config.score_softcap).masked_fill_(~seen[:, :stop], -torch.inf).softmax(-1)
-        outputs.append((weights.flatten(2, 3) @ v[:, :, :stop]).view_as(rows))
+        scores = (flat @ k[:, :, :stop].mT * how.scale).view(batch, q_heads, rows.shape[3], stop)
+        weights = how.weights(scores, seen[:, :stop])
+        outputs.append((weights.reshape(*flat.shape[:3], stop) @ v[:, :, :stop]).view_as(rows))
     attended = torch.cat(outputs, dim=3).view(batch, q_heads, length, size)
     return attended.transpose(1, 2).flatten(2)
 

@@ -12,10 +12,12 @@ from torch import Tensor
 
 from attnlab.bench.errors import UsageError
 from attnlab.bench.llm.models.config import ModelConfig
+from attnlab.bench.llm.models.experts import ExpertWeights, expert_shapes
 from attnlab.bench.llm.quantization.coding import Activations
 from attnlab.bench.llm.quantization.weight import QuantizedWeight, joined, split
 from attnlab.bench.llm.side_by_side import follow, join
 
+EXPERT = "expert_"
 SIDE_BY_SIDE = ("query", "key", "value"), ("gate", "up")
 """Projections of one input."""
 
@@ -44,6 +46,10 @@ class LayerWeights:
     key_norm: Tensor | None = None  # [D], of each head
     attention_branch_norm: Tensor | None = None  # [H], of what attention gives
     mlp_branch_norm: Tensor | None = None  # [H], of what the MLP gives
+    sinks: Tensor | None = None  # [Hq], a logit for each head in the softmax's denominator
+    output_bias: Tensor | None = None  # [H]
+    experts: ExpertWeights | None = None
+    """In the place of gate, up and down, which then have no rows."""
     quantized: dict[str, QuantizedWeight] = field(default_factory=dict)
     """Projections that are stored in a format, by field; the field itself is then NaN throughout."""
     activations: dict[str, Activations] = field(default_factory=dict)
@@ -56,7 +62,7 @@ class LayerWeights:
         return {name: x for name, x in values.items() if isinstance(x, Tensor) and name not in self.quantized}
 
     def tensors(self) -> tuple[Tensor, ...]:
-        return tuple(self.dense.values())
+        return (*self.dense.values(), *(self.experts.tensors() if self.experts else ()))
 
     @property
     def nbytes(self) -> int:
@@ -64,8 +70,19 @@ class LayerWeights:
 
     @classmethod
     def of(cls, tensors: Mapping[str, Any]) -> LayerWeights:
-        """From tensors by field."""
-        return cls(**tensors)
+        """From tensors by field, those of experts under `expert_` and theirs."""
+        own = {name: x for name, x in tensors.items() if not name.startswith(EXPERT)}
+        experts = {name.removeprefix(EXPERT): x for name, x in tensors.items() if name.startswith(EXPERT)}
+        if not experts:
+            return cls(**own)
+        none = tensors["query"].new_empty(0, 0)
+        return cls(**own, gate=none, up=none, down=none, experts=ExpertWeights(**experts))
+
+    def named(self, role: str) -> Tensor:
+        """The tensor of a role of `layer_shapes`."""
+        place = self.experts if role.startswith(EXPERT) else self
+        found: Tensor = getattr(place, role.removeprefix(EXPERT))
+        return found
 
     def changed(self, values: Mapping[str, Any]) -> LayerWeights:
         """The same with other values of some fields."""
@@ -81,11 +98,14 @@ class LayerWeights:
         """In numbers of the dtype, what is stored in a format too."""
         numbers = {name: x.to(device, dtype) for name, x in self.dense.items()}
         values = {name: w.dequantised(dtype).to(device) for name, w in self.quantized.items()}
-        return self.changed({**numbers, **values, "quantized": {}})
+        experts = self.experts.to(device, dtype) if self.experts else None
+        return self.changed({**numbers, **values, "quantized": {}, "experts": experts})
 
     def in_dtype(self, dtype: torch.dtype) -> LayerWeights:
         """The same, what is in no format in another dtype."""
-        numbers = {name: x.to(dtype) for name, x in self.dense.items()}
+        numbers: dict[str, Any] = {name: x.to(dtype) for name, x in self.dense.items()}
+        if self.experts:
+            numbers["experts"] = self.experts.to(self.query.device, dtype)
         empty = {name: placeholder(numbers["attention_norm"], getattr(self, name).shape) for name in self.quantized}
         return self.changed(
             {**numbers, **empty, "quantized": {n: w.in_dtype(dtype) for n, w in self.quantized.items()}}
@@ -95,7 +115,7 @@ class LayerWeights:
         """The same, with query, key and value, and gate and up, in one memory each: see `rows_of` and `joined`."""
         values: dict[str, Any] = {}
         stored = dict(self.quantized)
-        for names in SIDE_BY_SIDE:
+        for names in SIDE_BY_SIDE[:1] if self.experts else SIDE_BY_SIDE:
             matrices = [getattr(self, name) for name in names]
             if not stored.keys() & set(names):
                 values |= {} if follow(*matrices) else dict(zip(names, join(*matrices), strict=True))
@@ -220,14 +240,20 @@ def layer_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
         "value": (kv_size, hidden),
         "output": (hidden, q_size),
         "mlp_norm": (hidden,),
-        "gate": (intermediate, hidden),
-        "up": (intermediate, hidden),
-        "down": (hidden, intermediate),
     }
+    if config.experts:
+        each = expert_shapes(config.experts, hidden, intermediate)
+        shapes |= {f"{EXPERT}{name}": shape for name, shape in each.items()}
+    else:
+        shapes |= {"gate": (intermediate, hidden), "up": (intermediate, hidden), "down": (hidden, intermediate)}
     if config.qkv_bias:
         shapes |= {"query_bias": (q_size,), "key_bias": (kv_size,), "value_bias": (kv_size,)}
     if config.qk_norm:
         shapes |= {"query_norm": (config.head_dim,), "key_norm": (config.head_dim,)}
+    if config.output_bias:
+        shapes["output_bias"] = (hidden,)
+    if config.sinks:
+        shapes["sinks"] = (config.q_heads,)
     if config.branch_norms:
         shapes |= {"attention_branch_norm": (hidden,), "mlp_branch_norm": (hidden,)}
     return shapes

@@ -15,8 +15,8 @@ from torch import Tensor
 from attnlab.bench import units
 from attnlab.bench.llm.caches import Format, KVCache, layout_of
 from attnlab.bench.llm.generation.stored import SAME
-from attnlab.bench.llm.models.config import ModelConfig
 from attnlab.bench.llm.models.reference import (
+    Attending,
     Layer,
     Reading,
     Rounding,
@@ -53,7 +53,7 @@ class CachedReading:
     def positions(self, right: Tensor) -> tuple[Tensor, Tensor]:
         return right, right
 
-    def attention(self, q: Tensor, k: Tensor, v: Tensor, config: ModelConfig, window: int | None) -> Tensor:
+    def attention(self, q: Tensor, k: Tensor, v: Tensor, how: Attending) -> Tensor:
         batch, heads, length, size = k.shape
         cache = KVCache.allocate(
             layout_of("contiguous_bhsd"),
@@ -68,7 +68,7 @@ class CachedReading:
         cache.append(k, v)
         self.spoil(cache)
         keys, values = (x.to(k.dtype) for x in cache.read(length=length))
-        return attention(q, keys, values, config, window)
+        return attention(q, keys, values, how)
 
 
 def reading_of(format: Format, spoil: Spoil = as_stored) -> Reading | None:

@@ -79,6 +79,8 @@ class Recipe:
         """Why a model of that shape cannot be stored so; None where it can."""
         from attnlab.bench.llm.models.weights import layer_shapes
 
+        if config.experts:
+            return f"{config.name} has experts, which are stored in the dtype alone"
         shapes = layer_shapes(config)
         for place in self.layers:
             if int(place.partition(".")[0]) >= config.layers:

@@ -22,9 +22,12 @@ ID_BYTES = 8
 
 
 def token_operations(config: ModelConfig) -> int:
-    """FLOP of the matrix products of all layers for one token; the head is apart."""
+    """FLOP of the matrix products of all layers for one token, of experts of those it takes; the head is apart."""
     attention = config.hidden_size * config.head_dim * (2 * config.q_heads + 2 * config.kv_heads)
-    return 2 * config.layers * (attention + 3 * config.hidden_size * config.intermediate_size)
+    mlp = 3 * config.hidden_size * config.intermediate_size
+    if config.experts:
+        mlp = config.experts_per_token * mlp + config.hidden_size * config.experts
+    return 2 * config.layers * (attention + mlp)
 
 
 def head_operations(config: ModelConfig) -> int:
@@ -46,14 +49,15 @@ def operations(case: GenerateCase) -> int:
 
 
 def pass_bytes(config: ModelConfig, dtype: torch.dtype, weights: str = SAME) -> int:
-    """Bytes of the weights that one pass must read: all layers and the head; of an embedding apart only rows."""
+    """Bytes of the weights that one pass must read: all layers and the head; of an embedding apart only rows, of
+    experts those of one token."""
     if weights == Q4_1:
         return file_bytes(config)
     recipe = recipe_of(weights)
     if recipe is not None:
         return recipe.pass_bytes(config, dtype)
     table = 0 if config.tied_embeddings else config.vocab_size * config.hidden_size
-    return (config.parameters - table) * dtype.itemsize
+    return (config.read_parameters - table) * dtype.itemsize
 
 
 def cache_bytes(

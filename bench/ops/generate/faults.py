@@ -11,11 +11,9 @@ from torch import Tensor
 
 from attnlab.bench.llm.caches import KVCache, layout_of
 from attnlab.bench.llm.generation.stored import SAME
-from attnlab.bench.llm.models.reference import soft_capped
 
 if TYPE_CHECKING:
-    from attnlab.bench.llm.models.config import ModelConfig
-    from attnlab.bench.llm.models.reference import Reading
+    from attnlab.bench.llm.models.reference import Attending, Reading
     from attnlab.bench.ops.generate.case import GenerateCase
 
 BLANK = -1  # a place that was never written, or that holds nothing any more: zeros
@@ -53,18 +51,18 @@ class Fault:
     def positions(self, right: Tensor) -> tuple[Tensor, Tensor]:
         return self.queries(right), self.keys(right)
 
-    def attention(self, q: Tensor, k: Tensor, v: Tensor, config: ModelConfig, window: int | None) -> Tensor:
+    def attention(self, q: Tensor, k: Tensor, v: Tensor, how: Attending) -> Tensor:
         """Queries [B, Hq, T, D] of the prompt over keys [B, Hkv, T, D] of the prompt, then those of the answer."""
         p, length = self.prompt, q.shape[2]
-        right = causal(length, window, q.device)
+        right = causal(length, how.window, q.device)
         prompt, answer = self.of_prompt, self.of_answer
         here = torch.arange(length, device=q.device)
         prompt = prompt or Keys(here[:p], right[:p, :p])
         answer = answer or Keys(here, right[p:])
-        first = attended(q[:, :, :p], k[:, :, :p], v[:, :, :p], prompt, config)
+        first = attended(q[:, :, :p], k[:, :, :p], v[:, :, :p], prompt, how)
         if self.other_row:
             k, v = (torch.cat([x[:, :, :p].roll(1, 0), x[:, :, p:]], 2) for x in (k, v))
-        return torch.cat([first, attended(q[:, :, p:], k, v, answer, config)], 2).transpose(1, 2).flatten(2)
+        return torch.cat([first, attended(q[:, :, p:], k, v, answer, how)], 2).transpose(1, 2).flatten(2)
 
 
 @dataclass(frozen=True)
@@ -83,9 +81,9 @@ class SideBySide:
         queries, keys = (one.repeat_interleave(self.rows, 0)[:, None] for one in of_faults)
         return queries, keys
 
-    def attention(self, q: Tensor, k: Tensor, v: Tensor, config: ModelConfig, window: int | None) -> Tensor:
+    def attention(self, q: Tensor, k: Tensor, v: Tensor, how: Attending) -> Tensor:
         parts = zip(self.faults, *(x.split(self.rows) for x in (q, k, v)), strict=True)
-        return torch.cat([fault.attention(*qkv, config, window) for fault, *qkv in parts])
+        return torch.cat([fault.attention(*qkv, how) for fault, *qkv in parts])
 
 
 def causal(length: int, window: int | None, device: torch.device | str = "cpu") -> Tensor:
@@ -95,14 +93,13 @@ def causal(length: int, window: int | None, device: torch.device | str = "cpu") 
     return seen if window is None else seen & (place > place[:, None] - window)
 
 
-def attended(q: Tensor, k: Tensor, v: Tensor, keys: Keys, config: ModelConfig) -> Tensor:
+def attended(q: Tensor, k: Tensor, v: Tensor, keys: Keys, how: Attending) -> Tensor:
     """[B, Hq, S, D] of queries over keys as `keys` has them; zeros where a query sees none."""
     groups = q.shape[1] // k.shape[1]
     source = keys.source.to(q.device)
     k, v = (torch.cat([x, torch.zeros_like(x[:, :, :1])], 2)[:, :, source] for x in (k, v))
     k, v = (x.repeat_interleave(groups, 1) for x in (k, v))
-    scores = soft_capped(q @ k.mT * config.scale, config.score_softcap)
-    weights = scores.masked_fill(~keys.seen.to(q.device), -torch.inf).softmax(-1)
+    weights = how.weights(q @ k.mT * how.scale, keys.seen.to(q.device))
     return weights.nan_to_num(0.0) @ v
 
 
@@ -181,7 +178,7 @@ class EncodedReading:
     def positions(self, right: Tensor) -> tuple[Tensor, Tensor]:
         return right, right
 
-    def attention(self, q: Tensor, k: Tensor, v: Tensor, config: ModelConfig, window: int | None) -> Tensor:
+    def attention(self, q: Tensor, k: Tensor, v: Tensor, how: Attending) -> Tensor:
         batch, heads, length, size = k.shape
         layout = self.case.placing if self.case.placing.paged else layout_of("contiguous_bhsd")
         cache = KVCache.allocate(
@@ -198,5 +195,5 @@ class EncodedReading:
         cache.calibrate(first, other, torch.full_like(cache.lengths, min(self.prompt, length)))
         cache.write(k, v, torch.zeros_like(cache.lengths))
         keys, values = (x.to(k.dtype) for x in cache.read(length=length))
-        seen = Keys(torch.arange(length, device=q.device), causal(length, window, q.device))
-        return attended(q, keys, values, seen, config).transpose(1, 2).flatten(2)
+        seen = Keys(torch.arange(length, device=q.device), causal(length, how.window, q.device))
+        return attended(q, keys, values, seen, how).transpose(1, 2).flatten(2)

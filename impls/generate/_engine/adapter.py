@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from attnlab.bench import SKIPPED, GenerateCase, GenerateInputs, GenerateOutputs, ModelWeights, config_of, import_named
 from attnlab.bench.llm import PLAIN, Q4_1, LiveEngine
-from attnlab.impls.generate._engine import soft_cap
+from attnlab.impls.generate._engine import variants
 from attnlab.impls.generate._engine.batching import Batching, BatchRunner, StaticBatching
 from attnlab.impls.generate._engine.continuous_batching import ContinuousBatching
 from attnlab.impls.generate._engine.continuous_limits import require_any_length, require_fixed_tokens
@@ -43,7 +43,7 @@ class EngineAdapter:
                 f"stores the same codes of the layers, and rounds none"
             )
         models = [case.config] if case.draft == SKIPPED else [case.config, config_of(case.draft)]
-        reasons = (soft_cap.limits(config, self.parts) for config in models)
+        reasons = (variants.limits(config, self.parts) for config in models)
         return next((reason for reason in reasons if reason is not None), None)
 
     def prepare(self, case: GenerateCase, inputs: GenerateInputs) -> Batching:

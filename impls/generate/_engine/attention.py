@@ -17,24 +17,23 @@ from attnlab.bench import (
     AttentionInputs,
     DecodeCase,
     DecodeInputs,
-    Mask,
     ModelConfig,
 )
-from attnlab.bench.llm import mask_of, spanned
-from attnlab.impls.generate._engine import soft_cap
+from attnlab.bench.llm import mask_of
 from attnlab.impls.generate._engine.kv_caches import KVCaches
 from attnlab.impls.generate._engine.parts import Kernel, Parts
+from attnlab.impls.generate._engine.variants import axes_of
 
 MOST_PLANS = 4096  # kept at a time: lengths of batches hardly ever come again
 
 
 @dataclass(frozen=True, eq=False)
 class AttentionPlan:
-    """What a pass over the cache needs beyond its tokens; layers of one mask share it."""
+    """What a pass over the cache needs beyond its tokens; layers of one mask share it, unless they have sinks."""
 
     starts: Tensor  # int32 [B], where the new tokens begin
     append: Kernel
-    attend: Mapping[Mask, Kernel]
+    attend: Mapping[object, Kernel]
 
 
 class CachedAttention:
@@ -43,12 +42,15 @@ class CachedAttention:
     Kernels are set up at the first pass of a shape, and kept.
     """
 
-    def __init__(self, config: ModelConfig, parts: Parts, caches: KVCaches) -> None:
+    def __init__(
+        self, config: ModelConfig, parts: Parts, caches: KVCaches, sinks: Sequence[Tensor | None] | None = None
+    ) -> None:
         self.config, self.parts, self.caches = config, parts, caches
+        self.sinks = [None if sink is None else sink.float() for sink in sinks or [None] * config.layers]
         self.scale = config.scale
         self.masks = [mask_of(config.window_of(layer)) for layer in range(config.layers)]
         self._plans: dict[tuple[int, tuple[int, ...]], AttentionPlan] = {}
-        self._kernels: dict[tuple[Mask, int, int, int], Kernel] = {}
+        self._kernels: dict[tuple[object, int, int, int], Kernel] = {}
 
     def over(self, caches: KVCaches) -> CachedAttention:
         """The same over a view of the caches, for one pass."""
@@ -63,7 +65,7 @@ class CachedAttention:
         Of one prompt that all sequences share, B is 1.
         """
         self.caches.store_prompt(layer, k, v)
-        return self._attend_causally(self.masks[layer], q, k, v)
+        return self._attend_causally(layer, q, k, v)
 
     def prefill_chunk(self, starts: Tensor, length: int, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Store tokens [B, S, H, D] at `starts` and attend over all, `length` a sequence -> [B, S, Hq, D].
@@ -74,7 +76,7 @@ class CachedAttention:
         cache = self.caches.layers[layer]
         cache.write(k.transpose(1, 2), v.transpose(1, 2), starts)
         keys, values = (x.to(self.caches.dtype).transpose(1, 2) for x in cache.read(length=length))
-        return self._attend_causally(self.masks[layer], q, keys, values)
+        return self._attend_causally(layer, q, keys, values)
 
     def plan(self, new: int, lengths: Sequence[int]) -> AttentionPlan:
         """For passes of `new` tokens a sequence, after which sequences are so long; kept for the next time.
@@ -92,16 +94,24 @@ class CachedAttention:
         """Store new tokens [B, S, H, D] at `starts`, attend over all -> [B, S, Hq, D]; lengths count the new ones."""
         cache = self.caches.layers[layer]
         plan.append(AppendInputs(k.transpose(1, 2), v.transpose(1, 2), cache, starts))
-        mask = self.masks[layer]
-        out: Tensor = plan.attend[mask](DecodeInputs(q.transpose(1, 2), cache, mask, self.scale))
+        inputs = DecodeInputs(q.transpose(1, 2), cache, self.masks[layer], self.scale, **self._variant(layer))
+        out: Tensor = plan.attend[self._kind(layer)](inputs)
         return out.transpose(1, 2)
 
-    def _attend_causally(self, mask: Mask, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def _kind(self, layer: int) -> object:
+        """What is the same of layers that one kernel, once set up, can serve: sinks may have been packed in it."""
+        return self.masks[layer] if self.sinks[layer] is None else layer
+
+    def _variant(self, layer: int) -> dict[str, Any]:
+        """Fields of the inputs beyond plain attention's."""
+        return {"softcap": self.config.score_softcap, "sinks": self.sinks[layer]}
+
+    def _attend_causally(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Causal attention of the last S tokens over all T: q [B, S, Hq, D], k and v [B, T, Hkv, D]."""
-        batch, new, total = len(q), q.shape[1], k.shape[1]
-        key = mask, batch, new, total
+        mask, batch, new, total = self.masks[layer], len(q), q.shape[1], k.shape[1]
+        key = self._kind(layer), batch, new, total
         q, k, v = (x.transpose(1, 2) for x in (q, k, v))
-        inputs = AttentionInputs(q, k, v, mask, None, self.scale)
+        inputs = AttentionInputs(q, k, v, mask, None, self.scale, **self._variant(layer))
         if key not in self._kernels:
             case = AttentionCase(
                 batch=batch,
@@ -112,8 +122,9 @@ class CachedAttention:
                 head_dim=self.config.head_dim,
                 dtype=self._dtype_name,
                 mask=mask,
+                **axes_of(self.config),
             )
-            self._kernels[key] = self._attention_kernel("prompt_attention", case, inputs)
+            self._kernels[key] = self.parts.kernel("prompt_attention", case, inputs)
         out: Tensor = self._kernels[key](inputs)
         return out.transpose(1, 2)
 
@@ -137,19 +148,14 @@ class CachedAttention:
             for heads in (config.q_heads, config.kv_heads)
         )
         append = self.parts.kernel("append", AppendCase(**axes), AppendInputs(k, k, cache, starts))
-        attend = {}
-        for mask in dict.fromkeys(self.masks):
-            inputs = DecodeInputs(q, cache, mask, self.scale)
-            attend[mask] = self._attention_kernel("attention", DecodeCase(**axes, mask=mask), inputs)
+        attend: dict[object, Kernel] = {}
+        added = axes_of(config)
+        for layer, mask in enumerate(self.masks):
+            if self._kind(layer) not in attend:
+                inputs = DecodeInputs(q, cache, mask, self.scale, **self._variant(layer))
+                case = DecodeCase(**axes, **added, mask=mask)
+                attend[self._kind(layer)] = self.parts.kernel("attention", case, inputs)
         return AttentionPlan(starts, append, attend)
-
-    def _attention_kernel(self, part: str, case: Any, inputs: Any) -> Kernel:
-        """The part of the decoder that attends, set up for a case."""
-        cap = self.config.score_softcap
-        if cap is None:
-            return self.parts.kernel(part, case, inputs)
-        implementation = self.parts.implementation(part)
-        return spanned(f"{part}: {implementation.key}", soft_cap.kernel(implementation, case, inputs, cap))
 
     @property
     def _dtype_name(self) -> str:

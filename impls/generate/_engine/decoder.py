@@ -68,8 +68,7 @@ class Decoder:
             branch = kernels.output[index](attended)
             x = x + _norm_rows(kernels.norm, branch, layer.attention_branch_norm, eps)
             normed = kernels.norm(RmsNormInputs(x, layer.mlp_norm, eps))
-            gated = kernels.activate(kernels.gate_up[index](normed))
-            branch = kernels.down[index](gated)
+            branch = kernels.mlp[index](normed)
             x = x + _norm_rows(kernels.norm, branch, layer.mlp_branch_norm, eps)
         out: Tensor = x.view(batch, length, -1)
         return out

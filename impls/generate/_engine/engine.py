@@ -41,7 +41,7 @@ class Engine:
         dtype, device = weights.dtype, weights.device
         self.decoder = decoder or Decoder(weights, parts, capacity)
         self.caches = KVCaches(weights.config, layout, format, dtype, device, batch, capacity)
-        self.attention = CachedAttention(weights.config, parts, self.caches)
+        self.attention = CachedAttention(weights.config, parts, self.caches, [w.sinks for w in weights.layers])
         self.batch, self.capacity, self.graphs = batch, capacity, graphs
         self.lengths: list[int] = [0] * batch
         self.draft_engines: list[Engine] = []

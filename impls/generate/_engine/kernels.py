@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -25,6 +26,7 @@ from attnlab.bench import (
     linear_inputs,
 )
 from attnlab.bench.llm import SAME, QuantizedWeight
+from attnlab.impls.generate._engine.experts import through_experts
 from attnlab.impls.generate._engine.layer import FusedLayer, Projection, Weight
 from attnlab.impls.generate._engine.parts import Kernel, Parts
 
@@ -42,11 +44,13 @@ class Kernels:
     query_norm: Kernel | None  # over heads, where the model has it
     key_norm: Kernel | None
     rope: Kernel
-    activate: Callable[[Tensor], Tensor]  # gate and up [M, 2 I] -> [M, I]
     qkv: tuple[Product, ...]
     output: tuple[Product, ...]
-    gate_up: tuple[Product, ...]
-    down: tuple[Product, ...]
+    mlp: tuple[Product, ...]  # [M, H] -> [M, H]
+
+
+def chained(first: Product, then: Product, last: Product) -> Product:
+    return lambda x: last(then(first(x)))
 
 
 class KernelSetup:
@@ -84,11 +88,9 @@ class KernelSetup:
             query_norm=self._head_norm(rows * self.config.q_heads),
             key_norm=self._head_norm(rows * self.config.kv_heads),
             rope=self._rope(batch, length),
-            activate=self._activation(rows),
             qkv=tuple(self._projection(rows, layer.qkv) for layer in self.layers),
             output=tuple(self._projection(rows, layer.output) for layer in self.layers),
-            gate_up=tuple(self._projection(rows, layer.gate_up) for layer in self.layers),
-            down=tuple(self._projection(rows, layer.down) for layer in self.layers),
+            mlp=self._mlps(rows),
         )
 
     def _embedding(self, rows: int) -> Kernel:
@@ -124,6 +126,17 @@ class KernelSetup:
         case = RmsNormCase(rows=rows, width=width, dtype=self._dtype_name)
         inputs = RmsNormInputs(self._zeros(rows, width), weight, self.config.norm_eps)
         return self.parts.kernel("norm", case, inputs)
+
+    def _mlps(self, rows: int) -> tuple[Product, ...]:
+        """A gated MLP a layer, or its experts."""
+        chosen = self.config.experts_per_token
+        if chosen:
+            return tuple(partial(through_experts, layer.experts, chosen) for layer in self.layers)
+        activate = self._activation(rows)
+        return tuple(
+            chained(self._projection(rows, layer.gate_up), activate, self._projection(rows, layer.down))
+            for layer in self.layers
+        )
 
     def _activation(self, rows: int) -> Callable[[Tensor], Tensor]:
         width, dtype = self.config.intermediate_size, self._dtype_name

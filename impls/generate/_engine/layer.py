@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attnlab.bench.llm import LayerWeights, QuantizedWeight, joined, rows_of
+from attnlab.bench.llm import ExpertWeights, LayerWeights, QuantizedWeight, joined, rows_of
 
 Weight = Tensor | QuantizedWeight
 """[N, K], in the dtype or in codes."""
@@ -49,6 +49,7 @@ class FusedLayer:
     key_norm: Tensor | None  # [D]
     attention_branch_norm: Tensor | None  # [H]
     mlp_branch_norm: Tensor | None  # [H]
+    experts: ExpertWeights | None  # in the place of gate_up and down
 
     @classmethod
     def fuse(cls, w: LayerWeights) -> FusedLayer:
@@ -58,7 +59,7 @@ class FusedLayer:
         return cls(
             attention_norm=w.attention_norm,
             qkv=Projection.fuse(stored("query", "key", "value"), (w.query_bias, w.key_bias, w.value_bias)),
-            output=Projection.fuse(stored("output")),
+            output=Projection.fuse(stored("output"), (w.output_bias,)),
             mlp_norm=w.mlp_norm,
             gate_up=Projection.fuse(stored("gate", "up")),
             down=Projection.fuse(stored("down")),
@@ -66,4 +67,5 @@ class FusedLayer:
             key_norm=w.key_norm,
             attention_branch_norm=w.attention_branch_norm,
             mlp_branch_norm=w.mlp_branch_norm,
+            experts=w.experts,
         )

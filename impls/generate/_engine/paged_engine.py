@@ -36,7 +36,7 @@ class PagedEngine:
         self.decoder = Decoder(weights, parts, case.total + ROW_MULTIPLE)
         rows, pages = case.batch + spare_rows, self.pages + spare_rows
         self.caches = KVCaches(weights.config, case.placing, case.format, dtype, device, rows, case.total, pages)
-        self.attention = CachedAttention(weights.config, parts, self.caches)
+        self.attention = CachedAttention(weights.config, parts, self.caches, [w.sinks for w in weights.layers])
         self._passes: list[ForwardPass] = []
 
     def reset(self) -> None:

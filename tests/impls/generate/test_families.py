@@ -1,4 +1,4 @@
-"""Our engines on Qwen3 and the Gemmas: windows by layer, past their borders, and what an engine refuses."""
+"""Our engines on Qwen3, the Gemmas and gpt-oss: windows by layer, past their borders, and what an engine refuses."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ from attnlab.impls.generate._engine.parts import QUICK_ON_CPU, Parts
 from attnlab.impls.generate.naive import Naive
 from attnlab.impls.generate.paged import Paged
 from attnlab.impls.generate.sdpa import Sdpa
-from attnlab.impls.generate.triton import Triton
 
 CPU = torch.device("cpu")
 IDS = torch.randint(0, 512, (2, 40), generator=torch.Generator().manual_seed(2))
-TOYS = ("toy_qwen3", "toy_gemma2", "toy_gemma3")
+TOYS = ("toy_qwen3", "toy_gemma2", "toy_gemma3", "toy_gpt_oss")
 PAGES = dataclasses.replace(QUICK_ON_CPU, attention="sdpa_pages", append="indexed")
 ENGINES = {
     "naive": (Parts(), "contiguous_bhsd", TOYS),
@@ -50,7 +49,10 @@ def test_every_step_is_as_in_the_reference(engine: str, model: str) -> None:
         assert (last - expected[:, prompt + 4 : prompt + 7]).abs().max() < 1e-4, prompt
 
 
-@pytest.mark.parametrize(("model", "made"), [("toy_gemma2", Naive()), ("toy_gemma3", Paged()), ("toy_qwen3", Paged())])
+@pytest.mark.parametrize(
+    ("model", "made"),
+    [("toy_gemma2", Naive()), ("toy_gemma3", Paged()), ("toy_qwen3", Paged()), ("toy_gpt_oss", Naive())],
+)
 def test_continuous_batching_chooses_what_the_reference_does(model: str, made: EngineAdapter) -> None:
     """Prompts are longer than a chunk and than the window, and requests join and leave."""
     case = GenerateCase.build(
@@ -79,25 +81,21 @@ def case_of(model: str, **axes: object) -> GenerateCase:
     return GenerateCase.build({"model": model, "prompts": "random", "prompt_len": 8, "new_tokens": 4, **axes})
 
 
-def test_an_engine_without_a_soft_cap_says_so() -> None:
-    reason = "a soft cap of attention scores (2) is not served: "
-    expected = {
-        Sdpa(): "prompt_attention sdpa_flash and attention sdpa_rows have none",
-        Triton(): "prompt_attention triton and attention triton have none",
-    }
-    for made, parts in expected.items():
-        assert made.supports(case_of("toy_gemma2")) == reason + parts
-        drafted = case_of("toy", decoding="draft_model:2", draft="toy_gemma2")
-        assert made.supports(drafted) == reason + parts
-        assert made.supports(case_of("toy_gemma3")) is None
-    assert Paged().supports(case_of("toy_gemma2", layout="paged:8")) == (
-        reason + "prompt_attention sdpa_flash and attention sdpa_pages have none"
-    )
-    assert Naive().supports(case_of("toy_gemma2", layout="paged:8")) is None
-    weights = random_weights(PUBLISHED["toy_gemma2"], torch.float32, "cpu")
-    made = Engine(weights, QUICK_ON_CPU, layout_of("contiguous_bhsd"), format_of("same"), batch=2, capacity=40)
-    with pytest.raises(Unavailable, match=r"attention/sdpa_flash of .*: it has no soft cap of scores"):
-        made.prefill(IDS[:, :5])
+@pytest.mark.parametrize(
+    ("model", "lacks"),
+    [("toy_gemma2", "softcap 2 is not served: none only"), ("toy_gpt_oss", "sinks learned is not served: none only")],
+)
+def test_an_engine_whose_parts_lack_a_variant_says_so(model: str, lacks: str) -> None:
+    made = Sdpa()
+    assert made.supports(case_of(model)) == f"prompt_attention sdpa_flash: {lacks}"
+    drafted = case_of("toy", decoding="draft_model:2", draft=model)
+    assert made.supports(drafted) == f"prompt_attention sdpa_flash: {lacks}"
+    assert made.supports(case_of("toy_gemma3")) is None
+    assert Naive().supports(case_of(model, layout="paged:8")) is None
+    weights = random_weights(PUBLISHED[model], torch.float32, "cpu")
+    engine = Engine(weights, QUICK_ON_CPU, layout_of("contiguous_bhsd"), format_of("same"), batch=2, capacity=40)
+    with pytest.raises(Unavailable, match=rf"attention/sdpa_flash of .*: {lacks}"):
+        engine.prefill(IDS[:, :5])
 
 
 @pytest.mark.parametrize("name", TOYS)

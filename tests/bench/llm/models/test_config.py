@@ -57,7 +57,11 @@ def test_layers_with_a_window_alternate_as_published() -> None:
 def test_rotary_parameters_are_those_published() -> None:
     assert PUBLISHED["llama32_1b"].rope_of(local=False) == (500_000.0, Llama3Scaling(32.0, 1.0, 4.0, 8192))
     assert PUBLISHED["gemma3_1b"].rope_of(local=True) == (10_000.0, None)
-    assert {config.name for config in PUBLISHED.values() if config.rope_scaling} == {"llama32_1b"}
+    assert {config.name for config in PUBLISHED.values() if config.rope_scaling} == {
+        "llama32_1b",
+        "gpt_oss_20b",
+        "toy_gpt_oss",
+    }
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
