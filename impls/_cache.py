@@ -14,7 +14,10 @@ from attnlab.impls import _eager
 
 STORED: dict[str, Any] = {"layout": True, "v_head_dim": True}
 """Of storing tokens: latent layouts, and values of another size than keys."""
-SERVES: dict[str, Any] = {"mask": True, "softcap": True, "sinks": True, "bias": True, "qk_norm": True, **STORED}
+ADDED: dict[str, Any] = {"mask": True, "bias": True, "qk_norm": True}
+"""What SDPA serves, which adds to scores: a sink would need a copy of the cache, with one token more."""
+VARIANTS: dict[str, Any] = {**ADDED, "softcap": True, "sinks": True}
+SERVES: dict[str, Any] = {**VARIANTS, **STORED}
 
 CODECS = {
     "same": ("same", "same"),
@@ -35,13 +38,8 @@ def new_tokens(inputs: AppendInputs) -> tuple[tuple[Side, Tensor], ...]:
 
 def matrix(case: DecodeCase, inputs: DecodeInputs) -> _eager.Matrix:
     """What every query sees of tokens at positions 0 to the longest length, and the bias of each."""
-    forbidden = forbidden_tokens(case, inputs)
-    if inputs.bias_table is None:
-        return _eager.Matrix(forbidden)
-    positions = torch.arange(case.longest, device=inputs.q.device)
-    distance = positions - _query_positions(case, inputs)  # [B, 1, Sq, S]
-    bias = inputs.bias.of(inputs.bias_table, distance[:, 0], inputs.mask.is_causal)  # [Hq, B, Sq, S]
-    return _eager.Matrix(forbidden, bias.transpose(0, 1))
+    positions = torch.arange(case.longest, device=inputs.q.device).expand(case.batch, -1)
+    return _eager.Matrix(forbidden_tokens(case, inputs), _bias(case, inputs, positions))
 
 
 def attend_gathered(inputs: DecodeInputs, matrix: _eager.Matrix) -> Tensor:
@@ -60,20 +58,25 @@ def forbidden_tokens(case: DecodeCase, inputs: DecodeInputs) -> Tensor:
 
 def forbidden_places(case: DecodeCase, inputs: DecodeInputs) -> Tensor:
     """The same for the places of a layout without pages, [B, 1, Sq, places]: in a ring, the token that is there."""
+    return ~_mask(case, inputs, _places(case, inputs))
+
+
+def _places(case: DecodeCase, inputs: DecodeInputs) -> Tensor:
+    """The position of the token at each place of a layout without pages [B, places]; negative where none was stored."""
     cache = inputs.cache
     places = torch.arange(cache.page_tokens, device=inputs.q.device)[None, :]
+    if not cache.layout.wraps:
+        return places.expand(case.batch, -1)
     lengths = cache.lengths.long()[:, None]
-    positions = places.expand(case.batch, -1)
-    if cache.layout.wraps:
-        positions = lengths - 1 - (lengths - 1 - places) % cache.page_tokens  # negative where none was stored yet
-    return ~_mask(case, inputs, positions)
+    return lengths - 1 - (lengths - 1 - places) % cache.page_tokens
 
 
 @dataclass(frozen=True)
 class VisibleKeys:
     """What queries see of a block.
 
-    length: how much of each block is read. mask: which of it a query may see, bool [B, 1, Sq, S]; None where all of it.
+    length: how much of each block is read. mask: which of it a query may see, bool [B, 1, Sq, S]; None where all of it;
+    with a bias what is added to scores, float32 [B, Hq, Sq, S].
     blind: queries that see nothing, bool [B, 1, Sq, 1]; None where all see something.
     """
 
@@ -93,8 +96,23 @@ def visible_keys(case: DecodeCase, inputs: DecodeInputs) -> VisibleKeys:
     """What of a layout without pages a case's queries see."""
     length = inputs.cache.page_tokens if case.placing.wraps else case.longest
     forbidden = forbidden_places(case, inputs)[..., :length]
+    return seen_of(forbidden, _bias(case, inputs, _places(case, inputs)[:, :length]))
+
+
+def visible_tokens(case: DecodeCase, inputs: DecodeInputs) -> VisibleKeys:
+    """What of all tokens, in order, a case's queries see."""
+    known = matrix(case, inputs)
+    assert known.forbidden is not None
+    return seen_of(known.forbidden, known.bias)
+
+
+def seen_of(forbidden: Tensor, bias: Tensor | None) -> VisibleKeys:
+    """The same as SDPA takes it."""
     blind = forbidden.all(-1, keepdim=True)
-    return VisibleKeys(length, ~forbidden if bool(forbidden.any()) else None, blind if bool(blind.any()) else None)
+    mask = ~forbidden if bool(forbidden.any()) else None
+    if bias is not None:
+        mask = bias.masked_fill(forbidden, float("-inf"))
+    return VisibleKeys(forbidden.shape[-1], mask, blind if bool(blind.any()) else None)
 
 
 def block(inputs: DecodeInputs, length: int) -> tuple[Tensor, Tensor]:
@@ -111,6 +129,14 @@ def _mask(case: DecodeCase, inputs: DecodeInputs, positions: Tensor) -> Tensor:
     token = positions[:, None, None, :]
     seen = case.mask.sees(_query_positions(case, inputs), token, lengths)
     return seen & (token >= 0) & (token < lengths)
+
+
+def _bias(case: DecodeCase, inputs: DecodeInputs, positions: Tensor) -> Tensor | None:
+    """What is added to scores of tokens at positions [B, S]: float32 [B, Hq, Sq, S]; None where nothing is."""
+    if inputs.bias_table is None:
+        return None
+    distance = positions[:, None] - _query_positions(case, inputs)[:, 0]  # [B, Sq, S]
+    return inputs.bias.of(inputs.bias_table, distance, inputs.mask.is_causal).transpose(0, 1)
 
 
 def _query_positions(case: DecodeCase, inputs: DecodeInputs) -> Tensor:

@@ -8,29 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from attnlab.bench import DecodeCase, DecodeInputs, KVCache, Needs, implements
-from attnlab.impls import _cache, _compile
-
-if TYPE_CHECKING:
-    from torch.nn.attention.flex_attention import BlockMask
+from attnlab.impls import _cache, _compile, _eager, _flex
 
 SMALLEST_PAGE = 128  # a block of keys that the mask can leave out whole
 
 
 @dataclass(frozen=True)
 class State:
-    """The compiled function, and which blocks of keys each sequence visits."""
+    """The compiled function and its keywords: which blocks of keys each sequence visits, and what changes scores."""
 
     attend: Callable[..., Tensor]
-    block_mask: BlockMask
+    keywords: dict[str, Any]
 
 
-@implements("decode_attention", name="flex", needs=Needs(compiler=True), compiled=True)
+@implements("decode_attention", name="flex", needs=Needs(compiler=True), compiled=True, serves=_cache.VARIANTS)
 class Flex:
     """FlexAttention through torch.compile; pages of 128 tokens or more are read where they lie; no codes."""
 
@@ -49,26 +46,36 @@ class Flex:
         from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
         positions = _positions(inputs.cache)
-        lengths, q_len, window = inputs.cache.lengths, case.q_len, case.mask.window
+        lengths, q_len = inputs.cache.lengths, case.q_len
+        permits = _flex.sees(case.mask, inputs.q.device)
+        assert permits is not None  # a new token never sees those after it
+
+        def placed(batch: Tensor, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+            return lengths[batch] - q_len + query, positions[batch, key]
 
         def sees(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-            token, own = positions[batch, key], lengths[batch] - q_len + query
-            seen = (token >= 0) & (token <= own)
-            return seen if window is None else seen & (token > own - window)
+            own, token = placed(batch, query, key)
+            return (token >= 0) & permits(own, token, lengths[batch])
 
         mask = create_block_mask(
             sees, case.batch, None, q_len, positions.shape[1], device=inputs.q.device, BLOCK_SIZE=SMALLEST_PAGE
         )
-        state = State(_compile.compile_whole(flex_attention), mask)
+        grouped = case.q_heads != case.kv_heads
+        keywords: dict[str, Any] = {"block_mask": mask, "scale": inputs.scale, "enable_gqa": grouped}
+        score_mod = _flex.score_mod(inputs, placed, case.longest + q_len)
+        if score_mod is not None:
+            keywords["score_mod"] = score_mod
+        if inputs.sinks is not None:
+            flex_attention = _flex.with_sinks(flex_attention)
+            keywords["sinks"] = inputs.sinks
+        state = State(_compile.compile_whole(flex_attention), keywords)
         with _compile.refusals():
             self.run(inputs, state)  # compiles
         return state
 
     def run(self, inputs: DecodeInputs, state: State) -> Tensor:
         k, v = (_rows(inputs.cache, side.planes["data"]) for side in (inputs.cache.keys, inputs.cache.values))
-        return state.attend(
-            inputs.q, k, v, block_mask=state.block_mask, scale=inputs.scale, enable_gqa=inputs.q.shape[1] != k.shape[1]
-        )
+        return state.attend(_eager.normed(inputs.q, inputs.q_norm), k, v, **state.keywords)
 
 
 def _rows(cache: KVCache, plane: Tensor) -> Tensor:

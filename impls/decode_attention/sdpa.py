@@ -6,11 +6,11 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from attnlab.bench import DecodeCase, DecodeInputs, implements
-from attnlab.impls import _cache
+from attnlab.impls import _cache, _eager
 from attnlab.impls._cache import VisibleKeys
 
 
-@implements("decode_attention", name="sdpa")
+@implements("decode_attention", name="sdpa", serves=_cache.ADDED)
 class Sdpa:
     """torch's SDPA on views of contiguous or ring caches, with the backend that torch chooses; no pages, no codes."""
 
@@ -22,7 +22,8 @@ class Sdpa:
 
     def run(self, inputs: DecodeInputs, visible: VisibleKeys) -> Tensor:
         k, v = _cache.block(inputs, visible.length)
+        q = _eager.normed(inputs.q, inputs.q_norm)
         out = scaled_dot_product_attention(
-            inputs.q, k, v, attn_mask=visible.mask, scale=inputs.scale, enable_gqa=inputs.q.shape[1] != k.shape[1]
+            q, k, v, attn_mask=visible.mask, scale=inputs.scale, enable_gqa=q.shape[1] != k.shape[1]
         )
         return out if visible.blind is None else out.masked_fill(visible.blind, 0.0)

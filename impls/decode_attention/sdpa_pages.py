@@ -9,24 +9,22 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from attnlab.bench import DecodeCase, DecodeInputs, implements
 from attnlab.bench.llm import Side
-from attnlab.impls import _cache
+from attnlab.impls import _cache, _eager
+from attnlab.impls._cache import VisibleKeys
 
 
 @dataclass(frozen=True)
 class State:
-    """Pages of each sequence, as many as the longest needs [B, N], and the tokens that are looked at in them.
+    """Pages of each sequence, as many as the longest needs [B, N], and what queries see of the tokens in them.
 
-    mask: [B, 1, Sq, S]. blind: [B, 1, Sq, 1], queries that see nothing, which SDPA answers with NaN; None where
-    all see something.
+    Queries that see nothing SDPA answers with NaN.
     """
 
     pages: Tensor
-    length: int
-    mask: Tensor
-    blind: Tensor | None
+    visible: VisibleKeys
 
 
-@implements("decode_attention", name="sdpa_pages")
+@implements("decode_attention", name="sdpa_pages", serves=_cache.ADDED)
 class SdpaPages:
     """SDPA on pages that are gathered into one block first, with the backend that torch chooses; no codes."""
 
@@ -37,19 +35,18 @@ class SdpaPages:
 
     def prepare(self, case: DecodeCase, inputs: DecodeInputs) -> State:
         assert inputs.cache.table is not None
-        forbidden = _cache.forbidden_tokens(case, inputs)
-        blind = forbidden.all(-1, keepdim=True)
         pages = inputs.cache.table[:, : case.placing.pages_for(case.longest)].long()
-        return State(pages, case.longest, ~forbidden, blind if bool(blind.any()) else None)
+        return State(pages, _cache.visible_tokens(case, inputs))
 
     def run(self, inputs: DecodeInputs, state: State) -> Tensor:
         k, v = (_gather(side, state) for side in (inputs.cache.keys, inputs.cache.values))
+        q, visible = _eager.normed(inputs.q, inputs.q_norm), state.visible
         out = scaled_dot_product_attention(
-            inputs.q, k, v, attn_mask=state.mask, scale=inputs.scale, enable_gqa=inputs.q.shape[1] != k.shape[1]
+            q, k, v, attn_mask=visible.mask, scale=inputs.scale, enable_gqa=q.shape[1] != k.shape[1]
         )
-        return out if state.blind is None else out.masked_fill(state.blind, 0.0)
+        return out if visible.blind is None else out.masked_fill(visible.blind, 0.0)
 
 
 def _gather(side: Side, state: State) -> Tensor:
     """A view of a copy, [B, Hkv, S, D]."""
-    return side.planes["data"][state.pages].flatten(1, 2)[:, : state.length].transpose(1, 2)
+    return side.planes["data"][state.pages].flatten(1, 2)[:, : state.visible.length].transpose(1, 2)
