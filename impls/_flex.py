@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from attnlab.bench import AttentionInputs, DecodeInputs, Mask
+from attnlab.impls import _compile
 
 Sees = Callable[[Tensor, Tensor, Any], Tensor]
 Placed = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 ScoreMod = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class State:
+    """The compiled function and its keywords: the blocks of keys that each block of queries visits, and the rest."""
+
+    attend: Callable[..., Tensor]
+    keywords: dict[str, Any]
 
 
 def sees(mask: Mask, device: torch.device) -> Sees | None:
@@ -42,7 +52,8 @@ def _of_tree(mask: Mask, device: torch.device) -> Sees:
     def seen(position: Tensor, key: Tensor, length: Any) -> Tensor:
         begin = length - nodes
         row, column = (position - begin).clamp(0, nodes - 1), (key - begin).clamp(0, nodes - 1)
-        return (key < begin) | above[row, column]
+        seen_here: Tensor = (key < begin) | above[row, column]
+        return seen_here
 
     return seen
 
@@ -88,12 +99,26 @@ def _bias(inputs: AttentionInputs | DecodeInputs, placed: Placed, farthest: int)
     return looked_up
 
 
+def compiled(keywords: dict[str, Any], changed: ScoreMod | None, sinks: Tensor | None) -> State:
+    """FlexAttention through torch.compile, with what changes scores and with sinks."""
+    from torch.nn.attention.flex_attention import flex_attention  # brings the compiler along, which takes seconds
+
+    attend: Callable[..., Tensor] = flex_attention
+    if changed is not None:
+        keywords = keywords | {"score_mod": changed}
+    if sinks is not None:
+        attend, keywords = with_sinks(flex_attention), keywords | {"sinks": sinks}
+    return State(_compile.compile_whole(attend), keywords)
+
+
 def with_sinks(flex_attention: Callable[..., Any]) -> Callable[..., Tensor]:
     """FlexAttention with a score a head [Hq] more in the denominator, by the log-sum-exp that it gives beside."""
-    from torch.nn.attention.flex_attention import AuxRequest  # brings the compiler along, which takes seconds
+    from torch.nn.attention.flex_attention import AuxRequest  # imported here as above
 
     def attend(q: Tensor, k: Tensor, v: Tensor, sinks: Tensor, **keywords: Any) -> Tensor:
         out, beside = flex_attention(q, k, v, return_aux=AuxRequest(lse=True), **keywords)
-        return (out * torch.sigmoid(beside.lse - sinks[:, None])[..., None]).to(q.dtype)
+        share = torch.sigmoid(beside.lse - sinks[:, None])[..., None]
+        weighed: Tensor = (out * share).to(q.dtype)
+        return weighed
 
     return attend

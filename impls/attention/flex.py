@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,22 +19,13 @@ PROMPT_KERNEL = {"FORCE_USE_FLEX_ATTENTION": True}  # that of decoding, taken be
 MaskMod = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]  # (batch, head, query, key) -> permitted
 
 
-@dataclass(frozen=True)
-class State:
-    """The compiled function and its keywords: the blocks of 128 keys that each block of 128 queries visits, the kernel
-    to take, and what changes scores."""
-
-    attend: Callable[..., Tensor]
-    keywords: dict[str, Any]
-
-
 @implements("attention", name="flex", needs=Needs(compiler=True), compiled=True, serves=_eager.SERVES)
 class Flex:
     """FlexAttention through torch.compile: Triton on CUDA, C++ on the CPU; the block mask is set-up."""
 
-    def prepare(self, case: Case, inputs: AttentionInputs) -> State:
+    def prepare(self, case: Case, inputs: AttentionInputs) -> _flex.State:
         # imported here, since it brings the compiler along, which takes seconds
-        from torch.nn.attention.flex_attention import create_block_mask, flex_attention
+        from torch.nn.attention.flex_attention import create_block_mask
 
         q_len, kv_len = inputs.q.shape[2], inputs.k.shape[2]
         placed = _placed(inputs)
@@ -43,24 +33,18 @@ class Flex:
         block_mask: BlockMask | None = mask_mod and create_block_mask(
             mask_mod, None, None, q_len, kv_len, device=inputs.q.device
         )
-        keywords = {
+        keywords: dict[str, Any] = {
             "block_mask": block_mask,
             "scale": inputs.scale,
             "enable_gqa": inputs.q.shape[1] != inputs.k.shape[1],
             "kernel_options": PROMPT_KERNEL if inputs.q.is_cuda else None,
         }
-        score_mod = _flex.score_mod(inputs, placed, q_len + kv_len)
-        if score_mod is not None:
-            keywords["score_mod"] = score_mod
-        if inputs.sinks is not None:
-            flex_attention = _flex.with_sinks(flex_attention)
-            keywords["sinks"] = inputs.sinks
-        state = State(_compile.compile_whole(flex_attention), keywords)
+        state = _flex.compiled(keywords, _flex.score_mod(inputs, placed, q_len + kv_len), inputs.sinks)
         with _compile.refusals():
             self.run(inputs, state)  # compiles
         return state
 
-    def run(self, inputs: AttentionInputs, state: State) -> Tensor:
+    def run(self, inputs: AttentionInputs, state: _flex.State) -> Tensor:
         q, k = _eager.normed(inputs.q, inputs.q_norm), _eager.normed(inputs.k, inputs.k_norm)
         return state.attend(q, k, inputs.v, **state.keywords)
 

@@ -6,8 +6,6 @@ experimental paged attention does.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,14 +15,6 @@ from attnlab.bench import DecodeCase, DecodeInputs, KVCache, Needs, implements
 from attnlab.impls import _cache, _compile, _eager, _flex
 
 SMALLEST_PAGE = 128  # a block of keys that the mask can leave out whole
-
-
-@dataclass(frozen=True)
-class State:
-    """The compiled function and its keywords: which blocks of keys each sequence visits, and what changes scores."""
-
-    attend: Callable[..., Tensor]
-    keywords: dict[str, Any]
 
 
 @implements("decode_attention", name="flex", needs=Needs(compiler=True), compiled=True, serves=_cache.VARIANTS)
@@ -41,9 +31,9 @@ class Flex:
             )
         return _cache.format_limits(case)
 
-    def prepare(self, case: DecodeCase, inputs: DecodeInputs) -> State:
+    def prepare(self, case: DecodeCase, inputs: DecodeInputs) -> _flex.State:
         # imported here, since it brings the compiler along, which takes seconds
-        from torch.nn.attention.flex_attention import create_block_mask, flex_attention
+        from torch.nn.attention.flex_attention import create_block_mask
 
         positions = _positions(inputs.cache)
         lengths, q_len = inputs.cache.lengths, case.q_len
@@ -62,18 +52,12 @@ class Flex:
         )
         grouped = case.q_heads != case.kv_heads
         keywords: dict[str, Any] = {"block_mask": mask, "scale": inputs.scale, "enable_gqa": grouped}
-        score_mod = _flex.score_mod(inputs, placed, case.longest + q_len)
-        if score_mod is not None:
-            keywords["score_mod"] = score_mod
-        if inputs.sinks is not None:
-            flex_attention = _flex.with_sinks(flex_attention)
-            keywords["sinks"] = inputs.sinks
-        state = State(_compile.compile_whole(flex_attention), keywords)
+        state = _flex.compiled(keywords, _flex.score_mod(inputs, placed, case.longest + q_len), inputs.sinks)
         with _compile.refusals():
             self.run(inputs, state)  # compiles
         return state
 
-    def run(self, inputs: DecodeInputs, state: State) -> Tensor:
+    def run(self, inputs: DecodeInputs, state: _flex.State) -> Tensor:
         k, v = (_rows(inputs.cache, side.planes["data"]) for side in (inputs.cache.keys, inputs.cache.values))
         return state.attend(_eager.normed(inputs.q, inputs.q_norm), k, v, **state.keywords)
 

@@ -28,8 +28,24 @@ ATTENTION = (
     "Hq1-Sq300-Sk700-D64-fp32-causal",
     "Hq9-Hkv3-Sq96-bf16-causal-smollm2",
     "Hq4-Hkv2-packed0+5+0+7-D16-fp32-causal",
+    "Hq4-Hkv2-Sq40-Sk70-bf16-causal-cap5-qk_rms",
+    "Hq6-Hkv2-Sq65-D32-fp32-window.17-cap50-sink_learned",
+    "Hq4-Hkv2-Sq50-Sk20-D32-bf16-causal-sink_zero",
+    "Hq3-Sq70-Sk90-fp16-causal-sink_learned-bias_alibi",
+    "Hq6-Hkv2-Sq70-D32-fp32-bias_relative.32",
+    "Hq4-Hkv2-Sq33-Sk65-D16-bf16-sink_zero-bias_dense",
+    "Hq4-Hkv2-Sq100-Sk130-D32-fp32-chunked.33",
+    "B2-Hq4-Hkv2-Sq64-D32-bf16-prefix.17",
+    "Hq4-Hkv2-D32-fp16-document.30+0+1+39-qk_rms",
+    "Hq4-Hkv2-Sk100-D32-bf16-tree.2x2",
+    "Hq4-Hkv1-packed5+0+33+40-keys70+4+0+40-D32-fp32-causal",
+    "Hq2-packed5+0+33-keys70+4+20-D32-bf16-chunked.16-cap10-sink_learned-bias_alibi",
 )
-COMPILED = ("B2-Hq4-Hkv2-Sq127-Sk193-D64-bf16-causal", "Hq4-packed70+3+20-D40-fp16-window.16")  # seconds each
+COMPILED = (  # seconds each
+    "B2-Hq4-Hkv2-Sq127-Sk193-D64-bf16-causal",
+    "Hq4-packed70+3+20-D40-fp16-window.16",
+    "Hq4-Hkv2-Sq70-Sk90-fp16-chunked.33-cap5-bias_relative.16-qk_rms",
+)
 INTERPRETED = (  # a tenth of a second a tile
     "Hq1-Sq1-D8-fp32",
     "Hq2-Hkv1-Sq30-Sk97-D64-bf16-causal",
@@ -49,6 +65,12 @@ BACKWARD = (
     "Hq4-Hkv2-Sq70-D32-Dv48-fp16-causal",
     "Hq2-Sq90-D128-bf16-causal-outliers",
     "Hq9-Hkv3-Sq96-bf16-causal-smollm2",
+    "Hq4-Hkv2-Sq40-Sk70-fp32-causal-cap5-sink_learned",
+    "Hq3-Sq70-D32-bf16-sink_zero-bias_relative.16",
+    "Hq4-Hkv2-Sq33-Sk65-D16-fp32-bias_dense",
+    "Hq4-Hkv2-D32-fp16-document.30+0+1+39-bias_alibi",
+    "Hq4-Hkv2-Sk40-D32-fp32-tree.0+0+1+1-cap50",
+    "Hq4-Hkv1-packed5+0+33-keys70+4+20-D32-fp32-chunked.16-sink_learned",
 )
 DECODE = (
     "Hq2-C70-D64-fp32",
@@ -74,8 +96,18 @@ DECODE = (
     "B2-Hq4-Hkv1-Sq3-C5+70-D72-Dv64-fp32-latent_paged.16",
     "B2-Hq4-Hkv2-C70-D48-Dv32-bf16-paged.16-int8_token",
     "Hq4-Hkv2-Sq130-C200-D32-bf16-paged.16",
+    "B3-Hq4-Hkv2-Sq3-C1+70+200-bf16-cap5-sink_learned-paged.16",
+    "B2-Hq4-Hkv2-Sq3-C5+170-D32-fp16-bias_alibi-contiguous_bshd",
+    "B2-Hq4-Hkv2-Sq3-C50..200-bf16-window.40-bias_relative.16-ring.64",
+    "B2-Hq4-Hkv2-C33..200-D32-fp32-chunked.64-qk_rms",
+    "B2-Hq4-Hkv2-Sq16-C30+7-D32-bf16-prefix.12-sink_zero-paged.32-int8_token",
+    "B2-Hq4-Hkv2-C7..100-D32-fp32-tree.2x2-paged_hsd.16",
+    "B2-Hq4-Hkv2-C7..100-D32-bf16-tree.0+0+1+1-cap10-sink_learned-contiguous_bshd",
 )
-DECODE_COMPILED = ("B3-Hq4-Hkv2-C100..180-D64-bf16-paged.128",)
+DECODE_COMPILED = (
+    "B3-Hq4-Hkv2-C100..180-D64-bf16-paged.128",
+    "B2-Hq4-Hkv2-C70+200-D32-fp32-tree.2x2-cap5-paged.128",
+)
 APPEND = (
     "Hkv2-C70-D64-fp32",
     "B3-Hkv2-C1+70+200-D64-bf16-contiguous_bshd",
@@ -251,7 +283,7 @@ class CaseSet:
 
 OF_OPERATOR = {
     "attention": CaseSet(ATTENTION, COMPILED),
-    "attention_backward": CaseSet(BACKWARD, COMPILED),
+    "attention_backward": CaseSet(BACKWARD, COMPILED[:2]),
     "decode_attention": CaseSet(DECODE, DECODE_COMPILED),
     "kv_append": CaseSet(APPEND, APPEND_COMPILED, eager="eager"),
     "rmsnorm": CaseSet(NORMS, ("M7-N65-bf16",)),
