@@ -37,7 +37,7 @@ def in_every_dtype(shapes: tuple[str, ...]) -> list[str]:
 
 
 def _with(shape: str, dtype: str) -> str:
-    sizes = [token for token in shape.split("-") if token[0].isupper() or token.startswith("packed")]
+    sizes = [token for token in shape.split("-") if token[0].isupper() or token.startswith(("packed", "keys"))]
     rest = [token for token in shape.split("-") if token not in sizes]
     return "-".join([*sizes, dtype, *rest])
 
@@ -80,4 +80,32 @@ APPEND_IDS = (
     "B2-Hkv2-C90..200-D72-fp32-paged.16-fp8_e4m3_token",
     "B3-Hkv2-Sq7-C7+30+68-D96-bf16-paged.32-int4_g32",
     "B2-Hkv2-C32+33-D64-fp16-int4_g32-outliers",
+)
+
+VARIANT_SHAPES = (
+    "Hq4-Hkv2-Sq20-Sk33-D16-causal-cap5",
+    "Hq4-Hkv2-Sq33-D16-causal-sink_learned",
+    "Hq3-Sq20-Sk12-D16-window.7-cap4-sink_zero",
+    "Hq4-Hkv2-Sq33-Sk40-D16-causal-sink_learned-bias_alibi",
+    "Hq4-Hkv2-Sq33-D16-cap6-bias_relative.16",
+    "Hq4-Hkv1-Sq40-D16-causal-bias_relative.8-qk_rms",
+    "Hq2-Sq17-Sk40-D16-cap5-bias_dense",
+    "Hq4-Hkv2-Sq40-Sk70-D16-chunked.16-cap8-qk_rms",
+    "Hq4-Hkv2-Sq40-D16-prefix.9-sink_learned-bias_alibi",
+    "Hq2-D16-document.13+0+20+7-bias_alibi",
+    "Hq4-Hkv2-Sk40-D16-tree.2x2-cap5-sink_learned",
+    "Hq2-Sk9-D16-tree.0+0+1+1+3+2-qk_rms",
+    "Hq4-Hkv1-packed5+0+20+9-keys30+4+0+9-D16-causal-sink_learned",
+    "Hq2-packed5+20-keys30+22-D16-chunked.8-bias_relative.16",
+)
+VARIANT_IDS = in_every_dtype(VARIANT_SHAPES)
+VARIANT_BACKWARD_IDS = in_every_dtype(tuple(shape for shape in VARIANT_SHAPES if "qk_rms" not in shape))
+VARIANT_DECODE_IDS = (
+    "B2-Hq4-Hkv2-Sq3-C1+40-D32-bf16-cap5-sink_learned-paged.16",
+    "B2-Hq4-Hkv2-Sq3-C5+50-D32-fp32-cap5-bias_alibi-contiguous_bshd",
+    "B2-Hq4-Hkv2-Sq3-C30..70-D32-bf16-window.20-bias_relative.16-ring.32",
+    "B2-Hq4-Hkv2-Sq5-C33..70-D32-fp16-chunked.16-qk_rms-paged_hsd.16",
+    "B2-Hq4-Hkv2-Sq16-C20+7-D32-bf16-prefix.12-sink_learned-bias_alibi-paged.32-int8_token",
+    "B2-Hq4-Hkv2-C7..50-D32-fp32-tree.2x2-cap5-paged.16",
+    "B2-Hq4-Hkv2-C7..50-D32-bf16-tree.0+0+1+1+3+2-sink_learned-qk_rms",
 )

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from attnlab.bench.ops.attention_backward import AttentionBackwardCase
 from attnlab.bench.store.records import Outcome
 
-from .drawn import attention_cases
+from .drawn import attention_cases, variant_cases
 
 STEADY = settings(
     derandomize=True,
@@ -39,6 +39,25 @@ def test_backward(case, conform):
         assert conform("attention_backward", name, case, "cpu") == (Outcome.PASSED, None), name
     outcome, reason = conform("attention_backward", "sdpa_flash", case, "cpu")
     assert (outcome is Outcome.PASSED) == (same_value_size(case) and case.dtype == "float32"), reason
+
+
+@settings(STEADY, max_examples=50)
+@given(case=variant_cases())
+def test_variants(case, conform):
+    for name in ("naive", "tiled"):
+        assert conform("attention", name, case, "cpu") == (Outcome.PASSED, None), name
+    for name in ("sdpa_math", "sdpa_flash"):
+        outcome, reason = conform("attention", name, case, "cpu")
+        assert (outcome is Outcome.PASSED) == (case.softcap is None), reason
+
+
+@settings(STEADY, max_examples=25)
+@given(case=variant_cases())
+def test_variants_backward(case, conform):
+    case = AttentionBackwardCase.build(case.values() | {"qk_norm": "none"})
+    assert conform("attention_backward", "naive", case, "cpu") == (Outcome.PASSED, None)
+    outcome, reason = conform("attention_backward", "sdpa_math", case, "cpu")
+    assert (outcome is Outcome.PASSED) == (case.softcap is None), reason
 
 
 @pytest.mark.slow
