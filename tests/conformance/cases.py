@@ -136,6 +136,8 @@ DECODE_INTERPRETED = (
     "Hq2-Hkv1-C70-D128-bf16-paged.32-int4_g32",
     "Hq2-Hkv1-C90-D64-fp16-window.30-ring.64-int4_g32",
     "B2-Hq2-Hkv1-C0+0-D32-fp32-paged.16",
+    "B2-Hq4-Hkv1-Sq3-C0+70-D72-Dv64-bf16-latent_paged.16",
+    "Hq2-Hkv1-C600-D24-Dv24-fp16-latent",
 )
 APPEND_INTERPRETED = (
     "B2-Hkv2-C1+70-D64-bf16-contiguous_bshd",
