@@ -29,7 +29,7 @@ from attnlab.bench.store.records import Outcome
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from broken import appending, decoding, gradients, honest, parts, sampling, weights
+from broken import appending, decoding, gradients, honest, parts, sampling, variants, variants_elsewhere, weights
 from broken.checking import check, implementation_of
 
 CPU = torch.device("cpu")
@@ -58,6 +58,53 @@ def caches(rng: random.Random) -> Axes:
     axes = heads(rng) | {"batch": len(lengths), "context": "+".join(map(str, lengths)) if lengths[1:] else lengths[0]}
     axes |= {"q_len": rng.choice((1, 1, 1, 3)), "head_dim": rng.choice((32, 64, 64, 96)), "cache": rng.choice(FORMATS)}
     return axes | {"layout": rng.choice(LAYOUTS), "mask": rng.choice(("causal", "causal", "window:30"))}
+
+
+def added(rng: random.Random) -> Axes:
+    """What models add to attention."""
+    return {
+        "softcap": rng.choice((None, 2.0, 5.0, 30.0, 50.0)),
+        "sinks": rng.choice(("none", "none", "zero", "learned")),
+        "bias": rng.choice(("none", "alibi", "relative:4", "relative:32")),
+        "qk_norm": rng.choice(("none", "none", "rms")),
+    }
+
+
+def tree(rng: random.Random) -> str:
+    levels = rng.choice(("1x1", "2x2", "4x2x2", "3x1x1"))
+    drawn = [rng.randrange(node + 1) for node in range(rng.choice((2, 5, 15)))]
+    return f"tree:{rng.choice((levels, '+'.join(map(str, drawn))))}"
+
+
+def prompt_variants(rng: random.Random) -> Axes:
+    axes = prompts(rng) | added(rng)
+    kind = rng.choice(("as drawn", "chunked", "prefix", "document", "tree", "packed", "dense"))
+    if kind in ("chunked", "prefix"):
+        return axes | {"mask": f"{kind}:{rng.choice((1, 3, 16, 40))}"}
+    if kind == "packed":
+        pack = [(rng.choice((0, 1, 5, 17, 40)), rng.choice((0, 1, 5, 17, 64))) for _ in range(rng.choice((1, 2, 4)))]
+        queries, keys = zip(*pack, (2, 3), strict=True)
+        own = {name: axes[name] for name in axes if name not in ("q_len", "kv_len", "batch")}
+        return own | {"packed": queries, "packed_keys": keys}
+    if kind == "dense":
+        return axes | {"bias": "dense"}
+    own = {name: axes[name] for name in axes if name not in ("q_len", "kv_len", "packed")}
+    if kind == "document":
+        return own | {"mask": f"document:{'+'.join(str(rng.choice((0, 1, 2, 17, 64))) for _ in range(3))}"}
+    return own | {"mask": tree(rng), "bias": "none", "kv_len": rng.choice((17, 40, 200))} if kind == "tree" else axes
+
+
+def gradient_variants(rng: random.Random) -> Axes:
+    return prompt_variants(rng) | {"qk_norm": "none"}
+
+
+def cache_variants(rng: random.Random) -> Axes:
+    axes = caches(rng) | added(rng)
+    kind = rng.choice(("as drawn", "chunked", "prefix", "tree"))
+    if kind in ("chunked", "prefix"):
+        return axes | {"mask": f"{kind}:{rng.choice((1, 3, 16, 100))}"}
+    own = {name: axes[name] for name in axes if name != "q_len"}
+    return own | {"mask": tree(rng), "bias": "none"} if kind == "tree" else axes
 
 
 def logits(rng: random.Random) -> Axes:
@@ -131,6 +178,9 @@ def operators() -> dict[str, Drawn]:
         "attention": Drawn(prompts, (honest.Attention, honest.Online, honest.SplitKeys, honest.RoundedSum)),
         "attention_backward": Drawn(prompts, gradients.HONEST_GRADIENTS[:3]),
         "decode_attention": Drawn(caches, decoding.HONEST),
+        "attention, variants": Drawn(prompt_variants, variants.HONEST_VARIANTS),
+        "attention_backward, variants": Drawn(gradient_variants, variants_elsewhere.HONEST_GRADIENTS),
+        "decode_attention, variants": Drawn(cache_variants, variants_elsewhere.HONEST_DECODES),
         "kv_append": Drawn(caches, appending.HONEST),
         "sampling": Drawn(logits, sampling.HONEST),
         "linear": Drawn(products, parts.HONEST["linear"]),

@@ -15,11 +15,12 @@ from attnlab.bench.ops.attention.case import AttentionInputs
 from attnlab.bench.ops.attention_backward import AttentionBackwardInputs
 from attnlab.bench.ops.decode_attention.inputs import DecodeInputs
 
-from .broken_variants import WRONG_PAIRS, WRONG_SCORES, biased, capped
+from .broken_variants import WRONG_SCORES, biased, capped
 from .collection import Collection
 from .decoding import Decode
 from .gradients import Three
 from .variants import HONEST_VARIANTS, Variants
+from .wrong_pairs import WRONG_PAIRS
 
 ATTENTION_VARIANTS = Collection("attention")
 BACKWARD_VARIANTS = Collection("attention_backward")
