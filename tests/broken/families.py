@@ -1,4 +1,4 @@
-"""Broken decoders of Qwen3 and the Gemmas: what only such models have is left out, or is another."""
+"""Broken decoders of Qwen3, the Gemmas and gpt-oss: what only such models have is left out, or is another."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from attnlab.bench.llm.models.weights import ModelWeights
+import torch
+
+from attnlab.bench.llm.models.weights import LayerWeights, ModelWeights
 from attnlab.bench.ops.generate.case import GenerateCase, GenerateInputs
 from attnlab.impls.generate._engine.batching import Batching
 
@@ -123,3 +125,56 @@ class NormsWithoutTheirOne(OtherModel):
     def other(self, weights: ModelWeights) -> ModelWeights:
         layers = tuple(replace(layer, attention_norm=layer.attention_norm - 1) for layer in weights.layers)
         return replace(weights, layers=layers)
+
+
+class OtherLayers(OtherModel):
+    """Decodes with other weights in each layer."""
+
+    def other(self, weights: ModelWeights) -> ModelWeights:
+        return replace(weights, layers=tuple(map(self.layer, weights.layers)))
+
+    def layer(self, layer: LayerWeights) -> LayerWeights:
+        raise NotImplementedError
+
+
+@FAMILY_DEFECTS.broken(having("sinks"))
+class SinksForgotten(OtherLayers):
+    def layer(self, layer: LayerWeights) -> LayerWeights:
+        return replace(layer, sinks=None if layer.sinks is None else torch.full_like(layer.sinks, -1e4))
+
+
+@FAMILY_DEFECTS.broken(having("sinks"))
+class SinksOfTheNextHead(OtherLayers):
+    def layer(self, layer: LayerWeights) -> LayerWeights:
+        return replace(layer, sinks=None if layer.sinks is None else layer.sinks.roll(1))
+
+
+@FAMILY_DEFECTS.broken(having("sinks"))
+class SinksOfTheFirstLayer(OtherModel):
+    """As a kernel that packed them once and serves all layers."""
+
+    def other(self, weights: ModelWeights) -> ModelWeights:
+        first = weights.layers[0].sinks
+        return replace(weights, layers=tuple(replace(layer, sinks=first) for layer in weights.layers))
+
+
+@FAMILY_DEFECTS.broken(having("output_bias"))
+class OutputBiasForgotten(OtherLayers):
+    def layer(self, layer: LayerWeights) -> LayerWeights:
+        return replace(layer, output_bias=None if layer.output_bias is None else torch.zeros_like(layer.output_bias))
+
+
+@FAMILY_DEFECTS.broken(having("experts"))
+class OneExpertAToken(OtherModel):
+    changes: ClassVar = {"experts_per_token": 1}
+
+
+@FAMILY_DEFECTS.broken(having("experts"))
+class ExpertsShifted(OtherLayers):
+    """The router's choice is of the expert before."""
+
+    def layer(self, layer: LayerWeights) -> LayerWeights:
+        assert layer.experts is not None
+        names = ("router", "router_bias")
+        moved = {name: getattr(layer.experts, name).roll(1, 0) for name in names}
+        return replace(layer, experts=replace(layer.experts, **moved))

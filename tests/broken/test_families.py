@@ -1,4 +1,4 @@
-"""Every broken decoder of Qwen3 and the Gemmas is rejected, and ours pass."""
+"""Every broken decoder of Qwen3, the Gemmas and gpt-oss is rejected, and ours pass."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from .generating import Decodes
 IDS = (
     "toy_gemma2-random-P21-N4-fp32",
     "toy_gemma3-random-B2-P21-N4-paged.16-bf16",
+    "toy_gpt_oss-random-B2-P21-N4-fp32",
     "toy_qwen3-random-P21-N4-fp32",
 )
 

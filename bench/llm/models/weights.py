@@ -157,9 +157,11 @@ class ModelWeights:
 
     @property
     def pass_nbytes(self) -> int:
-        """Bytes that one pass must read: all but an embedding that is not the head too, of which it reads rows."""
+        """Bytes that one pass must read: all but an embedding that is not the head too, of which it reads rows, and
+        experts beyond those of one token."""
         table = 0 if self.head is self.embedding else self.embedding.nbytes
-        return self.nbytes - table
+        unread = self.config.parameters - self.config.read_parameters
+        return self.nbytes - table - unread * self.dtype.itemsize
 
     @property
     def fingerprint(self) -> str:

@@ -114,6 +114,7 @@ def test_sizes_are_the_configurations() -> None:
     assert weights.nbytes == TOY.weight_bytes("bfloat16")
     expert = 3 * 64 * 48 + 2 * 48 + 64
     assert TOY.parameters - TOY.read_parameters == 4 * (5 - 2) * expert
+    assert weights.pass_nbytes == pass_bytes(TOY, torch.bfloat16)
     assert pass_bytes(TOY, torch.float32) == 4 * (TOY.read_parameters - 512 * 64)
     attention = 64 * 16 * (2 * 4 + 2 * 2)
     assert token_operations(TOY) == 2 * 4 * (attention + 2 * 3 * 64 * 48 + 64 * 5)
