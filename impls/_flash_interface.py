@@ -10,19 +10,28 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from attnlab.bench import AttentionCase, AttentionInputs
+from attnlab.impls import _eager
 from attnlab.impls._dtypes import dtype_limits
+
+SERVES: dict[str, Any] = {"mask": ("document",), "softcap": True, "qk_norm": True, "packed_keys": True}
+"""Of all releases: documents of one row are sequences of different lengths to them, and heads are normed before."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """The function to call and its keywords; `packed` says which of the two it is."""
+    """The function to call and its keywords; `packed` says which of the two it is.
+
+    norms: weights of the queries' and the keys' norm, or None.
+    """
 
     function: Callable[..., Any]
     keywords: dict[str, Any]
     packed: bool
+    norms: tuple[Tensor | None, Tensor | None] = (None, None)
 
 
 def call_for(module: ModuleType, case: AttentionCase, inputs: AttentionInputs, no_limit: int | None) -> Call:
@@ -36,15 +45,29 @@ def call_for(module: ModuleType, case: AttentionCase, inputs: AttentionInputs, n
         "causal": case.mask.is_causal,
         "window_size": window,
     }
-    if not case.packed:
-        return Call(module.flash_attn_func, keywords, packed=False)
-    keywords |= {"cu_seqlens_q": inputs.packed, "cu_seqlens_k": inputs.packed}
-    keywords |= {"max_seqlen_q": max(case.packed), "max_seqlen_k": max(case.packed)}
-    return Call(module.flash_attn_varlen_func, keywords, packed=True)
+    if case.softcap is not None:
+        keywords["softcap"] = case.softcap
+    norms = inputs.q_norm, inputs.k_norm
+    if not case.packed and case.mask.kind != "document":
+        return Call(module.flash_attn_func, keywords, packed=False, norms=norms)
+    keywords |= packs(case, inputs)
+    return Call(module.flash_attn_varlen_func, keywords, packed=True, norms=norms)
+
+
+def packs(case: AttentionCase, inputs: AttentionInputs) -> dict[str, Any]:
+    """Where packed sequences, or the documents of a row, begin and end, and how long the longest is."""
+    lengths = case.mask.documents or case.packed
+    starts = inputs.packed
+    if starts is None:
+        starts = torch.tensor((0, *lengths)).cumsum(0).to(dtype=torch.int32, device=inputs.q.device)
+    keys = starts if inputs.packed_keys is None else inputs.packed_keys
+    longest = {"max_seqlen_q": max(lengths), "max_seqlen_k": max(case.packed_keys or lengths)}
+    return {"cu_seqlens_q": starts, "cu_seqlens_k": keys, **longest}
 
 
 def run(q: Tensor, k: Tensor, v: Tensor, call: Call) -> Tensor:
     """Attention of q [B, Hq, Sq, D], k [B, Hkv, Sk, D] and v [B, Hkv, Sk, Dv] -> [B, Hq, Sq, Dv], a view."""
+    q, k = _eager.normed(q, call.norms[0]), _eager.normed(k, call.norms[1])
     if call.packed:
         rows = (x[0].transpose(0, 1) for x in (q, k, v))  # [T, H, D]
         return _output(call.function(*rows, **call.keywords)).transpose(0, 1)[None]
@@ -63,6 +86,10 @@ def limits(case: AttentionCase, multiple: int = 1, own_value_size: bool = False)
     release does not say otherwise, a head size of its own for values."""
     if (reason := dtype_limits(case.dtype)) is not None:
         return reason
+    if case.mask.kind == "document" and case.batch > 1:
+        return f"mask {case.mask} is not served of {case.batch} rows: documents of one row only"
+    if case.softcap is not None and case.bias:
+        return f"softcap {case.softcap:g} is not served beside bias {case.bias}: how they go together is undocumented"
     for name, size in (("head size", case.head_dim), ("value head size", case.v_head_dim)):
         if size > 256:
             return f"{name} {size} is not served: 256 at most"

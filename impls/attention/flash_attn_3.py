@@ -22,7 +22,8 @@ BUILDS = {
     name="flash_attn_3",
     needs=Needs(device="cuda", capability=(9, 0), capability_below=(10, 0)),
     unverified="flash-attn-3 3.0.0b1 and fa3-fwd 0.0.3, "
-    "flash_attn_func(q, k, v, softmax_scale=…, causal=…, window_size=(left, right))",
+    "flash_attn_func(q, k, v, softmax_scale=…, causal=…, window_size=(left, right), attention_chunk=…, softcap=…)",
+    serves=_flash_interface.SERVES | {"mask": ("document", "chunked")},
 )
 class FlashAttn3:
     """FlashAttention-3 for Hopper, from the package flash_attn_interface or else fa3_fwd_interface."""
@@ -34,6 +35,10 @@ class FlashAttn3:
         left_out = _left_out(BUILDS[build])
         if case.mask.window is not None and "FLASHATTENTION_DISABLE_LOCAL" in left_out:
             return f"sliding windows are not served: {build} was built without them"
+        if case.mask.kind == "chunked" and "FLASHATTENTION_DISABLE_LOCAL" in left_out:
+            return f"mask {case.mask} is not served: {build} was built without local attention"
+        if case.softcap is not None and "FLASHATTENTION_DISABLE_SOFTCAP" in left_out:
+            return f"softcap is not served: {build} was built without it"
         if case.dtype == "float16" and "FLASHATTENTION_DISABLE_FP16" in left_out:
             return f"float16 is not served: {build} was built without it"
         own_value_size = case.head_dim <= 64 or (128 < case.head_dim <= 192 and 96 < case.v_head_dim <= 128)
@@ -41,7 +46,10 @@ class FlashAttn3:
 
     def prepare(self, case: AttentionCase, inputs: AttentionInputs) -> Call:
         module = importlib.import_module(_build() or next(iter(BUILDS)))
-        return _flash_interface.call_for(module, case, inputs, no_limit=-1)
+        call = _flash_interface.call_for(module, case, inputs, no_limit=-1)
+        if case.mask.kind == "chunked":
+            call.keywords["attention_chunk"] = case.mask.size
+        return call
 
     def run(self, inputs: AttentionInputs, call: Call) -> Tensor:
         return _flash_interface.run(inputs.q, inputs.k, inputs.v, call)

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from attnlab.bench import AttentionCase, AttentionInputs, Needs, implements
-from attnlab.impls import _flashinfer
+from attnlab.impls import _eager, _flashinfer
 from attnlab.impls._dtypes import dtype_limits
 
 HEAD_SIZES = ((64, 64), (128, 128), (192, 128), (256, 256))  # of queries and keys, and of values
@@ -19,7 +19,9 @@ HEAD_SIZES = ((64, 64), (128, 128), (192, 128), (256, 256))  # of queries and ke
     name="flashinfer",
     needs=Needs(device="cuda", capability=(8, 0), packages=("flashinfer",)),
     unverified="flashinfer-python 0.6.8, BatchPrefillWithRaggedKVCacheWrapper: "
-    "plan(qo_indptr, kv_indptr, …, causal=…, window_left=…, sm_scale=…), run(q, k, v)",
+    "plan(qo_indptr, kv_indptr, …, causal=…, window_left=…, custom_mask=…, logits_soft_cap=…, sm_scale=…), "
+    "run(q, k, v)",
+    serves={"mask": True, "softcap": True, "qk_norm": True, "packed_keys": True},
 )
 class FlashInfer:
     """FlashInfer's ragged prefill, which picks its FlashAttention-2 or -3 kernel; planned as set-up.
@@ -46,8 +48,7 @@ class FlashInfer:
             case.kv_heads,
             case.head_dim,
             case.v_head_dim,
-            causal=case.mask.is_causal,
-            window_left=-1 if case.mask.window is None else case.mask.window - 1,
+            **_flashinfer.planned(case.mask, case.softcap, case.sequences, inputs.q.device),
             sm_scale=inputs.scale,
             q_data_type=inputs.q.dtype,
             kv_data_type=inputs.k.dtype,
@@ -56,6 +57,7 @@ class FlashInfer:
         return wrapper
 
     def run(self, inputs: AttentionInputs, wrapper: Any) -> Tensor:
-        rows = (x.transpose(1, 2).flatten(0, 1) for x in (inputs.q, inputs.k, inputs.v))  # [T, H, D]
+        q, k = _eager.normed(inputs.q, inputs.q_norm), _eager.normed(inputs.k, inputs.k_norm)
+        rows = (x.transpose(1, 2).flatten(0, 1) for x in (q, k, inputs.v))  # [T, H, D]
         out: Tensor = wrapper.run(*rows)
         return out.view(inputs.q.shape[0], -1, *out.shape[1:]).transpose(1, 2)

@@ -31,6 +31,7 @@ class BackwardCall:
     name="flash_attn",
     needs=Needs(device="cuda", capability=(8, 0), packages=("flash_attn.flash_attn_interface",)),
     unverified="flash-attn 2.8.3, _flash_attn_backward(dout, q, k, v, out, softmax_lse, dq, dk, dv, dropout_p, …)",
+    serves={"mask": ("document",), "softcap": True, "bias": ("alibi",), "packed_keys": True},
 )
 class FlashAttn:
     """FlashAttention-2's backward, the package flash-attn, on the forward's output and log-sum-exp as given."""
@@ -46,16 +47,14 @@ class FlashAttn:
             "causal": case.mask.is_causal,
             "window_size_left": -1 if case.mask.window is None else case.mask.window - 1,
             "window_size_right": -1 if case.mask.window is None else 0,
-            "softcap": 0.0,
-            "alibi_slopes": None,
+            "softcap": case.softcap or 0.0,
+            "alibi_slopes": inputs.bias_table,
             "deterministic": False,
         }
         blind = any(case.mask.rows_with_keys(q_len, kv_len) < q_len for q_len, kv_len in case.sequences)
-        if not case.packed:
+        if not case.packed and case.mask.kind != "document":
             return BackwardCall(module._flash_attn_backward, keywords, blind)
-        keywords |= {"cu_seqlens_q": inputs.packed, "cu_seqlens_k": inputs.packed}
-        keywords |= {"max_seqlen_q": max(case.packed), "max_seqlen_k": max(case.packed)}
-        return BackwardCall(module._flash_attn_varlen_backward, keywords, blind)
+        return BackwardCall(module._flash_attn_varlen_backward, keywords | _flash_interface.packs(case, inputs), blind)
 
     def run(self, inputs: AttentionBackwardInputs, call: BackwardCall) -> tuple[Tensor, Tensor, Tensor]:
         packed = "cu_seqlens_q" in call.keywords

@@ -18,7 +18,8 @@ PAGE_MULTIPLE = 256
     name="flash_attn",
     needs=Needs(device="cuda", capability=(8, 0), packages=("flash_attn.flash_attn_interface",)),
     unverified="flash-attn 2.8.3, flash_attn_with_kvcache(q, k_cache, v_cache, cache_seqlens=…, block_table=…, "
-    "softmax_scale=…, causal=…, window_size=(left, right))",
+    "softmax_scale=…, causal=…, window_size=(left, right), softcap=…, alibi_slopes=…)",
+    serves={"softcap": True, "bias": ("alibi",), "qk_norm": True},
 )
 class FlashAttn:
     """FlashAttention-2 over contiguous caches and pages that are multiples of 256 tokens; no codes."""

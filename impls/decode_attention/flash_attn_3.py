@@ -16,7 +16,8 @@ from attnlab.impls.decode_attention import _flash_cache
     name="flash_attn_3",
     needs=Needs(device="cuda", capability=(9, 0), capability_below=(10, 0), packages=("flash_attn_interface",)),
     unverified="flash-attn-3 3.0.0b1, flash_attn_with_kvcache(q, k_cache, v_cache, cache_seqlens=…, page_table=…, "
-    "softmax_scale=…, causal=…, window_size=(left, right))",
+    "softmax_scale=…, causal=…, window_size=(left, right), attention_chunk=…, softcap=…)",
+    serves={"mask": ("chunked",), "softcap": True, "qk_norm": True},
 )
 class FlashAttn3:
     """FlashAttention-3 for Hopper over contiguous caches and pages of any size; codes would need 8-bit queries."""

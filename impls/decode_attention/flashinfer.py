@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from attnlab.bench import DecodeCase, DecodeInputs, Needs, implements
-from attnlab.impls import _cache, _flashinfer
+from attnlab.impls import _cache, _eager, _flashinfer
 from attnlab.impls._dtypes import dtype_limits
 
 HEAD_SIZES = (64, 128, 256)
@@ -21,7 +21,9 @@ ORDERS = {"shd": "NHD", "hsd": "HND"}
     name="flashinfer",
     needs=Needs(device="cuda", capability=(8, 0), packages=("flashinfer",)),
     unverified="flashinfer-python 0.6.8, BatchPrefillWithPagedKVCacheWrapper: plan(qo_indptr, paged_kv_indptr, "
-    "paged_kv_indices, paged_kv_last_page_len, …, causal=…, window_left=…, sm_scale=…), run(q, (k, v))",
+    "paged_kv_indices, paged_kv_last_page_len, …, causal=…, window_left=…, custom_mask=…, "
+    "logits_soft_cap=…, sm_scale=…), run(q, (k, v))",
+    serves={"mask": True, "softcap": True, "qk_norm": True},
 )
 class FlashInfer:
     """FlashInfer's paged kernels, on one or more new tokens, planned as set-up from table and lengths; no codes."""
@@ -55,8 +57,7 @@ class FlashInfer:
             case.kv_heads,
             case.head_dim,
             cache.page_tokens,
-            causal=True,
-            window_left=-1 if case.mask.window is None else case.mask.window - 1,
+            **_flashinfer.planned(case.mask, case.softcap, case.sequences, device),
             sm_scale=inputs.scale,
             q_data_type=inputs.q.dtype,
             kv_data_type=inputs.q.dtype,
@@ -69,6 +70,6 @@ class FlashInfer:
         k, v = (side.planes["data"] for side in (inputs.cache.keys, inputs.cache.values))
         if order == "hsd":
             k, v = k.transpose(1, 2), v.transpose(1, 2)  # as they lie
-        rows = inputs.q.transpose(1, 2).flatten(0, 1)  # [T, Hq, D]
+        rows = _eager.normed(inputs.q, inputs.q_norm).transpose(1, 2).flatten(0, 1)  # [T, Hq, D]
         out: Tensor = wrapper.run(rows, (k, v))
         return out.view(inputs.q.shape[0], -1, *out.shape[1:]).transpose(1, 2)

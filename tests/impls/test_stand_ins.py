@@ -46,6 +46,28 @@ SERVED_BY_SOME = {
     "Hq2-Sq16-D80-fp16": {"flash_attn_2", "flash_attn_3", "flash_attn_4", "xformers"},
     "Hq2-Sq16-D36-bf16": {"flash_attn_2"},
 }
+FLASH = {"flash_attn_2", "flash_attn_3", "flash_attn_4"}
+VARIANTS = {  # who serves them; a build of fa3_fwd without local attention and caps serves less
+    "Hq4-Hkv2-Sq20-Sk33-bf16-causal-cap5": {*FLASH, "flashinfer"},
+    "Hq4-Hkv2-Sq20-bf16-causal-sink_learned": {"flash_attn_4"},
+    "Hq3-Sq20-Sk33-bf16-causal-bias_alibi": {"flash_attn_2"},
+    "Hq4-Hkv2-Sq20-Sk33-bf16-bias_dense": {"xformers"},
+    "B2-Hq4-Hkv2-Sq30-Sk43-bf16-chunked.16": {"flash_attn_3", "flashinfer", "xformers"},
+    "Hq4-Hkv2-bf16-document.13+0+7": {*FLASH, "flashinfer", "xformers"},
+    "B2-Hq2-Sk40-bf16-tree.2x2": {"flashinfer", "xformers"},
+    "Hq4-Hkv2-packed5+9-keys30+9-bf16-causal-qk_rms": {*FLASH, "flashinfer", "xformers"},
+    "Hq2-packed5+9-keys30+4-bf16-chunked.8": {"flash_attn_3", "flashinfer"},
+}
+
+
+@pytest.mark.parametrize("folder", [folder for folder in ADAPTERS if folder != "fa3_fwd"])
+@pytest.mark.parametrize("case_id", VARIANTS)
+def test_variants_that_some_serve(folder, case_id, stand_in, measured):
+    name, module = ADAPTERS[folder]
+    stand_in(folder, module)
+    measurement = measured("attention", name, case_id)
+    served = folder in VARIANTS[case_id]
+    assert measurement.outcome is (Outcome.PASSED if served else Outcome.UNAVAILABLE), measurement.reason
 
 
 @pytest.mark.parametrize("folder", ADAPTERS)
@@ -97,7 +119,14 @@ def test_single_and_packed_sequences_go_in_as_views(folder, case_id, stand_in):
 
 @pytest.mark.parametrize(
     "case_id",
-    ["Hq2-Sq33-bf16-causal", "B2-Hq4-Hkv2-Sq40-Sk20-D40-fp16-causal", "Hq4-Hkv2-packed20+13-bf16-window.5"],
+    [
+        "Hq2-Sq33-bf16-causal",
+        "B2-Hq4-Hkv2-Sq40-Sk20-D40-fp16-causal",
+        "Hq4-Hkv2-packed20+13-bf16-window.5",
+        "Hq2-Sq20-Sk33-bf16-causal-cap5",
+        "Hq2-bf16-document.13+0+7-bias_alibi",
+        "Hq4-Hkv2-packed5+9-keys30+9-bf16-causal",
+    ],
 )
 def test_flash_attn_backward(case_id, stand_in, measured):
     stand_in("flash_attn_2", "flash_attn.flash_attn_interface")

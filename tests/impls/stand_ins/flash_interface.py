@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from plain_attention import NO_LIMIT, attend, attend_ragged
+from plain_attention import NO_LIMIT, Added, attend, attend_ragged
 from torch import Tensor
 
 calls: list[dict[str, Any]] = []
 
 
-def dense(q: Tensor, k: Tensor, v: Tensor, scale: float, causal: bool, left: int | None) -> Tensor:
+def dense(
+    q: Tensor, k: Tensor, v: Tensor, scale: float, causal: bool, left: int | None, added: Added | None = None
+) -> Tensor:
     calls.append({"q": q, "k": k, "v": v, "left": left, "causal": causal})
-    return attend(q, k, v, scale, causal, _limit(left)).to(q.dtype)
+    return attend(q, k, v, scale, causal, _limit(left), added).to(q.dtype)
 
 
 def ragged(
@@ -24,11 +26,12 @@ def ragged(
     scale: float,
     causal: bool,
     left: int | None,
+    added: Added | None = None,
 ) -> Tensor:
     calls.append({"q": q, "k": k, "v": v, "left": left, "causal": causal})
     for start, length in zip(starts, longest, strict=True):
         assert int((start[1:] - start[:-1]).max()) <= length
-    return attend_ragged(q, k, v, *starts, scale, causal, _limit(left)).to(q.dtype)
+    return attend_ragged(q, k, v, *starts, scale, causal, _limit(left), added).to(q.dtype)
 
 
 def _limit(left: int | None) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from flash_interface import calls, dense, ragged
+from plain_attention import Added
 from torch import Tensor
 
 __all__ = ["calls", "flash_attn_func", "flash_attn_varlen_func"]
@@ -19,9 +20,12 @@ def flash_attn_func(
     causal: bool = False,
     qv: Any = None,
     window_size: tuple[int, int] = (-1, -1),
+    attention_chunk: int = 0,
+    softcap: float = 0.0,
 ) -> Tensor:
     _check(q, v)
-    return dense(q, k, v, softmax_scale or q.shape[-1] ** -0.5, causal, window_size[0])
+    added = Added(softcap, chunk=attention_chunk)
+    return dense(q, k, v, softmax_scale or q.shape[-1] ** -0.5, causal, window_size[0], added)
 
 
 def flash_attn_varlen_func(
@@ -38,10 +42,13 @@ def flash_attn_varlen_func(
     causal: bool = False,
     qv: Any = None,
     window_size: tuple[int, int] = (-1, -1),
+    attention_chunk: int = 0,
+    softcap: float = 0.0,
 ) -> Tensor:
     _check(q, v)
     starts, longest = (cu_seqlens_q, cu_seqlens_k), (max_seqlen_q, max_seqlen_k)
-    return ragged(q, k, v, starts, longest, softmax_scale or q.shape[-1] ** -0.5, causal, window_size[0])
+    scale, added = softmax_scale or q.shape[-1] ** -0.5, Added(softcap, chunk=attention_chunk)
+    return ragged(q, k, v, starts, longest, scale, causal, window_size[0], added)
 
 
 def _check(q: Tensor, v: Tensor) -> None:

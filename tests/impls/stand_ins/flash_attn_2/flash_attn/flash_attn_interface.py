@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from flash_interface import calls, dense, ragged
+from plain_attention import Added
 from torch import Tensor
 
 __all__ = ["_flash_attn_backward", "_flash_attn_varlen_backward", "calls", "flash_attn_func", "flash_attn_varlen_func"]
@@ -19,9 +20,11 @@ def flash_attn_func(
     softmax_scale: float | None = None,
     causal: bool = False,
     window_size: tuple[int, int] = (-1, -1),
+    softcap: float = 0.0,
+    alibi_slopes: Tensor | None = None,
 ) -> Tensor:
     _check(q, k, v, window_size)
-    return dense(q, k, v, softmax_scale or q.shape[-1] ** -0.5, causal, window_size[0])
+    return dense(q, k, v, softmax_scale or q.shape[-1] ** -0.5, causal, window_size[0], Added(softcap, alibi_slopes))
 
 
 def flash_attn_varlen_func(
@@ -36,10 +39,13 @@ def flash_attn_varlen_func(
     softmax_scale: float | None = None,
     causal: bool = False,
     window_size: tuple[int, int] = (-1, -1),
+    softcap: float = 0.0,
+    alibi_slopes: Tensor | None = None,
 ) -> Tensor:
     _check(q, k, v, window_size)
     starts, longest = (cu_seqlens_q, cu_seqlens_k), (max_seqlen_q, max_seqlen_k)
-    return ragged(q, k, v, starts, longest, softmax_scale or q.shape[-1] ** -0.5, causal, window_size[0])
+    scale, added = softmax_scale or q.shape[-1] ** -0.5, Added(softcap, alibi_slopes)
+    return ragged(q, k, v, starts, longest, scale, causal, window_size[0], added)
 
 
 def _flash_attn_backward(
@@ -64,7 +70,10 @@ def _flash_attn_backward(
 ) -> Tensor:
     _check_backward(q, out, softmax_lse.transpose(1, 2), window_size_left, window_size_right)
     return _differentiated(
-        dout, (q, k, v), (dq, dk, dv), lambda *qkv: dense(*qkv, softmax_scale, causal, window_size_left)
+        dout,
+        (q, k, v),
+        (dq, dk, dv),
+        lambda *qkv: dense(*qkv, softmax_scale, causal, window_size_left, Added(softcap, alibi_slopes)),
     )
 
 
@@ -99,7 +108,9 @@ def _flash_attn_varlen_backward(
         dout,
         (q, k, v),
         (dq, dk, dv),
-        lambda *qkv: ragged(*qkv, starts, longest, softmax_scale, causal, window_size_left),
+        lambda *qkv: ragged(
+            *qkv, starts, longest, softmax_scale, causal, window_size_left, Added(softcap, alibi_slopes)
+        ),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from plain_attention import NO_LIMIT, attend_ragged
+from plain_attention import NO_LIMIT, Added, attend_ragged
 from torch import Tensor
 
 calls: list[dict[str, Any]] = []
@@ -24,8 +24,10 @@ class BatchPrefillWithRaggedKVCacheWrapper:
         num_kv_heads: int,
         head_dim_qk: int,
         head_dim_vo: int | None = None,
+        custom_mask: Tensor | None = None,
         causal: bool = False,
         window_left: int = -1,
+        logits_soft_cap: float | None = None,
         sm_scale: float | None = None,
         q_data_type: torch.dtype = torch.float16,
         kv_data_type: torch.dtype | None = None,
@@ -36,6 +38,7 @@ class BatchPrefillWithRaggedKVCacheWrapper:
             "shape": (num_qo_heads, num_kv_heads, head_dim_qk, head_dim_vo),
             "dtypes": (q_data_type, kv_data_type or q_data_type),
             "causal": causal,
+            "added": Added(logits_soft_cap or 0.0, seen=custom_mask),
             "left": window_left,
             "scale": sm_scale,
         }
@@ -48,5 +51,5 @@ class BatchPrefillWithRaggedKVCacheWrapper:
         assert q.shape[0] == plan["starts"][0][-1]
         calls.append({"q": q, "k": k, "v": v, "left": plan["left"], "causal": plan["causal"]})
         left = NO_LIMIT if plan["left"] < 0 else plan["left"]
-        out = attend_ragged(q, k, v, *plan["starts"], plan["scale"], plan["causal"], left)
+        out = attend_ragged(q, k, v, *plan["starts"], plan["scale"], plan["causal"], left, plan["added"])
         return out.to(q.dtype).contiguous()

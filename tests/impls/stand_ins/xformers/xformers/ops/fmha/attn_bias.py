@@ -12,12 +12,16 @@ class AttentionBias:
     causal: bool = False
     window: int | None = None
     starts: tuple[int, ...] | None = None
+    key_starts: tuple[int, ...] | None = None
 
 
 class BlockDiagonalMask(AttentionBias):
     @classmethod
-    def from_seqlens(cls, q_seqlen: list[int], *, device: torch.device) -> BlockDiagonalMask:
-        return cls(starts=tuple(torch.tensor([0, *q_seqlen]).cumsum(0).tolist()))
+    def from_seqlens(
+        cls, q_seqlen: list[int], kv_seqlen: list[int] | None = None, *, device: torch.device
+    ) -> BlockDiagonalMask:
+        starts, keys = (tuple(torch.tensor([0, *x]).cumsum(0).tolist()) for x in (q_seqlen, kv_seqlen or q_seqlen))
+        return cls(starts=starts, key_starts=keys)
 
     def make_causal_from_bottomright(self) -> AttentionBias:
         return replace(self, causal=True)
