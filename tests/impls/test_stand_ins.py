@@ -132,3 +132,24 @@ def test_flash_attn_backward(case_id, stand_in, measured):
     stand_in("flash_attn_2", "flash_attn.flash_attn_interface")
     measurement = measured("attention_backward", "flash_attn", case_id)
     assert (measurement.outcome, measurement.reason) == (Outcome.PASSED, None)
+
+
+OVER_A_CACHE = {  # who serves what of decoding
+    "B2-Hq4-Hkv2-Sq3-C50+20-bf16-paged.256": {"flash_attn_2", "flash_attn_3", "flashinfer"},
+    "B2-Hq4-Hkv2-Sq3-C50+2-bf16-cap5-contiguous_bshd": {"flash_attn_2", "flash_attn_3"},
+    "B2-Hq4-Hkv2-Sq3-C50+20-bf16-window.9-cap5-paged.16": {"flash_attn_3", "flashinfer"},
+    "B2-Hq4-Hkv2-Sq3-C50+20-bf16-bias_alibi-qk_rms-paged.256": {"flash_attn_2"},
+    "B2-Hq4-Hkv2-Sq3-C50+20-bf16-chunked.16-paged.16": {"flash_attn_3", "flashinfer"},
+    "B2-Hq4-Hkv2-C50+20-bf16-tree.2x2-qk_rms-paged_hsd.16": {"flashinfer"},
+    "B2-Hq4-Hkv2-Sq3-C50+20-bf16-sink_learned-paged.16": set(),
+}
+
+
+@pytest.mark.parametrize("folder", ["flash_attn_2", "flash_attn_3", "flashinfer"])
+@pytest.mark.parametrize("case_id", OVER_A_CACHE)
+def test_decoding(folder, case_id, stand_in, measured):
+    name, module = ADAPTERS[folder]
+    stand_in(folder, module)
+    measurement = measured("decode_attention", name, case_id)
+    served = folder in OVER_A_CACHE[case_id]
+    assert measurement.outcome is (Outcome.PASSED if served else Outcome.UNAVAILABLE), measurement.reason

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from flash_interface import calls, dense, ragged
+from flash_interface import cached, calls, dense, ragged
 from plain_attention import Added
 from torch import Tensor
 
-__all__ = ["calls", "flash_attn_func", "flash_attn_varlen_func"]
+__all__ = ["calls", "flash_attn_func", "flash_attn_varlen_func", "flash_attn_with_kvcache"]
 
 
 def flash_attn_func(
@@ -49,6 +49,25 @@ def flash_attn_varlen_func(
     starts, longest = (cu_seqlens_q, cu_seqlens_k), (max_seqlen_q, max_seqlen_k)
     scale, added = softmax_scale or q.shape[-1] ** -0.5, Added(softcap, chunk=attention_chunk)
     return ragged(q, k, v, starts, longest, scale, causal, window_size[0], added)
+
+
+def flash_attn_with_kvcache(
+    q: Tensor,
+    k_cache: Tensor,
+    v_cache: Tensor,
+    cache_seqlens: Tensor,
+    page_table: Tensor | None = None,
+    *,
+    softmax_scale: float,
+    causal: bool,
+    window_size: tuple[int, int] = (-1, -1),
+    attention_chunk: int = 0,
+    softcap: float = 0.0,
+) -> Tensor:
+    assert causal
+    _check(q, v_cache)
+    added = Added(softcap, chunk=attention_chunk)
+    return cached(q, k_cache, v_cache, cache_seqlens, page_table, softmax_scale, window_size[0], added)
 
 
 def _check(q: Tensor, v: Tensor) -> None:

@@ -5,11 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from flash_interface import calls, dense, ragged
+from flash_interface import cached, calls, dense, ragged
 from plain_attention import Added
 from torch import Tensor
 
-__all__ = ["_flash_attn_backward", "_flash_attn_varlen_backward", "calls", "flash_attn_func", "flash_attn_varlen_func"]
+__all__ = [
+    "_flash_attn_backward",
+    "_flash_attn_varlen_backward",
+    "calls",
+    "flash_attn_func",
+    "flash_attn_varlen_func",
+    "flash_attn_with_kvcache",
+]
 
 
 def flash_attn_func(
@@ -46,6 +53,25 @@ def flash_attn_varlen_func(
     starts, longest = (cu_seqlens_q, cu_seqlens_k), (max_seqlen_q, max_seqlen_k)
     scale, added = softmax_scale or q.shape[-1] ** -0.5, Added(softcap, alibi_slopes)
     return ragged(q, k, v, starts, longest, scale, causal, window_size[0], added)
+
+
+def flash_attn_with_kvcache(
+    q: Tensor,
+    k_cache: Tensor,
+    v_cache: Tensor,
+    cache_seqlens: Tensor,
+    block_table: Tensor | None = None,
+    *,
+    softmax_scale: float,
+    causal: bool,
+    window_size: tuple[int, int] = (-1, -1),
+    softcap: float = 0.0,
+    alibi_slopes: Tensor | None = None,
+) -> Tensor:
+    assert causal
+    _check(q, k_cache, v_cache, window_size)
+    added = Added(softcap, alibi_slopes)
+    return cached(q, k_cache, v_cache, cache_seqlens, block_table, softmax_scale, window_size[0], added)
 
 
 def _flash_attn_backward(

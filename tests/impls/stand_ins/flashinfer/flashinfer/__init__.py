@@ -1,4 +1,4 @@
-"""Stands in for flashinfer-python 0.6.8: prefill over ragged keys and values."""
+"""Stands in for flashinfer-python 0.6.8: prefill over ragged keys and values, and over pages."""
 
 from __future__ import annotations
 
@@ -53,3 +53,35 @@ class BatchPrefillWithRaggedKVCacheWrapper:
         left = NO_LIMIT if plan["left"] < 0 else plan["left"]
         out = attend_ragged(q, k, v, *plan["starts"], plan["scale"], plan["causal"], left, plan["added"])
         return out.to(q.dtype).contiguous()
+
+
+class BatchPrefillWithPagedKVCacheWrapper:
+    def __init__(self, float_workspace_buffer: Tensor, kv_layout: str = "NHD") -> None:
+        self._order = kv_layout
+        self._ragged = BatchPrefillWithRaggedKVCacheWrapper(float_workspace_buffer)
+
+    def plan(
+        self,
+        qo_indptr: Tensor,
+        paged_kv_indptr: Tensor,
+        paged_kv_indices: Tensor,
+        paged_kv_last_page_len: Tensor,
+        num_qo_heads: int,
+        num_kv_heads: int,
+        head_dim_qk: int,
+        page_size: int,
+        **others: Any,
+    ) -> None:
+        assert paged_kv_indices.dtype == torch.int32
+        pages = paged_kv_indptr.diff()
+        lengths = (pages - 1) * page_size + paged_kv_last_page_len
+        self._pages = [own.long() for own in paged_kv_indices.split(pages.tolist())]
+        self._lengths = lengths.tolist()
+        starts = torch.tensor([0, *self._lengths]).cumsum(0).int()
+        self._ragged.plan(qo_indptr, starts, num_qo_heads, num_kv_heads, head_dim_qk, head_dim_qk, **others)
+
+    def run(self, q: Tensor, caches: tuple[Tensor, Tensor]) -> Tensor:
+        k, v = (x if self._order == "NHD" else x.transpose(1, 2) for x in caches)
+        both = list(zip(self._pages, self._lengths, strict=True))
+        keys, values = (torch.cat([x[own].flatten(0, 1)[:length] for own, length in both]) for x in (k, v))
+        return self._ragged.run(q, keys, values)
