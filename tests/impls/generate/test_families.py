@@ -82,20 +82,24 @@ def case_of(model: str, **axes: object) -> GenerateCase:
 
 
 @pytest.mark.parametrize(
-    ("model", "lacks"),
-    [("toy_gemma2", "softcap 2 is not served: none only"), ("toy_gpt_oss", "sinks learned is not served: none only")],
+    ("model", "part", "lacks"),
+    [
+        ("toy_gemma2", "prompt_attention sdpa_flash", "softcap 2 is not served: none only"),
+        ("toy_gpt_oss", "attention sdpa_rows", "sinks learned is not served: none only"),
+    ],
 )
-def test_an_engine_whose_parts_lack_a_variant_says_so(model: str, lacks: str) -> None:
+def test_an_engine_whose_parts_lack_a_variant_says_so(model: str, part: str, lacks: str) -> None:
     made = Sdpa()
-    assert made.supports(case_of(model)) == f"prompt_attention sdpa_flash: {lacks}"
+    assert made.supports(case_of(model)) == f"{part}: {lacks}"
     drafted = case_of("toy", decoding="draft_model:2", draft=model)
-    assert made.supports(drafted) == f"prompt_attention sdpa_flash: {lacks}"
+    assert made.supports(drafted) == f"{part}: {lacks}"
     assert made.supports(case_of("toy_gemma3")) is None
     assert Naive().supports(case_of(model, layout="paged:8")) is None
     weights = random_weights(PUBLISHED[model], torch.float32, "cpu")
     engine = Engine(weights, QUICK_ON_CPU, layout_of("contiguous_bhsd"), format_of("same"), batch=2, capacity=40)
-    with pytest.raises(Unavailable, match=rf"attention/sdpa_flash of .*: {lacks}"):
+    with pytest.raises(Unavailable, match=rf"attention/{part.split()[1]} of .*: {lacks}"):
         engine.prefill(IDS[:, :5])
+        engine.decode(IDS[:, 5:6])
 
 
 @pytest.mark.parametrize("name", TOYS)
