@@ -25,17 +25,7 @@ def linear_rows(
     many threads as torch does. Raises ValueError on rows, a dtype or a tile that are not served, NoCompiler where it
     cannot be compiled here.
     """
-    if not 1 <= rows <= MOST_ROWS or dtype not in DTYPES:
-        raise ValueError(
-            f"got {rows} rows of {dtype}; expected 1 to {MOST_ROWS} of {', '.join(map(str, DTYPES))}; split or cast x"
-        )
-    if not (1 <= unroll <= MOST_UNROLL and 1 <= columns <= MOST_COLUMNS):
-        raise ValueError(
-            f"got unroll {unroll} and columns {columns}; expected 1 to {MOST_UNROLL} and 1 to {MOST_COLUMNS}"
-        )
-    defined = (f"-DROWS={rows}", f"-D{DTYPES[dtype]}", f"-DUNROLL={unroll}", f"-DCOLUMNS={columns}")
-    library = compiled(SOURCE, "-O2", "-march=native", *defined)
-    kernel = function(library, "linear_rows", pointers=4, longs=4)
+    kernel = linear_function(rows, dtype, unroll, columns)
 
     def call(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         _check(x, weight, bias, rows, dtype)
@@ -57,6 +47,22 @@ def linear_rows(
         return out
 
     return call
+
+
+@functools.cache
+def linear_function(rows: int, dtype: torch.dtype, unroll: int = UNROLL, columns: int = COLUMNS) -> Callable[..., int]:
+    """The function in C itself, which takes pointers; otherwise as `linear_rows`."""
+    if not 1 <= rows <= MOST_ROWS or dtype not in DTYPES:
+        raise ValueError(
+            f"got {rows} rows of {dtype}; expected 1 to {MOST_ROWS} of {', '.join(map(str, DTYPES))}; split or cast x"
+        )
+    if not (1 <= unroll <= MOST_UNROLL and 1 <= columns <= MOST_COLUMNS):
+        raise ValueError(
+            f"got unroll {unroll} and columns {columns}; expected 1 to {MOST_UNROLL} and 1 to {MOST_COLUMNS}"
+        )
+    defined = (f"-DROWS={rows}", f"-D{DTYPES[dtype]}", f"-DUNROLL={unroll}", f"-DCOLUMNS={columns}")
+    library = compiled(SOURCE, "-O2", "-march=native", *defined)
+    return function(library, "linear_rows", pointers=4, longs=4)
 
 
 def _check(x: Tensor, weight: Tensor, bias: Tensor | None, rows: int, dtype: torch.dtype) -> None:

@@ -70,12 +70,7 @@ def quantized_rows(rows: int, dtype: torch.dtype, form: str, variant: str | None
     works in as many threads as torch does. Raises ValueError on what is not served, NoCompiler where it cannot be
     compiled here.
     """
-    if not 1 <= rows <= MOST_ROWS or dtype not in DTYPES or form not in FORMS:
-        raise ValueError(
-            f"got {rows} rows of {dtype} and a weight in {form}; expected 1 to {MOST_ROWS} of "
-            f"{', '.join(map(str, DTYPES))}, and {', '.join(FORMS)}; split or cast x"
-        )
-    kernel = function(_library(rows, dtype, form, variant), "quantized_rows", pointers=6, longs=3)
+    kernel = quantized_function(rows, dtype, form, variant)
 
     def call(x: Tensor, planes: Planes, bias: Tensor | None = None, shape: tuple[int, int] | None = None) -> Tensor:
         n, k = shape or shape_of(planes, form)
@@ -89,6 +84,17 @@ def quantized_rows(rows: int, dtype: torch.dtype, form: str, variant: str | None
         return out
 
     return call
+
+
+@functools.cache
+def quantized_function(rows: int, dtype: torch.dtype, form: str, variant: str | None = None) -> Callable[..., int]:
+    """The function in C itself, which takes pointers; otherwise as `quantized_rows`."""
+    if not 1 <= rows <= MOST_ROWS or dtype not in DTYPES or form not in FORMS:
+        raise ValueError(
+            f"got {rows} rows of {dtype} and a weight in {form}; expected 1 to {MOST_ROWS} of "
+            f"{', '.join(map(str, DTYPES))}, and {', '.join(FORMS)}; split or cast x"
+        )
+    return function(_library(rows, dtype, form, variant), "quantized_rows", pointers=6, longs=3)
 
 
 @functools.cache

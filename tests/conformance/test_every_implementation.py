@@ -50,6 +50,8 @@ def test_what_may_not_hide_behind_a_reason(name, conform):
         ("sampling", "candidates", cases.SAMPLING[1:3]),
         ("decode_attention", "sdpa", (cases.DECODE[0], cases.DECODE[2], cases.DECODE[8])),
         ("decode_attention", "sdpa_rows", (cases.DECODE[0], cases.DECODE[2], cases.DECODE[8])),
+        ("decode_attention", "native", (cases.DECODE[0], cases.DECODE[2])),
+        *((operator, "native", cases.OF_OPERATOR[operator].all[:2]) for operator in ("rmsnorm", "rope", "swiglu")),
         ("linear", "dequantised", cases.LINEAR_FORMATS),
         ("linear", "int8pack", cases.LINEAR_FORMATS[:1]),
         ("linear", "int_mm", cases.LINEAR_FORMATS[1:2]),

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from attnlab.bench.contract.registry import discover
 from attnlab.bench.measuring.fingerprint import _hashed, fingerprint
-from attnlab.kernels.cpu.linear_rows import SOURCE, linear_rows
+from attnlab.kernels.cpu.linear_rows import SOURCE, linear_function, linear_rows
 from attnlab.kernels.cpu.row_numbers import NoCompiler
 
 BF16, FP16, FP32 = torch.bfloat16, torch.float16, torch.float32
@@ -81,6 +81,7 @@ def test_rows_and_dtypes_that_are_not_served() -> None:
 
 def test_without_a_compiler_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     linear_rows.cache_clear()
+    linear_function.cache_clear()
     monkeypatch.setenv("CC", "no-such-compiler")
     with pytest.raises(NoCompiler, match="no-such-compiler was not found"):
         linear_rows(1, FP32)

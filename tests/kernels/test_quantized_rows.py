@@ -17,7 +17,7 @@ from attnlab.bench.llm.quantization.coding import weight_format
 from attnlab.bench.llm.quantization.weight import QuantizedWeight
 from attnlab.bench.measuring.fingerprint import sources
 from attnlab.bench.ops.linear.case import LinearCase
-from attnlab.kernels.cpu.quantized_rows import FORMS, dequantised_rows, quantized_rows
+from attnlab.kernels.cpu.quantized_rows import FORMS, dequantised_rows, quantized_function, quantized_rows
 from attnlab.kernels.cpu.row_numbers import VARIANTS, NoCompiler, target, variants
 
 BF16, FP16, FP32 = torch.bfloat16, torch.float16, torch.float32
@@ -173,6 +173,7 @@ def test_a_processor_has_the_variants_whose_instructions_it_has() -> None:
 
 def test_without_a_compiler_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     quantized_rows.cache_clear()
+    quantized_function.cache_clear()
     monkeypatch.setenv("CC", "no-such-compiler")
     with pytest.raises(NoCompiler, match="no-such-compiler was not found"):
         quantized_rows(7, FP32, "int8")

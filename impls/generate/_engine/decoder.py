@@ -40,6 +40,13 @@ class Decoder:
         return self.weights.dtype
 
     @torch.inference_mode()
+    def embedded(self, ids: Tensor) -> Tensor:
+        """What goes into the first layer, [B · S, H], for ids [B, S]."""
+        embed = self.kernels.of_shape(*ids.shape).embed
+        x: Tensor = embed(EmbeddingInputs(ids.reshape(-1), self.weights.embedding))
+        return x * embedding_scale(self.config, self.dtype) if self.config.scaled_embedding else x
+
+    @torch.inference_mode()
     def hidden_states(self, ids: Tensor, positions: Tensor, attend: Attend, last: bool = False) -> Tensor:
         """What the last layer gives, [B, S, H], for ids and positions [B, S] int64 on the model's device.
 
@@ -49,9 +56,7 @@ class Decoder:
         batch, length = ids.shape
         config, eps = self.config, self.config.norm_eps
         sizes = [config.q_heads, config.kv_heads, config.kv_heads]
-        x = kernels.embed(EmbeddingInputs(ids.reshape(-1), self.weights.embedding))  # [M, H]
-        if config.scaled_embedding:
-            x = x * embedding_scale(config, self.dtype)
+        x = self.embedded(ids)
         for index, layer in enumerate(self.layers):
             normed = kernels.norm(RmsNormInputs(x, layer.attention_norm, eps))
             qkv = kernels.qkv[index](normed)

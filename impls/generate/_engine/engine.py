@@ -15,6 +15,7 @@ from attnlab.impls.generate._engine.attention import AttentionPlan, CachedAttent
 from attnlab.impls.generate._engine.cuda_graph import DecodeGraph
 from attnlab.impls.generate._engine.decoder import Decoder
 from attnlab.impls.generate._engine.kv_caches import KVCaches
+from attnlab.impls.generate._engine.native_layers import LayersAtOnce, layers_at_once
 from attnlab.impls.generate._engine.parts import Parts
 from attnlab.impls.generate._engine.passes import ForwardPass, finish_pass, log_of
 
@@ -47,6 +48,7 @@ class Engine:
         self.draft_engines: list[Engine] = []
         self._passes: list[ForwardPass] = []
         self._waits: list[tuple[int, Pass]] = []
+        self._at_once: dict[int, LayersAtOnce | None] = {}
         self._graphs: dict[int, DecodeGraph] | None = {} if graphs and device.type == "cuda" else None
 
     @property
@@ -74,6 +76,7 @@ class Engine:
             self.decoder.kernels.of_shape(prompts or self.batch, rows)
         for tokens in new:
             self.decoder.kernels.of_shape(self.batch, tokens)
+            self._layers_at_once(tokens)
             if self._graphs is not None:
                 self._graph(tokens)
 
@@ -102,7 +105,7 @@ class Engine:
                 logits = self._graph(new).replay(ids, lengths)
             else:
                 self.caches.set_lengths(lengths)
-                logits = self._forward(ids.to(self.device), self.attention.plan(new, lengths))
+                logits = self._pass(ids.to(self.device), lengths)
         self.lengths = lengths
         self._passes.append(finish_pass(kind, start_ns, self.device, ids.numel(), lengths, [new] * self.batch))
         return logits
@@ -134,6 +137,21 @@ class Engine:
             for one, entry in zip(engine._passes, log_of(engine._passes, engine.decoder, engine.caches), strict=True)
         ]
         return [entry for _, entry in sorted((*log, *self._waits), key=lambda timed: timed[0])]
+
+    def _pass(self, ids: Tensor, lengths: list[int]) -> Tensor:
+        """A pass over the caches, with all layers in one call where our kernels in C serve them."""
+        layers = self._layers_at_once(ids.shape[1])
+        if layers is None:
+            return self._forward(ids, self.attention.plan(ids.shape[1], lengths))
+        x = self.decoder.embedded(ids)
+        with span("layers: native"):
+            layers(x, self.caches.lengths, max(lengths))
+        return self.decoder.logits(x.view(*ids.shape, -1))
+
+    def _layers_at_once(self, new: int) -> LayersAtOnce | None:
+        if new not in self._at_once:
+            self._at_once[new] = layers_at_once(self.decoder, self.attention.parts, self.caches, self.batch, new)
+        return self._at_once[new]
 
     def _forward(self, ids: Tensor, plan: AttentionPlan) -> Tensor:
         """A pass over the caches, whose lengths count the new tokens: nothing in them is read on the host."""

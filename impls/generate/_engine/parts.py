@@ -85,11 +85,11 @@ class Parts:
 
 QUICK_ON_CPU = Parts(
     prompt_attention="sdpa_flash",
-    attention="sdpa_rows",
+    attention="native",
     append="slices",
-    norm="torch",
-    rope="torch",
-    activation="torch",
+    norm="native",
+    rope="native",
+    activation="native",
     gelu="torch",
     linear="by_rows",
     prompt_linear="by_rows",

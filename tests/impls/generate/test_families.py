@@ -85,7 +85,7 @@ def case_of(model: str, **axes: object) -> GenerateCase:
     ("model", "part", "lacks"),
     [
         ("toy_gemma2", "prompt_attention sdpa_flash", "softcap 2 is not served: none only"),
-        ("toy_gpt_oss", "attention sdpa_rows", "sinks learned is not served: none only"),
+        ("toy_gpt_oss", "attention native", "sinks learned is not served: none only"),
     ],
 )
 def test_an_engine_whose_parts_lack_a_variant_says_so(model: str, part: str, lacks: str) -> None:
