@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from attnlab.bench import AttentionCase, AttentionInputs, Configuration, Resources, Unavailable
+from attnlab.bench import AttentionCase, Configuration, Resources, Unavailable
 
 LARGEST_HEAD_DIM = 256  # of the kernels
 CHECK_RUNS = 6  # two draws and the needles, each run twice
@@ -60,17 +60,6 @@ def require_device(tensor: Tensor) -> None:
 
 def untimed(device_kind: str) -> str | None:
     return "runs in Triton's interpreter, whose time means nothing" if device_kind == "cpu" else None
-
-
-def mask_arguments(case: AttentionCase, inputs: AttentionInputs) -> dict[str, Any]:
-    """The kernels' keywords for scale, mask and packed sequences."""
-    return {
-        "scale": inputs.scale,
-        "causal": case.mask.is_causal,
-        "window": case.mask.window,
-        "cu_seqlens": inputs.packed,
-        "max_seqlen": max(case.packed) if case.packed else None,
-    }
 
 
 def values(tiling: Any, axes: Iterable[str]) -> dict[str, int | str]:

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from attnlab.bench import AttentionCase, AttentionInputs, Configuration, Needs, Space, implements
-from attnlab.impls import _triton
+from attnlab.impls import _triton, _variants
 from attnlab.impls._configs import Chooser, attention_shape
 
 TILE_S = 0.04  # the interpreter's time for a tile
@@ -36,7 +36,13 @@ SPACE = Space(
 )
 
 
-@implements("attention", name="triton", needs=Needs(packages=("triton",)), space=SPACE)
+@implements(
+    "attention",
+    name="triton",
+    needs=Needs(packages=("triton",)),
+    space=SPACE,
+    serves={**_variants.SERVES, "qk_norm": True},
+)
 class Triton:
     """Our Triton kernel: online softmax, masked tiles apart; interpreted and untimed without a GPU."""
 
@@ -51,7 +57,7 @@ class Triton:
     ) -> dict[str, Any]:
         _triton.require_device(inputs.q)
         taken = self._chooser.take(case, inputs.q.device, chosen)
-        arguments = _triton.mask_arguments(case, inputs) | {"tiling": replace(_built_in(case), **taken)}
+        arguments = _variants.arguments_of(case, inputs) | {"tiling": replace(_built_in(case), **taken)}
         if inputs.q.is_cuda:
             self.run(inputs, arguments)  # compiles
         return arguments
@@ -59,7 +65,8 @@ class Triton:
     def run(self, inputs: AttentionInputs, arguments: dict[str, Any]) -> Tensor:
         from attnlab.kernels.triton.attention_forward import attention_forward
 
-        return attention_forward(inputs.q, inputs.k, inputs.v, **arguments)[0]
+        q, k = _variants.normed(inputs.q, inputs.q_norm), _variants.normed(inputs.k, inputs.k_norm)
+        return attention_forward(q, k, inputs.v, **arguments)[0]
 
     def untimed(self, device_kind: str) -> str | None:
         return _triton.untimed(device_kind)

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from attnlab.bench import AttentionBackwardInputs, AttentionCase, Configuration, Needs, Space, implements
-from attnlab.impls import _triton
+from attnlab.impls import _triton, _variants
 from attnlab.impls._configs import Chooser, attention_shape
 
 TILE_S = 0.12  # the interpreter's time for a tile, in both kernels together
@@ -57,7 +57,13 @@ def _unfit(case: AttentionCase, chosen: Configuration) -> str | None:
 SPACE = Space(AXES, default=_default, shape=attention_shape, unfit=_unfit)
 
 
-@implements("attention_backward", name="triton", needs=Needs(packages=("triton",)), space=SPACE)
+@implements(
+    "attention_backward",
+    name="triton",
+    needs=Needs(packages=("triton",)),
+    space=SPACE,
+    serves=_variants.SERVES,
+)
 class Triton:
     """Our Triton kernels: scores computed again, deterministic; interpreted and untimed without a GPU."""
 
@@ -72,7 +78,7 @@ class Triton:
     ) -> dict[str, Any]:
         _triton.require_device(inputs.q)
         taken = self._chooser.take(case, inputs.q.device, chosen)
-        arguments = _triton.mask_arguments(case, inputs) | {"tiling": _tilings(case, taken)}
+        arguments = _variants.arguments_of(case, inputs) | {"tiling": _tilings(case, taken)}
         if inputs.q.is_cuda:
             self.run(inputs, arguments)  # compiles
         return arguments

@@ -19,6 +19,7 @@ from triton.experimental.gluon.nvidia.hopper import TensorDescriptor
 
 from attnlab.kernels.gluon.attention_partitions import ROWS, Plan, consume, load
 from attnlab.kernels.triton.attention_arguments import check, reach
+from attnlab.kernels.triton.attention_masks import chosen
 from attnlab.kernels.triton.device import LOG2_E, architecture
 from attnlab.kernels.triton.launch_checks import expect
 
@@ -86,7 +87,7 @@ def attention_forward(
     Returns out [B, Hq, Sq, D] in q's dtype, dense, and lse [B, Hq, Sq], float32, natural; 0 and -inf for a query
     without a permitted key. Raises ValueError on arguments that do not fit, before any launch.
     """
-    sizes = check(q, k, v, scale=scale, causal=causal, window=window, cu_seqlens=None, max_seqlen=None)
+    sizes = check(q, k, v, scale=scale, mask=chosen(causal, window, None))
     expect(q.device.type != "cpu", "tensors on cpu", "tensors on a GPU", "move them: Gluon has no interpreter")
     reason = unserved(sizes.head_dim, sizes.v_head_dim, q.dtype)
     expect(reason is None, str(reason), "what this kernel serves", "use kernels.triton.attention_forward")

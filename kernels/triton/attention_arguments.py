@@ -1,5 +1,7 @@
 """What the launchers of attention share on the host: the checks of their arguments and the shape of a tiling."""
 
+from __future__ import annotations
+
 import itertools
 from dataclasses import dataclass
 
@@ -7,6 +9,8 @@ import torch
 import triton
 from torch import Tensor
 
+from attnlab.kernels.triton.attention_masks import Mask, check_mask
+from attnlab.kernels.triton.attention_scoring import PLAIN, Scoring, Shaping, check_scoring, shaping
 from attnlab.kernels.triton.head_widths import Width
 from attnlab.kernels.triton.launch_checks import (
     DTYPE_NAMES,
@@ -18,7 +22,6 @@ from attnlab.kernels.triton.launch_checks import (
     check_groups,
     check_head_dim,
     check_scale,
-    check_window,
     expect,
 )
 
@@ -30,9 +33,12 @@ MOST_REGISTERS = 255  # of a thread
 class Plan:
     """What a kernel is compiled for."""
 
+    mask: str
     causal: bool
-    windowed: bool
+    near: bool
     packed: bool
+    unequal: bool  # packs of queries and of keys
+    shaping: Shaping
     head: Width
     v_head: Width
     block_m: int  # queries of a tile
@@ -60,9 +66,10 @@ class Tiling:
             options["maxnreg"] = min(MOST_REGISTERS, BLOCK_REGISTERS // (32 * self.num_warps) // 8 * 8)
         return options
 
-    def plan(self, widths: tuple[Width, Width], *, causal: bool, windowed: bool, packed: bool) -> Plan:
-        """This tiling for heads of these widths, and what a query may see."""
-        return Plan(causal, windowed, packed, *widths, self.block_m, self.block_n, self.precision)
+    def plan(self, widths: tuple[Width, Width], sizes: Sizes, mask: Mask, scoring: Scoring) -> Plan:
+        """This tiling for heads of these widths, what a query may see, and how scores become weights."""
+        kinds = mask.kind, mask.causal, mask.near, sizes.packed, sizes.unequal, shaping(scoring)
+        return Plan(*kinds, *widths, self.block_m, self.block_n, self.precision)
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,7 @@ class Sizes:
     head_dim: int
     v_head_dim: int
     packed: bool
+    unequal: bool = False  # packed keys have cumulative lengths of their own
 
     @property
     def group(self) -> int:
@@ -95,25 +103,32 @@ def check(
     v: Tensor,
     *,
     scale: float,
-    causal: bool,
-    window: int | None,
-    cu_seqlens: Tensor | None,
-    max_seqlen: int | None,
+    mask: Mask,
+    scoring: Scoring = PLAIN,
+    cu_seqlens: Tensor | None = None,
+    cu_seqlens_k: Tensor | None = None,
+    max_seqlen: int | None = None,
 ) -> Sizes:
     """Sizes of q [B, Hq, Sq, D], k [B, Hkv, Sk, D], v [B, Hkv, Sk, Dv]; ValueError where they do not fit."""
     _check_tensors(q, k, v)
     B, Hq, Sq, D = q.shape
     _, Hkv, Sk, Dv = v.shape
     check_scale(scale)
-    check_window(window)
-    expect(causal or window is None, "a window without causal", "causal=True", "the window ends at the diagonal")
+    check_mask(mask, Sq, Sk, cu_seqlens is not None, q)
+    check_scoring(scoring, Sq, Sk, cu_seqlens is not None, q)
     if cu_seqlens is None:
-        expect(max_seqlen is None, "max_seqlen without cu_seqlens", "both or neither", "drop max_seqlen")
+        alone = max_seqlen is None and cu_seqlens_k is None
+        expect(alone, "max_seqlen or cu_seqlens_k without cu_seqlens", "all or none", "pass cu_seqlens, or drop them")
         return Sizes(B, Hq, Hkv, Sq, Sk, D, Dv, packed=False)
     got = f"packed q {list(q.shape)} and k {list(k.shape)}"
-    expect(B == 1 and Sq == Sk, got, "batch 1 and equal lengths", "pack q and k alike, or call once a sequence")
-    _check_pack(cu_seqlens, max_seqlen, q)
-    return Sizes(cu_seqlens.numel() - 1, Hq, Hkv, Sq, Sk, D, Dv, packed=True)
+    fits = B == 1 and (Sq == Sk or cu_seqlens_k is not None)
+    expect(fits, got, "batch 1 and equal lengths, or cu_seqlens_k", "pack q and k alike, or pass cu_seqlens_k")
+    _check_pack("cu_seqlens", cu_seqlens, Sq, max_seqlen, max_seqlen, q)
+    if cu_seqlens_k is not None:
+        _check_pack("cu_seqlens_k", cu_seqlens_k, Sk, max_seqlen, None, q)
+        got = f"{cu_seqlens.numel()} numbers in cu_seqlens and {cu_seqlens_k.numel()} in cu_seqlens_k"
+        expect(cu_seqlens.numel() == cu_seqlens_k.numel(), got, "as many", "pass a length of keys for each sequence")
+    return Sizes(cu_seqlens.numel() - 1, Hq, Hkv, Sq, Sk, D, Dv, packed=True, unequal=cu_seqlens_k is not None)
 
 
 def strides(tensor: Tensor) -> tuple[int, ...]:
@@ -153,19 +168,21 @@ def _check_tensors(q: Tensor, k: Tensor, v: Tensor) -> None:
     check_head_dim("value head size", Dv)
 
 
-def _check_pack(cu_seqlens: Tensor, max_seqlen: int | None, q: Tensor) -> None:
-    """ValueError where lengths do not fit; reading them waits for the device, and is left out beside max_seqlen."""
-    fits = cu_seqlens.dim() == 1 and cu_seqlens.numel() >= 2 and cu_seqlens.dtype == torch.int32
-    got = f"cu_seqlens {list(cu_seqlens.shape)} of {cu_seqlens.dtype}"
+def _check_pack(name: str, ends: Tensor, rows: int, max_seqlen: int | None, longest: int | None, q: Tensor) -> None:
+    """ValueError where lengths do not fit; reading them waits for the device, and is left out beside max_seqlen.
+
+    longest: what none of them may pass.
+    """
+    got = f"{name} {list(ends.shape)} of {ends.dtype}"
+    fits = ends.dim() == 1 and ends.numel() >= 2 and ends.dtype == torch.int32
     expect(fits, got, "[sequences + 1] of torch.int32", "pass cumulative lengths, beginning with 0")
-    check_beside("cu_seqlens", cu_seqlens, q)
-    check_contiguous("cu_seqlens", cu_seqlens)
-    if cu_seqlens.device.type == "meta" or (max_seqlen is not None and cu_seqlens.device.type != "cpu"):
+    check_beside(name, ends, q)
+    check_contiguous(name, ends)
+    if ends.device.type == "meta" or (max_seqlen is not None and ends.device.type != "cpu"):
         return
-    ends: list[int] = cu_seqlens.tolist()
-    gaps = [after - before for before, after in itertools.pairwise(ends)]
-    rises = ends[0] == 0 and ends[-1] == q.shape[2] and min(gaps) >= 0
-    wanted = f"rising from 0 to {q.shape[2]}, the rows of q"
-    expect(rises, f"cu_seqlens from {ends[0]} to {ends[-1]}", wanted, "pass cumulative lengths of all rows")
-    enough = max_seqlen is None or max_seqlen >= max(gaps)
-    expect(enough, f"max_seqlen {max_seqlen}", f"at least {max(gaps)}", "pass the longest length, or None")
+    read: list[int] = ends.tolist()
+    gaps = [after - before for before, after in itertools.pairwise(read)]
+    rises = read[0] == 0 and read[-1] == rows and min(gaps) >= 0
+    expect(rises, f"{name} from {read[0]} to {read[-1]}", f"rising from 0 to {rows}, the rows packed", "pass all rows")
+    enough = longest is None or longest >= max(gaps)
+    expect(enough, f"max_seqlen {longest}", f"at least {max(gaps)}", "pass the longest length, or None")

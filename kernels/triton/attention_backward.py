@@ -11,8 +11,10 @@ import torch
 import triton
 from torch import Tensor
 
-from attnlab.kernels.triton.attention_arguments import Sizes, Tiling, check, check_like, reach, strides
+from attnlab.kernels.triton.attention_arguments import Sizes, Tiling, check, check_like, strides
 from attnlab.kernels.triton.attention_gradients import delta_kernel, dkdv_kernel, dq_kernel
+from attnlab.kernels.triton.attention_masks import Mask, chosen
+from attnlab.kernels.triton.attention_scoring import PLAIN, Scoring, extras
 from attnlab.kernels.triton.device import architecture
 from attnlab.kernels.triton.head_widths import Width, in_one_part, in_parts, is_exact, padded_width
 from attnlab.kernels.triton.launch_checks import check_contiguous
@@ -69,7 +71,10 @@ def attention_backward(
     scale: float,
     causal: bool = False,
     window: int | None = None,
+    mask: Mask | None = None,
+    scoring: Scoring = PLAIN,
     cu_seqlens: Tensor | None = None,
+    cu_seqlens_k: Tensor | None = None,
     max_seqlen: int | None = None,
     tiling: BackwardTiling | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -79,10 +84,21 @@ def attention_backward(
     [B, Hq, Sq] float32; out and lse, and the other arguments, as `attention_forward` had and gave them. Any strides
     but in the last axis; lse dense. Sums are in float32, in an order that does not change between runs.
 
-    Returns gradients of the shapes and dtype of q, k and v. Raises ValueError on arguments that do not fit, before
-    any launch.
+    Sinks count by lse alone; neither they nor biases have a gradient. Returns gradients of the shapes and dtype of q, k
+    and v. Raises ValueError on arguments that do not fit, before any launch.
     """
-    sizes = check(q, k, v, scale=scale, causal=causal, window=window, cu_seqlens=cu_seqlens, max_seqlen=max_seqlen)
+    mask = chosen(causal, window, mask)
+    sizes = check(
+        q,
+        k,
+        v,
+        scale=scale,
+        mask=mask,
+        scoring=scoring,
+        cu_seqlens=cu_seqlens,
+        cu_seqlens_k=cu_seqlens_k,
+        max_seqlen=max_seqlen,
+    )
     out_shape = (*q.shape[:3], sizes.v_head_dim)
     check_like("dout", dout, out_shape, q.dtype, q)
     check_like("out", out, out_shape, q.dtype, q)
@@ -95,15 +111,16 @@ def attention_backward(
         tiling = tiling or configuration(sizes.head_dim, sizes.v_head_dim, q.dtype, architecture())
         delta = _launch_delta(dout, out, sizes)
         inputs = dout, q, k, v, lse
-        shared = (_Inputs(*inputs), delta, cu_seqlens, _Inputs(*(strides(x) for x in inputs)), scale)
-        lengths = (sizes.group, sizes.q_len, sizes.kv_len, reach(window, sizes.kv_len), sizes.sequences)
-        masks = {"causal": causal, "windowed": window is not None, "packed": sizes.packed}
+        packed = cu_seqlens, cu_seqlens_k
+        added = extras(scoring, sizes.kv_len, mask.table)
+        shared = (_Inputs(*inputs), delta, packed, _Inputs(*(strides(x) for x in inputs)), added, scale)
+        lengths = (sizes.group, sizes.q_len, sizes.kv_len, mask.reach(sizes.kv_len), sizes.sequences)
         dkdv_kernel[(sizes.programs(sizes.kv_len, sizes.kv_heads, tiling.dkdv.block_n),)](
             *shared,
             *lengths,
             sizes.kv_heads,
             *(dk, dv, strides(dk), strides(dv)),
-            PLAN=tiling.dkdv.plan(_widths(sizes, in_parts_from=192), **masks),
+            PLAN=tiling.dkdv.plan(_widths(sizes, in_parts_from=192), sizes, mask, scoring),
             **tiling.dkdv.options,
         )
         dq_kernel[(sizes.programs(sizes.q_len, sizes.q_heads, tiling.dq.block_m),)](
@@ -111,7 +128,7 @@ def attention_backward(
             *lengths,
             sizes.q_heads,
             *(dq, strides(dq)),
-            PLAN=tiling.dq.plan(_widths(sizes, in_parts_from=160), **masks),
+            PLAN=tiling.dq.plan(_widths(sizes, in_parts_from=160), sizes, mask, scoring),
             **tiling.dq.options,
         )
     return dq, dk, dv

@@ -8,7 +8,10 @@ import triton
 import triton.language as tl
 
 from attnlab.kernels.triton import attention_ranges as ranges
+from attnlab.kernels.triton import attention_scores as softmax
 from attnlab.kernels.triton import attention_tiles as tiles
+from attnlab.kernels.triton.attention_places import place, this_tile
+from attnlab.kernels.triton.attention_seen import attention_mask
 from attnlab.kernels.triton.device import LOG2_E
 
 
@@ -26,7 +29,7 @@ def delta_kernel(
     ROWS: tl.constexpr,
 ) -> None:
     """delta [B, Hq, Sq], float32: the sum of out · dout over each row."""
-    tile, head, batch = ranges.place(None, 1, q_len, q_heads, ROWS, PACKED=False, LAST_FIRST=False)
+    tile, head, batch = place(None, 1, q_len, q_heads, ROWS, PACKED=False, LAST_FIRST=False)
     first = tile * ROWS
     dout_head = tiles.head_pointer(dout, dout_strides, batch, head, PACKED=False)
     out_head = tiles.head_pointer(out, out_strides, batch, head, PACKED=False)
@@ -37,17 +40,18 @@ def delta_kernel(
     tl.store(delta_head + rows, tl.sum(douts[0].to(tl.float32) * outs[0].to(tl.float32), 1), mask=rows < q_len)
 
 
-@triton.jit(do_not_specialize=["group", "q_len", "kv_len", "window", "sequences", "kv_heads"])
+@triton.jit(do_not_specialize=["group", "q_len", "kv_len", "size", "sequences", "kv_heads"])
 def dkdv_kernel(
     inputs: tl.tuple,
     delta: tl.tensor,
-    cu_seqlens: tl.tensor,
+    packs: tl.tuple,
     strides: tl.tuple,
+    extras: tl.tuple,
     scale: tl.tensor,
     group: tl.tensor,
     q_len: tl.tensor,
     kv_len: tl.tensor,
-    window: tl.tensor,
+    size: tl.tensor,
     sequences: tl.tensor,
     kv_heads: tl.tensor,
     dk: tl.tensor,
@@ -60,19 +64,20 @@ def dkdv_kernel(
     HEAD: tl.constexpr = PLAN.head
     V_HEAD: tl.constexpr = PLAN.v_head
     PRECISION: tl.constexpr = PLAN.precision
-    first, kv_head, start, q_len, kv_len = ranges.this_tile(
-        cu_seqlens, sequences, q_len, kv_len, kv_heads, OF_KEYS=True, PLAN=PLAN
+    SHAPING: tl.constexpr = PLAN.shaping
+    first, kv_head, start, key_start, q_len, kv_len = this_tile(
+        packs, sequences, q_len, kv_len, kv_heads, OF_KEYS=True, PLAN=PLAN
     )
     if first >= kv_len:
         return
 
-    k_head = tiles.head_pointer(inputs.k, strides.k, start, kv_head, PLAN.packed)
-    v_head = tiles.head_pointer(inputs.v, strides.v, start, kv_head, PLAN.packed)
+    k_head = tiles.head_pointer(inputs.k, strides.k, key_start, kv_head, PLAN.packed)
+    v_head = tiles.head_pointer(inputs.v, strides.v, key_start, kv_head, PLAN.packed)
     keys = tiles.load_rows(k_head, strides.k, first, kv_len, PLAN.block_n, HEAD, RAGGED=True)  # [N, D]
     values = tiles.load_rows(v_head, strides.v, first, kv_len, PLAN.block_n, V_HEAD, RAGGED=True)  # [N, Dv]
     columns = first + tl.arange(0, PLAN.block_n)
 
-    span = ranges.queries_of_keys(first, q_len, kv_len, window, PLAN)
+    span = ranges.queries_of_keys(first, q_len, kv_len, size, extras.table, PLAN)
     dk_acc = tiles.zero_rows(PLAN.block_n, HEAD)
     dv_acc = tiles.zero_rows(PLAN.block_n, V_HEAD)
     for MASKED in tl.static_range(2):
@@ -87,33 +92,47 @@ def dkdv_kernel(
             lse, drift = _load_statistics(
                 inputs.lse, delta, strides.lse, start, head, query, q_len, PLAN.packed, PLAN.block_m, RAGGED=MASKED
             )  # [M], [M]
-            weights = tl.exp2(tiles.dot_rows(keys, queries, PRECISION) * (scale * LOG2_E) - lse[None, :])  # [N, M]
+            rows = query + tl.arange(0, PLAN.block_m)
+            scores, slope = softmax.shaped(
+                tiles.dot_rows(keys, queries, PRECISION),
+                scale * LOG2_E,
+                extras,
+                softmax.bias_of(extras, head, SHAPING),
+                rows[None, :],
+                columns[:, None],
+                q_len,
+                kv_len,
+                SHAPING,
+            )  # [N, M], [N, M]
+            weights = tl.exp2(scores - lse[None, :])
             if MASKED:
-                rows = query + tl.arange(0, PLAN.block_m)
-                allowed = ranges.attention_mask(rows[None, :], columns[:, None], q_len, kv_len, window, PLAN)
+                allowed = attention_mask(rows[None, :], columns[:, None], q_len, kv_len, size, extras.table, PLAN)
                 weights = tl.where(allowed, weights, 0.0)
             douts = tiles.load_rows(dout_head, strides.dout, query, q_len, PLAN.block_m, V_HEAD, RAGGED=MASKED)
             dv_acc = tiles.add_product(dv_acc, weights, douts, PRECISION)
             dscores = weights * (tiles.dot_rows(values, douts, PRECISION) - drift[None, :])  # [N, M]
+            if SHAPING.capped:
+                dscores *= slope
             dk_acc = tiles.add_product(dk_acc, dscores, queries, PRECISION)
 
-    dk_head = tiles.head_pointer(dk, dk_strides, start, kv_head, PLAN.packed)
-    dv_head = tiles.head_pointer(dv, dv_strides, start, kv_head, PLAN.packed)
+    dk_head = tiles.head_pointer(dk, dk_strides, key_start, kv_head, PLAN.packed)
+    dv_head = tiles.head_pointer(dv, dv_strides, key_start, kv_head, PLAN.packed)
     tiles.store_rows(dk_head, dk_strides, first, kv_len, tiles.scale_rows(dk_acc, scale), PLAN.block_n, HEAD)
     tiles.store_rows(dv_head, dv_strides, first, kv_len, dv_acc, PLAN.block_n, V_HEAD)
 
 
-@triton.jit(do_not_specialize=["group", "q_len", "kv_len", "window", "sequences", "q_heads"])
+@triton.jit(do_not_specialize=["group", "q_len", "kv_len", "size", "sequences", "q_heads"])
 def dq_kernel(
     inputs: tl.tuple,
     delta: tl.tensor,
-    cu_seqlens: tl.tensor,
+    packs: tl.tuple,
     strides: tl.tuple,
+    extras: tl.tuple,
     scale: tl.tensor,
     group: tl.tensor,
     q_len: tl.tensor,
     kv_len: tl.tensor,
-    window: tl.tensor,
+    size: tl.tensor,
     sequences: tl.tensor,
     q_heads: tl.tensor,
     dq: tl.tensor,
@@ -124,14 +143,15 @@ def dq_kernel(
     HEAD: tl.constexpr = PLAN.head
     V_HEAD: tl.constexpr = PLAN.v_head
     PRECISION: tl.constexpr = PLAN.precision
-    first, head, start, q_len, kv_len = ranges.this_tile(
-        cu_seqlens, sequences, q_len, kv_len, q_heads, OF_KEYS=False, PLAN=PLAN
+    SHAPING: tl.constexpr = PLAN.shaping
+    first, head, start, key_start, q_len, kv_len = this_tile(
+        packs, sequences, q_len, kv_len, q_heads, OF_KEYS=False, PLAN=PLAN
     )
     if first >= q_len:
         return
 
-    k_head = tiles.head_pointer(inputs.k, strides.k, start, head // group, PLAN.packed)
-    v_head = tiles.head_pointer(inputs.v, strides.v, start, head // group, PLAN.packed)
+    k_head = tiles.head_pointer(inputs.k, strides.k, key_start, head // group, PLAN.packed)
+    v_head = tiles.head_pointer(inputs.v, strides.v, key_start, head // group, PLAN.packed)
     q_head = tiles.head_pointer(inputs.q, strides.q, start, head, PLAN.packed)
     dout_head = tiles.head_pointer(inputs.dout, strides.dout, start, head, PLAN.packed)
     queries = tiles.load_rows(q_head, strides.q, first, q_len, PLAN.block_m, HEAD, RAGGED=True)  # [M, D]
@@ -141,19 +161,33 @@ def dq_kernel(
         inputs.lse, delta, strides.lse, start, head, first, q_len, PLAN.packed, PLAN.block_m, RAGGED=True
     )  # [M], [M]
 
-    span = ranges.keys_of_queries(first, q_len, kv_len, window, PLAN)
+    bias = softmax.bias_of(extras, head, SHAPING)
+    span = ranges.keys_of_queries(first, q_len, kv_len, size, extras.table, PLAN)
     acc = tiles.zero_rows(PLAN.block_m, HEAD)
     for MASKED in tl.static_range(2):
         for index in tl.range(0, ranges.tile_count(span, PLAN.block_n, MASKED)):
             key = ranges.tile_first(index, span, PLAN.block_n, MASKED)
             keys = tiles.load_rows(k_head, strides.k, key, kv_len, PLAN.block_n, HEAD, RAGGED=MASKED)  # [N, D]
-            weights = tl.exp2(tiles.dot_rows(queries, keys, PRECISION) * (scale * LOG2_E) - lse[:, None])  # [M, N]
+            columns = key + tl.arange(0, PLAN.block_n)
+            scores, slope = softmax.shaped(
+                tiles.dot_rows(queries, keys, PRECISION),
+                scale * LOG2_E,
+                extras,
+                bias,
+                rows[:, None],
+                columns[None, :],
+                q_len,
+                kv_len,
+                SHAPING,
+            )  # [M, N], [M, N]
+            weights = tl.exp2(scores - lse[:, None])
             if MASKED:
-                columns = key + tl.arange(0, PLAN.block_n)
-                allowed = ranges.attention_mask(rows[:, None], columns[None, :], q_len, kv_len, window, PLAN)
+                allowed = attention_mask(rows[:, None], columns[None, :], q_len, kv_len, size, extras.table, PLAN)
                 weights = tl.where(allowed, weights, 0.0)
             values = tiles.load_rows(v_head, strides.v, key, kv_len, PLAN.block_n, V_HEAD, RAGGED=MASKED)  # [N, Dv]
             dscores = weights * (tiles.dot_rows(douts, values, PRECISION) - drift[:, None])  # [M, N]
+            if SHAPING.capped:
+                dscores *= slope
             acc = tiles.add_product(acc, dscores, keys, PRECISION)
     dq_head = tiles.head_pointer(dq, dq_strides, start, head, PLAN.packed)
     tiles.store_rows(dq_head, dq_strides, first, q_len, tiles.scale_rows(acc, scale), PLAN.block_m, HEAD)

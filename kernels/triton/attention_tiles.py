@@ -1,4 +1,4 @@
-"""What the attention kernels share on the device: tiles of a head, their loads and stores, dots, and the softmax.
+"""What the attention kernels share on the device: tiles of a head, their loads and stores, and dots.
 
 Names in capitals are compile-time constants. A tile [ROWS, D] of a head is a tuple of one or two parts, side by side,
 whose columns are powers of two: a head size of 80 is 64 + 16, not 128. HEAD, a `Width`, gives the size and the parts.
@@ -18,19 +18,6 @@ def head_pointer(
     """Pointer to a sequence's first row in a head; in 64 bits, as tensors may pass 2^31 elements."""
     first = tl.cast(start, tl.int64) * (strides[2] if PACKED else strides[0])
     return base + first + tl.cast(head, tl.int64) * strides[1]
-
-
-@triton.jit
-def online_softmax(scores: tl.tensor, scale_log2: tl.tensor, peak: tl.tensor, total: tl.tensor) -> tl.tuple:
-    """One more tile of scores [M, N] in a softmax whose peak [M], in base 2, and total [M] are known so far.
-
-    Returns (weights [M, N], factor of earlier sums [M], new peak, new total). Milakov and Gimelshein, arXiv:1805.02867.
-    """
-    new_peak = tl.maximum(peak, tl.max(scores, 1) * scale_log2)
-    anchor = tl.where(new_peak == float("-inf"), 0.0, new_peak)  # -inf less -inf would be NaN
-    weights = tl.exp2(scores * scale_log2 - anchor[:, None])
-    fade = tl.exp2(peak - anchor)
-    return weights, fade, new_peak, total * fade + tl.sum(weights, 1)
 
 
 @triton.jit

@@ -78,7 +78,8 @@ else:
     from attnlab.kernels.triton.attention_arguments import check
     from attnlab.kernels.triton.attention_backward import attention_backward
     from attnlab.kernels.triton.attention_forward import attention_forward
-    from attnlab.kernels.triton.attention_ranges import place, sequence_at
+    from attnlab.kernels.triton.attention_masks import Mask
+    from attnlab.kernels.triton.attention_places import place, sequence_at
 
     @pytest.fixture(autouse=True)
     def fresh_memory_is_nan():
@@ -173,7 +174,7 @@ else:
     def programs(sizes: list[int], heads: int, block: int) -> int:
         q = torch.zeros(1, heads, sum(sizes), 1)
         pack = {"cu_seqlens": starts_of(sizes), "max_seqlen": None}
-        return check(q, q, q, scale=1.0, causal=True, window=None, **pack).programs(sum(sizes), heads, block)
+        return check(q, q, q, scale=1.0, mask=Mask("causal"), **pack).programs(sum(sizes), heads, block)
 
     class TestPlaces:
         @pytest.mark.parametrize("sizes", PACKS.values(), ids=PACKS)
