@@ -13,6 +13,13 @@ from attnlab.bench import AttentionCase, AttentionInputs, DecodeInputs
 
 MASKS = ("chunked", "prefix", "document", "tree")
 SERVES: dict[str, Any] = {"mask": MASKS, "softcap": True, "sinks": True, "bias": True, "packed_keys": True}
+DECODE_SERVES: dict[str, Any] = {
+    "mask": ("chunked", "prefix", "tree"),
+    "softcap": True,
+    "sinks": True,
+    "bias": True,
+    "qk_norm": True,
+}
 NORM_EPS = 1e-6
 
 
@@ -46,6 +53,16 @@ def arguments_of(case: AttentionCase, inputs: AttentionInputs) -> dict[str, Any]
         "cu_seqlens_k": inputs.packed_keys,
         "max_seqlen": max(case.packed) if case.packed else None,
     }
+
+
+def gathers(case: AttentionCase) -> bool:
+    """Whether each score has a number of its own to load."""
+    return case.mask.kind == "tree" or case.bias.kind in ("relative", "dense")
+
+
+def is_shaped(case: AttentionCase) -> bool:
+    """Whether scores have a cap or a bias, or a tree's mask."""
+    return gathers(case) or case.softcap is not None or bool(case.bias)
 
 
 def normed(x: Tensor, weight: Tensor | None) -> Tensor:

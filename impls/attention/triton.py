@@ -24,7 +24,7 @@ def _built_in(case: AttentionCase) -> Any:
     from attnlab.kernels.triton.attention_forward import configuration
     from attnlab.kernels.triton.device import architecture
 
-    return configuration(case.head_dim, case.v_head_dim, case.torch_dtype, architecture())
+    return configuration(case.head_dim, case.v_head_dim, case.torch_dtype, architecture(), _variants.gathers(case))
 
 
 SPACE = Space(

@@ -27,7 +27,7 @@ def _built_in(case: AttentionCase) -> Any:
     from attnlab.kernels.triton.attention_backward import configuration
     from attnlab.kernels.triton.device import architecture
 
-    return configuration(case.head_dim, case.v_head_dim, case.torch_dtype, architecture())
+    return configuration(case.head_dim, case.v_head_dim, case.torch_dtype, architecture(), _variants.is_shaped(case))
 
 
 def _default(case: AttentionCase) -> dict[str, int | str]:

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from attnlab.bench import Configuration, DecodeCase, DecodeInputs, Needs, Space, implements
-from attnlab.impls import _cache, _triton
+from attnlab.impls import _cache, _triton, _variants
 from attnlab.impls._configs import Chooser
 
 TILE_S = 0.01  # the interpreter's time for a tile of tokens
@@ -58,7 +58,13 @@ def _tiling(case: DecodeCase, taken: Configuration) -> Any:
     return replace(_built_in(case), **{name: taken[name] for name in TILING})
 
 
-@implements("decode_attention", name="triton", needs=Needs(packages=("triton",)), space=SPACE)
+@implements(
+    "decode_attention",
+    name="triton",
+    needs=Needs(packages=("triton",)),
+    space=SPACE,
+    serves=_variants.DECODE_SERVES,
+)
 class Triton:
     """Our Triton kernel: split over the cache, codes decoded in registers; interpreted and untimed without a GPU."""
 
@@ -80,17 +86,19 @@ class Triton:
         shared: dict[str, Any] = {
             "key_codec": key_codec,
             "longest": case.longest,
-            "window": case.mask.window,
             "tiling": _tiling(case, taken),
             "splits": taken["splits"] or None,
         }
         # Parts of a sequence meet in a workspace of the case's own, so that a call is one launch.
-        workspace = cut_call(inputs.q, case.kv_heads, **shared).workspace(inputs.q)
+        near = case.mask.size if case.mask.kind in ("window", "chunked") else None
+        workspace = cut_call(inputs.q, case.kv_heads, window=near, **shared).workspace(inputs.q)
         arguments = shared | {
             "value_codec": value_codec,
             "page_tokens": inputs.cache.page_tokens,
             "wraps": case.placing.wraps,
             "scale": inputs.scale,
+            "mask": _variants.mask_of(inputs.mask, inputs.q.device),
+            "scoring": _variants.scoring_of(inputs, case.q_len, case.longest),
             "workspace": workspace,
         }
         if inputs.q.is_cuda:
@@ -101,8 +109,9 @@ class Triton:
         from attnlab.kernels.triton.decode_attention import decode_attention
 
         cache = inputs.cache
+        q = _variants.normed(inputs.q, inputs.q_norm)
         return decode_attention(
-            inputs.q, cache.keys.planes, cache.values.planes, cache.lengths, table=cache.table, **arguments
+            q, cache.keys.planes, cache.values.planes, cache.lengths, table=cache.table, **arguments
         )
 
     def untimed(self, device_kind: str) -> str | None:

@@ -131,6 +131,11 @@ def check(
     return Sizes(cu_seqlens.numel() - 1, Hq, Hkv, Sq, Sk, D, Dv, packed=True, unequal=cu_seqlens_k is not None)
 
 
+def gathers(mask: Mask, scoring: Scoring) -> bool:
+    """Whether each score, or each of a tile with a mask, has a number of its own to load."""
+    return mask.kind == "tree" or scoring.bias_kind in ("distances", "dense")
+
+
 def strides(tensor: Tensor) -> tuple[int, ...]:
     """Of batch, head and row, as kernels take them; the last axis is dense."""
     return tensor.stride()[:3]

@@ -4,17 +4,17 @@ Technique: FlashAttention-2 (Dao, 2023, arXiv:2307.08691), deterministic: one ke
 and dv over queries and the query heads of its group, another owns a tile of queries and sums dq over keys.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
 import triton
 from torch import Tensor
 
-from attnlab.kernels.triton.attention_arguments import Sizes, Tiling, check, check_like, strides
+from attnlab.kernels.triton.attention_arguments import Sizes, Tiling, check, check_like, gathers, strides
 from attnlab.kernels.triton.attention_gradients import delta_kernel, dkdv_kernel, dq_kernel
 from attnlab.kernels.triton.attention_masks import Mask, chosen
-from attnlab.kernels.triton.attention_scoring import PLAIN, Scoring, extras
+from attnlab.kernels.triton.attention_scoring import PLAIN, Scoring, extras, shaping
 from attnlab.kernels.triton.device import architecture
 from attnlab.kernels.triton.head_widths import Width, in_one_part, in_parts, is_exact, padded_width
 from attnlab.kernels.triton.launch_checks import check_contiguous
@@ -30,8 +30,10 @@ class BackwardTiling:
     dq: Tiling
 
 
-def configuration(head_dim: int, v_head_dim: int, dtype: torch.dtype, sm: int) -> BackwardTiling:
+def configuration(head_dim: int, v_head_dim: int, dtype: torch.dtype, sm: int, shaped: bool = False) -> BackwardTiling:
     """The shipped tilings for a pair of head sizes on a compute capability (times ten).
+
+    shaped: whether scores have a cap or a bias, or a tree's mask; tiles are then smaller, for registers of their own.
 
     What was compiled of it and what spills stands in docs/kernels.md. For a head size of 128 on sm_90, dk and dv spill:
     they and dq are each 10 % faster on an H100 (4096 tokens, 16 heads, bfloat16, causal) than tiles that spill nothing
@@ -49,6 +51,9 @@ def configuration(head_dim: int, v_head_dim: int, dtype: torch.dtype, sm: int) -
         return BackwardTiling(dkdv=tiling, dq=tiling)
     if not is_exact(head_dim, v_head_dim):
         return BackwardTiling(dkdv=Tiling(32, 32, 8, 2), dq=Tiling(32, 32, 8, 2))
+    if shaped and widest <= 128:
+        small = Tiling(64, 64, num_warps=8, num_stages=2)
+        return BackwardTiling(dkdv=small if widest <= 64 else replace(small, block_m=32), dq=small)
     if widest <= 64:
         return BackwardTiling(dkdv=Tiling(64, 128, 8, 2), dq=Tiling(64, 64, 4, 2))
     if 100 <= sm < 120:
@@ -108,7 +113,8 @@ def attention_backward(
     if q.numel() == 0 or k.numel() == 0:
         return dq.zero_(), dk.zero_(), dv.zero_()
     with torch.cuda.device_of(q):
-        tiling = tiling or configuration(sizes.head_dim, sizes.v_head_dim, q.dtype, architecture())
+        shaped = not shaping(scoring).plain or gathers(mask, scoring)
+        tiling = tiling or configuration(sizes.head_dim, sizes.v_head_dim, q.dtype, architecture(), shaped)
         delta = _launch_delta(dout, out, sizes)
         inputs = dout, q, k, v, lse
         packed = cu_seqlens, cu_seqlens_k

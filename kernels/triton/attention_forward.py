@@ -14,7 +14,7 @@ from torch import Tensor
 from attnlab.kernels.triton import attention_ranges as ranges
 from attnlab.kernels.triton import attention_scores as softmax
 from attnlab.kernels.triton import attention_tiles as tiles
-from attnlab.kernels.triton.attention_arguments import Tiling, check, strides
+from attnlab.kernels.triton.attention_arguments import Tiling, check, gathers, strides
 from attnlab.kernels.triton.attention_masks import Mask, chosen
 from attnlab.kernels.triton.attention_places import this_tile
 from attnlab.kernels.triton.attention_scoring import PLAIN, Scoring, extras
@@ -23,8 +23,10 @@ from attnlab.kernels.triton.device import LOG2_E, architecture
 from attnlab.kernels.triton.head_widths import in_parts, is_exact
 
 
-def configuration(head_dim: int, v_head_dim: int, dtype: torch.dtype, sm: int) -> Tiling:
+def configuration(head_dim: int, v_head_dim: int, dtype: torch.dtype, sm: int, gathers: bool = False) -> Tiling:
     """The shipped tiling for a pair of head sizes on a compute capability (times ten).
+
+    gathers: whether each score has a number of its own to load, see `gathers`; tiles are then small, for its pointers.
 
     What was compiled of it and what spills stands in docs/kernels.md. For a head size of 128 on sm_90 the fastest of
     nine on an H100 (8192 tokens, 16 heads, bfloat16, full and causal); the others are chosen for size alone.
@@ -41,6 +43,8 @@ def configuration(head_dim: int, v_head_dim: int, dtype: torch.dtype, sm: int) -
         if widest <= 128:
             return Tiling(64, 32, num_warps=8, num_stages=2, all_registers=True)
         return Tiling(32, 32, num_warps=8, num_stages=1, all_registers=True)
+    if gathers and widest <= 128:
+        return Tiling(64, 64 if widest <= 64 else 32, num_warps=8, num_stages=2)
     if widest <= 64:
         return Tiling(128, 64, num_warps=4, num_stages=3, all_registers=sm < 90)
     if widest == 128 and 90 <= sm < 100:
@@ -103,7 +107,9 @@ def attention_forward(
     if lse.numel() == 0:
         return out, lse
     with torch.cuda.device_of(q):
-        tiling = tiling or configuration(sizes.head_dim, sizes.v_head_dim, q.dtype, architecture())
+        tiling = tiling or configuration(
+            sizes.head_dim, sizes.v_head_dim, q.dtype, architecture(), gathers(mask, scoring)
+        )
         widths = in_parts(sizes.head_dim), in_parts(sizes.v_head_dim)
         _forward[(sizes.programs(sizes.q_len, sizes.q_heads, tiling.block_m),)](
             _Operands(q, k, v, out, lse),

@@ -73,11 +73,12 @@ def online_softmax(scores: tl.tensor, scale_log2: tl.tensor, peak: tl.tensor, to
 
 @triton.jit
 def add_sink(peak: tl.tensor, total: tl.tensor, sink: tl.tensor) -> tl.tuple:
-    """(factor of sums [M], peak, total) with one more weight, of no value; sink: its logit, natural."""
+    """(factor of sums [M], peak, total) with one more weight, of no value; sink: its logit, natural, or -inf."""
     sink = sink * LOG2_E
     top = tl.maximum(peak, sink)
-    fade = tl.exp2(peak - top)
-    return fade, top, total * fade + tl.exp2(sink - top)
+    anchor = tl.where(top == float("-inf"), 0.0, top)
+    fade = tl.exp2(peak - anchor)
+    return fade, top, total * fade + tl.exp2(sink - anchor)
 
 
 @triton.jit

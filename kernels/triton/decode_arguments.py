@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from attnlab.kernels.triton.attention_masks import Mask, check_mask
+from attnlab.kernels.triton.attention_scoring import Scoring, check_scoring
 from attnlab.kernels.triton.cache_arguments import CODECS, check_counts, check_side, check_table
 from attnlab.kernels.triton.cache_forms import Form
 from attnlab.kernels.triton.decode_planes import FP8_BITS
@@ -19,7 +21,6 @@ from attnlab.kernels.triton.launch_checks import (
     check_groups,
     check_head_dim,
     check_scale,
-    check_window,
     expect,
 )
 
@@ -89,12 +90,12 @@ def check(
     wraps: bool,
     longest: int,
     scale: float,
-    window: int | None,
+    mask: Mask,
+    scoring: Scoring,
 ) -> int:
     """The number of key-value heads; ValueError where arguments do not fit."""
     _check_queries(q)
     check_scale(scale)
-    check_window(window)
     _check_codecs(codecs)
     kv_heads = keys["data"].shape[2] if "data" in keys and keys["data"].dim() == 4 else 0
     check_groups(q.shape[1], kv_heads)
@@ -104,15 +105,26 @@ def check(
     check_counts("lengths", lengths, batch, q)
     check_table(table, batch, min(keys["data"].shape[0], values["data"].shape[0]), page_tokens, q)
     expect(longest >= 0, f"longest {longest}", "0 tokens or more", "pass the largest length")
+    expect(mask.kind not in ("full", "document"), f"mask {mask.kind}", "one of a growing text", "see `Mask`")
+    check_mask(mask, q_len, longest, False, q)
+    by_distance = scoring.bias_kind != "dense"
+    expect(by_distance, "a dense bias", "slopes or distances", "a growing cache has no rows for a dense one")
+    check_scoring(scoring, q_len, longest, False, q)
     if table is not None:
         held = table.shape[1] * page_tokens
         expect(longest <= held, f"{longest} tokens", f"at most {held}, what the block table holds", "add pages")
         return kv_heads
+    window = window_of(mask)
     # A ring keeps the last tokens alone: what a query may see must be among them.
     seen = longest if window is None or not wraps else min(longest, window + q_len - 1)
     mend = "allocate a larger cache, or narrow the window" if wraps else "allocate a larger cache"
     expect(seen <= page_tokens, f"{seen} tokens", f"at most {page_tokens}, what a page holds", mend)
     return kv_heads
+
+
+def window_of(mask: Mask) -> int | None:
+    """The most keys that a query of a mask sees; None where that is all."""
+    return mask.size if mask.near else None
 
 
 def _check_queries(q: Tensor) -> None:

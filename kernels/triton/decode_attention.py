@@ -14,9 +14,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attnlab.kernels.triton.attention_arguments import reach, strides
+from attnlab.kernels.triton.attention_arguments import strides
+from attnlab.kernels.triton.attention_masks import Mask, chosen
+from attnlab.kernels.triton.attention_scoring import PLAIN, Scoring, extras, shaping
 from attnlab.kernels.triton.cache_forms import Paging
-from attnlab.kernels.triton.decode_arguments import Codecs, Side, check, side
+from attnlab.kernels.triton.decode_arguments import Codecs, Side, check, side, window_of
 from attnlab.kernels.triton.decode_cuts import Cut, DecodeTiling, Workspace, cut_call
 from attnlab.kernels.triton.decode_forms import Plan, Strides, Tensors
 from attnlab.kernels.triton.decode_kernel import decode_kernel
@@ -37,6 +39,8 @@ def decode_attention(
     longest: int,
     scale: float,
     window: int | None = None,
+    mask: Mask | None = None,
+    scoring: Scoring = PLAIN,
     splits: int | None = None,
     tiling: DecodeTiling | None = None,
     workspace: Workspace | None = None,
@@ -49,27 +53,43 @@ def decode_attention(
     int8_channel (keys), fp8_tensor, fp8_token, int4_channel (keys) and int4_token (values).
 
     lengths: int32 [B], tokens of each sequence, the new ones among them: query i stands at lengths - Sq + i and sees no
-    later key, and of those before only the last `window`. longest: at least the largest of them; on a GPU they are not
-    read on the host. table: int32 [B, N], pages of `page_tokens` tokens; without it sequence b has page b. wraps: token
-    t lies at t mod page_tokens. splits: parts that sequences are cut into, on the average; chosen where left out, as
-    the tiling is. workspace: what `cut_call(…).workspace(q)` allocates for these arguments, of this call alone until it
-    has run; without one each call has its own.
+    later key, and of those before only the last `window`. mask: another than that: chunked, prefix, or a tree whose
+    nodes are the new tokens. scoring: soft cap, sinks, and a bias by slopes or distances, with `longest` for Sk.
+    longest: at least the largest of the lengths; on a GPU they are not read on the host. table: int32 [B, N], pages of
+    `page_tokens` tokens; without it sequence b has page b. wraps: token t lies at t mod page_tokens. splits: parts that
+    sequences are cut into, on the average; chosen where left out, as the tiling is. workspace: what
+    `cut_call(…).workspace(q)` allocates for these arguments, of this call alone until it has run; without one each call
+    has its own.
 
     A query without a key gives zeros. Raises ValueError on arguments that do not fit, before any launch.
     """
     codecs = Codecs(key_codec, value_codec)
+    mask = chosen(mask is None, window, mask)
     kv_heads = check(
-        q, keys, values, lengths, codecs, page_tokens, table, wraps=wraps, longest=longest, scale=scale, window=window
+        q,
+        keys,
+        values,
+        lengths,
+        codecs,
+        page_tokens,
+        table,
+        wraps=wraps,
+        longest=longest,
+        scale=scale,
+        mask=mask,
+        scoring=scoring,
     )
     out = torch.empty_like(q, memory_format=torch.contiguous_format)
-    if out.numel() == 0:
-        return out
-    cut = cut_call(q, kv_heads, key_codec=key_codec, longest=longest, window=window, splits=splits, tiling=tiling)
+    if out.numel() == 0 or longest == 0:
+        return out.zero_()
+    cut = cut_call(
+        q, kv_heads, key_codec=key_codec, longest=longest, window=window_of(mask), splits=splits, tiling=tiling
+    )
     workspace = workspace or cut.workspace(q)
     cut.check(workspace, q)
     k, v = side(keys, key_codec, q, lengths), side(values, value_codec, q, lengths)
     cache = _Cache(k, v, lengths, table, _paging(page_tokens, table, wraps, cut, (k, v)))
-    _launch(q, cache, out, workspace, cut, scale, window, longest)
+    _launch(q, cache, out, workspace, cut, scale, mask, scoring, longest)
     return out
 
 
@@ -91,7 +111,8 @@ def _launch(
     workspace: Workspace,
     cut: Cut,
     scale: float,
-    window: int | None,
+    mask: Mask,
+    scoring: Scoring,
     longest: int,
 ) -> None:
     batch, _, q_len, head_dim = q.shape
@@ -99,27 +120,32 @@ def _launch(
     table, table_stride = (lengths, 0) if cache.table is None else (cache.table, cache.table.stride(0))
     with torch.cuda.device_of(q):
         decode_kernel[(cut.units * cut.lanes,)](  # on one axis, for the others end at 65,535
-            Tensors(q, k.planes, v.planes, out, *workspace.planes, lengths, table),
+            Tensors(
+                q, k.planes, v.planes, out, *workspace.planes, lengths, table, extras(scoring, longest, mask.table)
+            ),
             table_stride,
             Strides(strides(q), k.strides, v.strides, strides(out)),
             scale * LOG2_E.value,
             batch,
             cut.group,
             q_len,
-            reach(window, longest),
+            mask.reach(longest),
             cut.units,
             cut.target,
-            PLAN=_plan(cache, cut, head_dim, windowed=window is not None),
+            PLAN=_plan(cache, cut, head_dim, mask, scoring),
             num_warps=cut.tiling.num_warps,
         )
 
 
-def _plan(cache: _Cache, cut: Cut, head_dim: int, windowed: bool) -> Plan:
+def _plan(cache: _Cache, cut: Cut, head_dim: int, mask: Mask, scoring: Scoring) -> Plan:
     return Plan(
         cache.keys.form,
         cache.values.form,
         cache.paging,
-        windowed,
+        mask.kind,
+        mask.causal,
+        mask.near,
+        shaping(scoring),
         head_dim,
         cut.block_m,
         cut.tiling.block_n,

@@ -3,13 +3,15 @@
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from attnlab.kernels.triton.attention_scoring import Shaping
 from attnlab.kernels.triton.cache_forms import Form, Paging
 
 
 class Tensors(NamedTuple):
     """What the kernel reads and writes.
 
-    k, v: keys and values, planes data, scale and minimum. partial, lse, counters: a `Workspace`.
+    k, v: keys and values, planes data, scale and minimum. partial, lse, counters: a `Workspace`. extras: what models
+    add, `Extras` of `attention_scoring`.
     """
 
     q: Any
@@ -21,6 +23,7 @@ class Tensors(NamedTuple):
     counters: Any
     lengths: Any
     table: Any
+    extras: Any
 
 
 class Strides(NamedTuple):
@@ -39,7 +42,10 @@ class Plan:
     keys: Form
     values: Form
     paging: Paging
-    windowed: bool
+    mask: str
+    causal: bool
+    near: bool
+    shaping: Shaping
     head_dim: int
     block_m: int  # rows of a program
     block_n: int  # tokens of a tile
@@ -48,12 +54,12 @@ class Plan:
 
 
 class Sizes(NamedTuple):
-    """Of a call: sequences, query heads of a group, new tokens, and the window."""
+    """Of a call: sequences, query heads of a group, new tokens, and the size of the mask."""
 
     sequences: Any
     group: Any
     q_len: Any
-    window: Any
+    size: Any
 
 
 class Unit(NamedTuple):

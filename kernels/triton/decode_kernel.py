@@ -6,7 +6,9 @@ Tiles that every row sees whole are taken by a loop without masks, the others by
 import triton
 import triton.language as tl
 
+from attnlab.kernels.triton import attention_scores as softmax
 from attnlab.kernels.triton import decode_tiles as tiles
+from attnlab.kernels.triton.attention_seen import first_key, key_end
 from attnlab.kernels.triton.decode_forms import Sizes, Unit
 from attnlab.kernels.triton.decode_online import Rows, Softmax, add_tile
 from attnlab.kernels.triton.decode_planes import INT4, SAME
@@ -17,7 +19,7 @@ from attnlab.kernels.triton.device import narrow
 TINY = tl.constexpr(1.2e-38)  # the least that float32 holds in full
 
 
-@triton.jit(do_not_specialize=["sequences", "group", "q_len", "window", "units", "target"])
+@triton.jit(do_not_specialize=["sequences", "group", "q_len", "size", "units", "target"])
 def decode_kernel(
     tensors: tl.tuple,
     table_stride: tl.tensor,
@@ -26,7 +28,7 @@ def decode_kernel(
     sequences: tl.tensor,
     group: tl.tensor,
     q_len: tl.tensor,
-    window: tl.tensor,
+    size: tl.tensor,
     units: tl.tensor,
     target: tl.tensor,
     PLAN: tl.constexpr,
@@ -41,7 +43,7 @@ def decode_kernel(
     head = tl.program_id(0) // m_tiles // units
     query = m_tile * PLAN.block_m // group
     sequence, first_unit, parts = part_of(
-        unit, target, tensors.lengths, sequences, q_len, query, window, PLAN.windowed, PLAN.block_n
+        unit, target, tensors.lengths, sequences, q_len, query, size, PLAN.mask, PLAN.near, PLAN.block_n
     )
     if sequence < sequences:
         lane = tl.cast(head, tl.int64) * m_tiles + m_tile
@@ -50,7 +52,7 @@ def decode_kernel(
             table_stride,
             strides,
             scale_log2,
-            Sizes(sequences, group, q_len, window),
+            Sizes(sequences, group, q_len, size),
             Unit(sequence, head, m_tile, lane, lane * units + first_unit, unit - first_unit, parts),
             PLAN,
         )
@@ -68,17 +70,25 @@ def _unit(
 ) -> None:
     """One part of a sequence for some rows, and what becomes of its result."""
     VALUES: tl.constexpr = PLAN.values
+    SHAPING: tl.constexpr = PLAN.shaping
     length = tl.load(tensors.lengths + unit.sequence)
     span = _tiles_of_part(length, sizes, unit, PLAN)
     row = unit.m_tile * PLAN.block_m + tl.arange(0, PLAN.block_m)
     real = row < sizes.q_len * sizes.group
     q_rows = _row_offsets(strides.q, row, sizes, unit)
     queries, log2 = _load_queries(tensors.q, q_rows, real, tensors.k[1], unit.head, scale_log2, PLAN)
-    position = length - sizes.q_len + row // sizes.group
-    rows = Rows(queries, log2, unit.head, length, position, sizes.window)
+    heads = unit.head * sizes.group + row % sizes.group
+    bias = softmax.bias_of(tensors.extras, heads[:, None], SHAPING)
+    rows = Rows(queries, log2, unit.head, length, row // sizes.group, sizes.q_len, sizes.size, bias)
     state = _attend(rows, tensors, table_stride, strides, sizes, unit, span, PLAN)
     total = tl.sum(state.total, 1)
-    acc = tiles.scale_parts(state.acc, _inverse(total, state.grain, tensors.v[1], VALUES))
+    peak = state.peak * log2 if SHAPING.plain else state.peak
+    if SHAPING.sinks:  # of all parts of a sequence the first has it
+        sink = tl.where(unit.part == 0, tl.load(tensors.extras.sinks + heads), float("-inf"))
+        fade, peak, total = softmax.add_sink(peak, total, sink)
+        acc = tiles.scale_parts(state.acc, fade * _inverse(total, state.grain, tensors.v[1], VALUES))
+    else:
+        acc = tiles.scale_parts(state.acc, _inverse(total, state.grain, tensors.v[1], VALUES))
     if unit.parts == 1:
         out_rows = _row_offsets(strides.out, row, sizes, unit)
         _store(tensors.out, out_rows, real, acc, PLAN)
@@ -87,7 +97,7 @@ def _unit(
         place = unit.first_part + unit.part
         _store(tensors.partial, (place * PLAN.rows + within) * PLAN.head_dim, real, acc, PLAN)
         blind = total == 0
-        sums = tl.where(blind, float("-inf"), state.peak * log2 + tl.log2(tl.where(blind, 1.0, total)))
+        sums = tl.where(blind, float("-inf"), peak + tl.log2(tl.where(blind, 1.0, total)))
         tl.store(tensors.lse + place * PLAN.rows + within, sums, mask=real)
         if is_last(tensors.counters + unit.lane * sizes.sequences + unit.sequence, unit.parts):
             _add_parts(tensors, strides.out, sizes, unit, PLAN)
@@ -97,7 +107,7 @@ def _unit(
 def _tiles_of_part(length: tl.tensor, sizes: tl.tuple, unit: tl.tuple, PLAN: tl.constexpr) -> tl.tuple:
     """(first, low, high): a unit has tiles `low` to `high`, counted from tile `first` of its sequence."""
     query = unit.m_tile * PLAN.block_m // sizes.group
-    first, count = tiles_of(length, sizes.q_len, query, sizes.window, PLAN.windowed, PLAN.block_n)
+    first, count = tiles_of(length, sizes.q_len, query, sizes.size, PLAN.mask, PLAN.near, PLAN.block_n)
     low = (unit.part * tl.cast(count, tl.int64) // unit.parts).to(tl.int32)
     high = ((unit.part + 1) * tl.cast(count, tl.int64) // unit.parts).to(tl.int32)
     return first, low, high
@@ -110,10 +120,12 @@ def _whole_tiles(length: tl.tensor, span: tl.tuple, sizes: tl.tuple, unit: tl.tu
     group, q_len = sizes.group, sizes.q_len
     last_query = tl.minimum(unit.m_tile * PLAN.block_m + PLAN.block_m - 1, q_len * group - 1) // group
     inner = low
-    if PLAN.windowed:
-        seen_from = tl.maximum(length - q_len + last_query - sizes.window + 1, 0)
+    if PLAN.near:
+        seen_from = tl.maximum(first_key(last_query, q_len, length, sizes.size, None, PLAN.mask), 0)
         inner = tl.minimum(tl.maximum(tl.cdiv(seen_from, PLAN.block_n) - first, low), high)
-    seen_to = tl.maximum(length - q_len + unit.m_tile * PLAN.block_m // group + 1, 0)
+    first_query = unit.m_tile * PLAN.block_m // group
+    # A prefix may be longer than what is cached.
+    seen_to = tl.minimum(tl.maximum(key_end(first_query, q_len, length, sizes.size, PLAN.mask, ALL=True), 0), length)
     return inner, tl.maximum(tl.minimum(seen_to // PLAN.block_n - first, high), inner)
 
 

@@ -6,6 +6,8 @@ import triton
 import triton.language as tl
 
 from attnlab.kernels.triton import decode_tiles as tiles
+from attnlab.kernels.triton.attention_scores import shaped
+from attnlab.kernels.triton.attention_seen import attention_mask
 from attnlab.kernels.triton.decode_planes import INT4
 from attnlab.kernels.triton.decode_scales import GRAIN, exponent_of, power_of_two
 
@@ -14,7 +16,7 @@ class Softmax(NamedTuple):
     """The state of an online softmax.
 
     acc: sums of values [M, D], over 2^grain of where they have scales of tokens. total: of weights, [M, 1] or, column
-    by column, [M, BLOCK_N]. peak: the largest score [M], before it is multiplied by `log2`.
+    by column, [M, BLOCK_N]. peak: the largest score [M], before it is multiplied by `log2`; in base 2 with cap or bias.
     """
 
     acc: Any
@@ -26,16 +28,18 @@ class Softmax(NamedTuple):
 class Rows(NamedTuple):
     """The rows of a program.
 
-    queries: in parts [M, BLOCK]. log2: what scores of each are multiplied by [M]. position: of each one's token [M],
-    negative where it sees nothing. length: of the sequence.
+    queries: in parts [M, BLOCK]. log2: what scores of each are multiplied by [M]. length: of the sequence. query: each
+    one's [M] of its q_len new tokens. size: of the mask. bias: as `attention_scores.bias_of` gives it.
     """
 
     queries: Any
     log2: Any
     head: Any
     length: Any
-    position: Any
-    window: Any
+    query: Any
+    q_len: Any
+    size: Any
+    bias: Any
 
 
 class Tokens(NamedTuple):
@@ -68,6 +72,7 @@ def add_tile(
     """The state after one more tile."""
     KEYS: tl.constexpr = PLAN.keys
     PAGING: tl.constexpr = PLAN.paging
+    SHAPING: tl.constexpr = PLAN.shaping
     acc, total, peak, grain = state
     start = tile * PLAN.block_n
     row = tiles.order(PLAN.block_n, KEYS)
@@ -76,16 +81,21 @@ def add_tile(
     first, places = (pages[0], _place(start, PAGING)), (pages[0], _place(token, PAGING))
     tokens = Tokens(start, row, valid, first, places, pages[1], rows.head)
     scores = _scores(rows, tensors.k, strides.k, tokens, PLAN, MASKED)  # [M, N]
+    log2 = rows.log2
+    query, key = rows.query[:, None], token[None, :]
+    if not SHAPING.plain:
+        scores, _ = shaped(
+            scores, log2[:, None], tensors.extras, rows.bias, query, key, rows.q_len, rows.length, SHAPING
+        )
+        log2 = tl.full([PLAN.block_m], 1.0, tl.float32)
     if MASKED:
-        allowed = valid[None, :] & (token[None, :] <= rows.position[:, None])
-        if PLAN.windowed:
-            allowed &= token[None, :] > rows.position[:, None] - rows.window
+        allowed = attention_mask(query, key, rows.q_len, rows.length, rows.size, tensors.extras.table, PLAN)
         scores = tl.where(allowed, scores, float("-inf"))
 
     new_peak = tl.maximum(peak, tl.max(scores, 1))
-    anchor = tl.where(new_peak == float("-inf"), 0.0, new_peak) * rows.log2  # -inf less -inf would be NaN
-    weights = tl.exp2(scores * rows.log2[:, None] - anchor[:, None])
-    fade = tl.exp2(peak * rows.log2 - anchor)
+    anchor = tl.where(new_peak == float("-inf"), 0.0, new_peak) * log2  # -inf less -inf would be NaN
+    weights = tl.exp2(scores * log2[:, None] - anchor[:, None])
+    fade = tl.exp2(peak * log2 - anchor)
     if total.shape[1] == PLAN.block_n:
         total = total * fade[:, None] + weights
     else:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import triton
 import triton.language as tl
 
+from attnlab.kernels.triton.attention_seen import first_key
 from attnlab.kernels.triton.device import narrow
 
 SEQUENCES = tl.constexpr(64)  # looked at together
@@ -20,14 +21,15 @@ def tiles_of(
     length: tl.tensor,
     q_len: tl.tensor,
     query: tl.tensor,
-    window: tl.tensor,
-    WINDOWED: tl.constexpr,
+    size: tl.tensor,
+    MASK: tl.constexpr,
+    NEAR: tl.constexpr,
     BLOCK_N: tl.constexpr,
 ) -> tl.tuple:
     """(first, number) of the tiles that queries from `query` on may see; one at least, so that each has a unit."""
     first = length * 0
-    if WINDOWED:
-        first = tl.maximum(length - q_len + query - window + 1, 0) // BLOCK_N
+    if NEAR:
+        first = tl.maximum(first_key(query, q_len, length, size, None, MASK), 0) // BLOCK_N
     return first, tl.maximum(tl.cdiv(length, BLOCK_N) - first, 1)
 
 
@@ -38,14 +40,15 @@ def _tiles(
     sequences: tl.tensor,
     q_len: tl.tensor,
     query: tl.tensor,
-    window: tl.tensor,
-    WINDOWED: tl.constexpr,
+    size: tl.tensor,
+    MASK: tl.constexpr,
+    NEAR: tl.constexpr,
     BLOCK_N: tl.constexpr,
 ) -> tl.tensor:
     """Tiles of each of the sequences from `start` on, 0 past the last."""
     sequence = start + tl.arange(0, SEQUENCES)
     length = tl.load(lengths + sequence, mask=sequence < sequences, other=0)
-    _, count = tiles_of(length, q_len, query, window, WINDOWED, BLOCK_N)
+    _, count = tiles_of(length, q_len, query, size, MASK, NEAR, BLOCK_N)
     return tl.where(sequence < sequences, count, 0)
 
 
@@ -57,8 +60,9 @@ def part_of(
     sequences: tl.tensor,
     q_len: tl.tensor,
     query: tl.tensor,
-    window: tl.tensor,
-    WINDOWED: tl.constexpr,
+    size: tl.tensor,
+    MASK: tl.constexpr,
+    NEAR: tl.constexpr,
     BLOCK_N: tl.constexpr,
 ) -> tl.tuple:
     """(sequence, its first unit, its units) of a unit; a sequence past the last for a unit without work.
@@ -67,7 +71,7 @@ def part_of(
     """
     tiles = tl.cast(0, tl.int64)
     for start in tl.range(0, sequences, SEQUENCES, num_stages=1):
-        counts = _tiles(lengths, start, sequences, q_len, query, window, WINDOWED, BLOCK_N)
+        counts = _tiles(lengths, start, sequences, q_len, query, size, MASK, NEAR, BLOCK_N)
         tiles += tl.sum(counts.to(tl.int64), 0)
     most = tl.cdiv(tiles, target).to(tl.int32)
     sequence = tl.cast(0, tl.int32)
@@ -75,7 +79,7 @@ def part_of(
     number = tl.cast(0, tl.int32)
     reached = tl.cast(0, tl.int32)
     for start in tl.range(0, sequences, SEQUENCES, num_stages=1):
-        units = tl.cdiv(_tiles(lengths, start, sequences, q_len, query, window, WINDOWED, BLOCK_N), most)
+        units = tl.cdiv(_tiles(lengths, start, sequences, q_len, query, size, MASK, NEAR, BLOCK_N), most)
         ends = reached + tl.cumsum(units, 0)
         behind = (ends <= unit) & (units > 0)
         sequence += tl.sum(behind.to(tl.int32), 0)

@@ -53,6 +53,12 @@ INTERPRETED = (  # a tenth of a second a tile
     "Hq2-packed0+5+0+7-D16-fp32-causal",
     "Hq2-Hkv1-packed33+1-D32-Dv48-fp16-causal",
 )
+VARIANTS_INTERPRETED = (
+    "Hq2-Hkv1-Sq20-Sk50-D16-bf16-causal-cap20-sink_learned-bias_alibi",
+    "Hq1-Sq70-D16-bf16-document.30+0+40-bias_dense",
+    "Hq1-Sk80-D16-fp32-tree.3x2",
+    "Hq1-packed33+0+5-keys20+7+40-D16-bf16-chunked.16-sink_zero-bias_relative.8",
+)
 BACKWARD = (
     "Hq2-Sq64-D64-fp16",
     "Hq3-Sq65-D64-bf16-causal",
@@ -138,6 +144,9 @@ DECODE_INTERPRETED = (
     "B2-Hq2-Hkv1-C0+0-D32-fp32-paged.16",
     "B2-Hq4-Hkv1-Sq3-C0+70-D72-Dv64-bf16-latent_paged.16",
     "Hq2-Hkv1-C600-D24-Dv24-fp16-latent",
+    "Hq2-Hkv1-Sq16-C70-D16-bf16-chunked.40-cap20-sink_learned-bias_alibi-ring.64",
+    "Hq2-Hkv1-Sq3-C70-D16-fp32-bias_relative.8-qk_rms-paged.16",
+    "Hq2-Hkv1-C50-D16-bf16-tree.3x2-sink_zero-paged_hsd.16-int8_token",
 )
 APPEND_INTERPRETED = (
     "B2-Hkv2-C1+70-D64-bf16-contiguous_bshd",
@@ -302,7 +311,11 @@ OF_OPERATOR = {
 }
 PARTS = ("rmsnorm", "layernorm", "rope", "swiglu", "gelu", "embedding", "linear")
 INTERPRETED_TOGETHER: tuple[dict[str, tuple[str, ...]], ...] = (  # in one process each, whose start takes seconds
-    {"attention": INTERPRETED, "attention_backward": INTERPRETED, "kv_append": APPEND_INTERPRETED},
+    {
+        "attention": (*INTERPRETED, *VARIANTS_INTERPRETED, "Hq1-Sq40-D16-bf16-prefix.30-qk_rms"),
+        "attention_backward": (*INTERPRETED, *VARIANTS_INTERPRETED),
+        "kv_append": APPEND_INTERPRETED,
+    },
     {"decode_attention": DECODE_INTERPRETED},
     {
         "sampling": SAMPLING_INTERPRETED,
