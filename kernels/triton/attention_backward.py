@@ -4,7 +4,7 @@ Technique: FlashAttention-2 (Dao, 2023, arXiv:2307.08691), deterministic: one ke
 and dv over queries and the query heads of its group, another owns a tile of queries and sums dq over keys.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -52,8 +52,7 @@ def configuration(head_dim: int, v_head_dim: int, dtype: torch.dtype, sm: int, s
     if not is_exact(head_dim, v_head_dim):
         return BackwardTiling(dkdv=Tiling(32, 32, 8, 2), dq=Tiling(32, 32, 8, 2))
     if shaped and widest <= 128:
-        small = Tiling(64, 64, num_warps=8, num_stages=2)
-        return BackwardTiling(dkdv=small if widest <= 64 else replace(small, block_m=32), dq=small)
+        return BackwardTiling(dkdv=Tiling(32, 64, 8, 2), dq=Tiling(64, 64, 8, 2))
     if widest <= 64:
         return BackwardTiling(dkdv=Tiling(64, 128, 8, 2), dq=Tiling(64, 64, 4, 2))
     if 100 <= sm < 120:
