@@ -78,11 +78,9 @@ def test_what_is_no_mask():
 
 # Each with a part of everything; a forward and a backward of each, for one target.
 COMPILED = {
-    "cap, slopes, sinks": (90, 128, Mask("causal"), "slopes", 50.0),
-    "cap, distances, chunks": (80, 64, Mask("chunked", 100), "distances", 50.0),
+    "cap, slopes, sinks, unequal packs": (90, 128, Mask("causal"), "slopes", 50.0),
+    "cap, distances, tree": (80, 64, tree([0] * 511, META), "distances", 50.0),
     "dense, documents": (100, 128, documents([200, 312], META), "dense", None),
-    "sinks, prefix": (90, 64, Mask("prefix", 100), "none", None),
-    "sinks, tree": (80, 128, tree([0] * 511, META), "none", None),
 }
 
 
