@@ -91,7 +91,8 @@ class Triton:
         }
         # Parts of a sequence meet in a workspace of the case's own, so that a call is one launch.
         near = case.mask.size if case.mask.kind in ("window", "chunked") else None
-        workspace = cut_call(inputs.q, case.kv_heads, window=near, **shared).workspace(inputs.q)
+        is_tree = case.mask.kind == "tree"
+        workspace = cut_call(inputs.q, case.kv_heads, window=near, tree=is_tree, **shared).workspace(inputs.q)
         arguments = shared | {
             "value_codec": value_codec,
             "page_tokens": inputs.cache.page_tokens,

@@ -83,7 +83,14 @@ def decode_attention(
     if out.numel() == 0 or longest == 0:
         return out.zero_()
     cut = cut_call(
-        q, kv_heads, key_codec=key_codec, longest=longest, window=window_of(mask), splits=splits, tiling=tiling
+        q,
+        kv_heads,
+        key_codec=key_codec,
+        longest=longest,
+        window=window_of(mask),
+        tree=mask.kind == "tree",
+        splits=splits,
+        tiling=tiling,
     )
     workspace = workspace or cut.workspace(q)
     cut.check(workspace, q)

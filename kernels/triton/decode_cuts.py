@@ -31,7 +31,7 @@ def configuration(head_dim: int, dtype: torch.dtype, key_codec: str, rows: int) 
     Chosen by what the compiler makes of it, for loads in flight and few instructions; none was timed. Every format was
     compiled in bfloat16 with 4 and 64 rows, in pages or without: on sm_90 for head sizes 64, 96, 128, 192 and 256,
     where none spills; four of them on sm_80 and sm_100 for 64, 128 and 256, where three do. On sm_80 those are `same`
-    at 64 with 4 rows (2 instructions), and fp8, which plain operations convert there, at 128 with 64 rows (14); on
+    at 64 with 4 rows (2 instructions), and fp8, which plain operations convert there, at 128 (14); on
     sm_100 int8 at 64 with 64 rows (59).
     """
     if dtype == torch.float32:
@@ -146,15 +146,20 @@ def cut_call(
     key_codec: str,
     longest: int,
     window: int | None = None,
+    tree: bool = False,
     splits: int | None = None,
     tiling: DecodeTiling | None = None,
 ) -> Cut:
-    """How `decode_attention` cuts a call with these arguments; splits and tiling are chosen where left out."""
+    """How `decode_attention` cuts a call with these arguments; splits and tiling are chosen where left out.
+
+    tree: of its mask, which loads a number for each score: higher tiles would spill.
+    """
     batch, q_heads, q_len, head_dim = q.shape
     group = q_heads // kv_heads
     rows = q_len * group
     tiling = tiling or configuration(head_dim, q.dtype, key_codec, rows)
-    block_m = min(LARGEST_TILE_M if head_dim <= 128 else 32, max(16, triton.next_power_of_2(rows)))
+    most = 32 if tree or head_dim > 128 else LARGEST_TILE_M
+    block_m = min(most, max(16, triton.next_power_of_2(rows)))
     lanes = kv_heads * triton.cdiv(rows, block_m)
     seen = longest if window is None else min(longest, window + q_len - 1 + tiling.block_n)
     tiles = max(1, triton.cdiv(seen, tiling.block_n))
