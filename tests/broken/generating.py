@@ -117,7 +117,7 @@ class OfLength(Decodes):
             caches.lengths.copy_(wrong)
             mask = attention.masks[layer]
             inputs = DecodeInputs(q.transpose(1, 2), caches.layers[layer], mask, attention.scale)
-            out = attention.plan(q.shape[1], wrong.tolist()).attend[mask](inputs)
+            out = attention.plan(q.shape[1], wrong.tolist()).attend[attention._kind(layer)](inputs)
             caches.lengths.copy_(before)
             return out.transpose(1, 2)  # type: ignore[no-any-return]
 
@@ -269,7 +269,7 @@ class StaleCache(Decodes):
 
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             if len(served) > 1:
-                return attention._attend_causally(attention.masks[layer], q, k, v)  # type: ignore[no-any-return]
+                return attention._attend_causally(layer, q, k, v)  # type: ignore[no-any-return]
             return right(layer, q, k, v)  # type: ignore[no-any-return]
 
         def reset_and_count() -> None:
