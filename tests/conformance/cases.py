@@ -142,8 +142,6 @@ DECODE_INTERPRETED = (
     "Hq2-Hkv1-C70-D128-bf16-paged.32-int4_g32",
     "Hq2-Hkv1-C90-D64-fp16-window.30-ring.64-int4_g32",
     "B2-Hq2-Hkv1-C0+0-D32-fp32-paged.16",
-    "B2-Hq4-Hkv1-Sq3-C0+70-D72-Dv64-bf16-latent_paged.16",
-    "Hq2-Hkv1-C600-D24-Dv24-fp16-latent",
     "Hq2-Hkv1-Sq16-C70-D16-bf16-chunked.40-cap20-sink_learned-bias_alibi-ring.64",
     "Hq2-Hkv1-Sq3-C70-D16-fp32-bias_relative.8-qk_rms-paged.16",
     "Hq2-Hkv1-C50-D16-bf16-tree.3x2-sink_zero-paged_hsd.16-int8_token",
@@ -310,13 +308,17 @@ OF_OPERATOR = {
     "serve": CaseSet(SERVE, eager="in_process"),
 }
 PARTS = ("rmsnorm", "layernorm", "rope", "swiglu", "gelu", "embedding", "linear")
+LATENT_INTERPRETED = (
+    "B2-Hq4-Hkv1-Sq3-C0+70-D72-Dv64-bf16-latent_paged.16",
+    "Hq2-Hkv1-C600-D24-Dv24-fp16-latent",
+)
 INTERPRETED_TOGETHER: tuple[dict[str, tuple[str, ...]], ...] = (  # in one process each, whose start takes seconds
     {
         "attention": (*INTERPRETED, *VARIANTS_INTERPRETED, "Hq1-Sq40-D16-bf16-prefix.30-qk_rms"),
         "attention_backward": (*INTERPRETED, *VARIANTS_INTERPRETED),
         "kv_append": APPEND_INTERPRETED,
     },
-    {"decode_attention": DECODE_INTERPRETED},
+    {"decode_attention": DECODE_INTERPRETED, "decode_attention:triton_latent": LATENT_INTERPRETED},
     {
         "sampling": SAMPLING_INTERPRETED,
         "rmsnorm": NORMS_INTERPRETED,

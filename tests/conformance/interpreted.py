@@ -1,4 +1,7 @@
-"""A script that checks our Triton kernels in the interpreter: operator/case ids -> a JSON line each."""
+"""A script that checks our Triton kernels in the interpreter: operator/case ids -> a JSON line each.
+
+`operator:implementation/case` names one of another name than `triton`.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +28,10 @@ def main(*names: str) -> None:
     registry = discover()
     setup = Setup(torch.device("cpu"), clocks=(), ceilings=None)  # type: ignore[arg-type]
     for name in names:
-        operator, _, case_id = name.partition("/")
+        subject, _, case_id = name.partition("/")
+        operator, _, implementation = subject.partition(":")
         contract = registry.operators.get(operator)
-        triton = registry.implementations(operator).get("triton")
+        triton = registry.implementations(operator).get(implementation or "triton")
         found = measure(contract, contract.case_type.parse(case_id), dataclasses.replace(triton), setup)
         said = {"case": name, "outcome": found.outcome.value, "reason": found.reason}
         print(json.dumps(said | {"untimed": found.untimed, "configuration": found.configuration}), flush=True)

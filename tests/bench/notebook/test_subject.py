@@ -48,7 +48,7 @@ def test_a_case_is_known_by_all_that_a_user_would_write(
             "Sq512-bf16",
             None,
             {},
-            "can be of attention, attention_backward, rope; say which, such as 'attent",
+            "can be of attention, attention_backward, decode_attention, kv_append, rope; say which, such as 'attent",
         ),
         ("nonsense", None, {}, "case 'nonsense' is of no operator; expected"),
         ("atention", None, {}, "unknown operator 'atention'; did you mean 'attention'"),
