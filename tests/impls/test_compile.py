@@ -37,9 +37,8 @@ def test_other_failures_stay_failures():
         raising(ValueError("broken"))(torch.ones(1))
 
 
+@torch._dynamo.config.patch(fail_on_recompile_limit_hit=False, recompile_limit=1)  # monkeypatch would lose them
 def test_past_the_recompilation_limit_it_raises(monkeypatch):
-    monkeypatch.setattr(torch._dynamo.config, "fail_on_recompile_limit_hit", False)
-    monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 1)
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
     compiled = _compile.compile_whole(lambda x: x + 1)
     compiled(torch.ones(3))

@@ -190,6 +190,7 @@ def test_ctrl_c_ends_a_query_without_end(query_folder: Path) -> None:
     code = f"""
 import os, signal, threading
 from attnlab.bench import query
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a process in the background has not
 query("SELECT 1", {str(query_folder)!r})
 threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
 query({endless!r}, {str(query_folder)!r})
