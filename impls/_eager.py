@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from attnlab.bench import AttentionInputs, Case
-from attnlab.bench.llm import permitted_pairs, places_of
+from attnlab.bench.llm import NORM_EPS, permitted_pairs, places_of
 from attnlab.impls._heads import as_heads, as_rows
 
 SERVES: dict[str, Any] = {
@@ -20,7 +20,6 @@ SERVES: dict[str, Any] = {
     "qk_norm": True,
     "packed_keys": True,
 }
-NORM_EPS = 1e-6
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from attnlab.bench import AttentionCase, AttentionInputs, DecodeInputs
+from attnlab.bench.llm import NORM_EPS
 
 MASKS = ("chunked", "prefix", "document", "tree")
 SERVES: dict[str, Any] = {"mask": MASKS, "softcap": True, "sinks": True, "bias": True, "packed_keys": True}
@@ -20,7 +21,6 @@ DECODE_SERVES: dict[str, Any] = {
     "bias": True,
     "qk_norm": True,
 }
-NORM_EPS = 1e-6
 
 
 def mask_of(mask: Any, device: Any) -> Any:

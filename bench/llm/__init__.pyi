@@ -23,6 +23,7 @@ from .generation.spans import spanned as spanned
 from .generation.stored import Q4_1 as Q4_1
 from .generation.stored import SAME as SAME
 from .generation.stored import rounding as rounding
+from .head_norm import NORM_EPS as NORM_EPS
 from .masks import Mask as Mask
 from .masks import mask_of as mask_of
 from .masks import permitted_pairs as permitted_pairs
@@ -59,6 +60,7 @@ from .sampling_params import SamplingParams as SamplingParams
 from .side_by_side import rows_of as rows_of
 
 __all__ = [
+    "NORM_EPS",
     "PLAIN",
     "Q4_1",
     "SAME",

@@ -20,6 +20,7 @@ from torch import Tensor
 from attnlab.bench.contract.axes import axis
 from attnlab.bench.errors import ImpossibleCase
 from attnlab.bench.llm.biases import Bias, alibi_slopes
+from attnlab.bench.llm.head_norm import NORM_EPS
 from attnlab.bench.llm.masks import Places
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 NONE = "none"
 SINKS = (NONE, "zero", "learned")
 QK_NORMS = (NONE, "rms")
-NORM_EPS = 1e-6
 SEED = 20_240_518  # of all draws of a case: sinks, biases and norms are weights, which stay from call to call
 NORM_WEIGHT = 1.5  # of queries and of keys, about: scores stand out by its square
 RELATIVE_SIZE = 2.0  # of the numbers in a table of buckets and in a dense bias

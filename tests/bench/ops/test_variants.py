@@ -13,8 +13,9 @@ from attnlab.bench import DecodeCase
 from attnlab.bench.contract.operator_spec import NEEDLE_DRAW, NORMAL_DRAW
 from attnlab.bench.errors import ImpossibleCase
 from attnlab.bench.llm.biases import bucket_of
+from attnlab.bench.llm.head_norm import NORM_EPS
 from attnlab.bench.ops import attention_backward
-from attnlab.bench.ops._shared import attention_math, variants
+from attnlab.bench.ops._shared import attention_math
 from attnlab.bench.ops._shared.variant_probes import WRONG_VARIANTS
 from attnlab.bench.ops.attention.case import AttentionCase
 from attnlab.bench.ops.attention.contract import ATTENTION
@@ -109,7 +110,7 @@ def normed(x: Tensor, weight: Tensor | None) -> Tensor:
     """By torch's own RMSNorm."""
     if weight is None:
         return x
-    return torch.nn.functional.rms_norm(x, x.shape[-1:], weight.double(), variants.NORM_EPS)
+    return torch.nn.functional.rms_norm(x, x.shape[-1:], weight.double(), NORM_EPS)
 
 
 def prompt_by_pairs(case: AttentionCase, inputs: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
