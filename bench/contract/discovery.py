@@ -102,13 +102,19 @@ class Table(Generic[T]):
         self._items = {known: entry for known, entry in self._items.items() if known != name}
 
     def names(self) -> list[str]:
-        return list(self._items)
+        """Ours in order of their modules, whichever was imported first, then those of others as they came."""
+        return sorted(self._items, key=lambda name: _place(self._items[name][1]))
 
     def __iter__(self) -> Iterator[T]:
-        return iter([item for item, _ in self._items.values()])
+        return iter([self._items[name][0] for name in Table.names(self)])
 
     def __contains__(self, name: str) -> bool:
         return name in self._items
+
+
+def _place(module: str) -> tuple[bool, str]:
+    own = module.startswith("attnlab.")
+    return not own, module if own else ""
 
 
 class Folder(Table[T]):

@@ -45,6 +45,14 @@ def test_a_table_keeps_the_order_and_finds_by_name() -> None:
     assert table.names() == ["two"]
 
 
+def test_a_table_has_ours_in_one_order_whichever_was_imported_first() -> None:
+    table: Table[int] = Table("thing")
+    for name, module in (("z", "theirs"), ("b", "attnlab.b"), ("c", "attnlab.b"), ("a", "attnlab.a"), ("y", "others")):
+        table.add(name, len(table.names()), module)
+    assert table.names() == ["a", "b", "c", "z", "y"]
+    assert list(table) == [3, 1, 2, 0, 4]
+
+
 def test_a_name_taken_twice_names_both_modules() -> None:
     table: Table[int] = Table("number")
     table.add("one", 1, "package.first")
