@@ -21,13 +21,14 @@ def missing(implementation: Implementation, device: Device) -> str | None:
 def unmet(needs: Needs, device: Device) -> str | None:
     """As `missing`, of needs alone."""
     return (
-        _device_reason(needs, device)
+        of_device(needs, device)
         or next((reason for name in needs.packages if (reason := _package_reason(name))), None)
         or (compiler_reason() if needs.compiler else None)
     )
 
 
-def _device_reason(needs: Needs, device: Device) -> str | None:
+def of_device(needs: Needs, device: Device) -> str | None:
+    """None, or what they need of a device that this one is not; a capability that is not known is enough."""
     if needs.device is not None and needs.device != device.kind:
         return {"cuda": "needs an NVIDIA GPU", "cpu": "serves the CPU only"}[needs.device]
     if device.capability is None:

@@ -106,9 +106,21 @@ def step_cost(
     step: Step, operator: Operator[Any, Any], made: Implementation, terms: Terms, first_case: bool, first_call: bool
 ) -> StepCost:
     """first_case: whether no other was measured on its case; first_call: whether its process did nothing before."""
-    case, effort, kind = step.case, terms.effort, terms.device.kind
-    if why_not(made, case, terms.device) is not None:
+    if why_not(made, step.case, terms.device) is not None:
         return StepCost(step, {})
+    return nominal_cost(step, operator, made, terms, first_case, first_call)
+
+
+def nominal_cost(
+    step: Step,
+    operator: Operator[Any, Any],
+    made: Implementation,
+    terms: Terms,
+    first_case: bool = True,
+    first_call: bool = True,
+) -> StepCost:
+    """As `step_cost`, of a step that is taken to run: whether it can is asked of no machine."""
+    case, effort, kind = step.case, terms.effort, terms.device.kind
     observed = operator.observe is not None
     pace = paces.pace_of(kind, observed)
     call_s = call_seconds(operator, case, terms, pace)

@@ -1,0 +1,99 @@
+"""Splits a plan's bundles evenly, in the same way on every machine: no figure of this machine has a part in it."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from attnlab.bench.contract import needs
+from attnlab.bench.contract.registry import Registry
+from attnlab.bench.errors import UsageError
+from attnlab.bench.measuring.bundles import Bundle
+from attnlab.bench.measuring.forecast.paces import STEP_S
+from attnlab.bench.measuring.forecast.step_costs import Terms, nominal_cost
+from attnlab.bench.measuring.steps import Step
+from attnlab.bench.measuring.suite import make_effort
+from attnlab.bench.store.codec import encode
+from attnlab.bench.store.machine import UNKNOWN, Ceilings, Device
+from attnlab.bench.store.records import BenchRecord
+
+MOST_SHARDS = 100_000
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which part of a plan: `number` (from 1) of `of`."""
+
+    number: int
+    of: int
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+
+def read_share(text: str) -> Share:
+    """The share that `3/16` names; raises UsageError on another form, and on a number that is not among them."""
+    found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text.strip(), re.ASCII)
+    if found is None:
+        raise UsageError(f"got --shard {text!r}; expected I/N, such as 3/16 for the third of sixteen")
+    number, of = map(int, found.groups())
+    if not 1 <= of <= MOST_SHARDS:
+        raise UsageError(f"got --shard {text}; expected 1 to {MOST_SHARDS:,} shards")
+    if not 1 <= number <= of:
+        raise UsageError(f"got --shard {text}; expected a number from 1 to {of}: shards are counted from 1")
+    return Share(number, of)
+
+
+def bundle_seconds(
+    chosen: Sequence[Bundle], registry: Registry, effort: Mapping[str, float], kind: str
+) -> tuple[float, ...]:
+    """About how long each bundle takes on a nominal device of that kind ("cpu" or "cuda").
+
+    By contract and effort alone: not by packages, ceilings or memory, of which machines have unlike ones. What is
+    written for another kind of device costs nothing.
+    """
+    device = Device(kind, UNKNOWN)
+    terms = Terms(device, Ceilings(UNKNOWN, None, math.nan, {}, None, 0.0), make_effort(effort))
+    return tuple(sum(_seconds(step, registry, terms) for step in bundle.steps) for bundle in chosen)
+
+
+def _seconds(step: Step, registry: Registry, terms: Terms) -> float:
+    made = registry.implementations(step.operator).get(step.implementation)
+    if needs.of_device(made.needs, terms.device) is not None:
+        return STEP_S
+    return STEP_S + nominal_cost(step, registry.operators.get(step.operator), made, terms).seconds
+
+
+def split(chosen: Sequence[Bundle], seconds: Sequence[float], of: int) -> tuple[tuple[Bundle, ...], ...]:
+    """So many shards, whose times are as even as the largest bundle lets them be; some are empty where bundles are few.
+
+    The longest bundle first, each to the shard that has least by then. Within a shard bundles keep the plan's order.
+    """
+    loads = [(0, number) for number in range(of)]
+    shards: list[list[Bundle]] = [[] for _ in range(of)]
+    costs = [round(1e3 * value) for value in seconds]  # in milliseconds: no rounding of a sum decides
+    for place in sorted(range(len(chosen)), key=lambda place: (-costs[place], place)):
+        load, number = heapq.heappop(loads)
+        shards[number].append(chosen[place])
+        heapq.heappush(loads, (load + costs[place], number))
+    return tuple(tuple(sorted(shard, key=lambda bundle: bundle.number)) for shard in shards)
+
+
+def narrowed(benches: Sequence[BenchRecord], chosen: Sequence[Bundle]) -> tuple[BenchRecord, ...]:
+    """The benches with the cases of these bundles alone; those that have none of them are left out."""
+    kept = {key[::2] for bundle in chosen for key in bundle.keys}
+    cut = (
+        replace(bench, cases=tuple(case for case in bench.cases if (bench.operator, case) in kept)) for bench in benches
+    )
+    return tuple(bench for bench in cut if bench.cases)
+
+
+def plan_id(suite: str, benches: Sequence[BenchRecord], settings: object, shards: Sequence[Sequence[Bundle]]) -> str:
+    """Sixteen digits that stand for a plan and how it was split: alike on every machine, and for no other plan."""
+    held = [suite, [encode(bench) for bench in benches], settings, [[b.number for b in shard] for shard in shards]]
+    return hashlib.sha256(json.dumps(held, sort_keys=True).encode()).hexdigest()[:16]
