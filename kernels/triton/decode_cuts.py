@@ -30,9 +30,8 @@ def configuration(head_dim: int, dtype: torch.dtype, key_codec: str, rows: int) 
 
     Chosen by what the compiler makes of it, for loads in flight and few instructions; none was timed. Every format was
     compiled in bfloat16 with 4 and 64 rows, in pages or without: on sm_90 for head sizes 64, 96, 128, 192 and 256,
-    where none spills; four of them on sm_80 and sm_100 for 64, 128 and 256, where three do. On sm_80 those are `same`
-    at 64 with 4 rows (2 instructions), and fp8, which plain operations convert there, at 128 (14); on
-    sm_100 int8 at 64 with 64 rows (59).
+    where none spills; four of them on sm_80 and sm_100 for 64, 128 and 256, where three do: on sm_80 `same` at 64 with
+    4 rows (2 instructions) and fp8 by token at 128 with 64 rows (2), on sm_100 int8 at 64 with 64 rows (59).
     """
     if dtype == torch.float32:
         return DecodeTiling(32, num_warps=4, num_stages=2)

@@ -39,6 +39,27 @@ FP8_ASSEMBLY = tl.constexpr("""{
     cvt.rn.f16x2.e4m3x2 $0, low;
     cvt.rn.f16x2.e4m3x2 $1, high;
 }""")
+# The same for devices before sm_89. Exponent and fraction move one place down, to where float16 has them. Its exponent
+# has another bias: times 256. 0x7f, which is no number, carries into the bit above it.
+FP8_BITS_ASSEMBLY = tl.constexpr("""{
+    .reg .b32 x, size, carry, factor;
+    mov.b32 factor, 0x5c005c00;
+    shl.b32 x, $2, 8;
+    and.b32 size, x, 0x7f007f00;
+    shr.u32 size, size, 1;
+    lop3.b32 $0, x, 0x80008000, size, 0xea;
+    mul.rn.f16x2 $0, $0, factor;
+    add.u32 carry, size, 0x00800080;
+    shr.u32 carry, carry, 1;
+    lop3.b32 $0, carry, 0x20002000, $0, 0xea;
+    and.b32 size, $2, 0x7f007f00;
+    shr.u32 size, size, 1;
+    lop3.b32 $1, $2, 0x80008000, size, 0xea;
+    mul.rn.f16x2 $1, $1, factor;
+    add.u32 carry, size, 0x00800080;
+    shr.u32 carry, carry, 1;
+    lop3.b32 $1, carry, 0x20002000, $1, 0xea;
+}""")
 # Half of each nibble, in the order of their bits: 1024 and itself, or 1024 and sixteen times itself, come out first.
 INT4_ASSEMBLY = tl.constexpr("""{
     .reg .b32 x, magic, low, low_less, high, high_less;
@@ -107,12 +128,13 @@ def _int8_planes(units: tl.tensor) -> tl.tuple:
 
 @triton.jit
 def _fp8_planes(units: tl.tensor, KIND: tl.constexpr) -> tl.tuple:
-    if INTERPRETED or KIND == FP8_BITS:
+    ASSEMBLY: tl.constexpr = FP8_BITS_ASSEMBLY if KIND == FP8_BITS else FP8_ASSEMBLY
+    if INTERPRETED:
         bits = units.to(tl.uint16, bitcast=True)
         return _e4m3(bits & 0xFF), _e4m3(bits >> 8)
     else:
         return tl.inline_asm_elementwise(
-            FP8_ASSEMBLY, "=&r,=&r,r", [units], dtype=(tl.float16, tl.float16), is_pure=True, pack=2
+            ASSEMBLY, "=&r,=&r,r", [units], dtype=(tl.float16, tl.float16), is_pure=True, pack=2
         )
 
 

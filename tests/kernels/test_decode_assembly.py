@@ -59,8 +59,14 @@ def carry_out(assembly: str, inputs: int, *given: np.ndarray) -> list[np.ndarray
             result = values[0]
         elif opcode == "xor.b32":
             result = values[0] ^ values[1]
+        elif opcode == "and.b32":
+            result = values[0] & values[1]
+        elif opcode == "add.u32":
+            result = values[0] + values[1]
         elif opcode == "shr.u32":
             result = values[0] >> values[1]
+        elif opcode == "shl.b32":
+            result = values[0] << values[1]
         elif opcode == "prmt.b32":
             result = permuted(values[0], values[1], int(values[2][0]))
         elif opcode == "lop3.b32":
@@ -68,6 +74,8 @@ def carry_out(assembly: str, inputs: int, *given: np.ndarray) -> list[np.ndarray
             result = values[0] & values[1] | values[2]
         elif opcode == "sub.rn.f16x2":
             result = pair(halves(values[0]).astype(np.float64) - halves(values[1]))
+        elif opcode == "mul.rn.f16x2":
+            result = pair(halves(values[0]).astype(np.float64) * halves(values[1]))
         elif opcode == "fma.rn.f16x2":
             a, b, c = (halves(value).astype(np.float64) for value in values)
             result = pair(a * b + c)
@@ -98,7 +106,13 @@ def int4(codes: np.ndarray) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(
-    ("name", "planes", "expected"), [("INT8_ASSEMBLY", 2, int8), ("FP8_ASSEMBLY", 2, e4m3), ("INT4_ASSEMBLY", 4, int4)]
+    ("name", "planes", "expected"),
+    [
+        ("INT8_ASSEMBLY", 2, int8),
+        ("FP8_ASSEMBLY", 2, e4m3),
+        ("FP8_BITS_ASSEMBLY", 2, e4m3),
+        ("INT4_ASSEMBLY", 4, int4),
+    ],
 )
 def test_every_unit_of_codes_in_either_half_of_a_register(name: str, planes: int, expected: Any) -> None:
     got = carry_out(getattr(decode_planes, name).value, planes, REGISTERS)

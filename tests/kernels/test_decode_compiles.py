@@ -35,7 +35,8 @@ DECODED = [
     (90, "int4_g32", "paged:32", 64, torch.bfloat16, 1),
     (90, "int8_channel", "paged_hsd:256", 80, torch.float16, 1),
     (80, "same", "paged:64", 128, torch.bfloat16, 4),
-    (80, "fp8_e4m3", "contiguous_bshd", 64, torch.bfloat16, 1),
+    (80, "fp8_e4m3", "contiguous_bhsd", 128, torch.bfloat16, 1),  # converted without instructions for it
+    (80, "fp8_e4m3", "contiguous_bhsd", 128, torch.bfloat16, 16),
     (100, "same", "paged:64", 128, torch.bfloat16, 1),
     (100, "int4_g32", "contiguous_bhsd", 128, torch.bfloat16, 1),
 ]
