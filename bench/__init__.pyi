@@ -23,6 +23,7 @@ from .contract.operator_spec import DrawMix as DrawMix
 from .contract.operator_spec import Expectation as Expectation
 from .contract.operator_spec import Fact as Fact
 from .contract.operator_spec import Operator as Operator
+from .contract.operator_spec import Ranks as Ranks
 from .contract.operator_spec import TensorSpec as TensorSpec
 from .contract.operator_spec import columns as columns
 from .contract.operator_spec import constant as constant
@@ -31,6 +32,8 @@ from .contract.operator_spec import guard as guard
 from .contract.operator_spec import mutable as mutable
 from .contract.operator_spec import static as static
 from .contract.operator_spec import tensors as tensors
+from .contract.ranks import RankedOutputs as RankedOutputs
+from .contract.ranks import whole_outputs as whole_outputs
 from .contract.registry import OURS as OURS
 from .contract.registry import Implementation as Implementation
 from .contract.registry import Needs as Needs
@@ -64,6 +67,9 @@ from .notebook.measured import measure as measure
 from .notebook.plotting import plot as plot
 from .notebook.result import MeasureResult as MeasureResult
 from .ops._shared.caching import DecodeCase as DecodeCase
+from .ops._shared.collectives import CollectiveCase as CollectiveCase
+from .ops._shared.collectives import CollectiveInputs as CollectiveInputs
+from .ops._shared.collectives import CollectiveShard as CollectiveShard
 from .ops._shared.typed import TypedCase as TypedCase
 from .ops.attention.case import AttentionCase as AttentionCase
 from .ops.attention.case import AttentionInputs as AttentionInputs
@@ -114,6 +120,7 @@ from .profilers.record import Listing as Listing
 from .profilers.record import ProfileFinding as ProfileFinding
 from .profilers.record import ToolFigure as ToolFigure
 from .profilers.record import ToolRecord as ToolRecord
+from .ranks.of_ranks import OfRanks as OfRanks
 from .reporters import REPORTERS as REPORTERS
 from .reporters import Reporter as Reporter
 from .store.deviations import Deviation as Deviation
@@ -145,6 +152,9 @@ __all__ = [
     "CheckResult",
     "Clock",
     "ClockKind",
+    "CollectiveCase",
+    "CollectiveInputs",
+    "CollectiveShard",
     "Configuration",
     "DecodeCase",
     "DecodeInputs",
@@ -180,6 +190,7 @@ __all__ = [
     "ModelConfig",
     "ModelWeights",
     "Needs",
+    "OfRanks",
     "Operator",
     "Outcome",
     "PerplexityCase",
@@ -188,6 +199,8 @@ __all__ = [
     "ProfileFinding",
     "ProfiledCall",
     "Profiler",
+    "RankedOutputs",
+    "Ranks",
     "Registry",
     "Reporter",
     "Resources",
@@ -246,4 +259,5 @@ __all__ = [
     "static",
     "tensors",
     "weights_of",
+    "whole_outputs",
 ]

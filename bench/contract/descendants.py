@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 
@@ -50,3 +52,14 @@ def _marked(mark: Mapping[str, str]) -> Iterator[psutil.Process]:
         with suppress(psutil.Error, OSError):  # gone meanwhile, or another user's
             if process.pid != os.getpid() and own in process.environ().get(VARIABLE, "").split(":"):
                 yield process
+
+
+def end_with(parent: int) -> None:
+    """Linux: be killed when the parent is, so that no orphan goes on computing."""
+    with suppress(OSError, AttributeError):
+        import ctypes
+
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before we could ask
+        sys.exit(1)

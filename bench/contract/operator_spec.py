@@ -113,6 +113,23 @@ class TensorSpec:
     optional: bool = False
 
 
+@dataclass(frozen=True)
+class Ranks(Generic[C, I]):
+    """How the whole of a case is shared out among ranks: functions at the top of a module, where ranks find them too.
+
+    Inputs and outputs of the operator are those of all ranks together: the rest of its contract knows nothing of ranks.
+
+    world_size(case): how many ranks there are. shard(case, inputs, rank): a rank's inputs, a dataclass whose fields
+    have roles as those of `inputs`, of views where that is possible. outputs(case, rank): what a rank gives. join(case,
+    outputs): the whole outputs, made anew, of what each rank gave, in the order of ranks.
+    """
+
+    world_size: Callable[[C], int]
+    shard: Callable[[C, I, int], Any]
+    outputs: Callable[[C, int], tuple[TensorSpec, ...]]
+    join: Callable[[C, Sequence[tuple[Tensor, ...]]], tuple[Tensor, ...]]
+
+
 class Expectation(Protocol):
     """What is expected of one set of inputs; holds the oracle's result and the budget.
 
@@ -251,6 +268,8 @@ class Operator(Generic[C, I]):
     attest(case, inputs, returned, span): what a call returned, as far as the process that made it can hold what it says
     of itself against what the harness knows, with notes; raises ValueError with the reason where it is refused.
     headlines: the metrics that a short table of its results shows, by name and in this order; its report has all.
+    ranks: how a case is shared out among ranks, for an operator over several; its `results` are `whole_outputs`, and
+    its implementations derive from `OfRanks`.
     refute(case, seeds, calls, slack_ns): the same from raw data, by those who do not trust that process: seeds of the
     sets of inputs, of each call the series that `observe` gave and its time in ns, and what the clock cannot tell.
     """
@@ -281,6 +300,7 @@ class Operator(Generic[C, I]):
     observe: Callable[[I, Any], tuple[Series, ...]] | None = None
     attest: Callable[[C, I, Any, Span], tuple[Any, tuple[str, ...]]] | None = None
     refute: Callable[[C, Sequence[int], Sequence[tuple[tuple[Series, ...], float]], float], Attestation] | None = None
+    ranks: Ranks[C, I] | None = None
 
     def case_of(self, measurement: Measurement) -> C:
         """The case that a stored measurement is of, without axes that the operator has no more.

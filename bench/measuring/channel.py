@@ -10,12 +10,12 @@ import faulthandler
 import json
 import os
 import resource
-import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import IO, Any
 
+from attnlab.bench.contract.descendants import end_with
 from attnlab.bench.text import reason_of, traceback_of
 
 _dumps, _loads = json.dumps, json.loads  # bound before any plugin is imported
@@ -73,14 +73,3 @@ def take_standard_input() -> IO[str]:
     os.dup2(nothing, 0)
     os.close(nothing)
     return requests
-
-
-def end_with(parent: int) -> None:
-    """Linux: be killed when the parent is, so that no orphan goes on computing."""
-    with suppress(OSError, AttributeError):
-        import ctypes
-
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before we could ask
-        sys.exit(1)

@@ -56,8 +56,9 @@ def finish_beside(prepared: PreparedCase, sampling: CaseSampling) -> tuple[Measu
 
 
 def shows_calls(operator: Operator[Any, Any], device: str) -> bool:
-    """Whether a parent can time calls too: on a GPU they go on when they have returned, and observed ones take long."""
-    return device == "cpu" and operator.observe is None
+    """Whether a parent can time calls too: on a GPU they go on when they have returned, observed ones take long, and
+    those over ranks are made in other processes."""
+    return device == "cpu" and operator.observe is None and operator.ranks is None
 
 
 def _show(prepared: PreparedCase) -> None:
@@ -92,6 +93,8 @@ def _beside(prepared: PreparedCase, resident: bool = False) -> tuple[Series, ...
 def _memory(prepared: PreparedCase, resident: bool) -> tuple[Series, ...]:
     """The allocator's peak in a call, on a CPU with the process's where that can be seen, or is asked for."""
     copy, device = prepared.call, prepared.setup.device
+    if prepared.operator.ranks is not None:  # it is in processes of its own
+        return ()
 
     def call() -> Any:
         with prepared.foreign():

@@ -46,7 +46,7 @@ class Worker:
     def __init__(
         self, order: WorkerOrder, time_limit_s: float, settles: Settles, begin: Callable[[str], Process] = Process
     ) -> None:
-        self._order, self._begin = order, begin
+        self._order, self._begin = replace(order, time_limit_s=time_limit_s), begin
         self._time_limit_s = time_limit_s
         self._settles = settles
         self._running: Process | None = None

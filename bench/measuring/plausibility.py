@@ -15,7 +15,7 @@ from attnlab.bench.measuring.observation import Observation
 from attnlab.bench.store.machine import Ceilings
 from attnlab.bench.store.records import Burst, Measurement, TimingRecord
 
-HOST_CLOCKS = ("wall",)
+HOST_CLOCKS = ("wall", "ranks_wall")
 LEAST_TICKS = 3  # of the clock's steps, for a time that is one
 SPENT = 1.02  # of the time that a parent saw: samples can take no longer
 SEEN_SHARE = 0.5  # of the time of a call as seen from outside: the median of calls alone is shorter, but not so much

@@ -13,6 +13,7 @@ from attnlab.bench.contract.axes import Case
 from attnlab.bench.contract.contents import Content
 from attnlab.bench.contract.meddling import refusal
 from attnlab.bench.contract.operator_spec import NORMAL_DRAW
+from attnlab.bench.contract.ranks import RankFailed
 from attnlab.bench.contract.registry import Implementation
 from attnlab.bench.errors import MeasurementError, Unavailable
 from attnlab.bench.machine.clocks import Timers, copies_wanted, host_clocks, now, start_all
@@ -26,6 +27,7 @@ from attnlab.bench.measuring.outcomes import blank_measurement, failure_of
 from attnlab.bench.measuring.output_reader import OutputReader
 from attnlab.bench.measuring.renewal import Copy, Renewal
 from attnlab.bench.measuring.setup import Setup
+from attnlab.bench.ranks.clock import ranks_clocks
 from attnlab.bench.store.records import Measurement, Outcome
 from attnlab.bench.text import LONGEST_REASON, message_of, one_line
 
@@ -93,6 +95,8 @@ class PreparedCase:
     @property
     def clocks(self) -> tuple[Clock, ...]:
         """Those that it may be timed by, the preferred one first."""
+        if self.operator.ranks is not None:
+            return ranks_clocks(self.setup.device.type)
         return self.setup.clocks if self.operator.observe is None else host_clocks(self.setup.device)
 
     @property
@@ -162,6 +166,8 @@ class PreparedCase:
             failed = self.measurement.fail(message_of(error, LONGEST_REASON), outcome=Outcome.UNAVAILABLE)
         except Rejected as error:
             failed = self.measurement.fail(str(error), outcome=error.outcome)
+        except RankFailed as error:
+            failed = self.measurement.fail(str(error), error.detail, error.outcome)
         except Exception as error:  # noqa: BLE001 - the isolation boundary: foreign code, traceback kept
             failed = failure_of(self.measurement, error)
         self.measurement = replace(failed, phases_ns=dict(self.phases_ns), flags=self.settings_changed())

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from attnlab.bench import units
 from attnlab.bench.machine.clocks import start_all
 from attnlab.bench.machine.clocks.agreement import agreement_notes
-from attnlab.bench.machine.clocks.clock import Clock, Timer, renew
+from attnlab.bench.machine.clocks.clock import Clock, SaysMore, Timer, renew
 from attnlab.bench.machine.clocks.now import perf_counter_ns
 from attnlab.bench.machine.host import HostReader
 from attnlab.bench.machine.throttling import burst_notes
@@ -235,7 +235,8 @@ def take_burst(timers: Sequence[Timer], count: int) -> Burst:
     started_s = time.time()
     host = HostReader()
     series = [Series("latency", "ns", timer.clock, "lower", tuple(timer.burst(count))) for timer in timers]
-    return Burst(started_s, tuple(series), timers[0].state(), host.read())
+    beside = [one for timer in timers if isinstance(timer, SaysMore) for one in timer.series()]
+    return Burst(started_s, (*series, *beside), timers[0].state(), host.read())
 
 
 def _steady(values: Sequence[float]) -> bool:

@@ -31,7 +31,8 @@ class WorkerOrder:
     turn: cases are only timed beside others, after they were checked elsewhere: of the check, that of what the timed
     calls returned is left. On a CPU each burst is taken on other ground in the heap than the last. outputs: the file in
     which it hands outputs over, one set at a time. profile: tools that take the call apart when it has been measured.
-    configuration: what the implementation is given instead of its own.
+    configuration: what the implementation is given instead of its own. time_limit_s: when its parent ends it, of one
+    request.
     """
 
     operator: str
@@ -50,6 +51,7 @@ class WorkerOrder:
     turn: bool = False
     profile: ProfileOrder | None = None
     configuration: dict[str, Any] | None = None
+    time_limit_s: float | None = None
 
 
 def main(answers_descriptor: int, parent: int) -> None:
@@ -138,7 +140,9 @@ class _Session:
         """What is known of a case after a verb of `VERBS`."""
         from attnlab.bench.measuring.harness import CaseInTurn, time_case
         from attnlab.bench.measuring.stopping import STOPPED_BY_ROUNDS
+        from attnlab.bench.ranks import deadline
 
+        deadline.begin(self._order.time_limit_s)
         if verb == "measure":
             if self._order.profile is not None:
                 return self._profiled(case_id, self._order.profile)

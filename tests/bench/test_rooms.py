@@ -21,6 +21,7 @@ ROOMS = (
     "store",
     "contract",
     "machine",
+    "ranks",
     "profilers",
     "llm",
     "serving",

@@ -7,6 +7,11 @@ from dataclasses import dataclass
 
 from attnlab.bench.contract.registry import Registry
 
+COLLECTIVES = (
+    "S4096-fp32",
+    "S132-bf16-avg",
+    "S8200-fp32-max",
+)
 ATTENTION = (
     "Hq1-Sq1-D8-fp32",
     "Hq2-Sq64-D64-fp16",
@@ -305,6 +310,7 @@ OF_OPERATOR = {
     "sampling": CaseSet(SAMPLING, SAMPLING_COMPILED),
     "generate": CaseSet(GENERATE),
     "perplexity": CaseSet(PERPLEXITY),
+    "all_reduce": CaseSet(COLLECTIVES),
     "serve": CaseSet(SERVE, eager="in_process"),
 }
 PARTS = ("rmsnorm", "layernorm", "rope", "swiglu", "gelu", "embedding", "linear")

@@ -55,7 +55,12 @@ def of_series(quantity: str, clock: str | None = None, statistic: Statistic = me
     return of_samples(lambda measurement: measurement.values(quantity, clock), statistic)
 
 
-def per_second(amount: Callable[[Measurement], int | None], unit: float) -> Formula:
+def amount_of(quantity: str) -> Formula:
+    """A figure of the case that is stored beside each of its measurements; None where it is not."""
+    return lambda measurement: next(iter(measurement.values(quantity)), None)
+
+
+def per_second(amount: Callable[[Measurement], float | None], unit: float) -> Formula:
     """An amount of the case over the median time of a call, in so many a second."""
 
     def rate(measurement: Measurement) -> float | None:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from attnlab.bench.store.plan import Plan
-    from attnlab.bench.store.records import DeviceState
+    from attnlab.bench.store.records import DeviceState, Series
 
 Call = Callable[[], object]
 
@@ -91,6 +91,13 @@ class ChoosesCopies(Protocol):
     """A clock that says how many sets of inputs its calls should rotate through."""
 
     def copies(self, call: Call, bytes_a_call: int) -> int: ...
+
+
+@runtime_checkable
+class SaysMore(Protocol):
+    """A timer that has more to say of its last burst than its samples, such as what each of several processes took."""
+
+    def series(self) -> tuple[Series, ...]: ...
 
 
 @runtime_checkable

@@ -1,0 +1,110 @@
+"""One rank's process: it makes the calls that its group asks for, times each itself, and ends with its group."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import faulthandler
+import importlib
+import operator
+import os
+import signal
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+import torch.distributed as dist
+
+from attnlab.bench.contract.descendants import end_with
+from attnlab.bench.contract.plugins import import_file
+from attnlab.bench.errors import Unavailable
+from attnlab.bench.ranks.orders import Call, Done, Forget, Join, Load, Prepare, Raised
+from attnlab.bench.ranks.part import Part, WrongOutput
+from attnlab.bench.ranks.shared import loads
+from attnlab.bench.ranks.windows import DeviceWindows, HostWindows, Windows
+from attnlab.bench.store.records import Outcome
+from attnlab.bench.text import reason_of, traceback_of
+
+FOREVER = datetime.timedelta(days=1)  # the group keeps the time, and knows which rank is late
+
+
+def main(descriptor: int, parent: int) -> None:
+    """Do what comes, until there is nobody who asks."""
+    end_with(parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the group's owner ends it
+    faulthandler.enable()
+    member = Member(Connection(descriptor))
+    with contextlib.suppress(EOFError, ConnectionError, BrokenPipeError):
+        while True:
+            member.answer()
+    os._exit(0)  # a group of torch's whose other ranks are gone may wait for them at its end
+
+
+class Member:
+    """A rank, and what it has prepared."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._parts: dict[int, Part] = {}
+        self._windows: Windows = HostWindows()
+        self._stack: IO[str] | None = None
+
+    def answer(self) -> None:
+        """Read one order, do it, and tell what came of it."""
+        written = self._connection.recv_bytes()
+        try:
+            said: Done | Raised = self._done(loads(written))
+        except BaseException as error:  # noqa: BLE001 - the isolation boundary: foreign code, which may call sys.exit
+            said = Raised(reason_of(error), traceback_of(error), _outcome_of(error).value)
+        self._connection.send(said)
+
+    def _done(self, order: Any) -> Done:
+        if isinstance(order, Call):
+            return Done(self._parts[order.key].call(self._windows, order.poisoned))
+        if isinstance(order, Join):
+            self._join(order)
+        elif isinstance(order, Load):
+            load(order.modules)
+        elif isinstance(order, Prepare):
+            self._parts[order.key] = self._prepared(order)
+        elif isinstance(order, Forget):
+            self._parts.pop(order.key, None)
+        return Done()
+
+    def _join(self, order: Join) -> None:
+        self._stack = Path(order.stack).open("w")  # noqa: SIM115 - for as long as the process lives
+        faulthandler.register(signal.SIGUSR1, self._stack, all_threads=False)
+        if order.device == "cuda":
+            torch.cuda.set_device(order.rank)
+        else:
+            torch.set_num_threads(1)
+        store = dist.FileStore(order.store, order.world_size)  # type: ignore[attr-defined]
+        backend = "nccl" if order.device == "cuda" else "gloo"
+        dist.init_process_group(backend, store=store, rank=order.rank, world_size=order.world_size, timeout=FOREVER)
+        self._windows = DeviceWindows() if order.device == "cuda" else HostWindows()
+
+    def _prepared(self, order: Prepare) -> Part:
+        module, name = order.implementation
+        made = operator.attrgetter(name)(importlib.import_module(module))()
+        device = torch.device("cuda", dist.get_rank()) if dist.get_backend() == "nccl" else torch.device("cpu")
+        return Part.prepared(made, order, dist.get_rank(), device)
+
+
+def load(modules: dict[str, str | None]) -> None:
+    """Import each by its name, else from its file, as a plugin's is."""
+    for name, file in modules.items():
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name != name or file is None:
+                raise
+            import_file(Path(file), name)
+
+
+def _outcome_of(error: BaseException) -> Outcome:
+    if isinstance(error, WrongOutput):
+        return error.outcome
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return Outcome.OUT_OF_MEMORY
+    return Outcome.UNAVAILABLE if isinstance(error, Unavailable) else Outcome.FAILED
