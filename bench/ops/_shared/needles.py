@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -52,7 +53,7 @@ def hide(
     """
     batch, heads = q.shape[0], q.shape[1]
     k = k * (math.sqrt(q.shape[3]) / k.norm(dim=-1, keepdim=True))
-    shape = torch.broadcast_shapes(rows.turn.shape, q.shape[:3])
+    shape = np.broadcast_shapes(rows.turn.shape, q.shape[:3])  # torch's own imports sympy, which takes seconds
     turn = rows.turn.expand(shape) % TURNS
 
     def chance() -> Tensor:
