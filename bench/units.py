@@ -8,6 +8,7 @@ import re
 NS_PER_S = 1_000_000_000
 NS_PER_MS = 1_000_000
 NS_PER_US = 1_000
+SECONDS_PER_HOUR = 3_600
 GB = 1_000_000_000  # bandwidth is quoted in decimal units, as data sheets do
 TERA = 1_000_000_000_000
 MIB = 1 << 20

@@ -14,6 +14,7 @@ def check_run(options: argparse.Namespace) -> None:
     """Raises UsageError on what `attnlab run` cannot be asked."""
     from attnlab.bench.contract import outline
     from attnlab.bench.contract.registry import registry
+    from attnlab.bench.measuring.forecast.cluster import read_cluster
     from attnlab.bench.measuring.suite import find_suite
     from attnlab.bench.measuring.suite_file import MOST_ROUNDS
 
@@ -25,6 +26,10 @@ def check_run(options: argparse.Namespace) -> None:
         raise UsageError(f"got --turns {options.turns} with --quick, which takes no turns; leave one of them out")
     if options.retry and options.resume is None:
         raise UsageError("got --retry without --resume; name the run of which to measure again what did not pass")
+    if options.nodes is not None and not options.plan:
+        raise UsageError("got --nodes without --plan; nodes are planned for, never started (to measure on them: --on)")
+    if options.nodes is not None:
+        read_cluster(options.nodes)
     _options.read_axes(options.axis)
     if options.target.endswith(".toml"):
         find_suite(options.target, registry)

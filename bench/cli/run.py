@@ -23,10 +23,12 @@ from attnlab.bench.store.run_folder import check_writable, latest, read_run
 from attnlab.bench.text import brief, count
 
 if TYPE_CHECKING:
+    from attnlab.bench.cli._forecast import Forecast
     from attnlab.bench.contract.registry import Registry
     from attnlab.bench.store.records import BenchRecord, Measurement, RunRecord
     from attnlab.bench.store.run_folder import RunWriter
 
+Key = tuple[str, str, str]
 MOST_NAMED = 3  # cases, and reasons, in one line
 EPILOG = (
     "Exit codes: 0 every table of the suite has results; 1 something was wrong, failed or timed out; 2 usage; 3 of a "
@@ -42,6 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run = parser.add_argument_group("the run")
     run.add_argument(
         "--plan", action="store_true", help="say what would be measured, and about how long it takes, and end"
+    )
+    run.add_argument(
+        "--nodes",
+        metavar="N|FILE",
+        help="with --plan: what it takes on so many nodes like this machine, or on the cluster that a .toml file says",
     )
     run.add_argument("--out", default="results", metavar="FOLDER", help="where the run's folder is made (results)")
     run.add_argument("--resume", metavar="RUN", help="go on with this run's folder, measuring only what it lacks")
@@ -168,17 +175,38 @@ def _tell_plan(options: argparse.Namespace, draft: RunRecord, registry: Registry
     from attnlab.bench.cli._resume import is_tried_again
     from attnlab.bench.measuring.steps import steps_of
 
-    done: set[tuple[str, str, str]] = set()
+    done: set[Key] = set()
     if options.resume is not None:
         before = latest(read_run(Path(options.resume)).measurements)
         done = {m.key for m in before if not is_tried_again(m, options)}
     steps = [step for step in steps_of(list(draft.benches), registry) if step.key not in done]
     forecast = forecast_of(draft, steps, registry, options.time_limit)
+    if options.nodes is not None:
+        return _tell_cluster(options, draft, registry, forecast, done)
     if options.json:
         print(json.dumps(forecast.record()))
     else:
         tell_all(forecast.lines(), sys.stdout)
     return EXIT_OK if forecast.cost.running or not steps else EXIT_NOTHING
+
+
+def _tell_cluster(
+    options: argparse.Namespace, draft: RunRecord, registry: Registry, forecast: Forecast, done: set[Key]
+) -> int:
+    """The same, and what nodes make of it; of a cluster of another device, that alone."""
+    from attnlab.bench.cli._cluster import plan_cluster
+    from attnlab.bench.cli._forecast import tell_all
+    from attnlab.bench.measuring.forecast.cluster import read_cluster
+
+    cluster = read_cluster(options.nodes)
+    told = plan_cluster(draft, registry, cluster, options.time_limit, done)
+    here = cluster.device is None
+    if options.json:
+        print(json.dumps((forecast.record() if here else {}) | {"cluster": None if told is None else told.record()}))
+    else:
+        tell_all(forecast.lines() if here else (), sys.stdout)
+        tell_all(("no bundle is left to measure",) if told is None else told.lines(), sys.stdout)
+    return EXIT_NOTHING if told is None else EXIT_OK
 
 
 def _keep(writer: RunWriter, measured: Measurement, run: RunRecord, plugins: tuple[str, ...]) -> None:

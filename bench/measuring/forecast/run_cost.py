@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 from attnlab.bench import units
 from attnlab.bench.contract.registry import Registry
 from attnlab.bench.measuring.forecast import paces
-from attnlab.bench.measuring.forecast.step_costs import StepCost, Terms, step_cost
+from attnlab.bench.measuring.forecast.step_costs import StepCost, Terms, planned_cost, step_cost
 from attnlab.bench.measuring.forecast.turns import expected_contests, turns_s
 from attnlab.bench.measuring.judging.court import MOST_HELD_BYTES
 from attnlab.bench.measuring.steps import Step
@@ -47,9 +47,11 @@ class RunCost:
         return tuple(one for one in self.steps if one.runs)
 
 
-def run_cost(steps: Sequence[Step], registry: Registry, terms: Terms, cores: int, ceilings_s: float = 0.0) -> RunCost:
-    """The cost of these steps on a machine of so many cores."""
-    costs = tuple(_costs(steps, registry, terms))
+def run_cost(
+    steps: Sequence[Step], registry: Registry, terms: Terms, cores: int, ceilings_s: float = 0.0, here: bool = True
+) -> RunCost:
+    """The cost of these steps on a machine of so many cores: this one, unless it is not `here`."""
+    costs = tuple(_costs(steps, registry, terms, step_cost if here else planned_cost))
     running = [one for one in costs if one.runs]
     processes = len({(one.step.operator, one.step.implementation) for one in running})
     started = processes + 1  # with the judge
@@ -65,14 +67,16 @@ def run_cost(steps: Sequence[Step], registry: Registry, terms: Terms, cores: int
     )
 
 
-def _costs(steps: Iterable[Step], registry: Registry, terms: Terms) -> Iterator[StepCost]:
+def _costs(
+    steps: Iterable[Step], registry: Registry, terms: Terms, cost_of: Callable[..., StepCost]
+) -> Iterator[StepCost]:
     cases: set[tuple[str, str]] = set()
     callers: set[tuple[str, str]] = set()
     for step in steps:
         operator = registry.operators.get(step.operator)
         made = registry.implementations(step.operator).get(step.implementation)
         case, caller = (step.operator, step.case.id), (step.operator, step.implementation)
-        cost = step_cost(step, operator, made, terms, case not in cases, caller not in callers)
+        cost = cost_of(step, operator, made, terms, case not in cases, caller not in callers)
         if cost.runs:
             cases.add(case)
             callers.add(caller)

@@ -111,6 +111,15 @@ def step_cost(
     return nominal_cost(step, operator, made, terms, first_case, first_call)
 
 
+def planned_cost(
+    step: Step, operator: Operator[Any, Any], made: Implementation, terms: Terms, first_case: bool, first_call: bool
+) -> StepCost:
+    """The same for a device that is not here: what is not written for it costs nothing, packages are not asked for."""
+    if needs.of_device(made.needs, terms.device) is not None:
+        return StepCost(step, {})
+    return nominal_cost(step, operator, made, terms, first_case, first_call)
+
+
 def nominal_cost(
     step: Step,
     operator: Operator[Any, Any],

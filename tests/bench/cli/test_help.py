@@ -17,13 +17,13 @@ ROOT = Path(__file__).parents[3]
 MOST_FLAGS = {
     "gate": 21,
     "profile": 15,
-    "run": 18,
+    "run": 19,
     "serve": 19,
     "tune": 12,
 }
-"""What is gated, how, what may be lost: an option a kind. A run may be planned, take turns, and try again, and so may a
-search. A server is asked for its model, its engine and its limits. A profile takes a run's choice of cases, and a
-gate's of how a side is built."""
+"""What is gated, how, what may be lost: an option a kind. A run may be planned (for nodes too), take turns and try
+again; so may a search. A server is asked for its model, its engine and its limits. A profile takes a run's choice of
+cases, and a gate's of how a side is built."""
 HELP_CPU_S = 0.5
 HEAVY = {"torch", "numpy", "scipy", "pandas", "matplotlib", "triton", "rich", "duckdb", "pyarrow", "vl_convert"}
 COMMANDS = cli.COMMANDS.names()
