@@ -6,6 +6,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+NAMES = {"sum": dist.ReduceOp.SUM, "avg": dist.ReduceOp.AVG, "max": dist.ReduceOp.MAX}
+UNVERIFIED = "torch 2.13, torch.distributed over NCCL"
+
 
 def take_into(total: Tensor, other: Tensor, op: str) -> Tensor:
     """The running sum or maximum, in place."""
@@ -15,6 +18,12 @@ def take_into(total: Tensor, other: Tensor, op: str) -> Tensor:
 def finished(total: Tensor, op: str) -> Tensor:
     """The average of a sum, in place; any other reduction as it is."""
     return total.div_(dist.get_world_size()) if op == "avg" else total
+
+
+def given_to(rank: int, x: Tensor) -> Tensor:
+    """The block of a rank in a message [n]."""
+    block = len(x) // dist.get_world_size()
+    return x[rank * block : (rank + 1) * block]
 
 
 def of_sums(op: str) -> dist.ReduceOp.RedOpType:

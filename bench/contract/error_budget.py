@@ -77,7 +77,7 @@ class ErrorBudget(Generic[C, I]):
     roundings: checks of code that rounds more than the contract lets it, by the name by which it declares that: oracle
     and yardstick round the same, so that no budget is wider. slack: how far each element may be off beside, where what
     is rounded lies so near to a boundary that float32 decides. cap: how large the yardstick's error may be; None, or
-    what gives None: as the dtype has it.
+    what gives None: as the dtype has it. exact: whether outputs are moved and never rounded: no error is allowed.
     """
 
     sample: Callable[[C], Any]
@@ -90,6 +90,7 @@ class ErrorBudget(Generic[C, I]):
     roundings: Mapping[str, ErrorBudget[C, I]] = field(default_factory=dict)
     slack: Callable[[C, I, Any], Outputs] | None = None
     cap: Callable[[C], float | None] | None = None
+    exact: bool = False
 
     def expect(self, case: C, inputs: I) -> BudgetExpectation:
         """The oracle's result and the budget for one set of inputs; raises MeasurementError above the cap."""
@@ -111,6 +112,9 @@ class ErrorBudget(Generic[C, I]):
                     f"{dtype}: this case cannot be judged"
                 )
             floor = FLOOR_ROUNDOFFS[dtype] * EPSILON[dtype] * (1 + LUCK / math.sqrt(weighty_numbers(want)))
+            if self.exact:
+                allowed.append((0.0, 0.0))
+                continue
             allowed.append((max(MARGIN * rms, floor), max(MARGIN_OF_LARGEST * largest, MAX_OVER_RMS * floor)))
         judged = BudgetExpectation(self.names, self.select, sample, expected, tuple(scales), tuple(allowed))
         applying = [probe for probe in self.probes if probe.applies(case)]

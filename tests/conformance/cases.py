@@ -7,9 +7,12 @@ from dataclasses import dataclass
 
 from attnlab.bench.contract.registry import Registry
 
-COLLECTIVES = (
+COLLECTIVES = (  # of two ranks, which one process of tests starts once
     "S4096-fp32",
-    "S132-bf16-avg",
+    "S132-bf16",
+)
+REDUCTIONS = (
+    "S4100-bf16-avg",
     "S8200-fp32-max",
 )
 ATTENTION = (
@@ -310,7 +313,10 @@ OF_OPERATOR = {
     "sampling": CaseSet(SAMPLING, SAMPLING_COMPILED),
     "generate": CaseSet(GENERATE),
     "perplexity": CaseSet(PERPLEXITY),
-    "all_reduce": CaseSet(COLLECTIVES),
+    "all_reduce": CaseSet((*COLLECTIVES, *REDUCTIONS)),
+    "reduce_scatter": CaseSet((*COLLECTIVES, *REDUCTIONS)),
+    "all_gather": CaseSet(COLLECTIVES),
+    "all_to_all": CaseSet(COLLECTIVES),
     "serve": CaseSet(SERVE, eager="in_process"),
 }
 PARTS = ("rmsnorm", "layernorm", "rope", "swiglu", "gelu", "embedding", "linear")

@@ -1,4 +1,4 @@
-"""What collectives share as operators: axes, shards, needles at borders of blocks, and the budget of a reduction."""
+"""What collectives share as operators: axes, shards, and needles at borders of blocks."""
 
 from __future__ import annotations
 
@@ -10,15 +10,24 @@ import torch
 from torch import Tensor
 
 from attnlab.bench.contract.axes import dtype_axis, size
-from attnlab.bench.contract.error_budget import ErrorBudget, Outputs, Probe, YardstickOutput, zeros
-from attnlab.bench.contract.operator_spec import NEEDLE_DRAW, Fact, Ranks, TensorSpec, constant, dynamic
+from attnlab.bench.contract.error_budget import ErrorBudget
+from attnlab.bench.contract.operator_spec import (
+    NEEDLE_DRAW,
+    Fact,
+    Operator,
+    Ranks,
+    TensorSpec,
+    columns,
+    constant,
+    dynamic,
+)
+from attnlab.bench.contract.ranks import whole_outputs
 from attnlab.bench.errors import ImpossibleCase
-from attnlab.bench.ops._shared.rowwise import FULL_CHECK_NUMBERS, NEEDLE, choice, edges
+from attnlab.bench.ops._shared.rowwise import NEEDLE, choice, edges
 from attnlab.bench.ops._shared.typed import TypedCase
 from attnlab.bench.ranks.quantities import BUS, MESSAGE
 
 HEADLINES = ("latency_ns", "rank_skew_ns", "bus_gb_per_s", "speedup", "error_of_budget")
-FEW = 8  # numbers of a block, below which a wrong block may be right by chance
 
 
 @dataclass(frozen=True)
@@ -45,6 +54,16 @@ class CollectiveCase(TypedCase):
     def block(self) -> int:
         """Numbers of a rank's part of a message."""
         return self.count // self.world_size
+
+    @property
+    def gives(self) -> int:
+        """Numbers that a rank puts in."""
+        return self.count
+
+    @property
+    def gets(self) -> int:
+        """Numbers that a rank gets out."""
+        return self.count
 
 
 class InBlocks(CollectiveCase):
@@ -94,16 +113,20 @@ def world_size(case: CollectiveCase) -> int:
     return case.world_size
 
 
-def ranks_of(outputs: Callable[[Any, int], tuple[TensorSpec, ...]]) -> Ranks[Any, CollectiveInputs]:
-    """A row in, and an output out, of each rank."""
-    return Ranks(world_size, shard, outputs, join)
+def outputs(case: CollectiveCase) -> tuple[TensorSpec, ...]:
+    """out [p, n]: a row of each rank."""
+    return (TensorSpec("out", (case.world_size, case.gets), case.torch_dtype),)
 
 
-def drawn(case: CollectiveCase, width: int, draw: str, seed: int, device: torch.device) -> CollectiveInputs:
-    """Rows [p, width] of normal numbers, drawn on the CPU; of needles those about borders of blocks are larger."""
-    x = torch.randn(case.world_size, width, generator=torch.Generator().manual_seed(seed))
+def outputs_of_rank(case: CollectiveCase, rank: int) -> tuple[TensorSpec, ...]:
+    return (TensorSpec("out", (case.gets,), case.torch_dtype),)
+
+
+def make_inputs(case: CollectiveCase, draw: str, seed: int, device: torch.device) -> CollectiveInputs:
+    """Rows [p, n] of normal numbers, drawn on the CPU; of needles those about borders of blocks are larger."""
+    x = torch.randn(case.world_size, case.gives, generator=torch.Generator().manual_seed(seed))
     if draw == NEEDLE_DRAW:
-        x[:, borders(width, case.world_size)] *= NEEDLE
+        x[:, borders(case.gives, case.world_size)] *= NEEDLE
     return CollectiveInputs(x.to(device, case.torch_dtype), getattr(case, "op", "sum"))
 
 
@@ -113,89 +136,42 @@ def borders(width: int, parts: int) -> list[int]:
     return sorted({*edges(width), *starts, *(start - 1 for start in starts if start)})
 
 
-def sampled(case: CollectiveCase, width: int) -> Tensor:
-    """The columns of [p, width] that are compared: all of small outputs, else those at borders and a seeded sample."""
-    wanted = max(1, FULL_CHECK_NUMBERS // case.world_size)
-    if wanted >= width:
-        return torch.arange(width)
-    others = torch.randint(width, (wanted,), generator=torch.Generator().manual_seed(width))
-    taken: Tensor = torch.cat([torch.tensor(borders(width, case.world_size)), others]).unique()
-    return taken
+def bytes_moved(case: CollectiveCase) -> int:
+    """What each rank gives, read; what each gets, written."""
+    return case.world_size * (case.gives + case.gets) * case.element_bytes
 
 
-def select(outputs: Outputs, taken: Tensor) -> Outputs:
-    """The sampled columns."""
-    return tuple(out.index_select(1, taken.to(out.device)) for out in outputs)
+def no_operations(case: CollectiveCase) -> int:
+    """None: numbers are moved."""
+    return 0
 
 
-def reduced(op: str, rows: Tensor, dtype: torch.dtype) -> Tensor:
-    """Rows [p, n] taken together in `dtype`, the first with the second and so on, each sum rounded to it -> [n]."""
-    if op == "max":
-        return rows.amax(0)
-    total: Tensor = rows[0].to(dtype)
-    for row in rows[1:]:
-        total = total + row.to(dtype)
-    return total.div(len(rows)) if op == "avg" else total
-
-
-def reduced_terms(op: str, rows: Tensor) -> Tensor:
-    """For each column the root of the sum of squares of what is added up [n], in float64."""
-    if op == "max":
-        return rows.amax(0).double().abs()
-    return rows.double().square().sum(0).sqrt() / (rows.shape[0] if op == "avg" else 1)
-
-
-def reduction_budget(
-    rows: Callable[[Any, CollectiveInputs, Tensor], Tensor], width: Callable[[Any], int]
-) -> ErrorBudget[Any, CollectiveInputs]:
-    """The check of a reduction: in float64 the oracle; the yardstick rounds each sum of two to the case's dtype.
-
-    rows(case, inputs, taken): what is taken together for the sampled columns of each rank's output, [p, p, taken], a
-    summand first.
-    """
-
-    def oracle(case: Any, inputs: CollectiveInputs, taken: Tensor) -> Outputs:
-        return (reduced(inputs.op, rows(case, inputs, taken).double(), torch.float64),)
-
-    def yardstick(case: Any, inputs: CollectiveInputs, taken: Tensor) -> YardstickOutput:
-        given = rows(case, inputs, taken)
-        return YardstickOutput((reduced(inputs.op, given, case.torch_dtype),), (reduced_terms(inputs.op, given),))
-
-    def without(change: Callable[[Tensor], Tensor], op: str | None = None) -> Callable[..., Outputs]:
-        def outputs(case: Any, inputs: CollectiveInputs, taken: Tensor, expected: Outputs) -> Outputs:
-            return (reduced(op or inputs.op, change(rows(case, inputs, taken)).double(), torch.float64),)
-
-        return outputs
-
-    def own_only(case: Any, inputs: CollectiveInputs, taken: Tensor, expected: Outputs) -> Outputs:
-        given, out = rows(case, inputs, taken).double(), expected[0].clone()
-        for rank in range(1, case.world_size):
-            out[rank] = given[rank, rank]
-        return (out,)
-
-    def several(case: CollectiveCase) -> bool:
-        return case.world_size > 1 and case.block >= FEW
-
-    return ErrorBudget(
-        sample=lambda case: sampled(case, width(case)),
-        select=select,
-        oracle=oracle,
-        yardstick=yardstick,
-        probes=(
-            Probe("zeros", lambda case: True, zeros),
-            Probe("last rank dropped", several, without(lambda given: given[:-1])),
-            Probe("a rank twice", several, without(lambda given: torch.cat([given[:-1], given[:1]]))),
-            Probe("average forgotten", lambda case: several(case) and case.op == "avg", without(lambda x: x, "sum")),
-            Probe("right on rank 0 only", several, own_only),
-            Probe("columns shifted", lambda case: several(case), shifted),
-        ),
-        dtype=lambda case: case.dtype,
+def collective(
+    name: str,
+    summary: str,
+    case_type: type[CollectiveCase],
+    check: ErrorBudget[Any, CollectiveInputs],
+    bus_factor: Callable[[int], float],
+    operations: Callable[[Any], int] = no_operations,
+) -> Operator[Any, CollectiveInputs]:
+    """An operator whose ranks have a row of x each, and get a row of out. bus_factor(p): see `facts_of`."""
+    return Operator(
+        name=name,
+        summary=summary,
+        case_type=case_type,
+        inputs_type=CollectiveInputs,
+        outputs=outputs,
+        make_inputs=make_inputs,
+        operations=operations,
+        bytes_moved=bytes_moved,
+        check=check,
+        length_axis="message_bytes",
+        headlines=HEADLINES,
+        facts=facts_of(bus_factor),
+        results=whole_outputs,
+        mixed=lambda case, inputs: columns(inputs, "x"),
+        ranks=Ranks(world_size, shard, outputs_of_rank, join),
     )
-
-
-def shifted(case: Any, inputs: Any, taken: Any, expected: Outputs) -> Outputs:
-    """The probe of blocks that begin one number too late."""
-    return tuple(out.roll(1, 1) for out in expected)
 
 
 def facts_of(bus_factor: Callable[[int], float]) -> Callable[[Any, int, torch.device], tuple[Fact, ...]]:

@@ -1,0 +1,18 @@
+"""All-gather by torch.distributed over gloo."""
+
+from __future__ import annotations
+
+import torch.distributed as dist
+from torch import Tensor
+
+from attnlab.bench import CollectiveShard, Needs, OfRanks, implements
+
+
+@implements("all_gather", name="gloo", needs=Needs(device="cpu"))
+class Gloo(OfRanks):
+    """torch.distributed.all_gather_into_tensor over gloo."""
+
+    def run_rank(self, shard: CollectiveShard, state: None) -> Tensor:
+        out = shard.x.new_empty(dist.get_world_size() * len(shard.x))
+        dist.all_gather_into_tensor(out, shard.x)
+        return out
