@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -113,3 +114,16 @@ def file_stem(text: str) -> str:
 def count(number: int, noun: str) -> str:
     """`1 case`, `3 cases`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def command_without(command: str, *options: str) -> list[str]:
+    """The words of a command line, without these options and their values."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        words = command.split()
+    return [
+        word
+        for word, last in zip(words, ["", *words], strict=False)
+        if not {word, last, word.partition("=")[0]} & {*options}
+    ]

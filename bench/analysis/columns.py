@@ -30,6 +30,7 @@ FIXED = (
     "flags",
     "fingerprint",
     "files",
+    "machine",
     "code",
     "imported",
 )
@@ -71,6 +72,7 @@ def of_row(row: Row) -> dict[str, Any]:
         "flags": flags_of(m),
         "fingerprint": m.fingerprint,
         "files": "; ".join(f"{axis} {held}" for axis, held in sorted(m.files.items())) or None,
+        "machine": m.machine,
     }
 
 

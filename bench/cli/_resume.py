@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,10 +15,12 @@ from attnlab.bench.contract.named_files import contents
 from attnlab.bench.contract.registry import Registry
 from attnlab.bench.errors import StoreError
 from attnlab.bench.measuring.fingerprint import comparable, fingerprint
-from attnlab.bench.store.machine import Code, Device, Environment
+from attnlab.bench.store.likeness import differences
+from attnlab.bench.store.machine import Device
 from attnlab.bench.store.records import BenchRecord, Measurement, Outcome, RunRecord
 from attnlab.bench.store.run_folder import RunWriter, latest, read_run
-from attnlab.bench.text import one_line
+from attnlab.bench.store.shards import shard_of
+from attnlab.bench.text import command_without, one_line
 
 SHOWN = 200  # characters of the reason that a result had before
 
@@ -39,7 +42,7 @@ def open_run(
     writer = RunWriter(folder)
     try:
         _check_files([m for m in latest(stored.measurements) if not is_tried_again(m, options)], registry, folder)
-        run = _with_code(stored.run, draft.code, writer)
+        run = _with_code_and_machines(stored.run, draft, writer)
     except StoreError:
         writer.close()
         raise
@@ -53,26 +56,34 @@ def is_tried_again(measurement: Measurement, options: argparse.Namespace) -> boo
     return bool(options.retry) and measurement.outcome is not Outcome.PASSED
 
 
-def _with_code(run: RunRecord, code: tuple[Code, ...], writer: RunWriter) -> RunRecord:
-    """The run's record, which knows of all code that it was measured with."""
-    if set(code) <= set(run.code):
+def _with_code_and_machines(run: RunRecord, draft: RunRecord, writer: RunWriter) -> RunRecord:
+    """The run's record, which knows of all code that it was measured with, and of all machines."""
+    code, machines = tuple(dict.fromkeys((*run.code, *draft.code))), draft.machines | run.machines
+    if code == run.code and machines.keys() == run.machines.keys():
         return run
-    run = replace(run, code=tuple(dict.fromkeys((*run.code, *code))))
+    run = replace(run, code=code, machines=machines)
     writer.rewrite(run)
     return run
 
 
 @dataclass(frozen=True)
 class Remembering:
-    """Appends to a run; what is measured again says what it was before, which stays in the run's file."""
+    """Appends to a run; what is measured again says what it was before, which stays in the run's file.
+
+    machine: the key of the one that measures, in a run that names its machines.
+    """
 
     writer: RunWriter
     before: Mapping[tuple[str, str, str], Measurement]
+    machine: str | None = None
 
     def append(self, measurement: Measurement) -> None:
         earlier = self.before.get(measurement.key)
+        measurement = replace(measurement, machine=self.machine)
         if earlier is not None:
             why = f"{earlier.outcome.value}: {one_line(earlier.reason or 'no reason stored', SHOWN)}"
+            if earlier.machine != self.machine:
+                why = f"on {earlier.machine}, which did not finish its case"
             flags = dict.fromkeys((*measurement.flags, f"measured again (before: {why})"))
             measurement = replace(measurement, flags=tuple(flags))
         self.writer.append(measurement)
@@ -106,15 +117,19 @@ def _check_same(before: RunRecord, now: RunRecord, folder: Path) -> None:
         what = f"of {before.suite!r} with other cases or implementations than this command's"
     elif before.quick != now.quick:
         what = f"of {before.suite!r} {_way(before)}, not {_way(now)}"
+    elif _part(before) != _part(now):
+        what = f"of {before.suite!r}, {_part(before)}, not {_part(now)}"
+    elif (shard := shard_of(before)) and (mine := shard_of(now)) and shard.code != mine.code:
+        what = f"by attnlab's code of hash {shard.code}, and that of now is {mine.code}"
     else:
-        _check_machine(before.environment, now.environment, folder)
+        _check_machine(before, now, folder)
         return
     raise StoreError(f"{folder} is a run {what}; {resume_words(before, now.command, folder)}")
 
 
 def resume_words(before: RunRecord, command: str, folder: Path) -> str:
     """How to go on with a run that this command does not fit."""
-    if _without_resume(before.command) == _without_resume(command):
+    if command_without(before.command, "--resume") == command_without(command, "--resume"):
         return (
             "the command is the same, so what it names was changed since, such as a plugin or a suite's file: put that "
             "back, or start anew, without --resume"
@@ -122,28 +137,29 @@ def resume_words(before: RunRecord, command: str, folder: Path) -> str:
     return f"resume it by its own command: {before.command} --resume {shlex.quote(str(folder))}"
 
 
-def _without_resume(command: str) -> list[str]:
-    try:
-        words = shlex.split(command)
-    except ValueError:
-        words = command.split()
-    kept: list[str] = []
-    for word, last in zip(words, ["", *words], strict=False):
-        if word != "--resume" and last != "--resume" and not word.startswith("--resume="):
-            kept.append(word)
-    return kept
-
-
 def _way(run: RunRecord) -> str:
     return "as a quick look (--quick)" if run.quick else "in full"
+
+
+def _part(run: RunRecord) -> str:
+    """Which part of which plan it holds."""
+    shard = shard_of(run)
+    return "a whole run" if shard is None else f"{shard} of plan {shard.plan}"
 
 
 def _cases(benches: tuple[BenchRecord, ...]) -> list[tuple[str, tuple[str, ...], tuple[str, ...]]]:
     return [(bench.operator, bench.implementations, bench.cases) for bench in benches]
 
 
-def _check_machine(before: Environment, now: Environment, folder: Path) -> None:
-    """One run is of one machine and one torch, whose figures can stand side by side."""
+def _check_machine(run: RunRecord, draft: RunRecord, folder: Path) -> None:
+    """One run is of one kind of machine and one torch, whose figures can stand side by side."""
+    for machine, this in itertools.product(list(run.machines.values())[:1], draft.machines.values()):
+        if told := differences(machine, this):
+            raise StoreError(
+                f"{folder} was measured on {machine.key}, and this is {this.key}, which is not alike: "
+                f"{'; '.join(told)}; go on with it on a machine like the first"
+            )
+    before, now = run.environment, draft.environment
     for then, here in (
         (_device(before.device), _device(now.device)),
         (f"{before.threads} threads", f"{now.threads} threads"),

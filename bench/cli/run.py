@@ -19,7 +19,7 @@ from attnlab.bench.cli._progress import make_progress
 from attnlab.bench.cli._usage import check_run
 from attnlab.bench.errors import UsageError
 from attnlab.bench.store.records import Outcome
-from attnlab.bench.store.run_folder import check_writable, latest, read_run
+from attnlab.bench.store.run_folder import check_writable, latest, read_record, read_run
 from attnlab.bench.text import brief, count
 
 if TYPE_CHECKING:
@@ -49,6 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--nodes",
         metavar="N|FILE",
         help="with --plan: what it takes on so many nodes like this machine, or on the cluster that a .toml file says",
+    )
+    run.add_argument(
+        "--shard",
+        metavar="I/N",
+        help="measure the Ith of N parts only, as other machines do the others; `attnlab results merge` makes one run "
+        "of them",
     )
     run.add_argument("--out", default="results", metavar="FOLDER", help="where the run's folder is made (results)")
     run.add_argument("--resume", metavar="RUN", help="go on with this run's folder, measuring only what it lacks")
@@ -109,12 +115,16 @@ def execute(options: argparse.Namespace) -> int:
     from attnlab.bench.cli._forecast import forecast_of, tell_all
     from attnlab.bench.cli._resume import Remembering, is_tried_again, open_run
     from attnlab.bench.cli._servers import with_servers
+    from attnlab.bench.cli._sharding import finished, part_of
     from attnlab.bench.machine.environment import choose_device
+    from attnlab.bench.measuring.bundles import bundles
     from attnlab.bench.measuring.draft import choose_suite, draft_run
     from attnlab.bench.measuring.runner import Limits, Runner
+    from attnlab.bench.measuring.sharding import read_share, remaining
     from attnlab.bench.measuring.steps import plan, steps_of
     from attnlab.bench.measuring.suite import make_effort, quick_look
 
+    share = None if options.shard is None else read_share(options.shard)
     memory_bytes = None if options.memory_limit is None else read_memory(options.memory_limit)
     registry = _options.discovered(options.plugin)
     axes = with_servers(options.server, options.key_env, _options.read_axes(options.axis))
@@ -123,22 +133,23 @@ def execute(options: argparse.Namespace) -> int:
         suite = quick_look(suite)
     elif options.turns is not None:
         suite = replace(suite, effort={**suite.effort, "turns": options.turns})
-    benches = tuple(plan(suite, registry, _options.read_names(options.impl)))
     device = choose_device(options.device)
+    part = part_of(share, suite, tuple(plan(suite, registry, _options.read_names(options.impl))), registry, device)
     for note in suite.notes:
         print(f"attnlab: {note}", file=sys.stderr)
     if options.plan:
-        draft = draft_run(suite, benches, device, options.command_line, tuple(options.plugin), timed=False)
+        draft = draft_run(suite, part.benches, device, options.command_line, tuple(options.plugin), timed=False)
         return _tell_plan(options, draft, registry)
     if options.resume is None:
         check_writable(Path(options.out))  # before the seconds that measuring the ceilings takes
-    draft = draft_run(suite, benches, device, options.command_line, tuple(options.plugin))
+    draft = part.marked(draft_run(suite, part.benches, device, options.command_line, tuple(options.plugin)))
     writer, run, before = open_run(options, draft, registry)
+    machine = next(iter(draft.machines), None)
     every = steps_of(list(run.benches), registry)
-    again = {m.key: m for m in before if is_tried_again(m, options)}
-    kept = [m for m in before if m.key not in again]
-    done = {m.key for m in kept}
-    steps = [step for step in every if step.key not in done]
+    held = [m for m in before if not is_tried_again(m, options)]
+    taken, kept = remaining(bundles(run.benches, registry), held, machine, int(make_effort(run.effort).turns))
+    steps = [step for step in every if step in taken]
+    again = {m.key: m for m in before if m.key in {step.key for step in taken}}
     runner = Runner(
         registry,
         run.environment,
@@ -152,15 +163,16 @@ def execute(options: argparse.Namespace) -> int:
     )
     forecast = forecast_of(run, steps, registry, options.time_limit)
     if not options.json:
-        tell_all(forecast.lines(), sys.stderr)
+        tell_all(filter(None, (part.line(), *forecast.lines())), sys.stderr)
     started = time.monotonic()
     left = forecast.time_left(started)
     try:
         with make_progress(len(steps), options.json, left) as progress:
-            for measured in runner.run(steps, Remembering(writer, again), progress, kept):
+            for measured in runner.run(steps, Remembering(writer, again, machine), progress, kept):
                 if options.keep_failures:
                     _keep(writer, measured, run, tuple(options.plugin))
         _raise_ceilings(writer)
+        finished(read_record(writer.folder), writer)
     except KeyboardInterrupt:
         print(f"\nattnlab: go on with: {run.command} --resume {_quoted(writer.folder)}", file=sys.stderr)
         raise

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from attnlab.bench.analysis.metrics import known_metrics, rows_of
-from attnlab.bench.machine.ceilings import better, measure_again
+from attnlab.bench.machine.ceilings import measure_again
+from attnlab.bench.store.machine import better
 from attnlab.bench.store.records import SCHEMA_VERSION, Measurement, RunRecord
 
 

@@ -6,7 +6,6 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from attnlab.bench.machine.peaks import measure, sharers
 from attnlab.bench.machine.throttling import BUSY_OTHERS, cores_used_by_others
 from attnlab.bench.store.codec import decode, encode
 from attnlab.bench.store.folders import cache_folder
-from attnlab.bench.store.machine import Ceilings, Device
+from attnlab.bench.store.machine import Ceilings, Device, better
 from attnlab.bench.whole_file import whole_file
 
 CACHE_VERSION = 3
@@ -74,31 +73,6 @@ def measured_beside(device: Device, undisturbed: bool = False) -> Again:
     with suppress(OSError):  # a read-only home costs a measurement in each run, nothing else
         keep(kept, path)
     return Again(now, replace(kept, published=PUBLISHED.get(device.name)))
-
-
-def better(before: Ceilings, now: Ceilings) -> Ceilings:
-    """The better of each rate: a disturbance only ever makes one lower.
-
-    Date and load are those of the last undisturbed measurement, where there was one: who measures under load does not
-    make old ones new.
-    """
-    last = before if now.disturbed is not None and before.disturbed is None else now
-    return replace(
-        last,
-        bandwidth=max(before.bandwidth, now.bandwidth),
-        read_bandwidth=_better(before.read_bandwidth, now.read_bandwidth),
-        cache_bandwidth=_better(before.cache_bandwidth, now.cache_bandwidth),
-        rates=_best(before.rates, now.rates),
-        spread=_best(before.spread, now.spread),
-    )
-
-
-def _better(before: float | None, now: float | None) -> float | None:
-    return max((rate for rate in (before, now) if rate is not None), default=None)
-
-
-def _best(before: Mapping[str, float], now: Mapping[str, float]) -> dict[str, float]:
-    return {name: max(before.get(name, 0.0), now.get(name, 0.0)) for name in dict.fromkeys((*before, *now))}
 
 
 def _due(stored: Ceilings) -> bool:

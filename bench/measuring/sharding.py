@@ -7,20 +7,20 @@ import heapq
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from attnlab.bench.contract import needs
 from attnlab.bench.contract.registry import Registry
 from attnlab.bench.errors import UsageError
 from attnlab.bench.measuring.bundles import Bundle
 from attnlab.bench.measuring.forecast.paces import STEP_S
-from attnlab.bench.measuring.forecast.step_costs import Terms, nominal_cost
+from attnlab.bench.measuring.forecast.step_costs import Terms, planned_cost
 from attnlab.bench.measuring.steps import Step
 from attnlab.bench.measuring.suite import make_effort
+from attnlab.bench.measuring.turns import contenders, lacking
 from attnlab.bench.store.codec import encode
 from attnlab.bench.store.machine import UNKNOWN, Ceilings, Device
-from attnlab.bench.store.records import BenchRecord
+from attnlab.bench.store.records import BenchRecord, Measurement
 
 MOST_SHARDS = 100_000
 
@@ -64,9 +64,8 @@ def bundle_seconds(
 
 def _seconds(step: Step, registry: Registry, terms: Terms) -> float:
     made = registry.implementations(step.operator).get(step.implementation)
-    if needs.of_device(made.needs, terms.device) is not None:
-        return STEP_S
-    return STEP_S + nominal_cost(step, registry.operators.get(step.operator), made, terms).seconds
+    cost = planned_cost(step, registry.operators.get(step.operator), made, terms, first_case=True, first_call=True)
+    return STEP_S + cost.seconds
 
 
 def split(chosen: Sequence[Bundle], seconds: Sequence[float], of: int) -> tuple[tuple[Bundle, ...], ...]:
@@ -97,3 +96,30 @@ def plan_id(suite: str, benches: Sequence[BenchRecord], settings: object, shards
     """Sixteen digits that stand for a plan and how it was split: alike on every machine, and for no other plan."""
     held = [suite, [encode(bench) for bench in benches], settings, [[b.number for b in shard] for shard in shards]]
     return hashlib.sha256(json.dumps(held, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def remaining(
+    chosen: Iterable[Bundle], held: Sequence[Measurement], machine: str | None, rounds: int
+) -> tuple[list[Step], list[Measurement]]:
+    """What a machine has to measure of these bundles, and what stands beside it of what is `held` already.
+
+    What it measured itself stands. A bundle that another machine finished is left as it is. One that another began is
+    measured from its beginning: a pair never spans two machines. rounds: turns that the nearest of a case take.
+    """
+    by_key = {m.key: m for m in held}
+    steps: list[Step] = []
+    beside: list[Measurement] = []
+    for bundle in chosen:
+        own = [by_key[key] for key in bundle.keys if key in by_key]
+        if all(m.machine == machine for m in own):
+            beside += own
+            steps += [step for step in bundle.steps if step.key not in by_key]
+        elif not _whole(bundle, own, rounds):
+            steps += bundle.steps
+    return steps, beside
+
+
+def _whole(bundle: Bundle, own: Sequence[Measurement], rounds: int) -> bool:
+    """Whether one machine finished it."""
+    alike = len({m.machine for m in own}) == 1
+    return alike and len(own) == len(bundle.steps) and not (rounds and lacking(contenders(own), rounds))

@@ -1,9 +1,9 @@
-"""What is kept of the machine of a run: its device, its environment, its code, and its ceilings."""
+"""What is kept of the machines of a run: their devices, environments, code and ceilings."""
 
 from __future__ import annotations
 
-from dataclasses import field
-from typing import TYPE_CHECKING
+from dataclasses import field, replace
+from typing import TYPE_CHECKING, Any
 
 from attnlab.bench import units
 from attnlab.bench.store.record import record
@@ -158,6 +158,55 @@ class Ceilings:
         copied = 2 * min(written, bytes_moved - written)
         rest = read if 2 * written <= bytes_moved else self.bandwidth
         return units.seconds_to_ns(copied / self.bandwidth + (bytes_moved - copied) / rest)
+
+
+@record
+class Machine:
+    """One of the machines that a run was measured on, with the one device of it that was used.
+
+    host: its name. node: what a scheduler calls it, where one does. gpu: the UUID of its GPU. power_limit_w,
+    sm_clock_mhz, memory_clock_mhz: the most that the GPU may take, and its highest clocks; None is what it did not say.
+    """
+
+    host: str
+    environment: Environment
+    ceilings: Ceilings
+    node: str | None = None
+    gpu: str | None = None
+    power_limit_w: float | None = None
+    sm_clock_mhz: float | None = None
+    memory_clock_mhz: float | None = None
+
+    @property
+    def key(self) -> str:
+        """What measurements call it: no two devices of a run have the same."""
+        return "/".join(part for part in (self.host, self.node, self.gpu) if part)
+
+
+def better(before: Ceilings, now: Ceilings) -> Ceilings:
+    """The better of each rate: a disturbance only ever makes one lower.
+
+    Date and load are those of the last undisturbed measurement, where there was one: who measures under load does not
+    make old ones new.
+    """
+    last = before if now.disturbed is not None and before.disturbed is None else now
+    return replace(
+        last,
+        bandwidth=_better(before.bandwidth, now.bandwidth),
+        read_bandwidth=_better(before.read_bandwidth, now.read_bandwidth),
+        cache_bandwidth=_better(before.cache_bandwidth, now.cache_bandwidth),
+        rates=_best(before.rates, now.rates),
+        spread=_best(before.spread, now.spread),
+    )
+
+
+def _better(before: Any, now: Any) -> Any:
+    """The greater of two rates, or the one that is known: None and NaN are not."""
+    return max((rate for rate in (before, now) if rate is not None and rate == rate), default=before)
+
+
+def _best(before: Mapping[str, float], now: Mapping[str, float]) -> dict[str, float]:
+    return {name: max(before.get(name, 0.0), now.get(name, 0.0)) for name in dict.fromkeys((*before, *now))}
 
 
 def rate_of(rates: Mapping[str, float], dtype: str) -> float | None:

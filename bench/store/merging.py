@@ -9,13 +9,14 @@ from typing import Any
 
 from attnlab.bench.errors import StoreError
 from attnlab.bench.store.codec import encode
+from attnlab.bench.store.likeness import apart
 from attnlab.bench.store.records import SCHEMA_VERSION, BenchRecord, Measurement, RunRecord
 from attnlab.bench.store.run_folder import RunWriter, StoredRun
-from attnlab.bench.text import count, one_line
+from attnlab.bench.store.shards import SHARD, faults, joined
+from attnlab.bench.text import count
 
 MERGED = "merged"  # key of RunRecord.extra: the ids of the runs that it was made of
 MOST_TOLD = 20  # differences in an error
-SHOWN = 100  # characters of a value
 Key = tuple[str, str, str]
 
 FACTS: tuple[tuple[str, Callable[[RunRecord], Any]], ...] = (
@@ -48,19 +49,25 @@ def merge(runs: Sequence[StoredRun], out: Path) -> tuple[Path, int]:
     """Write all that the runs hold as one run below `out`; its folder, and the number of its measurements.
 
     A line that several runs have is written once. Raises StoreError with a list of what differs where the runs are not
-    of one suite, machine, code and settings, or measured the same benchmark apart.
+    of one suite, machine, code and settings, or measured the same benchmark apart. Shards of a plan may be of several
+    machines of one kind; all of them have to be there, each once and finished.
     """
-    if len(runs) < 2:
+    sharded = any(SHARD in stored.run.extra for stored in runs)
+    if len(runs) < (1 if sharded else 2):
         raise StoreError(f"got {count(len(runs), 'run')}; expected two or more to merge")
     ordered = sorted(runs, key=lambda stored: (stored.run.started, stored.run.run_id))
-    found = [*_differences(ordered), *_doubled(ordered)]
+    if sharded:
+        found, why = [*faults(ordered), *_unlike_code(ordered)], "these shards do not make up one run"
+    else:
+        found, why = [*_differences(ordered), *_doubled(ordered)], "these runs are not the same"
     if found:
         more = f"; and {len(found) - MOST_TOLD} more" if len(found) > MOST_TOLD else ""
-        raise StoreError(
-            f"these runs are not the same, so that nothing is merged: {'; '.join(found[:MOST_TOLD])}{more}"
-        )
-    measurements = _all(ordered)
-    writer = RunWriter.create(out, _record([stored.run for stored in ordered]))
+        raise StoreError(f"{why}, so that nothing is merged: {'; '.join(found[:MOST_TOLD])}{more}")
+    record, measurements = _record([stored.run for stored in ordered]), _all(ordered)
+    if sharded:
+        whole, measurements = joined(ordered)
+        record = replace(whole, run_id=record.run_id, extra=record.extra, schema_version=SCHEMA_VERSION)
+    writer = RunWriter.create(out, record)
     try:
         for measurement in measurements:
             writer.append(measurement)
@@ -70,12 +77,18 @@ def merge(runs: Sequence[StoredRun], out: Path) -> tuple[Path, int]:
 
 
 def _differences(runs: Sequence[StoredRun]) -> Iterator[str]:
-    """Each fact that is not alike in all, with its values; then code that is not."""
+    """Each fact that is not alike in all, with its values; then baselines and code that are not."""
     first = runs[0]
     for what, fact in FACTS:
         for other in runs[1:]:
-            yield from _apart(what, fact(first.run), fact(other.run), first.run.run_id, other.run.run_id)
+            for told, one, another in apart(what, fact(first.run), fact(other.run)):
+                yield f"{told}: {one} in {first.run.run_id}, {another} in {other.run.run_id}"
     yield from _unlike_baselines(runs)
+    yield from _unlike_code(runs)
+
+
+def _unlike_code(runs: Sequence[StoredRun]) -> Iterator[str]:
+    """Implementations whose code is not alike in all."""
     prints: dict[tuple[str, str], dict[str | None, str]] = {}
     for stored in runs:
         for m in stored.measurements:
@@ -83,15 +96,6 @@ def _differences(runs: Sequence[StoredRun]) -> Iterator[str]:
     for (operator, implementation), known in prints.items():
         if len(known) > 1:
             yield f"code of {operator}/{implementation}: {' and '.join(f'{p} in {run}' for p, run in known.items())}"
-
-
-def _apart(what: str, first: Any, other: Any, first_id: str, other_id: str) -> Iterator[str]:
-    if isinstance(first, dict) and isinstance(other, dict):
-        for name in dict.fromkeys([*first, *other]):
-            yield from _apart(f"{what}, {name}", first.get(name), other.get(name), first_id, other_id)
-    elif first != other and not (first != first and other != other):  # NaN is not known on both sides
-        values = (one_line(str(value), SHOWN) for value in (first, other))
-        yield f"{what}: {next(values)} in {first_id}, {next(values)} in {other_id}"
 
 
 def _unlike_baselines(runs: Sequence[StoredRun]) -> Iterator[str]:
@@ -147,5 +151,6 @@ def _record(runs: Sequence[RunRecord]) -> RunRecord:
         command=" && ".join(dict.fromkeys(run.command for run in runs)),
         benches=tuple(dict.fromkeys(bench for run in runs for bench in run.benches)),
         schema_version=SCHEMA_VERSION,
-        extra=first.extra | {MERGED: list(dict.fromkeys(ids))},
+        extra={name: value for name, value in first.extra.items() if name != SHARD}
+        | {MERGED: list(dict.fromkeys(ids))},
     )

@@ -1,6 +1,8 @@
 """The stored schema: what is kept of one measurement and of one run.
 
 History of SCHEMA_VERSION, newest first:
+7  a run that was measured on several machines has them under `machines`, and each of its measurements the key of its
+   own as `machine`: none and None in files of version 6
 6  a result may be `unchecked`, with figures `reported` by the tool that measured it, and a run `imported` from that
    tool; what such a file does not say of the machine, of the timing and of the seed is None
 5  a check has `deviations`, each with its name, value, limit and unit; before, two errors of each output stood for
@@ -26,11 +28,11 @@ from typing import Any
 
 from attnlab.bench.store.deviations import Deviation
 from attnlab.bench.store.imported import Imported
-from attnlab.bench.store.machine import Ceilings, Code, Environment
+from attnlab.bench.store.machine import Ceilings, Code, Environment, Machine
 from attnlab.bench.store.plan import Plan
 from attnlab.bench.store.record import record
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 TOGETHER = "together"  # of the axis `arrivals`: all requests are there when a call begins
 SERVE = "serve"  # the operator whose calls are loads that a server is put to
 CALLABLE = "callable"  # stands where an implementation has its operator's name: of what a test times
@@ -221,14 +223,14 @@ SPEED = ("timing", "median_ns", "ci_low_ns", "ci_high_ns")
 class Measurement:
     """All that is known of one implementation on one case in one run.
 
-    operations (FLOP) and bytes_moved are the contract's for one call, bytes_written those of its outputs. median_ns
-    and its 95 % interval are of the main clock, within one process: never compare revisions by them; None where calls
-    are `paced`. flags are warnings in plain words. printed: what its process printed while it was at it, the beginning
-    and the end, of printed_bytes in all. files: what the files hold that the case names, as hashes by axis. turns: what
-    it did in fresh processes, beside others of its case; no time that is shown is of these. reported: figures that the
+    operations (FLOP) and bytes_moved are the contract's for one call, bytes_written those of its outputs. median_ns and
+    its 95 % interval are of the main clock, within one process: never compare revisions by them; None where calls are
+    `paced`. flags are warnings in plain words. printed: what its process printed while it was at it, the beginning and
+    the end, of printed_bytes in all. files: what the files hold that the case names, as hashes by axis. turns: what it
+    did in fresh processes, beside others of its case; no time that is shown is of these. reported: figures that the
     tool worked out itself which measured a result that is unchecked, by names of metrics, in their units. phases_ns:
     elapsed time by phase (inputs, set-up, check, timing, check timed, memory), of which timing holds warm-up and
-    sampling.
+    sampling. machine: the key, among its run's `machines`, of the one that it was measured on.
 
     Raises ValueError where a result that is neither passed nor unchecked has a time or a figure of speed (any of
     `SPEED`), and where one that is not unchecked has `reported`. Raw samples may stay: what was timed before a result
@@ -261,6 +263,7 @@ class Measurement:
     printed: str | None = None
     printed_bytes: int | None = None
     reported: dict[str, float] = field(default_factory=dict)
+    machine: str | None = None
     schema_version: int = SCHEMA_VERSION
     definitions_version: int = DEFINITIONS_VERSION
 
@@ -333,7 +336,8 @@ class RunRecord:
     effort: how long was timed at most, by name of the fields of `timing.Effort`; empty in runs that were stored before
     it was. code: where implementations and operators of others are written. cache: what a GPU's L2 was to hold
     when a call starts, "cold" or "hot"; what each measurement's clock found is in its `TimingRecord`. imported: the
-    file that it was made of; None of what was measured here.
+    file that it was made of; None of what was measured here. machines: where a shard, or a run on a cluster, was
+    measured, by key; none of a run on the one machine that `environment` has.
     """
 
     run_id: str
@@ -352,6 +356,7 @@ class RunRecord:
     definitions_version: int = DEFINITIONS_VERSION
     extra: dict[str, Any] = field(default_factory=dict)
     imported: Imported | None = None
+    machines: dict[str, Machine] = field(default_factory=dict)
 
     @property
     def drawn_from(self) -> int:

@@ -43,6 +43,7 @@ MEASUREMENT_COLUMNS = {
     "flags": "VARCHAR",
     "fingerprint": "VARCHAR",
     "files": "VARCHAR",
+    "machine": "VARCHAR",
     "outline": "VARCHAR",
 }
 RUN_COLUMNS = {

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from attnlab.bench.machine import ceilings, environment
-from attnlab.bench.machine.ceilings import LASTS_S, better, load_or_measure, measure_again, measured_beside
-from attnlab.bench.store.machine import Ceilings, Device, Load
+from attnlab.bench.machine.ceilings import LASTS_S, load_or_measure, measure_again, measured_beside
+from attnlab.bench.store.machine import Ceilings, Device, Load, better
 
 DEVICE = Device("cpu", "A processor (x86)")
 NOW_S = time.time()

@@ -195,3 +195,13 @@ def test_what_fails_after_it_was_timed_keeps_its_samples_and_no_speed() -> None:
     assert (failed.timing, failed.median_ns, failed.ci_low_ns, failed.ci_high_ns) == (None,) * 4
     assert failed.launches == launches
     assert TIMED.fail("gone").outcome is Outcome.FAILED
+
+
+def test_the_seventh_schema_says_on_which_machine_each_was_measured() -> None:
+    sixth, seventh = (read_run(FIXTURES / f"schema-{version}") for version in (6, 7))
+    assert sixth.run.machines == {}
+    assert {m.machine for m in sixth.measurements} == {None}
+    (key,) = {m.machine for m in seventh.measurements}
+    machine = seventh.run.machines[key]
+    assert (machine.key, machine.host, machine.node) == (key, "node-a", "r1")
+    assert machine.environment == seventh.run.environment

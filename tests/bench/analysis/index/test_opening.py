@@ -22,7 +22,7 @@ from attnlab.bench.errors import StoreError
 from attnlab.bench.store.run_folder import read_runs
 
 Read = Callable[[], list[str]]
-SCHEMAS = [f"schema-{number}" for number in range(1, 7)]
+SCHEMAS = [f"schema-{number}" for number in range(1, 8)]
 
 
 def assert_true(folder: Path, told: list[str]) -> Index:

@@ -30,7 +30,7 @@ def test_a_query_finds_what_the_table_has(results: Path) -> None:
     expected = expected.sort_values(list(expected.columns), na_position="last").reset_index(drop=True)
     pd.testing.assert_frame_equal(found, expected, check_dtype=False)
     runs = query("SELECT run, measurements, schema_version FROM runs ORDER BY run", results)
-    assert list(runs.run) == [f"schema-{number}" for number in range(1, 7)]
+    assert list(runs.run) == [f"schema-{number}" for number in range(1, 8)]
     assert list(runs.measurements) == [len(frame([run])) for run in read_runs(results)]
 
 
