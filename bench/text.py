@@ -122,8 +122,9 @@ def command_without(command: str, *options: str) -> list[str]:
         words = shlex.split(command)
     except ValueError:
         words = command.split()
-    return [
-        word
-        for word, last in zip(words, ["", *words], strict=False)
-        if not {word, last, word.partition("=")[0]} & {*options}
-    ]
+    kept: list[str] = []
+    for word, last in zip(words, ["", *words], strict=False):
+        its_value = last in options and not word.startswith("-")
+        if not its_value and word.partition("=")[0] not in options:
+            kept.append(word)
+    return kept

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from attnlab.bench.contract.own_code import own_hash
 from attnlab.bench.contract.registry import Registry
+from attnlab.bench.errors import StoreError
 from attnlab.bench.machine.identity import describe_machine
 from attnlab.bench.measuring.bundles import bundles
-from attnlab.bench.measuring.sharding import Share, bundle_seconds, narrowed, plan_id, split
+from attnlab.bench.measuring.sharding import bundle_seconds, narrowed, plan_id, split
+from attnlab.bench.measuring.share import Share
 from attnlab.bench.measuring.suite import Suite
 from attnlab.bench.store.records import BenchRecord, RunRecord
-from attnlab.bench.store.run_folder import RunWriter
+from attnlab.bench.store.run_folder import RUN_FILE, RunWriter, read_record
 from attnlab.bench.store.shards import Shard, shard_of, with_shard
 from attnlab.bench.text import count
-
-__all__ = ["Part", "finished", "part_of"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,16 @@ class Part:
         machine = describe_machine(draft.environment, draft.ceilings)
         return with_shard(replace(draft, machines={machine.key: machine}), self.shard)
 
+    def folder_in(self, out: Path) -> str | None:
+        """The newest run of this shard in a folder of runs, to go on with; None where there is none yet."""
+        known: list[tuple[str, str]] = []
+        for file in out.glob(f"*/{RUN_FILE}"):
+            with suppress(StoreError):  # of another shard, which is being made now
+                run = read_record(file.parent)
+                if (mark := shard_of(run)) and self.shard and _same(mark, self.shard):
+                    known.append((run.started, str(file.parent)))
+        return max(known)[1] if known else None
+
     def line(self) -> str | None:
         """What is told of it; None of a whole plan."""
         if self.shard is None:
@@ -40,6 +52,10 @@ class Part:
             len({(b.operator, c) for b in some for c in b.cases}) for some in (self.benches, self.shard.benches)
         )
         return f"{self.shard} of plan {self.shard.plan}: {cases} of {count(every, 'case')}"
+
+
+def _same(one: Shard, other: Shard) -> bool:
+    return (one.plan, one.number, one.of) == (other.plan, other.number, other.of)
 
 
 def part_of(share: Share | None, suite: Suite, benches: tuple[BenchRecord, ...], registry: Registry, kind: str) -> Part:

@@ -15,6 +15,7 @@ def check_run(options: argparse.Namespace) -> None:
     from attnlab.bench.contract import outline
     from attnlab.bench.contract.registry import registry
     from attnlab.bench.measuring.forecast.cluster import read_cluster
+    from attnlab.bench.measuring.share import read_share
     from attnlab.bench.measuring.suite import find_suite
     from attnlab.bench.measuring.suite_file import MOST_ROUNDS
 
@@ -26,6 +27,10 @@ def check_run(options: argparse.Namespace) -> None:
         raise UsageError(f"got --turns {options.turns} with --quick, which takes no turns; leave one of them out")
     if options.retry and options.resume is None:
         raise UsageError("got --retry without --resume; name the run of which to measure again what did not pass")
+    if options.resume == "" and options.shard is None:
+        raise UsageError("got --resume without a run; name its folder (only that of a --shard is found by itself)")
+    if options.shard is not None:
+        read_share(options.shard)
     if options.nodes is not None and not options.plan:
         raise UsageError("got --nodes without --plan; nodes are planned for, never started (to measure on them: --on)")
     if options.nodes is not None:

@@ -20,7 +20,7 @@ from attnlab.bench.cli._usage import check_run
 from attnlab.bench.errors import UsageError
 from attnlab.bench.store.records import Outcome
 from attnlab.bench.store.run_folder import check_writable, latest, read_record, read_run
-from attnlab.bench.text import brief, count
+from attnlab.bench.text import brief, command_without, count
 
 if TYPE_CHECKING:
     from attnlab.bench.cli._forecast import Forecast
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from attnlab.bench.store.run_folder import RunWriter
 
 Key = tuple[str, str, str]
+OWN_FOLDER = ""  # stands for the folder that is a shard's
 MOST_NAMED = 3  # cases, and reasons, in one line
 EPILOG = (
     "Exit codes: 0 every table of the suite has results; 1 something was wrong, failed or timed out; 2 usage; 3 of a "
@@ -57,7 +58,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "of them",
     )
     run.add_argument("--out", default="results", metavar="FOLDER", help="where the run's folder is made (results)")
-    run.add_argument("--resume", metavar="RUN", help="go on with this run's folder, measuring only what it lacks")
+    run.add_argument(
+        "--resume",
+        nargs="?",
+        const=OWN_FOLDER,
+        metavar="RUN",
+        help="go on with this run's folder, measuring only what it lacks; with --shard and no RUN, with its own",
+    )
     run.add_argument("--retry", action="store_true", help="with --resume: measure again what did not pass, too")
     _options.add_json(run)
 
@@ -120,7 +127,8 @@ def execute(options: argparse.Namespace) -> int:
     from attnlab.bench.measuring.bundles import bundles
     from attnlab.bench.measuring.draft import choose_suite, draft_run
     from attnlab.bench.measuring.runner import Limits, Runner
-    from attnlab.bench.measuring.sharding import read_share, remaining
+    from attnlab.bench.measuring.sharding import remaining
+    from attnlab.bench.measuring.share import read_share
     from attnlab.bench.measuring.steps import plan, steps_of
     from attnlab.bench.measuring.suite import make_effort, quick_look
 
@@ -135,6 +143,9 @@ def execute(options: argparse.Namespace) -> int:
         suite = replace(suite, effort={**suite.effort, "turns": options.turns})
     device = choose_device(options.device)
     part = part_of(share, suite, tuple(plan(suite, registry, _options.read_names(options.impl))), registry, device)
+    if options.resume == OWN_FOLDER:
+        options.resume = part.folder_in(Path(options.out))
+        options.command_line = shlex.join(command_without(options.command_line, "--resume"))
     for note in suite.notes:
         print(f"attnlab: {note}", file=sys.stderr)
     if options.plan:

@@ -6,12 +6,10 @@ import hashlib
 import heapq
 import json
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from attnlab.bench.contract.registry import Registry
-from attnlab.bench.errors import UsageError
 from attnlab.bench.measuring.bundles import Bundle
 from attnlab.bench.measuring.forecast.paces import STEP_S
 from attnlab.bench.measuring.forecast.step_costs import Terms, planned_cost
@@ -21,32 +19,6 @@ from attnlab.bench.measuring.turns import contenders, lacking
 from attnlab.bench.store.codec import encode
 from attnlab.bench.store.machine import UNKNOWN, Ceilings, Device
 from attnlab.bench.store.records import BenchRecord, Measurement
-
-MOST_SHARDS = 100_000
-
-
-@dataclass(frozen=True)
-class Share:
-    """Which part of a plan: `number` (from 1) of `of`."""
-
-    number: int
-    of: int
-
-    def __str__(self) -> str:
-        return f"{self.number}/{self.of}"
-
-
-def read_share(text: str) -> Share:
-    """The share that `3/16` names; raises UsageError on another form, and on a number that is not among them."""
-    found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text.strip(), re.ASCII)
-    if found is None:
-        raise UsageError(f"got --shard {text!r}; expected I/N, such as 3/16 for the third of sixteen")
-    number, of = map(int, found.groups())
-    if not 1 <= of <= MOST_SHARDS:
-        raise UsageError(f"got --shard {text}; expected 1 to {MOST_SHARDS:,} shards")
-    if not 1 <= number <= of:
-        raise UsageError(f"got --shard {text}; expected a number from 1 to {of}: shards are counted from 1")
-    return Share(number, of)
 
 
 def bundle_seconds(

@@ -13,6 +13,7 @@ from attnlab.bench.text import (
     block,
     brief,
     cleaned,
+    command_without,
     one_line,
     printable,
     reason_of,
@@ -102,3 +103,17 @@ def test_a_brief_text_ends_with_a_sentence() -> None:
     assert brief(asked + advice) == f"{asked} …"
     assert brief(asked) == asked
     assert brief("x" * 500) == shortened("x" * 500, 200)
+
+
+@pytest.mark.parametrize(
+    ("command", "kept"),
+    [
+        ("attnlab run s --shard 1/2 --resume --plugin 'a b'", ["attnlab", "run", "s", "--plugin", "a b"]),
+        ("attnlab run s --resume x --shard=1/2", ["attnlab", "run", "s"]),
+        ("attnlab run s --resume", ["attnlab", "run", "s"]),
+        ("attnlab run 's --resume x", ["attnlab", "run", "'s"]),
+        ("attnlab run --shards x", ["attnlab", "run", "--shards", "x"]),
+    ],
+)
+def test_options_are_taken_out_of_a_command(command: str, kept: list[str]) -> None:
+    assert command_without(command, "--resume", "--shard") == kept

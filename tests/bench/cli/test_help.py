@@ -67,6 +67,8 @@ def test_help_imports_no_torch(arguments: list[str]) -> None:
         "report nowhere",
         "compare nowhere nowhere",
         "run attention --quick --turns 3",
+        "run quick --shard 5/4",
+        "run quick --resume",
         "history nothing nowhere",
         "gate --suite nosuch --base HEAD",
         "results nosuch",

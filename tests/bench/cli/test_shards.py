@@ -61,14 +61,14 @@ Run = Callable[..., StoredRun]
 
 @pytest.fixture
 def run(cli, workers: Workers, helpers: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    def run(*more: str | Path, host: str = "a", code: int = 0) -> StoredRun:
+    def run(*more: str | Path, host: str = "a", code: int = 0, into: Path | None = None) -> StoredRun:
         monkeypatch.setattr("attnlab.bench.machine.identity.platform.node", lambda: host)
         before = {*Path("results").glob("*")}
         sizes = ",".join(case[1:] for case in CASES)
         ended = cli("run", "toy", "--plugin", helpers / "toy_operator.py", "-a", f"n={sizes}", "--turns", "0", *more)
         assert ended.code == code, ended.err
         run.err = ended.err  # type: ignore[attr-defined]
-        (made,) = {*Path("results").glob("*")} - before or {Path(more[-1])}
+        (made,) = {*Path("results").glob("*")} - before or {into or Path(more[-1])}
         return read_run(made)
 
     return run
@@ -118,6 +118,20 @@ def test_a_shard_goes_on_where_it_was_interrupted(run: Run, workers: Workers) ->
     assert workers.measured == ["times N3", "plus N5", "times N5", "plus N7", "times N7"]
     assert Counter(m.key for m in done.measurements) == {m.key: 1 for m in done.measurements}
     assert (shard_of(done.run) or mark).finished
+
+
+def test_a_shards_own_folder_is_found(cli, run: Run, workers: Workers) -> None:
+    first = run("--shard", "1/2", "--resume")
+    assert first.run.command.endswith("--turns 0 --shard 1/2"), "as it is repeated"
+    workers.interrupted = "times N4"
+    began = run("--shard", "2/2", "--resume", code=130)
+    workers.interrupted = None
+    workers.measured.clear()
+    (Path("results") / "broken").mkdir()
+    (Path("results") / "broken" / "run.json").write_text("{")
+    done = run("--shard", "2/2", "--resume", into=began.path)
+    assert workers.measured == ["times N4", "plus N6", "times N6"]
+    assert cli("results", "merge", first.path, done.path).code == 0
 
 
 def test_what_another_machine_began_is_measured_from_its_beginning(run: Run, workers: Workers) -> None:

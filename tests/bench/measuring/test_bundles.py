@@ -11,7 +11,8 @@ from attnlab.bench.contract.registry import Registry
 from attnlab.bench.errors import UsageError
 from attnlab.bench.measuring.bundles import Bundle, bundles, steps_in
 from attnlab.bench.measuring.draft import choose_suite
-from attnlab.bench.measuring.sharding import Share, bundle_seconds, narrowed, plan_id, read_share, split
+from attnlab.bench.measuring.sharding import bundle_seconds, narrowed, plan_id, split
+from attnlab.bench.measuring.share import Share, read_share
 from attnlab.bench.measuring.steps import plan, steps_of
 from attnlab.bench.store.records import BenchRecord
 
