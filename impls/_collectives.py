@@ -7,6 +7,8 @@ import torch.distributed as dist
 from torch import Tensor
 
 NAMES = {"sum": dist.ReduceOp.SUM, "avg": dist.ReduceOp.AVG, "max": dist.ReduceOp.MAX}
+all_gather = getattr(dist, "all_gather_single", dist.all_gather_into_tensor)  # the later name, where there is one
+reduce_scatter = getattr(dist, "reduce_scatter_single", dist.reduce_scatter_tensor)
 UNVERIFIED = "torch 2.13, torch.distributed over NCCL"
 
 

@@ -97,8 +97,8 @@ def load(modules: dict[str, str | None]) -> None:
         try:
             importlib.import_module(name)
         except ModuleNotFoundError as error:
-            if error.name != name or file is None:
-                raise
+            if file is None or not f"{name}.".startswith(f"{error.name}."):
+                raise  # it is there, and what it imports is not
             import_file(Path(file), name)
 
 

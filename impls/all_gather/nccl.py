@@ -6,14 +6,14 @@ import torch.distributed as dist
 from torch import Tensor
 
 from attnlab.bench import CollectiveShard, Needs, OfRanks, implements
-from attnlab.impls._collectives import UNVERIFIED
+from attnlab.impls._collectives import UNVERIFIED, all_gather
 
 
 @implements("all_gather", name="nccl", needs=Needs(device="cuda"), unverified=UNVERIFIED)
 class Nccl(OfRanks):
-    """torch.distributed.all_gather_into_tensor over NCCL."""
+    """torch.distributed's all-gather into one tensor, over NCCL."""
 
     def run_rank(self, shard: CollectiveShard, state: None) -> Tensor:
         out = shard.x.new_empty(dist.get_world_size() * len(shard.x))
-        dist.all_gather_into_tensor(out, shard.x)
+        all_gather(out, shard.x)
         return out

@@ -7,14 +7,14 @@ import torch.distributed as dist
 from torch import Tensor
 
 from attnlab.bench import CollectiveShard, Needs, OfRanks, implements
-from attnlab.impls._collectives import finished, of_sums
+from attnlab.impls._collectives import finished, of_sums, reduce_scatter
 
 
 @implements("reduce_scatter", name="gloo", needs=Needs(device="cpu"))
 class Gloo(OfRanks):
-    """torch.distributed.reduce_scatter_tensor over gloo."""
+    """torch.distributed's reduce-scatter of one tensor, over gloo."""
 
     def run_rank(self, shard: CollectiveShard, state: None) -> Tensor:
         out = torch.empty_like(shard.x[: len(shard.x) // dist.get_world_size()])
-        dist.reduce_scatter_tensor(out, shard.x, of_sums(shard.op))
+        reduce_scatter(out, shard.x, of_sums(shard.op))
         return finished(out, shard.op)

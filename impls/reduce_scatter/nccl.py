@@ -7,14 +7,14 @@ import torch.distributed as dist
 from torch import Tensor
 
 from attnlab.bench import CollectiveShard, Needs, OfRanks, implements
-from attnlab.impls._collectives import NAMES, UNVERIFIED
+from attnlab.impls._collectives import NAMES, UNVERIFIED, reduce_scatter
 
 
 @implements("reduce_scatter", name="nccl", needs=Needs(device="cuda"), unverified=UNVERIFIED)
 class Nccl(OfRanks):
-    """torch.distributed.reduce_scatter_tensor over NCCL."""
+    """torch.distributed's reduce-scatter of one tensor, over NCCL."""
 
     def run_rank(self, shard: CollectiveShard, state: None) -> Tensor:
         out = torch.empty_like(shard.x[: len(shard.x) // dist.get_world_size()])
-        dist.reduce_scatter_tensor(out, shard.x, NAMES[shard.op])
+        reduce_scatter(out, shard.x, NAMES[shard.op])
         return out
