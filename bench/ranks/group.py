@@ -17,6 +17,9 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from attnlab.bench.contract.ranks import RankFailed
 from attnlab.bench.errors import Unavailable
 from attnlab.bench.ranks.anonymous import AnonymousFile
@@ -28,8 +31,8 @@ from attnlab.bench.store.records import Outcome
 from attnlab.bench.text import block, one_line
 
 BOOT = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[3]); from attnlab.bench.ranks.member import main; "
-    "main(int(sys.argv[1]), int(sys.argv[2]))"
+    "import json, sys; sys.path[:] = json.loads(sys.argv[3]); from attnlab.bench.contract.descendants import end_with; "
+    "end_with(int(sys.argv[2])); from attnlab.bench.ranks.member import main; main(int(sys.argv[1]))"
 )
 GRACE_S = 0.3  # for others to tell what they died of, when one failed: the first to be heard need not be the first
 ENDING_S = 2.0  # for a process that is told to end
@@ -45,8 +48,6 @@ class Place:
     def check(self) -> None:
         if self.device != "cuda":
             return
-        import torch
-
         there = torch.cuda.device_count()
         if there < self.world_size:
             raise Unavailable(
@@ -68,7 +69,10 @@ class Group:
             self._store, *self._stacks = [self._file() for _ in range(1 + place.world_size)]
             for rank in range(place.world_size):
                 self._start(rank)
-            self._ask("starting", [self._join(rank) for rank in range(place.world_size)])
+            memory = SharedMemory()
+            came = memory.empty((place.world_size,), torch.int64)
+            self._ask("starting", [self._join(rank, came) for rank in range(place.world_size)], memory)
+            memory.close()
         except BaseException:
             self.end()
             raise
@@ -119,8 +123,9 @@ class Group:
                 )
             )
 
-    def _join(self, rank: int) -> Join:
-        return Join(rank, self.place.world_size, self.place.device, str(self._store), str(self._stacks[rank]))
+    def _join(self, rank: int, came: Tensor) -> Join:
+        place = self.place
+        return Join(rank, place.world_size, place.device, str(self._store), str(self._stacks[rank]), came)
 
     def _file(self) -> Path:
         made = AnonymousFile()

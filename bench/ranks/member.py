@@ -16,7 +16,6 @@ from typing import IO, Any
 import torch
 import torch.distributed as dist
 
-from attnlab.bench.contract.descendants import end_with
 from attnlab.bench.contract.plugins import import_file
 from attnlab.bench.errors import Unavailable
 from attnlab.bench.ranks.orders import Call, Done, Forget, Join, Load, Prepare, Raised
@@ -29,9 +28,8 @@ from attnlab.bench.text import reason_of, traceback_of
 FOREVER = datetime.timedelta(days=1)  # the group keeps the time, and knows which rank is late
 
 
-def main(descriptor: int, parent: int) -> None:
+def main(descriptor: int) -> None:
     """Do what comes, until there is nobody who asks."""
-    end_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the group's owner ends it
     faulthandler.enable()
     member = Member(Connection(descriptor))
@@ -47,7 +45,7 @@ class Member:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._parts: dict[int, Part] = {}
-        self._windows: Windows = HostWindows()
+        self._windows: Windows | None = None
         self._stack: IO[str] | None = None
 
     def answer(self) -> None:
@@ -61,6 +59,7 @@ class Member:
 
     def _done(self, order: Any) -> Done:
         if isinstance(order, Call):
+            assert self._windows is not None, "of a rank that has joined its group"
             return Done(self._parts[order.key].call(self._windows, order.poisoned))
         if isinstance(order, Join):
             self._join(order)
@@ -82,7 +81,7 @@ class Member:
         store = dist.FileStore(order.store, order.world_size)  # type: ignore[attr-defined]
         backend = "nccl" if order.device == "cuda" else "gloo"
         dist.init_process_group(backend, store=store, rank=order.rank, world_size=order.world_size, timeout=FOREVER)
-        self._windows = DeviceWindows() if order.device == "cuda" else HostWindows()
+        self._windows = DeviceWindows() if order.device == "cuda" else HostWindows(order.came, order.rank)
 
     def _prepared(self, order: Prepare) -> Part:
         module, name = order.implementation

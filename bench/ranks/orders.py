@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from attnlab.bench.contract.operator_spec import Ranks
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
 class Join:
-    """Come together: this rank of so many, on a kind of device, by a file of the group's folder.
+    """Come together: this rank of so many, on a kind of device, by the file of a store.
 
-    stack: the file that a rank writes its stack to when it gets SIGUSR1.
+    stack: the file that a rank writes its stack to when it gets SIGUSR1. came: int64 [p], zeros, see `HostWindows`.
     """
 
     rank: int
@@ -22,6 +23,7 @@ class Join:
     device: str
     store: str
     stack: str
+    came: Tensor
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ WRITING_S = 0.5  # for a process to write its stack
 FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+) in (?P<name>\S+)')
 WRAPPERS = ("wrapper", "<lambda>")
 LIBRARY = "torch/distributed/"
+BARRIER = "ranks/windows.py"
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ def standing(stack: str) -> Standing:
     if within and LIBRARY in frames[0]["file"]:
         return Standing(collective=called[-1] if called else within[-1])
     first = frames[0]
+    if first["file"].endswith(BARRIER):
+        return Standing(collective="the barrier before its call")
     return Standing(place=f"{first['file']}:{first['line']}, {first['name']}")
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, Protocol
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
 
 from attnlab.bench.machine.clocks import now
 from attnlab.bench.units import NS_PER_MS
 
+LEAD_NS = 10_000  # from the last rank's coming to the beginning, for all to have seen it
 HIDE_NS = 200_000  # for which a device is kept busy after the barrier, while the host enqueues the call
 
 
@@ -23,13 +26,30 @@ class Windows(Protocol):
 
 
 class HostWindows:
-    """By the host's clock, on CPUs."""
+    """By the host's clock, on CPUs; ranks of one machine begin at one moment of that clock.
+
+    Ranks leave a barrier of torch.distributed one after another, and the first would time the others' way out of it. So
+    each writes when it came into `came`, int64 [p] that all share, and all begin a little after the last did.
+    """
+
+    def __init__(self, came: Tensor, rank: int) -> None:
+        self._came, self._rank, self._ended = came.numpy(), rank, 0
 
     def timed(self, call: Callable[[], Any]) -> tuple[Any, float]:
-        dist.barrier()
-        begun = now.perf_counter_ns()
+        begun = self._met()
         returned = call()
-        return returned, float(now.perf_counter_ns() - begun)
+        self._ended = now.perf_counter_ns()
+        return returned, float(self._ended - begun)
+
+    def _met(self) -> int:
+        """When this rank begins. What stands in `came` since before its last call ended is of that call."""
+        self._came[self._rank] = now.perf_counter_ns()
+        while self._came.min() <= self._ended:
+            os.sched_yield()
+        begins = int(self._came.max()) + LEAD_NS
+        while (time_ns := now.perf_counter_ns()) < begins:
+            pass
+        return time_ns
 
 
 class DeviceWindows:
