@@ -34,6 +34,7 @@ BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[3]); from attnlab.bench.contract.descendants import end_with; "
     "end_with(int(sys.argv[2])); from attnlab.bench.ranks.member import main; main(int(sys.argv[1]))"
 )
+WRONG = (Outcome.WRONG_SHAPE, Outcome.WRONG_DTYPE, Outcome.WRONG_VALUES)
 GRACE_S = 0.3  # for others to tell what they died of, when one failed: the first to be heard need not be the first
 ENDING_S = 2.0  # for a process that is told to end
 
@@ -85,7 +86,8 @@ class Group:
     def ask(self, what: str, orders: Sequence[Any], memory: SharedMemory | None = None) -> list[Done]:
         """What ranks answer to an order each, in their order; `what` is what they are at, for the reason.
 
-        Raises RankFailed, or Unavailable where a rank says that, and then the group has ended.
+        Raises RankFailed, or Unavailable where a rank says that; then the group has ended, unless all that is wrong is
+        what a rank returned.
         """
         forgotten, self._forgotten = self._forgotten, []
         for order in forgotten:
@@ -140,10 +142,10 @@ class Group:
         answers = self._answers(time.monotonic() + limit_s)
         if len(answers) == len(orders) and all(isinstance(answer, Done) for answer in answers.values()):
             return [answers[rank] for rank in sorted(answers)]
-        try:
-            raise self._failure(what, answers, limit_s)
-        finally:
+        failure = self._failure(what, answers, limit_s)
+        if not _may_go_on(answers, len(orders)):
             self.end()
+        raise failure
 
     def _answers(self, ends_s: float) -> dict[int, Any]:
         """By rank, until one fails or time is up; None of one that is dead."""
@@ -198,6 +200,12 @@ def late_reason(what: str, standing: Mapping[int, Standing], done: Sequence[int]
         f"{_ranks(list(waiting))} waited for others to no end while {what}, in {limit_s:.3g} s: {'; '.join(told)}; all "
         "ranks have to make the same calls of torch.distributed, in the same order"
     )
+
+
+def _may_go_on(answers: Mapping[int, Any], size: int) -> bool:
+    """Whether each rank came through, and what is wrong is what one returned: they are still together."""
+    raised = [answer for answer in answers.values() if not isinstance(answer, Done)]
+    return len(answers) == size and all(answer and Outcome(answer.outcome) in WRONG for answer in raised)
 
 
 def _ranks(ranks: Sequence[int]) -> str:
