@@ -63,10 +63,14 @@ def measured(name: str = "fast", median_ns: float | None = 2e6, **rest: object) 
         Series("same_top", "share", None, "higher", (0.91,)),
         Series("rms_probability_change", "share", None, "lower", (0.05,)),
         Series("weight_bits", "bit", None, "lower", (5.5,)),
+        Series("message", "B", None, "lower", (4e6,)),
+        Series("bus_bytes", "B", None, "lower", (6e6,)),
     )
     timed = (
         Series("latency", "ns", "wall", "lower", (2e6, 2e6, 2e6)),
         Series("latency", "ns", "cpu_time", "lower", (3e6, 4e6, 5e6)),
+        Series("latency_rank_0", "ns", "ranks_wall", "lower", (2e6, 1e6, 2e6)),
+        Series("latency_rank_1", "ns", "ranks_wall", "lower", (1.9e6, 2e6, 1.8e6)),
     )
     off = (*relative_errors("out", 0.001, 0.004, 0.03, 0.04), *relative_errors("other", 0.001, 0.01, 0.0, 0.04))
     found = Measurement(
@@ -111,6 +115,9 @@ def measured(name: str = "fast", median_ns: float | None = 2e6, **rest: object) 
         ("same_top", 0.91),
         ("rms_probability_change", 0.05),
         ("weight_bits", 5.5),
+        ("rank_skew_ns", 2e5),  # of 0.1, 1 and 0.2 ms
+        ("algorithm_gb_per_s", 2.0),  # 4 MB in 2 ms
+        ("bus_gb_per_s", 3.0),  # 6 MB in 2 ms
     ],
 )
 def test_value(metric: str, expected: float | str) -> None:
