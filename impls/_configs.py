@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from attnlab.bench import AttentionCase, Configuration, Space, UsageError
+from attnlab.bench import AttentionCase, Configuration, DecodeCase, Space, UsageError
 from attnlab.kernels.configs.stored import stored
 
 
@@ -51,7 +51,28 @@ class Chooser:
             )
 
 
-def attention_shape(case: AttentionCase) -> tuple[dict[str, int | str], dict[str, int]]:
+Shape = tuple[dict[str, int | str], dict[str, int]]
+"""What must be equal, and the sizes that may be up to twice or half."""
+
+
+def added(case: AttentionCase | DecodeCase) -> Shape:
+    """What a case adds to plain attention of its kind of mask, as far as kernels are compiled for it or loop by it.
+
+    Nothing for plain cases: what was stored before there were variants is read for them, and for no other.
+    """
+    exact: dict[str, int | str] = {}
+    if case.softcap is not None:
+        exact["softcap"] = 1
+    if case.sinks != "none":
+        exact["sinks"] = 1
+    if case.bias:
+        exact["bias"] = case.bias.kind
+    if case.mask.kind == "document":
+        return exact, {"longest_document": max(case.mask.documents)}
+    return exact, {"mask_size": case.mask.size or 0} if case.mask.kind in ("chunked", "prefix") else {}
+
+
+def attention_shape(case: AttentionCase) -> Shape:
     """What the best tiles of attention hang on. Of a pack the sizes are those of its longest sequence."""
     q_len, kv_len = max(case.sequences)
     exact: dict[str, int | str] = {
@@ -61,7 +82,10 @@ def attention_shape(case: AttentionCase) -> tuple[dict[str, int | str], dict[str
         "mask": case.mask.kind,
         "packed": int(bool(case.packed)),
     }
-    return exact, {"q_len": q_len, "kv_len": kv_len, "heads": case.batch * case.q_heads}
+    if case.packed_keys != case.packed:
+        exact["packed_keys"] = 1
+    more, sizes = added(case)
+    return exact | more, {"q_len": q_len, "kv_len": kv_len, "heads": case.batch * case.q_heads} | sizes
 
 
 def _versions(package: str | None) -> Mapping[str, str]:

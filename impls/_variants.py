@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from attnlab.bench import AttentionCase, AttentionInputs, DecodeInputs
+from attnlab.bench import AttentionCase, AttentionInputs, DecodeCase, DecodeInputs
 from attnlab.bench.llm import NORM_EPS
 
 MASKS = ("chunked", "prefix", "document", "tree")
@@ -55,12 +55,12 @@ def arguments_of(case: AttentionCase, inputs: AttentionInputs) -> dict[str, Any]
     }
 
 
-def gathers(case: AttentionCase) -> bool:
+def gathers(case: AttentionCase | DecodeCase) -> bool:
     """Whether each score has a number of its own to load."""
     return case.mask.kind == "tree" or case.bias.kind in ("relative", "dense")
 
 
-def is_shaped(case: AttentionCase) -> bool:
+def is_shaped(case: AttentionCase | DecodeCase) -> bool:
     """Whether scores have a cap or a bias, or a tree's mask."""
     return gathers(case) or case.softcap is not None or bool(case.bias)
 

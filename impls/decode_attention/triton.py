@@ -9,9 +9,9 @@ from torch import Tensor
 
 from attnlab.bench import Configuration, DecodeCase, DecodeInputs, Needs, Space, implements
 from attnlab.impls import _cache, _triton, _variants
-from attnlab.impls._configs import Chooser
+from attnlab.impls._configs import Chooser, Shape, added
 
-TILE_S = 0.01  # the interpreter's time for a tile of tokens
+TILE_S = 0.01  # the interpreter's time for 64 rows of queries and 32 tokens
 TILING = ("block_n", "num_warps", "num_stages")
 AXES = {"block_n": (32, 64, 128), "num_warps": (2, 4, 8), "num_stages": (2, 3, 4), "splits": (0, 1, 4, 16, 64)}
 """Splits of each sequence: 0 for as many as fill the device."""
@@ -24,10 +24,18 @@ def _rows(case: DecodeCase) -> int:
 def _built_in(case: DecodeCase) -> Any:
     from attnlab.kernels.triton.decode_cuts import configuration
 
-    return configuration(case.head_dim, case.torch_dtype, _cache.CODECS[case.cache][0], _rows(case))
+    codec = _cache.CODECS[case.cache][0]
+    return configuration(case.head_dim, case.torch_dtype, codec, _rows(case), _variants.gathers(case))
 
 
-def _shape(case: DecodeCase) -> tuple[dict[str, int | str], dict[str, int]]:
+def _tiles(case: DecodeCase) -> int:
+    """How often 64 rows of queries, or less, meet 32 tokens."""
+    block_m = int(_built_in(case).rows_of(_rows(case)))
+    row_tiles = -(-_rows(case) // block_m) * max(1, block_m // 64)
+    return sum(length // 32 + 2 for length in case.lengths) * case.kv_heads * row_tiles
+
+
+def _shape(case: DecodeCase) -> Shape:
     exact: dict[str, int | str] = {
         "dtype": case.dtype,
         "head_dim": case.head_dim,
@@ -36,7 +44,8 @@ def _shape(case: DecodeCase) -> tuple[dict[str, int | str], dict[str, int]]:
         "layout": str(case.layout),
         "mask": case.mask.kind,
     }
-    return exact, {"longest": case.longest, "sequences": case.batch * case.kv_heads}
+    more, sizes = added(case)
+    return exact | more, {"longest": case.longest, "sequences": case.batch * case.kv_heads} | sizes
 
 
 def _unfit(case: DecodeCase, chosen: Configuration) -> str | None:
@@ -74,8 +83,7 @@ class Triton:
     def supports(self, case: DecodeCase) -> str | None:
         if case.head_dim > _triton.LARGEST_HEAD_DIM:
             return f"head size {case.head_dim} is not served: {_triton.LARGEST_HEAD_DIM} at most"
-        tiles = sum(length // 32 + 2 for length in case.lengths) * case.kv_heads
-        return _triton.too_slow(7 * 2 * tiles * TILE_S)
+        return _triton.too_slow(7 * 2 * _tiles(case) * TILE_S) if _triton.is_interpreted() else None
 
     def prepare(self, case: DecodeCase, inputs: DecodeInputs, chosen: Configuration | None = None) -> dict[str, Any]:
         from attnlab.kernels.triton.decode_cuts import cut_call
@@ -91,8 +99,7 @@ class Triton:
         }
         # Parts of a sequence meet in a workspace of the case's own, so that a call is one launch.
         near = case.mask.size if case.mask.kind in ("window", "chunked") else None
-        is_tree = case.mask.kind == "tree"
-        workspace = cut_call(inputs.q, case.kv_heads, window=near, tree=is_tree, **shared).workspace(inputs.q)
+        workspace = cut_call(inputs.q, case.kv_heads, window=near, **shared).workspace(inputs.q)
         arguments = shared | {
             "value_codec": value_codec,
             "page_tokens": inputs.cache.page_tokens,

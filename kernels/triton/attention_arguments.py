@@ -63,7 +63,7 @@ class Tiling:
         """What the compiler is given."""
         options = {"num_warps": self.num_warps, "num_stages": self.num_stages}
         if self.all_registers:
-            options["maxnreg"] = min(MOST_REGISTERS, BLOCK_REGISTERS // (32 * self.num_warps) // 8 * 8)
+            options["maxnreg"] = register_limit(self.num_warps)
         return options
 
     def plan(self, widths: tuple[Width, Width], sizes: Sizes, mask: Mask, scoring: Scoring) -> Plan:
@@ -129,6 +129,11 @@ def check(
         got = f"{cu_seqlens.numel()} numbers in cu_seqlens and {cu_seqlens_k.numel()} in cu_seqlens_k"
         expect(cu_seqlens.numel() == cu_seqlens_k.numel(), got, "as many", "pass a length of keys for each sequence")
     return Sizes(cu_seqlens.numel() - 1, Hq, Hkv, Sq, Sk, D, Dv, packed=True, unequal=cu_seqlens_k is not None)
+
+
+def register_limit(num_warps: int) -> int:
+    """The most registers that each thread of a block of so many warps may have."""
+    return min(MOST_REGISTERS, BLOCK_REGISTERS // (32 * num_warps) // 8 * 8)
 
 
 def gathers(mask: Mask, scoring: Scoring) -> bool:

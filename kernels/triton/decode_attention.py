@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attnlab.kernels.triton.attention_arguments import strides
+from attnlab.kernels.triton.attention_arguments import gathers, strides
 from attnlab.kernels.triton.attention_masks import Mask, chosen
 from attnlab.kernels.triton.attention_scoring import PLAIN, Scoring, extras, shaping
 from attnlab.kernels.triton.cache_forms import Paging
@@ -88,7 +88,7 @@ def decode_attention(
         key_codec=key_codec,
         longest=longest,
         window=window_of(mask),
-        tree=mask.kind == "tree",
+        gathers=gathers(mask, scoring),
         splits=splits,
         tiling=tiling,
     )
@@ -140,7 +140,7 @@ def _launch(
             cut.units,
             cut.target,
             PLAN=_plan(cache, cut, head_dim, mask, scoring),
-            num_warps=cut.tiling.num_warps,
+            **cut.tiling.options,
         )
 
 
@@ -154,6 +154,7 @@ def _plan(cache: _Cache, cut: Cut, head_dim: int, mask: Mask, scoring: Scoring) 
         mask.near,
         shaping(scoring),
         head_dim,
+        cut.row_tiles > 1,
         cut.block_m,
         cut.tiling.block_n,
         cut.rows,

@@ -47,6 +47,7 @@ class Plan:
     near: bool
     shaping: Shaping
     head_dim: int
+    many: bool  # rows in several tiles: each ends where its last query does
     block_m: int  # rows of a program
     block_n: int  # tokens of a tile
     rows: int  # of a program that may be real, up to a power of two

@@ -41,10 +41,8 @@ def decode_kernel(
     m_tile = tl.program_id(0) % m_tiles
     unit = tl.program_id(0) // m_tiles % units
     head = tl.program_id(0) // m_tiles // units
-    query = m_tile * PLAN.block_m // group
-    sequence, first_unit, parts = part_of(
-        unit, target, tensors.lengths, sequences, q_len, query, size, PLAN.mask, PLAN.near, PLAN.block_n
-    )
+    queries = _queries_of(m_tile, group, q_len, PLAN)
+    sequence, first_unit, parts = part_of(unit, target, tensors.lengths, sequences, q_len, queries, size, PLAN)
     if sequence < sequences:
         lane = tl.cast(head, tl.int64) * m_tiles + m_tile
         _unit(
@@ -104,10 +102,17 @@ def _unit(
 
 
 @triton.jit
+def _queries_of(m_tile: tl.tensor, group: tl.tensor, q_len: tl.tensor, PLAN: tl.constexpr) -> tl.tuple:
+    """The first and the last query of a tile of rows."""
+    first_row = m_tile * PLAN.block_m
+    return first_row // group, tl.minimum(first_row + PLAN.block_m - 1, q_len * group - 1) // group
+
+
+@triton.jit
 def _tiles_of_part(length: tl.tensor, sizes: tl.tuple, unit: tl.tuple, PLAN: tl.constexpr) -> tl.tuple:
     """(first, low, high): a unit has tiles `low` to `high`, counted from tile `first` of its sequence."""
-    query = unit.m_tile * PLAN.block_m // sizes.group
-    first, count = tiles_of(length, sizes.q_len, query, sizes.size, PLAN.mask, PLAN.near, PLAN.block_n)
+    queries = _queries_of(unit.m_tile, sizes.group, sizes.q_len, PLAN)
+    first, count = tiles_of(length, sizes.q_len, queries, sizes.size, PLAN)
     low = (unit.part * tl.cast(count, tl.int64) // unit.parts).to(tl.int32)
     high = ((unit.part + 1) * tl.cast(count, tl.int64) // unit.parts).to(tl.int32)
     return first, low, high
@@ -117,13 +122,12 @@ def _tiles_of_part(length: tl.tensor, sizes: tl.tuple, unit: tl.tuple, PLAN: tl.
 def _whole_tiles(length: tl.tensor, span: tl.tuple, sizes: tl.tuple, unit: tl.tuple, PLAN: tl.constexpr) -> tl.tuple:
     """(inner, inner_end): those of a unit's tiles that all of its rows see whole."""
     first, low, high = span
-    group, q_len = sizes.group, sizes.q_len
-    last_query = tl.minimum(unit.m_tile * PLAN.block_m + PLAN.block_m - 1, q_len * group - 1) // group
+    q_len = sizes.q_len
+    first_query, last_query = _queries_of(unit.m_tile, sizes.group, q_len, PLAN)
     inner = low
     if PLAN.near:
         seen_from = tl.maximum(first_key(last_query, q_len, length, sizes.size, None, PLAN.mask), 0)
         inner = tl.minimum(tl.maximum(tl.cdiv(seen_from, PLAN.block_n) - first, low), high)
-    first_query = unit.m_tile * PLAN.block_m // group
     # A prefix may be longer than what is cached.
     seen_to = tl.minimum(tl.maximum(key_end(first_query, q_len, length, sizes.size, PLAN.mask, ALL=True), 0), length)
     return inner, tl.maximum(tl.minimum(seen_to // PLAN.block_n - first, high), inner)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import triton
 import triton.language as tl
 
-from attnlab.kernels.triton.attention_seen import first_key
+from attnlab.kernels.triton.attention_seen import first_key, key_end
 from attnlab.kernels.triton.device import narrow
 
 SEQUENCES = tl.constexpr(64)  # looked at together
@@ -20,17 +20,21 @@ SEQUENCES = tl.constexpr(64)  # looked at together
 def tiles_of(
     length: tl.tensor,
     q_len: tl.tensor,
-    query: tl.tensor,
+    queries: tl.tuple,
     size: tl.tensor,
-    MASK: tl.constexpr,
-    NEAR: tl.constexpr,
-    BLOCK_N: tl.constexpr,
+    PLAN: tl.constexpr,
 ) -> tl.tuple:
-    """(first, number) of the tiles that queries from `query` on may see; one at least, so that each has a unit."""
+    """(first, number) of the tiles that queries from the first to the last given may see; one at least, so that each
+    tile of rows has a unit.
+    """
     first = length * 0
-    if NEAR:
-        first = tl.maximum(first_key(query, q_len, length, size, None, MASK), 0) // BLOCK_N
-    return first, tl.maximum(tl.cdiv(length, BLOCK_N) - first, 1)
+    if PLAN.near:
+        first = tl.maximum(first_key(queries[0], q_len, length, size, None, PLAN.mask), 0) // PLAN.block_n
+    end = length
+    if PLAN.many:
+        seen_to = key_end(queries[1], q_len, length, size, PLAN.mask, ALL=False)
+        end = tl.minimum(tl.maximum(seen_to, 0), length)
+    return first, tl.maximum(tl.cdiv(end, PLAN.block_n) - first, 1)
 
 
 @triton.jit
@@ -39,16 +43,14 @@ def _tiles(
     start: tl.tensor,
     sequences: tl.tensor,
     q_len: tl.tensor,
-    query: tl.tensor,
+    queries: tl.tuple,
     size: tl.tensor,
-    MASK: tl.constexpr,
-    NEAR: tl.constexpr,
-    BLOCK_N: tl.constexpr,
+    PLAN: tl.constexpr,
 ) -> tl.tensor:
     """Tiles of each of the sequences from `start` on, 0 past the last."""
     sequence = start + tl.arange(0, SEQUENCES)
     length = tl.load(lengths + sequence, mask=sequence < sequences, other=0)
-    _, count = tiles_of(length, q_len, query, size, MASK, NEAR, BLOCK_N)
+    _, count = tiles_of(length, q_len, queries, size, PLAN)
     return tl.where(sequence < sequences, count, 0)
 
 
@@ -59,11 +61,9 @@ def part_of(
     lengths: tl.tensor,
     sequences: tl.tensor,
     q_len: tl.tensor,
-    query: tl.tensor,
+    queries: tl.tuple,
     size: tl.tensor,
-    MASK: tl.constexpr,
-    NEAR: tl.constexpr,
-    BLOCK_N: tl.constexpr,
+    PLAN: tl.constexpr,
 ) -> tl.tuple:
     """(sequence, its first unit, its units) of a unit; a sequence past the last for a unit without work.
 
@@ -71,7 +71,7 @@ def part_of(
     """
     tiles = tl.cast(0, tl.int64)
     for start in tl.range(0, sequences, SEQUENCES, num_stages=1):
-        counts = _tiles(lengths, start, sequences, q_len, query, size, MASK, NEAR, BLOCK_N)
+        counts = _tiles(lengths, start, sequences, q_len, queries, size, PLAN)
         tiles += tl.sum(counts.to(tl.int64), 0)
     most = tl.cdiv(tiles, target).to(tl.int32)
     sequence = tl.cast(0, tl.int32)
@@ -79,7 +79,7 @@ def part_of(
     number = tl.cast(0, tl.int32)
     reached = tl.cast(0, tl.int32)
     for start in tl.range(0, sequences, SEQUENCES, num_stages=1):
-        units = tl.cdiv(_tiles(lengths, start, sequences, q_len, query, size, MASK, NEAR, BLOCK_N), most)
+        units = tl.cdiv(_tiles(lengths, start, sequences, q_len, queries, size, PLAN), most)
         ends = reached + tl.cumsum(units, 0)
         behind = (ends <= unit) & (units > 0)
         sequence += tl.sum(behind.to(tl.int32), 0)

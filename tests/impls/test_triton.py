@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from attnlab.bench import AttentionCase, Unavailable
+from attnlab.bench import AttentionCase, DecodeCase, Unavailable
 from attnlab.bench.contract.operator_spec import NORMAL_DRAW
 from attnlab.bench.contract.registry import discover
 from attnlab.bench.ops.attention.contract import make_inputs
@@ -32,6 +34,19 @@ def test_the_interpreter_takes_small_cases_only(operator, monkeypatch):
     monkeypatch.setenv("TRITON_INTERPRET", "1")
     assert "too large for Triton's interpreter" in adapter(operator).supports(long)
     assert adapter(operator).supports(AttentionCase(q_heads=2, q_len=100)) is None
+
+
+def test_the_interpreter_takes_as_long_as_there_are_rows(monkeypatch):
+    """Of new tokens over a cache: their tiles of rows meet every tile of it."""
+    supports = adapter("decode_attention").supports
+    case = DecodeCase(q_heads=4, kv_heads=1, head_dim=32, q_len=16, context=1000)
+    chunk = replace(case, q_len=512)
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    assert supports(case) is None
+    assert "too large for Triton's interpreter" in supports(chunk)
+    assert supports(replace(case, q_len=130, context=130)) is None
+    monkeypatch.delenv("TRITON_INTERPRET")
+    assert supports(chunk) is None
 
 
 @BOTH

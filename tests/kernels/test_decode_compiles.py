@@ -14,8 +14,9 @@ from attnlab.bench.llm.caches import KVCache, format_of, known_formats, layout_o
 from attnlab.bench.profilers.sass import count, loops
 from attnlab.bench.profilers.triton_aot import SHARED_LIMIT_BYTES, KernelReport, target
 from attnlab.impls._cache import CODECS
+from attnlab.kernels.triton.attention_scoring import Scoring
 from attnlab.kernels.triton.decode_attention import decode_attention
-from attnlab.kernels.triton.decode_cuts import configuration, split_count
+from attnlab.kernels.triton.decode_cuts import configuration, cut_call, split_count
 from attnlab.kernels.triton.kv_append import Place, kv_append
 
 pytestmark = pytest.mark.usefixtures("fresh_cache")
@@ -38,6 +39,7 @@ DECODED = [
     (80, "fp8_e4m3", "contiguous_bhsd", 128, torch.bfloat16, 1),  # converted without instructions for it
     (80, "fp8_e4m3", "contiguous_bhsd", 128, torch.bfloat16, 16),
     (100, "same", "paged:64", 128, torch.bfloat16, 1),
+    *((sm, "same", "paged:64", 128, torch.bfloat16, 512) for sm in TARGETS),  # a chunk of a prompt
     (100, "int4_g32", "contiguous_bhsd", 128, torch.bfloat16, 1),
 ]
 STORED = [
@@ -145,6 +147,35 @@ def test_programs_that_a_processor_holds() -> None:
     report = decoded(90, "paged:32", "int4_g32", 64, torch.bfloat16)
     assert 65536 // (report.registers * 32 * tiling.num_warps) >= tiling.resident
     assert 228 * 1024 // (report.shared_bytes + 1024) >= tiling.resident
+
+
+def test_scores_that_load_numbers_have_tiles_for_chunks_that_do_not_spill() -> None:
+    bias = torch.empty(8, 512 + 4096 - 1, device=META)
+    report = decoded(100, "paged:64", "same", 128, torch.bfloat16, 512, scoring=Scoring(None, None, bias, "distances"))
+    assert (report.spills, report.stack_bytes) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("q_len", "heads", "row_tiles", "keys"),
+    [  # 8 query heads over 2, or 4 over 1, in tiles of 128 rows; over 32,768 tokens
+        (512, (8, 2), 16, 520_704),  # 16 · 32,768 less what lies past the last query of each: 64 · 2 · (7 + 6 + …)
+        (2048, (4, 1), 64, 2_033_664),
+        (1, (8, 2), 1, 32_768),
+    ],
+)
+def test_how_often_keys_are_read(q_len: int, heads: tuple[int, int], row_tiles: int, keys: int) -> None:
+    q = torch.empty(1, heads[0], q_len, 128, dtype=torch.bfloat16, device=META)
+    cut = cut_call(q, heads[1], key_codec="same", longest=32768)
+    assert (cut.row_tiles, cut.keys_read(q_len, 32768)) == (row_tiles, keys)
+
+
+def test_a_chunk_whose_rows_fill_a_device_is_not_split() -> None:
+    def splits(q_heads: int, kv_heads: int, q_len: int) -> int:
+        q = torch.empty(1, q_heads, q_len, 128, dtype=torch.bfloat16, device=META)
+        return cut_call(q, kv_heads, key_codec="same", longest=32768).splits
+
+    assert splits(32, 8, 2048) == splits(32, 8, 512) == 1  # 512 and 128 programs
+    assert splits(4, 1, 512) == 8  # 16 programs where 132 processors hold one each
 
 
 @pytest.mark.parametrize(

@@ -215,6 +215,33 @@ def test_a_long_sequence_beside_short_ones_has_many_units(device):
 
 
 @ON_A_DEVICE
+@pytest.mark.parametrize("window", [None, 50])
+def test_a_chunk_of_a_prompt(window, device):
+    """130 queries of 4 heads in tiles of 128 rows, the last of which is not full; of one sequence most see nothing."""
+    cache = cache_of_numbers("paged:16", "same", 16, (300, 40), torch.bfloat16, device)
+    q = torch.randn(2, 4, 130, 16, dtype=torch.bfloat16, device=device)
+    got, expected = decoded(cache, q, window, splits=2, scale=0.05), attended(cache, q, 0.05, window)
+    torch.testing.assert_close(got.double().cpu(), expected, rtol=0.01, atol=0.06)  # values to 15
+    assert not got[1, :, :90].any()
+
+
+if INTERPRETED:
+
+    @pytest.mark.parametrize(("q_len", "splits"), [(130, 1), (130, 3), (2, 2)])
+    def test_keys_are_read_as_often_as_the_launch_plan_says(q_len, splits, monkeypatch):
+        from attnlab.kernels.triton import decode_tiles
+        from attnlab.kernels.triton.decode_cuts import cut_call
+
+        cache = cache_of_numbers("paged:16", "same", 16, (300,), torch.float16, "cpu")
+        q = torch.randn(1, 4, q_len, 16, dtype=torch.float16)
+        cut = cut_call(q, 1, key_codec="same", longest=300, splits=splits)
+        load, loads = decode_tiles.load_parts, []
+        monkeypatch.setattr(decode_tiles, "load_parts", lambda *given: (loads.append(given), load(*given))[1])
+        decoded(cache, q, splits=splits, scale=0.05)
+        assert len(loads) / 2 * cut.tiling.block_n == cut.keys_read(q_len, 300)  # keys and values
+
+
+@ON_A_DEVICE
 @pytest.mark.parametrize("format", ["int8_token", "fp8_e4m3_token"])
 @pytest.mark.parametrize("size", [1e-30, 1e-4, 1e4, 1e30])
 def test_scales_beyond_float16_keep_their_numbers(format, size, device):

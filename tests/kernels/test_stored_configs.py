@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from attnlab.bench.machine.environment import describe_device
 from attnlab.bench.profilers.triton_aot import target
 from attnlab.bench.store.machine import Device
 from attnlab.bench.tuning.candidates import tuned_case
+from attnlab.impls._configs import Chooser
 from attnlab.kernels.configs import stored as module
 from attnlab.kernels.configs.stored import DamagedConfigs, device_name, stored
 
@@ -157,3 +159,54 @@ def test_tiles_that_shared_memory_has_no_room_for_are_left_out() -> None:
     reasons = {one.reason.partition(" of ")[2] or one.reason for one in planned.left_out}
     assert "shared memory or more, and a block has 227 KiB" in reasons
     assert planned.default not in {label(one.configuration) for one in planned.left_out}
+
+
+PLAIN = {
+    "attention/triton": "Hq8-Hkv2-Sq256-D64-bf16-causal",
+    "attention/tiled": "Hq8-Hkv2-Sq256-D64-bf16-causal",
+    "attention_backward/triton": "Hq8-Hkv2-Sq256-D64-bf16-causal",
+    "decode_attention/triton": "B2-Hq8-Hkv2-C1024-D64-bf16",
+}
+ADDED = ("softcap=50", "sinks=learned", "bias=alibi", "bias=relative:32", "mask=chunked:64", "mask=prefix:64", "tree")
+
+
+@pytest.mark.parametrize("key", PLAIN)
+def test_what_was_kept_for_a_plain_case_is_not_taken_for_a_variant(put, key: str) -> None:
+    """As it was kept before there were variants, whose names for what must be equal it has alone."""
+    operator, _, name = key.partition("/")
+    space = discover().implementations(operator).get(name).space
+    assert space is not None
+    case_type = discover().operators.get(operator).case_type
+    plain = case_type.parse(PLAIN[key])
+    exact, sizes = space.shape(plain)
+    others = {"v_head_dim", "packed"} if "kv_len" in sizes else {"rows", "cache", "layout"}
+    assert exact.keys() == {"dtype", "head_dim", "mask"} | others
+    kept = {axis: values[0] for axis, values in space.axes.items()}
+    put(entry(1, kernel=key, exact=exact, sizes=sizes, configuration=kept))
+    chooser = Chooser(key, space)
+    assert chooser.take(plain, CPU, None) == kept
+    assert chooser.take(replace(plain, batch=plain.batch * 2), CPU, None) == kept
+    for text in ADDED:
+        axis, _, value = (text if "=" in text else "mask=tree:3x2").partition("=")
+        variant = replace(plain, **{axis: value}, **({"q_len": 10} if text == "tree" else {}))
+        assert stored(key, CPU, *space.shape(variant)) is None, text
+
+
+def test_chunks_of_another_length_and_caps_of_another_size(put) -> None:
+    """A cap's number is no part of a kernel; how far a chunk reaches is how long it loops."""
+    space = discover().implementations("attention").get("triton").space
+    parse = discover().operators.get("attention").case_type.parse
+    assert space is not None
+    exact, sizes = space.shape(parse("Hq8-Hkv2-Sq256-D64-bf16-chunked.64-cap50-sink_learned"))
+    put(entry(1, kernel="attention/triton", exact=exact, sizes=sizes))
+
+    def taken(case_id: str) -> bool:
+        return stored("attention/triton", CPU, *space.shape(parse(case_id))) is not None
+
+    assert taken("Hq8-Hkv2-Sq256-D64-bf16-chunked.100-cap30-sink_zero")
+    assert not taken("Hq8-Hkv2-Sq256-D64-bf16-chunked.16-cap50-sink_learned")
+    assert not taken("Hq8-Hkv2-Sq256-D64-bf16-chunked.64-cap50")
+    packed, _ = space.shape(parse("Hq2-packed100+20-bf16-causal"))
+    assert packed["packed"] == 1
+    assert "packed_keys" not in packed
+    assert space.shape(parse("Hq2-packed100+20-keys100+30-bf16-causal"))[0]["packed_keys"] == 1
