@@ -18,6 +18,7 @@ from attnlab.bench.contract.plugins import ENTRY_POINT_GROUP
 from attnlab.bench.contract.registry import OURS, SUITES, Needs, registry
 
 BENCH = SUITES.parent
+OF_OPERATORS = {"name", "summary", "case_type"}  # words of a call that makes one
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def is_all(plugins: Sequence[str]) -> bool:
 
 def operators() -> list[DeclaredOperator]:
     """By name."""
-    calls = (call for file in _files(BENCH / "ops", "**/*.py") for call in _calls(file, "Operator"))
+    calls = (call for file in _files(BENCH / "ops", "**/*.py") for call in _operators(file))
     found = (DeclaredOperator(*(_constant(call, word) for word in ("name", "summary"))) for call in calls)
     return sorted(found, key=lambda operator: operator.name)
 
@@ -53,7 +54,7 @@ def axes(operator: str) -> list[str]:
     """The names of an operator's axes: what is made by a call in its case, and in what that is derived from."""
     files = sorted((BENCH / "ops").rglob("*.py"))
     kinds = {kind.name: kind for file in files for kind in _tree(file).body if isinstance(kind, ast.ClassDef)}
-    made = next(c for file in files for c in _calls(file, "Operator") if _constant(c, "name") == operator)
+    made = next(call for file in files for call in _operators(file) if _constant(call, "name") == operator)
     case = next(ast.unparse(given.value) for given in made.keywords if given.arg == "case_type")
     found: list[str] = []
     while case in kinds:
@@ -69,7 +70,8 @@ def implementations() -> list[DeclaredImplementation]:
         DeclaredImplementation(ast.literal_eval(call.args[0]), _constant(call, "name"), _needs(call))
         for root in roots()
         for file in _files(root, "*/*.py")
-        for call in _calls(file, "implements")
+        for call in _calls(file)
+        if ast.unparse(call.func) == "implements"
     ]
 
 
@@ -111,14 +113,17 @@ def _tree(file: Path) -> ast.Module:
     return ast.parse(file.read_text(encoding="utf-8"))
 
 
-def _calls(file: Path, function: str) -> Iterator[ast.Call]:
-    """Calls of that function at the top of a file, and as decorators there."""
+def _calls(file: Path) -> Iterator[ast.Call]:
+    """Calls at the top of a file, and as decorators there."""
     for line in _tree(file).body:
         decorators = line.decorator_list if isinstance(line, ast.ClassDef | ast.FunctionDef) else []
         values = [line.value] if isinstance(line, ast.Assign | ast.AnnAssign) else []
-        for call in (*decorators, *values):
-            if isinstance(call, ast.Call) and ast.unparse(call.func) == function:
-                yield call
+        yield from (call for call in (*decorators, *values) if isinstance(call, ast.Call))
+
+
+def _operators(file: Path) -> Iterator[ast.Call]:
+    """What makes an operator, by whichever function: it is given what each has to have."""
+    return (call for call in _calls(file) if {given.arg for given in call.keywords} >= OF_OPERATORS)
 
 
 def _constant(call: ast.Call, word: str) -> Any:

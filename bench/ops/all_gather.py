@@ -29,10 +29,10 @@ def whole(case: AllGatherCase, x: Tensor) -> Tensor:
 
 
 ALL_GATHER = collectives.collective(
-    "all_gather",
-    "what each rank gives, for all of them",
-    AllGatherCase,
-    move_budget(whole),
+    name="all_gather",
+    summary="what each rank gives, for all of them",
+    case_type=AllGatherCase,
+    check=move_budget(whole),
     bus_factor=lambda p: (p - 1) / p,
 )
 registry.operators.add(ALL_GATHER.name, ALL_GATHER, __name__)

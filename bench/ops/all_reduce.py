@@ -33,10 +33,10 @@ def rows(case: AllReduceCase, inputs: CollectiveInputs, taken: Tensor) -> Tensor
 
 
 ALL_REDUCE = collectives.collective(
-    "all_reduce",
-    "sum, average or maximum over ranks, for each of them",
-    AllReduceCase,
-    reduction_budget(rows),
+    name="all_reduce",
+    summary="sum, average or maximum over ranks, for each of them",
+    case_type=AllReduceCase,
+    check=reduction_budget(rows),
     bus_factor=lambda p: 2 * (p - 1) / p,
     operations=operations,
 )

@@ -26,10 +26,10 @@ def whole(case: AllToAllCase, x: Tensor) -> Tensor:
 
 
 ALL_TO_ALL = collectives.collective(
-    "all_to_all",
-    "a block of each rank for each rank: blocks transposed",
-    AllToAllCase,
-    move_budget(whole),
+    name="all_to_all",
+    summary="a block of each rank for each rank: blocks transposed",
+    case_type=AllToAllCase,
+    check=move_budget(whole),
     bus_factor=lambda p: (p - 1) / p,
 )
 registry.operators.add(ALL_TO_ALL.name, ALL_TO_ALL, __name__)

@@ -37,10 +37,10 @@ def rows(case: ReduceScatterCase, inputs: CollectiveInputs, taken: Tensor) -> Te
 
 
 REDUCE_SCATTER = collectives.collective(
-    "reduce_scatter",
-    "sum, average or maximum over ranks, a block of it for each",
-    ReduceScatterCase,
-    reduction_budget(rows),
+    name="reduce_scatter",
+    summary="sum, average or maximum over ranks, a block of it for each",
+    case_type=ReduceScatterCase,
+    check=reduction_budget(rows),
     bus_factor=lambda p: (p - 1) / p,
     operations=operations,
 )
