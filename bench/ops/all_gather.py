@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from attnlab.bench.contract.operator_spec import Operator
 from attnlab.bench.contract.registry import registry
 from attnlab.bench.ops._shared import collectives
 from attnlab.bench.ops._shared.collective_checks import move_budget
-from attnlab.bench.ops._shared.collectives import InBlocks
+from attnlab.bench.ops._shared.collectives import CollectiveInputs, InBlocks
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,12 @@ def whole(case: AllGatherCase, x: Tensor) -> Tensor:
     return x.reshape(1, -1).expand(case.world_size, -1)
 
 
-ALL_GATHER = collectives.collective(
+ALL_GATHER: Operator[AllGatherCase, CollectiveInputs] = Operator(
     name="all_gather",
     summary="what each rank gives, for all of them",
     case_type=AllGatherCase,
+    operations=collectives.no_operations,
     check=move_budget(whole),
-    bus_factor=lambda p: (p - 1) / p,
+    **collectives.shared(lambda p: (p - 1) / p),
 )
 registry.operators.add(ALL_GATHER.name, ALL_GATHER, __name__)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from attnlab.bench.contract.operator_spec import Operator
 from attnlab.bench.contract.registry import registry
 from attnlab.bench.ops._shared import collectives
 from attnlab.bench.ops._shared.collective_checks import reduction_budget
@@ -32,12 +33,12 @@ def rows(case: AllReduceCase, inputs: CollectiveInputs, taken: Tensor) -> Tensor
     return given[:, None].expand(-1, case.world_size, -1)
 
 
-ALL_REDUCE = collectives.collective(
+ALL_REDUCE: Operator[AllReduceCase, CollectiveInputs] = Operator(
     name="all_reduce",
     summary="sum, average or maximum over ranks, for each of them",
     case_type=AllReduceCase,
-    check=reduction_budget(rows),
-    bus_factor=lambda p: 2 * (p - 1) / p,
     operations=operations,
+    check=reduction_budget(rows),
+    **collectives.shared(lambda p: 2 * (p - 1) / p),
 )
 registry.operators.add(ALL_REDUCE.name, ALL_REDUCE, __name__)

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from attnlab.bench.contract.operator_spec import Operator
 from attnlab.bench.contract.registry import registry
 from attnlab.bench.ops._shared import collectives
 from attnlab.bench.ops._shared.collective_checks import move_budget
-from attnlab.bench.ops._shared.collectives import InBlocks
+from attnlab.bench.ops._shared.collectives import CollectiveInputs, InBlocks
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,12 @@ def whole(case: AllToAllCase, x: Tensor) -> Tensor:
     return blocks.transpose(0, 1).flatten(1)
 
 
-ALL_TO_ALL = collectives.collective(
+ALL_TO_ALL: Operator[AllToAllCase, CollectiveInputs] = Operator(
     name="all_to_all",
     summary="a block of each rank for each rank: blocks transposed",
     case_type=AllToAllCase,
+    operations=collectives.no_operations,
     check=move_budget(whole),
-    bus_factor=lambda p: (p - 1) / p,
+    **collectives.shared(lambda p: (p - 1) / p),
 )
 registry.operators.add(ALL_TO_ALL.name, ALL_TO_ALL, __name__)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from attnlab.bench.contract.operator_spec import Operator
 from attnlab.bench.contract.registry import registry
 from attnlab.bench.ops._shared import collectives
 from attnlab.bench.ops._shared.collective_checks import reduction_budget
@@ -36,12 +37,12 @@ def rows(case: ReduceScatterCase, inputs: CollectiveInputs, taken: Tensor) -> Te
     return blocks.index_select(2, taken.to(inputs.x.device))
 
 
-REDUCE_SCATTER = collectives.collective(
+REDUCE_SCATTER: Operator[ReduceScatterCase, CollectiveInputs] = Operator(
     name="reduce_scatter",
     summary="sum, average or maximum over ranks, a block of it for each",
     case_type=ReduceScatterCase,
-    check=reduction_budget(rows),
-    bus_factor=lambda p: (p - 1) / p,
     operations=operations,
+    check=reduction_budget(rows),
+    **collectives.shared(lambda p: (p - 1) / p),
 )
 registry.operators.add(REDUCE_SCATTER.name, REDUCE_SCATTER, __name__)

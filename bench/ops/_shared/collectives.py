@@ -10,11 +10,9 @@ import torch
 from torch import Tensor
 
 from attnlab.bench.contract.axes import dtype_axis, size
-from attnlab.bench.contract.error_budget import ErrorBudget
 from attnlab.bench.contract.operator_spec import (
     NEEDLE_DRAW,
     Fact,
-    Operator,
     Ranks,
     TensorSpec,
     columns,
@@ -146,32 +144,20 @@ def no_operations(case: CollectiveCase) -> int:
     return 0
 
 
-def collective(
-    name: str,
-    summary: str,
-    case_type: type[CollectiveCase],
-    check: ErrorBudget[Any, CollectiveInputs],
-    bus_factor: Callable[[int], float],
-    operations: Callable[[Any], int] = no_operations,
-) -> Operator[Any, CollectiveInputs]:
-    """An operator whose ranks have a row of x each, and get a row of out. bus_factor(p): see `facts_of`."""
-    return Operator(
-        name=name,
-        summary=summary,
-        case_type=case_type,
-        inputs_type=CollectiveInputs,
-        outputs=outputs,
-        make_inputs=make_inputs,
-        operations=operations,
-        bytes_moved=bytes_moved,
-        check=check,
-        length_axis="message_bytes",
-        headlines=HEADLINES,
-        facts=facts_of(bus_factor),
-        results=whole_outputs,
-        mixed=lambda case, inputs: columns(inputs, "x"),
-        ranks=Ranks(world_size, shard, outputs_of_rank, join),
-    )
+def shared(bus_factor: Callable[[int], float]) -> dict[str, Any]:
+    """What operators whose ranks have a row of x each, and get a row of out, have in common. bus_factor: `facts_of`."""
+    return {
+        "inputs_type": CollectiveInputs,
+        "outputs": outputs,
+        "make_inputs": make_inputs,
+        "bytes_moved": bytes_moved,
+        "length_axis": "message_bytes",
+        "headlines": HEADLINES,
+        "facts": facts_of(bus_factor),
+        "results": whole_outputs,
+        "mixed": lambda case, inputs: columns(inputs, "x"),
+        "ranks": Ranks(world_size, shard, outputs_of_rank, join),
+    }
 
 
 def facts_of(bus_factor: Callable[[int], float]) -> Callable[[Any, int, torch.device], tuple[Fact, ...]]:
