@@ -98,6 +98,10 @@ from .ops.linear.inputs import LinearInputs as LinearInputs
 from .ops.linear.inputs import linear_inputs as linear_inputs
 from .ops.perplexity.case import PerplexityCase as PerplexityCase
 from .ops.perplexity.case import PerplexityInputs as PerplexityInputs
+from .ops.pipeline.case import PipelineCase as PipelineCase
+from .ops.pipeline.case import PipelineShard as PipelineShard
+from .ops.ring_attention.case import RingAttentionCase as RingAttentionCase
+from .ops.ring_attention.contract import RingShard as RingShard
 from .ops.rmsnorm import RmsNormCase as RmsNormCase
 from .ops.rmsnorm import RmsNormInputs as RmsNormInputs
 from .ops.rope import RopeCase as RopeCase
@@ -112,6 +116,8 @@ from .ops.serve.inputs import ServeInputs as ServeInputs
 from .ops.serve.inputs import ServeOutputs as ServeOutputs
 from .ops.swiglu import SwigluCase as SwigluCase
 from .ops.swiglu import SwigluInputs as SwigluInputs
+from .ops.tensor_parallel_linear.case import TensorParallelCase as TensorParallelCase
+from .ops.tensor_parallel_linear.case import TensorParallelShard as TensorParallelShard
 from .profilers import PROFILERS as PROFILERS
 from .profilers import Profiler as Profiler
 from .profilers.profiled_call import ProfiledCall as ProfiledCall
@@ -120,6 +126,7 @@ from .profilers.record import Listing as Listing
 from .profilers.record import ProfileFinding as ProfileFinding
 from .profilers.record import ToolFigure as ToolFigure
 from .profilers.record import ToolRecord as ToolRecord
+from .ranks.crew import Crew as Crew
 from .ranks.of_ranks import OfRanks as OfRanks
 from .reporters import REPORTERS as REPORTERS
 from .reporters import Reporter as Reporter
@@ -156,6 +163,7 @@ __all__ = [
     "CollectiveInputs",
     "CollectiveShard",
     "Configuration",
+    "Crew",
     "DecodeCase",
     "DecodeInputs",
     "Deviation",
@@ -195,6 +203,8 @@ __all__ = [
     "Outcome",
     "PerplexityCase",
     "PerplexityInputs",
+    "PipelineCase",
+    "PipelineShard",
     "Probe",
     "ProfileFinding",
     "ProfiledCall",
@@ -204,6 +214,8 @@ __all__ = [
     "Registry",
     "Reporter",
     "Resources",
+    "RingAttentionCase",
+    "RingShard",
     "RmsNormCase",
     "RmsNormInputs",
     "RopeCase",
@@ -221,6 +233,8 @@ __all__ = [
     "StoredRun",
     "SwigluCase",
     "SwigluInputs",
+    "TensorParallelCase",
+    "TensorParallelShard",
     "TensorSpec",
     "Timer",
     "ToolFigure",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from attnlab.bench.contract.ranks import RankedOutputs
 from attnlab.bench.errors import MeasurementError
@@ -14,6 +14,7 @@ from attnlab.bench.store.plan import Plan
 from attnlab.bench.store.records import DeviceState, Series
 
 WALL, EVENTS = "ranks_wall", "ranks_cuda_events"
+ALONE_EVERY, ALONE_TIMES = 4, 3  # after each so many bursts, parts of a call are timed alone so many times
 
 
 class RanksClock:
@@ -38,21 +39,38 @@ class RanksTimer:
         self.clock = clock
         self._rotation = itertools.cycle(calls)
         self._times: list[tuple[float, ...]] = []
+        self._last: RankedOutputs | None = None
+        self._told: list[tuple[Mapping[str, float], ...]] = []
+        self._asked = 0
 
     def burst(self, count: int) -> list[float]:
-        self._times = []
+        self._times, self._told = [], []
         for call in list(itertools.islice(self._rotation, count)):
             renew([call])
             call()
-            self._times.append(_times_of(call))
+            self._last = _outputs_of(call)
+            self._times.append(self._last.times_ns)
+            self._told.append(self._last.told)
         return [max(times) for times in self._times]
 
     def series(self) -> tuple[Series, ...]:
-        """A series a rank."""
-        by_rank = zip(*self._times, strict=True)
-        return tuple(
-            Series(quantity_of(rank), "ns", self.clock, "lower", values) for rank, values in enumerate(by_rank)
-        )
+        """A series a rank, what each told, and by turns what parts of a call take alone."""
+        return (*self._of_ranks(), *self._of_parts())
+
+    def _of_ranks(self) -> Iterator[Series]:
+        for rank, values in enumerate(zip(*self._times, strict=True)):
+            yield Series(quantity_of(rank), "ns", self.clock, "lower", values)
+        for rank, told in enumerate(zip(*self._told, strict=True)):
+            for name in told[0]:
+                values = tuple(one[name] for one in told)
+                yield Series(quantity_of(rank, name), "ns", self.clock, "lower", values)
+
+    def _of_parts(self) -> Iterator[Series]:
+        turn, self._asked = self._asked % ALONE_EVERY, self._asked + 1
+        if turn or self._last is None or self._last.alone is None:
+            return
+        for name, values in self._last.alone(ALONE_TIMES).items():
+            yield Series(name, "ns", self.clock, "lower", values)
 
     def state(self) -> DeviceState | None:
         return None
@@ -67,10 +85,10 @@ class RanksTimer:
         )
 
 
-def _times_of(call: Call) -> tuple[float, ...]:
+def _outputs_of(call: Call) -> RankedOutputs:
     returned = call.outputs if isinstance(call, KeepsOutputs) else None
     if isinstance(returned, RankedOutputs):
-        return returned.times_ns
+        return returned
     kind = type(returned).__name__
     raise MeasurementError(f"got {kind} of a call over ranks; expected what OfRanks.run returns: derive from OfRanks")
 

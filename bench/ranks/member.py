@@ -18,8 +18,8 @@ import torch.distributed as dist
 
 from attnlab.bench.contract.plugins import import_file
 from attnlab.bench.errors import Unavailable
-from attnlab.bench.ranks.orders import Call, Done, Forget, Join, Load, Prepare, Raised
-from attnlab.bench.ranks.part import Part, WrongOutput
+from attnlab.bench.ranks.orders import Call, Do, Done, Forget, Join, Load, Make, Prepare, Raised, TimeAlone
+from attnlab.bench.ranks.part import Part, WrongOutput, poisoned_memory
 from attnlab.bench.ranks.shared import loads
 from attnlab.bench.ranks.windows import DeviceWindows, HostWindows, Windows
 from attnlab.bench.store.records import Outcome
@@ -45,6 +45,7 @@ class Member:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._parts: dict[int, Part] = {}
+        self._made: dict[int, Any] = {}
         self._windows: Windows | None = None
         self._stack: IO[str] | None = None
 
@@ -59,16 +60,23 @@ class Member:
 
     def _done(self, order: Any) -> Done:
         if isinstance(order, Call):
-            assert self._windows is not None, "of a rank that has joined its group"
-            return Done(self._parts[order.key].call(self._windows, order.poisoned))
+            return self._parts[order.key].call(self._joined(), order.poisoned)
+        if isinstance(order, TimeAlone):
+            return Done(alone=self._parts[order.key].alone(self._joined(), order.count))
+        if isinstance(order, Do):
+            with poisoned_memory() if order.poisoned else contextlib.nullcontext():
+                return Done(value=getattr(self._made[order.key], order.method)(*order.arguments))
         if isinstance(order, Join):
             self._join(order)
         elif isinstance(order, Load):
             load(order.modules)
         elif isinstance(order, Prepare):
             self._parts[order.key] = self._prepared(order)
+        elif isinstance(order, Make):
+            self._made[order.key] = _found(order.made)(*order.arguments)
         elif isinstance(order, Forget):
             self._parts.pop(order.key, None)
+            self._made.pop(order.key, None)
         return Done()
 
     def _join(self, order: Join) -> None:
@@ -83,11 +91,20 @@ class Member:
         dist.init_process_group(backend, store=store, rank=order.rank, world_size=order.world_size, timeout=FOREVER)
         self._windows = DeviceWindows() if order.device == "cuda" else HostWindows(order.came, order.rank)
 
+    def _joined(self) -> Windows:
+        assert self._windows is not None, "of a rank that has joined its group"
+        return self._windows
+
     def _prepared(self, order: Prepare) -> Part:
-        module, name = order.implementation
-        made = operator.attrgetter(name)(importlib.import_module(module))()
+        made = _found(order.implementation)()
         device = torch.device("cuda", dist.get_rank()) if dist.get_backend() == "nccl" else torch.device("cpu")
         return Part.prepared(made, order, dist.get_rank(), device)
+
+
+def _found(named: tuple[str, str]) -> Any:
+    """A class, by its module and its name there."""
+    module, name = named
+    return operator.attrgetter(name)(importlib.import_module(module))
 
 
 def load(modules: dict[str, str | None]) -> None:

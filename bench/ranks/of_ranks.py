@@ -6,16 +6,17 @@ import atexit
 import itertools
 import sys
 import weakref
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import torch
 
 from attnlab.bench.contract.operator_spec import Ranks, tensors
-from attnlab.bench.contract.ranks import RankedOutputs
+from attnlab.bench.contract.ranks import RankedOutputs, TimesAlone
 from attnlab.bench.contract.registry import registry
 from attnlab.bench.errors import MeasurementError, PluginError
 from attnlab.bench.ranks.group import Group, Place
-from attnlab.bench.ranks.orders import Call, Forget, Load, Prepare
+from attnlab.bench.ranks.orders import Call, Forget, Load, Prepare, TimeAlone
 from attnlab.bench.ranks.shared import SharedMemory
 
 
@@ -24,6 +25,11 @@ class OfRanks:
 
     prepare_rank(case, shard)    what one rank sets up, untimed; its result is `state`
     run_rank(shard, state)       the timed call of one rank; returns its output tensor, or a tuple of them
+    told_rank(state)             optional: what the rank says of the call that it made last, in nanoseconds by name:
+                                 `busy`, how long it computed
+    alone_rank(shard, state)     optional: parts of a call by name, functions without arguments that are timed by
+                                 themselves between calls: `communication`, `computation`, and `one_rank`, the whole
+                                 problem on rank 0; each rank gives the same names in the same order
 
     `shard` holds the rank's inputs, as the operator shares them out: the same tensors in all calls, with new values in
     those that are dynamic. In both, torch.distributed's default group is the ranks of the case: gloo on CPUs, with one
@@ -48,6 +54,14 @@ class OfRanks:
     def run_rank(self, shard: Any, state: Any) -> Any:
         raise NotImplementedError(f"{type(self).__qualname__}.run_rank(shard, state): write what one rank does")
 
+    def told_rank(self, state: Any) -> dict[str, float]:
+        """Nothing, where a rank has nothing to say."""
+        return {}
+
+    def alone_rank(self, shard: Any, state: Any) -> dict[str, Callable[[], object]]:
+        """Nothing, where no part is timed by itself."""
+        return {}
+
     def prepare(self, case: Any, inputs: Any, chosen: Any = None) -> OverRanks:
         """Ranks that are set up on the shards of these inputs, which come to lie in memory that they share."""
         return OverRanks(type(self), case, inputs, chosen)
@@ -58,8 +72,19 @@ class OfRanks:
 
 
 _groups: dict[Place, Group] = {}
-_users: weakref.WeakSet[OverRanks] = weakref.WeakSet()
+_users: weakref.WeakSet[HasGroup] = weakref.WeakSet()
 _keys = itertools.count()
+
+
+class HasGroup(Protocol):
+    """Whoever has use for a group, for as long as it lives."""
+
+    group: Group
+
+
+def used_by(user: HasGroup) -> None:
+    """A group is not ended for another while its user lives."""
+    _users.add(user)
 
 
 def end_groups() -> None:
@@ -71,7 +96,7 @@ def end_groups() -> None:
 atexit.register(end_groups)
 
 
-def _group(place: Place) -> Group:
+def group_for(place: Place) -> Group:
     """The ranks that are there already, or new ones; others that nobody uses are ended then."""
     if place not in _groups or not _groups[place].alive:
         used = {id(user.group) for user in _users}
@@ -91,9 +116,9 @@ class OverRanks:
             raise MeasurementError(f"operator {case.kind} is none over ranks; derive from OfRanks only for those")
         self.ranks: Ranks[Any, Any] = ranks
         self._device = next(iter(tensors(inputs).values())).device
-        self.group = _group(Place(ranks.world_size(case), self._device.type))
+        self.group = group_for(Place(ranks.world_size(case), self._device.type))
         self._sets = {id(inputs): self._prepared(inputs)}
-        _users.add(self)
+        used_by(self)
 
     def call(self, inputs: Any) -> RankedOutputs:
         """Of all ranks, on these inputs; where they were not there at `prepare`, ranks are set up on them first."""
@@ -132,7 +157,13 @@ class InputsOfRanks:
                 theirs[path].copy_(tensor)
         done = self._group.ask("in a call", [Call(self._key, poisons)] * len(self._outputs))
         whole = tuple(out.to(self._device) for out in self._ranks.join(self._case, self._outputs))
-        return RankedOutputs(whole, tuple(one.elapsed_ns for one in done))
+        return RankedOutputs(whole, tuple(one.elapsed_ns for one in done), tuple(one.told for one in done), self.alone)
+
+    def alone(self, count: int) -> TimesAlone:
+        """Parts of a call by themselves, so many times, as long as on the slowest rank; {} where there are none."""
+        done = self._group.ask("in a part of a call", [TimeAlone(self._key, count)] * len(self._outputs))
+        by_name = {name: [one.alone[name] for one in done] for name in done[0].alone}
+        return {name: tuple(max(times) for times in zip(*ranks, strict=True)) for name, ranks in by_name.items()}
 
 
 def mirror(inputs: Any, memory: SharedMemory) -> Any:
@@ -149,6 +180,11 @@ def poisoned() -> bool:
     """Whether fresh memory is NaN in this process now, as in checks (see `measuring.correctness`)."""
     filling: Any = torch.utils.deterministic
     return torch.get_deterministic_debug_mode() != 0 and bool(filling.fill_uninitialized_memory)
+
+
+def next_key() -> int:
+    """What stands for something that ranks hold."""
+    return next(_keys)
 
 
 def modules_of(*things: Any) -> dict[str, str | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from attnlab.bench.contract.operator_spec import Ranks
@@ -58,17 +58,50 @@ class Call:
 
 
 @dataclass(frozen=True)
+class TimeAlone:
+    """Parts of a call by themselves, each so many times."""
+
+    key: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Make:
+    """An object of a class of a module; what is given as `key` stands for it from then on."""
+
+    key: int
+    made: tuple[str, str]
+    arguments: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Do:
+    """Call a method of what was made; poisoned: fresh memory is NaN in it."""
+
+    key: int
+    method: str
+    arguments: tuple[Any, ...]
+    poisoned: bool = False
+
+
+@dataclass(frozen=True)
 class Forget:
-    """What stands for an implementation on a case is not needed any more."""
+    """What stands for an implementation on a case, or for what was made, is not needed any more."""
 
     key: int
 
 
 @dataclass(frozen=True)
 class Done:
-    """What was asked for is done; of a call, what it took, in nanoseconds."""
+    """What was asked for is done; of a call, what it took, in nanoseconds.
+
+    told: what the implementation says of it. alone: times of parts. value: what a method returned.
+    """
 
     elapsed_ns: float = 0.0
+    told: dict[str, float] = field(default_factory=dict)
+    alone: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    value: Any = None
 
 
 @dataclass(frozen=True)

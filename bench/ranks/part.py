@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from attnlab.bench.contract.operator_spec import TensorSpec, tensors
-from attnlab.bench.ranks.orders import Prepare
+from attnlab.bench.ranks.orders import Done, Prepare
 from attnlab.bench.ranks.windows import Windows
 from attnlab.bench.store.records import Outcome
 
@@ -40,7 +40,7 @@ class Part:
         chosen = () if order.chosen is None else (order.chosen,)
         return cls(implementation, order, rank, shard, implementation.prepare_rank(order.case, shard, *chosen))
 
-    def call(self, windows: Windows, poisoned: bool) -> float:
+    def call(self, windows: Windows, poisoned: bool) -> Done:
         """Take in what the whole inputs hold now, make one call in a window, and hand its outputs over."""
         order, filling = self.order, poisoned_memory() if poisoned else contextlib.nullcontext()
         fresh = order.ranks.shard(order.case, order.inputs, self.rank)
@@ -51,7 +51,12 @@ class Part:
             refuse_changed(self.shard, fresh)
         for out, place in zip(self._outputs(returned), order.outputs, strict=True):
             place.copy_(out)
-        return elapsed_ns
+        return Done(elapsed_ns, told=self.implementation.told_rank(self.state))
+
+    def alone(self, windows: Windows, count: int) -> dict[str, tuple[float, ...]]:
+        """What each part of a call takes by itself, in windows as calls have them."""
+        parts = self.implementation.alone_rank(self.shard, self.state)
+        return {name: tuple(windows.timed(part)[1] for _ in range(count)) for name, part in parts.items()}
 
     def _outputs(self, returned: Any) -> Sequence[Tensor]:
         specs = self.order.ranks.outputs(self.order.case, self.rank)

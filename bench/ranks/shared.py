@@ -43,6 +43,12 @@ class SharedMemory:
                 moved[old.data_ptr()] = old, new  # the old one is kept, so that no other gets its place
             tensor.set_(moved[old.data_ptr()][1], tensor.storage_offset(), tensor.shape, tensor.stride())
 
+    def adopt_of(self, value: Any) -> None:
+        """Move the tensors of the CPU that a value holds here, wherever in it they are."""
+        found: list[Tensor] = []
+        _Finder(found).dump(value)
+        self.adopt(found)
+
     def place(self, tensor: Tensor) -> str | None:
         """The file that other processes of this user map a tensor's memory from; None where it does not lie here."""
         held = tensor.device.type == "cpu" and self._descriptors.get(tensor.untyped_storage().data_ptr())
@@ -65,6 +71,21 @@ class SharedMemory:
         for descriptor in self._descriptors.values():
             os.close(descriptor)
         self._descriptors.clear()
+
+
+class _Finder(pickle.Pickler):
+    """Writes nothing that is read: it goes through a value, and keeps the tensors of the CPU that it comes by."""
+
+    def __init__(self, found: list[Tensor]) -> None:
+        super().__init__(io.BytesIO(), protocol=pickle.HIGHEST_PROTOCOL)
+        self._found = found
+
+    def persistent_id(self, obj: Any) -> Any:
+        if type(obj) is not Tensor:
+            return None
+        if obj.device.type == "cpu":
+            self._found.append(obj)
+        return len(self._found)
 
 
 class _Writer(pickle.Pickler):

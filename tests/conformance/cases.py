@@ -15,6 +15,25 @@ REDUCTIONS = (
     "S4100-bf16-avg",
     "S8200-fp32-max",
 )
+RING_ATTENTION = (  # of two ranks, as those that follow
+    "Hq2-S64-D16-fp32",
+    "Hq4-Hkv2-S130-D64-bf16-full",
+    "B2-Hq6-Hkv2-S132-D32-bf16-zigzag",
+    "Hq4-Hkv1-S96-D72-fp16-zigzag-outliers",
+    "Hq2-S40-D32-fp32-full-zigzag",
+)
+TENSOR_PARALLEL_LINEAR = (
+    "M1-H32-I64-fp32",
+    "M33-H48-I100-bf16-gelu-bias",
+    "M16-H32-I64-fp16-bias-forward_backward",
+    "M30-H48-I96-bf16-gelu-forward_backward",
+)
+PIPELINE = (
+    "L2-mb1-M5-H16-fp32",
+    "L6-mb5-M7-H32-bf16",
+    "L4-mb5-M8-H32-bf16-forward_backward",
+    "L2-mb2-M8-H16-fp32-forward_backward",
+)
 ATTENTION = (
     "Hq1-Sq1-D8-fp32",
     "Hq2-Sq64-D64-fp16",
@@ -268,6 +287,9 @@ GENERATE = (
     "toy-random-B2-P24-N8-draft_model.2.t1-fp32",
     "toy-random-P24-N6-beam.3-fp32",
     "toy-random-B2-R4-P40-N8-paged.16-fp32-continuous-pool7",
+    "toy-random-B2-R3-P20-N6-fp32-tp2",
+    "toy-random-B2-P24-N8-sample.t0.8.p0.9-paged.16-bf16-tp2",
+    "toy-random-B2-P24-N12-prompt_lookup.3-fp32-tp2",
 )
 
 
@@ -317,6 +339,9 @@ OF_OPERATOR = {
     "reduce_scatter": CaseSet((*COLLECTIVES, *REDUCTIONS)),
     "all_gather": CaseSet(COLLECTIVES),
     "all_to_all": CaseSet(COLLECTIVES),
+    "ring_attention": CaseSet(RING_ATTENTION, eager="ring"),
+    "tensor_parallel_linear": CaseSet(TENSOR_PARALLEL_LINEAR, eager="all_reduce"),
+    "pipeline": CaseSet(PIPELINE, eager="gpipe"),
     "serve": CaseSet(SERVE, eager="in_process"),
 }
 PARTS = ("rmsnorm", "layernorm", "rope", "swiglu", "gelu", "embedding", "linear")

@@ -56,6 +56,8 @@ class Attending:
         return torch.cat([scores, column], -1).softmax(-1)[..., :-1]
 
 
+SUMMED = ("output", "down")
+"""Projections whose inputs ranks have parts of."""
 CAST_WHOLE_BYTES = 4 << 30
 """Of weights: larger models are cast to another dtype layer by layer in each pass, for lack of memory."""
 
@@ -70,11 +72,15 @@ class LayerCache:
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """Weights of one layer, in the dtype of the pass, and which layer of the model it is."""
+    """Weights of one layer, in the dtype of the pass, and which layer of the model it is.
+
+    ranks: that add up what attention gives and the MLP, each its part, which is rounded to the dtype before.
+    """
 
     weights: LayerWeights
     config: ModelConfig
     index: int
+    ranks: int = 1
 
     def normed(self, x: Tensor, weight: Tensor | None) -> Tensor:
         """`x`, normed where the model has such a norm."""
@@ -88,7 +94,12 @@ class Layer:
     def project(self, x: Tensor, name: str, bias: Tensor | None = None) -> Tensor:
         """The projection of that name of `x` `[..., K]`, which is quantised beforehand where its format asks for it."""
         matrix: Tensor = getattr(self.weights, name)
-        return project(quantised(x, self.weights.activations.get(name, "same"), x.dtype), matrix, bias)
+        x = quantised(x, self.weights.activations.get(name, "same"), x.dtype)
+        if self.ranks == 1 or name not in SUMMED:
+            return project(x, matrix, bias)
+        parts = zip(x.chunk(self.ranks, -1), matrix.chunk(self.ranks, 1), strict=True)
+        total: Tensor = sum(project(part, own, None) for part, own in parts)  # type: ignore[assignment]
+        return total if bias is None else total + bias
 
 
 def as_it_is(x: Tensor) -> Tensor:
@@ -103,13 +114,15 @@ def reference_logits(
     last: int | None = None,
     rounded: Rounding = as_it_is,
     reading: Reading | None = None,
+    ranks: int = 1,
 ) -> Tensor:
     """Logits after each of `ids` `[B, T]` int64, as `[B, T, V]` in `dtype` on the device of the weights.
 
     last: only of so many last positions, `[B, last, V]`, since the head is as dear as the layers. Weights are
     cast to `dtype` one layer at a time. A shorter sequence may be padded on its right: no token sees later ones.
-    rounded: for the logits of an engine that rounds its activations. reading: another way to read the text. Rotary
-    frequencies that depend on the length are those of T tokens.
+    rounded: for the logits of an engine that rounds its activations. reading: another way to read the text. ranks: for
+    those of an engine whose ranks share each layer, see `Layer`. Rotary frequencies that depend on the length are those
+    of T tokens.
     """
     ids = checked_ids(weights.config, ids.to(weights.device))
     length = ids.shape[1]
@@ -120,7 +133,7 @@ def reference_logits(
     hidden = embedded(weights, ids, dtype)
     group = max(1, TOKENS_AT_ONCE // length) if reading is None else len(ids)
     for index, stored in enumerate(weights.layers):
-        layer = Layer(stored.to(weights.device, dtype), config, index)
+        layer = Layer(stored.to(weights.device, dtype), config, index, ranks)
         parts = [decode(layer, part, None, rounded, reading)[0] for part in hidden.split(group)]
         hidden = torch.cat(parts) if len(parts) > 1 else parts[0]
     return head_logits(weights, hidden[:, length - last :], dtype, rounded)

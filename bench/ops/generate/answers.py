@@ -262,8 +262,13 @@ def many_logits(
     text = torch.cat([prompts, answers], 1)[:, :-1].to(weights.embedding.device)
     if case is None:
         return reference_logits(weights, text, dtype=dtype, last=answers.shape[1]).cpu()
+    return as_case_rounds(case, weights, text, answers.shape[1]).cpu()
+
+
+def as_case_rounds(case: GenerateCase, weights: ModelWeights, text: Tensor, last: int) -> Tensor:
+    """The reference's logits [B, last, V] with the roundings that a case has, of its dtype, codes and ranks."""
     rounded, reading = rounding(case.weights), encoded(case)
-    return reference_logits(weights, text, case.torch_dtype, answers.shape[1], rounded, reading).cpu()
+    return reference_logits(weights, text, case.torch_dtype, last, rounded, reading, case.tensor_parallel)
 
 
 def laws_of(case: GenerateCase, prompts: Tensor, answers: Tensor, logits: Tensor) -> Laws:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -204,7 +205,12 @@ class GenerateCase(TypedCase):
         opt_in=True,
     )
 
+    tensor_parallel: int = size(
+        "tp", help="ranks that share each layer: heads of attention, columns of the MLP", default=1, opt_in=True
+    )
+
     def validate(self) -> None:
+        self._validate_ranks()
         if self.placing.latent:
             raise ImpossibleCase(
                 f"got layout {self.layout}; expected one with values of their own: {self.model} has no latent heads"
@@ -239,6 +245,22 @@ class GenerateCase(TypedCase):
         axes = ("model", "draft", "weights", "draft_weights")
         models = {axis: Path(name).expanduser() for axis in axes if is_path(name := getattr(self, axis))}
         return models | ({"arrivals": Path(self.arrivals.path)} if self.arrivals.kind == "trace" else {})
+
+    def _validate_ranks(self) -> None:
+        ranks, config = self.tensor_parallel, self.config
+        whole = {
+            "query heads": config.q_heads,
+            "key-value heads": config.kv_heads,
+            "columns between the layers of its MLP": config.intermediate_size,
+        }
+        uneven = [f"{count} {what}" for what, count in whole.items() if count % ranks]
+        if uneven:
+            both = math.gcd(*whole.values())
+            served = ", ".join(str(n) for n in range(1, both + 1) if both % n == 0)
+            raise ImpossibleCase(
+                f"got tensor_parallel={ranks} of {self.model}, which has {' and '.join(uneven)}; expected one of "
+                f"{served}"
+            )
 
     def _validate_batching(self) -> None:
         continuous = self.batching == "continuous"

@@ -78,4 +78,5 @@ def _reading_of(case: GenerateCase) -> tuple[object, ...]:
         case.new_tokens,
         case.requests,
         decoding.write(),
+        *([case.tensor_parallel] if case.tensor_parallel > 1 else []),
     )

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from attnlab.bench.llm.generation.stored import rounding
 from attnlab.bench.llm.models.reference import reference_answers, reference_greedy, reference_logits
 from attnlab.bench.ops.generate.answers import (
     MARGIN,
     AnswerReading,
     Answers,
     ManyAnswers,
+    as_case_rounds,
     judged,
     laws_of,
     logs_of,
@@ -24,7 +24,7 @@ from attnlab.bench.ops.generate.answers import (
 )
 from attnlab.bench.ops.generate.drawn import Noise, blunt_probes
 from attnlab.bench.ops.generate.exams import PAGE_TOKENS
-from attnlab.bench.ops.generate.faults import Fault, SideBySide, encoded, faults
+from attnlab.bench.ops.generate.faults import Fault, SideBySide, faults
 
 if TYPE_CHECKING:
     from attnlab.bench.llm.models.weights import ModelWeights
@@ -124,7 +124,7 @@ def _read_twice(answers: Answers, weights: ModelWeights, texts: Tensor, last: in
     case = answers.case
     exact = torch.float64 if case.dtype == "float32" else torch.float32
     want = reference_logits(weights, texts, exact, last)
-    got = reference_logits(weights, texts, case.torch_dtype, last, rounding(case.weights), encoded(case))
+    got = as_case_rounds(case, weights, texts, last)
     return want.cpu(), got.cpu()
 
 
@@ -154,7 +154,7 @@ def _in_a_batch(answers: Answers, weights: ModelWeights) -> Tensor:
     case, text = answers.case, _texts(answers)[:1]
     both = torch.cat([text, text.flip(1)])
     last = answers.continuation.shape[1]
-    logits = reference_logits(weights, both, case.torch_dtype, last, rounding(case.weights), encoded(case))
+    logits = as_case_rounds(case, weights, both, last)
     return logits[0].cpu().double()
 
 

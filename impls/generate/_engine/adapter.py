@@ -12,12 +12,13 @@ from attnlab.impls.generate._engine import variants
 from attnlab.impls.generate._engine.batching import Batching, BatchRunner, StaticBatching
 from attnlab.impls.generate._engine.continuous_batching import ContinuousBatching
 from attnlab.impls.generate._engine.continuous_limits import require_any_length, require_fixed_tokens
-from attnlab.impls.generate._engine.decoder import Decoder
 from attnlab.impls.generate._engine.decoding_method import DecodingContext
 from attnlab.impls.generate._engine.engine import Engine
 from attnlab.impls.generate._engine.live_engine import CHUNK_TOKENS, PagedLiveEngine
 from attnlab.impls.generate._engine.paged_engine import PagedEngine
 from attnlab.impls.generate._engine.parts import Parts
+from attnlab.impls.generate._engine.rank_engine import capacity_of
+from attnlab.impls.generate._engine.sharded_engine import ShardedEngine
 from attnlab.impls.generate._engine.slot_engine import SlotEngine
 
 DECODING = "attnlab.impls.generate._engine.decoding"
@@ -29,7 +30,7 @@ class EngineAdapter:
 
     parts: ClassVar[Parts] = Parts()
     graphs: ClassVar[bool] = False
-    serves: ClassVar[Mapping[str, Any]] = {"weights": True, "draft_weights": True}
+    serves: ClassVar[Mapping[str, Any]] = {"weights": True, "draft_weights": True, "tensor_parallel": True}
 
     @property
     def built_from(self) -> tuple[str, ...]:
@@ -42,9 +43,26 @@ class EngineAdapter:
                 f"weights {Q4_1} are not served, whose activations are rounded over 32 channels; int4_g32_asym+int8 "
                 f"stores the same codes of the layers, and rounds none"
             )
+        if case.tensor_parallel > 1:
+            reason = self._unshared(case)
+            if reason is not None:
+                return reason
         models = [case.config] if case.draft == SKIPPED else [case.config, config_of(case.draft)]
         reasons = (variants.limits(config, self.parts) for config in models)
         return next((reason for reason in reasons if reason is not None), None)
+
+    def _unshared(self, case: GenerateCase) -> str | None:
+        """None, or the reason why ranks cannot share a case."""
+        whole = f"tensor_parallel {case.tensor_parallel} is not served"
+        if self.graphs:
+            return f"{whole} with steps as CUDA graphs"
+        if case.batching == "continuous":
+            return f"{whole} with continuous batching: static only"
+        if case.decoding.method not in (*PLAIN, "prompt_lookup"):
+            return f"{whole} with decoding {case.decoding.method}: {', '.join(PLAIN)} and prompt_lookup only"
+        if case.recipe is not None or case.config.experts:
+            return f"{whole} for weights in a format or experts: weights in the dtype only"
+        return None
 
     def prepare(self, case: GenerateCase, inputs: GenerateInputs) -> Batching:
         if case.batching == "continuous":
@@ -54,22 +72,29 @@ class EngineAdapter:
         if not left_over:
             return StaticBatching(case.batch, full, full)
         fewer = replace(case, batch=left_over, requests=left_over)
-        return StaticBatching(case.batch, full, self._batch_runner(fewer, inputs, full.engine.decoder))
+        return StaticBatching(case.batch, full, self._batch_runner(fewer, inputs, full.engine))
 
-    def _batch_runner(self, case: GenerateCase, inputs: GenerateInputs, decoder: Decoder | None = None) -> BatchRunner:
+    def _batch_runner(self, case: GenerateCase, inputs: GenerateInputs, other: Any = None) -> BatchRunner:
+        """other: an engine of the same model, for batches of another size."""
         name = "plain" if case.decoding.method in PLAIN else case.decoding.method
         module: Any = import_named(DECODING, name)
-        engine = Engine(
-            inputs.weights,
+        batch = module.sequences(case) if hasattr(module, "sequences") else case.batch
+        engine = self._engine(case, inputs.weights, batch, other)
+        return BatchRunner(engine, module.prepare(DecodingContext(case, inputs.weights, self.parts, engine)))
+
+    def _engine(self, case: GenerateCase, weights: ModelWeights, batch: int, other: Any) -> Any:
+        if case.tensor_parallel > 1:
+            return ShardedEngine(case, weights, self.parts, batch, other and other.crew)
+        return Engine(
+            weights,
             self.parts,
             case.placing,
             case.format,
-            batch=module.sequences(case) if hasattr(module, "sequences") else case.batch,
-            capacity=case.total + case.decoding.guesses + 1,  # the guesses of a last pass go beyond the end
+            batch=batch,
+            capacity=capacity_of(case),
             graphs=self.graphs,
-            decoder=decoder,
+            decoder=other and other.decoder,
         )
-        return BatchRunner(engine, module.prepare(DecodingContext(case, inputs.weights, self.parts, engine)))
 
     def run(self, inputs: GenerateInputs, batching: Batching) -> GenerateOutputs:
         recorder = inputs.begin()
@@ -93,4 +118,5 @@ class EngineAdapter:
     def configuration(self, case: GenerateCase) -> str | None:
         if case.batching == "continuous":
             return f"{self.parts}, prompts in chunks of {CHUNK_TOKENS} tokens"
-        return f"{self.parts}{', steps as CUDA graphs' if self.graphs else ''}"
+        ranks = f", on {case.tensor_parallel} ranks" if case.tensor_parallel > 1 else ""
+        return f"{self.parts}{', steps as CUDA graphs' if self.graphs else ''}{ranks}"

@@ -21,13 +21,16 @@ class Decoder:
     """A model whose parts are chosen by name. Weights are fused where that makes one product of several: with a copy,
     unless `ModelWeights.joined` has them side by side already.
 
-    positions: how many there may be; the tables of RoPE are made for so many.
+    positions: how many there may be; the tables of RoPE are made for so many. total: of a rank that has a part of each
+    layer, what sums over ranks what attention gives, and the MLP; None of a whole model.
     """
 
-    def __init__(self, weights: ModelWeights, parts: Parts, positions: int) -> None:
+    def __init__(
+        self, weights: ModelWeights, parts: Parts, positions: int, total: Callable[[Tensor], Tensor] | None = None
+    ) -> None:
         self.weights, self.config = weights, weights.config
         self.layers = [FusedLayer.fuse(layer) for layer in weights.layers]
-        self.positions = positions
+        self.positions, self.total = positions, total
         self.tables = [self._tables(local) for local in (False, True)]
         self.kernels = KernelSetup(weights, self.layers, parts, self.tables[0])
 
@@ -70,10 +73,10 @@ class Decoder:
                 attended, x, length = attended[:, -1:], x.view(batch, length, -1)[:, -1], 1
                 kernels = self.kernels.of_shape(batch, 1)
             attended = attended.reshape(batch * length, -1)
-            branch = kernels.output[index](attended)
+            branch = self._of_all_ranks(kernels.output[index](attended))
             x = x + _norm_rows(kernels.norm, branch, layer.attention_branch_norm, eps)
             normed = kernels.norm(RmsNormInputs(x, layer.mlp_norm, eps))
-            branch = kernels.mlp[index](normed)
+            branch = self._of_all_ranks(kernels.mlp[index](normed))
             x = x + _norm_rows(kernels.norm, branch, layer.mlp_branch_norm, eps)
         out: Tensor = x.view(batch, length, -1)
         return out
@@ -87,6 +90,9 @@ class Decoder:
         out: Tensor = head(normed).view(*hidden.shape[:2], -1)
         cap = self.config.logit_softcap
         return out if cap is None else soft_capped(out.float(), cap).to(self.dtype)
+
+    def _of_all_ranks(self, branch: Tensor) -> Tensor:
+        return branch if self.total is None else self.total(branch)
 
     def _tables(self, local: bool) -> tuple[Tensor, Tensor]:
         """Cosines and sines of every position, float32 [P, D/2], worked out on the CPU."""

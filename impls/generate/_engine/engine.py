@@ -134,9 +134,12 @@ class Engine:
         log = [
             (one.start_ns, entry)
             for engine in (self, *self.draft_engines)
-            for one, entry in zip(engine._passes, log_of(engine._passes, engine.decoder, engine.caches), strict=True)
+            for one, entry in zip(engine._passes, engine._log(), strict=True)
         ]
         return [entry for _, entry in sorted((*log, *self._waits), key=lambda timed: timed[0])]
+
+    def _log(self) -> list[Pass]:
+        return log_of(self._passes, self.decoder.weights, self.caches.layout, self.caches.format)
 
     def _pass(self, ids: Tensor, lengths: list[int]) -> Tensor:
         """A pass over the caches, with all layers in one call where our kernels in C serve them."""

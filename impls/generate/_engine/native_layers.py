@@ -47,7 +47,7 @@ def _are_ours(parts: Parts) -> bool:
 def _fit(decoder: Decoder, caches: KVCaches) -> bool:
     config, first = decoder.config, decoder.layers[0]
     branch_norms = first.attention_branch_norm is not None or first.mlp_branch_norm is not None
-    plain = config.activation == "silu" and config.score_softcap is None
+    plain = config.activation == "silu" and config.score_softcap is None and decoder.total is None
     plain = plain and not (config.sinks or config.experts or branch_norms)
     stored = not (caches.layout.paged or caches.layout.wraps) and caches.format.name == "same"
     return plain and stored and config.head_dim <= MOST_HEAD_DIM and decoder.device.type == "cpu"

@@ -108,7 +108,7 @@ class PagedEngine:
 
     def passes(self) -> list[Pass]:
         """What was run since `reset`, with the bytes that each pass had to read."""
-        return log_of(self._passes, self.decoder, self.caches)
+        return log_of(self._passes, self.decoder.weights, self.caches.layout, self.caches.format)
 
     @property
     def _device(self) -> torch.device:

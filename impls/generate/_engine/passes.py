@@ -8,10 +8,8 @@ from dataclasses import dataclass
 
 import torch
 
-from attnlab.bench import cache_bytes
-from attnlab.bench.llm import Pass
-from attnlab.impls.generate._engine.decoder import Decoder
-from attnlab.impls.generate._engine.kv_caches import KVCaches
+from attnlab.bench import ModelWeights, cache_bytes
+from attnlab.bench.llm import Format, Layout, Pass
 
 
 @dataclass(frozen=True)
@@ -41,12 +39,10 @@ def finish_pass(
     return ForwardPass(kind, start_ns, elapsed_ns, rows, tuple(lengths), tuple(new))
 
 
-def log_of(passes: Sequence[ForwardPass], decoder: Decoder, caches: KVCaches) -> list[Pass]:
+def log_of(passes: Sequence[ForwardPass], weights: ModelWeights, layout: Layout, format: Format) -> list[Pass]:
     """Passes with the bytes that each had to read: the weights, and the tokens in the cache."""
-    config, dtype = decoder.config, decoder.dtype
-    weights = decoder.weights.pass_nbytes
-    log = []
+    each, log = weights.pass_nbytes, []
     for p in passes:
-        tokens = cache_bytes(config, caches.layout, caches.format, dtype, p.lengths, p.new)
-        log.append(Pass(p.kind, p.elapsed_ns, float(weights + tokens), p.rows, p.drafted, p.accepted))
+        tokens = cache_bytes(weights.config, layout, format, weights.dtype, p.lengths, p.new)
+        log.append(Pass(p.kind, p.elapsed_ns, float(each + tokens), p.rows, p.drafted, p.accepted))
     return log

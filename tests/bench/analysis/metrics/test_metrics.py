@@ -128,9 +128,11 @@ def test_value(metric: str, expected: float | str) -> None:
 def test_every_metric_is_tested_and_described() -> None:
     from . import test_generation_metrics as generation
     from . import test_serving_metrics as serving
+    from . import test_sharded_metrics as sharded
 
     by_hand = (
         test_value,
+        sharded.test_by_hand,
         serving.test_by_hand,
         generation.test_by_hand,
         generation.test_what_so_few_samples_or_an_unknown_device_do_not_support,

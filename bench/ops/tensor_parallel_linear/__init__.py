@@ -1,0 +1,1 @@
+"""Operator `tensor_parallel_linear`."""
