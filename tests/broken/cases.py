@@ -109,3 +109,29 @@ VARIANT_DECODE_IDS = (
     "B2-Hq4-Hkv2-C7..50-D32-fp32-tree.2x2-cap5-paged.16",
     "B2-Hq4-Hkv2-C7..50-D32-bf16-tree.0+0+1+1+3+2-sink_learned-qk_rms",
 )
+
+ODD_IDS = [
+    *(case_id for case_id in VARIANT_IDS if "-bf16" in case_id),
+    *in_every_dtype(
+        (
+            "B2-Hq6-Hkv2-Sq24-D16-causal-sink_learned-bias_alibi",
+            "B2-Hq2-Sq24-D16-Dv24-cap5-bias_dense",
+            "Hq2-Sq20-Sk12-D16-window.7-sink_learned",
+            "Hq2-Sq24-Sk40-D16-chunked.9-cap6-sink_learned",
+            "Hq2-Sq20-Sk140-D16-causal-bias_relative.8",
+            "Hq4-Hkv2-Sq24-Sk16-D16-causal-cap5",
+        )
+    ),
+]
+ODD_DECODE_IDS = (
+    *VARIANT_DECODE_IDS,
+    "B2-Hq6-Hkv2-Sq2-C40+17-D32-bf16-sink_learned-bias_alibi-paged.16",
+    "B2-Hq4-Hkv2-Sq2-C40+200-D32-fp32-bias_relative.8-paged.16",
+    "B2-Hq2-Sq3-C50+17-D32-fp16-window.20-sink_learned-paged.16",
+    "B2-Hq2-Sq3-C50+1-D32-bf16-cap5",
+)
+LATENT_IDS = (
+    "B2-Hq4-Hkv1-Sq2-C40+17-D40-Dv32-fp32-latent_paged.16",
+    "B2-Hq4-Hkv1-C90+33-D72-Dv64-bf16-latent",
+    "Hq3-Hkv1-Sq3-C50-D24-Dv16-fp16-latent_paged.16",
+)

@@ -31,15 +31,21 @@ def pairs(made: Variants, case: Any) -> list[Tensor]:
     return found
 
 
-def wrong_pairs(target: type) -> type:
-    """A class that lets through other pairs: it applies where any differs."""
+def wrong_pairs_into(collected: list[Wrong]) -> Callable[[type], type]:
+    """For a class that lets through other pairs: it applies where any differs."""
 
-    def differs(case: Any) -> bool:
-        both = zip(pairs(target(), case), pairs(Variants(), case), strict=True)
-        return any(not torch.equal(one, other) for one, other in both)
+    def add(target: type) -> type:
+        def differs(case: Any) -> bool:
+            both = zip(pairs(target(), case), pairs(Variants(), case), strict=True)
+            return any(not torch.equal(one, other) for one, other in both)
 
-    WRONG_PAIRS.append((target, differs))
-    return target
+        collected.append((target, differs))
+        return target
+
+    return add
+
+
+wrong_pairs = wrong_pairs_into(WRONG_PAIRS)
 
 
 @wrong_pairs

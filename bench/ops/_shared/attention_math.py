@@ -78,7 +78,7 @@ def yardstick(
     for part in row_chunks(inputs, rows):
         p = probabilities(inputs, part, v.dtype, rounding)
         outs.append(p.to(dtype).float() @ v)
-        terms.append((p.square() @ v.square()).sqrt())
+        terms.append((variants.rounded_as(p, inputs, dtype).square() @ v.square()).sqrt())
     return YardstickOutput((_of_rows(outs).to(dtype),), (_of_rows(terms),))
 
 

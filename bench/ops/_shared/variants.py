@@ -31,6 +31,7 @@ SINKS = (NONE, "zero", "learned")
 QK_NORMS = (NONE, "rms")
 SEED = 20_240_518  # of all draws of a case: sinks, biases and norms are weights, which stay from call to call
 NORM_WEIGHT = 1.5  # of queries and of keys, about: scores stand out by its square
+SINKS_REACH = 1.5  # of learned sinks, to both sides of the logarithm of the number of keys
 RELATIVE_SIZE = 2.0  # of the numbers in a table of buckets and in a dense bias
 
 
@@ -39,6 +40,9 @@ class Variant(Protocol):
 
     @property
     def softcap(self) -> float | None: ...
+
+    @property
+    def sinks(self) -> Tensor | None: ...
 
     @property
     def bias(self) -> Bias: ...
@@ -125,13 +129,17 @@ def qk_norm_axis() -> Any:
 
 
 def drawn_sinks(case: AttendingCase) -> Tensor | None:
-    """Sinks [Hq], float32 numbers of the dtype: about as heavy as all keys together, so that one forgotten shows."""
+    """Sinks [Hq], float32 numbers of the dtype: about as heavy as all keys together, so that one forgotten shows.
+
+    Those of a case lie equally far apart, in a drawn order: two that were exchanged would not show if they were alike.
+    """
     if case.sinks == NONE:
         return None
     if case.sinks == "zero":
         return torch.zeros(case.q_heads)
     longest = max(2, *(kv_len for _, kv_len in case.sequences))
-    made = torch.randn(case.q_heads, generator=_generator(1)) + torch.tensor(float(longest)).log()
+    apart = torch.linspace(-SINKS_REACH, SINKS_REACH, case.q_heads) if case.q_heads > 1 else torch.zeros(1)
+    made = apart[torch.randperm(case.q_heads, generator=_generator(1))] + torch.tensor(float(longest)).log()
     return made.to(case.torch_dtype).float()
 
 
@@ -211,6 +219,14 @@ def weighed(scores: Tensor, sinks: Tensor | None) -> Tensor:
         return scores.softmax(-1)
     column = _by_head(sinks, scores).expand(*scores.shape[:-1], 1)
     return torch.cat([scores, column], -1).softmax(-1)[..., :-1]
+
+
+def rounded_as(p: Tensor, inputs: Variant, dtype: torch.dtype) -> Tensor:
+    """Weights as large as their rounding to the dtype goes by: below its least normal number all are rounded alike.
+
+    Beside a sink all that a row gives to its keys may be as small; without one some weight is large.
+    """
+    return p if inputs.sinks is None else torch.where(p > 0, p.clamp_min(torch.finfo(dtype).tiny), p)
 
 
 def log_sum(scores: Tensor, sinks: Tensor | None) -> Tensor:

@@ -107,7 +107,8 @@ def yardstick(
         k, v = k.to(dtype).float(), v.to(dtype).float()
         p = probabilities(inputs, n, k, sample.rows, rounding)
         outs.append(as_heads(p.to(dtype).float() @ v[:, None]).to(dtype))
-        terms.append(as_heads((p.square() @ v.square()[:, None]).sqrt()))
+        weights = variants.rounded_as(p, inputs, dtype)
+        terms.append(as_heads((weights.square() @ v.square()[:, None]).sqrt()))
     return YardstickOutput((torch.stack(outs),), (torch.stack(terms),))
 
 

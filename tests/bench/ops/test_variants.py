@@ -15,7 +15,7 @@ from attnlab.bench.errors import ImpossibleCase
 from attnlab.bench.llm.biases import bucket_of
 from attnlab.bench.llm.head_norm import NORM_EPS
 from attnlab.bench.ops import attention_backward
-from attnlab.bench.ops._shared import attention_math
+from attnlab.bench.ops._shared import attention_math, variants
 from attnlab.bench.ops._shared.variant_probes import WRONG_VARIANTS
 from attnlab.bench.ops.attention.case import AttentionCase
 from attnlab.bench.ops.attention.contract import ATTENTION
@@ -223,3 +223,35 @@ def test_what_cannot_be_is_refused(kind: Any, axes: dict[str, Any], says: str) -
     with pytest.raises(ImpossibleCase) as raised:
         kind(**axes)
     assert says in str(raised.value)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
+def test_learned_sinks_of_heads_are_far_apart(dtype: str) -> None:
+    """So that two that are exchanged show."""
+    case = AttentionCase(q_heads=4, kv_heads=2, q_len=33, dtype=dtype, mask="causal", sinks="learned")
+    sinks = variants.drawn_sinks(case)
+    assert sinks is not None
+    assert sinks.sort().values.diff().min() > 0.9  # three steps from 1.5 below to 1.5 above log 33
+    assert sinks.mean().item() == pytest.approx(math.log(33), abs=0.02)
+    assert sinks.tolist() != sorted(sinks.tolist())
+
+
+@pytest.mark.parametrize(
+    ("operator", "case_id"),
+    [
+        (ATTENTION, "Hq1-Sq1-Sk1-D96-fp16-causal-sink_learned-bias_relative.4"),
+        (DECODE_ATTENTION, "Hq1-C17-D96-fp16-window.1-sink_learned-bias_relative.4"),
+        (DECODE_ATTENTION, "Hq1-C17-D96-fp16-chunked.1-sink_zero-bias_relative.4-paged_hsd.64-int8_token"),
+    ],
+)
+def test_what_weighs_next_to_nothing_beside_a_sink_can_be_judged(operator: Any, case_id: str) -> None:
+    """The one key of a row scores so low that float16 does not hold its weight: the yardstick's error is not counted
+    over an output that is as small."""
+    case = operator.case_type.parse(case_id)
+    found = []
+    for seed in range(1, 8):
+        inputs = operator.make_inputs(case, NEEDLE_DRAW, seed, CPU)
+        expected = operator.check.expect(case, inputs)
+        zeros = tuple(torch.zeros_like(out) for out in expected.expected)
+        found.append(expected.accepts(zeros))
+    assert not all(found), "a result of zeros is wrong for some needles"
