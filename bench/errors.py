@@ -12,6 +12,8 @@ AttnlabError                    one line that says what was got, what was expect
 │   ├── CacheError              tokens, pages or tables that do not fit a key-value cache
 │   ├── TraceError              a trace of arrivals that cannot be read, or does not rise
 │   ├── ServiceError            a service's address, key or load that cannot be
+│   ├── ClusterError            a cluster that does not answer, or has no node of the kind that is asked for
+│   │   └── ClusterLost         a cluster that was lost before all was measured; exit code 1
 │   ├── ModelError              a model's file that cannot be read, or is of a form that is not known
 │   └── StoreError              results that cannot be read, written or resumed
 ├── Unavailable                 an implementation cannot serve this case here; the reason is reported
@@ -100,6 +102,16 @@ class TraceError(UsageError):
 
 class ServiceError(UsageError):
     """A service's address, key or settings, or a load on it, that cannot be; never has a key in its message."""
+
+
+class ClusterError(UsageError):
+    """A cluster that does not answer, or that has no node which can measure what is asked for."""
+
+
+class ClusterLost(ClusterError):
+    """A cluster that was lost, or whose nodes were, before all was measured; what was measured is kept."""
+
+    exit_code = 1
 
 
 class ModelError(UsageError):

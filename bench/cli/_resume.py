@@ -70,7 +70,7 @@ def _with_code_and_machines(run: RunRecord, draft: RunRecord, writer: RunWriter)
 class Remembering:
     """Appends to a run; what is measured again says what it was before, which stays in the run's file.
 
-    machine: the key of the one that measures, in a run that names its machines.
+    machine: the key of the one that measures, where measurements do not have it yet.
     """
 
     writer: RunWriter
@@ -79,10 +79,11 @@ class Remembering:
 
     def append(self, measurement: Measurement) -> None:
         earlier = self.before.get(measurement.key)
-        measurement = replace(measurement, machine=self.machine)
-        if earlier is not None:
+        measurement = replace(measurement, machine=self.machine or measurement.machine)
+        moved = earlier is not None and earlier.machine != measurement.machine
+        if earlier is not None and (moved or earlier.outcome is not Outcome.PASSED):
             why = f"{earlier.outcome.value}: {one_line(earlier.reason or 'no reason stored', SHOWN)}"
-            if earlier.machine != self.machine:
+            if moved:
                 why = f"on {earlier.machine}, which did not finish its case"
             flags = dict.fromkeys((*measurement.flags, f"measured again (before: {why})"))
             measurement = replace(measurement, flags=tuple(flags))

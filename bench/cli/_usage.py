@@ -12,6 +12,7 @@ from attnlab.bench.errors import UnknownName, UsageError
 
 def check_run(options: argparse.Namespace) -> None:
     """Raises UsageError on what `attnlab run` cannot be asked."""
+    from attnlab.bench.cluster.address import read_address
     from attnlab.bench.contract import outline
     from attnlab.bench.contract.registry import registry
     from attnlab.bench.measuring.forecast.cluster import read_cluster
@@ -31,6 +32,9 @@ def check_run(options: argparse.Namespace) -> None:
         raise UsageError("got --resume without a run; name its folder (only that of a --shard is found by itself)")
     if options.shard is not None:
         read_share(options.shard)
+    if options.on is not None:
+        read_address(options.on)
+        _check_on(options)
     if options.nodes is not None and not options.plan:
         raise UsageError("got --nodes without --plan; nodes are planned for, never started (to measure on them: --on)")
     if options.nodes is not None:
@@ -43,6 +47,18 @@ def check_run(options: argparse.Namespace) -> None:
         check_name("suite or operator", options.target, [*outline.suites(), *operators])
         if options.target in operators:
             _check_operator(options)
+
+
+def _check_on(options: argparse.Namespace) -> None:
+    """What does not go with `--on`."""
+    refused = {
+        "--shard": "a cluster is given the whole suite; take --shard where no cluster hands out its parts",
+        "--plan": "for what a cluster takes, plan with --nodes",
+        "--keep-failures": "what failed lies on the nodes; make one again here, by attnlab check",
+    }
+    for option, why in refused.items():
+        if getattr(options, option.removeprefix("--").replace("-", "_")):
+            raise UsageError(f"got --on with {option}: {why}")
 
 
 def check_check(options: argparse.Namespace) -> None:

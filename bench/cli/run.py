@@ -25,6 +25,7 @@ from attnlab.bench.text import brief, command_without, count
 if TYPE_CHECKING:
     from attnlab.bench.cli._forecast import Forecast
     from attnlab.bench.contract.registry import Registry
+    from attnlab.bench.measuring.suite import Suite
     from attnlab.bench.store.records import BenchRecord, Measurement, RunRecord
     from attnlab.bench.store.run_folder import RunWriter
 
@@ -50,6 +51,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--nodes",
         metavar="N|FILE",
         help="with --plan: what it takes on so many nodes like this machine, or on the cluster that a .toml file says",
+    )
+    run.add_argument(
+        "--on",
+        metavar="CLUSTER",
+        help="measure on the nodes of a cluster, into one run here: ray (that of RAY_ADDRESS, or this machine), or "
+        "ray://HOST:PORT; --device then takes a kind of GPU too",
     )
     run.add_argument(
         "--shard",
@@ -141,7 +148,7 @@ def execute(options: argparse.Namespace) -> int:
         suite = quick_look(suite)
     elif options.turns is not None:
         suite = replace(suite, effort={**suite.effort, "turns": options.turns})
-    device = choose_device(options.device)
+    device = "cpu" if options.on else choose_device(options.device)
     part = part_of(share, suite, tuple(plan(suite, registry, _options.read_names(options.impl))), registry, device)
     if options.resume == OWN_FOLDER:
         options.resume = part.folder_in(Path(options.out))
@@ -151,6 +158,8 @@ def execute(options: argparse.Namespace) -> int:
     if options.plan:
         draft = draft_run(suite, part.benches, device, options.command_line, tuple(options.plugin), timed=False)
         return _tell_plan(options, draft, registry)
+    if options.on:
+        return _execute_on(options, suite, part.benches, registry, memory_bytes)
     if options.resume is None:
         check_writable(Path(options.out))  # before the seconds that measuring the ceilings takes
     draft = part.marked(draft_run(suite, part.benches, device, options.command_line, tuple(options.plugin)))
@@ -190,6 +199,24 @@ def execute(options: argparse.Namespace) -> int:
     finally:
         writer.close()
     return _conclude(options, writer, registry, len(steps), len(every) - len(steps), time.monotonic() - started)
+
+
+def _execute_on(
+    options: argparse.Namespace,
+    suite: Suite,
+    benches: tuple[BenchRecord, ...],
+    registry: Registry,
+    memory_bytes: int | None,
+) -> int:
+    """Measure on a cluster."""
+    from attnlab.bench.cli._on import measure_on
+    from attnlab.bench.measuring.draft import draft_run
+
+    check_writable(Path(options.out))
+    started = time.monotonic()
+    draft = draft_run(suite, benches, "cpu", options.command_line, tuple(options.plugin), timed=False)
+    done = measure_on(options, draft, registry, memory_bytes)
+    return _conclude(options, done.writer, registry, done.now, done.before, time.monotonic() - started)
 
 
 def _tell_plan(options: argparse.Namespace, draft: RunRecord, registry: Registry) -> int:

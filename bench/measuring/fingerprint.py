@@ -180,7 +180,7 @@ def _own_place(top: str, importer: Path) -> Path | None:
     if INSTALLED & set(importer.parts):
         same = found is not None and (importer == found / f"{top}.py" or found / top in importer.parents)
         return found if same else None
-    root = _root(importer)
+    root = root_of(importer)
     near = [importer.parent, *([root, root / "src"] if root else [])]
     if found is None:  # not to be found from here, as in a checkout that nobody installed
         return next((base for base in near if (base / top).is_dir() or (base / f"{top}.py").is_file()), None)
@@ -202,7 +202,8 @@ def _found(top: str) -> Path | None:
     return Path(spec.origin).parent if spec.origin else Path("/")
 
 
-def _root(file: Path) -> Path | None:
+def root_of(file: Path) -> Path | None:
+    """The folder of the repository that a file lies in; None where it lies in none, or is installed."""
     if INSTALLED & set(file.parts):
         return None
     return next((folder for folder in file.parents if any((folder / mark).exists() for mark in ROOT_MARKS)), None)

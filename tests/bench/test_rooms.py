@@ -28,6 +28,7 @@ ROOMS = (
     "ops",
     "server",
     "measuring",
+    "cluster",
     "analysis",
     "exchange",
     "reporters",

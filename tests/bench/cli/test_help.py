@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[3]
 MOST_FLAGS = {
     "gate": 21,
     "profile": 15,
-    "run": 20,
+    "run": 21,
     "serve": 19,
     "tune": 12,
 }
