@@ -18,6 +18,7 @@ from typing import NoReturn, Protocol
 from attnlab.bench.cli._parser import SuggestingParser
 from attnlab.bench.contract.discovery import Folder
 from attnlab.bench.errors import AttnlabError
+from attnlab.bench.ranks.torchrun import Launched, run_or_serve
 from attnlab.bench.text import message_of
 
 EXIT_OK = 0
@@ -90,7 +91,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run_as_script() -> NoReturn:
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that workers are ended
-    code = main()
+    launched = Launched.here()
+    code = main() if launched is None else run_or_serve(launched, main)
     gc.freeze()  # what lives at the end dies with the process: looking through torch once more takes half a second
     sys.exit(code)
 

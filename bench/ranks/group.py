@@ -27,6 +27,7 @@ from attnlab.bench.ranks.deadline import left_s
 from attnlab.bench.ranks.orders import Done, Join, Raised
 from attnlab.bench.ranks.shared import SharedMemory
 from attnlab.bench.ranks.stacks import Standing, where_they_are
+from attnlab.bench.ranks.torchrun import Launched, Supervised
 from attnlab.bench.store.records import Outcome
 from attnlab.bench.text import block, one_line
 
@@ -47,6 +48,12 @@ class Place:
     device: str
 
     def check(self) -> None:
+        launched = Launched.here()
+        if launched is not None and launched.world_size != self.world_size:
+            raise Unavailable(
+                f"torchrun started {launched.world_size} ranks, and the case has {self.world_size}; give it "
+                f"--nproc-per-node {self.world_size}"
+            )
         if self.device != "cuda":
             return
         there = torch.cuda.device_count()
@@ -64,7 +71,8 @@ class Group:
         self.place = place
         self._forgotten: list[Any] = []
         self._open = ExitStack()
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self._processes: list[subprocess.Popen[bytes] | Supervised] = []
+        self._launched = Launched.here()
         self._connections: list[Connection] = []
         try:
             self._store, *self._stacks = [self._file() for _ in range(1 + place.world_size)]
@@ -111,17 +119,22 @@ class Group:
         self._open.close()
 
     def _start(self, rank: int) -> None:
+        path = json.dumps([entry or os.getcwd() for entry in sys.path])
+        if rank and self._launched is not None:
+            supervised = Supervised(self._launched, rank, BOOT, path, own_variables(self.place.device))
+            self._connections.append(supervised.connection)
+            self._processes.append(supervised)
+            return
         own, far = Pipe()
         self._connections.append(own)
         with far:
-            path = json.dumps([entry or os.getcwd() for entry in sys.path])
             arguments = [str(far.fileno()), str(os.getpid()), path, f"rank={rank}"]
             self._processes.append(
                 subprocess.Popen(
                     [sys.executable, "-P", "-c", BOOT, *arguments],
                     stdin=subprocess.DEVNULL,
                     pass_fds=(far.fileno(),),
-                    env=environment(self.place.device),
+                    env={**os.environ, **own_variables(self.place.device)},
                 )
             )
 
@@ -217,8 +230,8 @@ def _beside(ranks: Iterable[int]) -> str:
     return f" (so did {_ranks(others)})" if others else ""
 
 
-def _death(process: subprocess.Popen[bytes]) -> str:
-    code = process.wait(ENDING_S) if process.poll() is None else process.returncode
+def _death(process: subprocess.Popen[bytes] | Supervised) -> str:
+    code = process.wait(ENDING_S)
     if code >= 0:
         return f"ended with exit code {code}"
     with contextlib.suppress(ValueError):
@@ -226,7 +239,7 @@ def _death(process: subprocess.Popen[bytes]) -> str:
     return f"was killed by signal {-code}"
 
 
-def environment(device: str) -> dict[str, str]:
+def own_variables(device: str) -> dict[str, str]:
     """A rank's variables: on a CPU one thread each, and the machine's own interface, for ranks that are all on it."""
     own = {} if device == "cuda" else {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-    return {**os.environ, "PYTHONUNBUFFERED": "1", **own}
+    return {"PYTHONUNBUFFERED": "1", **own}

@@ -90,9 +90,17 @@ def moved(value: Any, device: torch.device) -> Any:
 
 
 def take_in(shard: Any, fresh: Any) -> None:
-    """Put into a shard what is dynamic of the same shard now; a view of the whole inputs holds it already."""
-    for tensor, now in _apart(shard, fresh, "dynamic").values():
-        tensor.copy_(now)
+    """Put into a shard what is dynamic of the same shard now.
+
+    A view of the whole inputs holds it already, in the caches of the process that wrote it: it is read once, so that it
+    lies in this rank's, as what a rank has made itself does.
+    """
+    apart = _apart(shard, fresh, "dynamic")
+    for path, tensor in tensors(shard, "dynamic").items():
+        if path in apart:
+            tensor.copy_(apart[path][1])
+        else:
+            tensor.clone()
 
 
 def refuse_changed(shard: Any, fresh: Any) -> None:

@@ -28,14 +28,16 @@ class Windows(Protocol):
 class HostWindows:
     """By the host's clock, on CPUs; ranks of one machine begin at one moment of that clock.
 
-    Ranks leave a barrier of torch.distributed one after another, and the first would time the others' way out of it. So
-    each writes when it came into `came`, int64 [p] that all share, and all begin a little after the last did.
+    They meet in a barrier of torch.distributed, where they wait without a core. They leave it one after another, and
+    the first would time the others' way out. So each then writes when it came into `came`, int64 [p] that all share,
+    and all begin a little after the last did.
     """
 
     def __init__(self, came: Tensor, rank: int) -> None:
         self._came, self._rank, self._ended = came.numpy(), rank, 0
 
     def timed(self, call: Callable[[], Any]) -> tuple[Any, float]:
+        dist.barrier()
         begun = self._met()
         returned = call()
         self._ended = now.perf_counter_ns()
