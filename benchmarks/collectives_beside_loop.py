@@ -2,10 +2,12 @@
 
     python benchmarks/collectives_beside_loop.py [--rounds N] [--calls N] [--bytes N …]
 
-Both have two processes that live as long, and take turns: in each round one burst of calls by each. The ratio is of a
-round's medians, the harness's over the loop's; printed are its median over rounds, with a 95 % interval by order
-statistics. The loop is what one would write by hand: `dist.barrier()`, the clock, a copy and the collective, the clock;
-of each call the slower process counts. It works on the same numbers in each call, where the harness draws new ones.
+Each has two processes that live as long, and all take turns: in each round one burst of calls by each. A ratio is the
+harness's over the loop's in one round, of medians and of tenth percentiles, which others on the machine disturb least;
+printed are the medians over rounds, with 95 % intervals by order statistics. The loop is what one would write by hand:
+`dist.barrier()`, the clock, a copy and the collective, the clock; of each call the slower process counts. It is run on
+the same numbers in each call, with nothing between calls, and on numbers that are new in each call and after both
+processes have slept for a millisecond, as calls of a harness that draws anew and of a model are.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
@@ -44,21 +47,24 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=30, help="of a burst")
     parser.add_argument("--bytes", type=int, nargs="+", default=[4096, 65536, 1 << 20, 4 << 20])
     options = parser.parse_args()
-    print("message  harness  loop  harness / loop  harness / loop by the tenth percentile")
+    print("message  loop  harness  itself  by medians  by tenth percentiles")
     for message_bytes in options.bytes:
-        with harness_burst(message_bytes) as ours, loop_burst(message_bytes) as loop:
-            ours(options.calls)
-            loop(options.calls)
-            rounds = [(ours(options.calls), loop(options.calls)) for _ in range(options.rounds)]
-        print(row(message_bytes, rounds))
+        with (
+            harness_burst(message_bytes) as ours,
+            loop_burst(message_bytes, renews=False) as same,
+            loop_burst(message_bytes, renews=True) as renewed,
+        ):
+            taken = [[burst(options.calls) for burst in (ours, same, renewed)] for _ in range(options.rounds + 1)]
+        for place, name in ((1, "same numbers"), (2, "new numbers")):
+            print(row(message_bytes, name, [(each[0], each[place]) for each in taken[1:]]), flush=True)
 
 
-def row(message_bytes: int, rounds: list[tuple[list[float], list[float]]]) -> str:
-    """What all rounds of one size say."""
+def row(message_bytes: int, name: str, rounds: list[tuple[list[float], list[float]]]) -> str:
+    """What all rounds of one size say, beside one loop."""
     medians = [(statistics.median(a), statistics.median(b)) for a, b in rounds]
     quick = [(quickest(a), quickest(b)) for a, b in rounds]
     ours, loop = (format_time(statistics.median(side)) for side in zip(*medians, strict=True))
-    return f"{message_bytes} B  {ours}  {loop}  {ratio(medians)}  {ratio(quick)}"
+    return f"{message_bytes} B  {name}  {ours}  {loop}  {ratio(medians)}  {ratio(quick)}"
 
 
 def quickest(samples: list[float]) -> float:
@@ -87,14 +93,14 @@ def harness_burst(message_bytes: int) -> Iterator[Burst]:
 
 
 @contextmanager
-def loop_burst(message_bytes: int) -> Iterator[Burst]:
+def loop_burst(message_bytes: int, renews: bool) -> Iterator[Burst]:
     """Samples in ns of the loop, of each call the slower process's."""
     context = multiprocessing.get_context("spawn")
     pipes = [context.Pipe() for _ in range(RANKS)]
     with tempfile.TemporaryDirectory() as folder:
         store = str(Path(folder, "store"))
         ranks = [
-            context.Process(target=loop, args=(rank, store, message_bytes, far), daemon=True)
+            context.Process(target=loop, args=(rank, store, message_bytes, renews, far), daemon=True)
             for rank, (_, far) in enumerate(pipes)
         ]
         for rank in ranks:
@@ -114,7 +120,7 @@ def loop_burst(message_bytes: int) -> Iterator[Burst]:
                 rank.join()
 
 
-def loop(rank: int, store: str, message_bytes: int, asked: Connection) -> None:
+def loop(rank: int, store: str, message_bytes: int, renews: bool, asked: Connection) -> None:
     """One process of the loop."""
     torch.set_num_threads(1)
     shared: Any = dist.FileStore(store, RANKS)  # type: ignore[attr-defined]
@@ -123,6 +129,9 @@ def loop(rank: int, store: str, message_bytes: int, asked: Connection) -> None:
     while True:
         times = []
         for _ in range(asked.recv()):
+            if renews:
+                time.sleep(1e-3)
+                x.normal_()
             dist.barrier()
             begun = perf_counter_ns()
             out = x.clone()

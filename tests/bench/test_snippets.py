@@ -39,7 +39,7 @@ REASONS = {  # why a block is not run, and how many are not for it: a number tha
     "needs a network": 4,
     "needs an NVIDIA GPU": 2,
     "runs until it is ended": 3,
-    "takes minutes": 33,
+    "takes minutes": 34,
     "needs a server": 1,
 }
 PYTHON = """
