@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 import threading
 import time
@@ -22,6 +23,7 @@ from attnlab.bench.errors import ClusterError, ClusterLost
 from attnlab.bench.text import one_line, reason_of
 
 ADDRESS = "RAY_ADDRESS"
+BREAKPOINT = "PYTHONBREAKPOINT"  # which Ray sets
 LOCAL, AUTO = "local", "auto"  # Ray's words for a cluster of its own, and for the one that runs on this machine
 ANSWERS_S = 10.0  # for a port to answer at all
 CONNECTS_S = 40.0  # for Ray to connect; after a minute it ends this process where it cannot
@@ -37,6 +39,7 @@ class RayJob:
     node: Node
     actor: Any
     ref: Any
+    lost: bool = False
 
 
 @dataclass
@@ -96,14 +99,16 @@ class RayFleet:
             cause = getattr(error, "cause", error)
             return [(orders.UNFIT, f"it cannot begin: {reason_of(cause)}")]
         except Exception as error:  # noqa: BLE001 - Ray has dozens of names for a lost actor, node or connection
+            job.lost = True
             return [(orders.LOST, f"Ray lost it: {_first_line(error)}")]
         job.ref = job.actor.poll.remote(POLL_S)
         return list(map(tuple, found or ()))
 
     def stop(self, job: RayJob) -> None:
-        """End the actor's process, upon which its agent ends."""
+        """End the actor's process, upon which its agent ends; of one that is lost Ray would not hear any more."""
         with contextlib.suppress(Exception):
-            self.ray.kill(job.actor, no_restart=True)
+            if not job.lost:
+                self.ray.kill(job.actor, no_restart=True)
 
 
 def _node(one: Mapping[str, Any]) -> Node:
@@ -124,7 +129,8 @@ def connected(
     wanted: a custom resource of Ray's, or a model of GPU, where nodes have one of that name. Raises ClusterError where
     Ray is not installed, or does not answer.
     """
-    with _variables(QUIET), contextlib.ExitStack() as ending:
+    # standard output is for results: Ray prints there what it has to say of its nodes
+    with _variables(QUIET), contextlib.redirect_stdout(sys.stderr), contextlib.ExitStack() as ending:
         try:
             import ray
             import ray.util.scheduling_strategies
@@ -148,14 +154,15 @@ def connected(
 
 @contextlib.contextmanager
 def _variables(wanted: Mapping[str, str]) -> Iterator[None]:
-    """The environment with these where it does not say otherwise; it is as before in the end."""
-    added = {name: value for name, value in wanted.items() if name not in os.environ}
-    os.environ |= added
+    """The environment with these where it does not say otherwise; in the end without what Ray added to it either."""
+    before = {*os.environ}
+    os.environ |= {name: value for name, value in wanted.items() if name not in before}
     try:
         yield
     finally:
-        for name in added:
-            os.environ.pop(name, None)
+        for name in {*os.environ} - before:
+            if name.startswith("RAY_") or name == BREAKPOINT:
+                del os.environ[name]
 
 
 def _resource(ray: Any, wanted: str) -> str | None:
