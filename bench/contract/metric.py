@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from attnlab.bench import units
 from attnlab.bench.contract.beyond import Remark
 from attnlab.bench.contract.discovery import UNRANKED
-from attnlab.bench.contract.roofline import measured_light, published_light
+from attnlab.bench.contract.roofline import OF_SEVERAL_DEVICES, measured_light, published_light
 from attnlab.bench.store.record import record
 from attnlab.bench.store.records import Measurement, Outcome, RunRecord
 from attnlab.bench.text import one_line, reason_of
@@ -56,7 +56,8 @@ class Row:
 
     def _costs(self) -> tuple[int, int, str | None]:
         m = self.measurement
-        if not m.operations and not m.bytes_moved:
+        of_several = m.timing is not None and m.timing.clock == OF_SEVERAL_DEVICES
+        if of_several or (not m.operations and not m.bytes_moved):
             return 0, 0, None
         return m.operations or 0, m.bytes_moved or 0, m.case.get("dtype")
 

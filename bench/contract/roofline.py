@@ -29,6 +29,10 @@ PUBLISHED: dict[str, PublishedPeaks] = {
 }
 
 
+OF_SEVERAL_DEVICES = "ranks_cuda_events"
+"""The clock of calls that several GPUs make together: ceilings are of one, and of its memory, not of the links."""
+
+
 @record
 class SpeedOfLight:
     """The least time of a case: the larger of operations over rate and bytes over bandwidth."""

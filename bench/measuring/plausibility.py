@@ -66,6 +66,8 @@ def judge_speed(measurement: Measurement, ceilings: Ceilings) -> Measurement:
     A rejected measurement keeps no time, only the reason: no figure of speed stands beside a wrong result.
     """
     assert measurement.median_ns is not None
+    if measurement.timing is not None and measurement.timing.clock == roofline.OF_SEVERAL_DEVICES:
+        return measurement
     amounts = (
         measurement.operations or 0,
         measurement.bytes_moved or 0,

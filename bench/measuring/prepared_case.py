@@ -28,6 +28,7 @@ from attnlab.bench.measuring.output_reader import OutputReader
 from attnlab.bench.measuring.renewal import Copy, Renewal
 from attnlab.bench.measuring.setup import Setup
 from attnlab.bench.ranks.clock import ranks_clocks
+from attnlab.bench.ranks.of_ranks import inspect_ranks
 from attnlab.bench.store.records import Measurement, Outcome
 from attnlab.bench.text import LONGEST_REASON, message_of, one_line
 
@@ -132,10 +133,12 @@ class PreparedCase:
         return self.measurement
 
     def refuse_meddling(self) -> None:
-        """Raise Rejected where the implementation changed what measures it: nothing is worth a word then."""
+        """Raise Rejected, or RankFailed, where the implementation changed what measures it: then nothing counts."""
         names = self.setup.meddled()
         if names:
             raise Rejected(Outcome.FAILED, refusal(names))
+        if self.operator.ranks is not None:
+            inspect_ranks()
 
     def check_timed(self) -> None:
         """Check what timed calls returned; raises Rejected."""

@@ -7,13 +7,14 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 
 from attnlab.bench.contract.ranks import RankedOutputs
+from attnlab.bench.contract.roofline import OF_SEVERAL_DEVICES
 from attnlab.bench.errors import MeasurementError
 from attnlab.bench.machine.clocks.clock import Call, Clock, KeepsOutputs, Timer, renew
 from attnlab.bench.ranks.quantities import quantity_of
 from attnlab.bench.store.plan import Plan
 from attnlab.bench.store.records import DeviceState, Series
 
-WALL, EVENTS = "ranks_wall", "ranks_cuda_events"
+WALL, EVENTS = "ranks_wall", OF_SEVERAL_DEVICES
 ALONE_EVERY, ALONE_TIMES = 4, 3  # after each so many bursts, parts of a call are timed alone so many times
 
 

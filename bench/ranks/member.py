@@ -16,9 +16,10 @@ from typing import IO, Any
 import torch
 import torch.distributed as dist
 
+from attnlab.bench.contract.meddling import Guard, refusal
 from attnlab.bench.contract.plugins import import_file
-from attnlab.bench.errors import Unavailable
-from attnlab.bench.ranks.orders import Call, Do, Done, Forget, Join, Load, Make, Prepare, Raised, TimeAlone
+from attnlab.bench.errors import MeasurementError, Unavailable
+from attnlab.bench.ranks.orders import Call, Do, Done, Forget, Inspect, Join, Load, Make, Prepare, Raised, TimeAlone
 from attnlab.bench.ranks.part import Part, WrongOutput, poisoned_memory
 from attnlab.bench.ranks.shared import loads
 from attnlab.bench.ranks.windows import DeviceWindows, HostWindows, Windows
@@ -44,6 +45,7 @@ class Member:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._guard = Guard()
         self._parts: dict[int, Part] = {}
         self._made: dict[int, Any] = {}
         self._windows: Windows | None = None
@@ -74,10 +76,17 @@ class Member:
             self._parts[order.key] = self._prepared(order)
         elif isinstance(order, Make):
             self._made[order.key] = _found(order.made)(*order.arguments)
+        elif isinstance(order, Inspect):
+            self._inspect()
         elif isinstance(order, Forget):
             self._parts.pop(order.key, None)
             self._made.pop(order.key, None)
         return Done()
+
+    def _inspect(self) -> None:
+        names = self._guard.changed()
+        if names:
+            raise MeasurementError(refusal(names))
 
     def _join(self, order: Join) -> None:
         self._stack = Path(order.stack).open("w")  # noqa: SIM115 - for as long as the process lives

@@ -16,7 +16,7 @@ from attnlab.bench.contract.ranks import RankedOutputs, TimesAlone
 from attnlab.bench.contract.registry import registry
 from attnlab.bench.errors import MeasurementError, PluginError
 from attnlab.bench.ranks.group import Group, Place
-from attnlab.bench.ranks.orders import Call, Forget, Load, Prepare, TimeAlone
+from attnlab.bench.ranks.orders import Call, Forget, Inspect, Load, Prepare, TimeAlone
 from attnlab.bench.ranks.shared import SharedMemory
 
 
@@ -94,6 +94,13 @@ def end_groups() -> None:
 
 
 atexit.register(end_groups)
+
+
+def inspect_ranks() -> None:
+    """Raise RankFailed where code in a rank of this process changed the harness there, which times the calls."""
+    for group in list(_groups.values()):
+        if group.alive:
+            group.ask("being inspected", [Inspect()] * group.place.world_size)
 
 
 def group_for(place: Place) -> Group:

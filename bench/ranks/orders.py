@@ -85,6 +85,11 @@ class Do:
 
 
 @dataclass(frozen=True)
+class Inspect:
+    """Tell whether code of others changed the harness in this process."""
+
+
+@dataclass(frozen=True)
 class Forget:
     """What stands for an implementation on a case, or for what was made, is not needed any more."""
 

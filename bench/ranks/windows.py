@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from attnlab.bench.machine.clocks import now
+from attnlab.bench.machine.clocks.now import perf_counter_ns
 from attnlab.bench.units import NS_PER_MS
 
 LEAD_NS = 10_000  # from the last rank's coming to the beginning, for all to have seen it
@@ -40,16 +40,16 @@ class HostWindows:
         dist.barrier()
         begun = self._met()
         returned = call()
-        self._ended = now.perf_counter_ns()
+        self._ended = perf_counter_ns()
         return returned, float(self._ended - begun)
 
     def _met(self) -> int:
         """When this rank begins. What stands in `came` since before its last call ended is of that call."""
-        self._came[self._rank] = now.perf_counter_ns()
+        self._came[self._rank] = perf_counter_ns()
         while self._came.min() <= self._ended:
             os.sched_yield()
         begins = int(self._came.max()) + LEAD_NS
-        while (time_ns := now.perf_counter_ns()) < begins:
+        while (time_ns := perf_counter_ns()) < begins:
             pass
         return time_ns
 
