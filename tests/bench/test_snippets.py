@@ -35,7 +35,7 @@ REASONS = {  # why a block is not run, and how many are not for it: a number tha
     "another page runs it": 4,
     "changes the folder": 1,
     "needs files of others": 2,
-    "needs a cluster": 1,
+    "needs a cluster": 2,
     "needs a network": 4,
     "needs an NVIDIA GPU": 2,
     "runs until it is ended": 3,
