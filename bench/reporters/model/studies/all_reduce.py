@@ -1,0 +1,7 @@
+"""Bandwidth of `all_reduce` over the size of a message."""
+
+from __future__ import annotations
+
+from attnlab.bench.reporters.model.studies._bandwidths import make as make
+
+OPERATOR = "all_reduce"
