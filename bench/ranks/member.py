@@ -64,7 +64,7 @@ class Member:
         if isinstance(order, Call):
             return self._parts[order.key].call(self._joined(), order.poisoned)
         if isinstance(order, TimeAlone):
-            return Done(alone=self._parts[order.key].alone(self._joined(), order.count))
+            return self._parts[order.key].alone(self._joined(), order.part)
         if isinstance(order, Do):
             with poisoned_memory() if order.poisoned else contextlib.nullcontext():
                 return Done(value=getattr(self._made[order.key], order.method)(*order.arguments))

@@ -16,7 +16,7 @@ from attnlab.bench.contract.ranks import RankedOutputs, TimesAlone
 from attnlab.bench.contract.registry import registry
 from attnlab.bench.errors import MeasurementError, PluginError
 from attnlab.bench.ranks.group import Group, Place
-from attnlab.bench.ranks.orders import Call, Forget, Inspect, Load, Prepare, TimeAlone
+from attnlab.bench.ranks.orders import Call, Done, Forget, Inspect, Load, Prepare, TimeAlone
 from attnlab.bench.ranks.shared import SharedMemory
 
 
@@ -143,6 +143,7 @@ class InputsOfRanks:
     def __init__(self, owner: OverRanks, inputs: Any, implementation: type[OfRanks], case: Any, chosen: Any) -> None:
         self._inputs, self._case, self._ranks, self._group = inputs, case, owner.ranks, owner.group
         self._key, size = next(_keys), owner.group.place.world_size
+        self._alone: tuple[str, ...] | None = None
         memory = SharedMemory()
         self._device = next(iter(tensors(inputs).values())).device
         self._mirror = mirror(inputs, memory)
@@ -168,9 +169,17 @@ class InputsOfRanks:
 
     def alone(self, count: int) -> TimesAlone:
         """Parts of a call by themselves, so many times, as long as on the slowest rank; {} where there are none."""
-        done = self._group.ask("in a part of a call", [TimeAlone(self._key, count)] * len(self._outputs))
-        by_name = {name: [one.alone[name] for one in done] for name in done[0].alone}
-        return {name: tuple(max(times) for times in zip(*ranks, strict=True)) for name, ranks in by_name.items()}
+        if self._alone is None:
+            self._alone = self._time_alone(None)[0].value
+        names = self._alone
+        return {
+            name: tuple(max(one.elapsed_ns for one in self._time_alone(name)) for _ in range(count)) for name in names
+        }
+
+    def _time_alone(self, name: str | None) -> list[Done]:
+        """Of all ranks, which are done before any begins the next."""
+        what = "naming parts of a call" if name is None else f"in the {name} of a call alone"
+        return self._group.ask(what, [TimeAlone(self._key, name)] * len(self._outputs))
 
 
 def mirror(inputs: Any, memory: SharedMemory) -> Any:

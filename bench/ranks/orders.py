@@ -59,10 +59,10 @@ class Call:
 
 @dataclass(frozen=True)
 class TimeAlone:
-    """Parts of a call by themselves, each so many times."""
+    """One part of a call by itself; where none is named, only tell their names."""
 
     key: int
-    count: int
+    part: str | None = None
 
 
 @dataclass(frozen=True)
@@ -100,12 +100,11 @@ class Forget:
 class Done:
     """What was asked for is done; of a call, what it took, in nanoseconds.
 
-    told: what the implementation says of it. alone: times of parts. value: what a method returned.
+    told: what the implementation says of it. value: what a method returned, or the names of parts.
     """
 
     elapsed_ns: float = 0.0
     told: dict[str, float] = field(default_factory=dict)
-    alone: dict[str, tuple[float, ...]] = field(default_factory=dict)
     value: Any = None
 
 

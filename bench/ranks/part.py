@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 import torch
@@ -26,13 +26,17 @@ class WrongOutput(Exception):
 
 @dataclass(frozen=True)
 class Part:
-    """An implementation on one rank of a case. shard: on this rank's device, and the same tensors for all calls."""
+    """An implementation on one rank of a case. shard: on this rank's device, and the same tensors for all calls.
+
+    parts: of a call, that can be timed alone, when they have been asked for.
+    """
 
     implementation: Any
     order: Prepare
     rank: int
     shard: Any
     state: Any
+    parts: dict[str, Callable[[], object]] = field(default_factory=dict)
 
     @classmethod
     def prepared(cls, implementation: Any, order: Prepare, rank: int, device: torch.device) -> Part:
@@ -53,10 +57,12 @@ class Part:
             place.copy_(out)
         return Done(elapsed_ns, told=self.implementation.told_rank(self.state))
 
-    def alone(self, windows: Windows, count: int) -> dict[str, tuple[float, ...]]:
-        """What each part of a call takes by itself, in windows as calls have them."""
-        parts = self.implementation.alone_rank(self.shard, self.state)
-        return {name: tuple(windows.timed(part)[1] for _ in range(count)) for name, part in parts.items()}
+    def alone(self, windows: Windows, name: str | None) -> Done:
+        """What a part of a call takes by itself, in a window as calls have them; of no part, the names of all."""
+        if name is None:
+            self.parts.update(self.implementation.alone_rank(self.shard, self.state))
+            return Done(value=tuple(self.parts))
+        return Done(windows.timed(self.parts[name])[1])
 
     def _outputs(self, returned: Any) -> Sequence[Tensor]:
         specs = self.order.ranks.outputs(self.order.case, self.rank)
