@@ -58,3 +58,30 @@ def test_what_no_rank_timed_is_refused() -> None:
 
     with pytest.raises(MeasurementError, match="got int of a call over ranks; expected what OfRanks"):
         clock.start([Plain()], 0).burst(1)
+
+
+def test_what_ranks_tell_and_parts_that_are_timed_alone_stand_beside() -> None:
+    class Telling(Call):
+        asked = 0
+
+        def __call__(self) -> None:
+            self.outputs = RankedOutputs((), (3.0, 5.0), ({"busy": 2.0}, {"busy": 4.0}), self.alone)
+
+        def alone(self, count: int) -> dict[str, tuple[float, ...]]:
+            self.asked += 1
+            return {"communication": tuple(float(number) for number in range(count))}
+
+    call = Telling()
+    (clock,) = ranks_clocks("cpu")
+    timer = clock.start([call], 0)
+    first, *others = [take_burst([timer], 2) for _ in range(4)]
+    assert {series.quantity: series.values for series in first.series} == {
+        "latency": (5.0, 5.0),
+        "latency_rank_0": (3.0, 3.0),
+        "latency_rank_1": (5.0, 5.0),
+        "busy_rank_0": (2.0, 2.0),
+        "busy_rank_1": (4.0, 4.0),
+        "communication": (0.0, 1.0, 2.0),
+    }
+    assert all("communication" not in {series.quantity for series in other.series} for other in others)
+    assert call.asked == 1
