@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import socket
-import sys
 import tempfile
 import threading
 import time
@@ -129,8 +128,7 @@ def connected(
     wanted: a custom resource of Ray's, or a model of GPU, where nodes have one of that name. Raises ClusterError where
     Ray is not installed, or does not answer.
     """
-    # standard output is for results: Ray prints there what it has to say of its nodes
-    with _variables(QUIET), contextlib.redirect_stdout(sys.stderr), contextlib.ExitStack() as ending:
+    with _variables(QUIET), _silent(), contextlib.ExitStack() as ending:
         try:
             import ray
             import ray.util.scheduling_strategies
@@ -150,6 +148,13 @@ def connected(
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, before)
         yield RayFleet(ray, cargo, variables, _resource(ray, wanted))
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Nothing is printed on standard output, which is for results: Ray writes whole logs of a lost node there."""
+    with open(os.devnull, "w") as void, contextlib.redirect_stdout(void):
+        yield
 
 
 @contextlib.contextmanager

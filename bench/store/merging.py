@@ -66,7 +66,13 @@ def merge(runs: Sequence[StoredRun], out: Path) -> tuple[Path, int]:
     record, measurements = _record([stored.run for stored in ordered]), _all(ordered)
     if sharded:
         whole, measurements = joined(ordered)
-        record = replace(whole, run_id=record.run_id, extra=record.extra, schema_version=SCHEMA_VERSION)
+        record = replace(
+            whole,
+            run_id=record.run_id,
+            machines=record.machines,
+            extra=record.extra,
+            schema_version=SCHEMA_VERSION,
+        )
     writer = RunWriter.create(out, record)
     try:
         for measurement in measurements:
@@ -150,6 +156,7 @@ def _record(runs: Sequence[RunRecord]) -> RunRecord:
         run_id=first.run_id if first.run_id.endswith(f"-{MERGED}") else f"{first.run_id}-{MERGED}",
         command=" && ".join(dict.fromkeys(run.command for run in runs)),
         benches=tuple(dict.fromkeys(bench for run in runs for bench in run.benches)),
+        machines={key: machine for run in runs for key, machine in run.machines.items()},
         schema_version=SCHEMA_VERSION,
         extra={name: value for name, value in first.extra.items() if name != SHARD}
         | {MERGED: list(dict.fromkeys(ids))},

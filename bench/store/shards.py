@@ -82,7 +82,6 @@ def joined(runs: Sequence[StoredRun]) -> tuple[RunRecord, list[Measurement]]:
         benches=benches,
         ceilings=reduce(better, (stored.run.ceilings for stored in shards)),
         code=tuple(dict.fromkeys(code for stored in shards for code in stored.run.code)),
-        machines={key: machine for stored in shards for key, machine in stored.run.machines.items()},
         extra={name: value for name, value in first.extra.items() if name != SHARD},
     )
     return run, held

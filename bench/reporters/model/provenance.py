@@ -51,6 +51,7 @@ def environment(run: RunRecord) -> list[ProvenanceRow]:
         ProvenanceRow(
             "load average at start", units.format_number(e.load_average) if e.load_average is not None else ""
         ),
+        ProvenanceRow("measured on", ", ".join(run.machines)),
         ProvenanceRow("system", e.system),
         ProvenanceRow("Python", e.python),
         ProvenanceRow("packages", ", ".join(f"{name} {version}" for name, version in e.packages.items())),

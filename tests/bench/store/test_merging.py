@@ -79,6 +79,16 @@ def test_a_continuation_of_a_copy_adds_what_is_new(made: Make, whole: StoredRun,
     assert again in latest(merged.measurements), "the last stands, as in the continuation"
 
 
+def test_a_continuation_on_a_cluster_brings_its_machines(made: Make, whole: StoredRun, tmp_path: Path) -> None:
+    (machine,) = read_run(FIXTURE.with_name("schema-7")).run.machines.values()
+    parts = [
+        made(name, [replace(m, machine=name)], machines={name: replace(machine, host=name)})
+        for name, m in zip("ab", whole.measurements, strict=False)
+    ]
+    merged = read_run(merge(parts, tmp_path / "out")[0])
+    assert {m.machine: merged.run.machines[m.machine or ""].host for m in merged.measurements} == {"a": "a", "b": "b"}
+
+
 def test_merging_twice_is_as_merging_at_once(made: Make, whole: StoredRun, tmp_path: Path) -> None:
     parts = [made(name, [m]) for name, m in zip("abc", whole.measurements, strict=False)]
     two = read_run(merge(parts[:2], tmp_path / "two")[0])
