@@ -11,9 +11,11 @@ from typing import Any
 
 from torch import Tensor
 
-from attnlab.bench import AttentionCase, Configuration, Resources, Unavailable
+from attnlab.bench import AttentionCase, Configuration, DecodeCase, Resources, Unavailable
 
 LARGEST_HEAD_DIM = 256  # of the kernels
+LARGEST_CAP = 100  # of scores in float32
+LARGEST_CAP_OF_HALVES = 3000  # in 16 bits
 CHECK_RUNS = 6  # two draws and the needles, each run twice
 INTERPRETER_LIMIT_S = 20.0  # for the check of one case
 ROW_CHECK_RUNS = 16
@@ -26,11 +28,21 @@ def is_interpreted() -> bool:
     return os.environ.get("TRITON_INTERPRET") == "1"
 
 
+def cap_limit(case: AttentionCase | DecodeCase) -> str | None:
+    """Why a soft cap is not served: exponentials leave an error of it that grows with the cap."""
+    most = LARGEST_CAP if case.dtype == "float32" else LARGEST_CAP_OF_HALVES
+    if case.softcap is None or case.softcap <= most:
+        return None
+    return f"a soft cap of {case.softcap:g} in {case.dtype} is not served: {most} at most, beyond which it is not exact"
+
+
 def limits(case: AttentionCase, tile_s: float) -> str | None:
     """What the kernels do not serve, or why the interpreter, at `tile_s` a tile, would take too long."""
     for name, size in (("head size", case.head_dim), ("value head size", case.v_head_dim)):
         if size > LARGEST_HEAD_DIM:
             return f"{name} {size} is not served: {LARGEST_HEAD_DIM} at most"
+    if (reason := cap_limit(case)) is not None:
+        return reason
     tiles = sum(case.mask.pairs(q, k) / TILE**2 + q // TILE + 1 for q, k in case.sequences) * case.q_heads
     return too_slow(CHECK_RUNS * tiles * tile_s)
 

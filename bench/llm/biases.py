@@ -49,7 +49,7 @@ class Bias:
             raise ImpossibleCase(f"unknown bias {value!r}; expected none, alibi, relative:BUCKETS or dense")
         if kind != "relative":
             return cls(kind)
-        if not rest.isdigit() or int(rest) < 4 or int(rest) % 4 or int(rest) > MOST_BUCKETS:
+        if not rest.isdecimal() or int(rest) < 4 or int(rest) % 4 or int(rest) > MOST_BUCKETS:
             raise ImpossibleCase(
                 f"got {rest!r} buckets in {value!r}; expected a multiple of 4 from 4 to {MOST_BUCKETS}, such as "
                 f"relative:32"

@@ -24,7 +24,7 @@ def read_tree(text: str) -> tuple[int, ...]:
     if re.fullmatch(r"\d+(x\d+)*", text) and ("x" in text or text != "0"):
         return _of_levels(text)
     parts = text.split("+")
-    if not all(part.isdigit() for part in parts):
+    if not all(part.isdecimal() for part in parts):
         raise ImpossibleCase(
             f"got a tree {text!r}; expected children a level such as tree:4x2x2, or the parent of each node after the "
             f"root such as tree:0+0+1"

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 SIZES = {"window": "a window", "chunked": "chunks", "prefix": "a prefix"}
 """Kinds with a number of keys, and what it is of."""
 KINDS = ("full", "causal", *SIZES, "document", "tree")
+MOST_TOKENS = 2**31 - 1  # of a row: kernels count them in 32 bits
 EVERYWHERE = ("full", "causal", "window")
 """What every implementation of attention serves, unless it says otherwise."""
 EXAMPLES = "full, causal, window:256, chunked:256, prefix:32, document:100+37 or tree:2x2"
@@ -83,8 +84,10 @@ class Mask:
             return cls(kind, documents=_read_documents(rest))
         if kind not in SIZES:
             return cls(kind)
-        if not rest.isdigit() or int(rest) < 1:
+        if not rest.isdecimal() or int(rest) < 1:
             raise ImpossibleCase(f"got {SIZES[kind]} of {rest!r} in {value!r}; expected a whole number of at least 1")
+        if int(rest) > MOST_TOKENS:
+            raise ImpossibleCase(f"got {SIZES[kind]} of {rest} in {value!r}; expected at most {MOST_TOKENS} keys")
         return cls(kind, int(rest))
 
     def refuses(self, q_len: int, kv_len: int) -> str | None:
@@ -199,11 +202,14 @@ class Mask:
 
 def _read_documents(text: str) -> tuple[int, ...]:
     parts = text.split("+")
-    if not all(part.isdigit() for part in parts) or not any(int(part) for part in parts if part.isdigit()):
+    if not all(part.isdecimal() for part in parts) or not any(map(int, parts)):
         raise ImpossibleCase(
             f"got documents {text!r}; expected their lengths such as document:100+37, not all of them 0"
         )
-    return tuple(int(part) for part in parts)
+    lengths = tuple(int(part) for part in parts)
+    if sum(lengths) > MOST_TOKENS:
+        raise ImpossibleCase(f"got documents of {sum(lengths)} tokens; expected at most {MOST_TOKENS}")
+    return lengths
 
 
 def segments_of(packed: Tensor, total: int) -> Tensor:

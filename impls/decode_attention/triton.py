@@ -83,6 +83,8 @@ class Triton:
     def supports(self, case: DecodeCase) -> str | None:
         if case.head_dim > _triton.LARGEST_HEAD_DIM:
             return f"head size {case.head_dim} is not served: {_triton.LARGEST_HEAD_DIM} at most"
+        if (reason := _triton.cap_limit(case)) is not None:
+            return reason
         return _triton.too_slow(7 * 2 * _tiles(case) * TILE_S) if _triton.is_interpreted() else None
 
     def prepare(self, case: DecodeCase, inputs: DecodeInputs, chosen: Configuration | None = None) -> dict[str, Any]:

@@ -36,6 +36,16 @@ def test_the_interpreter_takes_small_cases_only(operator, monkeypatch):
     assert adapter(operator).supports(AttentionCase(q_heads=2, q_len=100)) is None
 
 
+@pytest.mark.parametrize(("operator", "kind"), [("attention", AttentionCase), ("decode_attention", DecodeCase)])
+def test_caps_that_exponentials_do_not_give_exactly(operator, kind):
+    supports = adapter(operator).supports
+    said = "a soft cap of 200 in float32 is not served: 100 at most, beyond which it is not exact"
+    assert supports(kind(softcap=200.0, dtype="float32")) == said
+    assert supports(kind(softcap=100.0, dtype="float32")) is None
+    assert supports(kind(softcap=3000.0, dtype="float16")) is None
+    assert "3000 at most" in supports(kind(softcap=3001.0, dtype="float16"))
+
+
 def test_the_interpreter_takes_as_long_as_there_are_rows(monkeypatch):
     """Of new tokens over a cache: their tiles of rows meet every tile of it."""
     supports = adapter("decode_attention").supports

@@ -80,7 +80,7 @@ def layout_of(text: str) -> Layout:
         raise ImpossibleCase(f"got layout {text!r}; expected {wanted}")
     if not family.numbered:
         return family.make(None)
-    if not number.isdigit() or int(number) < 1:
+    if not number.isdecimal() or int(number) < 1:
         raise ImpossibleCase(f"got layout {text!r}; expected a {family.numbered} of at least 1, such as {name}:64")
     return family.make(int(number))
 

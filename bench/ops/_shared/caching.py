@@ -35,7 +35,7 @@ STALE = 20.0  # times as large as a token: what lies in the cache where no token
 
 def _read_context(value: Any) -> int | str:
     text = str(value).replace("::", "..")
-    if text.isdigit():
+    if text.isdecimal():
         return int(text)
     if re.fullmatch(r"\d+(\+\d+)+", text):
         return "+".join(str(int(part)) for part in text.split("+"))
@@ -50,7 +50,7 @@ def _read_context(value: Any) -> int | str:
 
 def _read_count(value: Any) -> int:
     text = str(value)
-    if not text.isdigit() or isinstance(value, bool):
+    if not text.isdecimal() or isinstance(value, bool):
         raise ImpossibleCase(f"got {value!r}; expected a whole number of tokens, 0 or more")
     return int(text)
 

@@ -31,6 +31,7 @@ SINKS = (NONE, "zero", "learned")
 QK_NORMS = (NONE, "rms")
 SEED = 20_240_518  # of all draws of a case: sinks, biases and norms are weights, which stay from call to call
 NORM_WEIGHT = 1.5  # of queries and of keys, about: scores stand out by its square
+LARGEST_CAP = 1_000_000  # beyond it a cap changes no score
 SINKS_REACH = 1.5  # of learned sinks, to both sides of the logarithm of the number of keys
 RELATIVE_SIZE = 2.0  # of the numbers in a table of buckets and in a dense bias
 
@@ -55,9 +56,10 @@ def _read_softcap(value: Any) -> float | None:
     text = str(value).replace(":", ".")
     if text == NONE:
         return None
-    if not re.fullmatch(r"\d+(\.\d{1,3})?", text) or not float(text):
+    if not re.fullmatch(r"\d+(\.\d{1,3})?", text) or not 0 < float(text) <= LARGEST_CAP:
         raise ImpossibleCase(
-            f"got a soft cap of {value!r}; expected none, or a number above 0 with at most three decimals, such as 50"
+            f"got a soft cap of {value!r}; expected none, or a number above 0 with at most three decimals, such as 50, "
+            f"up to {LARGEST_CAP}"
         )
     return float(text)
 
