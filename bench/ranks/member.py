@@ -19,8 +19,10 @@ import torch.distributed as dist
 from attnlab.bench.contract.meddling import Guard, refusal
 from attnlab.bench.contract.plugins import import_file
 from attnlab.bench.errors import MeasurementError, Unavailable
+from attnlab.bench.measuring.judging.refusals import Rejected
+from attnlab.bench.measuring.settings import Apart
 from attnlab.bench.ranks.orders import Call, Do, Done, Forget, Inspect, Join, Load, Make, Prepare, Raised, TimeAlone
-from attnlab.bench.ranks.part import Part, WrongOutput, poisoned_memory
+from attnlab.bench.ranks.part import Part, poisoned_memory
 from attnlab.bench.ranks.shared import loads
 from attnlab.bench.ranks.windows import DeviceWindows, HostWindows, Windows
 from attnlab.bench.store.records import Outcome
@@ -50,6 +52,7 @@ class Member:
         self._made: dict[int, Any] = {}
         self._windows: Windows | None = None
         self._stack: IO[str] | None = None
+        self._apart = Apart()
 
     def answer(self) -> None:
         """Read one order, do it, and tell what came of it."""
@@ -57,7 +60,8 @@ class Member:
         try:
             said: Done | Raised = self._done(loads(written))
         except BaseException as error:  # noqa: BLE001 - the isolation boundary: foreign code, which may call sys.exit
-            said = Raised(reason_of(error), traceback_of(error), _outcome_of(error).value)
+            reason = str(error) if isinstance(error, Rejected) else reason_of(error)
+            said = Raised(reason, traceback_of(error), _outcome_of(error).value)
         self._connection.send(said)
 
     def _done(self, order: Any) -> Done:
@@ -66,12 +70,13 @@ class Member:
         if isinstance(order, TimeAlone):
             return self._parts[order.key].alone(self._joined(), order.part)
         if isinstance(order, Do):
-            with poisoned_memory() if order.poisoned else contextlib.nullcontext():
+            with self._apart.foreign(), poisoned_memory() if order.poisoned else contextlib.nullcontext():
                 return Done(value=getattr(self._made[order.key], order.method)(*order.arguments))
         if isinstance(order, Join):
             self._join(order)
         elif isinstance(order, Load):
-            load(order.modules)
+            with self._apart.foreign():
+                load(order.modules)
         elif isinstance(order, Prepare):
             self._parts[order.key] = self._prepared(order)
         elif isinstance(order, Make):
@@ -107,7 +112,7 @@ class Member:
     def _prepared(self, order: Prepare) -> Part:
         made = _found(order.implementation)()
         device = torch.device("cuda", dist.get_rank()) if dist.get_backend() == "nccl" else torch.device("cpu")
-        return Part.prepared(made, order, dist.get_rank(), device)
+        return Part.prepared(made, order, dist.get_rank(), device, self._apart)
 
 
 def _found(named: tuple[str, str]) -> Any:
@@ -128,7 +133,7 @@ def load(modules: dict[str, str | None]) -> None:
 
 
 def _outcome_of(error: BaseException) -> Outcome:
-    if isinstance(error, WrongOutput):
+    if isinstance(error, Rejected):
         return error.outcome
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return Outcome.OUT_OF_MEMORY

@@ -11,17 +11,13 @@ import torch
 from torch import Tensor
 
 from attnlab.bench.contract.operator_spec import TensorSpec, tensors
+from attnlab.bench.contract.unfinished import unfinished_result
+from attnlab.bench.measuring.judging.plain import check_plain, put
+from attnlab.bench.measuring.judging.refusals import Rejected
+from attnlab.bench.measuring.settings import Apart
 from attnlab.bench.ranks.orders import Done, Prepare
 from attnlab.bench.ranks.windows import Windows
 from attnlab.bench.store.records import Outcome
-
-
-class WrongOutput(Exception):
-    """A rank returned what the contract does not have."""
-
-    def __init__(self, outcome: Outcome, reason: str) -> None:
-        super().__init__(reason)
-        self.outcome = outcome
 
 
 @dataclass(frozen=True)
@@ -36,85 +32,87 @@ class Part:
     rank: int
     shard: Any
     state: Any
+    apart: Apart
     parts: dict[str, Callable[[], object]] = field(default_factory=dict)
 
     @classmethod
-    def prepared(cls, implementation: Any, order: Prepare, rank: int, device: torch.device) -> Part:
-        shard = moved(order.ranks.shard(order.case, order.inputs, rank), device)
+    def prepared(
+        cls, implementation: Any, order: Prepare, rank: int, device: torch.device, apart: Apart | None = None
+    ) -> Part:
+        """The shard lies in memory of this rank alone: what others hold comes to it by a collective or not at all."""
+        shard = moved(order.ranks.shard(order.case, order.inputs, rank), device, copy=True)
         chosen = () if order.chosen is None else (order.chosen,)
-        return cls(implementation, order, rank, shard, implementation.prepare_rank(order.case, shard, *chosen))
+        apart = Apart() if apart is None else apart
+        with apart.foreign():
+            state = implementation.prepare_rank(order.case, shard, *chosen)
+        return cls(implementation, order, rank, shard, state, apart)
 
     def call(self, windows: Windows, poisoned: bool) -> Done:
         """Take in what the whole inputs hold now, make one call in a window, and hand its outputs over."""
         order, filling = self.order, poisoned_memory() if poisoned else contextlib.nullcontext()
+        specs = order.ranks.outputs(order.case, self.rank)
         fresh = order.ranks.shard(order.case, order.inputs, self.rank)
         take_in(self.shard, fresh)
-        with filling:
-            returned, elapsed_ns = windows.timed(lambda: self.implementation.run_rank(self.shard, self.state))
+        with self.apart.foreign():
+            with filling:
+                returned, elapsed_ns = windows.timed(lambda: self.implementation.run_rank(self.shard, self.state))
+            for out, place in zip(outputs_of(returned, specs), order.outputs, strict=True):
+                put(out, place)  # at once: work that goes on has no time to come to its end
         if poisoned:
             refuse_changed(self.shard, fresh)
-        for out, place in zip(self._outputs(returned), order.outputs, strict=True):
-            place.copy_(out)
-        return Done(elapsed_ns, told=self.implementation.told_rank(self.state))
+        with self.apart.foreign():
+            return Done(elapsed_ns, told=self.implementation.told_rank(self.state))
 
     def alone(self, windows: Windows, name: str | None) -> Done:
         """What a part of a call takes by itself, in a window as calls have them; of no part, the names of all."""
-        if name is None:
-            self.parts.update(self.implementation.alone_rank(self.shard, self.state))
-            return Done(value=tuple(self.parts))
-        return Done(windows.timed(self.parts[name])[1])
-
-    def _outputs(self, returned: Any) -> Sequence[Tensor]:
-        specs = self.order.ranks.outputs(self.order.case, self.rank)
-        got = tuple(returned) if isinstance(returned, (tuple, list)) else (returned,)
-        if len(got) != len(specs) or not all(isinstance(out, Tensor) for out in got):
-            kinds, names = ", ".join(type(out).__name__ for out in got), ", ".join(spec.name for spec in specs)
-            raise WrongOutput(Outcome.WRONG_SHAPE, f"returned ({kinds}); expected {len(specs)} tensors: {names}")
-        for out, spec in zip(got, specs, strict=True):
-            _refuse_unlike(out, spec)
-        return got
+        with self.apart.foreign():
+            if name is None:
+                self.parts.update(self.implementation.alone_rank(self.shard, self.state))
+                return Done(value=tuple(self.parts))
+            return Done(windows.timed(self.parts[name])[1])
 
 
-def _refuse_unlike(out: Tensor, spec: TensorSpec) -> None:
-    if tuple(out.shape) != spec.shape:
-        reason = f"output {spec.name} has shape {tuple(out.shape)}; expected {spec.shape}"
-        raise WrongOutput(Outcome.WRONG_SHAPE, reason)
-    if out.dtype != spec.dtype:
-        raise WrongOutput(Outcome.WRONG_DTYPE, f"output {spec.name} has dtype {out.dtype}; expected {spec.dtype}")
+def outputs_of(returned: Any, specs: Sequence[TensorSpec]) -> Sequence[Tensor]:
+    """What a call returned, as it is: nothing is computed when it is looked at. Raises Rejected."""
+    unfinished = unfinished_result(returned)
+    if unfinished is not None:
+        raise Rejected(Outcome.FAILED, unfinished)
+    got = tuple(returned) if type(returned) in (tuple, list) else (returned,)
+    if len(got) != len(specs) or not all(isinstance(out, Tensor) for out in got):
+        kinds, names = ", ".join(type(out).__name__ for out in got), ", ".join(spec.name for spec in specs)
+        raise Rejected(Outcome.WRONG_SHAPE, f"returned ({kinds}); expected {len(specs)} tensors: {names}")
+    for out, spec in zip(got, specs, strict=True):
+        check_plain(out, spec, None)
+    return got
 
 
-def moved(value: Any, device: torch.device) -> Any:
-    """A value whose tensors are on that device; itself where they are."""
+def moved(value: Any, device: torch.device, copy: bool = False) -> Any:
+    """A value whose tensors are on that device; itself where they are, or else, with `copy`, in memory of their own."""
     if isinstance(value, Tensor):
-        return value.to(device)
+        return value.to(device, copy=copy)
     if is_dataclass(value) and not isinstance(value, type):
-        parts = {f.name: moved(getattr(value, f.name), device) for f in fields(value) if f.init}
+        parts = {f.name: moved(getattr(value, f.name), device, copy) for f in fields(value) if f.init}
         return value if all(part is getattr(value, name) for name, part in parts.items()) else replace(value, **parts)
     if isinstance(value, dict):
-        return {key: moved(part, device) for key, part in value.items()}
+        return {key: moved(part, device, copy) for key, part in value.items()}
     return value
 
 
 def take_in(shard: Any, fresh: Any) -> None:
-    """Put into a shard what is dynamic of the same shard now.
+    """Put into a shard what is dynamic of the same shard now; what lies where that does holds it already.
 
-    A view of the whole inputs holds it already, in the caches of the process that wrote it: it is read once, so that it
-    lies in this rank's, as what a rank has made itself does.
+    What was put lies in this rank's caches then, as what a rank has made itself does.
     """
-    apart = _apart(shard, fresh, "dynamic")
-    for path, tensor in tensors(shard, "dynamic").items():
-        if path in apart:
-            tensor.copy_(apart[path][1])
-        else:
-            tensor.clone()
+    for tensor, now in _apart(shard, fresh, "dynamic").values():
+        put(now, tensor)
 
 
 def refuse_changed(shard: Any, fresh: Any) -> None:
-    """Raise WrongOutput where a tensor of the shard is not what it was; of views the whole's owner tells."""
+    """Raise Rejected where a tensor of the shard is not what it was."""
     for path, (tensor, was) in _apart(shard, fresh, "static", "dynamic").items():
         if not torch.equal(*(x.cpu().contiguous().view(torch.uint8) for x in (tensor, was))):
             reason = f"changed its input {path}, which must come back as it was"
-            raise WrongOutput(Outcome.WRONG_VALUES, reason)
+            raise Rejected(Outcome.WRONG_VALUES, reason)
 
 
 def _apart(shard: Any, fresh: Any, *roles: str) -> dict[str, tuple[Tensor, Tensor]]:

@@ -14,6 +14,7 @@ from attnlab.bench.machine.clocks.now import perf_counter_ns
 from attnlab.bench.units import NS_PER_MS
 
 LEAD_NS = 10_000  # from the last rank's coming to the beginning, for all to have seen it
+_let_others = os.sched_yield  # bound before any foreign code is there
 HIDE_NS = 200_000  # for which a device is kept busy after the barrier, while the host enqueues the call
 
 
@@ -47,7 +48,7 @@ class HostWindows:
         """When this rank begins. What stands in `came` since before its last call ended is of that call."""
         self._came[self._rank] = perf_counter_ns()
         while self._came.min() <= self._ended:
-            os.sched_yield()
+            _let_others()
         begins = int(self._came.max()) + LEAD_NS
         while (time_ns := perf_counter_ns()) < begins:
             pass

@@ -35,7 +35,8 @@ _flags = {
     "a wrapper of torch.func": _C._functorch.is_functorch_wrapped_tensor,
 }
 _data_ptr, _storage, _cpu = _Tensor.data_ptr, _Tensor.untyped_storage, _Tensor.cpu
-_detach, _contiguous = _Tensor.detach, _Tensor.contiguous
+_detach, _contiguous, _is_contiguous = _Tensor.detach, _Tensor.contiguous, _Tensor.is_contiguous
+_copy, _move = _Tensor.copy_, ctypes.memmove
 _no_functions, _no_dispatch = _C.DisableTorchFunction, _C._DisableTorchDispatch
 _array, _copied = np.ndarray, functools.partial(np.array, order="C", copy=True)
 
@@ -102,6 +103,16 @@ def take(out: torch.Tensor) -> TensorBytes:
         dtype = _dtype(out)
         address = _data_ptr(out)
     return TensorBytes(_read(address, shape, step, dtype.itemsize), shape, named(dtype))
+
+
+def put(out: torch.Tensor, place: torch.Tensor) -> None:
+    """Write a plain tensor into another of its shape and dtype; on a CPU, as `take`, no override sees it."""
+    with _no_functions(), _no_dispatch():
+        on_cpu = _device(place).type == _device(out).type == "cpu"
+        if not on_cpu or not _is_contiguous(place) or not _is_contiguous(out):
+            _copy(place, out)
+        else:
+            _move(_data_ptr(place), _data_ptr(out), math.prod(_shape(place)) * _dtype(place).itemsize)
 
 
 def _read(address: int, shape: Sequence[int], step: Sequence[int], item: int) -> Bytes:

@@ -18,7 +18,7 @@ from attnlab.bench.ranks.of_ranks import OfRanks, end_groups, modules_of
 from attnlab.bench.store.machine import Ceilings
 from attnlab.bench.store.records import Measurement, Outcome
 
-from . import failing
+from . import cheating, failing
 
 NO_CEILINGS = Ceilings("here", 1, 1e12, {}, None, 0.0)
 LITTLE = Effort(target=0.9, sampling_limit_s=0.5, warmup_limit_s=0.2, least_s=1e-9, least_bursts=2)
@@ -44,8 +44,16 @@ def measured(target: type, case_id: str = "S4096-fp32") -> Measurement:
 @pytest.mark.parametrize(
     ("target", "outcome", "reason"),
     [
-        (failing.OneNumberShort, Outcome.WRONG_SHAPE, "output out has shape (1023,); expected (1024,)"),
-        (failing.AnotherDtype, Outcome.WRONG_DTYPE, "output out has dtype torch.float64; expected torch.float32"),
+        (
+            failing.OneNumberShort,
+            Outcome.WRONG_SHAPE,
+            "out has shape [1023]; expected [1024]",
+        ),
+        (
+            failing.AnotherDtype,
+            Outcome.WRONG_DTYPE,
+            "out has dtype torch.float64; expected torch.float32",
+        ),
         (failing.NothingReturned, Outcome.WRONG_SHAPE, "returned (NoneType); expected 1 tensors: out"),
     ],
 )
@@ -56,6 +64,22 @@ def test_what_one_rank_returns_wrongly_is_told_with_its_number(target: type, out
     assert found.reason is not None
     assert found.reason.startswith(f"rank {rank} of 2 failed while in a call")
     assert found.reason.endswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("target", "outcome", "reason"),
+    [
+        (cheating.SummedWhenIterated, Outcome.WRONG_SHAPE, "returned (LateList); expected 1 tensors: out"),
+        (cheating.SummedWhenCopied, Outcome.WRONG_SHAPE, "out is a LateTensor; expected a dense torch.Tensor"),
+        (cheating.WaitedForInMode, Outcome.WRONG_VALUES, "out on "),
+        (cheating.ReadsOthersMemory, Outcome.WRONG_VALUES, "on drawn inputs"),
+    ],
+)
+def test_work_that_no_rank_times_is_refused(target: type, outcome: Outcome, reason: str) -> None:
+    found = measured(target, "S4194304-fp32" if target is cheating.WaitedForInMode else "S4096-fp32")
+    assert found.outcome is outcome, found.reason
+    assert reason in (found.reason or "")
+    assert found.median_ns is None
 
 
 def test_each_ranks_samples_are_stored_beside_those_of_the_slowest() -> None:
