@@ -207,6 +207,10 @@ def _no_facts(case: Any, seed: int, device: torch.device) -> tuple[Fact, ...]:
     return ()
 
 
+def _in_this_process(case: Any) -> bool:
+    return False
+
+
 def _no_bytes(case: Any) -> int:
     return 0
 
@@ -270,6 +274,7 @@ class Operator(Generic[C, I]):
     headlines: the metrics that a short table of its results shows, by name and in this order; its report has all.
     ranks: how a case is shared out among ranks, for an operator over several; its `results` are `whole_outputs`, and
     its implementations derive from `OfRanks`.
+    in_ranks(case): whether an operator that is none over ranks has some compute this case.
     refute(case, seeds, calls, slack_ns): the same from raw data, by those who do not trust that process: seeds of the
     sets of inputs, of each call the series that `observe` gave and its time in ns, and what the clock cannot tell.
     """
@@ -301,6 +306,11 @@ class Operator(Generic[C, I]):
     attest: Callable[[C, I, Any, Span], tuple[Any, tuple[str, ...]]] | None = None
     refute: Callable[[C, Sequence[int], Sequence[tuple[tuple[Series, ...], float]], float], Attestation] | None = None
     ranks: Ranks[C, I] | None = None
+    in_ranks: Callable[[C], bool] = _in_this_process
+
+    def over_ranks(self, case: C) -> bool:
+        """Whether what calls of a case compute is in processes of ranks."""
+        return self.ranks is not None or self.in_ranks(case)
 
     def case_of(self, measurement: Measurement) -> C:
         """The case that a stored measurement is of, without axes that the operator has no more.

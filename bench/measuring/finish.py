@@ -93,7 +93,7 @@ def _beside(prepared: PreparedCase, resident: bool = False) -> tuple[Series, ...
 def _memory(prepared: PreparedCase, resident: bool) -> tuple[Series, ...]:
     """The allocator's peak in a call, on a CPU with the process's where that can be seen, or is asked for."""
     copy, device = prepared.call, prepared.setup.device
-    if prepared.operator.ranks is not None:  # it is in processes of its own
+    if prepared.operator.over_ranks(prepared.case):  # it is in processes of its own
         return ()
 
     def call() -> Any:

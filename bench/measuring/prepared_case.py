@@ -137,7 +137,7 @@ class PreparedCase:
         names = self.setup.meddled()
         if names:
             raise Rejected(Outcome.FAILED, refusal(names))
-        if self.operator.ranks is not None:
+        if self.operator.over_ranks(self.case):
             inspect_ranks()
 
     def check_timed(self) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from attnlab.bench.ops.generate.contract import GENERATE
 from attnlab.bench.ops.pipeline.contract import PIPELINE
 from attnlab.bench.ops.ring_attention.contract import RING_ATTENTION
 from attnlab.bench.ops.tensor_parallel_linear.contract import TENSOR_PARALLEL_LINEAR
@@ -19,7 +20,7 @@ from attnlab.impls.ring_attention.ring_overlapped import RingOverlapped
 from attnlab.impls.tensor_parallel_linear.all_reduce import AllReduce
 from attnlab.impls.tensor_parallel_linear.reduce_scatter import ReduceScatter
 
-from . import ringing, staging, summing
+from . import ringing, shared_layers, staging, summing
 from .checking import tally
 from .collection import Collection
 
@@ -30,6 +31,8 @@ CASES = [
     (RING_ATTENTION, RINGS, ringing.DEFECTS, "Hq4-Hkv1-S64-D16-fp16-full"),
     (TENSOR_PARALLEL_LINEAR, SUMS, summing.DEFECTS, "M8-H32-I64-fp32-gelu-bias"),
     (TENSOR_PARALLEL_LINEAR, SUMS, summing.DEFECTS, "M16-H32-I96-bf16-bias-forward_backward"),
+    (GENERATE, (shared_layers.Sharded,), shared_layers.DEFECTS, "toy-random-P21-N4-fp32-tp2"),
+    (GENERATE, (shared_layers.Sharded,), shared_layers.DEFECTS, "toy-random-B2-P21-N4-bf16-tp2"),
     (PIPELINE, (GPipe,), staging.DEFECTS, "L4-mb3-M5-H16-bf16"),
     (PIPELINE, (GPipe, OneForwardOneBack), staging.DEFECTS, "L4-mb3-M5-H16-fp32-forward_backward"),
 ]

@@ -150,5 +150,6 @@ GENERATE: Operator[GenerateCase, GenerateInputs] = Operator(
     attest=attest,
     refute=refute,
     redrawn=redrawn,
+    in_ranks=lambda case: case.tensor_parallel > 1,
 )
 registry.operators.add(GENERATE.name, GENERATE, __name__)
