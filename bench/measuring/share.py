@@ -6,8 +6,7 @@ import re
 from dataclasses import dataclass
 
 from attnlab.bench.errors import UsageError
-
-MOST_SHARDS = 100_000
+from attnlab.bench.store.shards import MOST_SHARDS
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from attnlab.bench.store.run_folder import StoredRun, latest
 from attnlab.bench.text import command_without, count
 
 SHARD = "shard"  # key of RunRecord.extra
+MOST_SHARDS = 100_000
 Key = tuple[str, str, str]
 
 
@@ -45,7 +46,10 @@ def shard_of(run: RunRecord) -> Shard | None:
     if SHARD not in run.extra:
         return None
     try:
-        return decode(Shard, run.extra[SHARD])
+        shard = decode(Shard, run.extra[SHARD])
+        if not 1 <= shard.number <= shard.of <= MOST_SHARDS:
+            raise ValueError(f"got {shard}, expected one of up to {MOST_SHARDS:,}")
+        return shard
     except ValueError as error:
         raise StoreError(f"{run.run_id} says nothing readable of its plan: {error}; restore its run.json") from error
 
@@ -61,7 +65,7 @@ def faults(runs: Sequence[StoredRun]) -> list[str]:
     if strangers:
         return [f"{', '.join(strangers)}: no shard, and the others are; leave it out"]
     shards = [(stored, shard) for stored in runs if (shard := shard_of(stored.run)) is not None]
-    return [*_other_plans(shards)] or [*_incomplete(shards), *_unlike(shards)]
+    return [*_other_plans(shards)] or [*_incomplete(shards), *_astray(shards), *_unlike(shards)]
 
 
 def joined(runs: Sequence[StoredRun]) -> tuple[RunRecord, list[Measurement]]:
@@ -69,11 +73,7 @@ def joined(runs: Sequence[StoredRun]) -> tuple[RunRecord, list[Measurement]]:
     shards = sorted(runs, key=lambda stored: _known(stored.run).number)
     first = shards[0].run
     benches = _known(first).benches
-    place: dict[Key, int] = {}
-    for bench in benches:
-        for case in bench.cases:
-            for made in bench.implementations:
-                place.setdefault((bench.operator, made, case), len(place))
+    place = {key: number for number, key in enumerate(_keys(benches))}
     held = sorted((m for stored in shards for m in stored.measurements), key=lambda m: place[m.key])
     run = replace(
         first,
@@ -120,9 +120,7 @@ def _incomplete(shards: Shards) -> Iterator[str]:
             names = " and ".join(str(stored.path) for stored in same)
             yield f"shard {number}/{of} is there {len(same)} times: {names}; leave all but one out"
     for stored, shard in shards:
-        wanted = {
-            (b.operator, made, case) for b in stored.run.benches for case in b.cases for made in b.implementations
-        }
+        wanted = {*_keys(stored.run.benches)}
         held = {m.key for m in latest(stored.measurements)}
         if strange := held - wanted:
             yield f"{shard} in {stored.path} holds {' '.join(min(strange))}, which is not of it"
@@ -130,6 +128,30 @@ def _incomplete(shards: Shards) -> Iterator[str]:
         if lacking or not shard.finished:
             lacks = f": {count(lacking, 'measurement')} missing" if lacking else ""
             yield f"{shard} is not finished{lacks}; go on with: {stored.run.command} --resume {stored.path}"
+
+
+def _keys(benches: Sequence[BenchRecord]) -> list[Key]:
+    """What benches measure, each once, in order."""
+    keys = ((b.operator, made, case) for b in benches for case in b.cases for made in b.implementations)
+    return list(dict.fromkeys(keys))
+
+
+def _astray(shards: Shards) -> Iterator[str]:
+    """Results of no plan, and of no machine."""
+    plan = {*_keys(shards[0][1].benches)}
+    measured = {key for stored, _ in shards for key in _keys(stored.run.benches)}
+    for keys, told in ((measured - plan, "is in a shard, and not in the plan"), (plan - measured, "is in no shard")):
+        if keys and len({shard.number for _, shard in shards}) == shards[0][1].of:
+            yield f"{' '.join(min(keys))} {told}"
+    for stored, shard in shards:
+        machines = stored.run.machines
+        if wrong := [key for key, machine in machines.items() if key != machine.key]:
+            yield f"{shard} in {stored.path} has a machine {wrong[0]} that is {machines[wrong[0]].key}"
+        for m in latest(stored.measurements):
+            if m.machine not in machines:
+                key = " ".join(m.key)
+                yield f"{shard} in {stored.path}: {key} is of machine {m.machine}, of which the run says nothing"
+                break
 
 
 def _unlike(shards: Shards) -> Iterator[str]:
@@ -143,6 +165,8 @@ def _unlike(shards: Shards) -> Iterator[str]:
             ("revision", _revision(first), _revision(run)),
             ("seed", first.seed, run.seed),
             ("definitions", first.definitions_version, run.definitions_version),
+            ("effort", first.effort, run.effort),
+            ("cache", first.cache, run.cache),
             ("settings", _settings(first), _settings(run)),
         )
         for what, mine, theirs in facts:

@@ -125,6 +125,15 @@ def gpu(power_w: float, driver: str = "580.1") -> Change:
             "code of plugin wrong: 0123456789abcdef in shard 1/3, 1111111111111111 in shard 3/3",
         ),
         ([(1,), (2,), (3, lambda run: replace(run, extra={}))], "shard3: no shard, and the others are; leave it out"),
+        ([(1,), (2, same, 0, {"of": 10**9}), (3,)], "got shard 2/1000000000, expected one of up to 100,000"),
+        ([(1,), (2,), (3, same, 0, {"of": 2})], "got shard 3/2, expected one of up to 100,000"),
+        ([(1, same, 0, {"benches": ()}), (2,), (3,)], f" {CASES[0]} is in a shard, and not in the plan"),
+        ([(1,), (2,), (3, lambda run: replace(run, machines={}))], "is of machine host3/r1, of which the run says"),
+        (
+            [(1,), (2,), (3, lambda run: replace(run, machines=run.machines | {"x": run.machines["host3/r1"]}))],
+            "has a machine x that is host3/r1",
+        ),
+        ([(1,), (2,), (3, lambda run: replace(run, effort={**run.effort, "target": 0.5}))], "effort, target: "),
         (
             [(1,), (2,), (3, lambda run: replace(run, extra={"shard": {"plan": 3}}))],
             "shard3 says nothing readable of its plan",
