@@ -26,6 +26,7 @@ BREAKPOINT = "PYTHONBREAKPOINT"  # which Ray sets
 LOCAL, AUTO = "local", "auto"  # Ray's words for a cluster of its own, and for the one that runs on this machine
 ANSWERS_S = 10.0  # for a port to answer at all
 CONNECTS_S = 40.0  # for Ray to connect; after a minute it ends this process where it cannot
+CLIENT_S = 100.0  # by Ray's client, for which the head starts a process; it gives up by itself before
 POLL_S = 20.0  # that an actor waits for its agent to say something
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "RAY_DEDUP_LOGS": "0"}
 STORE_BYTES = 100 << 20  # of a cluster on this machine: what is shipped and said is a few MB
@@ -194,6 +195,7 @@ def _connect(ray: Any, options: Mapping[str, Any]) -> None:
     A cluster on this machine is started by this thread: its processes end with the thread that started them.
     """
     failed: list[BaseException] = []
+    limit_s = CLIENT_S if str(options["address"]).startswith("ray://") else CONNECTS_S
 
     def connect() -> None:
         try:
@@ -206,11 +208,10 @@ def _connect(ray: Any, options: Mapping[str, Any]) -> None:
         connect()
     else:
         thread.start()
-        thread.join(CONNECTS_S)
+        thread.join(limit_s)
     if thread.is_alive():
         raise ClusterError(
-            f"what listens at {options['address']} does not answer as Ray does within {CONNECTS_S:g} s; mend the "
-            "address"
+            f"what listens at {options['address']} does not answer as Ray does within {limit_s:g} s; mend the address"
         )
     if failed:
         raise ClusterError(f"Ray does not connect to {options['address']}: {_first_line(failed[0])}") from failed[0]
