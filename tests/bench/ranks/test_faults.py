@@ -97,11 +97,11 @@ def test_each_ranks_samples_are_stored_beside_those_of_the_slowest() -> None:
 def test_one_that_hangs_is_named_with_its_line_and_so_are_those_that_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(group, "left_s", lambda: 60.0)
     measured(failing.NothingReturned)  # the ranks are there
-    monkeypatch.setattr(group, "left_s", lambda: 1.0)
+    monkeypatch.setattr(group, "left_s", lambda: 5.0)
     found = measured(failing.Sleeps)
     assert found.outcome is Outcome.TIMED_OUT
     assert found.reason is not None
-    assert found.reason.startswith("rank 1 came to no end while in a call, in 1 s: rank 1 is at ")
+    assert found.reason.startswith("rank 1 came to no end while in a call, in 5 s: rank 1 is at ")
     assert "failing.py:" in found.reason
     assert found.reason.endswith("rank 0 waits in all_reduce")
 
