@@ -10,6 +10,7 @@ import torch
 
 from attnlab.bench.contract.axes import Case
 from attnlab.bench.contract.operator_spec import NORMAL_DRAW
+from attnlab.bench.contract.ranks import RankFailed
 from attnlab.bench.contract.registry import Implementation, Registry, implements
 from attnlab.bench.measuring.correctness import Checker
 from attnlab.bench.measuring.judging.court import Court
@@ -42,7 +43,7 @@ def check(
         inputs = operator.make_inputs(case, NORMAL_DRAW, seed, CPU)
         state = implementation.prepare(case, inputs)
         checker.check(inputs, state, owed(operator, seed))
-    except Rejected as rejected:
+    except (Rejected, RankFailed) as rejected:
         return Checked(rejected.outcome, str(rejected), judge.findings.record(poisoned=True))
     return Checked(Outcome.PASSED, None, judge.findings.record(poisoned=True))
 
