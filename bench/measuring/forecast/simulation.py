@@ -154,7 +154,7 @@ class _Play:
     def _begin(self, number: int, now_s: float) -> None:
         """Give the longest bundle that waits to a node, unless that has failed meanwhile."""
         node = self._nodes[number]
-        if node.fails_s <= now_s:
+        if node.fails_s < now_s:
             self._fail(number, now_s)
             return
         bundle = heapq.heappop(self._waiting)[1]
@@ -170,14 +170,17 @@ class _Play:
         heapq.heappush(self._events, (now_s + took_s, number, -1))
 
     def _fail(self, number: int, now_s: float) -> None:
-        """It fails at its time, which may have passed, and another stands in for it, where one does."""
+        """It fails at its time, which may have passed, and another stands in for it, where one does.
+
+        One that stood in unused has no age: what fails then and is replaced is not played, so that a draw ends.
+        """
         node = self._nodes[number]
         if not math.isfinite(node.kind.repair_s):
             node.gone_s = node.fails_s
             return
-        back_s = node.fails_s + node.kind.repair_s
+        back_s = max(node.fails_s + node.kind.repair_s, now_s)
         node.fails_s = back_s + self._lives_s(node.kind)
-        heapq.heappush(self._events, (max(back_s, now_s), number, -1))
+        heapq.heappush(self._events, (back_s, number, -1))
 
     def _noticed(self, bundle: int, now_s: float) -> None:
         if self._begun[bundle] < self._attempts:

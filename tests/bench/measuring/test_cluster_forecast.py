@@ -154,3 +154,13 @@ def test_a_wrong_file_is_told_by_line(tmp_path: Path, text: str, said: str) -> N
 def test_what_are_no_nodes(text: str) -> None:
     with pytest.raises(UsageError, match=r"expected 1 to|expected a number of nodes|cannot be read"):
         read_cluster(text)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [NodeKind("late", 4, queue_s=1e18), NodeKind("short", 4, hours_between_failures=1e-12, repair_s=0.0, queue_s=1e6)],
+)
+def test_what_fails_over_and_over_before_it_is_used_ends(kind: NodeKind) -> None:
+    played = play([60.0] * 3, Cluster((kind,), spread=0.0), 1)
+    lost = 3 if kind.name == "short" else 0
+    assert (played.missing, played.again) == (lost, 2 * lost), "each is begun three times at most"
