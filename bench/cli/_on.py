@@ -121,9 +121,7 @@ def measure_on(options: argparse.Namespace, draft: RunRecord, registry: Registry
     with connected(options.on, cargo, variables(), options.device) as fleet:
         settings = settings_of(options, draft, cargo.plugins, memory_bytes)
         wanted = "auto" if fleet.resource else options.device
-        dispatcher = Dispatcher(
-            fleet, settings, lambda node, why: _options.tell(f"node {node} is left out: {why}"), wanted
-        )
+        dispatcher = Dispatcher(fleet, settings, _tell_left_out, wanted)
         try:
             chosen = dispatcher.describe(every)
             return _measure(options, at_home(draft, chosen.like), registry, dispatcher, chosen)

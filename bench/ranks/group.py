@@ -33,7 +33,7 @@ from attnlab.bench.text import block, one_line
 
 BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[3]); from attnlab.bench.contract.descendants import end_with; "
-    "end_with(int(sys.argv[2])); from attnlab.bench.ranks.member import main; main(int(sys.argv[1]))"
+    "end_with(int(sys.argv[2])); from attnlab.bench.measuring.ranks.member import main; main(int(sys.argv[1]))"
 )
 WRONG = (Outcome.WRONG_SHAPE, Outcome.WRONG_DTYPE, Outcome.WRONG_VALUES)
 GRACE_S = 0.3  # for others to tell what they died of, when one failed: the first to be heard need not be the first

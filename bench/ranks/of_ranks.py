@@ -16,6 +16,7 @@ from attnlab.bench.contract.ranks import RankedOutputs, TimesAlone
 from attnlab.bench.contract.registry import registry
 from attnlab.bench.errors import MeasurementError, PluginError
 from attnlab.bench.ranks.group import Group, Place
+from attnlab.bench.ranks.moving import moved
 from attnlab.bench.ranks.orders import Call, Done, Forget, Inspect, Load, Prepare, TimeAlone
 from attnlab.bench.ranks.shared import SharedMemory
 
@@ -184,8 +185,6 @@ class InputsOfRanks:
 
 def mirror(inputs: Any, memory: SharedMemory) -> Any:
     """The inputs themselves, moved into that memory, or of those of a device the same on the CPU."""
-    from attnlab.bench.ranks.part import moved
-
     held = tensors(inputs)
     mirrored = inputs if all(x.device.type == "cpu" for x in held.values()) else moved(inputs, torch.device("cpu"))
     memory.adopt(tensors(mirrored).values())

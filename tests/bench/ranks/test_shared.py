@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from attnlab.bench.measuring.ranks.part import take_in
 from attnlab.bench.ops._shared.collectives import CollectiveShard
-from attnlab.bench.ranks.part import moved, take_in
+from attnlab.bench.ranks.moving import moved
 from attnlab.bench.ranks.shared import SharedMemory, loads
 
 

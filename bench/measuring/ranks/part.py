@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from attnlab.bench.contract.unfinished import unfinished_result
 from attnlab.bench.measuring.judging.plain import check_plain, put
 from attnlab.bench.measuring.judging.refusals import Rejected
 from attnlab.bench.measuring.settings import Apart
+from attnlab.bench.ranks.moving import moved
 from attnlab.bench.ranks.orders import Done, Prepare
 from attnlab.bench.ranks.windows import Windows
 from attnlab.bench.store.records import Outcome
@@ -84,18 +85,6 @@ def outputs_of(returned: Any, specs: Sequence[TensorSpec]) -> Sequence[Tensor]:
     for out, spec in zip(got, specs, strict=True):
         check_plain(out, spec, None)
     return got
-
-
-def moved(value: Any, device: torch.device, copy: bool = False) -> Any:
-    """A value whose tensors are on that device; itself where they are, or else, with `copy`, in memory of their own."""
-    if isinstance(value, Tensor):
-        return value.to(device, copy=copy)
-    if is_dataclass(value) and not isinstance(value, type):
-        parts = {f.name: moved(getattr(value, f.name), device, copy) for f in fields(value) if f.init}
-        return value if all(part is getattr(value, name) for name, part in parts.items()) else replace(value, **parts)
-    if isinstance(value, dict):
-        return {key: moved(part, device, copy) for key, part in value.items()}
-    return value
 
 
 def take_in(shard: Any, fresh: Any) -> None:

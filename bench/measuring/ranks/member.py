@@ -20,9 +20,9 @@ from attnlab.bench.contract.meddling import Guard, refusal
 from attnlab.bench.contract.plugins import import_file
 from attnlab.bench.errors import MeasurementError, Unavailable
 from attnlab.bench.measuring.judging.refusals import Rejected
+from attnlab.bench.measuring.ranks.part import Part, poisoned_memory
 from attnlab.bench.measuring.settings import Apart
 from attnlab.bench.ranks.orders import Call, Do, Done, Forget, Inspect, Join, Load, Make, Prepare, Raised, TimeAlone
-from attnlab.bench.ranks.part import Part, poisoned_memory
 from attnlab.bench.ranks.shared import loads
 from attnlab.bench.ranks.windows import DeviceWindows, HostWindows, Windows
 from attnlab.bench.store.records import Outcome
