@@ -49,10 +49,12 @@ def blank_measurement(operator: Operator[Any, Any], case: Case, implementation: 
 
 def failure_of(blank: Measurement, error: Exception) -> Measurement:
     """The measurement, failed by what foreign code raised, with its traceback; out of memory where it says so."""
-    text = reason_of(error)
-    exhausted = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(
-        sign in text for sign in OUT_OF_MEMORY_SIGNS
-    )
-    outcome = Outcome.OUT_OF_MEMORY if exhausted else Outcome.FAILED
+    outcome = Outcome.OUT_OF_MEMORY if exhausted(error) else Outcome.FAILED
     detail = None if isinstance(error, AttnlabError) else traceback_of(error)
-    return blank.fail(text, detail, outcome)
+    return blank.fail(reason_of(error), detail, outcome)
+
+
+def exhausted(error: BaseException) -> bool:
+    """Whether what was raised says that there is no memory left."""
+    text = reason_of(error)
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(sign in text for sign in OUT_OF_MEMORY_SIGNS)

@@ -20,6 +20,7 @@ from attnlab.bench.contract.meddling import Guard, refusal
 from attnlab.bench.contract.plugins import import_file
 from attnlab.bench.errors import MeasurementError, Unavailable
 from attnlab.bench.measuring.judging.refusals import Rejected
+from attnlab.bench.measuring.outcomes import exhausted
 from attnlab.bench.measuring.ranks.part import Part, poisoned_memory
 from attnlab.bench.measuring.settings import Apart
 from attnlab.bench.ranks.orders import Call, Do, Done, Forget, Inspect, Join, Load, Make, Prepare, Raised, TimeAlone
@@ -61,7 +62,7 @@ class Member:
             said: Done | Raised = self._done(loads(written))
         except BaseException as error:  # noqa: BLE001 - the isolation boundary: foreign code, which may call sys.exit
             reason = str(error) if isinstance(error, Rejected) else reason_of(error)
-            said = Raised(reason, traceback_of(error), _outcome_of(error).value)
+            said = Raised(reason, traceback_of(error), outcome_of(error).value)
         self._connection.send(said)
 
     def _done(self, order: Any) -> Done:
@@ -132,9 +133,10 @@ def load(modules: dict[str, str | None]) -> None:
             import_file(Path(file), name)
 
 
-def _outcome_of(error: BaseException) -> Outcome:
+def outcome_of(error: BaseException) -> Outcome:
+    """What an error makes of a case."""
     if isinstance(error, Rejected):
         return error.outcome
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+    if exhausted(error):
         return Outcome.OUT_OF_MEMORY
     return Outcome.UNAVAILABLE if isinstance(error, Unavailable) else Outcome.FAILED

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from attnlab.bench.measuring.ranks.member import outcome_of
 from attnlab.bench.measuring.ranks.part import take_in
 from attnlab.bench.ops._shared.collectives import CollectiveShard
 from attnlab.bench.ranks.moving import moved
 from attnlab.bench.ranks.shared import SharedMemory, loads
+from attnlab.bench.store.records import Outcome
 
 
 @dataclass(frozen=True)
@@ -58,3 +60,9 @@ def test_a_shard_that_is_a_copy_takes_in_what_is_new() -> None:
     take_in(copy, CollectiveShard(x[[3, 0]]))
     take_in(view, CollectiveShard(x[:2]))
     assert copy.x.tolist() == view.x.tolist() == [5.0, 5.0]
+
+
+def test_a_rank_without_memory_says_so_whatever_raised() -> None:
+    refused = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 12884901888 bytes")
+    assert outcome_of(refused) is Outcome.OUT_OF_MEMORY
+    assert outcome_of(RuntimeError("no such shape")) is Outcome.FAILED
