@@ -174,7 +174,6 @@ RING_ATTENTION: Operator[RingAttentionCase, AttentionInputs] = Operator(
     make_inputs=make_inputs,
     operations=lambda case: attention.operations(case.whole),
     bytes_moved=lambda case: attention.bytes_moved(case.whole),
-    plain_bytes=lambda case: attention_math.score_bytes(case.whole),
     check=ErrorBudget(
         sample=sample_rows,
         select=attention_math.select_rows,
