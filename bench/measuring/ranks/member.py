@@ -21,6 +21,7 @@ from attnlab.bench.contract.plugins import import_file
 from attnlab.bench.errors import MeasurementError, Unavailable
 from attnlab.bench.measuring.judging.refusals import Rejected
 from attnlab.bench.measuring.outcomes import exhausted
+from attnlab.bench.measuring.ranks import callbacks
 from attnlab.bench.measuring.ranks.part import Part, poisoned_memory
 from attnlab.bench.measuring.settings import Apart
 from attnlab.bench.ranks.orders import Call, Do, Done, Forget, Inspect, Join, Load, Make, Prepare, Raised, TimeAlone
@@ -36,6 +37,7 @@ def main(descriptor: int) -> None:
     """Do what comes, until there is nobody who asks."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the group's owner ends it
     faulthandler.enable()
+    callbacks.listen()
     member = Member(Connection(descriptor))
     with contextlib.suppress(EOFError, ConnectionError, BrokenPipeError):
         while True:

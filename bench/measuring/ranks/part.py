@@ -14,6 +14,7 @@ from attnlab.bench.contract.operator_spec import TensorSpec, tensors
 from attnlab.bench.contract.unfinished import unfinished_result
 from attnlab.bench.measuring.judging.plain import check_plain, put
 from attnlab.bench.measuring.judging.refusals import Rejected
+from attnlab.bench.measuring.ranks import callbacks
 from attnlab.bench.measuring.settings import Apart
 from attnlab.bench.ranks.moving import moved
 from attnlab.bench.ranks.orders import Done, Prepare
@@ -55,8 +56,10 @@ class Part:
         fresh = order.ranks.shard(order.case, order.inputs, self.rank)
         take_in(self.shard, fresh)
         with self.apart.foreign():
+            callbacks.forget()
             with filling:
                 returned, elapsed_ns = windows.timed(lambda: self.implementation.run_rank(self.shard, self.state))
+            callbacks.refuse()
             for out, place in zip(outputs_of(returned, specs), order.outputs, strict=True):
                 put(out, place)  # at once: work that goes on has no time to come to its end
         if poisoned:

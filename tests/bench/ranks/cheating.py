@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -82,3 +83,19 @@ class WaitedForInMode(OfRanks):
             out = shard.x.clone()
             state.begun = dist.all_reduce(out, async_op=True)
             return out
+
+
+class WaitedForInProfile(OfRanks):
+    """Python calls it back once the clock was read, and it waits for the sum then."""
+
+    def run_rank(self, shard: CollectiveShard, state: Any) -> Tensor:
+        out = shard.x.clone()
+        work = dist.all_reduce(out, async_op=True)
+
+        def wait(frame: object, event: str, function: object) -> None:
+            if event == "c_return" and getattr(function, "__name__", "") == "perf_counter_ns":
+                sys.setprofile(None)
+                work.wait()
+
+        sys.setprofile(wait)
+        return out

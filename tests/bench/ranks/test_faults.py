@@ -72,6 +72,7 @@ def test_what_one_rank_returns_wrongly_is_told_with_its_number(target: type, out
         (cheating.SummedWhenIterated, Outcome.WRONG_SHAPE, "returned (LateList); expected 1 tensors: out"),
         (cheating.SummedWhenCopied, Outcome.WRONG_SHAPE, "out is a LateTensor; expected a dense torch.Tensor"),
         (cheating.WaitedForInMode, Outcome.WRONG_VALUES, "out on "),
+        (cheating.WaitedForInProfile, Outcome.FAILED, "had Python call it back (sys.setprofile)"),
         (cheating.ReadsOthersMemory, Outcome.WRONG_VALUES, "on drawn inputs"),
     ],
 )
