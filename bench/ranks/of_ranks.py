@@ -171,10 +171,10 @@ class InputsOfRanks:
     def alone(self, count: int) -> TimesAlone:
         """Parts of a call by themselves, so many times, as long as on the slowest rank; {} where there are none."""
         if self._alone is None:
-            self._alone = self._time_alone(None)[0].value
-        names = self._alone
+            self._alone = tuple(self._time_alone(None)[0].value)
         return {
-            name: tuple(max(one.elapsed_ns for one in self._time_alone(name)) for _ in range(count)) for name in names
+            name: tuple(max(one.elapsed_ns for one in self._time_alone(name)) for _ in range(count))
+            for name in self._alone
         }
 
     def _time_alone(self, name: str | None) -> list[Done]:
