@@ -17,6 +17,7 @@ MADE_BY = (
     "html_table.py",
     "llm/generation",
     "measuring/common_clock.py",
+    "ranks/quantities.py",
     "stats",
     "store",
     "text.py",

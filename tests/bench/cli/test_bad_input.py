@@ -13,7 +13,7 @@ from attnlab.bench.llm.models.huggingface import save_folder
 COMMAND_LINES = {
     "operator with a typing error": ("run atention", "unknown suite or operator 'atention'; did you mean 'attention'?"),
     "suite with a typing error": ("run quik", "did you mean 'quick'?"),
-    "nothing alike": ("run zzz", "known: attention, "),
+    "nothing alike": ("run zzz", "known: all_gather, all_reduce, all_to_all, attention, "),
     "implementation": (
         "run attention --impl naiv",
         "unknown implementation of attention 'naiv'; did you mean 'naive'?",
