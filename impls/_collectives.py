@@ -31,3 +31,22 @@ def given_to(rank: int, x: Tensor) -> Tensor:
 def of_sums(op: str) -> dist.ReduceOp.RedOpType:
     """What torch.distributed is asked for where it has no average: `finished` makes one of the sum."""
     return dist.ReduceOp.MAX if op == "max" else dist.ReduceOp.SUM
+
+
+def reduced_on_first(x: Tensor, op: str) -> Tensor | None:
+    """All messages [n] reduced, on rank 0, to which the others send theirs one after another; None on those."""
+    if dist.get_rank():
+        dist.send(x, 0)
+        return None
+    total, other = x.clone(), torch.empty_like(x)
+    for rank in range(1, dist.get_world_size()):
+        dist.recv(other, rank)
+        take_into(total, other, op)
+    return finished(total, op)
+
+
+def from_first(like: Tensor) -> Tensor:
+    """What rank 0 sends to this one, of that shape."""
+    out = torch.empty_like(like)
+    dist.recv(out, 0)
+    return out

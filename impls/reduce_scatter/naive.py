@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from attnlab.bench import CollectiveShard, OfRanks, implements
-from attnlab.impls._collectives import finished, given_to, take_into
+from attnlab.impls._collectives import from_first, given_to, reduced_on_first
 
 
 @implements("reduce_scatter", name="naive")
@@ -15,16 +14,9 @@ class Naive(OfRanks):
     """Each rank sends all it has to rank 0, one after another, and gets its block of the result."""
 
     def run_rank(self, shard: CollectiveShard, state: None) -> Tensor:
-        if dist.get_rank():
-            dist.send(shard.x, 0)
-            out = torch.empty_like(given_to(0, shard.x))
-            dist.recv(out, 0)
-            return out
-        total, other = shard.x.clone(), torch.empty_like(shard.x)
-        for rank in range(1, dist.get_world_size()):
-            dist.recv(other, rank)
-            take_into(total, other, shard.op)
-        finished(total, shard.op)
+        total = reduced_on_first(shard.x, shard.op)
+        if total is None:
+            return from_first(given_to(0, shard.x))
         for rank in range(1, dist.get_world_size()):
             dist.send(given_to(rank, total), rank)
         return given_to(0, total)

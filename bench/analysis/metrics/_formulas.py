@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 
 from attnlab.bench import units
@@ -10,6 +11,7 @@ from attnlab.bench.contract.metric import Row
 from attnlab.bench.contract.roofline import SpeedOfLight
 from attnlab.bench.llm.generation import latencies, measured
 from attnlab.bench.llm.generation.events import RequestLog
+from attnlab.bench.ranks.quantities import quantity_of
 from attnlab.bench.store.records import Measurement, RunRecord
 
 Formula = Callable[[Measurement], float | None]
@@ -103,3 +105,11 @@ def share_of_bandwidth(passes: Sequence[str], bandwidth: Callable[[RunRecord], f
 def remark_on_passes(share: Share, passes: Sequence[str], subject: str, above: Above) -> Callable[[Row], Remark | None]:
     """What is wrong with a share of bandwidth that is more than there can be; None where nothing is."""
     return lambda row: above(row.run, share(row), subject, measured.pass_bytes(row.measurement, tuple(passes)))
+
+
+def by_call(measurement: Measurement, name: str = "latency") -> list[tuple[float, ...]]:
+    """Of each call over ranks, what every rank took, or told under that name."""
+    series = itertools.takewhile(
+        lambda series: series in measurement.series, (quantity_of(rank, name) for rank in itertools.count())
+    )
+    return list(zip(*(measurement.values(one) for one in series), strict=False))

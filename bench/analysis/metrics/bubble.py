@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-
-from attnlab.bench.analysis.metrics._formulas import of_samples
+from attnlab.bench.analysis.metrics._formulas import by_call, of_samples
 from attnlab.bench.contract.metric import Metric, of_measurement
 from attnlab.bench.contract.registry import registry
 from attnlab.bench.ranks.quantities import BUSY, quantity_of
@@ -13,10 +11,7 @@ from attnlab.bench.store.records import Measurement
 
 def bubbles(measurement: Measurement) -> list[float]:
     """Of each call, what stages were idle of the slowest one's time."""
-    ranks = list(itertools.takewhile(lambda rank: quantity_of(rank, BUSY) in measurement.series, itertools.count()))
-    busy = zip(*(measurement.values(quantity_of(rank, BUSY)) for rank in ranks), strict=False)
-    times = zip(*(measurement.values(quantity_of(rank)) for rank in ranks), strict=False)
-    pairs = zip(busy, times, strict=False)
+    pairs = zip(by_call(measurement, BUSY), by_call(measurement), strict=False)
     return [1 - sum(computed) / (len(computed) * max(took)) for computed, took in pairs if max(took)]
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-
-from attnlab.bench.analysis.metrics._formulas import of_samples
+from attnlab.bench.analysis.metrics._formulas import by_call, of_samples
 from attnlab.bench.contract.metric import Metric, of_measurement
 from attnlab.bench.contract.registry import registry
 from attnlab.bench.ranks.quantities import quantity_of
@@ -13,9 +11,7 @@ from attnlab.bench.store.records import Measurement
 
 def skews_ns(measurement: Measurement) -> list[float]:
     """Of each call, the slowest rank's time less the fastest's."""
-    names = itertools.takewhile(lambda name: name in measurement.series, map(quantity_of, itertools.count()))
-    calls = zip(*(measurement.values(name) for name in names), strict=False)
-    return [max(times) - min(times) for times in calls]
+    return [max(times) - min(times) for times in by_call(measurement)]
 
 
 METRIC = Metric(

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from attnlab.bench.contract.error_budget import BudgetExpectation, ErrorBudget
+from attnlab.bench.contract.error_budget import ErrorBudget
 from attnlab.bench.contract.operator_spec import Fact, Operator, Ranks, TensorSpec, columns
 from attnlab.bench.contract.ranks import whole_outputs
 from attnlab.bench.contract.registry import registry
-from attnlab.bench.ops._shared.ranks import world_size
+from attnlab.bench.ops._shared.ranks import ByPass, world_size
 from attnlab.bench.ops._shared.rowwise import draw, weight_generator
 from attnlab.bench.ops.pipeline import reference
 from attnlab.bench.ops.pipeline.case import PipelineCase, PipelineInputs, PipelineShard
@@ -95,25 +95,15 @@ def facts(case: PipelineCase, seed: int, device: torch.device) -> tuple[Fact, ..
     return (Fact("ideal_bubble", "share", "lower", case.ideal_bubble),)
 
 
-CHECKS = {
-    back: ErrorBudget[PipelineCase, PipelineInputs](
-        sample=lambda case: None,
-        select=lambda outputs, taken: outputs,
-        oracle=reference.oracle,
-        yardstick=reference.yardstick,
-        probes=reference.PROBES,
-        dtype=lambda case: case.dtype,
-        names=NAMES if back else NAMES[:1],
-    )
-    for back in (False, True)
-}
-
-
-class ByPass:
-    """The check of a case by what it gives: the output alone, or gradients too."""
-
-    def expect(self, case: PipelineCase, inputs: PipelineInputs) -> BudgetExpectation:
-        return CHECKS[case.goes_back].expect(case, inputs)
+CHECK = ErrorBudget[PipelineCase, PipelineInputs](
+    sample=lambda case: None,
+    select=lambda outputs, taken: outputs,
+    oracle=reference.oracle,
+    yardstick=reference.yardstick,
+    probes=reference.PROBES,
+    dtype=lambda case: case.dtype,
+    names=NAMES,
+)
 
 
 PIPELINE: Operator[PipelineCase, PipelineInputs] = Operator(
@@ -125,7 +115,7 @@ PIPELINE: Operator[PipelineCase, PipelineInputs] = Operator(
     make_inputs=make_inputs,
     operations=operations,
     bytes_moved=bytes_moved,
-    check=ByPass(),
+    check=ByPass(CHECK),
     length_axis="micro_batches",
     headlines=("latency_ns", "bubble", "ideal_bubble", "share_of_ideal", "speedup", "error_of_budget"),
     facts=facts,

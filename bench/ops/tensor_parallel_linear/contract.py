@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from attnlab.bench.contract.error_budget import BudgetExpectation, ErrorBudget
+from attnlab.bench.contract.error_budget import ErrorBudget
 from attnlab.bench.contract.operator_spec import NEEDLE_DRAW, Operator, Ranks, TensorSpec, columns
 from attnlab.bench.contract.ranks import whole_outputs
 from attnlab.bench.contract.registry import registry
-from attnlab.bench.ops._shared.ranks import world_size
+from attnlab.bench.ops._shared.ranks import ByPass, world_size
 from attnlab.bench.ops._shared.rowwise import NEEDLE, draw, weight_generator
 from attnlab.bench.ops.tensor_parallel_linear import reference
 from attnlab.bench.ops.tensor_parallel_linear.case import (
@@ -112,25 +112,15 @@ def bytes_moved(case: TensorParallelCase) -> int:
     return (weights + biases + rows + more) * case.element_bytes
 
 
-CHECKS = {
-    back: ErrorBudget[TensorParallelCase, TensorParallelInputs](
-        sample=reference.sample,
-        select=reference.select,
-        oracle=reference.oracle,
-        yardstick=reference.yardstick,
-        probes=reference.PROBES,
-        dtype=lambda case: case.dtype,
-        names=NAMES if back else NAMES[:1],
-    )
-    for back in (False, True)
-}
-
-
-class ByPass:
-    """The check of a case by what it gives: the output alone, or gradients too."""
-
-    def expect(self, case: TensorParallelCase, inputs: TensorParallelInputs) -> BudgetExpectation:
-        return CHECKS[case.goes_back].expect(case, inputs)
+CHECK = ErrorBudget[TensorParallelCase, TensorParallelInputs](
+    sample=reference.sample,
+    select=reference.select,
+    oracle=reference.oracle,
+    yardstick=reference.yardstick,
+    probes=reference.PROBES,
+    dtype=lambda case: case.dtype,
+    names=NAMES,
+)
 
 
 TENSOR_PARALLEL_LINEAR: Operator[TensorParallelCase, TensorParallelInputs] = Operator(
@@ -142,7 +132,7 @@ TENSOR_PARALLEL_LINEAR: Operator[TensorParallelCase, TensorParallelInputs] = Ope
     make_inputs=make_inputs,
     operations=operations,
     bytes_moved=bytes_moved,
-    check=ByPass(),
+    check=ByPass(CHECK),
     length_axis="rows",
     headlines=("latency_ns", "rank_skew_ns", "share_of_ideal", "speedup", "error_of_budget"),
     needle_draws=NEEDLE_DRAWS,
